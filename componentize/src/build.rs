@@ -1,0 +1,84 @@
+//! Building the handlers of this workspace, for build scripts and `xtask`.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Error, componentize};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Builds a handler of this workspace, such as `keyward-guest-signed`, in a target folder of its own, and gives the
+/// component.
+///
+/// Safe to call from a build script: cargo is run without what the outer cargo has set for its own crates.
+///
+/// # Errors
+/// The target is not installed, cargo fails, or the result is no handler.
+pub fn build_guest(package: &str, target_dir: &Path) -> Result<Vec<u8>, Error> {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_none_or(disturbs) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo.args(["build", "--profile", "guest", "--target", TARGET, "-p", package, "--target-dir"]);
+    cargo.arg(target_dir).arg("--manifest-path").arg(workspace().join("Cargo.toml"));
+    let output = cargo.output().map_err(|error| Error::Io("cargo could not be run".to_owned(), error))?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        if text.contains("target may not be installed") {
+            return Err(Error::NoTarget);
+        }
+        return Err(Error::Build { package: package.to_owned(), output: text });
+    }
+    let wasm = target_dir.join(TARGET).join("guest").join(package.replace('-', "_")).with_extension("wasm");
+    let core = fs::read(&wasm).map_err(|error| Error::Io(format!("{} could not be read", wasm.display()), error))?;
+    componentize(&core)
+}
+
+/// Tells cargo, from a build script, on which files the component of a handler depends.
+pub fn rerun_if_changed(package: &str) {
+    let guest = package.strip_prefix("keyward-").unwrap_or(package);
+    for input in ["Cargo.toml", "Cargo.lock", "wit", "sdk/src", "sdk/Cargo.toml", guest] {
+        println!("cargo::rerun-if-changed={}", workspace().join(input).display());
+    }
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Whether a variable that cargo set for a build script, or a user for another target, would change the handler: flags,
+/// wrappers such as clippy's, targets and profiles. What says how to reach registries and where caches are stays.
+fn disturbs(name: &str) -> bool {
+    const KEPT: [&str; 6] =
+        ["CARGO_HOME", "CARGO_MAKEFLAGS", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_SOURCE_"];
+    const OTHERS: [&str; 6] = ["RUSTFLAGS", "RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTDOC", "__CARGO_"];
+    let cargos = name.starts_with("CARGO_") && !KEPT.iter().any(|kept| name.starts_with(kept));
+    cargos || OTHERS.iter().any(|other| name.starts_with(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outer_cargo_does_not_reach_the_guest() {
+        for name in [
+            "RUSTFLAGS",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "CARGO_BUILD_TARGET",
+            "RUSTC_WORKSPACE_WRAPPER",
+            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
+            "CARGO_PROFILE_GUEST_OPT_LEVEL",
+            "CARGO_MANIFEST_DIR",
+        ] {
+            assert!(disturbs(name), "{name}");
+        }
+        for name in ["PATH", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_HTTP_PROXY"] {
+            assert!(!disturbs(name), "{name}");
+        }
+    }
+}

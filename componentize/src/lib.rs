@@ -1,0 +1,118 @@
+//! Turns a core module into a component of the contract in `wit/`, and builds the handlers of this workspace.
+
+mod build;
+
+use wasm_encoder::RawSection;
+use wasmparser::{Encoding, Parser, Payload};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::{Resolve, WorldId};
+
+pub use build::{build_guest, rerun_if_changed};
+
+/// What went wrong, in a sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bytes are no WebAssembly.
+    #[error("not WebAssembly: {0}; give a core module, such as cargo makes for the target wasm32-unknown-unknown")]
+    NotWasm(String),
+    /// Nothing is left to do.
+    #[error("already a component; use it as it is")]
+    AlreadyComponent,
+    /// The module does not fit the contract: an export is missing, an import is unknown, or a type differs.
+    #[error("not a handler: {0}; the contract is the world `handler` of keyward:handler@0.1.0")]
+    NotAHandler(String),
+    /// The target's standard library is missing.
+    #[error("rust has no wasm32-unknown-unknown target here; run `rustup target add wasm32-unknown-unknown`")]
+    NoTarget,
+    /// cargo could not be run, or its result not be read.
+    #[error("{0}: {1}")]
+    Io(String, #[source] std::io::Error),
+    /// cargo failed.
+    #[error("cargo could not build {package}:\n{output}")]
+    Build {
+        /// The crate that was to be built.
+        package: String,
+        /// What cargo and the compiler said.
+        output: String,
+    },
+}
+
+/// The component of a core module.
+///
+/// The module's imports and exports have the names of the canonical ABI (`keyward:handler/clock@0.1.0` `now`, …), and it
+/// exports `memory` and `cabi_realloc`. Metadata of `wit-bindgen` is used where there is some; a module without gets that
+/// of the whole world, and asks for what it imports all the same. Exports that tidy up after a call are dropped: the instance
+/// is gone by then.
+///
+/// # Errors
+/// The bytes are no core module, or not of this contract.
+pub fn componentize(core: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut module = without_post_returns(core)?;
+    if !has_metadata(&module) {
+        let (resolve, world) = contract();
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(not_a_handler)?;
+    }
+    ComponentEncoder::default()
+        .validate(true)
+        .module(&module)
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(not_a_handler)
+}
+
+/// The module without its exports named `cabi_post_…`; all else byte for byte.
+fn without_post_returns(core: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut module = wasm_encoder::Module::new();
+    for payload in Parser::new(0).parse_all(core) {
+        match payload.map_err(not_wasm)? {
+            Payload::Version { encoding: Encoding::Component, .. } => return Err(Error::AlreadyComponent),
+            Payload::ExportSection(exports) => {
+                let mut kept = wasm_encoder::ExportSection::new();
+                for export in exports {
+                    let export = export.map_err(not_wasm)?;
+                    if !export.name.starts_with("cabi_post_") {
+                        let kind = wasm_encoder::ExportKind::try_from(export.kind);
+                        let kind = kind.map_err(|_| Error::NotAHandler("an export of an unknown kind".to_owned()))?;
+                        kept.export(export.name, kind, export.index);
+                    }
+                }
+                module.section(&kept);
+            }
+            other => {
+                if let Some((id, range)) = other.as_section() {
+                    let data = core.get(range).unwrap_or_default();
+                    module.section(&RawSection { id, data });
+                }
+            }
+        }
+    }
+    Ok(module.finish())
+}
+
+fn has_metadata(module: &[u8]) -> bool {
+    Parser::new(0).parse_all(module).any(|payload| {
+        matches!(payload, Ok(Payload::CustomSection(section)) if section.name().starts_with("component-type"))
+    })
+}
+
+/// The world `handler`.
+#[expect(clippy::expect_used, reason = "our own text, which a test parses")]
+fn contract() -> (Resolve, WorldId) {
+    let mut sources = wit_parser::SourceMap::new();
+    sources.push_str("types.wit", include_str!("../../wit/types.wit"));
+    sources.push_str("imports.wit", include_str!("../../wit/imports.wit"));
+    sources.push_str("world.wit", include_str!("../../wit/world.wit"));
+    let group = sources.parse().map_err(|(_, error)| error).expect("the contract is WIT");
+    let mut resolve = Resolve::default();
+    let package = resolve.push_group(group).expect("the contract needs no other package");
+    let world = resolve.select_world(&[package], Some("handler")).expect("the contract has a world `handler`");
+    (resolve, world)
+}
+
+fn not_wasm(error: wasmparser::BinaryReaderError) -> Error {
+    Error::NotWasm(error.to_string())
+}
+
+/// All causes in one line.
+fn not_a_handler(error: impl std::fmt::Display) -> Error {
+    Error::NotAHandler(format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" "))
+}

@@ -1,0 +1,158 @@
+//! Datasette's signed tokens, byte for byte: `dstok_` and an itsdangerous text over a small JSON object.
+//!
+//! Both ways compatible: what Datasette 1.0 signs is verified here and the other way round, given the same secret, the
+//! scheme `itsdangerous` and the namespace `token` behind the key label `token`. With the scheme `hmac-sha256` the same
+//! handler makes tokens that need no SHA-1.
+//!
+//! Settings: `allow_signed_tokens` (true or false, default true) and `max_signed_tokens_ttl` (whole seconds, default 0: no
+//! cap), which caps the lifetime of every token when it is verified, whenever it was made.
+//!
+//! Where the original accepts a token in several spellings, a lifetime that escapes the cap, or an actor id that is no
+//! name, this handler refuses it.
+
+pub mod itsdangerous;
+pub mod json;
+pub mod payload;
+pub mod restrictions;
+
+use keyward_sdk::{
+    Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, Reason, Rejection, TokenHandler,
+    Verdict, clock, keys, settings,
+};
+use sha2::{Digest as _, Sha256};
+
+use json::Document;
+use payload::{LAST_SECOND, Payload};
+
+/// The handler.
+#[derive(Debug)]
+pub struct Signed;
+
+keyward_sdk::handler!(Signed, settings: ["allow_signed_tokens", "max_signed_tokens_ttl"]);
+
+const PREFIX: &str = "dstok_";
+const KEY: &str = "token";
+const DISABLED: &str = "Signed tokens are not enabled for this Datasette instance";
+
+impl TokenHandler for Signed {
+    fn create(request: CreateRequest) -> Result<Created, CreateError> {
+        if !allowed().map_err(CreateError::Failed)? {
+            return Err(denied(Denial::Disabled, DISABLED));
+        }
+        let made = clock::now().seconds;
+        if made.saturating_add(request.expires_after.map_or(0, u64::from)) > LAST_SECOND {
+            return Err(denied(Denial::InvalidRequest, "the token would end after the year 9999"));
+        }
+        let json = payload::write(&request.actor_id, made, request.expires_after, request.restrictions.as_ref());
+        if json.len() > itsdangerous::MAX_JSON {
+            return Err(denied(Denial::InvalidRequest, "the restrictions are too long for a token"));
+        }
+        let mut token = String::with_capacity(PREFIX.len() + json.len() * 4 / 3 + 48);
+        token.push_str(PREFIX);
+        itsdangerous::push_value(&mut token, &json);
+        let value = token.get(PREFIX.len()..).unwrap_or_default().as_bytes();
+        let token_id = token_id(value);
+        let signature = keys::sign(KEY, value).map_err(|error| CreateError::Failed(key_failure(error)))?;
+        itsdangerous::push_signature(&mut token, &signature);
+        let expires_at = expiry(made, request.expires_after.map(u64::from), longest().map_err(CreateError::Failed)?);
+        Ok(Created { token, token_id: Some(token_id), expires_at })
+    }
+
+    fn verify(token: &str) -> Result<Verdict, Failure> {
+        let Some(signed) = token.strip_prefix(PREFIX) else { return Ok(Verdict::NotMine) };
+        if !allowed()? {
+            return Ok(rejected(Reason::Disabled, DISABLED));
+        }
+        let Some(value) = signed_value(signed)? else {
+            return Ok(rejected(Reason::BadSignature, "Invalid token signature"));
+        };
+        Ok(judge(value, longest()?).unwrap_or_else(|sentence| rejected(Reason::Malformed, sentence)))
+    }
+}
+
+/// The value of a signed text whose signature is good.
+fn signed_value(signed: &str) -> Result<Option<&str>, Failure> {
+    let Some((value, signature)) = itsdangerous::split(signed) else { return Ok(None) };
+    let good = keys::verify(KEY, value.as_bytes(), &signature).map_err(key_failure)?;
+    Ok(good.then_some(value))
+}
+
+/// Judges a value that was signed, in the order of the original: the times, then the expiry, then the rest.
+fn judge(value: &str, longest: u64) -> Result<Verdict, payload::Malformed> {
+    const NO_JSON: payload::Malformed = "Invalid token: not a JSON payload";
+    let json = itsdangerous::json(value).ok_or(NO_JSON)?;
+    let document = Document::parse(&json).ok_or(NO_JSON)?;
+    let payload = Payload::read(&document)?;
+    let expires_at = expiry(payload.made, payload.lifetime, longest);
+    if expires_at.is_some_and(has_passed) {
+        return Ok(rejected(Reason::Expired, "Token has expired"));
+    }
+    Ok(Verdict::Accepted(Acceptance {
+        actor: payload.actor()?,
+        restrictions: payload.restrictions()?,
+        token_id: Some(token_id(value.as_bytes())),
+        issued_at: Some(payload.made),
+        expires_at,
+    }))
+}
+
+/// When a token ends: after its lifetime or, sooner or where it has none, after the longest that the operator allows.
+fn expiry(made: u64, lifetime: Option<u64>, longest: u64) -> Option<u64> {
+    let cap = (longest > 0).then_some(longest);
+    let seconds = lifetime.into_iter().chain(cap).min()?;
+    // Only a cap of thousands of years goes past the last second.
+    Some(made.saturating_add(seconds).min(LAST_SECOND))
+}
+
+/// The last second itself is still good; a nanosecond later is not.
+fn has_passed(second: u64) -> bool {
+    let now = clock::now();
+    (now.seconds, now.nanoseconds) > (second, 0)
+}
+
+/// Half of the SHA-256 of what is signed, in hexadecimal. As there is one spelling of a value, there is one id of a token,
+/// whichever key signed it.
+fn token_id(value: &[u8]) -> String {
+    let mut id = String::with_capacity(32);
+    for byte in Sha256::digest(value).iter().take(16) {
+        id.push(json::hex_digit(byte >> 4));
+        id.push(json::hex_digit(byte & 15));
+    }
+    id
+}
+
+/// The setting `allow_signed_tokens`.
+fn allowed() -> Result<bool, Failure> {
+    match settings::get("allow_signed_tokens").as_deref() {
+        None | Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(_) => Err(Failure::Internal("the setting `allow_signed_tokens` must be true or false".to_owned())),
+    }
+}
+
+/// The setting `max_signed_tokens_ttl`; 0 is no cap.
+fn longest() -> Result<u64, Failure> {
+    let Some(text) = settings::get("max_signed_tokens_ttl") else { return Ok(0) };
+    // `parse` alone would take a leading plus sign, which is no JSON.
+    text.parse().ok().filter(|_| !text.starts_with('+')).ok_or_else(|| {
+        Failure::Internal(
+            "the setting `max_signed_tokens_ttl` must be a whole number of seconds, 0 for no cap".to_owned(),
+        )
+    })
+}
+
+fn key_failure(error: keys::KeyError) -> Failure {
+    let cause = match error {
+        keys::KeyError::NotGranted => "is not granted to this handler",
+        keys::KeyError::NotPermittedNow => "may not be used in this phase",
+    };
+    Failure::Internal(["the key `", KEY, "` ", cause].concat())
+}
+
+fn rejected(reason: Reason, message: &str) -> Verdict {
+    Verdict::Rejected(Rejection { reason, message: message.to_owned() })
+}
+
+fn denied(denial: Denial, message: &str) -> CreateError {
+    CreateError::Denied(CreateDenied { denial, message: message.to_owned() })
+}

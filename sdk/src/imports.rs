@@ -1,0 +1,100 @@
+//! What a handler may ask of its host: a module for each import.
+//!
+//! Compiled for wasm32 they call the host. Compiled for anything else they ask the [`Host`](crate::testing::Host) of the
+//! test that runs.
+
+/// The time. Always granted.
+pub mod clock {
+    pub use crate::bindings::keyward::handler::clock::Datetime;
+
+    /// Unix time. The same value however often it is asked for in one call.
+    #[must_use]
+    pub fn now() -> Datetime {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::keyward::handler::clock::now();
+        #[cfg(not(target_arch = "wasm32"))]
+        return crate::testing::current(|host| host.now());
+    }
+}
+
+/// Message authentication with keys that the handler never sees. Granted label by label.
+pub mod keys {
+    pub use crate::bindings::keyward::handler::keys::KeyError;
+
+    /// The signature over `message` by the active key behind `label`: 20 bytes with the scheme `itsdangerous`, 32 with
+    /// `hmac-sha256`. Works in `create` only.
+    ///
+    /// # Errors
+    /// [`KeyError::NotGranted`] where the operator granted no such label, [`KeyError::NotPermittedNow`] outside `create`.
+    pub fn sign(label: &str, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::keyward::handler::keys::sign(label, message);
+        #[cfg(not(target_arch = "wasm32"))]
+        return crate::testing::current(|host| host.sign(label, message));
+    }
+
+    /// Whether `signature` is, in full length, that of `message` by any key behind `label`.
+    ///
+    /// # Errors
+    /// [`KeyError::NotGranted`] where the operator granted no such label.
+    pub fn verify(label: &str, message: &[u8], signature: &[u8]) -> Result<bool, KeyError> {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::keyward::handler::keys::verify(label, message, signature);
+        #[cfg(not(target_arch = "wasm32"))]
+        return crate::testing::current(|host| host.verify(label, message, signature));
+    }
+}
+
+/// What the operator set for this handler. Always granted.
+pub mod settings {
+    /// The setting as JSON text (`true`, `60`, `"text"`, `{…}`), or `None` where the operator set none.
+    ///
+    /// Read it strictly: a value of the wrong type is an operator's mistake, and taking the default instead would hide
+    /// it. Answer [`Failure::Internal`](crate::Failure::Internal) and name the setting.
+    #[must_use]
+    pub fn get(name: &str) -> Option<String> {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::keyward::handler::settings::get(name);
+        #[cfg(not(target_arch = "wasm32"))]
+        return crate::testing::current(|host| host.setting(name));
+    }
+}
+
+/// Secrets of the operator that a caller may present as they are. Granted by naming at least one.
+pub mod secrets {
+    /// The name of the configured secret that equals `candidate`, compared in constant time by the host.
+    #[must_use]
+    pub fn find(candidate: &str) -> Option<String> {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::keyward::handler::secrets::find(candidate);
+        #[cfg(not(target_arch = "wasm32"))]
+        return crate::testing::current(|host| host.find_secret(candidate));
+    }
+}
+
+/// Randomness from the operating system. Always granted.
+pub mod random {
+    /// That many unpredictable bytes. More than 65,536 at once end the call.
+    #[must_use]
+    pub fn bytes(count: u32) -> Vec<u8> {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::keyward::handler::random::bytes(count);
+        #[cfg(not(target_arch = "wasm32"))]
+        return crate::testing::current(|host| host.random(count));
+    }
+}
+
+/// Lines for the operator's log. Always granted.
+pub mod log {
+    pub use crate::bindings::keyward::handler::log::Level;
+
+    /// Writes one line. The host makes it printable, cuts it at 1,024 bytes and keeps 50 lines of a call.
+    ///
+    /// Never write a token.
+    pub fn write(level: Level, message: &str) {
+        #[cfg(target_arch = "wasm32")]
+        crate::bindings::keyward::handler::log::write(level, message);
+        #[cfg(not(target_arch = "wasm32"))]
+        crate::testing::current(|host| host.log(level, message));
+    }
+}

@@ -1,0 +1,227 @@
+//! A host for tests: runs a handler natively, without WebAssembly.
+//!
+//! ```
+//! use keyward_sdk::{clock, testing::Host};
+//!
+//! let host = Host::new().at(1_767_225_600, 500_000_000);
+//! assert_eq!(host.run(|| clock::now().seconds), 1_767_225_600);
+//! ```
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+use crate::clock::Datetime;
+use crate::keys::KeyError;
+use crate::log::Level;
+
+/// What a handler under test is given: a clock that stands still, keys, settings and secrets.
+///
+/// It differs from a real host in two ways: random bytes are the numbers 0, 1, 2, …, and `sign` is not refused outside
+/// `create`.
+#[derive(Debug, Default)]
+pub struct Host {
+    // Shared with the thread for the length of `run`.
+    state: Rc<State>,
+}
+
+impl Host {
+    /// A host with the clock at 0, no keys, no settings and no secrets.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the clock: Unix seconds, and the nanoseconds of the next one.
+    #[must_use]
+    pub fn at(self, seconds: u64, nanoseconds: u32) -> Self {
+        self.with(|state| state.now = Datetime { seconds, nanoseconds })
+    }
+
+    /// Grants a key label: `sign` makes a signature over a message, `verify` judges a message and a signature.
+    #[must_use]
+    pub fn key(
+        self,
+        label: &str,
+        sign: impl Fn(&[u8]) -> Vec<u8> + 'static,
+        verify: impl Fn(&[u8], &[u8]) -> bool + 'static,
+    ) -> Self {
+        let key = Key { label: label.to_owned(), sign: Box::new(sign), verify: Box::new(verify) };
+        self.with(|state| state.keys.push(key))
+    }
+
+    /// Sets a setting, as JSON text.
+    #[must_use]
+    pub fn setting(self, name: &str, json: &str) -> Self {
+        self.with(|state| state.settings.push((name.to_owned(), json.to_owned())))
+    }
+
+    /// Configures a secret under a name.
+    #[must_use]
+    pub fn secret(self, name: &str, secret: &str) -> Self {
+        self.with(|state| state.secrets.push((name.to_owned(), secret.to_owned())))
+    }
+
+    /// Runs `work` with this host behind every import called on this thread, and gives its result.
+    pub fn run<T>(&self, work: impl FnOnce() -> T) -> T {
+        /// Puts the former host back, also when `work` panics.
+        struct Restore(Option<Rc<State>>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                CURRENT.set(self.0.take());
+            }
+        }
+        let _restore = Restore(CURRENT.replace(Some(Rc::clone(&self.state))));
+        work()
+    }
+
+    /// The lines logged so far, first to last.
+    #[must_use]
+    pub fn logged(&self) -> Vec<(Level, String)> {
+        self.state.log.borrow().clone()
+    }
+
+    /// No `run` is under way while a host is being built, so its state is not shared.
+    fn with(mut self, change: impl FnOnce(&mut State)) -> Self {
+        if let Some(state) = Rc::get_mut(&mut self.state) {
+            change(state);
+        }
+        self
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<State>>> = const { RefCell::new(None) };
+}
+
+/// Asks the host of the test that runs on this thread.
+#[expect(clippy::expect_used, reason = "a test called an import without a host: a mistake in the test")]
+pub(crate) fn current<T>(ask: impl FnOnce(&State) -> T) -> T {
+    CURRENT.with_borrow(|current| {
+        ask(current.as_ref().expect("an import was called outside of keyward_sdk::testing::Host::run"))
+    })
+}
+
+/// The answers behind the imports.
+pub(crate) struct State {
+    now: Datetime,
+    keys: Vec<Key>,
+    settings: Vec<(String, String)>,
+    secrets: Vec<(String, String)>,
+    drawn: Cell<u8>,
+    log: RefCell<Vec<(Level, String)>>,
+}
+
+struct Key {
+    label: String,
+    sign: Box<dyn Fn(&[u8]) -> Vec<u8>>,
+    verify: Box<dyn Fn(&[u8], &[u8]) -> bool>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            now: Datetime { seconds: 0, nanoseconds: 0 },
+            keys: Vec::new(),
+            settings: Vec::new(),
+            secrets: Vec::new(),
+            drawn: Cell::new(0),
+            log: RefCell::default(),
+        }
+    }
+}
+
+/// Says nothing of secrets.
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    pub(crate) fn now(&self) -> Datetime {
+        self.now
+    }
+
+    pub(crate) fn sign(&self, label: &str, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        Ok((self.key(label)?.sign)(message))
+    }
+
+    pub(crate) fn verify(&self, label: &str, message: &[u8], signature: &[u8]) -> Result<bool, KeyError> {
+        Ok((self.key(label)?.verify)(message, signature))
+    }
+
+    fn key(&self, label: &str) -> Result<&Key, KeyError> {
+        self.keys.iter().find(|key| key.label == label).ok_or(KeyError::NotGranted)
+    }
+
+    pub(crate) fn setting(&self, name: &str) -> Option<String> {
+        find(&self.settings, |(known, _)| known == name).map(|(_, json)| json.clone())
+    }
+
+    pub(crate) fn find_secret(&self, candidate: &str) -> Option<String> {
+        find(&self.secrets, |(_, secret)| secret == candidate).map(|(name, _)| name.clone())
+    }
+
+    pub(crate) fn random(&self, count: u32) -> Vec<u8> {
+        (0..count).map(|_| self.drawn.replace(self.drawn.get().wrapping_add(1))).collect()
+    }
+
+    pub(crate) fn log(&self, level: Level, message: &str) {
+        self.log.borrow_mut().push((level, message.to_owned()));
+    }
+}
+
+fn find(pairs: &[(String, String)], wanted: impl Fn(&(String, String)) -> bool) -> Option<&(String, String)> {
+    pairs.iter().find(|pair| wanted(pair))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock, keys, log, random, secrets, settings};
+
+    fn host() -> Host {
+        Host::new()
+            .at(7, 9)
+            .key("token", |message| message.to_vec(), |message, signature| message == signature)
+            .setting("limit", "60")
+            .secret("first", "s3cret")
+            .secret("second", "s3cret")
+    }
+
+    #[test]
+    fn imports_reach_the_host_that_runs() {
+        let host = host();
+        host.run(|| {
+            assert_eq!(clock::now(), Datetime { seconds: 7, nanoseconds: 9 });
+            assert_eq!(keys::sign("token", b"m"), Ok(b"m".to_vec()));
+            assert_eq!(keys::verify("token", b"m", b"x"), Ok(false));
+            assert_eq!(keys::verify("other", b"m", b"m"), Err(KeyError::NotGranted));
+            assert_eq!(settings::get("limit").as_deref(), Some("60"));
+            assert_eq!(settings::get("other"), None);
+            assert_eq!(secrets::find("s3cret").as_deref(), Some("first"));
+            assert_eq!(random::bytes(2), random::bytes(258)[254..256]);
+            log::write(Level::Warn, "seen");
+        });
+        assert_eq!(host.logged(), [(Level::Warn, "seen".to_owned())]);
+    }
+
+    #[test]
+    fn a_host_is_gone_after_its_run_even_when_that_panics() {
+        let outer = host();
+        outer.run(|| {
+            let inner = Host::new().at(1, 0);
+            std::panic::catch_unwind(|| ()).unwrap();
+            let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| inner.run(|| panic!("stop"))));
+            assert!(panicked.is_err());
+            assert_eq!(clock::now().seconds, 7);
+        });
+        assert!(std::panic::catch_unwind(clock::now).is_err());
+    }
+
+    #[test]
+    fn debug_says_nothing_of_secrets() {
+        assert!(!format!("{:?}", host()).contains("s3cret"));
+    }
+}
