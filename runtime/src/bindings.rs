@@ -1,0 +1,113 @@
+//! What `wit/` becomes in Rust. Generated types stop here: the conversions below are the border.
+
+use crate::error::Fault;
+use crate::limits::Limits;
+use crate::policy::Proposal;
+use crate::text::printable;
+use crate::verdict::{self, CreateRequest, Reason, Restrictions};
+
+#[allow(
+    clippy::allow_attributes,
+    unused_qualifications,
+    unreachable_pub,
+    missing_debug_implementations,
+    reason = "generated"
+)]
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "handler",
+        imports: { default: trappable },
+        exports: { default: async },
+    });
+}
+
+pub(crate) use generated::exports::keyward::handler::token_handler::{Created, Verdict};
+pub(crate) use generated::keyward::handler::{clock, keys, log, random, secrets, settings, types};
+pub(crate) use generated::{Handler as Instance, HandlerPre as InstancePre};
+
+/// What a handler answers to `verify`, less what is broken.
+#[expect(clippy::large_enum_variant, reason = "one per call, made and taken apart at once")]
+pub(crate) enum Answer {
+    Proposal(Proposal),
+    NotMine,
+    Rejected(Reason, String),
+}
+
+pub(crate) fn answer(verdict: Verdict, limits: &Limits) -> Answer {
+    match verdict {
+        Verdict::Accepted(types::Acceptance { actor, restrictions, token_id, issued_at, expires_at }) => {
+            Answer::Proposal(Proposal {
+                actor,
+                restrictions: restrictions.map(restrictions_in),
+                token_id,
+                issued_at,
+                expires_at,
+            })
+        }
+        Verdict::NotMine => Answer::NotMine,
+        Verdict::Rejected(types::Rejection { reason, message }) => {
+            let reason = match reason {
+                types::Reason::Malformed => Reason::Malformed,
+                types::Reason::BadSignature => Reason::BadSignature,
+                types::Reason::Expired => Reason::Expired,
+                types::Reason::NotYetValid => Reason::NotYetValid,
+                types::Reason::Revoked => Reason::Revoked,
+                types::Reason::Disabled => Reason::Disabled,
+                types::Reason::Unknown => Reason::Unknown,
+            };
+            Answer::Rejected(reason, printable(&message, limits.message_bytes))
+        }
+    }
+}
+
+pub(crate) fn fault(failure: types::Failure, limits: &Limits) -> Fault {
+    match failure {
+        types::Failure::Unavailable(text) => Fault::Unavailable(printable(&text, limits.message_bytes)),
+        types::Failure::Internal(text) => Fault::Internal(printable(&text, limits.message_bytes)),
+    }
+}
+
+pub(crate) fn denied(denied: types::CreateDenied, limits: &Limits) -> (verdict::Denial, String) {
+    let types::CreateDenied { denial, message } = denied;
+    let denial = match denial {
+        types::Denial::Disabled => verdict::Denial::Disabled,
+        types::Denial::InvalidRequest => verdict::Denial::InvalidRequest,
+        types::Denial::NotPermitted => verdict::Denial::NotPermitted,
+    };
+    (denial, printable(&message, limits.message_bytes))
+}
+
+pub(crate) fn request_out(request: CreateRequest) -> types::CreateRequest {
+    let CreateRequest { actor_id, expires_after, restrictions, description } = request;
+    types::CreateRequest {
+        actor_id,
+        expires_after: expires_after.map(Into::into),
+        restrictions: restrictions.map(restrictions_out),
+        description,
+    }
+}
+
+fn restrictions_out(restrictions: Restrictions) -> types::Restrictions {
+    let Restrictions { all, database, resource } = restrictions;
+    let resource = resource
+        .into_iter()
+        .flat_map(|(database, entries)| {
+            entries.into_iter().map(move |(resource, actions)| (database.clone(), resource, actions))
+        })
+        .collect();
+    types::Restrictions { all, database: database.into_iter().collect(), resource }
+}
+
+/// A database or resource that is named twice becomes one entry: a JSON object names nothing twice.
+fn restrictions_in(restrictions: types::Restrictions) -> Restrictions {
+    let types::Restrictions { all, database, resource } = restrictions;
+    let mut merged = Restrictions { all, ..Restrictions::default() };
+    for (database, actions) in database {
+        merged.database.entry(database).or_default().extend(actions);
+    }
+    for (database, resource, actions) in resource {
+        merged.resource.entry(database).or_default().entry(resource).or_default().extend(actions);
+    }
+    merged
+}

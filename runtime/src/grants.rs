@@ -1,0 +1,102 @@
+//! What an operator gives a handler, and what becomes of it when it is bound.
+
+use crate::error::LoadError;
+use crate::keys::{BoundKeys, KeyGrant, Secret};
+use crate::limits::Limits;
+use crate::policy::Actors;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+/// One handler as its operator configured it: the component and all that it may touch. A handler gets nothing that does
+/// not stand here, but the time, randomness, a log and its settings.
+pub struct HandlerConfig {
+    /// Its name: 1 to 64 characters `A-Z a-z 0-9 _ -`.
+    pub name: String,
+    /// The component, as it was read. What is digested is what is compiled.
+    pub component: Vec<u8>,
+    /// The SHA-256 that the component must have, if it is pinned.
+    pub sha256: Option<[u8; 32]>,
+    /// The beginnings of the tokens that are its own. Without any it gets the tokens that no prefix matches.
+    pub prefixes: Vec<String>,
+    /// The values of its settings, as JSON text.
+    pub settings: BTreeMap<String, String>,
+    /// The key labels that it may use.
+    pub keys: BTreeMap<String, KeyGrant>,
+    /// The secrets that it may look for, by name. Of equal ones the first wins.
+    pub secrets: Vec<(String, Secret)>,
+    /// Whom it may vouch for.
+    pub actors: Actors,
+    /// The longest lifetime of its tokens in seconds; `None` allows tokens that do not end.
+    pub max_ttl: Option<u64>,
+    /// How far in the future a token may have been issued, in seconds.
+    pub leeway: u64,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+impl HandlerConfig {
+    /// A handler that may vouch for `actors` and is granted nothing else.
+    pub fn new(name: impl Into<String>, component: impl Into<Vec<u8>>, actors: Actors) -> Self {
+        Self {
+            name: name.into(),
+            component: component.into(),
+            sha256: None,
+            prefixes: Vec::new(),
+            settings: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            secrets: Vec::new(),
+            actors,
+            max_ttl: None,
+            leeway: 60,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl fmt::Debug for HandlerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandlerConfig").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Grants made ready for use: what one call's host functions look at.
+pub(crate) struct Bound {
+    pub(crate) name: Arc<str>,
+    pub(crate) limits: Limits,
+    pub(crate) settings: HashMap<String, String>,
+    pub(crate) keys: HashMap<String, BoundKeys>,
+    pub(crate) secrets: Vec<(String, Secret)>,
+}
+
+impl Bound {
+    pub(crate) fn new(
+        name: Arc<str>,
+        limits: Limits,
+        settings: BTreeMap<String, String>,
+        keys: BTreeMap<String, KeyGrant>,
+        secrets: Vec<(String, Secret)>,
+    ) -> Result<Self, LoadError> {
+        for (setting, value) in &settings {
+            if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(value) {
+                return Err(LoadError::new("bad-setting", format!("the setting `{setting}` is no JSON: {error}")));
+            }
+        }
+        let mut bound = HashMap::new();
+        for (label, grant) in keys {
+            if !is_label(&label) {
+                return Err(LoadError::new(
+                    "bad-label",
+                    format!("`{}` is no key label: use 1 to 64 of `a-z 0-9 -`", label.escape_debug()),
+                ));
+            }
+            let namespace = grant.namespace.as_deref().unwrap_or(&name);
+            bound.insert(label.clone(), BoundKeys::derive(&grant, namespace, &label));
+        }
+        Ok(Self { name, limits, settings: settings.into_iter().collect(), keys: bound, secrets })
+    }
+}
+
+fn is_label(label: &str) -> bool {
+    (1..=64).contains(&label.len()) && label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}

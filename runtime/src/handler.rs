@@ -1,0 +1,227 @@
+//! One loaded handler: its sandbox and the policy over what it says.
+
+use crate::bindings::Answer;
+use crate::clock::{MAX_SECONDS, UnixTime};
+use crate::component::{ComponentInfo, hex};
+use crate::error::{Error, Fault, LoadError};
+use crate::grants::{Bound, HandlerConfig};
+use crate::limits::Limits;
+use crate::policy::{Policy, is_actor_id, is_token_id};
+use crate::runtime::Runtime;
+use crate::sandbox::{Made, Sandbox, trial_error};
+use crate::text::printable;
+use crate::verdict::{CreateRequest, Created, Creation, Denial, Denied, Rejection, Verdict};
+use std::sync::Arc;
+
+pub(crate) struct Handler {
+    pub(crate) name: Arc<str>,
+    pub(crate) prefixes: Vec<String>,
+    pub(crate) info: ComponentInfo,
+    pub(crate) bound: Arc<Bound>,
+    runtime: Runtime,
+    policy: Policy,
+    sandbox: Arc<Sandbox>,
+}
+
+impl Handler {
+    /// Loads the component and tries it out.
+    pub(crate) fn load(runtime: &Runtime, config: HandlerConfig) -> Result<Self, LoadError> {
+        let shown = printable(&config.name, 100);
+        Self::load_unnamed(runtime, config).map_err(|error| error.in_handler(&shown))
+    }
+
+    fn load_unnamed(runtime: &Runtime, config: HandlerConfig) -> Result<Self, LoadError> {
+        let HandlerConfig {
+            name,
+            component,
+            sha256,
+            prefixes,
+            settings,
+            keys,
+            secrets,
+            actors,
+            max_ttl,
+            leeway,
+            limits,
+        } = config;
+        check_name(&name)?;
+        check_prefixes(&prefixes)?;
+        check_limits(runtime, &limits)?;
+        let component = runtime.load(&component, limits.component_bytes)?;
+        if let Some(wanted) = sha256.filter(|wanted| *wanted != component.info.sha256) {
+            return Err(LoadError::new(
+                "digest-mismatch",
+                format!(
+                    "the component has the SHA-256 {}, not the configured {}: restore the file, or pin the new digest once \
+                 you trust it",
+                    hex(&component.info.sha256),
+                    hex(&wanted)
+                ),
+            ));
+        }
+        if let Some(unknown) = settings.keys().find(|name| !component.info.settings.contains(*name)) {
+            return Err(LoadError::new(
+                "unknown-setting",
+                format!(
+                    "the component knows no setting `{}`; it knows {}",
+                    printable(unknown, 100),
+                    list(&component.info.settings)
+                ),
+            ));
+        }
+        let name: Arc<str> = name.into();
+        let bound = Bound::new(name.clone(), limits, settings, keys, secrets)?;
+        check_grants(&component.info, &bound)?;
+        let sandbox = Arc::new(Sandbox::new(runtime.shared().clone(), &component, bound)?);
+        let now = UnixTime { seconds: 0, nanoseconds: 0 };
+        pollster::block_on(sandbox.try_out(now)).map_err(|fault| trial_error(&Error::new(&name, fault)))?;
+        Ok(Self {
+            name,
+            prefixes,
+            info: component.info.clone(),
+            bound: sandbox.bound.clone(),
+            runtime: runtime.clone(),
+            policy: Policy { actors, max_ttl, leeway },
+            sandbox,
+        })
+    }
+
+    /// Asks the handler about a token that is its own, and judges its answer.
+    pub(crate) async fn verify(&self, token: &str) -> Result<Verdict, Error> {
+        let judged = async {
+            let now = self.runtime.shared().now()?;
+            match self.sandbox.verify(token.to_owned(), now).await? {
+                Answer::Proposal(proposal) => self.policy.judge(&self.name, &self.bound.limits, proposal, now),
+                Answer::NotMine => Ok(Verdict::NotMine),
+                Answer::Rejected(reason, message) => {
+                    Ok(Verdict::Rejected(Rejection { handler: Some(self.name.clone()), reason, message }))
+                }
+            }
+        };
+        judged.await.map_err(|fault| Error::new(&self.name, fault))
+    }
+
+    /// Asks the handler for a token, unless the policy refuses at once. Whether the token leads back here is for the
+    /// registry to check.
+    pub(crate) async fn create(&self, request: CreateRequest) -> Result<Creation, Error> {
+        if let Some((denial, message)) = self.refuse(&request) {
+            return Ok(Creation::Denied(Denied { handler: None, denial, message }));
+        }
+        let made = async {
+            let now = self.runtime.shared().now()?;
+            match self.sandbox.create(request, now).await? {
+                Made::Denied(denial, message) => {
+                    Ok(Creation::Denied(Denied { handler: Some(self.name.clone()), denial, message }))
+                }
+                Made::Token(created) => self.check_created(created.token, created.token_id, created.expires_at),
+            }
+        };
+        made.await.map_err(|fault| Error::new(&self.name, fault))
+    }
+
+    fn refuse(&self, request: &CreateRequest) -> Option<(Denial, String)> {
+        let id = &request.actor_id;
+        if !is_actor_id(id) {
+            return Some((
+                Denial::InvalidRequest,
+                "an actor id is a non-empty string without control characters".into(),
+            ));
+        }
+        let max = self.bound.limits.actor_id_bytes;
+        if id.len() > max {
+            return Some((Denial::InvalidRequest, format!("the actor id has {} bytes of {max} allowed", id.len())));
+        }
+        if !self.policy.actors.include(Some(id)) {
+            return Some((Denial::NotPermitted, format!("handler `{}` may not vouch for this actor", self.name)));
+        }
+        None
+    }
+
+    fn check_created(
+        &self,
+        token: String,
+        token_id: Option<String>,
+        expires_at: Option<u64>,
+    ) -> Result<Creation, Fault> {
+        if token.is_empty() {
+            return Err(Fault::BadToken("it is empty"));
+        }
+        if token.len() > self.bound.limits.token_bytes {
+            return Err(Fault::BadToken("it is longer than `limits.token_bytes`"));
+        }
+        if !is_token_text(&token) {
+            return Err(Fault::BadToken("it has characters other than `A-Z a-z 0-9 . _ ~ + / = -`"));
+        }
+        if token_id.as_deref().is_some_and(|id| !is_token_id(id)) {
+            return Err(Fault::BadResult("the token id is not 1 to 256 printable ASCII characters".into()));
+        }
+        if expires_at.is_some_and(|time| time > MAX_SECONDS) {
+            return Err(Fault::BadResult("a time is after the year 9999".into()));
+        }
+        Ok(Creation::Created(Created { handler: self.name.clone(), token, token_id, expires_at }))
+    }
+}
+
+/// What a created token and a prefix are made of: RFC 6750's `b64token`.
+fn is_token_text(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~+/=-".contains(&byte))
+}
+
+fn check_name(name: &str) -> Result<(), LoadError> {
+    let fine = (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    if fine { Ok(()) } else { Err(LoadError::new("bad-name", "a handler's name is 1 to 64 of `A-Z a-z 0-9 _ -`")) }
+}
+
+fn check_prefixes(prefixes: &[String]) -> Result<(), LoadError> {
+    match prefixes.iter().find(|prefix| prefix.is_empty() || prefix.len() > 256 || !is_token_text(prefix)) {
+        None => Ok(()),
+        Some(prefix) => Err(LoadError::new(
+            "bad-prefix",
+            format!("`{}` is no prefix: use 1 to 256 of `A-Z a-z 0-9 . _ ~ + / = -`", printable(prefix, 100)),
+        )),
+    }
+}
+
+fn check_limits(runtime: &Runtime, limits: &Limits) -> Result<(), LoadError> {
+    let most = &runtime.shared().limits;
+    let too_high = |setting: &str, value: usize, most: usize| {
+        Err(LoadError::new("bad-limit", format!("`{setting}` is {value}, more than this runtime's {most}")))
+    };
+    if limits.memory_bytes > most.memory_bytes {
+        return too_high("limits.memory_mib", limits.memory_bytes >> 20, most.memory_bytes >> 20);
+    }
+    if limits.table_elements > most.table_elements {
+        return too_high("limits.table_elements", limits.table_elements, most.table_elements);
+    }
+    match limits.concurrent_calls {
+        Some(0) => Err(LoadError::new("bad-limit", "`limits.concurrent_calls` is 0: no call could ever run")),
+        Some(calls) if calls > most.slots => too_high("limits.concurrent_calls", calls, most.slots),
+        _ => Ok(()),
+    }
+}
+
+/// What the component asks for, against what it was granted.
+fn check_grants(info: &ComponentInfo, bound: &Bound) -> Result<(), LoadError> {
+    let missing = |interface: &str, line: &str| {
+        Err(LoadError::new(
+            "not-granted",
+            format!(
+                "the component asks for `keyward:handler/{interface}`, which it is not granted: add `{line}` to this handler \
+             if it should have it"
+            ),
+        ))
+    };
+    if info.imports.contains("keys") && bound.keys.is_empty() {
+        return missing("keys", "keys.LABEL = { ring = \"…\" }");
+    }
+    if info.imports.contains("secrets") && bound.secrets.is_empty() {
+        return missing("secrets", "secrets.NAME = { file = \"…\" }");
+    }
+    Ok(())
+}
+
+fn list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<_> = names.into_iter().map(|name| format!("`{}`", printable(name, 100))).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}

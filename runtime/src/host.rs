@@ -1,0 +1,145 @@
+//! What a handler can ask of its host. One interface of `wit/`, one module below: state, `impl Host`, link function.
+
+pub(crate) mod clock;
+pub(crate) mod keys;
+pub(crate) mod log;
+pub(crate) mod random;
+pub(crate) mod secrets;
+pub(crate) mod settings;
+
+use crate::bindings::types;
+use crate::clock::UnixTime;
+use crate::error::{Fault, LimitHit, LimitName};
+use crate::grants::Bound;
+use crate::limits::Limits;
+use std::sync::Arc;
+use wasmtime::component::Linker;
+use wasmtime::{ResourceLimiter, Result};
+
+/// The data of one call's store.
+pub(crate) struct State {
+    pub(crate) bound: Arc<Bound>,
+    pub(crate) phase: Phase,
+    pub(crate) now: UnixTime,
+    pub(crate) calls: Calls,
+    pub(crate) lines: log::Lines,
+    pub(crate) growth: Growth,
+}
+
+impl State {
+    /// For a call within `limits`; the fields that the store or the policy enforces are named and left to them.
+    pub(crate) fn new(bound: Arc<Bound>, now: UnixTime) -> Self {
+        let Limits {
+            memory_bytes,
+            table_elements,
+            host_calls,
+            message_bytes,
+            log_lines,
+            cpu: _,
+            wall: _,
+            host_call_bytes: _,
+            token_bytes: _,
+            actor_bytes: _,
+            actor_depth: _,
+            actor_id_bytes: _,
+            component_bytes: _,
+            concurrent_calls: _,
+        } = bound.limits;
+        Self {
+            phase: Phase::Instantiate,
+            now,
+            calls: Calls { used: 0, of: host_calls },
+            lines: log::Lines::new(log_lines, message_bytes),
+            growth: Growth { memory: Sum { used: 0, of: memory_bytes }, table: Sum { used: 0, of: table_elements } },
+            bound,
+        }
+    }
+}
+
+/// What the guest is doing: its rights depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Instantiate,
+    Create,
+    Verify,
+}
+
+/// Links what the component may import: the four interfaces that do no harm, and what the operator granted.
+pub(crate) fn link(linker: &mut Linker<State>, bound: &Bound) -> Result<()> {
+    types::add_to_linker::<State, clock::Has>(linker, clock::view)?;
+    clock::add_to_linker(linker)?;
+    log::add_to_linker(linker)?;
+    random::add_to_linker(linker)?;
+    settings::add_to_linker(linker)?;
+    if !bound.keys.is_empty() {
+        keys::add_to_linker(linker)?;
+    }
+    if !bound.secrets.is_empty() {
+        secrets::add_to_linker(linker)?;
+    }
+    Ok(())
+}
+
+/// The host calls of one call. Every host function counts itself here before it does anything.
+pub(crate) struct Calls {
+    used: u32,
+    of: u32,
+}
+
+impl Calls {
+    pub(crate) fn enter(&mut self) -> Result<()> {
+        self.used = self.used.saturating_add(1);
+        if self.used > self.of {
+            return Err(Stop::limit(LimitName::HostCalls, u64::from(self.used), u64::from(self.of)));
+        }
+        Ok(())
+    }
+}
+
+/// Why the host ended a call: our own error, carried through the engine and taken out again on the other side.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Stop(pub(crate) Fault);
+
+impl Stop {
+    pub(crate) fn limit(limit: LimitName, used: u64, of: u64) -> wasmtime::Error {
+        Self(Fault::Limit(LimitHit { limit, used, of })).into()
+    }
+
+    pub(crate) fn forbidden(what: &'static str) -> wasmtime::Error {
+        Self(Fault::ForbiddenCall(what)).into()
+    }
+}
+
+/// What a component's memories and tables come to together. Too much ends the call: a guest that is only told "no" asks
+/// again, millions of times.
+pub(crate) struct Growth {
+    memory: Sum,
+    table: Sum,
+}
+
+struct Sum {
+    used: usize,
+    of: usize,
+}
+
+impl Sum {
+    fn grow(&mut self, limit: LimitName, current: usize, desired: usize) -> Result<bool> {
+        let wanted = self.used.saturating_add(desired.saturating_sub(current));
+        if wanted > self.of {
+            return Err(Stop::limit(limit, wanted as u64, self.of as u64));
+        }
+        self.used = wanted;
+        Ok(true)
+    }
+}
+
+impl ResourceLimiter for Growth {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
+        self.memory.grow(LimitName::Memory, current, desired)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
+        self.table.grow(LimitName::Table, current, desired)
+    }
+}

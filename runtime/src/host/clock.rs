@@ -1,0 +1,36 @@
+//! `keyward:handler/clock`: one value for the whole call, so that a handler cannot measure its own time.
+
+use super::{Calls, State};
+use crate::bindings::{clock, types};
+use crate::clock::UnixTime;
+use wasmtime::Result;
+use wasmtime::component::{HasData, Linker};
+
+pub(crate) struct Clock<'a> {
+    calls: &'a mut Calls,
+    now: UnixTime,
+}
+
+pub(crate) struct Has;
+
+impl HasData for Has {
+    type Data<'a> = Clock<'a>;
+}
+
+impl clock::Host for Clock<'_> {
+    fn now(&mut self) -> Result<clock::Datetime> {
+        self.calls.enter()?;
+        Ok(clock::Datetime { seconds: self.now.seconds, nanoseconds: self.now.nanoseconds })
+    }
+}
+
+/// `types` has no functions; it needs a host all the same, and this is the least.
+impl types::Host for Clock<'_> {}
+
+pub(crate) fn view(state: &mut State) -> Clock<'_> {
+    Clock { calls: &mut state.calls, now: state.now }
+}
+
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
+    clock::add_to_linker::<State, Has>(linker, view)
+}

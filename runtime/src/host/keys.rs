@@ -1,0 +1,57 @@
+//! `keyward:handler/keys`: signatures by keys that stay here.
+
+use super::{Calls, Phase, State, Stop};
+use crate::bindings::keys;
+use crate::keys::BoundKeys;
+use std::collections::HashMap;
+use wasmtime::Result;
+use wasmtime::component::{HasData, Linker};
+
+pub(crate) struct Keys<'a> {
+    calls: &'a mut Calls,
+    labels: &'a HashMap<String, BoundKeys>,
+    phase: Phase,
+}
+
+struct Has;
+
+impl HasData for Has {
+    type Data<'a> = Keys<'a>;
+}
+
+impl Keys<'_> {
+    /// The keys of a label. Every label that this handler does not have gives the same answer, whoever has it.
+    fn find(&mut self, label: &str) -> Result<Option<&BoundKeys>> {
+        self.calls.enter()?;
+        if self.phase == Phase::Instantiate {
+            return Err(Stop::forbidden("`keys` while the component is being instantiated"));
+        }
+        Ok(self.labels.get(label))
+    }
+}
+
+impl keys::Host for Keys<'_> {
+    fn sign(&mut self, label: String, message: Vec<u8>) -> Result<Result<Vec<u8>, keys::KeyError>> {
+        let phase = self.phase;
+        Ok(match self.find(&label)? {
+            None => Err(keys::KeyError::NotGranted),
+            Some(_) if phase != Phase::Create => Err(keys::KeyError::NotPermittedNow),
+            Some(keys) => Ok(keys.sign(&message)),
+        })
+    }
+
+    fn verify(&mut self, label: String, message: Vec<u8>, signature: Vec<u8>) -> Result<Result<bool, keys::KeyError>> {
+        Ok(match self.find(&label)? {
+            None => Err(keys::KeyError::NotGranted),
+            Some(keys) => Ok(keys.verify(&message, &signature)),
+        })
+    }
+}
+
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
+    keys::add_to_linker::<State, Has>(linker, |state| Keys {
+        calls: &mut state.calls,
+        labels: &state.bound.keys,
+        phase: state.phase,
+    })
+}

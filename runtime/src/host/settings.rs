@@ -1,0 +1,32 @@
+//! `keyward:handler/settings`: what the operator set for this handler.
+
+use super::{Calls, State};
+use crate::bindings::settings;
+use std::collections::HashMap;
+use wasmtime::Result;
+use wasmtime::component::{HasData, Linker};
+
+pub(crate) struct Settings<'a> {
+    calls: &'a mut Calls,
+    values: &'a HashMap<String, String>,
+}
+
+struct Has;
+
+impl HasData for Has {
+    type Data<'a> = Settings<'a>;
+}
+
+impl settings::Host for Settings<'_> {
+    fn get(&mut self, name: String) -> Result<Option<String>> {
+        self.calls.enter()?;
+        Ok(self.values.get(&name).cloned())
+    }
+}
+
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
+    settings::add_to_linker::<State, Has>(linker, |state| Settings {
+        calls: &mut state.calls,
+        values: &state.bound.settings,
+    })
+}

@@ -1,0 +1,347 @@
+//! What the host thinks of what a handler proposes. The only place where a [`VerifiedActor`] is made.
+
+use crate::clock::{MAX_SECONDS, UnixTime};
+use crate::error::{Fault, LimitHit, LimitName};
+use crate::json::{self, Defect, Scalar};
+use crate::limits::Limits;
+use crate::text::printable;
+use crate::verdict::{Acceptance, Reason, Rejection, Restrictions, Verdict};
+use std::fmt;
+use std::sync::Arc;
+
+/// An actor that a handler vouched for and the host's policy let through. Nothing outside this crate can make one.
+///
+/// ```compile_fail
+/// let forged = keyward_runtime::VerifiedActor { json: r#"{"id":"root"}"#.to_owned(), id: None };
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct VerifiedActor {
+    json: String,
+    id: Option<String>,
+}
+
+impl VerifiedActor {
+    /// The actor as a JSON object on one line: the handler's, with `_r` (the restrictions, where there are any) and
+    /// `token_expires` (unix seconds, where the token ends) in Datasette's terms.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// Its id, if it has one: the string, or the digits of the integer.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+}
+
+impl fmt::Debug for VerifiedActor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedActor").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Whom a handler may vouch for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actors {
+    /// Anybody, and objects without an id.
+    Any,
+    /// Those whose id fits one of the patterns. An actor without an id fits none.
+    Matching(Vec<ActorPattern>),
+}
+
+impl Actors {
+    /// Reads patterns: each is an id, or the beginning of one and a `*`.
+    pub fn matching<P: AsRef<str>>(patterns: impl IntoIterator<Item = P>) -> Result<Self, BadPattern> {
+        patterns
+            .into_iter()
+            .map(|pattern| ActorPattern::new(pattern.as_ref()))
+            .collect::<Result<_, _>>()
+            .map(Self::Matching)
+    }
+
+    /// Whether it may vouch for an actor with this id.
+    pub(crate) fn include(&self, id: Option<&str>) -> bool {
+        match (self, id) {
+            (Self::Any, _) => true,
+            (Self::Matching(patterns), Some(id)) => patterns.iter().any(|pattern| pattern.fits(id)),
+            (Self::Matching(_), None) => false,
+        }
+    }
+}
+
+/// `partner:*` fits every id that begins with `partner:`; without a `*` the id itself is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActorPattern {
+    text: String,
+    is_prefix: bool,
+}
+
+impl ActorPattern {
+    /// Reads a pattern. A `*` stands at the end or nowhere.
+    pub fn new(pattern: &str) -> Result<Self, BadPattern> {
+        let (text, is_prefix) = match pattern.strip_suffix('*') {
+            Some(text) => (text, true),
+            None => (pattern, false),
+        };
+        if text.contains('*') || pattern.is_empty() || pattern.chars().any(char::is_control) {
+            return Err(BadPattern { pattern: printable(pattern, 200) });
+        }
+        Ok(Self { text: text.to_owned(), is_prefix })
+    }
+
+    fn fits(&self, id: &str) -> bool {
+        if self.is_prefix { id.starts_with(&self.text) } else { id == self.text }
+    }
+}
+
+/// A text that is no pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{pattern}` is no actor pattern: write an id, or the beginning of one and a `*`")]
+pub struct BadPattern {
+    pattern: String,
+}
+
+/// Whether a text can be an actor's id.
+pub(crate) fn is_actor_id(id: &str) -> bool {
+    !id.is_empty() && !id.chars().any(char::is_control)
+}
+
+/// Whether a text can name a token in logs, headers and revocation lists.
+pub(crate) fn is_token_id(id: &str) -> bool {
+    (1..=256).contains(&id.len()) && id.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+}
+
+/// What a handler says when it accepts a token, before anybody believes it.
+pub(crate) struct Proposal {
+    pub(crate) actor: String,
+    pub(crate) restrictions: Option<Restrictions>,
+    pub(crate) token_id: Option<String>,
+    pub(crate) issued_at: Option<u64>,
+    pub(crate) expires_at: Option<u64>,
+}
+
+/// What one handler's proposals must pass.
+pub(crate) struct Policy {
+    pub(crate) actors: Actors,
+    /// The longest lifetime in seconds.
+    pub(crate) max_ttl: Option<u64>,
+    /// How far in the future a token may have been issued, in seconds, for clocks that differ.
+    pub(crate) leeway: u64,
+}
+
+impl Policy {
+    /// Judges a proposal: a broken result is a fault of the handler, a broken fact about the token is a rejection.
+    pub(crate) fn judge(
+        &self,
+        handler: &Arc<str>,
+        limits: &Limits,
+        proposal: Proposal,
+        now: UnixTime,
+    ) -> Result<Verdict, Fault> {
+        let Proposal { actor, restrictions, token_id, issued_at, expires_at } = proposal;
+        let object = read_actor(&actor, limits)?;
+        if token_id.as_deref().is_some_and(|id| !is_token_id(id)) {
+            return Err(bad("the token id is not 1 to 256 printable ASCII characters"));
+        }
+        if [issued_at, expires_at].into_iter().flatten().any(|time| time > MAX_SECONDS) {
+            return Err(bad("a time is after the year 9999"));
+        }
+        let id = match object.id {
+            None => None,
+            Some(Scalar::String(id)) if id.len() > limits.actor_id_bytes => {
+                return Err(over(LimitName::ActorId, id.len(), limits.actor_id_bytes));
+            }
+            Some(Scalar::String(id)) if is_actor_id(&id) => Some(id),
+            Some(Scalar::Integer(id)) => Some(id),
+            Some(_) => {
+                return Err(bad(
+                    "the actor's id is neither a non-empty string without control characters nor an integer",
+                ));
+            }
+        };
+        let json = write_actor(object.text, restrictions.as_ref(), expires_at, limits)?;
+
+        let reject = |reason, message: &str| {
+            Ok(Verdict::Rejected(Rejection { handler: None, reason, message: message.to_owned() }))
+        };
+        if expires_at.is_some_and(|end| now.is_past(end)) {
+            return reject(Reason::Expired, "Token has expired");
+        }
+        if issued_at.is_some_and(|start| start > now.seconds.saturating_add(self.leeway)) {
+            return reject(Reason::NotYetValid, "Token was issued in the future");
+        }
+        if let Some(max_ttl) = self.max_ttl {
+            match expires_at {
+                None => return reject(Reason::NotPermitted, "Token does not end, and its handler's tokens must"),
+                Some(end) if end.saturating_sub(issued_at.unwrap_or(now.seconds)) > max_ttl => {
+                    return reject(Reason::NotPermitted, "Token lives longer than its handler's tokens may");
+                }
+                Some(_) => {}
+            }
+        }
+        if !self.actors.include(id.as_deref()) {
+            return reject(Reason::NotPermitted, "Token is for an actor that its handler may not vouch for");
+        }
+        Ok(Verdict::Accepted(Acceptance {
+            handler: handler.clone(),
+            actor: VerifiedActor { json, id },
+            token_id,
+            issued_at,
+            expires_at,
+        }))
+    }
+}
+
+fn read_actor(actor: &str, limits: &Limits) -> Result<json::Object, Fault> {
+    if actor.len() > limits.actor_bytes {
+        return Err(over(LimitName::ActorBytes, actor.len(), limits.actor_bytes));
+    }
+    match json::check(actor, limits.actor_depth, &["_r", "token_expires"]) {
+        Ok(object) if object.is_empty => Err(bad("the actor is `{}`, which is nobody")),
+        Ok(object) => Ok(object),
+        Err(Defect::Broken(what)) => Err(Fault::BadResult(format!("the actor {what}"))),
+        Err(Defect::TooDeep(depth)) => Err(over(LimitName::ActorDepth, depth, limits.actor_depth)),
+    }
+}
+
+/// Adds the host's members to a non-empty object.
+fn write_actor(
+    text: String,
+    restrictions: Option<&Restrictions>,
+    expires_at: Option<u64>,
+    limits: &Limits,
+) -> Result<String, Fault> {
+    let mut out = text.into_bytes();
+    if restrictions.is_some() || expires_at.is_some() {
+        out.pop();
+        let lost = |error: &dyn fmt::Display| Fault::Runtime(format!("the actor could not be written: {error}"));
+        if let Some(restrictions) = restrictions {
+            out.extend_from_slice(b",\"_r\":");
+            serde_json::to_writer(&mut out, restrictions).map_err(|error| lost(&error))?;
+        }
+        if let Some(end) = expires_at {
+            out.extend_from_slice(b",\"token_expires\":");
+            serde_json::to_writer(&mut out, &end).map_err(|error| lost(&error))?;
+        }
+        out.push(b'}');
+    }
+    if out.len() > limits.actor_bytes {
+        return Err(over(LimitName::ActorBytes, out.len(), limits.actor_bytes));
+    }
+    String::from_utf8(out).map_err(|error| Fault::Runtime(format!("the actor could not be written: {error}")))
+}
+
+fn bad(what: &str) -> Fault {
+    Fault::BadResult(what.to_owned())
+}
+
+fn over(limit: LimitName, used: usize, of: usize) -> Fault {
+    Fault::Limit(LimitHit { limit, used: used as u64, of: of as u64 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixTime = UnixTime { seconds: 1_000, nanoseconds: 5 };
+
+    fn policy() -> Policy {
+        Policy { actors: Actors::matching(["bob", "p:*"]).unwrap(), max_ttl: None, leeway: 60 }
+    }
+
+    fn proposal(actor: &str) -> Proposal {
+        Proposal { actor: actor.into(), restrictions: None, token_id: None, issued_at: None, expires_at: None }
+    }
+
+    fn judge(policy: &Policy, proposal: Proposal) -> Result<Result<String, Reason>, &'static str> {
+        match policy.judge(&"h".into(), &Limits::default(), proposal, NOW) {
+            Ok(Verdict::Accepted(acceptance)) => Ok(Ok(acceptance.actor.json().to_owned())),
+            Ok(Verdict::Rejected(rejection)) => Ok(Err(rejection.reason)),
+            Ok(Verdict::NotMine) => panic!("the policy never says not mine"),
+            Err(fault) => Err(fault.code()),
+        }
+    }
+
+    #[test]
+    fn only_the_allowed_are_vouched_for() {
+        for (actor, allowed) in [
+            (r#"{"id":"bob"}"#, true),
+            (r#"{"id":"p:"}"#, true),
+            (r#"{"id":"p:x","n":1}"#, true),
+            (r#"{"id":"bobby"}"#, false),
+            (r#"{"id":"BOB"}"#, false),
+            (r#"{"id":"root"}"#, false),
+            (r#"{"id":5}"#, false),
+            (r#"{"name":"bob"}"#, false),
+        ] {
+            let verdict = judge(&policy(), proposal(actor)).unwrap();
+            assert_eq!(verdict, if allowed { Ok(actor.to_owned()) } else { Err(Reason::NotPermitted) });
+            let any = Policy { actors: Actors::Any, ..policy() };
+            assert_eq!(judge(&any, proposal(actor)).unwrap(), Ok(actor.to_owned()));
+        }
+    }
+
+    #[test]
+    fn broken_results_are_failures_whoever_may_be_vouched_for() {
+        let any = Policy { actors: Actors::Any, ..policy() };
+        let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(1_025));
+        for (actor, code) in [
+            ("{}", "bad-result"),
+            ("[]", "bad-result"),
+            (r#"{"id":""}"#, "bad-result"),
+            (r#"{"id":null}"#, "bad-result"),
+            (r#"{"id":true}"#, "bad-result"),
+            (r#"{"id":1.5}"#, "bad-result"),
+            (r#"{"id":{}}"#, "bad-result"),
+            (r#"{"id":"a\u000ab"}"#, "bad-result"),
+            (r#"{"id":"a","_r":{}}"#, "bad-result"),
+            (r#"{"id":"a","token_expires":1}"#, "bad-result"),
+            (&long, "limit-actor-id"),
+            (&format!(r#"{{"x":"{}"}}"#, "x".repeat(16 << 10)), "limit-actor-bytes"),
+        ] {
+            assert_eq!(judge(&any, proposal(actor)), Err(code), "{actor}");
+        }
+    }
+
+    #[test]
+    fn times_are_bounds_to_the_second() {
+        let with = |issued_at, expires_at| {
+            let proposal = Proposal { issued_at, expires_at, ..proposal(r#"{"id":"bob"}"#) };
+            judge(&Policy { max_ttl: Some(100), ..policy() }, proposal).map(|verdict| verdict.map(|_| ()))
+        };
+        assert_eq!(with(None, Some(1_000)), Ok(Err(Reason::Expired)), "5 ns late");
+        assert_eq!(with(None, Some(1_001)), Ok(Ok(())));
+        assert_eq!(with(Some(1_060), Some(1_160)), Ok(Ok(())));
+        assert_eq!(with(Some(1_061), Some(1_161)), Ok(Err(Reason::NotYetValid)));
+        assert_eq!(with(Some(950), Some(1_050)), Ok(Ok(())));
+        assert_eq!(with(Some(950), Some(1_051)), Ok(Err(Reason::NotPermitted)));
+        assert_eq!(with(None, Some(1_100)), Ok(Ok(())));
+        assert_eq!(with(None, Some(1_101)), Ok(Err(Reason::NotPermitted)));
+        assert_eq!(with(Some(950), None), Ok(Err(Reason::NotPermitted)));
+        assert_eq!(with(Some(0), Some(u64::MAX)), Err("bad-result"));
+        assert_eq!(with(Some(MAX_SECONDS + 1), None), Err("bad-result"));
+    }
+
+    #[test]
+    fn the_host_adds_restrictions_and_expiry() {
+        let given = |restrictions, expires_at| {
+            let proposal = Proposal { restrictions, expires_at, ..proposal(r#"{ "id": "bob" }"#) };
+            judge(&policy(), proposal).unwrap().unwrap()
+        };
+        assert_eq!(given(None, Some(2_000)), r#"{"id":"bob","token_expires":2000}"#);
+        assert_eq!(given(Some(Restrictions::new()), None), r#"{"id":"bob","_r":{}}"#);
+        let some =
+            Restrictions::new().allow_resource("d\"", "t", "ir").allow_all("vi").allow_resource("d\"", "t", "ur");
+        assert_eq!(
+            given(Some(some), Some(2_000)),
+            r#"{"id":"bob","_r":{"a":["vi"],"r":{"d\"":{"t":["ir","ur"]}}},"token_expires":2000}"#
+        );
+    }
+
+    #[test]
+    fn patterns_have_their_star_at_the_end() {
+        for bad in ["", "a*b", "**", "a\n"] {
+            assert!(ActorPattern::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(ActorPattern::new("*").unwrap().fits("x"));
+    }
+}

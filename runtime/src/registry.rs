@@ -1,0 +1,312 @@
+//! Handlers in order, and which of them a token belongs to.
+
+use crate::component::ComponentInfo;
+use crate::error::{Error, Fault, LoadError};
+use crate::grants::HandlerConfig;
+use crate::handler::Handler;
+use crate::limits::Limits;
+use crate::runtime::Runtime;
+use crate::text::printable;
+use crate::verdict::{CreateRequest, Creation, Reason, Rejection, Verdict};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+/// Handlers with their grants: an immutable value. To reload is to build another one from the same
+/// [`Runtime`] and to put it in this one's place.
+#[derive(Clone)]
+pub struct Registry(Arc<Handlers>);
+
+struct Handlers {
+    /// In the operator's order: the first makes tokens unless another is named.
+    handlers: Vec<Handler>,
+    /// Every prefix and its handler's place, longest prefix first.
+    prefixes: Vec<(String, usize)>,
+    /// The handlers without prefixes: one, unless they share by the operator's word.
+    unprefixed: Vec<usize>,
+    /// Full action names and what tokens say instead.
+    actions: HashMap<String, String>,
+    /// The longest token that any handler takes.
+    token_bytes: usize,
+}
+
+/// What a registry holds, for people to look at.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct HandlerInfo<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The prefixes that it claims.
+    pub prefixes: &'a [String],
+    /// Its component.
+    pub component: &'a ComponentInfo,
+}
+
+impl Registry {
+    /// Begins a registry on `runtime`.
+    pub fn builder(runtime: &Runtime) -> RegistryBuilder {
+        RegistryBuilder {
+            runtime: runtime.clone(),
+            handlers: Vec::new(),
+            actions: HashMap::new(),
+            share_unprefixed: false,
+        }
+    }
+
+    /// The handlers in order.
+    pub fn handlers(&self) -> impl Iterator<Item = HandlerInfo<'_>> {
+        self.0.handlers.iter().map(|handler| HandlerInfo {
+            name: &handler.name,
+            prefixes: &handler.prefixes,
+            component: &handler.info,
+        })
+    }
+
+    /// Judges a token. It goes to one handler only: the one with the longest prefix that it begins with. One that nobody
+    /// can own costs no call.
+    ///
+    /// # Errors
+    /// No verdict could be had; the caller must deny.
+    pub async fn verify(&self, token: &str) -> Result<Verdict, Error> {
+        self.judge(token, None).await
+    }
+
+    /// Like [`verify`](Self::verify), for the tokens of one handler only: others are [`Verdict::NotMine`].
+    ///
+    /// # Errors
+    /// No verdict could be had, or no handler has that name.
+    pub async fn verify_with(&self, handler: &str, token: &str) -> Result<Verdict, Error> {
+        let only = self.named(handler)?;
+        self.judge(token, Some(only)).await
+    }
+
+    /// [`verify`](Self::verify) for callers that are not async: it blocks this thread, but needs no runtime on it.
+    ///
+    /// # Errors
+    /// As for `verify`.
+    pub fn verify_blocking(&self, token: &str) -> Result<Verdict, Error> {
+        pollster::block_on(self.verify(token))
+    }
+
+    /// Makes a token: with the named handler, or the first one.
+    ///
+    /// # Errors
+    /// None could be made, and it is not for the policy to say why.
+    pub async fn create(&self, handler: Option<&str>, request: CreateRequest) -> Result<Creation, Error> {
+        let place = match handler {
+            Some(name) => self.named(name)?,
+            None => 0,
+        };
+        let Some(handler) = self.0.handlers.get(place) else { return Err(Error::without_handler(Fault::NoHandler)) };
+        let CreateRequest { actor_id, expires_after, restrictions, description } = request;
+        let restrictions = restrictions.map(|some| some.map_actions(|action| self.0.actions.get(action).cloned()));
+        let creation = handler.create(CreateRequest { actor_id, expires_after, restrictions, description }).await?;
+        if let Creation::Created(created) = &creation
+            && !self.owners(&created.token).contains(&place)
+        {
+            return Err(Error::new(&handler.name, Fault::BadToken("it does not begin with a prefix of this handler")));
+        }
+        Ok(creation)
+    }
+
+    /// [`create`](Self::create) for callers that are not async.
+    ///
+    /// # Errors
+    /// As for `create`.
+    pub fn create_blocking(&self, handler: Option<&str>, request: CreateRequest) -> Result<Creation, Error> {
+        pollster::block_on(self.create(handler, request))
+    }
+
+    async fn judge(&self, token: &str, only: Option<usize>) -> Result<Verdict, Error> {
+        if token.len() > self.0.token_bytes {
+            return Ok(too_long(self.0.token_bytes));
+        }
+        for place in self.owners(token) {
+            let Some(handler) = self.0.handlers.get(*place).filter(|_| only.is_none_or(|only| only == *place)) else {
+                continue;
+            };
+            if token.len() > handler.bound.limits.token_bytes {
+                return Ok(too_long(handler.bound.limits.token_bytes));
+            }
+            match handler.verify(token).await? {
+                Verdict::NotMine => {}
+                verdict => return Ok(verdict),
+            }
+        }
+        Ok(Verdict::NotMine)
+    }
+
+    /// The places of the handlers that a token may belong to, in order: one, but for shared tokens without a prefix.
+    fn owners(&self, token: &str) -> &[usize] {
+        match self.0.prefixes.iter().find(|(prefix, _)| token.starts_with(prefix.as_str())) {
+            Some((_, place)) => std::slice::from_ref(place),
+            None => &self.0.unprefixed,
+        }
+    }
+
+    fn named(&self, name: &str) -> Result<usize, Error> {
+        self.0.handlers.iter().position(|handler| &*handler.name == name).ok_or_else(|| {
+            let known: Vec<_> = self.0.handlers.iter().map(|handler| format!("`{}`", handler.name)).collect();
+            Error::without_handler(Fault::NoSuchHandler { name: printable(name, 100), known: known.join(", ") })
+        })
+    }
+}
+
+fn too_long(max: usize) -> Verdict {
+    Verdict::Rejected(Rejection {
+        handler: None,
+        reason: Reason::Malformed,
+        message: format!("Token is longer than {max} bytes"),
+    })
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.handlers()).finish()
+    }
+}
+
+/// Gathers handlers; [`build`](Self::build) loads and checks them together.
+#[derive(Debug)]
+pub struct RegistryBuilder {
+    runtime: Runtime,
+    handlers: Vec<HandlerConfig>,
+    actions: HashMap<String, String>,
+    share_unprefixed: bool,
+}
+
+impl RegistryBuilder {
+    /// Adds a handler behind those that are there. The first is the one that makes tokens by default.
+    pub fn handler(mut self, config: HandlerConfig) -> Self {
+        self.handlers.push(config);
+        self
+    }
+
+    /// Gives an action the short name that tokens carry, such as `vi` for `view-instance`.
+    pub fn action(mut self, name: impl Into<String>, short: impl Into<String>) -> Self {
+        self.actions.insert(name.into(), short.into());
+        self
+    }
+
+    /// Allows several handlers without prefixes: they are shown each other's tokens, in order, until one answers other than
+    /// "not mine".
+    pub fn dangerous_share_unprefixed(mut self, share: bool) -> Self {
+        self.share_unprefixed = share;
+        self
+    }
+
+    /// Loads, compiles and tries out every handler. It takes CPU time and blocks: in an async program call it where
+    /// blocking is allowed.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn build(self) -> Result<Registry, LoadError> {
+        let Self { runtime, handlers, actions, share_unprefixed } = self;
+        let mut names = HashSet::new();
+        if let Some(twice) = handlers.iter().find(|config| !names.insert(config.name.clone())) {
+            return Err(LoadError::new("duplicate-name", "this name is given twice; name each handler once")
+                .in_handler(&printable(&twice.name, 100)));
+        }
+        let handlers =
+            handlers.into_iter().map(|config| Handler::load(&runtime, config)).collect::<Result<Vec<_>, _>>()?;
+        let prefixes = claims(&handlers)?;
+        let unprefixed: Vec<usize> = handlers
+            .iter()
+            .enumerate()
+            .filter(|(_, handler)| handler.prefixes.is_empty())
+            .map(|(place, _)| place)
+            .collect();
+        if unprefixed.len() > 1 && !share_unprefixed {
+            let names: Vec<_> =
+                unprefixed.iter().filter_map(|place| handlers.get(*place)).map(|h| format!("`{}`", h.name)).collect();
+            return Err(LoadError::new(
+                "several-unprefixed",
+                format!(
+                    "handlers {} claim no prefix, so each would be shown the others' tokens: give all but one `prefixes`, or \
+                 say `dangerous_share_unprefixed = true`",
+                    names.join(", ")
+                ),
+            ));
+        }
+        check_keys(&handlers)?;
+        let token_bytes = handlers.iter().map(|handler| handler.bound.limits.token_bytes).max();
+        let token_bytes = token_bytes.unwrap_or_else(|| Limits::default().token_bytes);
+        let registry = Registry(Arc::new(Handlers { handlers, prefixes, unprefixed, actions, token_bytes }));
+        check_secrets(&registry)?;
+        Ok(registry)
+    }
+}
+
+/// Every prefix once, longest first, so that the first that fits is the longest that fits.
+fn claims(handlers: &[Handler]) -> Result<Vec<(String, usize)>, LoadError> {
+    let mut claimed: HashMap<&str, &str> = HashMap::new();
+    let mut prefixes = Vec::new();
+    for (place, handler) in handlers.iter().enumerate() {
+        for prefix in &handler.prefixes {
+            if let Some(other) = claimed.insert(prefix, &handler.name) {
+                return Err(LoadError::new(
+                    "duplicate-prefix",
+                    format!("the prefix `{prefix}` is claimed by `{other}` as well; a token can have one owner only"),
+                )
+                .in_handler(&handler.name));
+            }
+            prefixes.push((prefix.clone(), place));
+        }
+    }
+    prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+    Ok(prefixes)
+}
+
+/// Two labels with one key could forge each other's tokens, in whichever way they came to share it.
+fn check_keys(handlers: &[Handler]) -> Result<(), LoadError> {
+    let mut labels =
+        handlers.iter().flat_map(|handler| handler.bound.keys.iter().map(move |(label, keys)| (handler, label, keys)));
+    while let Some((handler, label, keys)) = labels.next() {
+        if let Some((other, other_label, _)) = labels.clone().find(|(.., others)| keys.overlap(others)) {
+            return Err(LoadError::new("shared-key", format!(
+                "`keys.{other_label}` is the same key as `keys.{label}` of `{}`, so they could forge each other's tokens: \
+                 give one another `namespace` or ring", handler.name
+            ))
+            .in_handler(&other.name));
+        }
+    }
+    Ok(())
+}
+
+/// A secret that callers present must lead to the handler that it was given to.
+fn check_secrets(registry: &Registry) -> Result<(), LoadError> {
+    for (place, handler) in registry.0.handlers.iter().enumerate() {
+        for (name, secret) in &handler.bound.secrets {
+            let wrong = |code, text: String| {
+                Err(LoadError::new(code, format!("the secret `{name}` {text}")).in_handler(&handler.name))
+            };
+            if secret.is_empty() {
+                return wrong("bad-secret", "is empty; give it a value or remove it".into());
+            }
+            if secret.len() > handler.bound.limits.token_bytes {
+                return wrong("bad-secret", "is longer than a token may be (`limits.token_bytes`)".into());
+            }
+            let Ok(token) = std::str::from_utf8(secret.expose()) else {
+                return wrong("bad-secret", "is not UTF-8 text, so no caller could present it".into());
+            };
+            let owners = registry.owners(token);
+            if !owners.contains(&place) {
+                let owner = owners.first().and_then(|place| registry.0.handlers.get(*place));
+                return match owner {
+                    Some(owner) => wrong(
+                        "foreign-secret",
+                        format!(
+                            "begins with a prefix of `{}`, which would be shown it: change the secret or the prefix",
+                            owner.name
+                        ),
+                    ),
+                    None => wrong(
+                        "foreign-secret",
+                        "does not begin with a prefix of its handler, so no caller could present it".into(),
+                    ),
+                };
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! One call in one fresh instance: the only place that makes a store.
+
+use crate::bindings::{self, Answer, Instance, InstancePre, types};
+use crate::clock::UnixTime;
+use crate::component::CheckedComponent;
+use crate::engine::Ticking;
+use crate::error::{Error, Fault, LimitHit, LimitName, LoadError};
+use crate::grants::Bound;
+use crate::host::{self, Phase, State, Stop};
+use crate::limits::Limits;
+use crate::pool::{Budget, on_tick};
+use crate::runtime::Shared;
+use crate::text::printable;
+use crate::verdict::{CreateRequest, Denial};
+use std::future::Future;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::Linker;
+use wasmtime::{Store, Trap};
+
+/// A component linked with what it was granted, and the places in which it may run.
+pub(crate) struct Sandbox {
+    shared: Arc<Shared>,
+    pub(crate) bound: Arc<Bound>,
+    pre: InstancePre<State>,
+    /// Calls of this handler at the same time.
+    share: Arc<Semaphore>,
+    share_size: usize,
+}
+
+/// What a handler answers to `create`, less what is broken.
+pub(crate) enum Made {
+    Token(bindings::Created),
+    Denied(Denial, String),
+}
+
+/// What a call holds while it lives. It travels with the work: dropped with it, wherever that is.
+struct Held {
+    _share: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
+    _ticking: Ticking,
+}
+
+impl Sandbox {
+    /// Links the component. Its imports must have been checked against the grants.
+    pub(crate) fn new(shared: Arc<Shared>, component: &CheckedComponent, bound: Bound) -> Result<Self, LoadError> {
+        let wrong = |error: wasmtime::Error| {
+            LoadError::new(
+                "wrong-type",
+                format!(
+                    "the component does not fit the contract `keyward:handler@0.1`: {}",
+                    printable(&format!("{error:#}"), 300)
+                ),
+            )
+        };
+        let mut linker = Linker::new(shared.engine.wasmtime());
+        host::link(&mut linker, &bound).map_err(wrong)?;
+        let pre = linker.instantiate_pre(&component.component).and_then(InstancePre::new).map_err(wrong)?;
+        let share_size = bound.limits.concurrent_calls.unwrap_or(shared.limits.slots / 2).max(1);
+        Ok(Self { shared, bound: Arc::new(bound), pre, share: Arc::new(Semaphore::new(share_size)), share_size })
+    }
+
+    /// Instantiates once and calls nothing: wrong types and bad start functions show only here.
+    pub(crate) async fn try_out(self: &Arc<Self>, now: UnixTime) -> Result<(), Fault> {
+        let this = self.clone();
+        self.run(async move |held| {
+            let _held = held;
+            this.instantiate(now).await.map(drop)
+        })
+        .await
+    }
+
+    pub(crate) async fn verify(self: &Arc<Self>, token: String, now: UnixTime) -> Result<Answer, Fault> {
+        let this = self.clone();
+        self.run(async move |held| {
+            let _held = held;
+            let (mut store, instance) = this.instantiate(now).await?;
+            store.data_mut().phase = Phase::Verify;
+            let called = instance.keyward_handler_token_handler().call_verify(&mut store, &token).await;
+            match this.finish(&store, called)? {
+                Ok(verdict) => Ok(bindings::answer(verdict, &this.bound.limits)),
+                Err(failure) => Err(bindings::fault(failure, &this.bound.limits)),
+            }
+        })
+        .await
+    }
+
+    pub(crate) async fn create(self: &Arc<Self>, request: CreateRequest, now: UnixTime) -> Result<Made, Fault> {
+        let this = self.clone();
+        self.run(async move |held| {
+            let _held = held;
+            let request = bindings::request_out(request);
+            let (mut store, instance) = this.instantiate(now).await?;
+            store.data_mut().phase = Phase::Create;
+            let called = instance.keyward_handler_token_handler().call_create(&mut store, &request).await;
+            match this.finish(&store, called)? {
+                Ok(created) => Ok(Made::Token(created)),
+                Err(types::CreateError::Denied(denied)) => {
+                    let (denial, message) = bindings::denied(denied, &this.bound.limits);
+                    Ok(Made::Denied(denial, message))
+                }
+                Err(types::CreateError::Failed(failure)) => Err(bindings::fault(failure, &this.bound.limits)),
+            }
+        })
+        .await
+    }
+
+    /// Finds room for a call and runs it.
+    async fn run<T, C, F>(&self, call: C) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        C: FnOnce(Held) -> F,
+        F: Future<Output = Result<T, Fault>> + Send + 'static,
+    {
+        let busy = |what, of, setting| move |_| Fault::Busy { what, of, setting };
+        let share = self.share.clone().try_acquire_owned();
+        let share = share.map_err(busy("its slots", self.share_size, "limits.concurrent_calls"))?;
+        let slot = self.shared.slots.clone().try_acquire_owned();
+        let slot = slot.map_err(busy("all slots", self.shared.limits.slots, "RuntimeLimits::slots"))?;
+        let held = Held { _share: share, _slot: slot, _ticking: self.shared.engine.ticking() };
+        let budget = Budget { cpu: self.bound.limits.cpu, wall: self.bound.limits.wall };
+        self.shared.pool.run(budget, call(held)).await
+    }
+
+    /// A fresh instance under every limit that the engine enforces.
+    async fn instantiate(&self, now: UnixTime) -> Result<(Store<State>, Instance), Fault> {
+        let mut store = Store::new(self.shared.engine.wasmtime(), State::new(self.bound.clone(), now));
+        store.limiter(|state| &mut state.growth);
+        store.set_hostcall_fuel(self.bound.limits.host_call_bytes);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|_| Ok(on_tick()));
+        let instance = self.pre.instantiate_async(&mut store).await;
+        let instance = self.finish(&store, instance)?;
+        Ok((store, instance))
+    }
+
+    /// Says in our terms why the engine ended a call.
+    fn finish<T>(&self, store: &Store<State>, result: wasmtime::Result<T>) -> Result<T, Fault> {
+        let dropped = store.data().lines.dropped();
+        if dropped > 0 {
+            tracing::warn!(target: "keyward::handler", handler = &*self.bound.name, dropped, "log lines dropped");
+        }
+        result.map_err(|error| fault(&error, &self.bound.limits, self.shared.limits.wasm_stack_bytes))
+    }
+}
+
+fn fault(error: &wasmtime::Error, limits: &Limits, stack: usize) -> Fault {
+    let used_up = |limit, of: usize| Fault::Limit(LimitHit { limit, used: of as u64, of: of as u64 });
+    if let Some(Stop(fault)) = error.downcast_ref() {
+        return fault.clone();
+    }
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        return match trap {
+            Trap::StackOverflow => used_up(LimitName::Stack, stack),
+            trap => Fault::Trap(trap.to_string()),
+        };
+    }
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        return Fault::Busy { what: "instances", of: 0, setting: "RuntimeLimits::slots" };
+    }
+    let text = format!("{error:#}");
+    // The engine's type for this is private; a test holds the text.
+    if text.contains("fuel allocated for hostcalls has been exhausted") {
+        return used_up(LimitName::HostBytes, limits.host_call_bytes);
+    }
+    Fault::BadResult(printable(&text, limits.message_bytes))
+}
+
+/// What a trial run says, as a reason not to load.
+pub(crate) fn trial_error(error: &Error) -> LoadError {
+    LoadError::new(error.code(), format!("its trial instantiation failed: it {}", error.fault()))
+}
