@@ -1,0 +1,10 @@
+//! The one binary of integration tests.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests stop at what they did not expect, as the tests do"
+)]
+
+mod hostile;

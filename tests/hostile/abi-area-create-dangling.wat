@@ -1,0 +1,6 @@
+;; what: The result area of create lies outside of its memory.
+;; call: create
+;; outcome: bad-result
+
+(func $create (type $create)
+  (i32.const 0xfffffff8))

@@ -1,0 +1,6 @@
+;; what: The result area of verify ends one word outside of its memory.
+;; call: verify
+;; outcome: bad-result
+
+(func $verify (param i32 i32) (result i32)
+  (i32.const 0x1ffa8))

@@ -1,0 +1,7 @@
+;; what: Answers create with case 9 of `token-id`.
+;; call: create
+;; outcome: bad-result
+
+(func $create (type $create)
+  (i32.store8 offset=16 (global.get $made) (i32.const 9))
+  (call $give))

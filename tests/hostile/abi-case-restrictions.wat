@@ -1,0 +1,7 @@
+;; what: Answers verify with case 2 of `restrictions`, which has no such case.
+;; call: verify
+;; outcome: bad-result
+
+(func $verify (param i32 i32) (result i32)
+  (i32.store8 offset=24 (global.get $verdict) (i32.const 2))
+  (call $accept))

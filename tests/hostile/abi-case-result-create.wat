@@ -1,0 +1,7 @@
+;; what: Answers create with case 2 of `result`.
+;; call: create
+;; outcome: bad-result
+
+(func $create (type $create)
+  (i32.store8 offset=0 (global.get $made) (i32.const 2))
+  (call $give))

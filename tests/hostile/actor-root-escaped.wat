@@ -1,0 +1,5 @@
+;; what: Vouches for root, with escapes.
+;; call: verify
+;; outcome: rejected not-permitted
+
+(data $actor "{\"id\":\"\\u0072oot\"}")

@@ -1,0 +1,11 @@
+;; what: Fails with line breaks and terminal codes in the text.
+;; call: verify
+;; outcome: internal
+
+(data $message "oh\r\nERROR all is lost\1b[2J\00")
+(func $verify (param i32 i32) (result i32)
+  (i32.store8 offset=0 (global.get $verdict) (i32.const 1))
+  (i32.store8 offset=8 (global.get $verdict) (i32.const 1))
+  (i32.store offset=12 (global.get $verdict) (global.get $message.ptr))
+  (i32.store offset=16 (global.get $verdict) (global.get $message.len))
+  (global.get $verdict))

@@ -1,0 +1,9 @@
+;; what: Has the time written outside of its memory.
+;; call: verify
+;; outcome: bad-result
+
+(import "keyward:handler/clock@0.1.0" "now" (func $now (param i32)))
+
+(func $verify (param i32 i32) (result i32)
+  (call $now (i32.const 0xfffffff0))
+  (call $accept))

@@ -1,0 +1,11 @@
+;; what: Looks for a secret that is no UTF-8.
+;; call: verify
+;; outcome: bad-result
+;; grants: secrets
+
+(import "keyward:handler/secrets@0.1.0" "find" (func $find (param i32 i32 i32)))
+
+(data $message "\ff")
+(func $verify (param i32 i32) (result i32)
+  (call $find (global.get $message.ptr) (global.get $message.len) (global.get $out))
+  (call $accept))

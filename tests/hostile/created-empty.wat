@@ -1,0 +1,5 @@
+;; what: The created token is empty.
+;; call: create
+;; outcome: bad-token
+
+(data $created "")

@@ -1,0 +1,8 @@
+;; what: The created token ends at 2^64 - 1.
+;; call: create
+;; outcome: bad-result
+
+(func $create (type $create)
+  (i32.store8 offset=32 (global.get $made) (i32.const 1))
+  (i64.store offset=40 (global.get $made) (i64.const 0xffffffffffffffff))
+  (call $give))

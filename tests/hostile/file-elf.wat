@@ -1,0 +1,4 @@
+;; what: Is a program of the operating system.
+;; call: load
+;; outcome: not-a-component
+;; bytes: elf

@@ -1,0 +1,4 @@
+;; what: Is empty.
+;; call: load
+;; outcome: not-a-component
+;; bytes: empty

@@ -1,0 +1,4 @@
+;; what: Is compressed.
+;; call: load
+;; outcome: not-a-component
+;; bytes: gzip

@@ -1,0 +1,4 @@
+;; what: Is a sentence.
+;; call: load
+;; outcome: not-a-component
+;; bytes: text

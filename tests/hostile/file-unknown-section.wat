@@ -1,0 +1,4 @@
+;; what: Has a section of a kind that there is not.
+;; call: load
+;; outcome: invalid
+;; bytes: unknown-section

@@ -1,0 +1,4 @@
+;; what: Is WebAssembly as text.
+;; call: load
+;; outcome: not-a-component
+;; bytes: wat-text

@@ -1,0 +1,4 @@
+;; what: Is 4 KiB of zeros.
+;; call: load
+;; outcome: not-a-component
+;; bytes: zeros

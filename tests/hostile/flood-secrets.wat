@@ -1,0 +1,14 @@
+;; what: Guesses a secret a million times.
+;; call: verify
+;; outcome: limit-host-calls
+;; grants: secrets
+
+(import "keyward:handler/secrets@0.1.0" "find" (func $find (param i32 i32 i32)))
+
+(func $verify (param i32 i32) (result i32)
+  (local $n i32)
+  (loop $again
+    (call $find (global.get $message.ptr) (global.get $message.len) (global.get $out))
+    (local.set $n (i32.add (local.get $n) (i32.const 1)))
+    (br_if $again (i32.lt_u (local.get $n) (i32.const 1_000_000))))
+  (call $accept))

@@ -1,0 +1,16 @@
+;; what: Guesses a signature a million times.
+;; call: verify
+;; outcome: limit-host-calls
+;; grants: keys
+
+(import "keyward:handler/keys@0.1.0" "verify" (func $check (param i32 i32 i32 i32 i32 i32 i32)))
+
+(data $label "mine")
+(func $verify (param i32 i32) (result i32)
+  (local $n i32)
+  (loop $again
+    (call $check (global.get $label.ptr) (global.get $label.len) (global.get $message.ptr) (global.get $message.len)
+      (global.get $message.ptr) (global.get $message.len) (global.get $out))
+    (local.set $n (i32.add (local.get $n) (i32.const 1)))
+    (br_if $again (i32.lt_u (local.get $n) (i32.const 1_000_000))))
+  (call $accept))

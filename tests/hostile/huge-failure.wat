@@ -1,0 +1,11 @@
+;; what: The text of a failure has 1 MiB.
+;; call: verify
+;; outcome: limit-host-bytes
+
+(memory $memory 20)
+(func $verify (param i32 i32) (result i32)
+  (i32.store8 offset=0 (global.get $verdict) (i32.const 1))
+  (i32.store8 offset=8 (global.get $verdict) (i32.const 1))
+  (i32.store offset=12 (global.get $verdict) (global.get $message.ptr))
+  (i32.store offset=16 (global.get $verdict) (i32.const 0x100000))
+  (global.get $verdict))

@@ -1,0 +1,7 @@
+;; what: 200,000 bytes of spaces before an actor.
+;; call: verify
+;; outcome: limit-actor-bytes
+
+(memory $memory 8)
+(global $heap (mut i32) (i32.const 0x60000))
+(data $actor (repeat 200000 " ") "{\"id\":\"hostile:alice\"}")

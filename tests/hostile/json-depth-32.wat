@@ -1,0 +1,5 @@
+;; what: No attack: 32 levels deep, the limit itself.
+;; call: verify
+;; outcome: ok
+
+(data $actor "{\"id\":\"hostile:alice\",\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}")

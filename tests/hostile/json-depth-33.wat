@@ -1,0 +1,5 @@
+;; what: 33 levels deep.
+;; call: verify
+;; outcome: limit-actor-depth
+
+(data $actor "{\"id\":\"hostile:alice\",\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}")

@@ -1,0 +1,5 @@
+;; what: The name `id` stands twice, once with an escape.
+;; call: verify
+;; outcome: bad-result
+
+(data $actor "{\"id\":\"hostile:alice\",\"\\u0069d\":\"root\"}")

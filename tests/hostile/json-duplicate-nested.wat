@@ -1,0 +1,5 @@
+;; what: A name stands twice in an inner object.
+;; call: verify
+;; outcome: bad-result
+
+(data $actor "{\"id\":\"hostile:alice\",\"a\":[{\"b\":1,\"b\":2}]}")

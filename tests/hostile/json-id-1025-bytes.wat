@@ -1,0 +1,5 @@
+;; what: An id of 1,024 characters in 1,025 bytes.
+;; call: verify
+;; outcome: limit-actor-id
+
+(data $actor "{\"id\":\"hostile:é" (repeat 1015 "x") "\"}")

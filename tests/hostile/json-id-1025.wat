@@ -1,0 +1,5 @@
+;; what: An id of 1,025 bytes.
+;; call: verify
+;; outcome: limit-actor-id
+
+(data $actor "{\"id\":\"hostile:" (repeat 1017 "x") "\"}")

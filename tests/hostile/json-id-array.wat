@@ -1,0 +1,5 @@
+;; what: The id is an array.
+;; call: verify
+;; outcome: bad-result
+
+(data $actor "{\"id\":[\"hostile:alice\"]}")

@@ -1,0 +1,5 @@
+;; what: The id is empty.
+;; call: verify
+;; outcome: bad-result
+
+(data $actor "{\"id\":\"\"}")

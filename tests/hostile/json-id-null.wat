@@ -1,0 +1,5 @@
+;; what: The id is null.
+;; call: verify
+;; outcome: bad-result
+
+(data $actor "{\"id\":null}")

@@ -1,0 +1,5 @@
+;; what: The id is an object.
+;; call: verify
+;; outcome: bad-result
+
+(data $actor "{\"id\":{\"a\":1}}")

@@ -1,0 +1,5 @@
+;; what: The actor is a number.
+;; call: verify
+;; outcome: bad-result
+
+(data $actor "1")

@@ -1,0 +1,5 @@
+;; what: The actor is true.
+;; call: verify
+;; outcome: bad-result
+
+(data $actor "true")

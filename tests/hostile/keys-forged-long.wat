@@ -1,0 +1,16 @@
+;; what: Checks 33 bytes as a signature; the host says that it does not fit.
+;; call: verify
+;; outcome: rejected bad-signature
+;; grants: keys
+
+(import "keyward:handler/keys@0.1.0" "verify" (func $check (param i32 i32 i32 i32 i32 i32 i32)))
+
+(data $label "mine")
+(data $signature (repeat 33 "\00"))
+(func $verify (param i32 i32) (result i32)
+  (call $check (global.get $label.ptr) (global.get $label.len) (global.get $message.ptr) (global.get $message.len)
+    (global.get $signature.ptr) (global.get $signature.len) (global.get $out))
+  ;; Anything but `false` is a success of the attack.
+  (if (i32.load8_u (global.get $out)) (then (return (call $accept))))
+  (if (i32.load8_u offset=1 (global.get $out)) (then (return (call $accept))))
+  (call $reject (i32.const 1)))

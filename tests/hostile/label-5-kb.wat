@@ -1,0 +1,7 @@
+;; what: Signs and checks with a label of 5 KiB.
+;; call: verify
+;; outcome: rejected unknown
+;; grants: keys
+;; base: label-of-other
+
+(data $label (repeat 5120 "m"))

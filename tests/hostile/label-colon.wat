@@ -1,0 +1,7 @@
+;; what: Signs and checks with handler and label with a colon.
+;; call: verify
+;; outcome: rejected unknown
+;; grants: keys
+;; base: label-of-other
+
+(data $label "victim:token")

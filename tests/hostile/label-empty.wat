@@ -1,0 +1,7 @@
+;; what: Signs and checks with the empty label.
+;; call: verify
+;; outcome: rejected unknown
+;; grants: keys
+;; base: label-of-other
+
+(data $label "")

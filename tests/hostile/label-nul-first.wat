@@ -1,0 +1,7 @@
+;; what: Signs and checks with NUL and the label of another handler.
+;; call: verify
+;; outcome: rejected unknown
+;; grants: keys
+;; base: label-of-other
+
+(data $label "\00token")

@@ -1,0 +1,7 @@
+;; what: Signs and checks with its own label and a zero-width space.
+;; call: verify
+;; outcome: rejected unknown
+;; grants: keys
+;; base: label-of-other
+
+(data $label "mine\e2\80\8b")

@@ -1,0 +1,7 @@
+;; what: Its `verify` is an asynchronous function.
+;; call: load
+;; outcome: invalid
+
+(component
+  (type $verify (func async (param "token" string) (result bool)))
+  (import "verify" (func (type $verify))))

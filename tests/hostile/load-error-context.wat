@@ -1,0 +1,6 @@
+;; what: Uses error contexts.
+;; call: load
+;; outcome: invalid
+
+(component
+  (core func (canon error-context.drop)))

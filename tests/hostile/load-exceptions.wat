@@ -1,0 +1,7 @@
+;; what: Uses exceptions.
+;; call: load
+;; outcome: invalid
+
+(component
+  (core module
+    (tag)))

@@ -1,0 +1,9 @@
+;; what: 20,000 exports.
+;; call: load
+;; outcome: too-complex
+
+(component
+  (core module $m (func (export "f")))
+  (core instance $i (instantiate $m))
+  (func $f (canon lift (core func $i "f")))
+  (repeat 20000 (export "e{i}" (func $f))))

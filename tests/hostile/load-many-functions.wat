@@ -1,0 +1,5 @@
+;; what: 100,001 functions.
+;; call: load
+;; outcome: too-complex
+
+(repeat 100001 (func))

@@ -1,0 +1,5 @@
+;; what: Components in components, 40 deep.
+;; call: load
+;; outcome: too-complex
+
+(component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component ))))))))))))))))))))))))))))))))))))))))

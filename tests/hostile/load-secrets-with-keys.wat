@@ -1,0 +1,6 @@
+;; what: Imports secrets; the operator granted keys only.
+;; call: load
+;; outcome: not-granted
+;; grants: keys
+
+(import "keyward:handler/secrets@0.1.0" "find" (func $find (param i32 i32 i32)))

@@ -1,0 +1,8 @@
+;; what: Uses stack switching.
+;; call: load
+;; outcome: invalid
+
+(component
+  (core module
+    (type $f (func))
+    (type $c (cont $f))))

@@ -1,0 +1,7 @@
+;; what: A thousand instances of one component.
+;; call: load
+;; outcome: too-complex
+
+(component
+  (component $c)
+  (repeat 1000 (instance (instantiate $c))))

@@ -1,0 +1,7 @@
+;; what: Uses a shared memory.
+;; call: load
+;; outcome: invalid
+
+(component
+  (core module
+    (memory 1 1 shared)))

@@ -1,0 +1,4 @@
+;; what: Knows one reason more: `accepted-after-all`.
+;; call: load
+;; outcome: wrong-type
+;; wit: bad-signature, => bad-signature, accepted-after-all,

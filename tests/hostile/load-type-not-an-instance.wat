@@ -1,0 +1,9 @@
+;; what: Exports a function where the interface should be.
+;; call: load
+;; outcome: wrong-type
+
+(component
+  (core module $m (func (export "f") (result i32) (i32.const 0)))
+  (core instance $i (instantiate $m))
+  (func $f (result u32) (canon lift (core func $i "f")))
+  (export "keyward:handler/token-handler@0.1.0" (func $f)))

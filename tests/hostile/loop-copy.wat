@@ -1,0 +1,10 @@
+;; what: Hides from the clock in memory.copy: 7 MiB at a time, for ever.
+;; call: verify
+;; outcome: limit-cpu
+
+(memory $memory 242)
+(func $verify (param i32 i32) (result i32)
+  (loop $again
+    (memory.copy (i32.const 0x20000) (i32.const 0x800000) (i32.const 0x700000))
+    (br $again))
+  unreachable)

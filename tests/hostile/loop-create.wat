@@ -1,0 +1,7 @@
+;; what: Loops for ever in create.
+;; call: create
+;; outcome: limit-cpu
+
+(func $create (type $create)
+  (loop $again (br $again))
+  unreachable)

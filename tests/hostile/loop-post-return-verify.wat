@@ -1,0 +1,6 @@
+;; what: Answers verify well, then loops for ever in post-return.
+;; call: verify
+;; outcome: limit-cpu
+
+(func (export "cabi_post_keyward:handler/token-handler@0.1.0#verify") (param i32)
+  (loop $again (br $again)))

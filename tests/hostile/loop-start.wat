@@ -1,0 +1,6 @@
+;; what: Loops for ever in the start function.
+;; call: load
+;; outcome: limit-cpu
+
+(func $loop (loop $again (br $again)))
+(start $loop)

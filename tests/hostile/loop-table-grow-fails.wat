@@ -1,0 +1,10 @@
+;; what: Grows a table past its own maximum, for ever.
+;; call: verify
+;; outcome: limit-cpu
+
+(table $table 1 1 funcref)
+(func $verify (param i32 i32) (result i32)
+  (loop $again
+    (drop (table.grow $table (ref.null func) (i32.const 1)))
+    (br $again))
+  unreachable)

@@ -1,0 +1,6 @@
+;; what: Asks for 2 GiB in the start function.
+;; call: load
+;; outcome: limit-memory
+
+(func $begin (drop (memory.grow (i32.const 0x8000))))
+(start $begin)

@@ -1,0 +1,6 @@
+;; what: Lets the host write the token over the result area: `h` is no case of a result.
+;; call: verify
+;; outcome: bad-result
+
+(func $realloc (param i32 i32 i32 i32) (result i32)
+  (global.get $verdict))

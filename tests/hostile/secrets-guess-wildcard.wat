@@ -1,0 +1,7 @@
+;; what: Looks for a wildcard.
+;; call: verify
+;; outcome: rejected unknown
+;; grants: secrets
+;; base: secrets-guess
+
+(data $candidate "*")

@@ -1,0 +1,9 @@
+;; what: Two tables: the second grows until both together are above the limit.
+;; call: verify
+;; outcome: limit-table
+
+(table $first 10_000 funcref)
+(table $second 9_000 funcref)
+(func $verify (param i32 i32) (result i32)
+  (drop (table.grow $second (ref.null func) (i32.const 1_001)))
+  (call $accept))

@@ -1,0 +1,8 @@
+;; what: A token was made in the year 9999.
+;; call: verify
+;; outcome: rejected not-yet-valid
+
+(func $verify (param i32 i32) (result i32)
+  (i32.store8 offset=64 (global.get $verdict) (i32.const 1))
+  (i64.store offset=72 (global.get $verdict) (i64.const 253402300799))
+  (call $accept))

@@ -1,0 +1,6 @@
+;; what: Runs into `unreachable` in create.
+;; call: create
+;; outcome: trap
+
+(func $create (type $create)
+  unreachable)

@@ -1,0 +1,5 @@
+;; what: Runs into `unreachable` in `_initialize`.
+;; call: load
+;; outcome: trap
+
+(func (export "_initialize") unreachable)

@@ -1,0 +1,6 @@
+;; what: Reads at an address and offset that overflow 32 bits.
+;; call: verify
+;; outcome: trap
+
+(func $verify (param i32 i32) (result i32)
+  (i32.load offset=0xffffffff (i32.const 0xffffffff)))

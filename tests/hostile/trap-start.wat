@@ -1,0 +1,6 @@
+;; what: Runs into `unreachable` in the start function.
+;; call: load
+;; outcome: trap
+
+(func $begin unreachable)
+(start $begin)

@@ -1,0 +1,16 @@
+;; what: The actor is UTF-16 at an odd address.
+;; call: verify
+;; outcome: bad-result
+;; encoding: utf16
+
+(data $actor "{\00\"\00i\00d\00\"\00:\00\"\00h\00o\00s\00t\00i\00l\00e\00:\00a\00l\00i\00c\00e\00\"\00}\00")
+
+;; Lengths count code units of two bytes.
+(func $accept (result i32)
+  (i32.store offset=16 (global.get $verdict) (i32.or (global.get $actor.ptr) (i32.const 1)))
+  (i32.store offset=20 (global.get $verdict) (i32.shr_u (global.get $actor.len) (i32.const 1)))
+  (global.get $verdict))
+(func $give (result i32)
+  (i32.store offset=8 (global.get $made) (global.get $created.ptr))
+  (i32.store offset=12 (global.get $made) (i32.shr_u (global.get $created.len) (i32.const 1)))
+  (global.get $made))

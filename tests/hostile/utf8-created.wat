@@ -1,0 +1,5 @@
+;; what: The created token is no UTF-8.
+;; call: create
+;; outcome: bad-result
+
+(data $created "ho_\ff")

@@ -1,0 +1,7 @@
+;; what: The message of a denial is no UTF-8.
+;; call: create
+;; outcome: bad-result
+
+(data $message "\fe\ff")
+(func $create (type $create)
+  (call $deny (i32.const 0)))

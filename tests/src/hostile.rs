@@ -1,0 +1,426 @@
+//! Hostile handlers, one file each in `tests/hostile/`, with the outcome that Keyward must give.
+//!
+//! # A file
+//!
+//! It opens with header lines `;; key: value`, up to the first line that is not one:
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `what` | one sentence: the attack |
+//! | `call` | `load`, `verify`, `create` or `verify+create` (both, each with this outcome) |
+//! | `outcome` | what must come of it, see [`Outcome`] |
+//! | `grants` | `keys` (the label `mine`), `secrets` or both; none by default |
+//! | `max-ttl` | the handler's `max_ttl` in seconds; none by default |
+//! | `actor` | with the outcome `ok`: the actor, as JSON, that the caller gets |
+//! | `twice` | `same`: the call is made twice, and the second answer must be the first |
+//! | `base` | the case whose text this one changes; `benign` by default |
+//! | `encoding` | how the guest writes strings: `utf16` or `latin1+utf16`; UTF-8 by default |
+//! | `wit` | `OLD => NEW`: replaces OLD in the contract that this guest is built for, and in the text of its base |
+//! | `bytes` | the file is no text at all: one of the names in `hostile/build.rs` |
+//!
+//! The text after the header is one of two things:
+//!
+//! * `(component …)` is used as it is.
+//! * Anything else is the fields of a core module. They replace the fields of the base that have the same name
+//!   (`(func $verify …)` replaces `(func $verify …)`, an `import` or `export` counts by its strings), and are added to
+//!   it where there is none. The module is then made a component of the world `handler`. So a file shows what differs
+//!   from `benign.wat`, and nothing else.
+//!
+//! Two shorthands work in both:
+//!
+//! * `(repeat 100 …)` stands for 100 copies of what it holds; `{i}` in it is the number of the copy, from 0.
+//! * `(data $name "…")` without an offset is placed in free memory; the globals `$name.ptr` and `$name.len` say where.
+//!
+//! A handler that probes the host tells what it found: `rejected unknown` when the host refused (`not-granted`, no such
+//! secret, nothing left behind), `rejected disabled` for `not-permitted-now`, and `ok` when the attack worked.
+//!
+//! # How a case is run
+//!
+//! With the default limits; the handler is named `hostile`, claims the prefix `ho_` and may vouch for `hostile:*`; another
+//! handler of the registry, `victim`, claims `vi_` and has the key label `token`.
+//!
+//! Whatever breaks the canonical ABI is `bad-result`, also where a guest hands it to an import or answers it from
+//! `cabi_realloc`: a bad pointer, alignment, discriminant or text at the border is one class of fault.
+
+mod build;
+mod text;
+
+use std::{collections::BTreeMap, fmt, fs, path::PathBuf};
+
+/// One hostile handler and what must come of it.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The file's name without `.wat`.
+    pub name: String,
+    /// The attack, in a sentence.
+    pub what: String,
+    /// What the test does with the handler.
+    pub call: Call,
+    /// What the operator grants to the handler.
+    pub grants: Grants,
+    /// The handler's `max_ttl` in seconds.
+    pub max_ttl: Option<u64>,
+    /// What must come of the call.
+    pub outcome: Outcome,
+    /// The actor that the caller must get, as JSON, where the case names one.
+    pub actor: Option<String>,
+    /// The call is made twice, and the second answer must be the first.
+    pub twice: bool,
+    /// The file that the operator names as the handler.
+    pub bytes: Vec<u8>,
+}
+
+/// What a test does with a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Load it and no more. In the other cases loading must go well.
+    Load,
+    /// Verify a token that starts with `ho_`.
+    Verify,
+    /// Create a token.
+    Create,
+    /// Verify, and create: each with the outcome of the case.
+    Both,
+}
+
+/// The interfaces that the operator grants; the others are always granted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// `keys`, with the one label `mine` of scheme `hmac-sha256`.
+    pub keys: bool,
+    /// `secrets`, with at least one.
+    pub secrets: bool,
+}
+
+/// What must come of a case.
+///
+/// [`fmt::Display`] writes it as the header of a file has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The call goes well.
+    Ok,
+    /// The handler says that the token is not its own.
+    NotMine,
+    /// The token is refused, by the handler or by the host's policy: one of [`REASONS`].
+    Rejected(String),
+    /// No token is made: one of [`DENIALS`].
+    Denied(String),
+    /// The call fails, or the trial instantiation of loading does: one of [`CALL_CODES`].
+    Failed(String),
+    /// The handler is not loaded: one of [`LOAD_CODES`].
+    Refused(String),
+}
+
+/// Why a token is refused: the reasons of the contract, and `not-permitted`, which is the host's alone.
+pub const REASONS: &[&str] =
+    &["malformed", "bad-signature", "expired", "not-yet-valid", "revoked", "disabled", "unknown", "not-permitted"];
+
+/// Why no token is made although the handler works.
+pub const DENIALS: &[&str] = &["disabled", "invalid-request", "not-permitted"];
+
+/// The codes of a call that gave no answer.
+pub const CALL_CODES: &[&str] = &[
+    "busy",
+    "limit-cpu",
+    "limit-wall",
+    "limit-memory",
+    "limit-table",
+    "limit-stack",
+    "limit-host-calls",
+    "limit-host-bytes",
+    "limit-actor-bytes",
+    "limit-actor-depth",
+    "limit-actor-id",
+    "trap",
+    "forbidden-call",
+    "bad-result",
+    "bad-token",
+    "unavailable",
+    "internal",
+];
+
+/// The codes of a file that is not loaded.
+pub const LOAD_CODES: &[&str] = &[
+    "not-a-component",
+    "core-module",
+    "precompiled",
+    "too-large",
+    "too-complex",
+    "invalid",
+    "unknown-import",
+    "wasi-import",
+    "other-version",
+    "not-granted",
+    "missing-export",
+    "wrong-type",
+];
+
+/// All cases, by name.
+///
+/// # Panics
+///
+/// Panics where a file breaks the rules above; the text names the file and the fault.
+#[must_use]
+#[expect(clippy::panic, reason = "a broken case must stop the test that reads it")]
+pub fn cases() -> Vec<Case> {
+    Files::read()
+        .and_then(|files| files.0.keys().map(|name| files.case(name)).collect())
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The component that loops for ever in `verify`: the noisy neighbour of the benches.
+///
+/// # Panics
+///
+/// Panics where the case `loop-verify` is broken.
+#[must_use]
+#[expect(clippy::panic, reason = "a broken case must stop the bench that reads it")]
+pub fn looping() -> Vec<u8> {
+    Files::read().and_then(|files| files.case("loop-verify")).unwrap_or_else(|error| panic!("{error}")).bytes
+}
+
+/// The files of the folder, headers read: name to file.
+struct Files(BTreeMap<String, File>);
+
+struct File {
+    header: BTreeMap<String, String>,
+    wit: Vec<(String, String)>,
+    text: String,
+}
+
+impl Files {
+    fn read() -> Result<Self, String> {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("hostile");
+        let unreadable = |error| format!("{}: {error}", folder.display());
+        let mut files = BTreeMap::new();
+        for entry in fs::read_dir(&folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            let shown = path.display();
+            if path.extension().is_none_or(|extension| extension != "wat") {
+                return Err(format!("{shown}: only .wat files belong here"));
+            }
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let content = fs::read_to_string(&path).map_err(|error| format!("{shown}: {error}"))?;
+            files.insert(name, File::parse(content).map_err(|error| format!("{shown}: {error}"))?);
+        }
+        Ok(Self(files))
+    }
+
+    fn case(&self, name: &str) -> Result<Case, String> {
+        self.parse(name).map_err(|error| format!("hostile/{name}.wat: {error}"))
+    }
+
+    fn parse(&self, name: &str) -> Result<Case, String> {
+        let file = self.0.get(name).ok_or("no such file")?;
+        let get = |key: &str| file.header.get(key).map(String::as_str);
+        let need = |key: &str| get(key).ok_or_else(|| format!("the header has no `{key}`"));
+
+        let call = match need("call")? {
+            "load" => Call::Load,
+            "verify" => Call::Verify,
+            "create" => Call::Create,
+            "verify+create" => Call::Both,
+            other => return Err(format!("`call: {other}` is none of load, verify, create, verify+create")),
+        };
+        let outcome = Outcome::parse(need("outcome")?)?;
+        if !outcome.fits(call) {
+            return Err(format!("the outcome `{outcome}` cannot come of this call"));
+        }
+        let mut grants = Grants::default();
+        for grant in get("grants").into_iter().flat_map(str::split_whitespace) {
+            match grant {
+                "keys" => grants.keys = true,
+                "secrets" => grants.secrets = true,
+                other => return Err(format!("`grants: {other}` is neither keys nor secrets")),
+            }
+        }
+        let max_ttl = get("max-ttl").map(str::parse).transpose().map_err(|error| format!("`max-ttl`: {error}"))?;
+        let twice = match get("twice") {
+            None => false,
+            Some("same") => true,
+            Some(other) => return Err(format!("`twice: {other}` is not `same`")),
+        };
+        let actor = get("actor").map(str::to_owned);
+        if actor.is_some() && outcome != Outcome::Ok {
+            return Err("`actor` stands only with `outcome: ok`".to_owned());
+        }
+
+        Ok(Case {
+            name: name.to_owned(),
+            what: need("what")?.to_owned(),
+            call,
+            grants,
+            max_ttl,
+            outcome,
+            actor,
+            twice,
+            bytes: self.bytes(name, file)?,
+        })
+    }
+
+    fn bytes(&self, name: &str, file: &File) -> Result<Vec<u8>, String> {
+        if let Some(kind) = file.header.get("bytes") {
+            if !text::forms(&file.text)?.is_empty() {
+                return Err("`bytes` leaves no room for text".to_owned());
+            }
+            let benign = self.0.get("benign").ok_or("there is no benign.wat")?;
+            return build::raw(kind, &self.module("benign", benign)?);
+        }
+        let expanded = text::expand(&file.text)?;
+        if text::forms(&expanded)?.first().is_some_and(|form| form.starts_with("(component")) {
+            return wat::parse_str(&expanded).map_err(|error| error.to_string());
+        }
+        let encoding = file.header.get("encoding").map_or("utf8", String::as_str);
+        build::component(&self.module(name, file)?, &file.wit, encoding)
+    }
+
+    /// The text of a core module: the fields of the base, replaced and added to.
+    fn module(&self, name: &str, file: &File) -> Result<String, String> {
+        text::module(&self.fields(name, file, 0)?)
+    }
+
+    fn fields(&self, name: &str, file: &File, depth: u32) -> Result<Vec<String>, String> {
+        if depth > 4 {
+            return Err("its base is its own base".to_owned());
+        }
+        let own = text::forms(&text::expand(&file.text)?)?;
+        let base = match (file.header.get("base"), name) {
+            (None, "benign") => return Ok(own),
+            (None, _) => "benign",
+            (Some(base), _) => base,
+        };
+        let base_file = self.0.get(base).ok_or_else(|| format!("there is no base {base}.wat"))?;
+        for (old, _) in &file.wit {
+            if !build::in_contract(old) && !base_file.text.contains(old) {
+                return Err(format!("`wit`: neither the contract nor the base has `{old}`"));
+            }
+        }
+        let inherited = self
+            .fields(base, base_file, depth + 1)?
+            .into_iter()
+            .map(|field| file.wit.iter().fold(field, |field, (old, new)| field.replace(old, new)));
+        text::merge(inherited.collect(), own)
+    }
+}
+
+impl File {
+    const KEYS: &[&str] =
+        &["what", "call", "outcome", "grants", "max-ttl", "actor", "twice", "base", "encoding", "wit", "bytes"];
+
+    fn parse(content: String) -> Result<Self, String> {
+        let mut header = BTreeMap::new();
+        let mut wit = Vec::new();
+        for line in content.lines() {
+            let Some((key, value)) = line.strip_prefix(";; ").and_then(|line| line.split_once(": ")) else {
+                break;
+            };
+            if !Self::KEYS.contains(&key) {
+                return Err(format!("the header has no key `{key}`"));
+            }
+            if key == "wit" {
+                let (old, new) = value.split_once(" => ").ok_or("`wit` is `OLD => NEW`")?;
+                wit.push((old.to_owned(), new.to_owned()));
+            } else if header.insert(key.to_owned(), value.trim().to_owned()).is_some() {
+                return Err(format!("`{key}` stands twice"));
+            }
+        }
+        Ok(Self { header, wit, text: content })
+    }
+}
+
+impl Outcome {
+    fn parse(text: &str) -> Result<Self, String> {
+        let known = |codes: &[&str], code: &str| codes.contains(&code).then(|| code.to_owned());
+        let outcome = match text.split_once(' ') {
+            Some(("rejected", reason)) => known(REASONS, reason).map(Self::Rejected),
+            Some(("denied", denial)) => known(DENIALS, denial).map(Self::Denied),
+            Some(_) => None,
+            None if text == "ok" => Some(Self::Ok),
+            None if text == "not-mine" => Some(Self::NotMine),
+            None => known(CALL_CODES, text).map(Self::Failed).or_else(|| known(LOAD_CODES, text).map(Self::Refused)),
+        };
+        outcome.ok_or_else(|| format!("`outcome: {text}` is no outcome"))
+    }
+
+    fn fits(&self, call: Call) -> bool {
+        match self {
+            Self::Ok | Self::Failed(_) => true,
+            Self::NotMine | Self::Rejected(_) => call == Call::Verify,
+            Self::Denied(_) => call == Call::Create,
+            Self::Refused(_) => call == Call::Load,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ok => f.write_str("ok"),
+            Self::NotMine => f.write_str("not-mine"),
+            Self::Rejected(reason) => write!(f, "rejected {reason}"),
+            Self::Denied(denial) => write!(f, "denied {denial}"),
+            Self::Failed(code) | Self::Refused(code) => f.write_str(code),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_written_as_it_was_read() {
+        for text in ["ok", "not-mine", "rejected expired", "denied disabled", "limit-cpu", "too-large"] {
+            assert_eq!(Outcome::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "okay", "rejected", "rejected limit-cpu", "denied expired", "limit", "trap "] {
+            assert!(Outcome::parse(text).is_err(), "{text}");
+        }
+    }
+
+    fn parse(text: &str) -> Result<Case, String> {
+        let benign = include_str!("../hostile/benign.wat").to_owned();
+        let files = [("benign", benign), ("x", text.to_owned())];
+        let files = files.map(|(name, text)| File::parse(text).map(|file| (name.to_owned(), file)));
+        Files(files.into_iter().collect::<Result<_, _>>()?).case("x")
+    }
+
+    #[test]
+    fn a_bad_header_is_told() {
+        let good = ";; what: a\n;; call: verify\n;; outcome: ok\n";
+        assert_eq!(parse(good).unwrap().bytes, parse(&format!("{good};; grants: keys secrets\n")).unwrap().bytes);
+        for (text, error) in [
+            (";; call: verify\n;; outcome: ok\n".to_owned(), "no `what`"),
+            (good.replace("outcome: ok", "outcome: fine"), "no outcome"),
+            (good.replace("verify", "run"), "`call: run`"),
+            (good.replace("verify", "load").replace("outcome: ok", "outcome: not-mine"), "cannot come of this call"),
+            (format!("{good};; grants: key\n"), "`grants: key`"),
+            (format!("{good};; limit: cpu\n"), "no key `limit`"),
+            (format!("{good};; call: load\n"), "stands twice"),
+            (format!("{good};; max-ttl: 1h\n"), "`max-ttl`"),
+            (format!("{good};; twice: other\n"), "`twice: other`"),
+            (format!("{good};; base: x\n"), "its own base"),
+            (format!("{good};; base: y\n"), "no base y"),
+            (format!("{good};; encoding: ascii\n"), "`encoding: ascii`"),
+            (format!("{good};; wit: no-such-name => text\n"), "has `no-such-name`"),
+            (format!("{good};; wit: clock\n"), "OLD => NEW"),
+            (format!("{good};; bytes: rubbish\n"), "`bytes: rubbish`"),
+            (format!("{good};; bytes: text\n(func)"), "no room for text"),
+            (format!("{good}\n(func $verify"), "not closed"),
+            (format!("{good}\n(func $verify (param i32 i32) (result i32) (call $nobody))"), "nobody"),
+        ] {
+            let told = parse(&text).map(|_| text.clone()).unwrap_err();
+            assert!(told.contains(error), "{text}\n{told}");
+        }
+        let with_actor = good.replace("outcome: ok", "outcome: trap") + ";; actor: {}\n";
+        assert!(parse(&with_actor).unwrap_err().contains("`actor`"));
+    }
+
+    #[test]
+    fn a_verdict_needs_its_own_call() {
+        assert!(Outcome::Rejected("expired".to_owned()).fits(Call::Verify));
+        assert!(!Outcome::Rejected("expired".to_owned()).fits(Call::Create));
+        assert!(!Outcome::Refused("invalid".to_owned()).fits(Call::Verify));
+        assert!(!Outcome::Denied("disabled".to_owned()).fits(Call::Both));
+    }
+}

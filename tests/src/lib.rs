@@ -1,0 +1,3 @@
+//! What the integration tests and the benches share.
+
+pub mod hostile;
