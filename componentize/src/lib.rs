@@ -116,3 +116,113 @@ fn not_wasm(error: wasmparser::BinaryReaderError) -> Error {
 fn not_a_handler(error: impl std::fmt::Display) -> Error {
     Error::NotAHandler(format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A handler by hand: answers every token with `not-mine`, and every request with an internal failure.
+    const HANDLER: &str = r#"(module
+        (import "keyward:handler/clock@0.1.0" "now" (func $now (param i32)))
+        (memory (export "memory") 1)
+        (global $next (mut i32) (i32.const 1024))
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+            (global.set $next (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+            global.get $next
+            (global.set $next (i32.add (global.get $next) (local.get 3))))
+        (func (export "keyward:handler/token-handler@0.1.0#create")
+            (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+            (call $now (i32.const 512))
+            (i32.store8 (i32.const 64) (i32.const 1))
+            (i32.store8 (i32.const 72) (i32.const 1))
+            (i32.store8 (i32.const 76) (i32.const 1))
+            i32.const 64)
+        (func (export "keyward:handler/token-handler@0.1.0#verify") (param i32 i32) (result i32)
+            (i32.store8 (i32.const 72) (i32.const 1))
+            i32.const 64)
+        (func (export "cabi_post_keyward:handler/token-handler@0.1.0#verify") (param i32))
+        (@custom "keyward:settings" "one\ntwo\n"))"#;
+
+    fn module(text: &str) -> Vec<u8> {
+        wat::parse_str(text).unwrap()
+    }
+
+    /// The names of what a component imports and of what its main module exports.
+    fn names(component: &[u8]) -> (Vec<String>, Vec<String>) {
+        let (mut imports, mut exports, mut modules, mut depth) = (Vec::new(), Vec::new(), 0, 0);
+        for payload in Parser::new(0).parse_all(component) {
+            match payload.unwrap() {
+                Payload::ModuleSection { .. } => {
+                    modules += 1;
+                    depth += 1;
+                }
+                Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth -= 1,
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    imports.extend(section.into_iter().map(|import| import.unwrap().name.name.to_owned()));
+                }
+                Payload::ExportSection(section) if modules == 1 => {
+                    exports.extend(section.into_iter().map(|export| export.unwrap().name.to_owned()));
+                }
+                _ => {}
+            }
+        }
+        (imports, exports)
+    }
+
+    #[test]
+    fn a_module_by_hand_becomes_a_component_that_asks_for_what_it_imports() {
+        let component = componentize(&module(HANDLER)).unwrap();
+        let (imports, exports) = names(&component);
+        assert_eq!(imports, ["keyward:handler/types@0.1.0", "keyward:handler/clock@0.1.0"]);
+        assert!(exports.iter().any(|name| name.ends_with("#verify")), "{exports:?}");
+        assert!(!exports.iter().any(|name| name.starts_with("cabi_post_")), "{exports:?}");
+    }
+
+    #[test]
+    fn custom_sections_of_the_module_stay() {
+        let component = componentize(&module(HANDLER)).unwrap();
+        let found = Parser::new(0).parse_all(&component).find_map(|payload| match payload.unwrap() {
+            Payload::CustomSection(section) if section.name() == "keyward:settings" => Some(section.data().to_vec()),
+            _ => None,
+        });
+        assert_eq!(found.unwrap(), b"one\ntwo\n");
+    }
+
+    #[test]
+    fn all_but_the_dropped_exports_stays_byte_for_byte() {
+        let with = module(HANDLER);
+        let without = without_post_returns(&with).unwrap();
+        let sections = |bytes: &[u8]| -> Vec<(u8, Vec<u8>)> {
+            Parser::new(0)
+                .parse_all(bytes)
+                .filter_map(|payload| payload.unwrap().as_section())
+                .filter(|(id, _)| *id != wasm_encoder::SectionId::Export as u8)
+                .map(|(id, range)| (id, bytes[range].to_vec()))
+                .collect()
+        };
+        assert_eq!(sections(&with), sections(&without));
+        assert!(with.len() > without.len());
+    }
+
+    #[test]
+    fn what_is_no_core_module_or_no_handler_is_told_so() {
+        let component = componentize(&module(HANDLER)).unwrap();
+        assert!(matches!(componentize(&component), Err(Error::AlreadyComponent)));
+        for bytes in [&b""[..], b"(module)", b"\x7fELF", b"\0asm", &component[..9]] {
+            assert!(matches!(componentize(bytes), Err(Error::NotWasm(_) | Error::AlreadyComponent)), "{bytes:?}");
+        }
+        let text = |module: &str| componentize(&wat::parse_str(module).unwrap()).unwrap_err().to_string();
+        let missing = text("(module)");
+        assert!(missing.starts_with("not a handler: ") && missing.contains("token-handler"), "{missing}");
+        let unknown = text(&HANDLER.replace("keyward:handler/clock", "keyward:handler/clocks"));
+        assert!(unknown.contains("clocks"), "{unknown}");
+        let foreign = text(&HANDLER.replace("keyward:handler/clock@0.1.0", "wasi:clocks/wall-clock@0.2.0"));
+        assert!(foreign.contains("wasi:clocks"), "{foreign}");
+        let mistyped = text(&HANDLER.replace("(func $now (param i32))", "(func $now (param i64))"));
+        assert!(mistyped.contains("now"), "{mistyped}");
+        for text in [missing, unknown, foreign, mistyped] {
+            assert!(!text.contains('\n'), "{text}");
+        }
+    }
+}

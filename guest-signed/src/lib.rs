@@ -14,6 +14,8 @@ pub mod itsdangerous;
 pub mod json;
 pub mod payload;
 pub mod restrictions;
+#[cfg(test)]
+mod tests;
 
 use keyward_sdk::{
     Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, Reason, Rejection, TokenHandler,
