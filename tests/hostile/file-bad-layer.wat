@@ -1,4 +1,4 @@
 ;; what: Is of a layer that is neither module nor component.
 ;; call: load
-;; outcome: not-a-component
+;; outcome: invalid
 ;; bytes: bad-layer

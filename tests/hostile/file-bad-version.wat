@@ -1,4 +1,4 @@
 ;; what: Is of a version of the binary format that there is not.
 ;; call: load
-;; outcome: not-a-component
+;; outcome: invalid
 ;; bytes: bad-version

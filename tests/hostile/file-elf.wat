@@ -1,4 +1,4 @@
 ;; what: Is a program of the operating system.
 ;; call: load
-;; outcome: not-a-component
+;; outcome: precompiled
 ;; bytes: elf

@@ -1,6 +1,6 @@
 ;; what: 20,000 imports.
 ;; call: load
-;; outcome: too-complex
+;; outcome: unknown-import
 
 (component
   (repeat 20000 (import "i{i}" (func))))

@@ -1,6 +1,6 @@
-;; what: 30,000 types.
+;; what: 30,000 types, and no handler.
 ;; call: load
-;; outcome: too-complex
+;; outcome: missing-export
 
 (component
   (repeat 30000 (type (list u8))))

@@ -1,6 +1,7 @@
-;; what: Names a database twice in the restrictions: once with an action, once without.
+;; what: Names a database twice in the restrictions: it is one name, with the actions of both, and no JSON with a name twice.
 ;; call: verify
-;; outcome: bad-result
+;; outcome: ok
+;; actor: {"id":"hostile:alice","_r":{"d":{"db":["vi"]}}}
 
 (data $name "db")
 (data $action "vi")

@@ -1,6 +1,7 @@
-;; what: Names a resource of a database twice in the restrictions.
+;; what: Names a resource of a database twice in the restrictions: it is one name.
 ;; call: verify
-;; outcome: bad-result
+;; outcome: ok
+;; actor: {"id":"hostile:alice","_r":{"r":{"db":{"db":[]}}}}
 
 (data $name "db")
 (data $resources (repeat 48 "\00"))

@@ -1,4 +1,4 @@
-;; what: No attack: this second is the last in which the token is good.
+;; what: No attack: the token is good for another second.
 ;; call: verify
 ;; outcome: ok
 
@@ -7,5 +7,5 @@
 (func $verify (param i32 i32) (result i32)
   (call $now (global.get $out))
   (i32.store8 offset=80 (global.get $verdict) (i32.const 1))
-  (i64.store offset=88 (global.get $verdict) (i64.add (i64.load (global.get $out)) (i64.const 0)))
+  (i64.store offset=88 (global.get $verdict) (i64.add (i64.load (global.get $out)) (i64.const 1)))
   (call $accept))
