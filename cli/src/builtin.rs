@@ -1,0 +1,31 @@
+//! The handlers that are part of the command.
+
+/// The component of `builtin:signed`: Datasette's signed tokens.
+pub const SIGNED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/signed.wasm"));
+
+/// The component of `builtin:hardcoded`: tokens that stand in the configuration.
+pub const HARDCODED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hardcoded.wasm"));
+
+/// A handler that is built in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Builtin {
+    pub(crate) name: &'static str,
+    pub(crate) component: &'static [u8],
+}
+
+/// What stands before the name of one, where a path could stand as well.
+const SCHEME: &str = "builtin:";
+
+const ALL: [Builtin; 2] =
+    [Builtin { name: "signed", component: SIGNED }, Builtin { name: "hardcoded", component: HARDCODED }];
+
+impl Builtin {
+    /// Reads `builtin:NAME`: `None` is a path, an error is a name that does not exist, as a sentence.
+    pub(crate) fn parse(text: &str) -> Option<Result<Self, String>> {
+        let name = text.strip_prefix(SCHEME)?;
+        Some(ALL.into_iter().find(|builtin| builtin.name == name).ok_or_else(|| {
+            let known: Vec<_> = ALL.iter().map(|builtin| format!("`{SCHEME}{}`", builtin.name)).collect();
+            format!("no handler `{text}` is built in; there are {}", known.join(" and "))
+        }))
+    }
+}

@@ -1,0 +1,217 @@
+//! `keyward check`: what a component is, what it asks for, what it would get.
+
+use crate::args::Check;
+use crate::builtin::Builtin;
+use crate::config::{Component, Handler};
+use crate::output::{one_line, write_json};
+use crate::{Status, Stop, World, limits, load};
+use keyward_runtime::ComponentInfo;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::path::Path;
+
+/// All that is said. The order of the members is that of the JSON.
+#[derive(Serialize)]
+struct Report {
+    component: String,
+    bytes: usize,
+    sha256: String,
+    /// The interfaces of `keyward:handler` that it asks for.
+    asks_for: Vec<String>,
+    /// The settings that it knows.
+    settings: Vec<String>,
+    /// The handlers that are made of it, or null without a configuration.
+    handlers: Option<Vec<Use>>,
+    /// Why the configuration is refused, or null.
+    error: Option<String>,
+}
+
+/// A handler that is made of the component.
+#[derive(Serialize)]
+struct Use {
+    name: String,
+    line: usize,
+    pinned: bool,
+    grants: Vec<Grant>,
+    settings: Vec<String>,
+    prefixes: Vec<String>,
+    /// The patterns of the actors that it may vouch for, or null: any.
+    actors: Option<Vec<String>>,
+    max_ttl: Option<u64>,
+    leeway: Option<u64>,
+    /// Limits that are not the default.
+    limits: Vec<Limit>,
+}
+
+#[derive(Serialize)]
+struct Grant {
+    interface: String,
+    state: State,
+    /// Key labels, or names of secrets.
+    names: Vec<String>,
+    /// What to add to the handler to grant it.
+    add: Option<&'static str>,
+}
+
+#[derive(Serialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    Always,
+    Granted,
+    NotGranted,
+    /// Granted, but the component does not ask for it.
+    NotAskedFor,
+}
+
+#[derive(Serialize)]
+struct Limit {
+    setting: &'static str,
+    value: Option<u64>,
+    default: Option<u64>,
+}
+
+pub(crate) fn run(args: Check, world: &mut World<'_>) -> Result<Status, Stop> {
+    let bytes: Cow<'static, [u8]> = match Builtin::parse(&args.component) {
+        None => Cow::Owned(load::component(Path::new(&args.component))?),
+        Some(Ok(builtin)) => Cow::Borrowed(builtin.component),
+        Some(Err(text)) => return Err(Stop::Mistake(text)),
+    };
+    let config = args.config.as_deref().map(load::Loaded::read).transpose()?;
+    let runtime = load::runtime(None)?;
+    let info = runtime.inspect(&bytes).map_err(|error| Stop::Mistake(format!("{}: {error}", args.component)))?;
+    let mut report = Report {
+        component: args.component,
+        bytes: info.bytes,
+        sha256: info.sha256_hex(),
+        asks_for: info.imports.iter().cloned().collect(),
+        settings: info.settings.iter().cloned().collect(),
+        handlers: None,
+        error: None,
+    };
+    let mut refused = None;
+    if let Some(config) = &config {
+        let mut uses = Vec::new();
+        for handler in &config.config.handlers {
+            // A component that cannot be read is not this one, and the registry says what is wrong with it.
+            if config.component(handler).is_ok_and(|component| component == bytes) {
+                uses.push(Use::new(handler, &info));
+            }
+        }
+        report.handlers = Some(uses);
+        if let Err(stop) = config.registry(&runtime, world.env) {
+            if let Stop::Mistake(text) = &stop {
+                report.error = Some(one_line(text));
+            }
+            refused = Some(stop);
+        }
+    }
+    if args.json {
+        write_json(world.stdout, &report)?;
+    } else {
+        for line in report.text() {
+            writeln!(world.stdout, "{}", one_line(&line)).map_err(Stop::stdout)?;
+        }
+    }
+    refused.map_or(Ok(Status::Good), Err)
+}
+
+impl Use {
+    fn new(handler: &Handler, info: &ComponentInfo) -> Self {
+        let keys = handler.keys.keys().cloned().collect();
+        let secrets = handler.secrets.keys().cloned().collect();
+        let mut grants = Vec::new();
+        for (interface, names, add) in
+            [("keys", keys, "keys.LABEL = { ring = \"…\" }"), ("secrets", secrets, "secrets.NAME = { file = \"…\" }")]
+        {
+            let names: Vec<String> = names;
+            let state = match (info.imports.contains(interface), names.is_empty()) {
+                (true, true) => State::NotGranted,
+                (true, false) => State::Granted,
+                (false, false) => State::NotAskedFor,
+                (false, true) => continue,
+            };
+            let add = (state == State::NotGranted).then_some(add);
+            grants.push(Grant { interface: interface.to_owned(), state, names, add });
+        }
+        let others = info.imports.iter().filter(|interface| !["keys", "secrets"].contains(&interface.as_str()));
+        grants.extend(others.map(|interface| Grant {
+            interface: interface.clone(),
+            state: State::Always,
+            names: Vec::new(),
+            add: None,
+        }));
+        let limits = limits::changed(&handler.limits).into_iter();
+        Self {
+            name: handler.name.value.clone(),
+            line: handler.name.line,
+            pinned: handler.sha256.is_some() || matches!(handler.component.value, Component::Builtin(_)),
+            grants,
+            settings: handler.settings.keys().cloned().collect(),
+            prefixes: handler.prefixes.clone(),
+            actors: handler.actors.patterns.clone(),
+            max_ttl: handler.max_ttl,
+            leeway: handler.leeway,
+            limits: limits.map(|(setting, value, default)| Limit { setting, value, default }).collect(),
+        }
+    }
+
+    fn text(&self) -> Vec<String> {
+        let mut lines = vec![format!("handler `{}` (line {}):", self.name, self.line)];
+        for Grant { interface, state, names, add } in &self.grants {
+            lines.push(match state {
+                State::Always => format!("  {interface}: always granted"),
+                State::Granted => format!("  {interface}: granted: {}", names.join(", ")),
+                State::NotAskedFor => format!("  {interface}: granted, but not asked for: {}", names.join(", ")),
+                State::NotGranted => {
+                    format!("  {interface}: NOT granted; to grant it, add `{}`", add.unwrap_or_default())
+                }
+            });
+        }
+        lines.push(format!("  settings: {}", or_none(&self.settings)));
+        lines.push(match self.prefixes.as_slice() {
+            [] => "  prefixes: none; it gets the tokens that no prefix matches".to_owned(),
+            prefixes => format!("  prefixes: {}", prefixes.join(", ")),
+        });
+        lines.push(match &self.actors {
+            None => "  may vouch for: any actor".to_owned(),
+            Some(patterns) => format!("  may vouch for: {}", or_none(patterns)),
+        });
+        lines.push(match self.max_ttl {
+            None => "  longest lifetime: not limited".to_owned(),
+            Some(seconds) => format!("  longest lifetime: {seconds} s"),
+        });
+        if let Some(seconds) = self.leeway {
+            lines.push(format!("  leeway: {seconds} s"));
+        }
+        let shown = |value: Option<u64>| value.map_or_else(|| "automatic".to_owned(), |value| value.to_string());
+        for Limit { setting, value, default } in &self.limits {
+            lines.push(format!("  limits.{setting}: {}, not {}", shown(*value), shown(*default)));
+        }
+        if !self.pinned {
+            lines.push("  not pinned; to pin it, add `sha256` with the digest above".to_owned());
+        }
+        lines
+    }
+}
+
+impl Report {
+    fn text(&self) -> Vec<String> {
+        let mut lines = vec![
+            format!("{}: a token handler", self.component),
+            format!("size: {} bytes", self.bytes),
+            format!("SHA-256: {}", self.sha256),
+            format!("asks for: {}", or_none(&self.asks_for)),
+            format!("knows the settings: {}", or_none(&self.settings)),
+        ];
+        match self.handlers.as_deref() {
+            None => {}
+            Some([]) => lines.push("no handler of the configuration is made of it".to_owned()),
+            Some(uses) => lines.extend(uses.iter().flat_map(Use::text)),
+        }
+        lines
+    }
+}
+
+fn or_none(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}

@@ -1,0 +1,419 @@
+//! The configuration file: TOML into a value that is right in itself. Files and variables that it names are not looked at
+//! here.
+
+use crate::builtin::Builtin;
+use crate::limits::LimitsTable;
+use indexmap::IndexMap;
+use keyward_runtime::{Actors, Limits, Scheme};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use toml::Spanned;
+
+/// A configuration. Its handlers name rings that it has.
+#[derive(Debug)]
+pub struct Config {
+    pub(crate) rings: IndexMap<String, Ring>,
+    pub(crate) handlers: Vec<Handler>,
+    pub(crate) actions: IndexMap<String, String>,
+    pub(crate) share_unprefixed: bool,
+}
+
+/// A value and the line it stands on, from 1.
+#[derive(Debug)]
+pub(crate) struct At<T> {
+    pub(crate) line: usize,
+    pub(crate) value: T,
+}
+
+/// A key ring.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    pub(crate) secret: At<SecretSource>,
+    pub(crate) previous: Vec<At<SecretSource>>,
+    pub(crate) allow_short: bool,
+}
+
+/// Where a secret is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SecretSource {
+    File(PathBuf),
+    Env(String),
+}
+
+/// A handler.
+#[derive(Debug)]
+pub(crate) struct Handler {
+    pub(crate) name: At<String>,
+    pub(crate) component: At<Component>,
+    pub(crate) sha256: Option<[u8; 32]>,
+    pub(crate) prefixes: Vec<String>,
+    pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) keys: IndexMap<String, Key>,
+    pub(crate) secrets: IndexMap<String, At<SecretSource>>,
+    pub(crate) actors: Vouching,
+    pub(crate) max_ttl: Option<u64>,
+    pub(crate) leeway: Option<u64>,
+    pub(crate) limits: Limits,
+}
+
+/// What a handler is made of.
+#[derive(Debug)]
+pub(crate) enum Component {
+    Builtin(Builtin),
+    File(PathBuf),
+}
+
+/// What a key label is bound to.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) ring: String,
+    pub(crate) scheme: Scheme,
+    pub(crate) namespace: Option<String>,
+}
+
+/// `actors`: what the runtime takes, and as it was written (`None` for `"any"`).
+#[derive(Debug)]
+pub(crate) struct Vouching {
+    pub(crate) actors: Actors,
+    pub(crate) patterns: Option<Vec<String>>,
+}
+
+/// What is wrong with a configuration, in a sentence without the file's name. It repeats names and words of the file, never
+/// a text that could be a secret.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The line, from 1, if it is about one.
+    pub line: Option<usize>,
+    /// The sentence.
+    pub text: String,
+}
+
+impl Config {
+    /// Reads the text of a configuration file.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its line.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let lines = Lines(text);
+        let toml = toml::Deserializer::parse(text)
+            .map_err(|error| lines.error(error.span(), format!("not TOML: {}", reword(error.message()))))?;
+        let file = File::deserialize(toml).map_err(|error| lines.error(error.span(), reword(error.message())))?;
+        let File { keys, handlers, actions, dangerous_share_unprefixed } = file;
+        let rings: IndexMap<_, _> = keys.into_iter().map(|(name, ring)| (name, ring.checked(lines))).collect();
+        if handlers.is_empty() {
+            return Err(lines.error(None, "no handler is configured: add a `[[handlers]]`"));
+        }
+        let handlers = handlers.into_iter().map(|handler| handler.checked(lines, &rings)).collect::<Result<_, _>>()?;
+        Ok(Self { rings, handlers, actions, share_unprefixed: dangerous_share_unprefixed })
+    }
+}
+
+/// The file as it stands.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    keys: IndexMap<String, RingTable>,
+    #[serde(default)]
+    handlers: Vec<HandlerTable>,
+    #[serde(default)]
+    actions: IndexMap<String, String>,
+    #[serde(default)]
+    dangerous_share_unprefixed: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RingTable {
+    secret: Spanned<SecretSource>,
+    #[serde(default)]
+    previous: Vec<Spanned<SecretSource>>,
+    #[serde(default)]
+    dangerous_allow_short: bool,
+}
+
+impl RingTable {
+    fn checked(self, lines: Lines<'_>) -> Ring {
+        let Self { secret, previous, dangerous_allow_short: allow_short } = self;
+        let previous = previous.into_iter().map(|secret| lines.at(secret)).collect();
+        Ring { secret: lines.at(secret), previous, allow_short }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HandlerTable {
+    name: Spanned<String>,
+    component: Spanned<String>,
+    sha256: Option<Digest>,
+    #[serde(default)]
+    prefixes: Vec<String>,
+    #[serde(default)]
+    settings: BTreeMap<String, Json>,
+    #[serde(default)]
+    keys: IndexMap<String, KeyTable>,
+    #[serde(default)]
+    secrets: IndexMap<String, Spanned<SecretSource>>,
+    #[serde(default)]
+    limits: LimitsTable,
+    actors: Option<Vouching>,
+    max_ttl: Option<u64>,
+    leeway: Option<u64>,
+}
+
+impl HandlerTable {
+    fn checked(self, lines: Lines<'_>, rings: &IndexMap<String, Ring>) -> Result<Handler, ConfigError> {
+        let Self { name, component, sha256, prefixes, settings, keys, secrets, limits, actors, max_ttl, leeway } = self;
+        let wrong = |span, text: String| Err(lines.error(Some(span), format!("handler `{}`: {text}", name.get_ref())));
+        let source = match Builtin::parse(component.get_ref()) {
+            None => Component::File(PathBuf::from(component.get_ref())),
+            Some(Ok(builtin)) => Component::Builtin(builtin),
+            Some(Err(text)) => return wrong(component.span(), text),
+        };
+        let actors = match (actors, &source) {
+            (Some(actors), _) => actors,
+            (None, Component::Builtin(_)) => Vouching { actors: Actors::Any, patterns: None },
+            (None, Component::File(_)) => {
+                return wrong(
+                    name.span(),
+                    "it is not built in, so it must say whom it may vouch for: add `actors = [\"…\"]`".to_owned(),
+                );
+            }
+        };
+        let mut bound = IndexMap::new();
+        for (label, key) in keys {
+            let KeyTable { ring, scheme, namespace } = key;
+            if !rings.contains_key(ring.get_ref()) {
+                let text = format!(
+                    "`keys.{label}` names the ring `{0}`, which is not there: add `[keys.{0}]`",
+                    ring.get_ref()
+                );
+                return wrong(ring.span(), text);
+            }
+            bound.insert(label, Key { ring: ring.into_inner(), scheme: scheme.unwrap_or_default().0, namespace });
+        }
+        Ok(Handler {
+            component: At { line: lines.line(component.span().start), value: source },
+            name: lines.at(name),
+            sha256: sha256.map(|Digest(digest)| digest),
+            prefixes,
+            settings: settings.into_iter().map(|(name, Json(text))| (name, text)).collect(),
+            keys: bound,
+            secrets: secrets.into_iter().map(|(name, source)| (name, lines.at(source))).collect(),
+            actors,
+            max_ttl,
+            leeway,
+            limits: limits.limits(),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyTable {
+    ring: Spanned<String>,
+    scheme: Option<SchemeName>,
+    namespace: Option<String>,
+}
+
+#[derive(Default)]
+struct SchemeName(Scheme);
+
+impl<'de> Deserialize<'de> for SchemeName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = [Scheme::HmacSha256, Scheme::Itsdangerous];
+        known.into_iter().find(|scheme| scheme.as_str() == name).map(Self).ok_or_else(|| {
+            de::Error::custom("this is no scheme; there are `hmac-sha256` and, for Datasette's tokens, `itsdangerous`")
+        })
+    }
+}
+
+struct Digest([u8; 32]);
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digits: Option<Vec<u8>> =
+            text.chars().map(|c| c.to_digit(16).and_then(|digit| digit.try_into().ok())).collect();
+        let bytes: Option<Vec<u8>> = digits
+            .map(|digits| digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect());
+        let bytes = bytes.filter(|_| text.len() == 64).and_then(|bytes| bytes.try_into().ok());
+        bytes
+            .map(Self)
+            .ok_or_else(|| de::Error::custom("a SHA-256 has 64 hexadecimal digits; `keyward check` prints it"))
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            file: Option<PathBuf>,
+            env: Option<String>,
+        }
+        struct Source;
+        impl<'de> Visitor<'de> for Source {
+            type Value = SecretSource;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`{ file = \"…\" }` or `{ env = \"…\" }`")
+            }
+
+            /// The likeliest mistake is the secret itself: nothing of it may be repeated.
+            fn visit_str<E: de::Error>(self, _: &str) -> Result<Self::Value, E> {
+                Err(E::custom("a secret does not stand in this file: write `{ file = \"…\" }` or `{ env = \"…\" }`"))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                match Table::deserialize(de::value::MapAccessDeserializer::new(map))? {
+                    Table { file: Some(path), env: None } => Ok(SecretSource::File(path)),
+                    Table { file: None, env: Some(name) } => Ok(SecretSource::Env(name)),
+                    _ => Err(de::Error::custom(
+                        "a secret is in one place: write `{ file = \"…\" }` or `{ env = \"…\" }`",
+                    )),
+                }
+            }
+        }
+        deserializer.deserialize_any(Source)
+    }
+}
+
+impl<'de> Deserialize<'de> for Vouching {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Patterns;
+        impl<'de> Visitor<'de> for Patterns {
+            type Value = Vouching;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list such as `[\"partner:*\"]`, or `\"any\"`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                if text == "any" {
+                    return Ok(Vouching { actors: Actors::Any, patterns: None });
+                }
+                Err(E::custom("`actors` is a list such as `[\"partner:*\"]`, or the word `\"any\"`"))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut patterns: Vec<String> = Vec::new();
+                while let Some(pattern) = list.next_element()? {
+                    patterns.push(pattern);
+                }
+                let actors = Actors::matching(&patterns).map_err(de::Error::custom)?;
+                Ok(Vouching { actors, patterns: Some(patterns) })
+            }
+        }
+        deserializer.deserialize_any(Patterns)
+    }
+}
+
+/// A TOML value as JSON text.
+struct Json(String);
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Value;
+        impl<'de> Visitor<'de> for Value {
+            type Value = Json;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value that JSON has too")
+            }
+
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Json, E> {
+                Ok(Json(value.to_string()))
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Json, E> {
+                Ok(Json(value.to_string()))
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Json, E> {
+                Ok(Json(value.to_string()))
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Json, E> {
+                if value.is_finite() {
+                    return serde_json::to_string(&value).map(Json).map_err(E::custom);
+                }
+                Err(E::custom("JSON has no infinity and no NaN: write a number or a string"))
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Json, E> {
+                serde_json::to_string(value).map(Json).map_err(E::custom)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Json, A::Error> {
+                let mut items = Vec::new();
+                while let Some(Json(item)) = list.next_element()? {
+                    items.push(item);
+                }
+                Ok(Json(format!("[{}]", items.join(","))))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Json, A::Error> {
+                let mut members = Vec::new();
+                while let Some(name) = table.next_key::<String>()? {
+                    // How the TOML reader hands on a date or time.
+                    if name == "$__toml_private_datetime" {
+                        return Err(de::Error::custom("JSON has no dates and times: write a string"));
+                    }
+                    let Json(value) = table.next_value()?;
+                    members.push(format!("{}:{value}", serde_json::to_string(&name).map_err(de::Error::custom)?));
+                }
+                Ok(Json(format!("{{{}}}", members.join(","))))
+            }
+        }
+        deserializer.deserialize_any(Value)
+    }
+}
+
+/// The text, for finding lines.
+#[derive(Clone, Copy)]
+struct Lines<'a>(&'a str);
+
+impl Lines<'_> {
+    fn line(self, offset: usize) -> usize {
+        self.0.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+    }
+
+    fn at<T>(self, spanned: Spanned<T>) -> At<T> {
+        At { line: self.line(spanned.span().start), value: spanned.into_inner() }
+    }
+
+    fn error(self, span: Option<std::ops::Range<usize>>, text: impl Into<String>) -> ConfigError {
+        ConfigError { line: span.map(|span| self.line(span.start)), text: text.into() }
+    }
+}
+
+/// A message of the TOML reader as a sentence: without the values that it repeats, which may be secrets.
+fn reword(message: &str) -> String {
+    if let Some(rest) = message.strip_prefix("unknown field ") {
+        return format!(
+            "unknown field {}",
+            rest.replacen(", expected", "; expected", 1).replacen(", there are", "; there are", 1)
+        );
+    }
+    if let Some(field) = message.strip_prefix("missing field ") {
+        return format!("{field} is missing; add it");
+    }
+    if let Some(rest) = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: ")) {
+        let kind = rest.split(['"', '`', ',']).next().unwrap_or_default().trim_end();
+        let expected = rest.rsplit_once(", expected ").map(|(_, expected)| expected).unwrap_or_default();
+        return format!("this {kind} is of the wrong kind; expected {expected}");
+    }
+    if message == "duplicate key" {
+        return "this key stands here for the second time; remove one".to_owned();
+    }
+    message.to_owned()
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,244 @@
+use super::*;
+use proptest::prelude::*;
+
+const WHOLE: &str = r#"
+dangerous_share_unprefixed = true
+
+[keys.main]
+secret = { file = "secret.key" }
+previous = [{ env = "OLD" }, { file = "older.key" }]
+
+[[handlers]]
+name = "signed"
+component = "builtin:signed"
+prefixes = ["dstok_"]
+settings = { allow_signed_tokens = true, max_signed_tokens_ttl = 0 }
+keys.token = { ring = "main", scheme = "itsdangerous", namespace = "token" }
+limits = { memory_mib = 1, cpu_ms = 20 }
+
+[[handlers]]
+name = "partner"
+component = "handlers/partner.wasm"
+sha256 = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
+keys.token = { ring = "main" }
+actors = ["partner:*", "bob"]
+max_ttl = 86400
+leeway = 5
+
+[[handlers]]
+name = "bots"
+component = "builtin:hardcoded"
+secrets.zoe = { env = "ZOE" }
+secrets.bot = { env = "BOT" }
+settings = { actors = { zoe = { z = 1, a = [1.5, "é\n", false, {}] }, bot = { id = -3 } } }
+actors = "any"
+
+[actions]
+view-instance = "vi"
+"#;
+
+fn error(text: &str) -> (usize, String) {
+    let ConfigError { line, text } = Config::parse(text).unwrap_err();
+    (line.unwrap_or(0), text)
+}
+
+/// A configuration of one handler, with more lines from line 4 on.
+fn handler(more: &str) -> String {
+    format!("[[handlers]]\nname = \"h\"\ncomponent = \"builtin:signed\"\n{more}")
+}
+
+#[test]
+fn everything_has_its_place() {
+    let Config { rings, handlers, actions, share_unprefixed } = Config::parse(WHOLE).unwrap();
+    assert!(share_unprefixed);
+    assert_eq!(actions.get("view-instance").unwrap(), "vi");
+    let ring = &rings["main"];
+    assert_eq!((ring.secret.line, &ring.secret.value), (5, &SecretSource::File("secret.key".into())));
+    let previous: Vec<_> = ring.previous.iter().map(|secret| &secret.value).collect();
+    assert_eq!(previous, [&SecretSource::Env("OLD".into()), &SecretSource::File("older.key".into())]);
+
+    let [signed, partner, bots] = handlers.as_slice() else { panic!() };
+    assert!(matches!(signed.component.value, Component::Builtin(builtin) if builtin.name == "signed"));
+    assert_eq!(signed.prefixes, ["dstok_"]);
+    assert_eq!(signed.settings["allow_signed_tokens"], "true");
+    assert_eq!(signed.settings["max_signed_tokens_ttl"], "0");
+    let key = &signed.keys["token"];
+    assert_eq!(
+        (key.ring.as_str(), key.scheme, key.namespace.as_deref()),
+        ("main", Scheme::Itsdangerous, Some("token"))
+    );
+    assert_eq!(signed.limits.memory_bytes, 1 << 20);
+    assert_eq!(signed.limits.cpu.as_millis(), 20);
+    assert_eq!(signed.limits.wall, Limits::default().wall);
+    assert_eq!(signed.actors.actors, Actors::Any);
+
+    assert!(matches!(&partner.component.value, Component::File(path) if path.ends_with("partner.wasm")));
+    assert_eq!((partner.name.line, partner.component.line), (17, 18));
+    assert_eq!(partner.sha256.unwrap()[..3], [0x00, 0x11, 0x22]);
+    assert_eq!(partner.sha256.unwrap()[31], 0xff);
+    assert_eq!(partner.keys["token"].scheme, Scheme::HmacSha256);
+    assert_eq!(partner.actors.actors, Actors::matching(["partner:*", "bob"]).unwrap());
+    assert_eq!((partner.max_ttl, partner.leeway), (Some(86_400), Some(5)));
+
+    assert_eq!(bots.secrets.keys().collect::<Vec<_>>(), ["zoe", "bot"], "the order of the file");
+    assert_eq!(bots.settings["actors"], r#"{"zoe":{"z":1,"a":[1.5,"é\n",false,{}]},"bot":{"id":-3}}"#);
+}
+
+#[test]
+fn unknown_fields_are_named_with_their_line() {
+    for (text, line, word) in [
+        ("handler = 1".to_owned(), 1, "`handler`"),
+        ("[keys.main]\nsecret = { file = \"f\" }\nscheme = 1".to_owned(), 3, "`scheme`"),
+        ("[keys.main]\nsecret = { path = \"f\" }".to_owned(), 2, "`path`"),
+        (handler("prefix = [\"a\"]"), 4, "`prefix`"),
+        (handler("limits = { memry_mib = 1 }"), 4, "`memry_mib`"),
+        (handler("[handlers.limits]\nserver = 1"), 5, "`server`"),
+        (handler("keys.token = { rings = \"a\" }"), 4, "`rings`"),
+        (handler("secrets.a = { file = \"f\", mode = 1 }"), 4, "`mode`"),
+    ] {
+        let (at, sentence) = error(&text);
+        assert_eq!(at, line, "{text}: {sentence}");
+        assert!(sentence.starts_with(&format!("unknown field {word}; expected")), "{sentence}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    assert!(error("").1.contains("`[[handlers]]`"));
+    assert_eq!(error("[keys.a]\n").1, "`secret` is missing; add it");
+    assert_eq!(error("[[handlers]]\nname = \"h\"").1, "`component` is missing; add it");
+    assert_eq!(error("[[handlers]]\ncomponent = \"x\"").1, "`name` is missing; add it");
+    let (line, text) = error("[[handlers]]\nname = \"h\"\ncomponent = \"x.wasm\"\n");
+    assert_eq!(line, 2);
+    assert!(text.starts_with("handler `h`: ") && text.contains("add `actors"), "{text}");
+    let (line, text) = error(&handler("keys.token = { ring = \"man\" }"));
+    assert_eq!(line, 4);
+    assert!(text.contains("`[keys.man]`"), "{text}");
+    assert!(error(&handler("").replace("signed", "sigend")).1.contains("there are `builtin:signed`"));
+}
+
+#[test]
+fn values_of_the_wrong_kind_are_refused() {
+    for more in [
+        "sha256 = \"abc\"",
+        &format!("sha256 = \"{}\"", "g".repeat(64)),
+        &format!("sha256 = \"{}\"", "é".repeat(32)),
+        "actors = \"all\"",
+        "actors = [\"a*b\"]",
+        "actors = [1]",
+        "actors = 1",
+        "max_ttl = -1",
+        "leeway = \"60\"",
+        "limits = { cpu_ms = 1.5 }",
+        "limits = { cpu_ms = 4294967296 }",
+        "limits = 1",
+        "prefixes = \"a\"",
+        "keys.token = { ring = \"main\", scheme = \"none\" }",
+        "secrets.a = { file = \"f\", env = \"e\" }",
+        "secrets.a = {}",
+        "secrets.a = []",
+        "settings = { a = 1979-05-27 }",
+        "settings = { a = [07:32:00] }",
+        "settings = { a = inf }",
+        "settings = { a = { b = nan } }",
+        "name = \"twice\"",
+        "= 1",
+        "x = ",
+    ] {
+        let (line, text) = error(&handler(more));
+        assert_eq!(line, 4, "{more}: {text}");
+        assert!(text.lines().count() == 1, "{more}: {text}");
+    }
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    const SECRET: &str = "c2VjcmV0IHNlY3JldA";
+    for text in [
+        format!("keys = \"{SECRET}\""),
+        format!("[keys]\nmain = \"{SECRET}\""),
+        format!("[keys.main]\nsecret = \"{SECRET}\""),
+        format!("[keys.main]\nsecret = [\"{SECRET}\"]"),
+        format!("[keys.main]\nsecret = {{ file = [\"{SECRET}\"] }}"),
+        format!("[keys.main]\nsecret = {{ env = {{ a = \"{SECRET}\" }} }}"),
+        format!("[keys.main]\nsecret = {{ file = \"f\" }}\nprevious = \"{SECRET}\""),
+        format!("[keys.main]\nsecret = {{ file = \"f\" }}\nprevious = [\"{SECRET}\"]"),
+        format!("[keys.main]\nsecret = {{ file = \"f\" }}\ndangerous_allow_short = \"{SECRET}\""),
+        format!("[keys.main]\nsecret = {SECRET}"),
+        format!("[keys.main]\nsecret = \"{SECRET}"),
+        handler(&format!("secrets = \"{SECRET}\"")),
+        handler(&format!("secrets.bot = \"{SECRET}\"")),
+        handler(&format!("actors = \"{SECRET}\"")),
+        handler(&format!("sha256 = \"{SECRET}\"")),
+        handler(&format!("keys.token = \"{SECRET}\"")),
+        handler(&format!("keys.token = {{ ring = \"r\", scheme = \"{SECRET}\" }}")),
+        handler(&format!("limits = {{ cpu_ms = \"{SECRET}, expected {SECRET}\" }}")),
+        handler(&format!("max_ttl = \"\\\"{SECRET}\"")),
+    ] {
+        let (_, sentence) = error(&text);
+        assert!(!sentence.contains(SECRET), "{text}: {sentence}");
+    }
+}
+
+#[test]
+fn depth_is_bounded() {
+    for text in ["[".repeat(100_000), format!("a = {}", "[".repeat(100_000)), "a.".repeat(100_000) + "b = 1"] {
+        assert!(Config::parse(&text).is_err());
+        assert!(Config::parse(&handler(&format!("settings.{text} = 1"))).is_err());
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_configuration_or_an_error(text in ".{0,200}") {
+        let _ = Config::parse(&text);
+    }
+
+    #[test]
+    fn changed_configurations_do_not_panic(at in 0..WHOLE.len(), length in 0..40_usize, new in "[\\PC\n\"=\\[\\]{}]{0,8}") {
+        let text: String = WHOLE.chars().take(at).chain(new.chars()).chain(WHOLE.chars().skip(at + length)).collect();
+        if let Err(error) = Config::parse(&text) {
+            prop_assert!(error.line.is_none_or(|line| line <= text.lines().count() + 1));
+            prop_assert_eq!(error.text.lines().count(), 1);
+        }
+    }
+
+    #[test]
+    fn settings_become_the_json_that_they_are(value in json(4)) {
+        let settings = format!("settings = {{ a = {} }}", toml_of(&value));
+        let config = Config::parse(&handler(&settings)).unwrap();
+        let read: serde_json::Value = serde_json::from_str(&config.handlers[0].settings["a"]).unwrap();
+        prop_assert_eq!(read, value);
+    }
+}
+
+fn json(depth: u32) -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        any::<bool>().prop_map(serde_json::Value::from),
+        any::<i64>().prop_map(serde_json::Value::from),
+        (-1_000_000..1_000_000_i32).prop_map(|eighths| serde_json::Value::from(f64::from(eighths) / 8.0)),
+        ".{0,8}".prop_map(serde_json::Value::from),
+    ];
+    leaf.prop_recursive(depth, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
+            proptest::collection::hash_map("[a-z]{1,4}", inner, 0..4)
+                .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+/// JSON's strings and TOML's basic strings agree, but for U+007F.
+fn toml_of(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Object(members) => {
+            let members: Vec<_> = members.iter().map(|(name, value)| format!("{name} = {}", toml_of(value))).collect();
+            format!("{{{}}}", members.join(", "))
+        }
+        serde_json::Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(toml_of).collect();
+            format!("[{}]", items.join(", "))
+        }
+        other => other.to_string().replace('\u{7f}', "\\u007f"),
+    }
+}

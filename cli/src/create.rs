@@ -1,0 +1,54 @@
+//! `keyward create`: a token on standard output.
+
+use crate::args::Create;
+use crate::output::{self, Answer, write_json};
+use crate::{Status, Stop, World, complain, load};
+use keyward_runtime::{CreateRequest, Restrictions};
+
+pub(crate) fn run(args: Create, world: &mut World<'_>) -> Result<Status, Stop> {
+    let config = load::Loaded::read(&args.config)?;
+    if let Some(name) = &args.handler {
+        config.must_have(name)?;
+    }
+    let registry = config.registry(&load::runtime(args.at)?, world.env)?;
+    let restrictions = restrictions(&args);
+    let Create { actor: actor_id, expires_after, description, handler, json, .. } = args;
+    let request = CreateRequest { actor_id, expires_after, restrictions, description };
+    match output::created(registry.create_blocking(handler.as_deref(), request)) {
+        Ok(created) => {
+            output::write_token(world.stdout, &created, json)?;
+            Ok(Status::Good)
+        }
+        Err(answer) => {
+            // Standard output is for the token: a script that takes it from there must not take a sentence.
+            if json {
+                write_json(world.stdout, &answer)?;
+            } else {
+                complain(world.stderr, &answer.text());
+            }
+            Ok(if matches!(answer, Answer::Denied { .. }) { Status::No } else { Status::NoVerdict })
+        }
+    }
+}
+
+/// None without an option for them: that is "all the actor's rights", not "none".
+fn restrictions(args: &Create) -> Option<Restrictions> {
+    if args.all.is_empty() && args.database.is_empty() && args.resource.is_empty() {
+        return None;
+    }
+    let mut restrictions = Restrictions::new();
+    for action in &args.all {
+        restrictions = restrictions.allow_all(action);
+    }
+    for pair in args.database.chunks_exact(2) {
+        if let [database, action] = pair {
+            restrictions = restrictions.allow_database(database, action);
+        }
+    }
+    for triple in args.resource.chunks_exact(3) {
+        if let [database, resource, action] = triple {
+            restrictions = restrictions.allow_resource(database, resource, action);
+        }
+    }
+    Some(restrictions)
+}

@@ -1,0 +1,264 @@
+//! From a configuration to what the runtime takes: the only place that reads the files and variables which it names.
+
+use crate::config::{At, Component, Config, ConfigError, Handler, Ring, SecretSource};
+use crate::{Env, Stop};
+use keyward_runtime::{
+    HandlerConfig, KeyGrant, KeyRing, Limits, LoadError, MIN_SECRET_BYTES, Registry, Runtime, RuntimeLimits, Secret,
+    SystemClock, UnixTime,
+};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// More than any configuration needs.
+const MAX_CONFIG: usize = 1 << 20;
+
+/// More than any secret needs.
+const MAX_SECRET: usize = 64 << 10;
+
+/// A runtime whose clock stands at `at`, or is the system's.
+pub(crate) fn runtime(at: Option<UnixTime>) -> Result<Runtime, Stop> {
+    let limits = RuntimeLimits::default();
+    let runtime = match at {
+        Some(at) => Runtime::with(limits, at),
+        None => Runtime::with(limits, SystemClock),
+    };
+    runtime.map_err(|error| Stop::NoVerdict(format!("the sandbox could not be set up: {error}")))
+}
+
+/// A configuration and the file it came from.
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    file: PathBuf,
+}
+
+impl Loaded {
+    /// Reads the file, and nothing that it names.
+    pub(crate) fn read(file: &Path) -> Result<Self, Stop> {
+        let bytes = read(file, MAX_CONFIG, "correct `--config`").map_err(Stop::Mistake)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| {
+            Stop::Mistake(format!("{} is not UTF-8 text, as TOML is: correct `--config`", file.display()))
+        })?;
+        let mistake = |ConfigError { line, text }| mistake(file, line, &text);
+        Ok(Self { config: Config::parse(text).map_err(mistake)?, file: file.to_owned() })
+    }
+
+    /// Refuses a handler that is not there, without repeating what may be anything.
+    pub(crate) fn must_have(&self, name: &str) -> Result<(), Stop> {
+        if self.config.handlers.iter().any(|handler| handler.name.value == name) {
+            return Ok(());
+        }
+        let known: Vec<_> = self.config.handlers.iter().map(|handler| format!("`{}`", handler.name.value)).collect();
+        Err(Stop::Mistake(format!(
+            "the value of --handler is no handler of {}; it has {}",
+            self.file.display(),
+            known.join(", ")
+        )))
+    }
+
+    /// The component of a handler.
+    pub(crate) fn component(&self, handler: &Handler) -> Result<Cow<'static, [u8]>, Stop> {
+        let At { line, value } = &handler.component;
+        match value {
+            Component::Builtin(builtin) => Ok(Cow::Borrowed(builtin.component)),
+            Component::File(path) => {
+                let max = handler.limits.component_bytes;
+                let what_to_do = "put the component there, or correct `component`";
+                let bytes = read(&self.path(path), max, what_to_do);
+                bytes
+                    .map(Cow::Owned)
+                    .map_err(|text| self.mistake(*line, &format!("handler `{}`: {text}", handler.name.value)))
+            }
+        }
+    }
+
+    /// Loads all that the configuration names and makes its registry.
+    pub(crate) fn registry(&self, runtime: &Runtime, env: &Env<'_>) -> Result<Registry, Stop> {
+        let mut rings = HashMap::new();
+        for (name, ring) in &self.config.rings {
+            rings.insert(name.as_str(), Arc::new(self.ring(name, ring, env)?));
+        }
+        let mut builder = Registry::builder(runtime).dangerous_share_unprefixed(self.config.share_unprefixed);
+        for (name, short) in &self.config.actions {
+            builder = builder.action(name, short);
+        }
+        for handler in &self.config.handlers {
+            builder = builder.handler(self.handler(handler, &rings, env)?);
+        }
+        builder.build().map_err(|error| self.load_error(&error))
+    }
+
+    fn handler(
+        &self,
+        handler: &Handler,
+        rings: &HashMap<&str, Arc<KeyRing>>,
+        env: &Env<'_>,
+    ) -> Result<HandlerConfig, Stop> {
+        let Handler { name, component: _, sha256, prefixes, settings, keys, secrets, actors, max_ttl, leeway, limits } =
+            handler;
+        let component = self.component(handler)?.into_owned();
+        let mut config = HandlerConfig::new(&name.value, component, actors.actors.clone());
+        config.sha256 = *sha256;
+        config.prefixes.clone_from(prefixes);
+        config.settings.clone_from(settings);
+        for (label, key) in keys {
+            // The parser has checked that the ring is there.
+            if let Some(ring) = rings.get(key.ring.as_str()) {
+                let grant = KeyGrant { ring: ring.clone(), scheme: key.scheme, namespace: key.namespace.clone() };
+                config.keys.insert(label.clone(), grant);
+            }
+        }
+        for (label, source) in secrets {
+            let secret = self.secret(source, env).map_err(|text| {
+                self.mistake(source.line, &format!("handler `{}`: the secret `{label}`: {text}", name.value))
+            })?;
+            config.secrets.push((label.clone(), secret));
+        }
+        config.max_ttl = *max_ttl;
+        config.leeway = leeway.unwrap_or(config.leeway);
+        config.limits = limits.clone();
+        Ok(config)
+    }
+
+    fn ring(&self, name: &str, ring: &Ring, env: &Env<'_>) -> Result<KeyRing, Stop> {
+        let Ring { secret: active, previous, allow_short } = ring;
+        let load = |source: &At<SecretSource>| {
+            let wrong = |text: &str| self.mistake(source.line, &format!("key ring `{name}`: {text}"));
+            let secret = self.secret(source, env).map_err(|text| wrong(&text))?;
+            let place = self.place(&source.value);
+            if secret.is_empty() {
+                return Err(wrong(&format!("the secret in {place} is empty: make one with `keyward keygen FILE`")));
+            }
+            if secret.len() < MIN_SECRET_BYTES && !allow_short {
+                return Err(wrong(&format!(
+                    "the secret in {place} has {} bytes, fewer than {MIN_SECRET_BYTES}: make one with `keyward keygen FILE`, \
+                     or say `dangerous_allow_short = true` in `[keys.{name}]` if it must stay",
+                    secret.len()
+                )));
+            }
+            Ok(secret)
+        };
+        let active_secret = load(active)?;
+        let previous = previous.iter().map(load).collect::<Result<_, _>>()?;
+        let made = if *allow_short {
+            KeyRing::dangerous_allow_short(name, active_secret, previous)
+        } else {
+            KeyRing::new(name, active_secret, previous)
+        };
+        made.map_err(|error| self.mistake(active.line, &format!("key ring `{name}`: {error}")))
+    }
+
+    /// Reads a secret. The error says what and what to do, and nothing of the secret.
+    fn secret(&self, source: &At<SecretSource>, env: &Env<'_>) -> Result<Secret, String> {
+        match &source.value {
+            SecretSource::Env(name) => match env(name).map(OsStringExt::into_vec) {
+                Some(value) if !value.is_empty() => Ok(Secret::new(value)),
+                Some(_) => Err(format!("the environment variable {name} is empty: set it")),
+                None => Err(format!("the environment variable {name} is not set: set it")),
+            },
+            SecretSource::File(path) => {
+                let path = self.path(path);
+                let shown = path.display();
+                let what_to_do = format!("make a key with `keyward keygen {shown}`, or correct `file`");
+                let opened = Opened::new(&path, &what_to_do)?;
+                if opened.metadata.mode() & 0o077 != 0 {
+                    return Err(format!("{shown} can be read or written by others: run `chmod 600 {shown}`"));
+                }
+                let mut bytes = opened.read(MAX_SECRET)?;
+                if bytes.last() == Some(&b'\n') {
+                    bytes.pop();
+                }
+                Ok(Secret::new(bytes))
+            }
+        }
+    }
+
+    /// Paths are relative to the folder of the configuration.
+    fn path(&self, path: &Path) -> PathBuf {
+        self.file.parent().map_or_else(|| path.to_owned(), |folder| folder.join(path))
+    }
+
+    fn place(&self, source: &SecretSource) -> String {
+        match source {
+            SecretSource::File(path) => self.path(path).display().to_string(),
+            SecretSource::Env(name) => format!("the environment variable {name}"),
+        }
+    }
+
+    /// The runtime's sentence, with the line of the handler that it is about.
+    fn load_error(&self, error: &LoadError) -> Stop {
+        let about = self.config.handlers.iter().rfind(|handler| Some(handler.name.value.as_str()) == error.handler());
+        mistake(&self.file, about.map(|handler| handler.name.line), &error.to_string())
+    }
+
+    fn mistake(&self, line: usize, text: &str) -> Stop {
+        mistake(&self.file, Some(line), text)
+    }
+}
+
+fn mistake(file: &Path, line: Option<usize>, text: &str) -> Stop {
+    Stop::Mistake(match line {
+        Some(line) => format!("{}:{line}: {text}", file.display()),
+        None => format!("{}: {text}", file.display()),
+    })
+}
+
+/// Reads the component that `keyward check` is given.
+pub(crate) fn component(path: &Path) -> Result<Vec<u8>, Stop> {
+    read(path, Limits::default().component_bytes, "correct the path").map_err(Stop::Mistake)
+}
+
+/// Reads a regular file of at most `max` bytes.
+fn read(path: &Path, max: usize, what_to_do: &str) -> Result<Vec<u8>, String> {
+    Opened::new(path, what_to_do)?.read(max)
+}
+
+/// A regular file that is open: what is looked at is what is read.
+struct Opened<'a> {
+    path: &'a Path,
+    what_to_do: &'a str,
+    file: File,
+    metadata: Metadata,
+}
+
+impl<'a> Opened<'a> {
+    /// Refuses what could block for ever or has no end, before it is opened.
+    fn new(path: &'a Path, what_to_do: &'a str) -> Result<Self, String> {
+        let shown = path.display();
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => format!("there is no file {shown}: {what_to_do}"),
+            _ => format!("{shown} cannot be read ({}): {what_to_do}", file_error(&error)),
+        };
+        if !fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(format!("{shown} is no regular file: {what_to_do}"));
+        }
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        Ok(Self { path, what_to_do, file, metadata })
+    }
+
+    /// Reads all of it into memory that does not move, so that no copy of a secret is left behind.
+    fn read(self, max: usize) -> Result<Vec<u8>, String> {
+        let Self { path, what_to_do, file, metadata } = self;
+        let shown = path.display();
+        let too_large = || format!("{shown} has more than the {max} bytes allowed: {what_to_do}");
+        let size = usize::try_from(metadata.len()).ok().filter(|size| *size <= max).ok_or_else(too_large)?;
+        let mut bytes = Vec::with_capacity(size.saturating_add(64));
+        let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+        file.take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(|error| format!("{shown} cannot be read ({}): {what_to_do}", file_error(&error)))?;
+        if bytes.len() > max { Err(too_large()) } else { Ok(bytes) }
+    }
+}
+
+/// The system's reason, without the number of the error.
+pub(crate) fn file_error(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}

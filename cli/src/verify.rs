@@ -1,0 +1,120 @@
+//! `keyward verify`: tokens from standard input, an answer a line.
+
+use crate::args::Verify;
+use crate::output::{Answer, write_json};
+use crate::{Status, Stop, World, load};
+use std::io::BufRead;
+
+/// The longest line that is kept in memory.
+const MAX_LINE: usize = 1 << 20;
+
+pub(crate) fn run(args: Verify, world: &mut World<'_>) -> Result<Status, Stop> {
+    let config = load::Loaded::read(&args.config)?;
+    if let Some(name) = &args.handler {
+        config.must_have(name)?;
+    }
+    let registry = config.registry(&load::runtime(args.at)?, world.env)?;
+    let mut status = None;
+    let mut line = Vec::new();
+    while let Some(whole) = next_line(world.stdin, &mut line)? {
+        let answer = match std::str::from_utf8(&line) {
+            _ if !whole => Answer::malformed(format!("Token is longer than {MAX_LINE} bytes")),
+            Err(_) => Answer::malformed("Token is not UTF-8 text"),
+            Ok(token) => Answer::of_verdict(match &args.handler {
+                Some(name) => pollster::block_on(registry.verify_with(name, token)),
+                None => registry.verify_blocking(token),
+            }),
+        };
+        let this = match answer {
+            Answer::Accepted { .. } => Status::Good,
+            Answer::Failed { .. } => Status::NoVerdict,
+            Answer::NotMine | Answer::Rejected { .. } | Answer::Denied { .. } => Status::No,
+        };
+        status = status.max(Some(this));
+        if args.json {
+            write_json(world.stdout, &answer)?;
+        } else {
+            writeln!(world.stdout, "{}", answer.text()).and_then(|()| world.stdout.flush()).map_err(Stop::stdout)?;
+        }
+    }
+    status.ok_or_else(|| Stop::Mistake("no token came on standard input: give at least one line".to_owned()))
+}
+
+/// Reads a line into `line`, without its line feed, and says whether it is whole: what goes beyond [`MAX_LINE`] is read
+/// and dropped. `None` is the end.
+fn next_line(stdin: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<Option<bool>, Stop> {
+    line.clear();
+    let mut begun = false;
+    let mut whole = true;
+    loop {
+        let more = match stdin.fill_buf() {
+            Ok(more) => more,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Stop::Stream("standard input could not be read", error)),
+        };
+        if more.is_empty() {
+            return Ok(begun.then_some(whole));
+        }
+        begun = true;
+        let (part, end) = match more.iter().position(|byte| *byte == b'\n') {
+            Some(at) => (more.get(..at).unwrap_or_default(), true),
+            None => (more, false),
+        };
+        let kept = part.get(..MAX_LINE.saturating_sub(line.len())).unwrap_or(part);
+        whole &= kept.len() == part.len();
+        line.extend_from_slice(kept);
+        let read = part.len() + usize::from(end);
+        stdin.consume(read);
+        if end {
+            return Ok(Some(whole));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::BufReader;
+
+    fn lines(input: &[u8], buffer: usize) -> Vec<(Vec<u8>, bool)> {
+        let mut reader = BufReader::with_capacity(buffer, input);
+        let mut line = Vec::new();
+        let mut lines = Vec::new();
+        while let Some(whole) = next_line(&mut reader, &mut line).unwrap() {
+            lines.push((line.clone(), whole));
+        }
+        lines
+    }
+
+    #[test]
+    fn only_the_line_feed_goes() {
+        let of = |input: &str| lines(input.as_bytes(), 3).into_iter().map(|(line, _)| String::from_utf8(line).unwrap());
+        assert_eq!(of("").count(), 0);
+        assert_eq!(of("\n").collect::<Vec<_>>(), [""]);
+        assert_eq!(of("a\r\n b \n\nc").collect::<Vec<_>>(), ["a\r", " b ", "", "c"]);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_the_next_is_read() {
+        for (length, whole) in [(MAX_LINE - 1, true), (MAX_LINE, true), (MAX_LINE + 1, false), (10_000_000, false)] {
+            let input = [vec![b'x'; length], b"\nnext\n".to_vec()].concat();
+            let lines = lines(&input, 8_192);
+            assert_eq!(lines.len(), 2, "{length}");
+            assert_eq!((lines[0].0.len(), lines[0].1), (length.min(MAX_LINE), whole), "{length}");
+            assert_eq!(lines[1], (b"next".to_vec(), true), "{length}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_what_split_says(input in "[a\n\r]{0,40}", buffer in 1..9_usize) {
+            let mut wanted: Vec<_> = input.split('\n').collect();
+            if wanted.last() == Some(&"") {
+                wanted.pop();
+            }
+            let got: Vec<_> = lines(input.as_bytes(), buffer).into_iter().map(|(line, _)| line).collect();
+            prop_assert_eq!(got, wanted.into_iter().map(|line| line.as_bytes().to_vec()).collect::<Vec<_>>());
+        }
+    }
+}
