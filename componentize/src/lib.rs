@@ -70,9 +70,7 @@ fn without_post_returns(core: &[u8]) -> Result<Vec<u8>, Error> {
                 for export in exports {
                     let export = export.map_err(not_wasm)?;
                     if !export.name.starts_with("cabi_post_") {
-                        let kind = wasm_encoder::ExportKind::try_from(export.kind);
-                        let kind = kind.map_err(|_| Error::NotAHandler("an export of an unknown kind".to_owned()))?;
-                        kept.export(export.name, kind, export.index);
+                        kept.export(export.name, export.kind.into(), export.index);
                     }
                 }
                 module.section(&kept);

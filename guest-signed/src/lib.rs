@@ -115,12 +115,8 @@ fn has_passed(second: u64) -> bool {
 /// Half of the SHA-256 of what is signed, in hexadecimal. As there is one spelling of a value, there is one id of a token,
 /// whichever key signed it.
 fn token_id(value: &[u8]) -> String {
-    let mut id = String::with_capacity(32);
-    for byte in Sha256::digest(value).iter().take(16) {
-        id.push(json::hex_digit(byte >> 4));
-        id.push(json::hex_digit(byte & 15));
-    }
-    id
+    let digest = Sha256::digest(value);
+    digest.iter().take(16).flat_map(|byte| [byte >> 4, byte & 15]).map(json::hex_digit).collect()
 }
 
 /// The setting `allow_signed_tokens`.

@@ -10,21 +10,21 @@ use crate::json::{Value, write_string};
 /// Appends restrictions as JSON. Members without entries are left out, so that an empty allow-list is `{}`.
 pub fn write(to: &mut String, restrictions: &Restrictions) {
     let Restrictions { all, database, resource } = restrictions;
-    let mut members = Members::open(to);
+    let mut members = Writer::open(to);
     if !all.is_empty() {
         write_actions(members.name("a"), all);
     }
     if !database.is_empty() {
-        let mut databases = Members::open(members.name("d"));
+        let mut databases = Writer::open(members.name("d"));
         for (name, actions) in database {
             write_actions(databases.name(name), actions);
         }
         databases.close();
     }
     if !resource.is_empty() {
-        let mut databases = Members::open(members.name("r"));
+        let mut databases = Writer::open(members.name("r"));
         for (name, entries) in by_database(resource) {
-            let mut resources = Members::open(databases.name(name));
+            let mut resources = Writer::open(databases.name(name));
             for (resource, actions) in entries {
                 write_actions(resources.name(resource), actions);
             }
@@ -35,9 +35,12 @@ pub fn write(to: &mut String, restrictions: &Restrictions) {
     members.close();
 }
 
+/// The name of a database, and the resources in it with their actions.
+type Database<'a> = (&'a str, Vec<(&'a str, &'a [String])>);
+
 /// The resources of each database together, as an object needs them, databases in the order in which they first occur.
-fn by_database(entries: &[(String, String, Vec<String>)]) -> Vec<(&str, Vec<(&str, &[String])>)> {
-    let mut databases: Vec<(&str, Vec<(&str, &[String])>)> = Vec::new();
+fn by_database(entries: &[(String, String, Vec<String>)]) -> Vec<Database<'_>> {
+    let mut databases: Vec<Database<'_>> = Vec::new();
     let mut places = BTreeMap::new();
     for (database, resource, actions) in entries {
         let place = *places.entry(database).or_insert_with(|| {
@@ -63,12 +66,12 @@ fn write_actions(to: &mut String, actions: &[String]) {
 }
 
 /// A JSON object that is being written.
-struct Members<'a> {
+struct Writer<'a> {
     to: &'a mut String,
     empty: bool,
 }
 
-impl<'a> Members<'a> {
+impl<'a> Writer<'a> {
     fn open(to: &'a mut String) -> Self {
         to.push('{');
         Self { to, empty: true }
@@ -121,20 +124,30 @@ fn actions(value: Value<'_>) -> Option<Vec<String>> {
     value.items()?.map(|item| item.string().map(String::from)).collect()
 }
 
+type Members<'d> = Vec<(Cow<'d, str>, Value<'d>)>;
+
 /// The members of an object, each name once.
-fn named(value: Value<'_>) -> Option<Vec<(Cow<'_, str>, Value<'_>)>> {
-    let mut members: Vec<(Cow<'_, str>, Value<'_>)> = Vec::new();
-    // An object of thousands of names must not take the time of their square.
+fn named(value: Value<'_>) -> Option<Members<'_>> {
+    let members: Members<'_> =
+        value.members()?.map(|(name, value)| Some((name.string()?, value))).collect::<Option<_>>()?;
+    let once =
+        |(at, (name, _)): (usize, &(Cow<'_, str>, _))| members.iter().skip(at + 1).all(|(other, _)| other != name);
+    Some(if members.len() <= FEW && members.iter().enumerate().all(once) { members } else { last_of_equal(members) })
+}
+
+/// So many names are compared with each other sooner than they are sorted. An object of thousands must not take the time
+/// of their square.
+const FEW: usize = 16;
+
+fn last_of_equal(members: Members<'_>) -> Members<'_> {
+    let mut last: Members<'_> = Vec::with_capacity(members.len());
     let mut places = BTreeMap::new();
-    for (name, value) in value.members()? {
-        let name = name.string()?;
-        match places.insert(name.clone(), members.len()) {
-            None => members.push((name, value)),
-            Some(place) => {
-                members.get_mut(place)?.1 = value;
-                places.insert(name, place);
-            }
+    for (name, value) in members {
+        let place = *places.entry(name.clone()).or_insert(last.len());
+        match last.get_mut(place) {
+            Some(member) => member.1 = value,
+            None => last.push((name, value)),
         }
     }
-    Some(members)
+    last
 }

@@ -114,9 +114,14 @@ pub(crate) struct State {
 
 struct Key {
     label: String,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8>>,
-    verify: Box<dyn Fn(&[u8], &[u8]) -> bool>,
+    sign: Box<Sign>,
+    verify: Box<Verify>,
 }
+
+/// From a message to its signature.
+type Sign = dyn Fn(&[u8]) -> Vec<u8>;
+/// Whether a message has a signature.
+type Verify = dyn Fn(&[u8], &[u8]) -> bool;
 
 impl Default for State {
     fn default() -> Self {

@@ -190,6 +190,16 @@ fn restrictions_have_one_shape() {
 }
 
 #[test]
+fn an_object_of_thousands_of_names_is_read_like_a_small_one() {
+    let names: Vec<String> = (0..3_000).map(|at| format!(r#""{}":["v{at}"]"#, at % 1_000)).collect();
+    let json = format!(r#"{{"a":"root","t":{NOW},"_r":{{"d":{{{}}}}}}}"#, names.join(","));
+    let Verdict::Accepted(acceptance) = verify(&host(), &sign(&json)) else { panic!() };
+    let own = acceptance.restrictions.unwrap().database;
+    assert_eq!(own.len(), 1_000);
+    assert!(own.iter().enumerate().all(|(at, own)| *own == (at.to_string(), vec![format!("v{}", at + 2_000)])));
+}
+
+#[test]
 fn the_last_of_equal_members_counts_and_unknown_ones_are_ignored() {
     let json = format!(
         r#"{{"a":null,"t":"x","_r":5,"d":true,"token":"dstok","\ud800":[NaN],"a":"b","t":{NOW},"d":null,"_r":{{}}}}"#
