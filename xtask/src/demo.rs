@@ -1,0 +1,154 @@
+//! `cargo xtask demo`: Keyward in a minute. Each step says in a line what is to be seen, then shows it.
+
+use crate::run::{Step, cargo, run, wasm_target, workspace};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const CONFIG: &str = r#"# Two handlers: one that ships with Keyward, and a stranger's.
+
+[keys.main]
+secret = { file = "secret.key" }
+
+[[handlers]]
+name = "signed"
+component = "builtin:signed"
+prefixes = ["dstok_"]
+keys.token = { ring = "main" }
+
+[[handlers]]
+name = "stranger"
+component = "spin.wasm"
+prefixes = ["str_"]
+actors = ["stranger:*"]
+limits = { cpu_ms = 20 }
+
+[actions]
+view-instance = "vi"
+view-table = "vt"
+"#;
+
+/// A handler that never answers, as text.
+const SPIN: &str = include_str!("../../examples/spin.wat");
+
+/// Builds what is needed and shows it. Every outcome is checked: a demo that would show something else fails.
+pub(crate) fn demo() -> Step {
+    wasm_target()?;
+    println!("Building the handlers and the command line (the first time takes some minutes) …");
+    run(cargo().args(["build", "--quiet", "--package", "keyward-cli"]))?;
+    let keyward = Keyward::new()?;
+
+    step("A new secret: only you can read the file.");
+    keyward.expect(0, &["keygen", "secret.key"], "")?;
+    fs::write(keyward.folder.join("keyward.toml"), CONFIG).map_err(text)?;
+    let spin = wat::parse_str(SPIN).map_err(text)?;
+    fs::write(keyward.folder.join("spin.wasm"), keyward_componentize::componentize(&spin).map_err(text)?).map_err(text)?;
+
+    step("What a handler asks for, before you let it run: this one wants a key, and is granted one label.");
+    keyward.expect(0, &["check", "builtin:signed", "--config", "keyward.toml"], "")?;
+
+    step("A token for alice: it may only view, and ends in an hour.");
+    let create = [
+        "create", "--config", "keyward.toml", "--actor", "alice", "--expires-after", "3600", "--all", "view-instance",
+        "--database", "fixtures", "view-table", "--at", "1767225600",
+    ];
+    let token = keyward.expect(0, &create, "")?;
+    let token = token.trim();
+
+    let verify = ["verify", "--config", "keyward.toml", "--at", "1767225660"];
+    step("A minute later it is good, and says what it narrows alice to.");
+    keyward.expect(0, &verify, token)?;
+
+    step("With one character changed it is refused.");
+    keyward.expect(1, &verify, &tampered(token))?;
+
+    step("To the second it is good, half a second later it has expired.");
+    keyward.expect(0, &["verify", "--config", "keyward.toml", "--at", "1767229200"], token)?;
+    keyward.expect(1, &["verify", "--config", "keyward.toml", "--at", "1767229200.5"], token)?;
+
+    step("A token of somebody else is nobody's here; no handler is even shown it.");
+    keyward.expect(1, &verify, "ghp_16C7e42F292c6912E7710c838347Ae178B4a")?;
+
+    step("The stranger's handler loops for ever. It is stopped at its limit, by name, and that is no yes.");
+    let stopped = keyward.expect(3, &verify, "str_anything")?;
+    if !stopped.contains("limits.cpu_ms") {
+        return Err(format!("the hostile handler should have been stopped by `limits.cpu_ms`, but: {stopped}"));
+    }
+
+    println!("\nThat was it. The files are in {}; README.md goes on from here.", keyward.shown.display());
+    Ok(())
+}
+
+fn step(what: &str) {
+    println!("\n-- {what}");
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+/// The token with its last character but five changed: a bit of the signature that counts.
+fn tampered(token: &str) -> String {
+    let at = token.len().saturating_sub(5);
+    let other = if token.as_bytes().get(at) == Some(&b'A') { "B" } else { "A" };
+    format!("{}{other}{}", token.get(..at).unwrap_or_default(), token.get(at + 1..).unwrap_or_default())
+}
+
+/// The program, in a folder of its own.
+struct Keyward {
+    program: PathBuf,
+    folder: PathBuf,
+    shown: PathBuf,
+}
+
+impl Keyward {
+    fn new() -> Result<Self, String> {
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+        let folder = target.join("demo");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).map_err(text)?;
+        let program = target.join("debug").join(format!("keyward{}", std::env::consts::EXE_SUFFIX));
+        let shown = folder.strip_prefix(workspace()).map(Path::to_owned).unwrap_or_else(|_| folder.clone());
+        Ok(Self { program, folder, shown })
+    }
+
+    /// Shows a command, runs it with `input` on its standard input, shows what it prints, and checks its exit status.
+    fn expect(&self, status: i32, args: &[&str], input: &str) -> Result<String, String> {
+        let pipe = if input.is_empty() { String::new() } else { format!("echo {} | ", shorten(input)) };
+        println!("   $ {pipe}keyward {}", args.join(" "));
+        let Output { status: got, stdout, stderr } = self.run(args, input)?;
+        let stdout = String::from_utf8_lossy(&stdout).into_owned();
+        for line in stdout.lines().chain(String::from_utf8_lossy(&stderr).lines()) {
+            println!("   {line}");
+        }
+        println!("   (exit status {})", got.code().unwrap_or(-1));
+        if got.code() == Some(status) { Ok(stdout) } else { Err(format!("that should have ended with status {status}")) }
+    }
+
+    fn run(&self, args: &[&str], input: &str) -> Result<Output, String> {
+        let mut child = Command::new(&self.program)
+            .args(args)
+            .current_dir(&self.folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{} could not be started: {error}", self.program.display()))?;
+        if let Some(mut stdin) = child.stdin.take()
+            && !input.is_empty()
+        {
+            // It may end without reading; its exit status tells.
+            let _ = writeln!(stdin, "{input}");
+        }
+        child.wait_with_output().map_err(text)
+    }
+}
+
+fn shorten(token: &str) -> String {
+    let keep = token.len().saturating_sub(8);
+    match (token.get(..14), token.get(keep..)) {
+        (Some(first), Some(last)) if token.len() > 30 => format!("{first}…{last}"),
+        _ => token.to_owned(),
+    }
+}
