@@ -1,0 +1,46 @@
+//! The handlers that ship with Keyward, built: small, and asking for what they use and nothing else.
+
+use std::path::Path;
+
+use keyward_componentize::build_guest;
+use wasmparser::{Parser, Payload};
+
+#[test]
+fn guests_have_one_page_the_imports_they_use_and_their_settings() {
+    let expected = [
+        (
+            "keyward-guest-signed",
+            &["clock", "keys", "settings", "log"][..],
+            "allow_signed_tokens\nmax_signed_tokens_ttl\n",
+        ),
+        ("keyward-guest-hardcoded", &["settings", "secrets", "log"], "actors\n"),
+    ];
+    for (package, interfaces, names) in expected {
+        let component = build_guest(package, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")).unwrap();
+        let (mut pages, mut imports, mut settings, mut exports, mut depth) = (vec![], vec![], None, vec![], 0);
+        for payload in Parser::new(0).parse_all(&component) {
+            match payload.unwrap() {
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth -= 1,
+                Payload::MemorySection(section) => {
+                    pages.extend(section.into_iter().map(|memory| memory.unwrap().initial))
+                }
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    imports.extend(section.into_iter().map(|import| import.unwrap().name.name.to_owned()));
+                }
+                Payload::ExportSection(section) => {
+                    exports.extend(section.into_iter().map(|export| export.unwrap().name.to_owned()));
+                }
+                Payload::CustomSection(section) if section.name() == "keyward:settings" => {
+                    settings = Some(String::from_utf8(section.data().to_vec()).unwrap());
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(pages, [1], "{package}");
+        let wanted = ["types"].iter().chain(interfaces).map(|name| format!("keyward:handler/{name}@0.1.0"));
+        assert_eq!(imports, wanted.collect::<Vec<_>>(), "{package}");
+        assert_eq!(settings.as_deref(), Some(names), "{package}");
+        assert!(!exports.iter().any(|name| name.starts_with("cabi_post_")), "{package}: {exports:?}");
+    }
+}
