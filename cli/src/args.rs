@@ -98,13 +98,16 @@ pub(crate) struct Create {
 /// A line ends with one line feed, which is not part of the token; all else on it is. An empty line is an empty token. A
 /// line of more than 1 MiB is rejected. The answers come in the order of the lines.
 #[derive(Debug, Parser)]
-#[command(after_help = "\
+#[command(
+    override_usage = "keyward verify [OPTIONS] --config <FILE> [-]",
+    after_help = "\
 Exit status: 0 all accepted, 1 at least one not accepted, 3 at least one without a verdict (before 1), 2 a mistake in the
 command or the configuration, or no line at all.
 
 Examples:
   keyward verify --config keyward.toml --json <tokens.txt
-  keyward create --config keyward.toml --actor root | keyward verify --config keyward.toml")]
+  keyward create --config keyward.toml --actor root | keyward verify --config keyward.toml"
+)]
 pub(crate) struct Verify {
     /// The configuration
     #[arg(long, value_name = "FILE")]
@@ -118,8 +121,8 @@ pub(crate) struct Verify {
     /// Prints a JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
-    /// Standard input, which is the default too
-    #[arg(value_name = "-")]
+    /// Nothing but `-`: standard input, which is the default too. Tokens land here by mistake.
+    #[arg(hide = true)]
     words: Vec<OsString>,
 }
 

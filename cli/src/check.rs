@@ -167,7 +167,7 @@ impl Use {
                 }
             });
         }
-        lines.push(format!("  settings: {}", or_none(&self.settings)));
+        lines.push(format!("  settings given: {}", or_none(&self.settings)));
         lines.push(match self.prefixes.as_slice() {
             [] => "  prefixes: none; it gets the tokens that no prefix matches".to_owned(),
             prefixes => format!("  prefixes: {}", prefixes.join(", ")),

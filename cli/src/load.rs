@@ -235,7 +235,7 @@ impl<'a> Opened<'a> {
             _ => format!("{shown} cannot be read ({}): {what_to_do}", file_error(&error)),
         };
         if !fs::metadata(path).map_err(failed)?.is_file() {
-            return Err(format!("{shown} is no regular file: {what_to_do}"));
+            return Err(format!("{shown} is no regular file: name one"));
         }
         let file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;

@@ -1,0 +1,174 @@
+//! Mistakes of callers and operators: each gives one sentence that says what, where and what to do, and its exit status.
+//!
+//! A case is a file in `tests/cases/bad-input/`. It opens with lines `key: value`:
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `run` | the arguments |
+//! | `stdin` | a line on standard input; or `hex` and bytes, or `long` and how many bytes the token on it has |
+//! | `env` | `NAME=VALUE`, a variable |
+//! | `without` | a file that every case has, and this one not |
+//! | `status` | the exit status |
+//! | `stdout`, `stderr` | a line that is printed there; none is nothing |
+//!
+//! Then come files, `-- NAME MODE` and the lines in it, or `-- NAME = CASE`, the bytes of a case of `tests/hostile/`. Every
+//! case has a good `keyward.toml` and `secret.key` where it does not bring its own.
+
+use keyward_tests::cli::Folder;
+use keyward_tests::hostile;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+/// The table that must be there, whatever else is.
+const TABLE: [&str; 20] = [
+    "unknown-field",
+    "unknown-setting",
+    "key-file-missing",
+    "key-too-short",
+    "key-readable-by-others",
+    "prefix-claimed-twice",
+    "handler-file-missing",
+    "digest-mismatch",
+    "keys-not-granted",
+    "secrets-not-granted",
+    "wasi",
+    "core-module",
+    "precompiled",
+    "empty-file",
+    "expires-after-0",
+    "token-not-utf8",
+    "token-of-10-mb",
+    "token-as-argument",
+    "no-token",
+    "secret-in-the-file",
+];
+
+const CONFIG: &str = r#"[keys.main]
+secret = { file = "secret.key" }
+
+[[handlers]]
+name = "signed"
+component = "builtin:signed"
+prefixes = ["dstok_"]
+keys.token = { ring = "main" }
+"#;
+
+const KEY: &str = "only-for-tests-only-for-tests-only-for-test\n";
+
+#[derive(Default)]
+struct Case {
+    args: Vec<String>,
+    stdin: Vec<u8>,
+    env: Vec<(String, String)>,
+    without: Vec<String>,
+    status: Option<i32>,
+    stdout: String,
+    stderr: String,
+    files: BTreeMap<String, (Vec<u8>, u32)>,
+}
+
+#[test]
+fn each_mistake_has_its_sentence() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/bad-input");
+    let mut missing: BTreeSet<_> = TABLE.into_iter().collect();
+    let mut wrong = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        missing.remove(name);
+        let case = read(&path);
+        let ran = place(name, &case).run(&case.args.iter().map(String::as_str).collect::<Vec<_>>(), &case.stdin);
+        if (Some(ran.status), &ran.stdout, &ran.stderr) != (case.status, &case.stdout, &case.stderr) {
+            wrong.push(format!("{name}: status {}\nstdout: {}stderr: {}", ran.status, ran.stdout, ran.stderr));
+        }
+        if ran.status >= 2 {
+            assert_eq!(ran.stderr.lines().count(), 1, "{name}: not one sentence");
+            assert!(ran.stderr.starts_with("keyward: "), "{name}");
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert!(missing.is_empty(), "no case for {missing:?}");
+}
+
+#[test]
+fn the_good_configuration_is_good() {
+    let folder = place("good", &Case::default());
+    let created = folder.run(&["create", "--config", "keyward.toml", "--actor", "root"], "");
+    assert_eq!((created.status, created.stderr.as_str()), (0, ""));
+    let verified = folder.run(&["verify", "--config", "keyward.toml"], &created.stdout);
+    assert_eq!((verified.status, verified.stderr.as_str()), (0, ""));
+}
+
+/// A folder with the files of a case.
+fn place(name: &str, case: &Case) -> Folder {
+    let mut folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bad-input").join(name));
+    let mut files = case.files.clone();
+    files.entry("keyward.toml".to_owned()).or_insert((CONFIG.into(), 0o644));
+    files.entry("secret.key".to_owned()).or_insert((KEY.into(), 0o600));
+    files.retain(|name, _| !case.without.contains(name));
+    for (name, (content, mode)) in files {
+        folder.write(&name, content, mode);
+    }
+    for (name, value) in &case.env {
+        folder.set(name, value);
+    }
+    folder
+}
+
+fn read(path: &Path) -> Case {
+    let text = fs::read_to_string(path).unwrap();
+    let mut case = Case::default();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next_if(|line| !line.starts_with("-- ")) {
+        let (key, value) = line.split_once(':').unwrap_or_else(|| panic!("{}: {line}", path.display()));
+        let value = value.trim();
+        match key {
+            "run" => case.args = value.split_whitespace().map(str::to_owned).collect(),
+            "stdin" => case.stdin.extend(stdin(value)),
+            "env" => case.env.extend(value.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))),
+            "without" => case.without.push(value.to_owned()),
+            "status" => case.status = Some(value.parse().unwrap()),
+            "stdout" => case.stdout += &format!("{value}\n"),
+            "stderr" => case.stderr += &format!("{value}\n"),
+            other => panic!("{}: there is no key `{other}`", path.display()),
+        }
+    }
+    while let Some(line) = lines.next() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["--", name, "=", hostile] => {
+                case.files.insert((*name).to_owned(), (component(hostile), 0o644));
+            }
+            ["--", name, mode] => {
+                let mut content = String::new();
+                while let Some(line) = lines.next_if(|line| !line.starts_with("-- ")) {
+                    content += &format!("{line}\n");
+                }
+                case.files.insert((*name).to_owned(), (content.into(), u32::from_str_radix(mode, 8).unwrap()));
+            }
+            _ => panic!("{}: {line}", path.display()),
+        }
+    }
+    case
+}
+
+fn stdin(value: &str) -> Vec<u8> {
+    let mut line = match value.split_once(' ') {
+        Some(("hex", bytes)) => bytes.split(' ').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect(),
+        Some(("long", length)) => {
+            let mut token = b"dstok_".to_vec();
+            token.resize(length.parse().unwrap(), b'a');
+            token
+        }
+        _ => value.as_bytes().to_vec(),
+    };
+    line.push(b'\n');
+    line
+}
+
+fn component(name: &str) -> Vec<u8> {
+    static CASES: LazyLock<Vec<hostile::Case>> = LazyLock::new(hostile::cases);
+    CASES.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("no case {name}")).bytes.clone()
+}
