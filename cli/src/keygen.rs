@@ -19,7 +19,7 @@ pub(crate) fn run(args: &Keygen, world: &mut World<'_>) -> Result<Status, Stop> 
     getrandom::fill(&mut *bytes)
         .map_err(|error| Stop::NoVerdict(format!("the operating system gives no random bytes: {error}")))?;
     let mut text = Zeroizing::new(String::with_capacity(64));
-    BASE64_URL_SAFE_NO_PAD.encode_string(&*bytes, &mut text);
+    BASE64_URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
     text.push('\n');
 
     let mut created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(|error| {

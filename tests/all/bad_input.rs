@@ -105,8 +105,8 @@ fn the_good_configuration_is_good() {
 fn place(name: &str, case: &Case) -> Folder {
     let mut folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bad-input").join(name));
     let mut files = case.files.clone();
-    files.entry("keyward.toml".to_owned()).or_insert((CONFIG.into(), 0o644));
-    files.entry("secret.key".to_owned()).or_insert((KEY.into(), 0o600));
+    files.entry("keyward.toml".to_owned()).or_insert_with(|| (CONFIG.into(), 0o644));
+    files.entry("secret.key".to_owned()).or_insert_with(|| (KEY.into(), 0o600));
     files.retain(|name, _| !case.without.contains(name));
     for (name, (content, mode)) in files {
         folder.write(&name, content, mode);

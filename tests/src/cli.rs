@@ -20,7 +20,7 @@ pub fn keyward() -> &'static Path {
     PROGRAM.get_or_init(|| {
         // This test is TARGET/PROFILE/deps/NAME.
         let test = env::current_exe().unwrap_or_default();
-        let folder = test.parent().and_then(Path::parent).unwrap_or(Path::new("."));
+        let folder = test.parent().and_then(Path::parent).unwrap_or_else(|| Path::new("."));
         let program = folder.join("keyward-under-test");
         if program.is_file() { program } else { panic!("{} is not there", program.display()) }
     })
