@@ -1,3 +1,4 @@
 //! What the integration tests and the benches share.
 
+pub mod cli;
 pub mod hostile;
