@@ -8,20 +8,26 @@ use crate::text::printable;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wasmparser::{ComponentInstance, Encoding, Instance, Parser, Payload};
+use wasmparser::{
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef, Instance,
+    Parser, Payload,
+};
 use wasmtime::component::Component;
-use wasmtime::component::types::ComponentItem;
+use wasmtime::component::types::{self, ComponentItem};
 
-/// The package and the version that this host speaks. Patch releases of it are compatible.
+/// The package and the version that this host speaks.
 const PACKAGE: &str = "keyward:handler/";
-const VERSION: &str = "0.1";
+const VERSION: &str = "0.1.0";
 
 /// Instances that a component may come to when it is taken apart, core instances and nested components together. Those that
 /// tools make have fewer than ten. It must be bounded before compiling: 1,470 bytes can ask for 10^8.
 const MAX_INSTANCES: u64 = 100;
 
-/// How deep components may nest.
+/// How deep components may nest, and how many modules and functions there may be in all. The largest that are known, with a
+/// JavaScript or Python engine in them, have some ten modules and 30,000 functions.
 const MAX_NESTING: usize = 8;
+const MAX_MODULES: usize = 64;
+const MAX_FUNCTIONS: u64 = 100_000;
 
 /// The section in which a component names the settings that it knows, one a line.
 const SETTINGS_SECTION: &str = "keyward:settings";
@@ -84,6 +90,9 @@ impl CheckedComponent {
 fn refuse_other_files(bytes: &[u8]) -> Result<(), LoadError> {
     let (code, text) = match bytes {
         [] => ("not-a-component", "the file is empty; give a WebAssembly component"),
+        [b'\0', b'a', b's', b'm', rest @ ..] if rest.len() < 4 => {
+            ("not-a-component", "the file ends within its first eight bytes; give the whole component")
+        }
         [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => (
             "core-module",
             "this is a core module, not a component: turn it into one with `cargo xtask componentize IN.wasm OUT.wasm`",
@@ -109,63 +118,121 @@ fn refuse_other_files(bytes: &[u8]) -> Result<(), LoadError> {
 
 /// Refuses what would be too much to take apart, and finds the settings that the component names.
 fn look_at_shape(bytes: &[u8]) -> Result<BTreeSet<String>, LoadError> {
-    let invalid = |error: wasmparser::BinaryReaderError| {
-        LoadError::new("invalid", format!("the component is damaged: {}", printable(&error.to_string(), 300)))
-    };
-    let too_complex = |what: &str| LoadError::new("too-complex", format!("the component {what}; it is refused unread"));
-    let mut settings = BTreeSet::new();
-    // What each open component comes to, outermost first; modules do not count, but end in the same way.
-    let mut open: Vec<(Encoding, u64)> = Vec::new();
-    // The largest that any finished component comes to: what an instance of one may cost.
-    let mut largest: u64 = 0;
+    let mut shape = Shape::default();
     for payload in Parser::new(0).parse_all(bytes) {
-        let added = match payload.map_err(invalid)? {
-            Payload::Version { encoding, .. } => {
-                open.push((encoding, 0));
-                if open.len() > MAX_NESTING {
-                    return Err(too_complex("nests components too deep"));
+        shape.add(payload.map_err(damaged)?)?;
+    }
+    Ok(shape.settings)
+}
+
+fn damaged(error: wasmparser::BinaryReaderError) -> LoadError {
+    LoadError::new("invalid", format!("the component is damaged: {}", printable(&error.to_string(), 300)))
+}
+
+fn too_complex(what: &str) -> LoadError {
+    LoadError::new("too-complex", format!("the component {what}; it is refused before anything compiles it"))
+}
+
+/// What is counted of a component while it is read.
+#[derive(Default)]
+struct Shape {
+    /// What each open component comes to in instances, outermost first; modules stand there too, and come to nothing.
+    open: Vec<u64>,
+    /// The most that any finished component comes to. An instance of a component costs no more than that, because a
+    /// component can only name those that are defined before it: passing them around is refused.
+    largest: u64,
+    modules: usize,
+    functions: u64,
+    settings: BTreeSet<String>,
+}
+
+impl Shape {
+    fn add(&mut self, payload: Payload<'_>) -> Result<(), LoadError> {
+        let passes_components = || too_complex("passes components around as values");
+        match payload {
+            Payload::Version { .. } => {
+                self.open.push(0);
+                self.modules = self.modules.saturating_add(1);
+                if self.open.len() > MAX_NESTING || self.modules > MAX_MODULES {
+                    return Err(too_complex("has too many parts, or nests them too deep"));
                 }
-                0
             }
             Payload::End(_) => {
-                if let Some((Encoding::Component, instances)) = open.pop() {
-                    largest = largest.max(instances);
+                self.largest = self.largest.max(self.open.pop().unwrap_or_default());
+            }
+            Payload::CodeSectionStart { count, .. } => {
+                self.functions = self.functions.saturating_add(count.into());
+                if self.functions > MAX_FUNCTIONS {
+                    return Err(too_complex("has too many functions"));
                 }
-                0
             }
             Payload::InstanceSection(section) => {
-                let mut added = 0_u64;
                 for instance in section {
-                    added = added
-                        .saturating_add(u64::from(matches!(instance.map_err(invalid)?, Instance::Instantiate { .. })));
+                    let is_new = matches!(instance.map_err(damaged)?, Instance::Instantiate { .. });
+                    self.count(u64::from(is_new))?;
                 }
-                added
             }
             Payload::ComponentInstanceSection(section) => {
-                let mut added = 0_u64;
                 for instance in section {
-                    if let ComponentInstance::Instantiate { .. } = instance.map_err(invalid)? {
-                        added = added.saturating_add(largest).saturating_add(1);
+                    match instance.map_err(damaged)? {
+                        ComponentInstance::Instantiate { args, .. } => {
+                            if args.iter().any(|arg| arg.kind == ComponentExternalKind::Component) {
+                                return Err(passes_components());
+                            }
+                            self.count(self.largest.saturating_add(1))?;
+                        }
+                        ComponentInstance::FromExports(exports) => {
+                            if exports.iter().any(|export| export.kind == ComponentExternalKind::Component) {
+                                return Err(passes_components());
+                            }
+                        }
                     }
                 }
-                added
+            }
+            Payload::ComponentAliasSection(section) => {
+                for alias in section {
+                    if let ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. }
+                    | ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, .. } =
+                        alias.map_err(damaged)?
+                    {
+                        return Err(passes_components());
+                    }
+                }
+            }
+            Payload::ComponentImportSection(section) => {
+                for import in section {
+                    if matches!(import.map_err(damaged)?.ty, ComponentTypeRef::Component(_)) {
+                        return Err(passes_components());
+                    }
+                }
+            }
+            Payload::ComponentExportSection(section) => {
+                for export in section {
+                    if export.map_err(damaged)?.kind == ComponentExternalKind::Component {
+                        return Err(passes_components());
+                    }
+                }
             }
             Payload::CustomSection(section) if section.name() == SETTINGS_SECTION => {
                 let names = std::str::from_utf8(section.data())
                     .map_err(|_| LoadError::new("invalid", "the section `keyward:settings` is not text"))?;
-                settings.extend(names.lines().filter(|name| !name.is_empty()).map(str::to_owned));
-                0
+                self.settings.extend(names.lines().filter(|name| !name.is_empty()).map(str::to_owned));
             }
-            _ => 0,
-        };
-        if let Some((_, instances)) = open.last_mut() {
-            *instances = instances.saturating_add(added);
-            if *instances > MAX_INSTANCES {
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Counts instances for the component that is open.
+    fn count(&mut self, instances: u64) -> Result<(), LoadError> {
+        if let Some(known) = self.open.last_mut() {
+            *known = known.saturating_add(instances);
+            if *known > MAX_INSTANCES {
                 return Err(too_complex("comes to too many instances"));
             }
         }
+        Ok(())
     }
-    Ok(settings)
 }
 
 /// The names of the interfaces that the component imports; refuses those that this host does not have, and a component
@@ -197,21 +264,32 @@ fn imports(engine: &wasmtime::Engine, component: &Component) -> Result<BTreeSet<
         names.insert(interface.to_owned());
     }
     names.remove("types");
-    let exports: Vec<String> = kind
-        .exports(engine)
-        .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentInstance(_)))
-        .filter_map(|(name, _)| {
-            split(name).filter(|(interface, _)| *interface == "token-handler").map(|_| name.to_owned())
-        })
-        .collect();
-    match exports.first() {
-        None => Err(LoadError::new(
-            "missing-export",
-            "the component exports no `keyward:handler/token-handler`; it is a component, but no token handler",
-        )),
-        Some(name) => check_version(&printable(name, 100), split(name).map(|(_, version)| version).unwrap_or_default())
-            .map(|()| names),
+    check_export(engine, &kind)?;
+    Ok(names)
+}
+
+/// The component must export the handler's two functions; whether their types fit shows when it is linked.
+fn check_export(engine: &wasmtime::Engine, component: &types::Component) -> Result<(), LoadError> {
+    let missing = |what: &str| {
+        Err(LoadError::new("missing-export", format!("the component exports no {what}, so it is no token handler")))
+    };
+    let exported = component.exports(engine).find_map(|(name, item)| match item.ty {
+        ComponentItem::ComponentInstance(instance) => split(name)
+            .filter(|(interface, _)| *interface == "token-handler")
+            .map(|(_, version)| (name, version, instance)),
+        _ => None,
+    });
+    let Some((name, version, instance)) = exported else { return missing("interface `keyward:handler/token-handler`") };
+    check_version(&printable(name, 100), version)?;
+    for function in ["create", "verify"] {
+        let found = instance
+            .exports(engine)
+            .any(|(name, item)| name == function && matches!(item.ty, ComponentItem::ComponentFunc(_)));
+        if !found {
+            return missing(&format!("function `{function}` in `keyward:handler/token-handler`"));
+        }
     }
+    Ok(())
 }
 
 /// The interface and the version in `keyward:handler/INTERFACE@VERSION`.
@@ -221,8 +299,7 @@ fn split(name: &str) -> Option<(&str, &str)> {
 }
 
 fn check_version(shown: &str, version: &str) -> Result<(), LoadError> {
-    let same = version.strip_prefix(VERSION).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    if same {
+    if version == VERSION {
         return Ok(());
     }
     Err(LoadError::new(

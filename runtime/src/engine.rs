@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 use wasmtime::{
     Config, Enabled, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+    WasmFeatures,
 };
 
 /// The length of a tick: how often a guest that computes is looked at.
@@ -89,13 +90,7 @@ fn config(limits: &RuntimeLimits) -> Result<Config, LoadError> {
         // The language: what handlers need, and no more. Multi-memory stays on, because with it off wasmtime 48.0.8
         // panics on a component of 517 bytes; the pool bounds the number of memories.
         .wasm_component_model(true)
-        .wasm_multi_memory(true)
-        .wasm_tail_call(false)
-        .wasm_memory64(false)
-        .wasm_relaxed_simd(false)
-        .wasm_custom_page_sizes(false)
-        .wasm_wide_arithmetic(false)
-        .wasm_stack_switching(false)
+        .wasm_features(proposals_left_out(), false)
         .shared_memory(false)
         .gc_support(false)
         .concurrency_support(false)
@@ -108,6 +103,23 @@ fn config(limits: &RuntimeLimits) -> Result<Config, LoadError> {
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Ok(config)
+}
+
+/// What no handler needs, and each of which has had advisories of its own.
+fn proposals_left_out() -> WasmFeatures {
+    WasmFeatures::TAIL_CALL
+        | WasmFeatures::MEMORY64
+        | WasmFeatures::RELAXED_SIMD
+        | WasmFeatures::THREADS
+        | WasmFeatures::SHARED_EVERYTHING_THREADS
+        | WasmFeatures::FUNCTION_REFERENCES
+        | WasmFeatures::GC
+        | WasmFeatures::EXCEPTIONS
+        | WasmFeatures::LEGACY_EXCEPTIONS
+        | WasmFeatures::STACK_SWITCHING
+        | WasmFeatures::CUSTOM_PAGE_SIZES
+        | WasmFeatures::WIDE_ARITHMETIC
+        | WasmFeatures::CM_ASYNC
 }
 
 /// Keeps the ticker awake.

@@ -12,6 +12,8 @@ use crate::sandbox::{Made, Sandbox, trial_error};
 use crate::text::printable;
 use crate::verdict::{CreateRequest, Created, Creation, Denial, Denied, Rejection, Verdict};
 use std::sync::Arc;
+#[cfg(feature = "phases")]
+use std::time::{Duration, Instant};
 
 pub(crate) struct Handler {
     pub(crate) name: Arc<str>,
@@ -99,6 +101,21 @@ impl Handler {
             }
         };
         judged.await.map_err(|fault| Error::new(&self.name, fault))
+    }
+
+    /// Times the phases of one verify.
+    #[cfg(feature = "phases")]
+    pub(crate) async fn phases(&self, token: &str) -> Result<Vec<(&'static str, Duration)>, Fault> {
+        let start = Instant::now();
+        let now = self.runtime.shared().now()?;
+        let (answer, mut times) = self.sandbox.phases(token, now).await?;
+        let asked = Instant::now();
+        if let Answer::Proposal(proposal) = answer {
+            std::hint::black_box(self.policy.judge(&self.name, &self.bound.limits, proposal, now)?);
+        }
+        times.push(("policy", asked.elapsed()));
+        times.push(("all of it, without room and pool", start.elapsed()));
+        Ok(times)
     }
 
     /// Asks the handler for a token, unless the policy refuses at once. Whether the token leads back here is for the

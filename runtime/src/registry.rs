@@ -117,6 +117,13 @@ impl Registry {
         pollster::block_on(self.create(handler, request))
     }
 
+    /// Times the phases of one verify by the first handler, for measurements only.
+    #[cfg(feature = "phases")]
+    #[doc(hidden)]
+    pub fn phases(&self, token: &str) -> Option<Vec<(&'static str, std::time::Duration)>> {
+        pollster::block_on(self.0.handlers.first()?.phases(token)).ok()
+    }
+
     async fn judge(&self, token: &str, only: Option<usize>) -> Result<Verdict, Error> {
         if token.len() > self.0.token_bytes {
             return Ok(too_long(self.0.token_bytes));

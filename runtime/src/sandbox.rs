@@ -14,6 +14,8 @@ use crate::text::printable;
 use crate::verdict::{CreateRequest, Denial};
 use std::future::Future;
 use std::sync::Arc;
+#[cfg(feature = "phases")]
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::Linker;
 use wasmtime::{Store, Trap};
@@ -44,15 +46,7 @@ struct Held {
 impl Sandbox {
     /// Links the component. Its imports must have been checked against the grants.
     pub(crate) fn new(shared: Arc<Shared>, component: &CheckedComponent, bound: Bound) -> Result<Self, LoadError> {
-        let wrong = |error: wasmtime::Error| {
-            LoadError::new(
-                "wrong-type",
-                format!(
-                    "the component does not fit the contract `keyward:handler@0.1`: {}",
-                    printable(&format!("{error:#}"), 300)
-                ),
-            )
-        };
+        let wrong = |error: wasmtime::Error| does_not_fit(&format!("{error:#}"));
         let mut linker = Linker::new(shared.engine.wasmtime());
         host::link(&mut linker, &bound).map_err(wrong)?;
         let pre = linker.instantiate_pre(&component.component).and_then(InstancePre::new).map_err(wrong)?;
@@ -105,6 +99,32 @@ impl Sandbox {
         .await
     }
 
+    /// What `verify` does, without room or pool around it, and how long each part took.
+    #[cfg(feature = "phases")]
+    pub(crate) async fn phases(
+        &self,
+        token: &str,
+        now: UnixTime,
+    ) -> Result<(Answer, Vec<(&'static str, Duration)>), Fault> {
+        let start = Instant::now();
+        let _ticking = self.shared.engine.ticking();
+        let (mut store, instance) = self.instantiate(now).await?;
+        store.data_mut().phase = Phase::Verify;
+        let instantiated = Instant::now();
+        let called = instance.keyward_handler_token_handler().call_verify(&mut store, token).await;
+        let called = self.finish(&store, called)?;
+        let answered = Instant::now();
+        drop(store);
+        let dropped = Instant::now();
+        let answer = called.map_err(|failure| bindings::fault(failure, &self.bound.limits))?;
+        let times = vec![
+            ("store and instance", instantiated - start),
+            ("call", answered - instantiated),
+            ("drop", dropped - answered),
+        ];
+        Ok((bindings::answer(answer, &self.bound.limits), times))
+    }
+
     /// Finds room for a call and runs it.
     async fn run<T, C, F>(&self, call: C) -> Result<T, Fault>
     where
@@ -127,6 +147,8 @@ impl Sandbox {
         let mut store = Store::new(self.shared.engine.wasmtime(), State::new(self.bound.clone(), now));
         store.limiter(|state| &mut state.growth);
         store.set_hostcall_fuel(self.bound.limits.host_call_bytes);
+        // The contract has no resources; a component that makes some for itself gets a few.
+        store.set_max_component_handles(64);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(on_tick()));
         let instance = self.pre.instantiate_async(&mut store).await;
@@ -166,7 +188,16 @@ fn fault(error: &wasmtime::Error, limits: &Limits, stack: usize) -> Fault {
     Fault::BadResult(printable(&text, limits.message_bytes))
 }
 
-/// What a trial run says, as a reason not to load.
+/// What a trial run says, as a reason not to load. Only there is a function of another type found out.
 pub(crate) fn trial_error(error: &Error) -> LoadError {
-    LoadError::new(error.code(), format!("its trial instantiation failed: it {}", error.fault()))
+    match error.fault() {
+        Fault::BadResult(text) => does_not_fit(text),
+        fault => LoadError::new(error.code(), format!("its trial instantiation failed: it {fault}")),
+    }
+}
+
+fn does_not_fit(why: &str) -> LoadError {
+    let code = if why.contains("implementation is missing") { "unknown-import" } else { "wrong-type" };
+    let why = printable(why, 300);
+    LoadError::new(code, format!("the component does not fit the contract of this host (`wit/`, version 0.1.0): {why}"))
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
-use keyward_tests::hostile::{self, CALL_CODES, Call, Case, DENIALS, LOAD_CODES, Outcome, REASONS};
+use keyward_tests::hostile::{self, CALL_CODES, Case, DENIALS, LOAD_CODES, Outcome, REASONS};
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 use wit_parser::abi::{AbiVariant, WasmType};
 use wit_parser::{Function, Resolve, SizeAlign, Type, TypeDefKind, WorldItem};
@@ -94,14 +94,6 @@ fn every_outcome_has_a_case() {
     assert_eq!(missing, excused);
 }
 
-#[test]
-fn the_looping_handler_is_the_case_of_that_name() {
-    let case = cases().iter().find(|case| case.name == "loop-verify").unwrap();
-    assert_eq!((case.call, case.outcome.to_string().as_str()), (Call::Verify, "limit-cpu"));
-    assert_eq!(case.bytes, hostile::looping());
-}
-
-/// The offsets that `benign.wat` tells and all cases use, against what the contract gives.
 #[test]
 fn the_layout_of_results_is_the_one_that_the_cases_write() {
     let contract = Contract::read();

@@ -7,4 +7,12 @@
     reason = "helpers of tests stop at what they did not expect, as the tests do"
 )]
 
+mod attacks;
+mod bad_input;
+mod command_line;
 mod hostile;
+mod leaks;
+mod limits;
+mod routing;
+mod support;
+mod vectors;

@@ -1,4 +1,4 @@
 ;; what: Is the first half of a handler.
 ;; call: load
-;; outcome: not-a-component
+;; outcome: invalid
 ;; bytes: truncated-50

@@ -1,4 +1,4 @@
 ;; what: Is a handler without its last bytes.
 ;; call: load
-;; outcome: not-a-component
+;; outcome: invalid
 ;; bytes: truncated-99

@@ -1,4 +1,4 @@
 ;; what: Calls the argument of verify by another name.
 ;; call: load
-;; outcome: wrong-type
+;; outcome: ok
 ;; wit: verify: func(token: string) => verify: func(secret: string)

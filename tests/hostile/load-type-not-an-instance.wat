@@ -1,6 +1,6 @@
 ;; what: Exports a function where the interface should be.
 ;; call: load
-;; outcome: wrong-type
+;; outcome: missing-export
 
 (component
   (core module $m (func (export "f") (result i32) (i32.const 0)))

@@ -1,5 +1,5 @@
 ;; what: Imports a component.
 ;; call: load
-;; outcome: unknown-import
+;; outcome: too-complex
 
 (component (import "hostile" (component)))

@@ -1,6 +1,6 @@
 ;; what: Grows a memory past its own maximum, for ever: each try fails, none reaches a limit of the host.
 ;; call: verify
-;; outcome: limit-cpu
+;; outcome: limit-memory
 
 (memory $memory 2 2)
 (func $verify (param i32 i32) (result i32)

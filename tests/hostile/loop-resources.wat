@@ -1,6 +1,6 @@
 ;; what: Makes resources for ever: each takes a place in a table of the host.
 ;; call: verify
-;; outcome: limit-cpu
+;; outcome: bad-result
 ;; wit: export token-handler; => export token-handler; export hostile-things: interface { resource thing; }
 
 (import "[export]hostile-things" "[resource-new]thing" (func $new (param i32) (result i32)))

@@ -1,6 +1,6 @@
 ;; what: Grows a table past its own maximum, for ever.
 ;; call: verify
-;; outcome: limit-cpu
+;; outcome: limit-table
 
 (table $table 1 1 funcref)
 (func $verify (param i32 i32) (result i32)

@@ -1,5 +1,5 @@
 ;; what: Begins with 4 GiB.
 ;; call: load
-;; outcome: limit-memory
+;; outcome: too-complex
 
 (memory $memory 65536)

@@ -1,6 +1,6 @@
 ;; what: Three memories, each within the limit, and together above it.
 ;; call: load
-;; outcome: limit-memory
+;; outcome: too-complex
 
 (memory 100)
 (memory 100)

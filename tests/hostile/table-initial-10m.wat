@@ -1,5 +1,5 @@
 ;; what: Begins with ten million table elements.
 ;; call: load
-;; outcome: limit-table
+;; outcome: too-complex
 
 (table 10_000_000 funcref)

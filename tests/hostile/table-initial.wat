@@ -1,5 +1,5 @@
 ;; what: Begins with one table element more than 20,000.
 ;; call: load
-;; outcome: limit-table
+;; outcome: too-complex
 
 (table 20_001 funcref)

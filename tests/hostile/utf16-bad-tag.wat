@@ -6,7 +6,7 @@
 ;; Lengths count code units of two bytes.
 (func $accept (result i32)
   (i32.store offset=16 (global.get $verdict) (global.get $actor.ptr))
-  (i32.store offset=20 (global.get $verdict) (i32.const 0x8000f000))
+  (i32.store offset=20 (global.get $verdict) (i32.const 0x8000ffff))
   (global.get $verdict))
 (func $give (result i32)
   (i32.store offset=8 (global.get $made) (global.get $created.ptr))

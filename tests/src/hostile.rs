@@ -36,7 +36,7 @@
 //!
 //! # How a case is run
 //!
-//! With the default limits; the handler is named `hostile`, claims the prefix `ho_` and may vouch for `hostile:*`; another
+//! With the default limits, but for the wall clock: a machine may be busy. The handler is named `hostile`, claims the prefix `ho_` and may vouch for `hostile:*`; another
 //! handler of the registry, `victim`, claims `vi_` and has the key label `token`.
 //!
 //! Whatever breaks the canonical ABI is `bad-result`, also where a guest hands it to an import or answers it from
@@ -168,15 +168,15 @@ pub fn cases() -> Vec<Case> {
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The component that loops for ever in `verify`: the noisy neighbour of the benches.
+/// One case by its name: `benign` does its work, `loop-verify` is the noisy neighbour of the benches.
 ///
 /// # Panics
 ///
-/// Panics where the case `loop-verify` is broken.
+/// Panics where there is no such case, or it is broken.
 #[must_use]
-#[expect(clippy::panic, reason = "a broken case must stop the bench that reads it")]
-pub fn looping() -> Vec<u8> {
-    Files::read().and_then(|files| files.case("loop-verify")).unwrap_or_else(|error| panic!("{error}")).bytes
+#[expect(clippy::panic, reason = "a broken case must stop what reads it")]
+pub fn case(name: &str) -> Case {
+    Files::read().and_then(|files| files.case(name)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The files of the folder, headers read: name to file.

@@ -43,15 +43,28 @@ pub(crate) fn demo() -> Step {
     keyward.expect(0, &["keygen", "secret.key"], "")?;
     fs::write(keyward.folder.join("keyward.toml"), CONFIG).map_err(text)?;
     let spin = wat::parse_str(SPIN).map_err(text)?;
-    fs::write(keyward.folder.join("spin.wasm"), keyward_componentize::componentize(&spin).map_err(text)?).map_err(text)?;
+    fs::write(keyward.folder.join("spin.wasm"), keyward_componentize::componentize(&spin).map_err(text)?)
+        .map_err(text)?;
 
     step("What a handler asks for, before you let it run: this one wants a key, and is granted one label.");
     keyward.expect(0, &["check", "builtin:signed", "--config", "keyward.toml"], "")?;
 
     step("A token for alice: it may only view, and ends in an hour.");
     let create = [
-        "create", "--config", "keyward.toml", "--actor", "alice", "--expires-after", "3600", "--all", "view-instance",
-        "--database", "fixtures", "view-table", "--at", "1767225600",
+        "create",
+        "--config",
+        "keyward.toml",
+        "--actor",
+        "alice",
+        "--expires-after",
+        "3600",
+        "--all",
+        "view-instance",
+        "--database",
+        "fixtures",
+        "view-table",
+        "--at",
+        "1767225600",
     ];
     let token = keyward.expect(0, &create, "")?;
     let token = token.trim();
@@ -123,7 +136,11 @@ impl Keyward {
             println!("   {line}");
         }
         println!("   (exit status {})", got.code().unwrap_or(-1));
-        if got.code() == Some(status) { Ok(stdout) } else { Err(format!("that should have ended with status {status}")) }
+        if got.code() == Some(status) {
+            Ok(stdout)
+        } else {
+            Err(format!("that should have ended with status {status}"))
+        }
     }
 
     fn run(&self, args: &[&str], input: &str) -> Result<Output, String> {

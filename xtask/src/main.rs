@@ -71,7 +71,8 @@ fn bench(names: &[String]) -> Step {
 
 fn componentize(input: &PathBuf, output: &PathBuf) -> Step {
     let core = std::fs::read(input).map_err(|error| format!("{}: {error}", input.display()))?;
-    let component = keyward_componentize::componentize(&core).map_err(|error| format!("{}: {error}", input.display()))?;
+    let component =
+        keyward_componentize::componentize(&core).map_err(|error| format!("{}: {error}", input.display()))?;
     std::fs::write(output, &component).map_err(|error| format!("{}: {error}", output.display()))?;
     println!("{}: a component of {} bytes", output.display(), component.len());
     Ok(())

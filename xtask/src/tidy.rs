@@ -70,7 +70,11 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
             if name != "target" && name != ".git" && name != "vectors" {
                 collect(&path, files)?;
             }
-        } else if ["rs", "toml", "md", "wit", "wat", "run", "yml"].iter().any(|end| name.rsplit('.').next() == Some(end)) || name == "run" {
+        } else if ["rs", "toml", "md", "wit", "wat", "run", "yml"]
+            .iter()
+            .any(|end| name.rsplit('.').next() == Some(end))
+            || name == "run"
+        {
             files.push(path);
         }
     }

@@ -1,0 +1,29 @@
+//! Medians and quantiles.
+
+use std::time::{Duration, Instant};
+
+/// The middle of the values.
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    quantile(&mut values.into_iter().collect::<Vec<_>>(), 0.5)
+}
+
+/// The value that a share of all values do not exceed.
+pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index into `values`")]
+    let at = (values.len().saturating_sub(1) as f64 * share).round() as usize;
+    values.get(at).copied().unwrap_or(f64::NAN)
+}
+
+/// Nanoseconds that one call takes, over `calls` calls.
+pub(crate) fn nanos(calls: u32, mut call: impl FnMut()) -> f64 {
+    let start = Instant::now();
+    for _ in 0..calls {
+        call();
+    }
+    per_call(start.elapsed(), calls)
+}
+
+pub(crate) fn per_call(total: Duration, calls: u32) -> f64 {
+    total.as_secs_f64() * 1e9 / f64::from(calls)
+}

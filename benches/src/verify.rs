@@ -1,0 +1,126 @@
+//! One verify, in the sandbox and natively.
+
+use crate::setup::{accepted, native, plain_request, runtime, signed, token, zipped_request};
+use crate::stats::{median, nanos, per_call};
+use keyward_guest_signed::Signed;
+use keyward_runtime::{CreateRequest, Registry, Scheme};
+use keyward_sdk::{TokenHandler, Verdict};
+use std::hint::black_box;
+use std::process::Command;
+use std::thread;
+use std::time::Instant;
+
+const ROUNDS: usize = 101;
+const CALLS: u32 = 200;
+
+/// A row of the table: one handler, one token.
+struct Row {
+    what: &'static str,
+    scheme: Scheme,
+    request: fn() -> CreateRequest,
+}
+
+const ROWS: [Row; 4] = [
+    Row { what: "hmac-sha256, plain", scheme: Scheme::HmacSha256, request: plain_request },
+    Row { what: "hmac-sha256, compressed", scheme: Scheme::HmacSha256, request: zipped_request },
+    Row { what: "itsdangerous, plain", scheme: Scheme::Itsdangerous, request: plain_request },
+    Row { what: "itsdangerous, compressed", scheme: Scheme::Itsdangerous, request: zipped_request },
+];
+
+/// `Registry::verify` with everything on, against the same handler's source compiled natively.
+pub(crate) fn run() {
+    println!(
+        "| token | bytes | native µs | Registry::verify µs | ratio (median of {ROUNDS} rounds) | two threads: ratio to one |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- |");
+    let executor = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for Row { what, scheme, request } in ROWS {
+        let registry = Registry::builder(&runtime()).handler(signed(scheme)).build().unwrap();
+        let host = native(scheme);
+        let token = token(&registry, request());
+        let mut rounds = Vec::new();
+        for _ in 0..ROUNDS {
+            let native = host.run(|| nanos(CALLS, || verify_natively(black_box(&token))));
+            let sandboxed = executor.block_on(async {
+                let start = Instant::now();
+                for _ in 0..CALLS {
+                    accepted(registry.verify(black_box(&token)).await);
+                }
+                per_call(start.elapsed(), CALLS)
+            });
+            let both = two_threads(&registry, &token);
+            rounds.push((native, sandboxed, both));
+        }
+        println!(
+            "| {what} | {} | {:.2} | {:.2} | **{:.2}** | {:.2} |",
+            token.len(),
+            median(rounds.iter().map(|round| round.0)) / 1e3,
+            median(rounds.iter().map(|round| round.1)) / 1e3,
+            median(rounds.iter().map(|round| round.1 / round.0)),
+            median(rounds.iter().map(|round| round.2 / round.1)),
+        );
+        if scheme == Scheme::Itsdangerous {
+            python(&token);
+        }
+    }
+}
+
+fn verify_natively(token: &str) {
+    let Ok(Verdict::Accepted(acceptance)) = Signed::verify(token) else { panic!("a good token") };
+    black_box(acceptance);
+}
+
+/// Nanoseconds that a call takes while another thread does the same.
+fn two_threads(registry: &Registry, token: &str) -> f64 {
+    let work = || nanos(CALLS, || accepted(registry.verify_blocking(black_box(token))));
+    thread::scope(|scope| {
+        let other = scope.spawn(work);
+        (work() + other.join().unwrap()) / 2.0
+    })
+}
+
+/// What Python's itsdangerous takes for the same token, where it is installed.
+fn python(token: &str) {
+    const PROGRAM: &str = "
+import sys, time
+from itsdangerous import URLSafeSerializer
+text = sys.stdin.read()[len('dstok_'):]
+secret = bytes([7] * 32)
+serializer = URLSafeSerializer(secret, 'token')
+for name, verify in (('reused', lambda: serializer.loads(text)), ('new each time', lambda: URLSafeSerializer(secret, 'token').loads(text))):
+    best = []
+    for _ in range(21):
+        start = time.perf_counter()
+        for _ in range(200): verify()
+        best.append((time.perf_counter() - start) / 200 * 1e6)
+    print('| Python itsdangerous, serializer %s |  |  | %.2f |  |  |' % (name, sorted(best)[10]))
+";
+    let mut child = match Command::new("python3")
+        .args(["-c", PROGRAM])
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+    {
+        Ok(child) => child,
+        Err(_) => return,
+    };
+    let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), token.as_bytes());
+    if !child.wait().unwrap().success() {
+        println!("(Python's itsdangerous is not installed: `pip install itsdangerous`)");
+    }
+}
+
+/// Where the time of one call goes.
+pub(crate) fn phases() {
+    let registry = Registry::builder(&runtime()).handler(signed(Scheme::HmacSha256)).build().unwrap();
+    let token = token(&registry, plain_request());
+    let rounds: Vec<_> = (0..20_000).map(|_| registry.phases(&token).unwrap()).collect();
+    println!("| phase | median µs |");
+    println!("| --- | --- |");
+    let names = registry.phases(&token).unwrap();
+    for (at, (name, _)) in names.iter().enumerate() {
+        let time = median(rounds.iter().filter_map(|round| round.get(at)).map(|(_, time)| time.as_secs_f64()));
+        println!("| {name} | {:.2} |", time * 1e6);
+    }
+    println!("(each includes two readings of the clock)");
+}

@@ -1,0 +1,133 @@
+//! Every hostile handler of `tests/hostile/`, run: each ends in the outcome that its file names, none of them in an actor it
+//! should not have, and the host and its other handlers go on as if nothing had been.
+
+use keyward_runtime::{
+    Actors, CreateRequest, Creation, Error, Fault, HandlerConfig, KeyGrant, KeyRing, LimitName, Limits, Registry,
+    Runtime, RuntimeLimits, Secret, UnixTime, Verdict,
+};
+use keyward_tests::hostile::{self, Call, Case, Outcome};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
+const TOKEN: &str = "ho_anything.at-all";
+
+/// The hostile handler beside one that does its work.
+fn registry(runtime: &Runtime, case: &Case) -> Result<Registry, keyward_runtime::LoadError> {
+    let ring = |byte| Arc::new(KeyRing::new("ring", Secret::new([byte; 32]), vec![]).unwrap());
+    let mut config = HandlerConfig::new("hostile", case.bytes.clone(), Actors::matching(["hostile:*"]).unwrap());
+    config.prefixes = vec!["ho_".into()];
+    config.max_ttl = case.max_ttl;
+    // The machine may be busy: what stops a call must be what the file says, not the wall clock, and not the CPU's where
+    // the file counts calls.
+    config.limits.wall = Duration::from_secs(60);
+    if case.outcome == Outcome::Failed("limit-host-calls".into()) {
+        config.limits.cpu = Duration::from_secs(30);
+    }
+    if case.grants.keys {
+        config.keys.insert("mine".into(), KeyGrant::new(ring(1)));
+    }
+    if case.grants.secrets {
+        config.secrets.push(("bot".into(), Secret::new(*b"ho_secret-of-the-operator")));
+    }
+    let mut victim = HandlerConfig::new("victim", hostile::case("benign").bytes, Actors::Any);
+    victim.prefixes = vec!["vi_".into()];
+    victim.keys.insert("token".into(), KeyGrant::new(ring(2)));
+    Registry::builder(runtime).handler(config).handler(victim).build()
+}
+
+/// What became of a call, in the words of the files.
+fn verify(registry: &Registry) -> (Outcome, Option<String>, Option<Error>) {
+    match registry.verify_blocking(TOKEN) {
+        Ok(Verdict::Accepted(acceptance)) => (Outcome::Ok, Some(acceptance.actor.json().to_owned()), None),
+        Ok(Verdict::NotMine) => (Outcome::NotMine, None, None),
+        Ok(Verdict::Rejected(rejection)) => {
+            assert!(rejection.message.len() <= Limits::default().message_bytes, "a message is cut");
+            assert!(!rejection.message.contains(char::is_control), "a message is one line");
+            (Outcome::Rejected(rejection.reason.to_string()), None, None)
+        }
+        Err(error) => (Outcome::Failed(error.code().to_owned()), None, Some(error)),
+    }
+}
+
+fn create(registry: &Registry) -> (Outcome, Option<String>, Option<Error>) {
+    let mut request = CreateRequest::new("hostile:alice");
+    request.expires_after = NonZeroU32::new(60);
+    match registry.create_blocking(Some("hostile"), request) {
+        Ok(Creation::Created(created)) => (Outcome::Ok, Some(created.token), None),
+        Ok(Creation::Denied(denied)) => (Outcome::Denied(denied.denial.to_string()), None, None),
+        Err(error) => (Outcome::Failed(error.code().to_owned()), None, Some(error)),
+    }
+}
+
+/// Runs a case and says what differs from what it must come to.
+fn run(runtime: &Runtime, case: &Case) -> Result<(), String> {
+    let loaded = registry(runtime, case);
+    let registry = match (loaded, case.call, &case.outcome) {
+        (Err(error), Call::Load, Outcome::Refused(code) | Outcome::Failed(code)) if error.code() == code => {
+            return if error.handler() == Some("hostile") { Ok(()) } else { Err(format!("names no handler: {error}")) };
+        }
+        (Ok(_), Call::Load, Outcome::Ok) => return Ok(()),
+        (Ok(registry), Call::Verify | Call::Create | Call::Both, _) => registry,
+        (Ok(_), ..) => return Err(format!("loaded, wanted {}", case.outcome)),
+        (Err(error), ..) => return Err(format!("did not load: {} ({error})", error.code())),
+    };
+    let calls: &[fn(&Registry) -> (Outcome, Option<String>, Option<Error>)] = match case.call {
+        Call::Verify => &[verify],
+        Call::Create => &[create],
+        Call::Both => &[verify, create],
+        Call::Load => &[],
+    };
+    for call in calls {
+        let (outcome, text, error) = call(&registry);
+        if outcome != case.outcome {
+            return Err(format!("{outcome}, wanted {} ({error:?})", case.outcome));
+        }
+        if let Some(error) = &error {
+            check_error(error)?;
+        }
+        if let (Some(wanted), Some(got)) = (&case.actor, &text)
+            && got.starts_with('{')
+        {
+            let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+            if json(wanted) != json(got) {
+                return Err(format!("the actor is {got}, wanted {wanted}"));
+            }
+        }
+        if case.twice && call(&registry).1 != text {
+            return Err("the second answer differs from the first: something was kept".into());
+        }
+    }
+    match registry.verify_blocking("vi_token") {
+        Ok(Verdict::Accepted(_)) => Ok(()),
+        other => Err(format!("the next call, of another handler, went wrong: {other:?}")),
+    }
+}
+
+/// An error names the handler and, for a limit, what was used of what; a CPU limit is kept to within two slices.
+fn check_error(error: &Error) -> Result<(), String> {
+    if error.handler() != Some("hostile") {
+        return Err(format!("names no handler: {error}"));
+    }
+    if let Fault::Limit(hit) = error.fault() {
+        let text = error.to_string();
+        if hit.used < hit.of || !text.contains(hit.limit.setting()) {
+            return Err(format!("says too little: {text}"));
+        }
+        if hit.limit == LimitName::Cpu && hit.used > hit.of + hit.of / 2 {
+            return Err(format!("was stopped too late: {text}"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_attack_ends_as_it_must() {
+    let runtime = Runtime::with(RuntimeLimits::default(), NOW).unwrap();
+    let cases = hostile::cases();
+    assert!(cases.len() >= 40);
+    let wrong: Vec<_> =
+        cases.iter().filter_map(|case| run(&runtime, case).err().map(|why| format!("{}: {why}", case.name))).collect();
+    assert!(wrong.is_empty(), "{} of {} attacks:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}

@@ -1,0 +1,212 @@
+//! Who sees what: a token goes to the handler with the longest prefix, and to nobody else.
+
+use crate::support::{self, TestClock};
+use keyward_runtime::{
+    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, LoadError, Registry, RegistryBuilder, Runtime,
+    RuntimeLimits, Secret, UnixTime, Verdict,
+};
+use keyward_tests::hostile;
+use proptest::prelude::*;
+use std::sync::{Arc, LazyLock};
+
+const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::with(RuntimeLimits::default(), NOW).unwrap());
+
+/// Accepts whatever it is shown: so the verdict tells what it saw.
+fn recorder() -> Vec<u8> {
+    hostile::case("accepts-everything").bytes
+}
+
+fn recording(name: &str, prefixes: &[&str]) -> HandlerConfig {
+    let mut config = HandlerConfig::new(name, recorder(), Actors::Any);
+    config.prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
+    config
+}
+
+fn signed(prefixes: &[&str]) -> HandlerConfig {
+    let ring = Arc::new(KeyRing::new("main", Secret::new([1; 32]), vec![]).unwrap());
+    let mut config = HandlerConfig::new("signed", support::SIGNED, Actors::Any);
+    config.prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
+    config.keys.insert("token".into(), KeyGrant::new(ring));
+    config
+}
+
+fn registry(handlers: impl IntoIterator<Item = HandlerConfig>) -> RegistryBuilder {
+    handlers.into_iter().fold(Registry::builder(&RUNTIME), RegistryBuilder::handler)
+}
+
+/// The handler that a token was shown to, as the verdict tells.
+fn seen_by(registry: &Registry, token: &str) -> Option<String> {
+    match registry.verify_blocking(token).unwrap() {
+        Verdict::Accepted(acceptance) => Some(acceptance.handler.to_string()),
+        Verdict::NotMine => None,
+        Verdict::Rejected(rejection) => rejection.handler.map(|name| name.to_string()),
+    }
+}
+
+#[test]
+fn a_recorder_sees_none_of_ten_thousand_tokens_of_others() {
+    let registry = registry([recording("recorder", &["rec_"]), signed(&["dstok_"])]).build().unwrap();
+    let mut runner = proptest::test_runner::TestRunner::new_with_rng(
+        ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() },
+        proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
+    );
+    let foreign =
+        prop_oneof!["[ -~]{0,40}", "(dstok|re|rec|REC|xrec|rec-)_?[A-Za-z0-9._-]{0,40}", "\\PC{0,20}", "rec[^_][a-z]*"]
+            .prop_filter("belongs to the recorder", |token| !token.starts_with("rec_"));
+    runner
+        .run(&foreign, |token| {
+            prop_assert_ne!(seen_by(&registry, &token), Some("recorder".to_owned()));
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(seen_by(&registry, "rec_x").as_deref(), Some("recorder"), "it does see its own");
+}
+
+/// Datasette's sample handler has its prefix inside the signed handler's (A1-17): there the order decides, here it cannot.
+#[test]
+fn the_longest_prefix_wins_whatever_the_order() {
+    let hardcoded = || recording("hardcoded", &["dstok_hardcoded_token_"]);
+    for handlers in [[signed(&["dstok_"]), hardcoded()], [hardcoded(), signed(&["dstok_"])]] {
+        let registry = registry(handlers).build().unwrap();
+        assert_eq!(seen_by(&registry, "dstok_hardcoded_token_1").as_deref(), Some("hardcoded"));
+        assert_eq!(seen_by(&registry, "dstok_hardcoded_token").as_deref(), Some("signed"));
+        assert_eq!(seen_by(&registry, "dstok_").as_deref(), Some("signed"));
+        assert_eq!(seen_by(&registry, "dstok"), None);
+        assert_eq!(seen_by(&registry, ""), None);
+    }
+}
+
+/// A token that leads to another handler than the one that made it is refused when it is made.
+#[test]
+fn nobody_mints_under_anothers_prefix() {
+    // All that `signed` makes begins with `dstok_ey` or `dstok_.`; here those belong to somebody else.
+    let registry = registry([signed(&["dstok_"]), recording("other", &["dstok_e", "dstok_."])]).build().unwrap();
+    let error = registry.create_blocking(None, CreateRequest::new("root")).unwrap_err();
+    assert_eq!((error.code(), error.handler()), ("bad-token", Some("signed")));
+    // Without a claim on its prefix it makes none either: nobody would verify them.
+    let registry = self::registry([signed(&["other_"])]).build().unwrap();
+    assert_eq!(registry.create_blocking(None, CreateRequest::new("root")).unwrap_err().code(), "bad-token");
+}
+
+#[test]
+fn a_handler_named_by_the_caller_only_narrows() {
+    let registry = registry([signed(&["dstok_"]), recording("recorder", &["rec_"])]).build().unwrap();
+    assert!(matches!(registry_verify(&registry, "recorder", "rec_x"), Verdict::Accepted(_)));
+    assert!(matches!(registry_verify(&registry, "signed", "rec_x"), Verdict::NotMine));
+    assert!(matches!(registry_verify(&registry, "recorder", "dstok_x"), Verdict::NotMine));
+    let error = pollster::block_on(registry.verify_with("nope", "rec_x")).unwrap_err();
+    assert_eq!(error.to_string(), "no handler is named `nope`; configured: `signed`, `recorder`");
+}
+
+fn registry_verify(registry: &Registry, handler: &str, token: &str) -> Verdict {
+    pollster::block_on(registry.verify_with(handler, token)).unwrap()
+}
+
+#[test]
+fn the_first_handler_makes_tokens_unless_another_is_named() {
+    let registry = registry([signed(&["dstok_"]), recording("recorder", &["rec_"])]).build().unwrap();
+    for (name, handler) in [(None, "signed"), (Some("signed"), "signed"), (Some("recorder"), "recorder")] {
+        let Ok(Creation::Created(created)) = registry.create_blocking(name, CreateRequest::new("root")) else {
+            panic!("{handler} makes tokens")
+        };
+        assert_eq!(&*created.handler, handler);
+    }
+    let none = Registry::builder(&RUNTIME).build().unwrap();
+    assert_eq!(none.create_blocking(None, CreateRequest::new("root")).unwrap_err().code(), "no-handler");
+    assert!(matches!(none.verify_blocking("x").unwrap(), Verdict::NotMine));
+}
+
+#[test]
+fn unprefixed_tokens_have_one_owner_or_the_operators_word() {
+    let one = registry([signed(&["dstok_"]), recording("rest", &[])]).build().unwrap();
+    assert_eq!(seen_by(&one, "anything").as_deref(), Some("rest"));
+    assert_eq!(seen_by(&one, "dstok_x").as_deref(), Some("signed"), "a prefix takes it away");
+
+    let two = || registry([hardcoded("first", "s3cret-of-the-first"), recording("second", &[])]);
+    assert_eq!(two().build().unwrap_err().code(), "several-unprefixed");
+    let shared = two().dangerous_share_unprefixed(true).build().unwrap();
+    assert_eq!(seen_by(&shared, "s3cret-of-the-first").as_deref(), Some("first"));
+    assert_eq!(seen_by(&shared, "anything").as_deref(), Some("second"), "the first said: not mine");
+}
+
+fn hardcoded(name: &str, secret: &str) -> HandlerConfig {
+    let mut config = HandlerConfig::new(name, support::HARDCODED, Actors::Any);
+    config.secrets.push(("bot".into(), Secret::new(secret.as_bytes())));
+    config.settings.insert("actors".into(), r#"{"bot":{"bot_id":"my-bot","_r":{"a":["vi"]}}}"#.into());
+    config
+}
+
+#[test]
+fn a_hardcoded_token_is_its_actor() {
+    let mut twice = hardcoded("bots", "s3cret");
+    twice.secrets.push(("same".into(), Secret::new(*b"s3cret")));
+    let registry = registry([twice]).build().unwrap();
+    let Ok(Verdict::Accepted(acceptance)) = registry.verify_blocking("s3cret") else { panic!("accepted") };
+    assert_eq!(acceptance.actor.json(), r#"{"bot_id":"my-bot","_r":{"a":["vi"]}}"#, "of equal secrets the first wins");
+    assert_eq!(acceptance.actor.id(), None);
+    for other in ["", "s3cre", "s3cret ", "S3cret", "s3crets", "s3cret\n", "²", "bot"] {
+        assert!(matches!(registry.verify_blocking(other).unwrap(), Verdict::NotMine), "{other:?}");
+    }
+    let Ok(Creation::Denied(denied)) = registry.create_blocking(None, CreateRequest::new("a")) else {
+        panic!("denied")
+    };
+    assert_eq!(denied.denial.as_str(), "not-permitted");
+}
+
+#[test]
+fn claims_that_collide_do_not_load() {
+    let code = |builder: RegistryBuilder| -> LoadError { builder.build().unwrap_err() };
+    let error = code(registry([signed(&["dstok_"]), recording("other", &["dstok_"])]));
+    assert_eq!((error.code(), error.handler()), ("duplicate-prefix", Some("other")));
+    assert_eq!(code(registry([signed(&["a_", "a_"])])).code(), "duplicate-prefix");
+    assert_eq!(code(registry([signed(&[""])])).code(), "bad-prefix");
+    assert_eq!(code(registry([signed(&["a b"])])).code(), "bad-prefix");
+    assert_eq!(code(registry([signed(&["a_"]), signed(&["b_"])])).code(), "duplicate-name");
+    // A token of the configuration that would be shown to another handler.
+    let error = code(registry([signed(&["dstok_"]), hardcoded("bots", "dstok_abc")]));
+    assert_eq!((error.code(), error.handler()), ("foreign-secret", Some("bots")));
+    assert!(!error.to_string().contains("dstok_abc"), "{error}");
+    let mut prefixed = hardcoded("bots", "abc");
+    prefixed.prefixes = vec!["bot_".into()];
+    assert_eq!(code(registry([prefixed])).code(), "foreign-secret");
+}
+
+/// Two grants with one key could forge each other's tokens, whatever the rings are called.
+#[test]
+fn no_key_is_granted_twice() {
+    let ring = |bytes: u8| Arc::new(KeyRing::new("r", Secret::new([bytes; 32]), vec![Secret::new([9; 32])]).unwrap());
+    let handler = |name: &str, prefix: &str, ring, namespace: Option<&str>| {
+        let mut config = signed(&[prefix]);
+        config.name = name.into();
+        let grant =
+            KeyGrant { ring, scheme: keyward_runtime::Scheme::HmacSha256, namespace: namespace.map(Into::into) };
+        config.keys.insert("token".into(), grant);
+        config
+    };
+    let build = |one: Option<&str>, two: Option<&str>, other_ring: u8| {
+        let handlers = [handler("one", "a_", ring(1), one), handler("two", "b_", ring(other_ring), two)];
+        registry(handlers).build().map_err(|error| error.code())
+    };
+    assert!(build(None, None, 1).is_ok(), "the handlers' names differ");
+    assert_eq!(build(Some("x"), Some("x"), 1).unwrap_err(), "shared-key");
+    assert_eq!(build(None, Some("one"), 1).unwrap_err(), "shared-key");
+    assert_eq!(build(Some("x"), Some("x"), 2).unwrap_err(), "shared-key", "they share a verify-only key");
+}
+
+/// The runtime belongs to nobody: what one registry loads, another has without compiling, and a reload breaks no call.
+#[test]
+fn registries_share_a_runtime_and_runtimes_share_nothing() {
+    let clock = TestClock;
+    clock.set(Some(NOW));
+    let other = Runtime::with(RuntimeLimits { slots: 4, ..RuntimeLimits::default() }, clock.clone()).unwrap();
+    let ours = registry([recording("a", &["a_"])]).build().unwrap();
+    let theirs = Registry::builder(&other).handler(recording("b", &["a_"])).build().unwrap();
+    assert_eq!(seen_by(&ours, "a_").as_deref(), Some("a"));
+    assert_eq!(seen_by(&theirs, "a_").as_deref(), Some("b"));
+    drop(other);
+    assert_eq!(seen_by(&theirs, "a_").as_deref(), Some("b"), "a registry keeps what it needs");
+    clock.set(None);
+    assert_eq!(theirs.verify_blocking("a_").unwrap_err().code(), "runtime", "no time, no verdict");
+}
