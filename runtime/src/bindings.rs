@@ -1,9 +1,8 @@
 //! What `wit/` becomes in Rust. Generated types stop here: the conversions below are the border.
 
 use crate::error::Fault;
-use crate::limits::Limits;
 use crate::policy::Proposal;
-use crate::text::printable;
+use crate::text::{printable, without_token};
 use crate::verdict::{self, CreateRequest, Reason, Restrictions};
 
 #[allow(
@@ -34,7 +33,19 @@ pub(crate) enum Answer {
     Rejected(Reason, String),
 }
 
-pub(crate) fn answer(verdict: Verdict, limits: &Limits) -> Answer {
+/// A handler's words, for people: on one line, cut, and without the token that it was asked about.
+pub(crate) struct Words<'a> {
+    pub(crate) max: usize,
+    pub(crate) token: &'a str,
+}
+
+impl Words<'_> {
+    pub(crate) fn show(&self, text: &str) -> String {
+        printable(&without_token(text, self.token), self.max)
+    }
+}
+
+pub(crate) fn answer(verdict: Verdict, words: &Words<'_>) -> Answer {
     match verdict {
         Verdict::Accepted(types::Acceptance { actor, restrictions, token_id, issued_at, expires_at }) => {
             Answer::Proposal(Proposal {
@@ -56,26 +67,26 @@ pub(crate) fn answer(verdict: Verdict, limits: &Limits) -> Answer {
                 types::Reason::Disabled => Reason::Disabled,
                 types::Reason::Unknown => Reason::Unknown,
             };
-            Answer::Rejected(reason, printable(&message, limits.message_bytes))
+            Answer::Rejected(reason, words.show(&message))
         }
     }
 }
 
-pub(crate) fn fault(failure: types::Failure, limits: &Limits) -> Fault {
+pub(crate) fn fault(failure: types::Failure, words: &Words<'_>) -> Fault {
     match failure {
-        types::Failure::Unavailable(text) => Fault::Unavailable(printable(&text, limits.message_bytes)),
-        types::Failure::Internal(text) => Fault::Internal(printable(&text, limits.message_bytes)),
+        types::Failure::Unavailable(text) => Fault::Unavailable(words.show(&text)),
+        types::Failure::Internal(text) => Fault::Internal(words.show(&text)),
     }
 }
 
-pub(crate) fn denied(denied: types::CreateDenied, limits: &Limits) -> (verdict::Denial, String) {
+pub(crate) fn denied(denied: types::CreateDenied, words: &Words<'_>) -> (verdict::Denial, String) {
     let types::CreateDenied { denial, message } = denied;
     let denial = match denial {
         types::Denial::Disabled => verdict::Denial::Disabled,
         types::Denial::InvalidRequest => verdict::Denial::InvalidRequest,
         types::Denial::NotPermitted => verdict::Denial::NotPermitted,
     };
-    (denial, printable(&message, limits.message_bytes))
+    (denial, words.show(&message))
 }
 
 pub(crate) fn request_out(request: CreateRequest) -> types::CreateRequest {

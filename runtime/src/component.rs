@@ -247,7 +247,7 @@ fn imports(engine: &wasmtime::Engine, component: &Component) -> Result<BTreeSet<
             return Err(LoadError::new(
                 "wasi-import",
                 format!(
-                    "the component asks for `{shown}`: WASI is not offered. Build it without (in Rust for wasm32-unknown-unknown)"
+                    "the component asks for `{shown}`: WASI is not offered, so build it without (in Rust: for wasm32-unknown-unknown)"
                 ),
             ));
         }

@@ -92,7 +92,7 @@ impl Handler {
     pub(crate) async fn verify(&self, token: &str) -> Result<Verdict, Error> {
         let judged = async {
             let now = self.runtime.shared().now()?;
-            match self.sandbox.verify(token.to_owned(), now).await? {
+            match self.sandbox.verify(token.into(), now).await? {
                 Answer::Proposal(proposal) => self.policy.judge(&self.name, &self.bound.limits, proposal, now),
                 Answer::NotMine => Ok(Verdict::NotMine),
                 Answer::Rejected(reason, message) => {

@@ -21,6 +21,8 @@ pub(crate) struct State {
     pub(crate) bound: Arc<Bound>,
     pub(crate) phase: Phase,
     pub(crate) now: UnixTime,
+    /// The token that is asked about, to keep it out of the log; empty in `create`.
+    pub(crate) token: Arc<str>,
     pub(crate) calls: Calls,
     pub(crate) lines: log::Lines,
     pub(crate) growth: Growth,
@@ -28,7 +30,7 @@ pub(crate) struct State {
 
 impl State {
     /// For a call within `limits`; the fields that the store or the policy enforces are named and left to them.
-    pub(crate) fn new(bound: Arc<Bound>, now: UnixTime) -> Self {
+    pub(crate) fn new(bound: Arc<Bound>, token: Arc<str>, now: UnixTime) -> Self {
         let Limits {
             memory_bytes,
             table_elements,
@@ -48,6 +50,7 @@ impl State {
         Self {
             phase: Phase::Instantiate,
             now,
+            token,
             calls: Calls { used: 0, of: host_calls },
             lines: log::Lines::new(log_lines, message_bytes),
             growth: Growth { memory: Sum { used: 0, of: memory_bytes }, table: Sum { used: 0, of: table_elements } },

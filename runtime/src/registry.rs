@@ -253,7 +253,7 @@ fn claims(handlers: &[Handler]) -> Result<Vec<(String, usize)>, LoadError> {
             if let Some(other) = claimed.insert(prefix, &handler.name) {
                 return Err(LoadError::new(
                     "duplicate-prefix",
-                    format!("the prefix `{prefix}` is claimed by `{other}` as well; a token can have one owner only"),
+                    format!("the prefix `{prefix}` is claimed by `{other}` as well, and a token can have one owner only: give one of them another prefix"),
                 )
                 .in_handler(&handler.name));
             }

@@ -1,6 +1,6 @@
 //! One call in one fresh instance: the only place that makes a store.
 
-use crate::bindings::{self, Answer, Instance, InstancePre, types};
+use crate::bindings::{self, Answer, Instance, InstancePre, Words, types};
 use crate::clock::UnixTime;
 use crate::component::CheckedComponent;
 use crate::engine::Ticking;
@@ -59,21 +59,22 @@ impl Sandbox {
         let this = self.clone();
         self.run(async move |held| {
             let _held = held;
-            this.instantiate(now).await.map(drop)
+            this.instantiate(Arc::default(), now).await.map(drop)
         })
         .await
     }
 
-    pub(crate) async fn verify(self: &Arc<Self>, token: String, now: UnixTime) -> Result<Answer, Fault> {
+    pub(crate) async fn verify(self: &Arc<Self>, token: Arc<str>, now: UnixTime) -> Result<Answer, Fault> {
         let this = self.clone();
         self.run(async move |held| {
             let _held = held;
-            let (mut store, instance) = this.instantiate(now).await?;
+            let (mut store, instance) = this.instantiate(token.clone(), now).await?;
             store.data_mut().phase = Phase::Verify;
             let called = instance.keyward_handler_token_handler().call_verify(&mut store, &token).await;
+            let words = this.words(&token);
             match this.finish(&store, called)? {
-                Ok(verdict) => Ok(bindings::answer(verdict, &this.bound.limits)),
-                Err(failure) => Err(bindings::fault(failure, &this.bound.limits)),
+                Ok(verdict) => Ok(bindings::answer(verdict, &words)),
+                Err(failure) => Err(bindings::fault(failure, &words)),
             }
         })
         .await
@@ -84,16 +85,16 @@ impl Sandbox {
         self.run(async move |held| {
             let _held = held;
             let request = bindings::request_out(request);
-            let (mut store, instance) = this.instantiate(now).await?;
+            let (mut store, instance) = this.instantiate(Arc::default(), now).await?;
             store.data_mut().phase = Phase::Create;
             let called = instance.keyward_handler_token_handler().call_create(&mut store, &request).await;
             match this.finish(&store, called)? {
                 Ok(created) => Ok(Made::Token(created)),
                 Err(types::CreateError::Denied(denied)) => {
-                    let (denial, message) = bindings::denied(denied, &this.bound.limits);
+                    let (denial, message) = bindings::denied(denied, &this.words(""));
                     Ok(Made::Denied(denial, message))
                 }
-                Err(types::CreateError::Failed(failure)) => Err(bindings::fault(failure, &this.bound.limits)),
+                Err(types::CreateError::Failed(failure)) => Err(bindings::fault(failure, &this.words(""))),
             }
         })
         .await
@@ -108,7 +109,7 @@ impl Sandbox {
     ) -> Result<(Answer, Vec<(&'static str, Duration)>), Fault> {
         let start = Instant::now();
         let _ticking = self.shared.engine.ticking();
-        let (mut store, instance) = self.instantiate(now).await?;
+        let (mut store, instance) = self.instantiate(token.into(), now).await?;
         store.data_mut().phase = Phase::Verify;
         let instantiated = Instant::now();
         let called = instance.keyward_handler_token_handler().call_verify(&mut store, token).await;
@@ -116,13 +117,13 @@ impl Sandbox {
         let answered = Instant::now();
         drop(store);
         let dropped = Instant::now();
-        let answer = called.map_err(|failure| bindings::fault(failure, &self.bound.limits))?;
+        let answer = called.map_err(|failure| bindings::fault(failure, &self.words(token)))?;
         let times = vec![
             ("store and instance", instantiated - start),
             ("call", answered - instantiated),
             ("drop", dropped - answered),
         ];
-        Ok((bindings::answer(answer, &self.bound.limits), times))
+        Ok((bindings::answer(answer, &self.words(token)), times))
     }
 
     /// Finds room for a call and runs it.
@@ -143,8 +144,8 @@ impl Sandbox {
     }
 
     /// A fresh instance under every limit that the engine enforces.
-    async fn instantiate(&self, now: UnixTime) -> Result<(Store<State>, Instance), Fault> {
-        let mut store = Store::new(self.shared.engine.wasmtime(), State::new(self.bound.clone(), now));
+    async fn instantiate(&self, token: Arc<str>, now: UnixTime) -> Result<(Store<State>, Instance), Fault> {
+        let mut store = Store::new(self.shared.engine.wasmtime(), State::new(self.bound.clone(), token, now));
         store.limiter(|state| &mut state.growth);
         store.set_hostcall_fuel(self.bound.limits.host_call_bytes);
         // The contract has no resources; a component that makes some for itself gets a few.
@@ -154,6 +155,10 @@ impl Sandbox {
         let instance = self.pre.instantiate_async(&mut store).await;
         let instance = self.finish(&store, instance)?;
         Ok((store, instance))
+    }
+
+    fn words<'a>(&self, token: &'a str) -> Words<'a> {
+        Words { max: self.bound.limits.message_bytes, token }
     }
 
     /// Says in our terms why the engine ended a call.

@@ -1,5 +1,7 @@
 //! Text from strangers, made fit for logs, terminals and headers.
 
+use std::borrow::Cow;
+
 /// `text` on one line of printable characters, cut at `max` bytes with an ellipsis. Controls, and the characters that
 /// reorder or hide text, are written as `\u{…}`.
 pub(crate) fn printable(text: &str, max: usize) -> String {
@@ -21,6 +23,15 @@ pub(crate) fn printable(text: &str, max: usize) -> String {
         }
     }
     out
+}
+
+/// The same without a token in it: a careless handler's words must not put a live token into a log.
+pub(crate) fn without_token<'a>(text: &'a str, token: &str) -> Cow<'a, str> {
+    if token.is_empty() || !text.contains(token) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.replace(token, "[token]"))
+    }
 }
 
 /// Whether a character breaks a line, moves a terminal's cursor, reorders text or cannot be seen.

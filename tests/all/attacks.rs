@@ -37,8 +37,10 @@ fn registry(runtime: &Runtime, case: &Case) -> Result<Registry, keyward_runtime:
     Registry::builder(runtime).handler(config).handler(victim).build()
 }
 
-/// What became of a call, in the words of the files.
-fn verify(registry: &Registry) -> (Outcome, Option<String>, Option<Error>) {
+/// What became of a call, in the words of the files: the outcome, the actor or token, and the error.
+type Became = (Outcome, Option<String>, Option<Error>);
+
+fn verify(registry: &Registry) -> Became {
     match registry.verify_blocking(TOKEN) {
         Ok(Verdict::Accepted(acceptance)) => (Outcome::Ok, Some(acceptance.actor.json().to_owned()), None),
         Ok(Verdict::NotMine) => (Outcome::NotMine, None, None),
@@ -51,7 +53,7 @@ fn verify(registry: &Registry) -> (Outcome, Option<String>, Option<Error>) {
     }
 }
 
-fn create(registry: &Registry) -> (Outcome, Option<String>, Option<Error>) {
+fn create(registry: &Registry) -> Became {
     let mut request = CreateRequest::new("hostile:alice");
     request.expires_after = NonZeroU32::new(60);
     match registry.create_blocking(Some("hostile"), request) {
@@ -73,7 +75,7 @@ fn run(runtime: &Runtime, case: &Case) -> Result<(), String> {
         (Ok(_), ..) => return Err(format!("loaded, wanted {}", case.outcome)),
         (Err(error), ..) => return Err(format!("did not load: {} ({error})", error.code())),
     };
-    let calls: &[fn(&Registry) -> (Outcome, Option<String>, Option<Error>)] = match case.call {
+    let calls: &[fn(&Registry) -> Became] = match case.call {
         Call::Verify => &[verify],
         Call::Create => &[create],
         Call::Both => &[verify, create],

@@ -1,7 +1,10 @@
 //! No token and no secret gets out: everything that the program prints, over good and bad input and with the log at its
 //! most talkative, is searched for them. The one place where a token leaves is the output of `create`.
 
+use crate::support;
+use keyward_runtime::{Actors, HandlerConfig, Registry, Runtime};
 use keyward_tests::cli::{Folder, Ran};
+use keyward_tests::hostile;
 use std::path::PathBuf;
 
 const RING_SECRET: &str = "ring-secret-Zk3vQ9-ring-secret-Zk3vQ9-ring";
@@ -190,4 +193,21 @@ fn a_new_secret_is_in_its_file_only() {
     let other = folder.run(&["keygen", "other.key"], "");
     assert_eq!(other.status, 0);
     assert_ne!(std::fs::read_to_string(folder.path().join("other.key")).unwrap(), text);
+}
+
+/// In-process: what a careless handler says of its token, and what the library's own errors and `Debug` say.
+#[test]
+fn a_careless_handler_does_not_put_its_token_into_the_log() {
+    let runtime = Runtime::new().unwrap();
+    let mut config = HandlerConfig::new("careless", hostile::case("answer-echoes-token").bytes, Actors::Any);
+    config.prefixes = vec!["ho_".into()];
+    let registry = Registry::builder(&runtime).handler(config).build().unwrap();
+    let token = "ho_live-token-Qx7r";
+    let mut said = String::new();
+    let log = support::captured_log(|| said = format!("{:?}", registry.verify_blocking(token)));
+    assert!(log.contains("[token]"), "the line is there: {log}");
+    assert!(said.contains("[token]"), "the message is there: {said}");
+    for text in [log, said] {
+        assert!(!text.contains(token), "{text}");
+    }
 }

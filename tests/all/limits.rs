@@ -1,42 +1,202 @@
-//! Every limit has something that hits it.
+//! Every limit has something that hits it, and moves with its setting.
 
-use keyward_runtime::{Limits, RuntimeLimits};
-use keyward_tests::hostile::{self, Outcome};
+use crate::support;
+use keyward_runtime::{
+    Actors, CreateRequest, Creation, Error, Fault, HandlerConfig, KeyGrant, KeyRing, LimitHit, Limits, Registry,
+    Runtime, RuntimeLimits, Secret, UnixTime, Verdict,
+};
+use keyward_tests::hostile;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-/// Taken apart without `..`: a new field does not compile until it is named here with what hits it.
+const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
+const LONG: Duration = Duration::from_secs(60);
+
+/// Each limit, at a value that something exceeds.
+fn tight() -> Limits {
+    Limits {
+        memory_bytes: 64 << 10,
+        table_elements: 0,
+        cpu: Duration::from_millis(5),
+        wall: Duration::from_millis(5),
+        host_calls: 10,
+        host_call_bytes: 20,
+        token_bytes: 7,
+        actor_bytes: 21,
+        actor_depth: 0,
+        actor_id_bytes: 12,
+        message_bytes: 9,
+        log_lines: 3,
+        component_bytes: 100,
+        concurrent_calls: Some(1),
+    }
+}
+
+/// Taken apart without `..`: a new field does not compile until it is named, and its value does not go unused.
 #[test]
 fn every_limit_is_hit() {
     let Limits {
-        memory_bytes: _,
-        table_elements: _,
-        cpu: _,
-        wall: _,
-        host_calls: _,
-        host_call_bytes: _,
-        token_bytes: _,
-        actor_bytes: _,
-        actor_depth: _,
-        actor_id_bytes: _,
-        message_bytes: _,
-        log_lines: _,
-        component_bytes: _,
-        concurrent_calls: _,
-    } = Limits::default();
-    let RuntimeLimits { slots: _, memory_bytes: _, table_elements: _, wasm_stack_bytes: _, slow_threads: _ } =
-        RuntimeLimits::default();
-    // Those with a code of their own are hit by a hostile handler with that outcome.
-    let outcomes: Vec<_> = hostile::cases().into_iter().map(|case| case.outcome).collect();
-    for code in [
-        "limit-memory",
-        "limit-table",
-        "limit-cpu",
-        "limit-host-calls",
-        "limit-host-bytes",
-        "limit-actor-bytes",
-        "limit-actor-depth",
-        "limit-actor-id",
-        "limit-stack",
-    ] {
-        assert!(outcomes.contains(&Outcome::Failed(code.into())), "no hostile handler hits {code}");
+        memory_bytes,
+        table_elements,
+        cpu,
+        wall,
+        host_calls,
+        host_call_bytes,
+        token_bytes,
+        actor_bytes,
+        actor_depth,
+        actor_id_bytes,
+        message_bytes,
+        log_lines,
+        component_bytes,
+        concurrent_calls,
+    } = tight();
+    let limits = || Limits { wall: LONG, ..Limits::default() };
+
+    does_not_load("benign", Limits { memory_bytes, ..limits() }, "limit-memory");
+    // It imports something, so that its component has a table.
+    does_not_load("answer-echoes-token", Limits { table_elements, ..limits() }, "limit-table");
+    does_not_load("benign", Limits { component_bytes, ..limits() }, "too-large");
+
+    let hit = verify_hits("loop-verify", Limits { cpu, ..limits() }, "limit-cpu");
+    assert!(hit.of == 5_000 && (5_000..10_000).contains(&hit.used), "{hit:?}");
+    let hit = verify_hits("loop-verify", Limits { cpu: LONG, wall, ..Limits::default() }, "limit-wall");
+    assert_eq!(hit.of, 5_000);
+    let hit = verify_hits("flood-clock", Limits { host_calls, cpu: LONG, ..limits() }, "limit-host-calls");
+    assert_eq!((hit.used, hit.of), (11, 10));
+    verify_hits("benign", Limits { host_call_bytes, ..limits() }, "limit-host-bytes");
+    let hit = verify_hits("benign", Limits { actor_bytes, ..limits() }, "limit-actor-bytes");
+    assert_eq!((hit.used, hit.of), (22, 21));
+    verify_hits("benign", Limits { actor_depth, ..limits() }, "limit-actor-depth");
+    let hit = verify_hits("benign", Limits { actor_id_bytes, ..limits() }, "limit-actor-id");
+    assert_eq!((hit.used, hit.of), (13, 12));
+
+    tokens_are_as_long_as_allowed(Limits { token_bytes, ..limits() });
+    messages_are_cut(Limits { message_bytes, ..limits() });
+    log_lines_are_counted(Limits { log_lines, ..limits() });
+    calls_at_once_are_counted(Limits { concurrent_calls, cpu: LONG, ..limits() });
+}
+
+fn runtime(limits: RuntimeLimits) -> Runtime {
+    Runtime::with(limits, NOW).unwrap()
+}
+
+fn handler(case: &str, limits: Limits) -> HandlerConfig {
+    let mut config = HandlerConfig::new("hostile", hostile::case(case).bytes, Actors::Any);
+    config.prefixes = vec!["ho_".into()];
+    config.limits = limits;
+    config
+}
+
+fn registry(config: HandlerConfig) -> Registry {
+    Registry::builder(&runtime(RuntimeLimits::default())).handler(config).build().unwrap()
+}
+
+fn does_not_load(case: &str, limits: Limits, code: &str) {
+    let runtime = runtime(RuntimeLimits::default());
+    let build = |limits| Registry::builder(&runtime).handler(handler(case, limits)).build();
+    assert_eq!(build(limits).unwrap_err().code(), code);
+    assert!(build(Limits::default()).is_ok(), "it is the limit that keeps it out");
+}
+
+fn verify_hits(case: &str, limits: Limits, code: &str) -> LimitHit {
+    let error = registry(handler(case, limits)).verify_blocking("ho_stile").unwrap_err();
+    assert_eq!(error.code(), code, "{error}");
+    assert!(error.to_string().starts_with("handler `hostile` used "), "{error}");
+    limit(&error)
+}
+
+fn limit(error: &Error) -> LimitHit {
+    match error.fault() {
+        Fault::Limit(hit) => *hit,
+        other => panic!("{other}"),
     }
+}
+
+fn tokens_are_as_long_as_allowed(limits: Limits) {
+    let one_more = Limits { token_bytes: limits.token_bytes + 1, ..limits.clone() };
+    let tight = registry(handler("benign", limits));
+    let enough = registry(handler("benign", one_more));
+    // What it makes, `ho_stile`, has eight bytes.
+    let Ok(Verdict::Rejected(rejection)) = tight.verify_blocking("ho_stile") else { panic!("too long") };
+    assert_eq!((rejection.handler, rejection.reason.as_str()), (None, "malformed"));
+    assert!(matches!(enough.verify_blocking("ho_stile"), Ok(Verdict::Accepted(_))));
+    assert_eq!(tight.create_blocking(None, CreateRequest::new("a")).unwrap_err().code(), "bad-token");
+    assert!(matches!(enough.create_blocking(None, CreateRequest::new("a")), Ok(Creation::Created(_))));
+}
+
+fn messages_are_cut(limits: Limits) {
+    let mut config = HandlerConfig::new("signed", support::SIGNED, Actors::Any);
+    config.prefixes = vec!["dstok_".into()];
+    let ring = Arc::new(KeyRing::new("main", Secret::new([1; 32]), vec![]).unwrap());
+    config.keys.insert("token".into(), KeyGrant::new(ring));
+    config.limits = limits;
+    let Ok(Verdict::Rejected(rejection)) = registry(config).verify_blocking("dstok_x") else { panic!("no signature") };
+    assert_eq!(rejection.message, "Invali…", "nine bytes of `Invalid token signature`");
+}
+
+fn log_lines_are_counted(limits: Limits) {
+    let registry = registry(handler("log-1000-lines", limits));
+    let log = support::captured_log(|| {
+        let _ = registry.verify_blocking("ho_stile");
+    });
+    assert_eq!(log.lines().count(), 3 + 1, "the lines, and one that says how many were dropped: {log}");
+}
+
+/// A call that computes on is in the pool after its first poll, and holds its place until it is dropped.
+fn calls_at_once_are_counted(limits: Limits) {
+    let registry = registry(handler("loop-verify", limits));
+    let busy = in_flight(&registry, || registry.verify_blocking("ho_other").unwrap_err());
+    assert_eq!((busy.code(), busy.handler()), ("busy", Some("hostile")));
+    assert!(busy.to_string().contains("limits.concurrent_calls"), "{busy}");
+}
+
+/// Does `then` while a looping call is in flight, and gives it up afterwards.
+fn in_flight<T>(registry: &Registry, then: impl FnOnce() -> T) -> T {
+    let mut call = pin!(registry.verify("ho_looping"));
+    let poll = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(poll, Poll::Pending), "it loops");
+    then()
+}
+
+#[test]
+fn every_limit_of_the_runtime_is_hit() {
+    let RuntimeLimits { slots, memory_bytes, table_elements, wasm_stack_bytes, slow_threads } = RuntimeLimits {
+        slots: 2,
+        memory_bytes: 1 << 20,
+        table_elements: 10,
+        wasm_stack_bytes: 64 << 10,
+        slow_threads: 1,
+    };
+
+    // Two calls that loop hold both slots.
+    let limits = RuntimeLimits { slots, slow_threads, ..RuntimeLimits::default() };
+    let slow = Limits { cpu: LONG, wall: LONG, concurrent_calls: Some(2), ..Limits::default() };
+    let two = Registry::builder(&runtime(limits)).handler(handler("loop-verify", slow));
+    let mut good = handler("benign", Limits::default());
+    (good.name, good.prefixes) = ("good".into(), vec!["go_".into()]);
+    let two = two.handler(good).build().unwrap();
+    in_flight(&two, || {
+        assert!(matches!(two.verify_blocking("go_"), Ok(Verdict::Accepted(_))), "there is another slot");
+        in_flight(&two, || {
+            let error = two.verify_blocking("go_").unwrap_err();
+            assert!(error.code() == "busy" && error.to_string().contains("RuntimeLimits::slots"), "{error}");
+        });
+    });
+
+    for (limits, setting) in [
+        (RuntimeLimits { memory_bytes, ..RuntimeLimits::default() }, "limits.memory_mib"),
+        (RuntimeLimits { table_elements, ..RuntimeLimits::default() }, "limits.table_elements"),
+    ] {
+        let builder = Registry::builder(&runtime(limits)).handler(handler("benign", Limits::default()));
+        let error = builder.build().unwrap_err();
+        assert!(error.code() == "bad-limit" && error.to_string().contains(setting), "{error}");
+    }
+
+    let small = runtime(RuntimeLimits { wasm_stack_bytes, ..RuntimeLimits::default() });
+    let small = Registry::builder(&small).handler(handler("stack-small-frames", Limits::default())).build().unwrap();
+    assert_eq!(limit(&small.verify_blocking("ho_").unwrap_err()).of, 64 << 10);
 }

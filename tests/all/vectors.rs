@@ -9,11 +9,11 @@ use keyward_runtime::{
 };
 use serde_json::{Map, Value, json};
 use sha1::{Digest, Sha1};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::num::NonZeroU32;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 
 /// A case that a subject is asked about.
 #[derive(Clone)]
@@ -77,19 +77,17 @@ fn unix_time(now: &Value) -> Option<UnixTime> {
     Some(UnixTime { seconds: seconds.parse().ok()?, nanoseconds })
 }
 
-/// In-process: one runtime, one registry a case.
+/// In-process: one runtime, and one registry for all cases of one configuration.
 struct InProcess {
     runtime: Runtime,
     clock: TestClock,
-    /// Keeps the component loaded between cases.
-    _loaded: Registry,
+    registries: Mutex<HashMap<String, Registry>>,
 }
 
 static IN_PROCESS: LazyLock<InProcess> = LazyLock::new(|| {
-    let clock = TestClock::default();
+    let clock = TestClock;
     let runtime = Runtime::with(keyward_runtime::RuntimeLimits::default(), clock.clone()).unwrap();
-    let loaded = Registry::builder(&runtime).handler(with_a_key(b"any"));
-    InProcess { _loaded: loaded.build().unwrap(), runtime, clock }
+    InProcess { runtime, clock, registries: Mutex::default() }
 });
 
 /// The signed handler as Datasette has it: any secret, however short.
@@ -104,6 +102,12 @@ fn with_a_key(secret: &[u8]) -> HandlerConfig {
 
 impl InProcess {
     fn registry(&self, case: &Case) -> Registry {
+        let configuration = format!("{:?}", (&case.secret, &case.settings, &case.actions));
+        let mut registries = self.registries.lock().unwrap();
+        registries.entry(configuration).or_insert_with(|| self.build(case)).clone()
+    }
+
+    fn build(&self, case: &Case) -> Registry {
         let mut config = with_a_key(case.secret.as_bytes());
         config.settings =
             case.settings.as_object().unwrap().iter().map(|(name, value)| (name.clone(), value.to_string())).collect();

@@ -1,8 +1,7 @@
 //! `keyward:handler/log`: a handler's words in the operator's log, bounded and on one line each.
 
 use super::{Calls, State};
-use crate::bindings::log;
-use crate::text::printable;
+use crate::bindings::{Words, log};
 use wasmtime::Result;
 use wasmtime::component::{HasData, Linker};
 
@@ -28,6 +27,7 @@ pub(crate) struct Log<'a> {
     calls: &'a mut Calls,
     lines: &'a mut Lines,
     handler: &'a str,
+    token: &'a str,
 }
 
 struct Has;
@@ -43,7 +43,7 @@ impl log::Host for Log<'_> {
         if self.lines.written > self.lines.of {
             return Ok(());
         }
-        let line = printable(&message, self.lines.bytes);
+        let line = Words { max: self.lines.bytes, token: self.token }.show(&message);
         let handler = self.handler;
         match level {
             log::Level::Debug => tracing::debug!(target: "keyward::handler", handler, "{line}"),
@@ -60,5 +60,6 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
         calls: &mut state.calls,
         lines: &mut state.lines,
         handler: &state.bound.name,
+        token: &state.token,
     })
 }
