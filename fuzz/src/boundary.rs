@@ -1,0 +1,171 @@
+//! A registry with a handler that answers whatever the caller wrote, and what must hold of every answer that gets out.
+
+use keyward_runtime::{
+    Acceptance, Actors, Blame, CreateRequest, Creation, Error, HandlerConfig, Registry, Runtime, RuntimeLimits,
+    UnixTime, Verdict,
+};
+use keyward_tests::hostile::{self, CALL_CODES, REASONS};
+use serde_json::Value;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// The time, for all targets: 2026-01-01T00:00:00Z.
+pub(crate) const NOW: u64 = 1_767_225_600;
+
+/// How long tokens of the handler may live, in seconds.
+pub(crate) const MAX_TTL: u64 = 3_600;
+
+/// The runtime, for all targets.
+pub(crate) static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Runtime::with(RuntimeLimits::default(), UnixTime { seconds: NOW, nanoseconds: 0 }).unwrap());
+
+/// The same guest twice: `hostile` may vouch for `hostile:*` and for an hour, `free` for anything.
+static ANSWERING: LazyLock<Registry> = LazyLock::new(|| {
+    let guest = || hostile::case("answer-by-the-caller").bytes;
+    let mut free = config("free", guest(), Actors::Any);
+    free.prefixes = vec!["fr_".into()];
+    Registry::builder(&RUNTIME).handler(hostile(guest())).handler(free).build().unwrap()
+});
+
+fn allowed() -> Actors {
+    Actors::matching(["hostile:*"]).unwrap()
+}
+
+/// A hostile handler: what it may use is small, but for the wall clock, as the machine may be busy.
+pub(crate) fn hostile(component: Vec<u8>) -> HandlerConfig {
+    config("hostile", component, allowed())
+}
+
+fn config(name: &str, component: Vec<u8>, actors: Actors) -> HandlerConfig {
+    let mut config = HandlerConfig::new(name, component, actors);
+    config.prefixes = vec!["ho_".into()];
+    if name == "hostile" {
+        config.max_ttl = Some(MAX_TTL);
+    }
+    config.limits.wall = Duration::from_secs(60);
+    config.limits.token_bytes = 128 << 10;
+    config
+}
+
+/// What `hostile` makes of these bytes as its answer to `verify`, as far as the host lets it through.
+pub(crate) fn answer(area: &[u8]) -> Option<Acceptance> {
+    verify(&ANSWERING, &format!("ho_{}", hex(area)))
+}
+
+/// The same of `free`.
+pub(crate) fn free_answer(area: &[u8]) -> Result<Verdict, Error> {
+    ANSWERING.verify_blocking(&format!("fr_{}", hex(area)))
+}
+
+/// What becomes of these bytes as the answer to `create`: the token.
+pub(crate) fn creation(area: &[u8]) -> Option<String> {
+    create(&ANSWERING, Some(hex(area)))
+}
+
+/// Asks about a token of `hostile`, and holds what must be true of every answer. Gives an acceptance.
+pub(crate) fn verify(registry: &Registry, token: &str) -> Option<Acceptance> {
+    match registry.verify_blocking(token) {
+        Ok(Verdict::Accepted(acceptance)) => {
+            check_acceptance(&acceptance);
+            Some(acceptance)
+        }
+        Ok(Verdict::NotMine) => None,
+        Ok(Verdict::Rejected(rejection)) => {
+            check_message(&rejection.message);
+            assert!(REASONS.contains(&rejection.reason.as_str()));
+            None
+        }
+        Err(error) => {
+            check_error(&error);
+            None
+        }
+    }
+}
+
+/// Asks `hostile` for a token. Gives the token.
+pub(crate) fn create(registry: &Registry, description: Option<String>) -> Option<String> {
+    let mut request = CreateRequest::new("hostile:alice");
+    request.description = description;
+    match registry.create_blocking(Some("hostile"), request) {
+        Ok(Creation::Created(created)) => {
+            assert!(created.token.starts_with("ho_"), "a token leads back to its maker");
+            assert!(created.token.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~+/=-".contains(&b)));
+            check_token_id(created.token_id.as_deref());
+            assert!(created.expires_at.is_none_or(|end| end <= 253_402_300_799));
+            Some(created.token)
+        }
+        Ok(Creation::Denied(denied)) => {
+            check_message(&denied.message);
+            None
+        }
+        Err(error) => {
+            check_error(&error);
+            None
+        }
+    }
+}
+
+/// What must hold of whatever `hostile` vouches for.
+fn check_acceptance(acceptance: &Acceptance) {
+    let Acceptance { handler, actor, token_id, issued_at, expires_at } = acceptance;
+    assert_eq!(&**handler, "hostile");
+    let json: Value = serde_json::from_str(actor.json()).unwrap();
+    let id = json["id"].as_str().unwrap();
+    assert!(id.starts_with("hostile:") && !id.contains(char::is_control) && id.len() <= 1_024, "{id:?}");
+    assert_eq!(actor.id(), Some(id));
+    assert!(!actor.json().contains(['\n', '\r']) && actor.json().len() <= 16 << 10);
+    assert_eq!(json.get("token_expires").map(|end| end.as_u64().unwrap()), *expires_at);
+    if let Some(restrictions) = json.get("_r") {
+        check_restrictions(restrictions);
+    }
+    check_token_id(token_id.as_deref());
+    assert!(issued_at.is_none_or(|start| start <= NOW + 60), "from the future: {issued_at:?}");
+    let end = expires_at.unwrap();
+    assert!(end >= NOW && end - issued_at.unwrap_or(NOW) <= MAX_TTL, "{issued_at:?} to {end}");
+}
+
+/// `a`, `d` and `r` in their shapes, none of them empty.
+fn check_restrictions(restrictions: &Value) {
+    let actions = |list: &Value| assert!(list.as_array().unwrap().iter().all(Value::is_string));
+    for (name, value) in restrictions.as_object().unwrap() {
+        match (name.as_str(), value) {
+            ("a", Value::Array(list)) => {
+                assert!(!list.is_empty());
+                actions(value);
+            }
+            ("d", Value::Object(databases)) => {
+                assert!(!databases.is_empty());
+                databases.values().for_each(actions);
+            }
+            ("r", Value::Object(databases)) => {
+                assert!(!databases.is_empty());
+                databases.values().for_each(|resources| resources.as_object().unwrap().values().for_each(actions));
+            }
+            _ => panic!("no restrictions: {restrictions}"),
+        }
+    }
+}
+
+fn check_token_id(id: Option<&str>) {
+    assert!(id.is_none_or(|id| (1..=256).contains(&id.len()) && id.bytes().all(|b| (0x20..0x7f).contains(&b))));
+}
+
+fn check_message(message: &str) {
+    assert!(message.len() <= 1_024 && !message.contains(char::is_control), "{message:?}");
+}
+
+/// A typed error, by the handler's fault, in one line.
+fn check_error(error: &Error) {
+    assert_eq!((error.blame(), error.handler()), (Blame::Handler, Some("hostile")), "{error}");
+    assert!(CALL_CODES.contains(&error.code()), "{error:?}");
+    assert!(!error.to_string().contains(char::is_control), "{error}");
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from_digit(digit.into(), 16).unwrap())
+        .collect()
+}

@@ -1,0 +1,52 @@
+//! The guest boundary: random bytes as the component.
+
+use crate::boundary::{RUNTIME, create, hostile, verify};
+use keyward_cli::builtin::{HARDCODED, SIGNED};
+use keyward_runtime::{KeyGrant, KeyRing, Registry, Secret};
+use keyward_tests::hostile::case;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The bytes as a handler that has every grant: it is refused in one line, or it loads; then whatever it answers is a
+/// verdict or an error with it to blame, and no actor that it may not vouch for.
+pub fn components(data: &[u8]) {
+    let mut config = hostile(data.to_vec());
+    let ring = Arc::new(KeyRing::new("ring", Secret::new([1; 32]), Vec::new()).unwrap());
+    for label in ["token", "mine"] {
+        config.keys.insert(label.into(), KeyGrant::new(ring.clone()));
+    }
+    config.secrets.push(("bot".into(), Secret::new(*b"ho_secret")));
+    config.limits.cpu = Duration::from_millis(10);
+    match Registry::builder(&RUNTIME).handler(config).build() {
+        Ok(registry) => {
+            assert_eq!(RUNTIME.inspect(data).unwrap().bytes, data.len());
+            for token in ["ho_secret", "ho_eyJhIjoiaG9zdGlsZTphIn0.x", "ho_"] {
+                verify(&registry, token);
+            }
+            if let Some(token) = create(&registry, Some("00".repeat(48))) {
+                verify(&registry, &token);
+            }
+        }
+        Err(error) => {
+            let text = error.to_string();
+            assert_eq!(error.handler(), Some("hostile"));
+            assert!(!text.contains(char::is_control) && text.len() < 2_000, "{text}");
+        }
+    }
+}
+
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    const SMALL: [&str; 10] = [
+        "benign",
+        "answer-by-the-caller",
+        "utf16-guest",
+        "secrets-guess",
+        "start-signs",
+        "state-table",
+        "stack-indirect",
+        "memory-many",
+        "trap-post-return",
+        "table-second-grows",
+    ];
+    SMALL.iter().map(|name| case(name).bytes).chain([SIGNED.to_vec(), HARDCODED.to_vec()]).collect()
+}

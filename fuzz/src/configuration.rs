@@ -1,0 +1,102 @@
+//! The configuration file, as the command reads it.
+
+use keyward_cli::config::Config;
+use keyward_cli::{Status, World, run};
+use std::ffi::OsString;
+use tempfile::TempDir;
+
+/// What looks like a secret in a configuration, and must not be said again.
+const SECRET: &str = "correct-horse-battery-staple";
+
+/// Where an operator could put a secret by mistake, and what the first byte of an input picks from.
+const MISTAKES: [[&str; 2]; 10] = [
+    ["[keys.main]\nsecret = \"", "\"\n"],
+    ["[keys.main]\nsecret = '", "'\n"],
+    ["[keys.main]\nsecret = { file = \"f\" }\nprevious = [\"", "\"]\n"],
+    ["[keys.main]\nsecret = [\"", "\"]\n"],
+    ["[keys.main]\nsecret = { value = \"", "\" }\n"],
+    ["[keys.main]\nsecret = { file = 1, env = \"", "\" }\n"],
+    ["[[handlers]]\nname = \"h\"\ncomponent = \"builtin:hardcoded\"\nsecrets.bot = \"", "\"\n"],
+    ["[[handlers]]\nname = \"h\"\ncomponent = \"builtin:hardcoded\"\nsecrets = \"", "\"\n"],
+    ["[[handlers]]\nname = \"h\"\ncomponent = \"builtin:hardcoded\"\nsettings = { actors = \"", "\" }\n"],
+    ["[[handlers]]\nname = \"h\"\ncomponent = \"builtin:hardcoded\"\nlimits = { cpu_ms = \"", "\" }\n"],
+];
+
+/// Bytes as a configuration, and as the text around a secret that stands where it must not: no panic, a mistake is told in
+/// one line, with a line of the file, and the secret is not in it.
+pub fn configuration(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Err(error) = Config::parse(&text) {
+        assert!(error.line.is_none_or(|line| (1..=text.matches('\n').count() + 1).contains(&line)), "{error:?}");
+    }
+    tell(data);
+    // Whoever guides the input may know the word.
+    if let Some(which) = data.first()
+        && !text.contains(SECRET)
+    {
+        let [before, after] = MISTAKES[usize::from(*which) % MISTAKES.len()];
+        let rest: String = text.chars().skip(1).collect();
+        for around in [format!("{before}{SECRET}{after}{rest}"), format!("{before}{SECRET}{rest}{after}")] {
+            let told = tell(around.as_bytes());
+            assert!(!told.contains(SECRET), "{told}");
+        }
+    }
+}
+
+/// What the command says of a configuration file. It asks for a handler that no file has, so that nothing is loaded.
+fn tell(config: &[u8]) -> String {
+    thread_local! {
+        static FOLDER: TempDir = tempfile::tempdir().unwrap();
+    }
+    const NO_HANDLER: &str = "no/handler";
+    let file = FOLDER.with(|folder| folder.path().join("keyward.toml"));
+    std::fs::write(&file, config).unwrap();
+    let args = ["keyward", "create", "--actor", "a", "--handler", NO_HANDLER, "--config"].map(OsString::from);
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let world = World { stdin: &mut std::io::empty(), stdout: &mut stdout, stderr: &mut stderr, env: &|_| None };
+    let status = run(args.into_iter().chain([file.into()]), world);
+    let told = String::from_utf8(stderr).unwrap();
+    assert!(status == Status::Mistake || told.is_empty() || NO_HANDLER == "", "{told}");
+    assert!(stdout.is_empty());
+    let line = told.strip_suffix('\n').unwrap();
+    assert!(!line.contains(char::is_control), "more than a line: {line:?}");
+    told
+}
+
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let whole = r#"dangerous_share_unprefixed = true
+[keys.main]
+secret = { file = "secret.key" }
+previous = [{ env = "OLD" }, { file = "older.key" }]
+[[handlers]]
+name = "signed"
+component = "builtin:signed"
+prefixes = ["dstok_"]
+settings = { allow_signed_tokens = true, max_signed_tokens_ttl = 0 }
+keys.token = { ring = "main", scheme = "itsdangerous", namespace = "token" }
+limits = { memory_mib = 1, cpu_ms = 20 }
+[[handlers]]
+name = "partner"
+component = "handlers/partner.wasm"
+sha256 = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
+keys.token = { ring = "main" }
+actors = ["partner:*", "bob"]
+max_ttl = 86400
+leeway = 5
+[[handlers]]
+name = "bots"
+component = "builtin:hardcoded"
+secrets.zoe = { env = "ZOE" }
+settings = { actors = { zoe = { z = 1, a = [1.5, "é\n", false, {}] }, bot = { id = -3 } }, d = 1979-05-27 }
+actors = "any"
+[actions]
+view-instance = "vi"
+"#;
+    let parts = whole.split("[[handlers]]").skip(1).map(|part| format!("[[handlers]]{part}"));
+    let mistakes = MISTAKES.iter().map(|[before, after]| format!("{before}s{after}"));
+    let keys = ["[keys.\"a\\nb\"]\n", "\"\\u202e\\n\" = 1\n", "[keys]\nmain = 1\n"].map(str::to_owned);
+    let plain = [whole.to_owned()].into_iter().chain(parts).chain(mistakes).chain(keys);
+    // A first byte for each mistake.
+    let picked: Vec<_> = plain.clone().enumerate().map(|(at, text)| format!("{}{text}", at % 10)).collect();
+    plain.chain(picked).map(String::into_bytes).collect()
+}

@@ -1,0 +1,56 @@
+//! What must hold for any input: one function a target, which panics where it does not.
+//!
+//! Each target takes bytes and makes of them what a stranger may send. It runs in two ways:
+//!
+//! * `cargo test -p keyward-fuzz`: a bounded stream of random and of mutated inputs, the same each time. With the
+//!   environment variable `KEYWARD_SOAK_SECONDS` each target runs for that long, on another stream each time.
+//! * cargo-fuzz, which is guided by coverage and needs a nightly compiler with the WebAssembly target:
+//!   `cargo +nightly fuzz run --fuzz-dir fuzz/libfuzzer TARGET`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a target stops at what must not be, as a test does"
+)]
+
+mod answers;
+mod area;
+mod boundary;
+mod components;
+mod configuration;
+mod itsdangerous;
+mod restrictions;
+mod stream;
+mod strict_json;
+
+pub use answers::answers;
+pub use components::components;
+pub use configuration::configuration;
+pub use itsdangerous::itsdangerous;
+pub use restrictions::restrictions;
+pub use stream::Stream;
+pub use strict_json::strict_json;
+
+/// A target and what its bounded form needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its name, the same as that of the function and of the fuzz target.
+    pub name: &'static str,
+    /// Panics where an input breaks what must hold.
+    pub run: fn(&[u8]),
+    /// Inputs that get far, to be mutated.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// How many inputs the bounded form tries: some seconds' worth.
+    pub cases: usize,
+}
+
+/// Every target.
+pub const TARGETS: [Target; 6] = [
+    Target { name: "answers", run: answers, seeds: answers::seeds, cases: 20_000 },
+    Target { name: "components", run: components, seeds: components::seeds, cases: 250 },
+    Target { name: "configuration", run: configuration, seeds: configuration::seeds, cases: 2_500 },
+    Target { name: "itsdangerous", run: itsdangerous, seeds: itsdangerous::seeds, cases: 20_000 },
+    Target { name: "restrictions", run: restrictions, seeds: restrictions::seeds, cases: 5_000 },
+    Target { name: "strict_json", run: strict_json, seeds: strict_json::seeds, cases: 20_000 },
+];
