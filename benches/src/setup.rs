@@ -62,9 +62,9 @@ pub(crate) fn native(scheme: Scheme) -> Host {
 /// A token of about 300 bytes that zlib does not make shorter: its actor's id is random.
 pub(crate) fn plain_request() -> CreateRequest {
     let mut request = CreateRequest::new(
-        "acct:k3;Zx)Vq7~Wm2^Tb9&Lr4!Jd8@Hs6#Gf1$Ya5%Uo0*Pi(Ne+Cv=B,wKz<XQ>tM?Rj|Dh[Sg]Ef}Al{u_Oy.Ib-Fn`Tz7vPq%3mWd@1xLc&9sHj^5bRk!8gYf#2aUe*6oNi",
+        "acct:k3;Zx)Vq7~Wm2^Tb9&Lr4!Jd8@Hs6#Gf1$Ya5%Uo0*Pi(Ne+Cv=B,wKz<XQ>tM?Rj|Dh[Sg]Ef}Al{u_Oy.Ib-Fn`Tz7vPq%3mWd@1xLc&9sHj^5bRk!8gYf#2aUe*6oNi4wQ;hZ~Xp",
     );
-    request.restrictions = Some(Restrictions::new().allow_all("vi").allow_database("k7q", "vt"));
+    request.restrictions = Some(Restrictions::new().allow_all("vi"));
     request.expires_after = std::num::NonZeroU32::new(3600);
     request
 }

@@ -38,6 +38,7 @@ pub(crate) fn run() {
         let registry = Registry::builder(&runtime()).handler(signed(scheme)).build().unwrap();
         let host = native(scheme);
         let token = token(&registry, request());
+        assert_eq!(token.starts_with("dstok_."), what.ends_with("compressed"), "{what}");
         let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
             let native = host.run(|| nanos(CALLS, || verify_natively(black_box(&token))));

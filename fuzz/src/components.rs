@@ -36,8 +36,10 @@ pub fn components(data: &[u8]) {
 }
 
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
-    const SMALL: [&str; 10] = [
+    const SMALL: [&str; 12] = [
         "benign",
+        "actor-root",
+        "actor-lookalike",
         "answer-by-the-caller",
         "utf16-guest",
         "secrets-guess",

@@ -8,9 +8,83 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::collections::HashSet;
 use std::fmt;
 
+/// Bytes as the text of an actor, and as a recipe for one.
+///
 /// What passes is a strict JSON object for an independent reader too, and is handed on as the same text without its white
 /// space; what is one passes.
 pub fn strict_json(data: &[u8]) {
+    actor(data);
+    actor(recipe(data).as_bytes());
+}
+
+/// A text that is JSON, and strict or nearly so: the bytes pick its parts.
+fn recipe(data: &[u8]) -> String {
+    let mut text = String::new();
+    object(&mut data.iter().copied(), &mut text, 1);
+    text
+}
+
+fn object(bytes: &mut impl Iterator<Item = u8>, to: &mut String, depth: usize) {
+    const NAMES: [&str; 12] =
+        ["a", "b", "c", "\\u0061", "id", "i\\u0064", "_r", "token_expires", "", "é", "\\u00e9", "\\ud83d\\ude00"];
+    to.push('{');
+    let members = bytes.next().unwrap_or(0) % 5;
+    for at in 0..members {
+        let name = bytes.next().unwrap_or(at);
+        // Equal names and those of the host are few among many.
+        let name = if name < 0x40 { NAMES[usize::from(name) % NAMES.len()].to_owned() } else { format!("{at}{name}") };
+        to.push_str(&format!("{}\"{name}\":", if at > 0 { ", " } else { "" }));
+        value(bytes, to, depth);
+    }
+    to.push('}');
+}
+
+fn value(bytes: &mut impl Iterator<Item = u8>, to: &mut String, depth: usize) {
+    const PLAIN: [&str; 22] = [
+        "null",
+        "true",
+        "false",
+        "0",
+        "-0",
+        "7",
+        "-1",
+        "0.5",
+        "1E5",
+        "-2e-3",
+        "18446744073709551615",
+        "18446744073709551616",
+        "-9223372036854775808",
+        "-9223372036854775809",
+        "1e308",
+        "1e309",
+        "\"\"",
+        "\"a\"",
+        "\"\\u0000\"",
+        "\"\\\"}\\\\\"",
+        "\"\\ud800\"",
+        " \"é\" ",
+    ];
+    let kind = bytes.next().unwrap_or(0);
+    match kind {
+        0x80..0xb0 if depth < 40 => object(bytes, to, depth + 1),
+        0xb0..0xe0 if depth < 40 => {
+            to.push('[');
+            for at in 0..kind % 4 {
+                to.push_str(if at > 0 { " ,\n" } else { "" });
+                value(bytes, to, depth + 1);
+            }
+            to.push(']');
+        }
+        // Deep, and nothing but deep.
+        0xe0.. => {
+            let levels = usize::from(kind - 0xe0) + 2;
+            to.push_str(&format!("{}1{}", "[".repeat(levels), "]".repeat(levels)));
+        }
+        _ => to.push_str(PLAIN[usize::from(kind) % PLAIN.len()]),
+    }
+}
+
+fn actor(data: &[u8]) {
     // What the guest has room for; longer ones than the host allows are among them.
     let data = &data[..data.len().min(20 << 10)];
     let passed = match free_answer(&Area::verify().text(16, data).0) {
@@ -226,6 +300,20 @@ mod tests {
             assert_eq!(wanted(text), outcome, "{text}");
         }
         assert_eq!(compact(" { \"a \\\" b\" : [ 1 , 2 ] } "), r#"{"a \" b":[1,2]}"#);
+    }
+
+    #[test]
+    fn recipes_come_out_both_ways() {
+        let mut stream = crate::Stream::new(1);
+        let (mut accepted, mut refused) = (0, 0);
+        for _ in 0..1_000 {
+            match wanted(&recipe(&stream.input(&[]))) {
+                Wanted::Accepted => accepted += 1,
+                Wanted::Refused => refused += 1,
+                Wanted::Either => {}
+            }
+        }
+        assert!(accepted > 100 && refused > 100, "{accepted} and {refused}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Every target on a stream of inputs that ends: the form of the fuzz targets that runs with the other tests.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests stops at what it did not expect, as they do")]
+
 use keyward_fuzz::{Stream, TARGETS};
 use std::panic::catch_unwind;
 use std::time::{Duration, Instant, SystemTime};

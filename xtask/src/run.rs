@@ -1,6 +1,6 @@
 //! Running programs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// Done, or a sentence that says what went wrong.
@@ -38,9 +38,16 @@ pub(crate) fn capture(command: &mut Command) -> Result<Output, String> {
 }
 
 fn show(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let words = std::iter::once(program).chain(command.get_args());
     let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     words.join(" ")
+}
+
+/// Builds all there is, tests included: with one selection of packages and so of features everywhere, nothing big is compiled
+/// twice.
+pub(crate) fn build_all() -> Step {
+    run(cargo().args(["build", "--workspace", "--all-targets", "--locked"]))
 }
 
 /// Makes sure that handlers can be built.

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: what CI runs. `cargo xtask soak`: the same random tests, for long.
 
-use crate::run::{Step, capture, cargo, run, wasm_target, workspace};
+use crate::run::{Step, build_all, capture, cargo, run, wasm_target, workspace};
 use crate::tidy::tidy;
 
 /// The version of cargo-deny that is installed where there is none.
@@ -12,6 +12,7 @@ pub(crate) fn test() -> Step {
     tidy(&workspace())?;
     run(cargo().args(["fmt", "--all", "--check"]))?;
     dependencies()?;
+    build_all()?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))?;
     run(cargo()
         .args(["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"])
