@@ -46,6 +46,7 @@
 //! wasmtime handles `SIGSEGV`, `SIGILL` and `SIGFPE` for traps of guests: another handler of these signals in the process must
 //! pass on what is not its own. Build with `panic = "unwind"`, so that a bug in a host function costs one call.
 
+mod actor;
 mod bindings;
 mod clock;
 mod component;
@@ -66,13 +67,14 @@ mod text;
 mod verdict;
 
 // The public interface is:
+pub use actor::VerifiedActor;
 pub use clock::{Clock, SystemClock, UnixTime};
 pub use component::ComponentInfo;
 pub use error::{Blame, Error, Fault, LimitHit, LimitName, LoadError};
 pub use grants::HandlerConfig;
 pub use keys::{KeyGrant, KeyRing, MIN_SECRET_BYTES, Scheme, Secret, ShortSecret};
 pub use limits::{Limits, RuntimeLimits};
-pub use policy::{ActorPattern, Actors, BadPattern, VerifiedActor};
+pub use policy::{ActorPattern, Actors, BadPattern};
 pub use registry::{HandlerInfo, Registry, RegistryBuilder};
 pub use runtime::Runtime;
 pub use verdict::{

@@ -1,5 +1,6 @@
 //! What the host thinks of what a handler proposes. The only place where a [`VerifiedActor`] is made.
 
+use crate::actor::VerifiedActor;
 use crate::clock::{MAX_SECONDS, UnixTime};
 use crate::error::{Fault, LimitHit, LimitName};
 use crate::json::{self, Defect, Scalar};
@@ -8,36 +9,6 @@ use crate::text::printable;
 use crate::verdict::{Acceptance, Reason, Rejection, Restrictions, Verdict};
 use std::fmt;
 use std::sync::Arc;
-
-/// An actor that a handler vouched for and the host's policy let through. Nothing outside this crate can make one.
-///
-/// ```compile_fail
-/// let forged = keyward_runtime::VerifiedActor { json: r#"{"id":"root"}"#.to_owned(), id: None };
-/// ```
-#[derive(Clone, PartialEq, Eq)]
-pub struct VerifiedActor {
-    json: String,
-    id: Option<String>,
-}
-
-impl VerifiedActor {
-    /// The actor as a JSON object on one line: the handler's, with `_r` (the restrictions, where there are any) and
-    /// `token_expires` (unix seconds, where the token ends) in Datasette's terms.
-    pub fn json(&self) -> &str {
-        &self.json
-    }
-
-    /// Its id, if it has one: the string, or the digits of the integer.
-    pub fn id(&self) -> Option<&str> {
-        self.id.as_deref()
-    }
-}
-
-impl fmt::Debug for VerifiedActor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VerifiedActor").field("id", &self.id).finish_non_exhaustive()
-    }
-}
 
 /// Whom a handler may vouch for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,7 +154,7 @@ impl Policy {
         }
         Ok(Verdict::Accepted(Acceptance {
             handler: handler.clone(),
-            actor: VerifiedActor { json, id },
+            actor: VerifiedActor::let_through(json, id),
             token_id,
             issued_at,
             expires_at,

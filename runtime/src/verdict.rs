@@ -1,6 +1,6 @@
 //! What is asked of a registry, and what it answers.
 
-use crate::policy::VerifiedActor;
+use crate::actor::VerifiedActor;
 use indexmap::IndexMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt;
