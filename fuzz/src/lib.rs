@@ -47,10 +47,10 @@ pub struct Target {
 
 /// Every target.
 pub const TARGETS: [Target; 6] = [
-    Target { name: "answers", run: answers, seeds: answers::seeds, cases: 15_000 },
-    Target { name: "components", run: components, seeds: components::seeds, cases: 200 },
-    Target { name: "configuration", run: configuration, seeds: configuration::seeds, cases: 1_500 },
-    Target { name: "itsdangerous", run: itsdangerous, seeds: itsdangerous::seeds, cases: 10_000 },
-    Target { name: "restrictions", run: restrictions, seeds: restrictions::seeds, cases: 1_500 },
-    Target { name: "strict_json", run: strict_json, seeds: strict_json::seeds, cases: 8_000 },
+    Target { name: "answers", run: answers, seeds: answers::seeds, cases: 30_000 },
+    Target { name: "components", run: components, seeds: components::seeds, cases: 400 },
+    Target { name: "configuration", run: configuration, seeds: configuration::seeds, cases: 3_000 },
+    Target { name: "itsdangerous", run: itsdangerous, seeds: itsdangerous::seeds, cases: 25_000 },
+    Target { name: "restrictions", run: restrictions, seeds: restrictions::seeds, cases: 3_000 },
+    Target { name: "strict_json", run: strict_json, seeds: strict_json::seeds, cases: 15_000 },
 ];
