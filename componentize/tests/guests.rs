@@ -10,7 +10,7 @@ fn guests_have_one_page_the_imports_they_use_and_their_settings() {
     let expected = [
         (
             "keyward-guest-signed",
-            &["clock", "keys", "settings", "log"][..],
+            &["clock", "keys", "settings", "digest", "log"][..],
             "allow_signed_tokens\nmax_signed_tokens_ttl\n",
         ),
         ("keyward-guest-hardcoded", &["settings", "secrets", "log"], "actors\n"),

@@ -19,9 +19,8 @@ mod tests;
 
 use keyward_sdk::{
     Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, Reason, Rejection, TokenHandler,
-    Verdict, clock, keys, settings,
+    Verdict, clock, digest, keys, settings,
 };
-use sha2::{Digest as _, Sha256};
 
 use json::Document;
 use payload::{LAST_SECOND, Payload};
@@ -115,7 +114,7 @@ fn has_passed(second: u64) -> bool {
 /// Half of the SHA-256 of what is signed, in hexadecimal. As there is one spelling of a value, there is one id of a token,
 /// whichever key signed it.
 fn token_id(value: &[u8]) -> String {
-    let digest = Sha256::digest(value);
+    let digest = digest::sha256(value);
     digest.iter().take(16).flat_map(|byte| [byte >> 4, byte & 15]).map(json::hex_digit).collect()
 }
 

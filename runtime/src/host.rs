@@ -1,6 +1,7 @@
 //! What a handler can ask of its host. One interface of `wit/`, one module below: state, `impl Host`, link function.
 
 pub(crate) mod clock;
+pub(crate) mod digest;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod random;
@@ -67,10 +68,11 @@ pub(crate) enum Phase {
     Verify,
 }
 
-/// Links what the component may import: the four interfaces that do no harm, and what the operator granted.
+/// Links what the component may import: the five interfaces that do no harm, and what the operator granted.
 pub(crate) fn link(linker: &mut Linker<State>, bound: &Bound) -> Result<()> {
     types::add_to_linker::<State, clock::Has>(linker, clock::view)?;
     clock::add_to_linker(linker)?;
+    digest::add_to_linker(linker)?;
     log::add_to_linker(linker)?;
     random::add_to_linker(linker)?;
     settings::add_to_linker(linker)?;

@@ -72,6 +72,18 @@ pub mod secrets {
     }
 }
 
+/// Hashing by the host's hardware. Always granted.
+pub mod digest {
+    /// SHA-256 of `data`: 32 bytes. There is no key in it: to authenticate, use [`keys`](super::keys).
+    #[must_use]
+    pub fn sha256(data: &[u8]) -> Vec<u8> {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::keyward::handler::digest::sha256(data);
+        #[cfg(not(target_arch = "wasm32"))]
+        return crate::testing::sha256(data);
+    }
+}
+
 /// Randomness from the operating system. Always granted.
 pub mod random {
     /// That many unpredictable bytes. More than 65,536 at once end the call.

@@ -7,6 +7,7 @@
 //! assert_eq!(host.run(|| clock::now().seconds), 1_767_225_600);
 //! ```
 
+use sha2::{Digest as _, Sha256};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
@@ -100,6 +101,11 @@ pub(crate) fn current<T>(ask: impl FnOnce(&State) -> T) -> T {
     CURRENT.with_borrow(|current| {
         ask(current.as_ref().expect("an import was called outside of keyward_sdk::testing::Host::run"))
     })
+}
+
+/// The one import that needs no host: it is the same everywhere.
+pub(crate) fn sha256(data: &[u8]) -> Vec<u8> {
+    Sha256::digest(data).to_vec()
 }
 
 /// The answers behind the imports.

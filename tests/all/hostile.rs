@@ -73,6 +73,7 @@ fn a_case_that_is_called_has_what_it_imports_and_exports_what_is_called() {
                 | "keyward:handler/clock@0.1.0"
                 | "keyward:handler/settings@0.1.0"
                 | "keyward:handler/random@0.1.0"
+                | "keyward:handler/digest@0.1.0"
                 | "keyward:handler/log@0.1.0" => true,
                 _ => false,
             };

@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["grants"],
     &["bindings", "engine"],
     &["pool"],
-    &["host::clock", "host::keys", "host::log", "host::random", "host::secrets", "host::settings"],
+    &["host::clock", "host::digest", "host::keys", "host::log", "host::random", "host::secrets", "host::settings"],
     &["host", "component"],
     &["runtime"],
     &["sandbox"],
