@@ -31,8 +31,8 @@ enum Command {
     },
     /// Run the long forms of the random tests.
     Soak {
-        /// How long, in minutes.
-        #[arg(default_value_t = 30)]
+        /// How long each target runs, in minutes.
+        #[arg(default_value_t = 10)]
         minutes: u64,
     },
     /// Turn a core module into a component.

@@ -22,7 +22,8 @@ pub(crate) fn test() -> Step {
     Ok(())
 }
 
-/// The random tests in their long form.
+/// The random tests in their long form: each fuzz target for that many minutes, and a hundred thousand cases of each
+/// property.
 pub(crate) fn soak(minutes: u64) -> Step {
     wasm_target()?;
     run(cargo()
