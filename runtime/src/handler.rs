@@ -2,7 +2,7 @@
 
 use crate::bindings::Answer;
 use crate::clock::{MAX_SECONDS, UnixTime};
-use crate::component::{ComponentInfo, hex};
+use crate::component::ComponentInfo;
 use crate::error::{Error, Fault, LoadError};
 use crate::grants::{Bound, HandlerConfig};
 use crate::limits::Limits;
@@ -49,18 +49,7 @@ impl Handler {
         check_name(&name)?;
         check_prefixes(&prefixes)?;
         check_limits(runtime, &limits)?;
-        let component = runtime.load(&component, limits.component_bytes)?;
-        if let Some(wanted) = sha256.filter(|wanted| *wanted != component.info.sha256) {
-            return Err(LoadError::new(
-                "digest-mismatch",
-                format!(
-                    "the component has the SHA-256 {}, not the configured {}: restore the file, or pin the new digest once \
-                 you trust it",
-                    hex(&component.info.sha256),
-                    hex(&wanted)
-                ),
-            ));
-        }
+        let component = runtime.load(&component, limits.component_bytes, sha256)?;
         if let Some(unknown) = settings.keys().find(|name| !component.info.settings.contains(*name)) {
             return Err(LoadError::new(
                 "unknown-setting",

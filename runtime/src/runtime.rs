@@ -1,7 +1,7 @@
 //! What lives as long as the process: the engine, the compiled components, the guest pool.
 
 use crate::clock::{Clock, SystemClock, UnixTime};
-use crate::component::{CheckedComponent, ComponentInfo, digest};
+use crate::component::{CheckedComponent, ComponentInfo, digest, hex};
 use crate::engine::Engine;
 use crate::error::{Fault, LoadError};
 use crate::limits::{Limits, RuntimeLimits};
@@ -55,15 +55,21 @@ impl Runtime {
 
     /// What a component is and asks for. Checks and compiles it, but runs nothing of it.
     pub fn inspect(&self, component: &[u8]) -> Result<ComponentInfo, LoadError> {
-        Ok(self.load(component, Limits::default().component_bytes)?.info.clone())
+        Ok(self.load(component, Limits::default().component_bytes, None)?.info.clone())
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.0
     }
 
-    /// The component of these bytes, compiled unless a registry has it already.
-    pub(crate) fn load(&self, bytes: &[u8], max_bytes: usize) -> Result<Arc<CheckedComponent>, LoadError> {
+    /// The component of these bytes, compiled unless a registry has it already. Nothing looks into the bytes before their
+    /// length and their digest are what they must be.
+    pub(crate) fn load(
+        &self,
+        bytes: &[u8],
+        max_bytes: usize,
+        pinned: Option<[u8; 32]>,
+    ) -> Result<Arc<CheckedComponent>, LoadError> {
         if bytes.len() > max_bytes {
             return Err(LoadError::new(
                 "too-large",
@@ -71,6 +77,17 @@ impl Runtime {
             ));
         }
         let digest = digest(bytes);
+        if let Some(pinned) = pinned.filter(|pinned| *pinned != digest) {
+            return Err(LoadError::new(
+                "digest-mismatch",
+                format!(
+                    "the component has the SHA-256 {}, not the configured {}: restore the file, or pin the new digest once \
+                     you trust it",
+                    hex(&digest),
+                    hex(&pinned)
+                ),
+            ));
+        }
         let mut loaded = self.0.components.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = loaded.get(&digest).and_then(Weak::upgrade) {
             return Ok(known);

@@ -210,3 +210,18 @@ fn registries_share_a_runtime_and_runtimes_share_nothing() {
     clock.set(None);
     assert_eq!(theirs.verify_blocking("a_").unwrap_err().code(), "runtime", "no time, no verdict");
 }
+
+/// A file that is not the one that was pinned is not even looked into, let alone compiled.
+#[test]
+fn a_pinned_component_is_that_one_or_none() {
+    let mut pinned = recording("a", &["a_"]);
+    let digest = RUNTIME.inspect(&pinned.component).unwrap().sha256;
+    pinned.sha256 = Some(digest);
+    assert!(registry([pinned]).build().is_ok());
+    for other in [b"no component at all".to_vec(), [&recorder()[..], b"\0"].concat()] {
+        let mut swapped = recording("a", &["a_"]);
+        (swapped.component, swapped.sha256) = (other, Some(digest));
+        let error = registry([swapped]).build().unwrap_err();
+        assert_eq!((error.code(), error.handler()), ("digest-mismatch", Some("a")));
+    }
+}
