@@ -50,9 +50,11 @@ pub(crate) fn build_all() -> Step {
     run(cargo().args(["build", "--workspace", "--all-targets", "--locked"]))
 }
 
+/// What handlers are built for.
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+
 /// Makes sure that handlers can be built.
 pub(crate) fn wasm_target() -> Step {
-    const TARGET: &str = "wasm32-unknown-unknown";
     let sysroot = capture(Command::new("rustc").current_dir(workspace()).args(["--print", "sysroot"]))?;
     let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());
     if sysroot.join("lib/rustlib").join(TARGET).is_dir() {

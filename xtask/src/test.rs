@@ -1,6 +1,6 @@
 //! `cargo xtask test`: what CI runs. `cargo xtask soak`: the same random tests, for long.
 
-use crate::run::{Step, build_all, capture, cargo, run, wasm_target, workspace};
+use crate::run::{Step, TARGET, build_all, capture, cargo, run, wasm_target, workspace};
 use crate::tidy::tidy;
 
 /// The version of cargo-deny that is installed where there is none.
@@ -14,6 +14,14 @@ pub(crate) fn test() -> Step {
     dependencies()?;
     build_all()?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))?;
+    // What of the handlers is compiled for WebAssembly only.
+    run(cargo().args(["clippy", "--locked", "--target", TARGET, "--package", "keyward-guest-signed"]).args([
+        "--package",
+        "keyward-guest-hardcoded",
+        "--",
+        "--deny",
+        "warnings",
+    ]))?;
     run(cargo()
         .args(["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"])
         .env("RUSTDOCFLAGS", "--deny warnings"))?;
