@@ -32,7 +32,7 @@ const ONLY_IN: &[(&str, &str)] = &[
 ];
 
 /// What must not stand in any file: it would point to where nobody else can look.
-const FOREIGN: &[&str] = &["../shared", "/work/", "/root/"];
+const FOREIGN: &[&str] = &["/home/", "/root/", "/Users/"];
 
 /// The longest that a source file may grow.
 const MAX_LINES: usize = 600;
