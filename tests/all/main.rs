@@ -15,5 +15,6 @@ mod hostile;
 mod leaks;
 mod limits;
 mod routing;
+mod sdk;
 mod support;
 mod vectors;

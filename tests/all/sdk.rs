@@ -1,0 +1,48 @@
+//! What the SDK promises an author, seen from the host.
+
+use crate::support;
+use keyward_runtime::{
+    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Limits, Registry, Runtime, Secret, Verdict,
+};
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+
+fn registry(mut config: HandlerConfig, prefix: &str) -> Registry {
+    config.prefixes = vec![prefix.into()];
+    Registry::builder(&Runtime::new().unwrap()).handler(config).build().unwrap()
+}
+
+/// A result is a result, an error is an error, and a panic is a trap whose text stands in the operator's log.
+#[test]
+fn a_panic_reaches_the_log_as_text() {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    let component = keyward_componentize::build_guest("keyward-tests-guest", &target).unwrap();
+    let registry = registry(HandlerConfig::new("author", component, Actors::Any), "sdk_");
+    assert!(matches!(registry.verify_blocking("sdk_alice"), Ok(Verdict::Accepted(_))));
+    assert!(matches!(registry.verify_blocking("sdk_other"), Ok(Verdict::NotMine)));
+    let failure = registry.verify_blocking("sdk_failure").unwrap_err();
+    assert_eq!((failure.code(), failure.to_string().contains("the moon is down")), ("unavailable", true));
+    assert!(!failure.caller_text().contains("moon"), "that is for the log, not for the caller");
+
+    let mut code = "";
+    let log = support::captured_log(|| code = registry.verify_blocking("sdk_panic").unwrap_err().code());
+    assert_eq!(code, "trap");
+    assert!(log.contains("ERROR") && log.contains("author"), "{log}");
+    assert!(log.contains("panicked at") && log.contains("on purpose: 42"), "{log}");
+    assert!(matches!(registry.verify_blocking("sdk_alice"), Ok(Verdict::Accepted(_))), "the next call is right");
+}
+
+/// One page of memory is enough for ordinary tokens: with no more allowed, the handler that ships makes and verifies them.
+#[test]
+fn an_ordinary_call_never_grows_its_memory() {
+    let mut config = HandlerConfig::new("signed", support::SIGNED, Actors::Any);
+    let ring = Arc::new(KeyRing::new("main", Secret::new([1; 32]), vec![]).unwrap());
+    config.keys.insert("token".into(), KeyGrant::new(ring));
+    config.limits = Limits { memory_bytes: 64 << 10, ..Limits::default() };
+    let registry = registry(config, "dstok_");
+    let mut request = CreateRequest::new("root");
+    request.expires_after = NonZeroU32::new(60);
+    let Ok(Creation::Created(created)) = registry.create_blocking(None, request) else { panic!("created") };
+    assert!(matches!(registry.verify_blocking(&created.token), Ok(Verdict::Accepted(_))));
+}
