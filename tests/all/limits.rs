@@ -20,7 +20,7 @@ fn tight() -> Limits {
     Limits {
         memory_bytes: 64 << 10,
         table_elements: 0,
-        cpu: Duration::from_millis(5),
+        cpu: Duration::from_millis(40),
         wall: Duration::from_millis(5),
         host_calls: 10,
         host_call_bytes: 20,
@@ -62,7 +62,8 @@ fn every_limit_is_hit() {
     does_not_load("benign", Limits { component_bytes, ..limits() }, "too-large");
 
     let hit = verify_hits("loop-verify", Limits { cpu, ..limits() }, "limit-cpu");
-    assert!(hit.of == 5_000 && (5_000..10_000).contains(&hit.used), "{hit:?}");
+    // The thread that ticks may have to wait for a core: twice the limit is the most, on a machine however busy.
+    assert!(hit.of == 40_000 && (40_000..80_000).contains(&hit.used), "{hit:?}");
     let hit = verify_hits("loop-verify", Limits { cpu: LONG, wall, ..Limits::default() }, "limit-wall");
     assert_eq!(hit.of, 5_000);
     let hit = verify_hits("flood-clock", Limits { host_calls, cpu: LONG, ..limits() }, "limit-host-calls");
