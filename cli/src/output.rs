@@ -1,7 +1,7 @@
 //! Answers, for people and for programs.
 
 use crate::Stop;
-use keyward_runtime::{Acceptance, Created, Creation, Denied, Error, Rejection, Verdict};
+use keyward_runtime::{Acceptance, Created, Creation, Denied, Error, Rejection, Verdict, is_hidden};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::fmt::Write as _;
@@ -156,12 +156,6 @@ pub(crate) fn one_line(text: &str) -> String {
         }
     }
     out
-}
-
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

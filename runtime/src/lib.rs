@@ -77,6 +77,7 @@ pub use limits::{Limits, RuntimeLimits};
 pub use policy::{ActorPattern, Actors, BadPattern};
 pub use registry::{HandlerInfo, Registry, RegistryBuilder};
 pub use runtime::Runtime;
+pub use text::is_hidden;
 pub use verdict::{
     Acceptance, CreateRequest, Created, Creation, Denial, Denied, Reason, Rejection, Restrictions, Verdict,
 };
