@@ -54,7 +54,7 @@ impl Answer {
     pub(crate) fn of_verdict(verdict: Result<Verdict, Error>) -> Self {
         match verdict {
             Ok(Verdict::Accepted(acceptance)) => {
-                let Acceptance { handler, actor, token_id, issued_at, expires_at } = acceptance;
+                let Acceptance { handler, actor, restrictions: _, token_id, issued_at, expires_at } = acceptance;
                 match RawValue::from_string(escape_json(actor.json())) {
                     Ok(actor) => {
                         Self::Accepted { handler: handler.to_string(), actor, token_id, issued_at, expires_at }

@@ -107,7 +107,7 @@ pub(crate) fn create(registry: &Registry, description: Option<String>) -> Option
 
 /// What must hold of whatever `hostile` vouches for.
 fn check_acceptance(acceptance: &Acceptance) {
-    let Acceptance { handler, actor, token_id, issued_at, expires_at } = acceptance;
+    let Acceptance { handler, actor, restrictions: _, token_id, issued_at, expires_at } = acceptance;
     assert_eq!(&**handler, "hostile");
     let json: Value = serde_json::from_str(actor.json()).unwrap();
     let id = json["id"].as_str().unwrap();

@@ -155,6 +155,7 @@ impl Policy {
         Ok(Verdict::Accepted(Acceptance {
             handler: handler.clone(),
             actor: VerifiedActor::let_through(json, id),
+            restrictions,
             token_id,
             issued_at,
             expires_at,

@@ -5,9 +5,10 @@ use crate::error::{Error, Fault, LoadError};
 use crate::grants::HandlerConfig;
 use crate::handler::Handler;
 use crate::limits::Limits;
+use crate::permission::Permission;
 use crate::runtime::Runtime;
 use crate::text::printable;
-use crate::verdict::{CreateRequest, Creation, Reason, Rejection, Verdict};
+use crate::verdict::{CreateRequest, Creation, Reason, Rejection, Restrictions, Verdict};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -68,7 +69,7 @@ impl Registry {
     /// # Errors
     /// No verdict could be had; the caller must deny.
     pub async fn verify(&self, token: &str) -> Result<Verdict, Error> {
-        self.judge(token, None).await
+        self.verify_among(token, |_| true).await
     }
 
     /// Like [`verify`](Self::verify), for the tokens of one handler only: others are [`Verdict::NotMine`].
@@ -76,8 +77,41 @@ impl Registry {
     /// # Errors
     /// No verdict could be had, or no handler has that name.
     pub async fn verify_with(&self, handler: &str, token: &str) -> Result<Verdict, Error> {
-        let only = self.named(handler)?;
-        self.judge(token, Some(only)).await
+        self.named(handler)?;
+        self.verify_among(token, |name| name == handler).await
+    }
+
+    /// Like [`verify`](Self::verify), for the tokens of the handlers whose names pass: others are [`Verdict::NotMine`], and
+    /// their handlers are not asked.
+    ///
+    /// # Errors
+    /// As for `verify`.
+    pub async fn verify_among(&self, token: &str, handlers: impl Fn(&str) -> bool) -> Result<Verdict, Error> {
+        if token.len() > self.0.token_bytes {
+            return Ok(too_long(self.0.token_bytes));
+        }
+        for place in self.owners(token) {
+            let Some(handler) = self.0.handlers.get(*place).filter(|handler| handlers(&handler.name)) else {
+                continue;
+            };
+            if token.len() > handler.bound.limits.token_bytes {
+                return Ok(too_long(handler.bound.limits.token_bytes));
+            }
+            match handler.verify(token).await? {
+                Verdict::NotMine => {}
+                verdict => return Ok(verdict),
+            }
+        }
+        Ok(Verdict::NotMine)
+    }
+
+    /// Whether a token with these restrictions may be used for that. Without any it may be used for all that its actor may
+    /// do, which is for the host service to know.
+    ///
+    /// The rules are Datasette's for `_r`: an entry names the action in full or by the short name that this registry gives
+    /// it; one for everything covers all, one for a database what is in it, one for a resource only that.
+    pub fn allows(&self, restrictions: Option<&Restrictions>, permission: &Permission) -> bool {
+        restrictions.is_none_or(|restrictions| permission.is_allowed_by(restrictions, &self.0.actions))
     }
 
     /// [`verify`](Self::verify) for callers that are not async: it blocks this thread, but needs no runtime on it.
@@ -124,23 +158,9 @@ impl Registry {
         pollster::block_on(self.0.handlers.first()?.phases(token)).ok()
     }
 
-    async fn judge(&self, token: &str, only: Option<usize>) -> Result<Verdict, Error> {
-        if token.len() > self.0.token_bytes {
-            return Ok(too_long(self.0.token_bytes));
-        }
-        for place in self.owners(token) {
-            let Some(handler) = self.0.handlers.get(*place).filter(|_| only.is_none_or(|only| only == *place)) else {
-                continue;
-            };
-            if token.len() > handler.bound.limits.token_bytes {
-                return Ok(too_long(handler.bound.limits.token_bytes));
-            }
-            match handler.verify(token).await? {
-                Verdict::NotMine => {}
-                verdict => return Ok(verdict),
-            }
-        }
-        Ok(Verdict::NotMine)
+    /// The full name of an action that tokens carry by this short one.
+    pub fn action(&self, short: &str) -> Option<&str> {
+        self.0.actions.iter().find(|(_, known)| *known == short).map(|(name, _)| name.as_str())
     }
 
     /// The places of the handlers that a token may belong to, in order: one, but for shared tokens without a prefix.

@@ -26,6 +26,9 @@ pub struct Acceptance {
     pub handler: Arc<str>,
     /// Whom the token speaks for. Only the registry makes these.
     pub actor: VerifiedActor,
+    /// What the token narrows the actor's rights to, in the names that the token carries; `None` leaves the actor all of
+    /// them. [`Registry::allows`](crate::Registry::allows) applies it.
+    pub restrictions: Option<Restrictions>,
     /// What revocation and audit name this token by.
     pub token_id: Option<String>,
     /// When it was made, in unix seconds.
@@ -212,6 +215,20 @@ impl Restrictions {
     ) -> Self {
         self.resource.entry(database.into()).or_default().entry(resource.into()).or_default().push(action.into());
         self
+    }
+
+    /// The entries: an action, and the database and the resource that it is allowed on.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>, Option<&str>)> {
+        let all = self.all.iter().map(|action| (action.as_str(), None, None));
+        let databases = self.database.iter().flat_map(|(database, actions)| {
+            actions.iter().map(|action| (action.as_str(), Some(database.as_str()), None))
+        });
+        let resources = self.resource.iter().flat_map(|(database, resources)| {
+            resources.iter().flat_map(|(resource, actions)| {
+                actions.iter().map(|action| (action.as_str(), Some(database.as_str()), Some(resource.as_str())))
+            })
+        });
+        all.chain(databases).chain(resources)
     }
 
     /// With every action replaced by what `abbreviate` says.

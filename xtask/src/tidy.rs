@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["error"],
     &["keys"],
     &["verdict"],
-    &["policy"],
+    &["policy", "permission"],
     &["grants"],
     &["bindings", "engine"],
     &["pool"],
