@@ -83,6 +83,14 @@ impl Folder {
         &self.path
     }
 
+    /// The program, to be run here, without arguments yet.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(keyward());
+        command.current_dir(&self.path).env_clear().envs(&self.env);
+        command
+    }
+
     /// Runs the program here.
     ///
     /// # Panics
@@ -90,11 +98,9 @@ impl Folder {
     /// Panics where it cannot be run, is killed, or prints what is not UTF-8.
     #[expect(clippy::unwrap_used, reason = "a test cannot go on without the program")]
     pub fn run(&self, args: &[&str], stdin: impl AsRef<[u8]>) -> Ran {
-        let mut child = Command::new(keyward())
+        let mut child = self
+            .command()
             .args(args)
-            .current_dir(&self.path)
-            .env_clear()
-            .envs(&self.env)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

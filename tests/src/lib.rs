@@ -1,4 +1,6 @@
 //! What the integration tests and the benches share.
 
 pub mod cli;
+pub mod daemon;
 pub mod hostile;
+pub mod http;
