@@ -58,6 +58,16 @@ impl Permission {
         &self.action
     }
 
+    /// The database, if it is about one.
+    pub fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
+    /// The resource, if it is about one.
+    pub fn resource(&self) -> Option<&str> {
+        self.resource.as_deref()
+    }
+
     /// Whether the restrictions let it through. `short` gives the names that tokens carry instead of full ones.
     ///
     /// An entry for everything covers all, one for a database covers that and what is in it, one for a resource covers

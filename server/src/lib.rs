@@ -55,8 +55,8 @@ mod tls;
 
 // The public interface is:
 pub use config::{
-    BadValue, Caller, Config, ForwardAuth, Handlers, Hosts, IdentityHeaders, Issuer, Limits, PathPattern, Policy, Realm,
-    SecretDigest,
+    BadValue, Caller, Config, ForwardAuth, Handlers, Hosts, IdentityHeaders, Issuer, Limits, PathPattern, Policy,
+    Realm, SecretDigest,
 };
 pub use connection::{Listeners, run};
 pub use outcome::{Outcome, escape_json};

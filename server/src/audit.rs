@@ -1,0 +1,145 @@
+//! One line of the log for each decision: who asked, about whom, what was decided and by which component. Never a token.
+
+use crate::context::Context;
+use keyward_runtime::{Acceptance, Created, Creation, Denied, Error, Rejection, Verdict, is_hidden};
+use std::borrow::Cow;
+
+/// What was asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asked<'a> {
+    /// The endpoint, such as `introspect`.
+    pub(crate) endpoint: &'static str,
+    /// The caller that asked.
+    pub(crate) caller: Option<&'a str>,
+    /// The policy that was applied.
+    pub(crate) policy: Option<&'a str>,
+    /// The method of the original request.
+    pub(crate) method: Option<&'a str>,
+    /// The path of the original request, without its query.
+    pub(crate) path: Option<&'a str>,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, Default)]
+struct Decided<'a> {
+    outcome: &'static str,
+    /// Why, where it is no yes.
+    reason: Option<&'a str>,
+    handler: Option<&'a str>,
+    actor: Option<&'a str>,
+    token_id: Option<&'a str>,
+    /// The handler's own word or the error's text, for the operator.
+    detail: Option<&'a str>,
+}
+
+/// A token was judged. `granted` is false where it is good and the policy refuses it all the same.
+pub(crate) fn verified(context: &Context, asked: Asked<'_>, verdict: &Result<Verdict, Error>, granted: bool) {
+    match verdict {
+        Ok(Verdict::Accepted(Acceptance { handler, actor, token_id, .. })) => write(
+            context,
+            asked,
+            Decided {
+                outcome: if granted { "accepted" } else { "refused" },
+                reason: (!granted).then_some("insufficient-scope"),
+                handler: Some(handler),
+                actor: actor.id(),
+                token_id: token_id.as_deref(),
+                detail: None,
+            },
+        ),
+        Ok(Verdict::NotMine) => write(context, asked, Decided { outcome: "not-mine", ..Decided::default() }),
+        Ok(Verdict::Rejected(Rejection { handler, reason, message: _ })) => write(
+            context,
+            asked,
+            Decided {
+                outcome: "rejected",
+                reason: Some(reason.as_str()),
+                handler: handler.as_deref(),
+                ..Decided::default()
+            },
+        ),
+        Err(error) => failed(context, asked, error),
+    }
+}
+
+/// A token was asked for.
+pub(crate) fn created(context: &Context, asked: Asked<'_>, actor: &str, creation: &Result<Creation, Error>) {
+    match creation {
+        Ok(Creation::Created(Created { handler, token: _, token_id, expires_at: _ })) => {
+            write(
+                context,
+                asked,
+                Decided {
+                    outcome: "created",
+                    handler: Some(handler),
+                    actor: Some(actor),
+                    token_id: token_id.as_deref(),
+                    ..Decided::default()
+                },
+            );
+        }
+        Ok(Creation::Denied(Denied { handler, denial, message: _ })) => write(
+            context,
+            asked,
+            Decided {
+                outcome: "denied",
+                reason: Some(denial.as_str()),
+                handler: handler.as_deref(),
+                actor: Some(actor),
+                ..Decided::default()
+            },
+        ),
+        Err(error) => failed(context, asked, error),
+    }
+}
+
+/// It was decided without asking about a token: there is none, or no single one, or the request itself is refused.
+pub(crate) fn without_token(context: &Context, asked: Asked<'_>, outcome: &'static str) {
+    write(context, asked, Decided { outcome, ..Decided::default() });
+}
+
+fn failed(context: &Context, asked: Asked<'_>, error: &Error) {
+    let detail = error.to_string();
+    let decided = Decided {
+        outcome: "failed",
+        reason: Some(error.code()),
+        handler: error.handler(),
+        detail: Some(&detail),
+        ..Decided::default()
+    };
+    write(context, asked, decided);
+}
+
+fn write(context: &Context, asked: Asked<'_>, decided: Decided<'_>) {
+    let Asked { endpoint, caller, policy, method, path } = asked;
+    let Decided { outcome, reason, handler, actor, token_id, detail } = decided;
+    let digest = handler.and_then(|name| context.live.digests.get(name));
+    let actor = actor.map(visible);
+    tracing::info!(
+        target: "keyward::audit",
+        request_id = %context.id,
+        peer = %context.peer,
+        endpoint,
+        caller,
+        policy,
+        method,
+        path,
+        outcome,
+        reason,
+        handler,
+        handler_sha256 = digest.map(String::as_str),
+        actor = actor.as_deref(),
+        token_id,
+        detail,
+        "decision"
+    );
+}
+
+/// An actor's id, with the characters escaped that a reader of the log could not see.
+fn visible(text: &str) -> Cow<'_, str> {
+    if text.chars().any(is_hidden) {
+        let escape = |c: char| if is_hidden(c) { c.escape_unicode().to_string() } else { c.to_string() };
+        return Cow::Owned(text.chars().map(escape).collect());
+    }
+    Cow::Borrowed(text)
+}

@@ -1,0 +1,80 @@
+//! What one request is answered with.
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use hyper::header::HeaderValue;
+use keyward_runtime::Registry;
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Semaphore;
+
+/// Configuration and handlers that belong together. A reload puts another one in its place; a request keeps the one that it
+/// began with.
+pub(crate) struct Live {
+    pub(crate) config: Config,
+    pub(crate) registry: Registry,
+    /// The SHA-256 of each handler's component, for the audit.
+    pub(crate) digests: HashMap<String, String>,
+    /// Room for requests that are being answered.
+    pub(crate) room: Semaphore,
+}
+
+impl Live {
+    pub(crate) fn new(config: Config, registry: Registry) -> Self {
+        let digests = registry.handlers().map(|handler| (handler.name.to_owned(), handler.component.sha256_hex()));
+        let digests = digests.collect();
+        let room = Semaphore::new(config.limits.requests);
+        Self { config, registry, digests, room }
+    }
+}
+
+/// One request: what it may use, who sent it, and its name in the log.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) live: Arc<Live>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) peer: IpAddr,
+    pub(crate) id: RequestId,
+}
+
+/// The name of a request: 16 hexadecimal digits, the first 8 of which are random for each process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestId {
+    process: u32,
+    number: u32,
+}
+
+impl RequestId {
+    pub(crate) fn header(self) -> HeaderValue {
+        HeaderValue::from_str(&self.to_string()).unwrap_or(HeaderValue::from_static("-"))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}{:08x}", self.process, self.number)
+    }
+}
+
+/// Gives requests their names.
+pub(crate) struct RequestIds {
+    process: u32,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    pub(crate) fn new() -> Self {
+        // Without randomness the names still differ within the process.
+        let process = getrandom::u32().unwrap_or_else(|_| std::process::id());
+        Self { process, next: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn next(&self) -> RequestId {
+        // After 2^32 requests the names begin again, as those of log lines may.
+        let number = u32::try_from(self.next.fetch_add(1, Ordering::Relaxed) & u64::from(u32::MAX)).unwrap_or(0);
+        RequestId { process: self.process, number }
+    }
+}

@@ -1,0 +1,99 @@
+//! Who it is, for headers and for the `scope` of OAuth: text that no proxy can read in two ways.
+
+use crate::config::IdentityHeaders;
+use hyper::HeaderMap;
+use hyper::header::HeaderValue;
+use keyward_runtime::{Acceptance, Registry, Restrictions};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+/// What a value must not hold as it is: list separators, quotes and escapes. What is not ASCII is encoded anyway.
+const VALUE: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%').add(b',').add(b'\\');
+
+/// In the parts of a scope also what stands between them.
+const SCOPE_PART: &AsciiSet = &VALUE.add(b':').add(b'/').add(b'*');
+
+/// "None", in a header that must not be empty.
+const NONE: &str = "-";
+
+/// Sets every identity header, whatever the token says or leaves out: one that were missing could be the client's own.
+pub(crate) fn set_headers(
+    headers: &mut HeaderMap,
+    names: &IdentityHeaders,
+    registry: &Registry,
+    acceptance: &Acceptance,
+) {
+    let Acceptance { handler, actor, restrictions, token_id, issued_at: _, expires_at } = acceptance;
+    let IdentityHeaders { subject, token_id: id, scopes: scope, handler: by, expires } = names;
+    let scopes = match restrictions {
+        None => "*".to_owned(),
+        Some(restrictions) => {
+            Some(scopes(registry, restrictions)).filter(|text| !text.is_empty()).unwrap_or(NONE.into())
+        }
+    };
+    for (name, text) in [
+        (subject, value(actor.id())),
+        (id, value(token_id.as_deref())),
+        (scope, scopes),
+        (by, value(Some(handler))),
+        (expires, expires_at.map_or_else(|| NONE.to_owned(), |time| time.to_string())),
+    ] {
+        let text = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(NONE));
+        headers.insert(name, text);
+    }
+}
+
+/// A value that is there and no `-`, or `-`.
+fn value(text: Option<&str>) -> String {
+    match text {
+        None | Some("") => NONE.to_owned(),
+        Some(NONE) => "%2D".to_owned(),
+        Some(text) => utf8_percent_encode(text, VALUE).to_string(),
+    }
+}
+
+/// What a token is restricted to, as scopes (RFC 6749 section 3.3): `ACTION`, `ACTION:DATABASE`, `ACTION:DATABASE/RESOURCE`,
+/// with full action names where the registry knows them. Empty where the token allows nothing.
+pub(crate) fn scopes(registry: &Registry, restrictions: &Restrictions) -> String {
+    let scopes = restrictions
+        .iter()
+        .map(|(action, database, resource)| scope(registry.action(action).unwrap_or(action), database, resource));
+    scopes.collect::<Vec<_>>().join(" ")
+}
+
+/// One scope.
+pub(crate) fn scope(action: &str, database: Option<&str>, resource: Option<&str>) -> String {
+    let part = |text| utf8_percent_encode(text, SCOPE_PART);
+    match (database, resource) {
+        (Some(database), Some(resource)) => format!("{}:{}/{}", part(action), part(database), part(resource)),
+        (Some(database), None) => format!("{}:{}", part(action), part(database)),
+        (None, _) => part(action).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_cannot_be_misread() {
+        for (text, wanted) in [
+            (None, "-"),
+            (Some("root"), "root"),
+            (Some("-"), "%2D"),
+            (Some("partner:7"), "partner:7"),
+            (Some("a, b"), "a%2C%20b"),
+            (Some("100%"), "100%25"),
+            (Some("é\n"), "%C3%A9%0A"),
+        ] {
+            assert_eq!(value(text), wanted, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_scope_cannot_run_together() {
+        assert_eq!(scope("view-table", None, None), "view-table");
+        assert_eq!(scope("view-table", Some("a/b"), None), "view-table:a%2Fb");
+        assert_eq!(scope("view-table", Some("a"), Some("b c:d")), "view-table:a/b%20c%3Ad");
+        assert_eq!(scope("*", None, None), "%2A");
+    }
+}

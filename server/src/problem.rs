@@ -1,0 +1,157 @@
+//! What is said when a request is not answered: one table from causes to statuses.
+
+use crate::config::Realm;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use hyper::header::{self, HeaderValue};
+use hyper::{HeaderMap, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Why a request gets an error. The texts are fixed: nothing of a request is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// 400: the text says what was wrong with it.
+    InvalidRequest(&'static str),
+    /// 401: who asks is not known. The scheme is the one that was tried.
+    InvalidClient(Scheme),
+    /// 403: who asks may not.
+    UnauthorizedClient,
+    /// 404.
+    NotFound,
+    /// 404: no such handler, or none that the caller may use.
+    NoSuchHandler,
+    /// 405. The router says what is allowed.
+    MethodNotAllowed,
+    /// 408: the body did not come in time.
+    Timeout,
+    /// 413.
+    TooLarge,
+    /// 415: what it should be.
+    UnsupportedMediaType(&'static str),
+    /// 421.
+    Misdirected,
+    /// 503: too many requests are being answered.
+    Overloaded,
+    /// 503: no verdict could be had.
+    NoVerdict,
+}
+
+/// How callers authenticate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Basic,
+    Bearer,
+}
+
+/// The body of every error, in the terms of RFC 6749 section 5.2.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorBody {
+    /// A word for programs.
+    error: &'static str,
+    /// A sentence for people.
+    error_description: &'static str,
+}
+
+impl ErrorBody {
+    pub(crate) fn new(error: &'static str, error_description: &'static str) -> Self {
+        Self { error, error_description }
+    }
+}
+
+impl Problem {
+    /// Status, word and sentence.
+    fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::InvalidRequest(text) => (StatusCode::BAD_REQUEST, "invalid_request", text),
+            Self::InvalidClient(_) => (
+                StatusCode::UNAUTHORIZED,
+                "invalid_client",
+                "The caller is not known: send its id and secret as HTTP Basic, or its secret as Bearer",
+            ),
+            Self::UnauthorizedClient => (
+                StatusCode::FORBIDDEN,
+                "unauthorized_client",
+                "This caller may not do that: `may` in its configuration says what it may",
+            ),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "There is nothing under this path"),
+            Self::NoSuchHandler => {
+                (StatusCode::NOT_FOUND, "not_found", "There is no such handler, or this caller may not use it")
+            }
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "The header `Allow` says which methods there are",
+            ),
+            Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "The body of the request did not come in time"),
+            Self::TooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "content_too_large", "The body of the request is too long")
+            }
+            Self::UnsupportedMediaType(text) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", text),
+            Self::Misdirected => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected_request",
+                "This server is not called what `Host` says: list the name under `hosts` in its configuration",
+            ),
+            Self::Overloaded => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                "Too many requests are being answered: try again",
+            ),
+            Self::NoVerdict => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                "No verdict could be had: it is neither a yes nor a no; try again",
+            ),
+        }
+    }
+
+    /// The whole answer.
+    pub(crate) fn response(self, realm: &Realm) -> Response {
+        let (status, error, error_description) = self.parts();
+        let mut response = json(status, &ErrorBody { error, error_description });
+        let headers = response.headers_mut();
+        match self {
+            Self::InvalidClient(Scheme::Basic) => challenge(headers, &format!("Basic realm=\"{}\"", realm.as_str())),
+            Self::InvalidClient(Scheme::Bearer) => {
+                challenge(headers, &format!("Bearer realm=\"{}\", error=\"invalid_token\"", realm.as_str()));
+            }
+            // What is left of the body cannot be told from the next request.
+            Self::Timeout | Self::TooLarge => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Self::Overloaded | Self::NoVerdict => retry_after(headers),
+            _ => {}
+        }
+        response
+    }
+}
+
+/// Tells the client to try again in a second: what is busy is free by then.
+pub(crate) fn retry_after(headers: &mut HeaderMap) {
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+}
+
+/// Sets the challenge of a 401 or 403. What it is made of has been checked where it came in.
+pub(crate) fn challenge(headers: &mut HeaderMap, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        headers.insert(header::WWW_AUTHENTICATE, value);
+    }
+}
+
+/// An answer in JSON.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(text) => json_text(status, text),
+        // No type of ours fails to be written; if one did, this is no yes.
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// An answer of JSON that is written already.
+pub(crate) fn json_text(status: StatusCode, text: impl Into<Body>) -> Response {
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

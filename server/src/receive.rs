@@ -1,0 +1,126 @@
+//! Bodies of requests: bounded, in time, of one type, and read strictly.
+
+use crate::context::Context;
+use crate::problem::Problem;
+use axum::body::{Body, Bytes};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::HeaderMap;
+use hyper::body::Body as _;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use serde::de::DeserializeOwned;
+
+/// What a body should be, for whoever sent another.
+const FORM: &str = "Send `application/x-www-form-urlencoded`, not compressed";
+const JSON: &str = "Send `application/json`, not compressed";
+
+/// The parameters of a form body (RFC 6749 appendix B). Those that a request may have once are asked for by
+/// [`Form::one`]; unknown ones do not matter.
+pub(crate) struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Reads one.
+    pub(crate) async fn receive(context: &Context, headers: &HeaderMap, body: Body) -> Result<Self, Problem> {
+        has_type(headers, "application/x-www-form-urlencoded", Problem::UnsupportedMediaType(FORM))?;
+        let bytes = receive(context, body).await?;
+        if std::str::from_utf8(&bytes).is_err() {
+            return Err(Problem::InvalidRequest("The body is not UTF-8"));
+        }
+        Ok(Self(form_urlencoded::parse(&bytes).into_owned().collect()))
+    }
+
+    /// The value of a parameter, if it is there; twice is a mistake (RFC 6749 section 3.2).
+    pub(crate) fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let mut values = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let value = values.next();
+        match values.next() {
+            None => Ok(value),
+            Some(_) => Err(Problem::InvalidRequest("A parameter stands in the body more than once")),
+        }
+    }
+}
+
+/// Reads a JSON body: UTF-8 without a byte order mark, nothing behind the value. What `T` does not know is refused if `T`
+/// says so. `wanted` is what a caller who sent something else is told.
+pub(crate) async fn json<T: DeserializeOwned>(
+    context: &Context,
+    headers: &HeaderMap,
+    body: Body,
+    wanted: &'static str,
+) -> Result<T, Problem> {
+    has_type(headers, "application/json", Problem::UnsupportedMediaType(JSON))?;
+    let bytes = receive(context, body).await?;
+    serde_json::from_slice(&bytes).map_err(|_| Problem::InvalidRequest(wanted))
+}
+
+/// One content type, with `charset=utf-8` or without parameters, and no compression.
+fn has_type(headers: &HeaderMap, wanted: &str, problem: Problem) -> Result<(), Problem> {
+    if headers.contains_key(CONTENT_ENCODING) {
+        return Err(problem);
+    }
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (types.next(), types.next()) else { return Err(problem) };
+    let mut parts = value.to_str().map_err(|_| problem)?.split(';').map(str::trim);
+    let fits = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case(wanted));
+    let in_utf8 = parts.all(|part| {
+        part.split_once('=').is_some_and(|(name, value)| {
+            name.eq_ignore_ascii_case("charset") && value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        })
+    });
+    if fits && in_utf8 { Ok(()) } else { Err(problem) }
+}
+
+async fn receive(context: &Context, body: Body) -> Result<Bytes, Problem> {
+    let limits = &context.live.config.limits;
+    let max = u64::try_from(limits.body_bytes).unwrap_or(u64::MAX);
+    if body.size_hint().lower() > max {
+        return Err(Problem::TooLarge);
+    }
+    match tokio::time::timeout(limits.body_time, Limited::new(body, limits.body_bytes).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::TooLarge),
+        Ok(Err(_)) => Err(Problem::InvalidRequest("The body did not arrive whole")),
+        Err(_) => Err(Problem::Timeout),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_one_type_is_taken() {
+        let check = |values: &[&str], encoding: bool| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(CONTENT_TYPE, value.parse().unwrap());
+            }
+            if encoding {
+                headers.insert(CONTENT_ENCODING, "gzip".parse().unwrap());
+            }
+            has_type(&headers, "application/json", Problem::UnsupportedMediaType(JSON)).is_ok()
+        };
+        for fine in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=UTF-8",
+            "application/json;charset=\"utf-8\"",
+        ] {
+            assert!(check(&[fine], false), "{fine}");
+            assert!(!check(&[fine], true), "{fine}, compressed");
+            assert!(!check(&[fine, fine], false), "{fine}, twice");
+        }
+        for other in ["", "text/json", "application/json; charset=utf-16", "application/json; q", "application/jsonx"] {
+            assert!(!check(&[other], false), "{other}");
+        }
+        assert!(!check(&[], false));
+    }
+
+    #[test]
+    fn a_parameter_stands_once() {
+        let form = Form(form_urlencoded::parse(b"a=1&b=2&a=3&c=").into_owned().collect());
+        assert!(form.one("a").is_err());
+        assert_eq!(form.one("b").unwrap(), Some("2"));
+        assert_eq!(form.one("c").unwrap(), Some(""));
+        assert_eq!(form.one("d").unwrap(), None);
+    }
+}

@@ -1,0 +1,276 @@
+//! `/v1/auth/…`: what proxies ask before they let a request through.
+
+use crate::audit::{self, Asked};
+use crate::config::Policy;
+use crate::context::Context;
+use crate::credential::Bearer;
+use crate::decision;
+use crate::identity;
+use crate::original::{Dialect, Original};
+use crate::problem::{ErrorBody, Problem, challenge, json};
+use crate::service::Failure;
+use axum::body::Body;
+use axum::extract::{Extension, Request};
+use axum::response::{IntoResponse, Response};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, StatusCode};
+use keyward_runtime::Verdict;
+use utoipa::OpenApi;
+
+/// nginx's `auth_request`.
+pub(crate) async fn nginx(Extension(context): Extension<Context>, request: Request) -> Response {
+    answer(&context, Dialect::Nginx, request).await
+}
+
+/// Caddy, Traefik and HAProxy.
+pub(crate) async fn forward(Extension(context): Extension<Context>, request: Request) -> Response {
+    answer(&context, Dialect::Forward, request).await
+}
+
+/// Envoy's `ext_authz` over HTTP.
+pub(crate) async fn envoy(Extension(context): Extension<Context>, request: Request) -> Response {
+    answer(&context, Dialect::Envoy, request).await
+}
+
+/// Why a request does not get through.
+enum Refusal<'a> {
+    /// No token, or credentials of another scheme.
+    NoToken,
+    /// Any token that is not good: one text for every cause.
+    BadToken,
+    /// The token is good, and the policy wants this of it.
+    Scope(&'a Policy),
+    /// The request itself is refused: it is not one of those that the policy is for, or carries headers that are ours.
+    Request,
+    /// No verdict could be had.
+    NoVerdict,
+}
+
+/// Neither the query nor the body of the request is looked at: both are the client's.
+async fn answer(context: &Context, dialect: Dialect, request: Request<Body>) -> Response {
+    let config = &context.live.config;
+    let (method, headers) = (request.method(), request.headers());
+    let Some((name, path)) = policy_and_path(request.uri().path()) else {
+        return Failure::of(context, Problem::NotFound).into_response();
+    };
+    let Some((name, policy)) = config.policies.get_key_value(name) else {
+        return Failure::of(context, Problem::NotFound).into_response();
+    };
+    let trusted = config.forward_auth.trusted_proxies.iter().any(|network| network.contains(&context.peer));
+    let original =
+        if trusted { dialect.original(method, path, headers) } else { Original { method: None, path: None } };
+    let asked = Asked {
+        endpoint: dialect.as_str(),
+        caller: None,
+        policy: Some(name),
+        method: original.method.as_deref(),
+        path: original.path.as_deref(),
+    };
+    let refusal = match decide(context, policy, &original, headers, asked).await {
+        Ok(response) => return response,
+        Err(refusal) => refusal,
+    };
+    refuse(context, refusal)
+}
+
+/// `/v1/auth/DIALECT/POLICY/PATH`, as it was written: nothing is decoded.
+fn policy_and_path(path: &str) -> Option<(&str, &str)> {
+    let rest = path.strip_prefix("/v1/auth/")?;
+    let (_dialect, rest) = rest.split_once('/')?;
+    Some(match rest.find('/') {
+        Some(end) => rest.split_at(end),
+        None => (rest, "/"),
+    })
+}
+
+async fn decide<'a>(
+    context: &Context,
+    policy: &'a Policy,
+    original: &Original,
+    headers: &HeaderMap,
+    asked: Asked<'_>,
+) -> Result<Response, Refusal<'a>> {
+    let live = &context.live;
+    let forward_auth = &live.config.forward_auth;
+    let token = match Bearer::of(headers) {
+        Bearer::Missing => {
+            audit::without_token(context, asked, "no-token");
+            return Err(Refusal::NoToken);
+        }
+        Bearer::Malformed => {
+            audit::without_token(context, asked, "malformed");
+            return Err(Refusal::BadToken);
+        }
+        Bearer::Token(token) => token,
+    };
+    if forward_auth.refuse_forged && is_forged(headers, &forward_auth.headers.all()) {
+        audit::without_token(context, asked, "forged-headers");
+        return Err(Refusal::Request);
+    }
+    if !is_for(policy, original) {
+        audit::without_token(context, asked, "other-request");
+        return Err(Refusal::Request);
+    }
+    let verdict = decision::verify(context, token, |name| policy.handlers.include(name)).await;
+    let granted = match &verdict {
+        Ok(Verdict::Accepted(acceptance)) => policy
+            .permission
+            .as_ref()
+            .is_none_or(|permission| live.registry.allows(acceptance.restrictions.as_ref(), permission)),
+        _ => false,
+    };
+    audit::verified(context, asked, &verdict, granted);
+    match verdict {
+        Ok(Verdict::Accepted(acceptance)) if granted => {
+            let mut response = Response::new(Body::empty());
+            identity::set_headers(response.headers_mut(), &forward_auth.headers, &live.registry, &acceptance);
+            if forward_auth.remove_credentials {
+                let remove = HeaderValue::from_static("authorization");
+                response.headers_mut().insert("x-envoy-auth-headers-to-remove", remove);
+            }
+            Ok(response)
+        }
+        Ok(Verdict::Accepted(_)) => Err(Refusal::Scope(policy)),
+        Ok(Verdict::NotMine | Verdict::Rejected(_)) => Err(Refusal::BadToken),
+        Err(_) => Err(Refusal::NoVerdict),
+    }
+}
+
+/// Whether the policy is for such a request. What is not known fits nothing.
+fn is_for(policy: &Policy, original: &Original) -> bool {
+    let method = match (&policy.methods, &original.method) {
+        (None, _) => true,
+        (Some(methods), Some(method)) => methods.contains(method),
+        (Some(_), None) => false,
+    };
+    let path = match (&policy.paths, &original.path) {
+        (None, _) => true,
+        (Some(paths), Some(path)) => paths.iter().any(|pattern| pattern.fits(path)),
+        (Some(_), None) => false,
+    };
+    method && path
+}
+
+/// Whether the client sent one of our headers, in a spelling that some server takes for it.
+fn is_forged(headers: &HeaderMap, ours: &[&HeaderName]) -> bool {
+    headers.keys().any(|sent| {
+        let sent = sent.as_str().replace(['_', '.'], "-");
+        ours.iter().any(|name| name.as_str().replace(['_', '.'], "-") == sent)
+    })
+}
+
+fn refuse(context: &Context, refusal: Refusal<'_>) -> Response {
+    let realm = context.live.config.realm.as_str();
+    let (status, problem, text) = match refusal {
+        Refusal::NoVerdict => return Failure::of(context, Problem::NoVerdict).into_response(),
+        Refusal::NoToken => (StatusCode::UNAUTHORIZED, None, format!("Bearer realm=\"{realm}\"")),
+        Refusal::BadToken => (
+            StatusCode::UNAUTHORIZED,
+            Some(("invalid_token", "The access token is invalid")),
+            format!(
+                "Bearer realm=\"{realm}\", error=\"invalid_token\", error_description=\"The access token is invalid\""
+            ),
+        ),
+        Refusal::Scope(policy) => (
+            StatusCode::FORBIDDEN,
+            Some(("insufficient_scope", "The access token does not allow this")),
+            match &policy.permission {
+                Some(permission) => format!(
+                    "Bearer realm=\"{realm}\", error=\"insufficient_scope\", scope=\"{}\"",
+                    identity::scope(permission.action(), permission.database(), permission.resource())
+                ),
+                None => format!("Bearer realm=\"{realm}\", error=\"insufficient_scope\""),
+            },
+        ),
+        Refusal::Request => (
+            StatusCode::FORBIDDEN,
+            Some(("access_denied", "This request is not one of those that the policy is for")),
+            String::new(),
+        ),
+    };
+    let mut response = match problem {
+        Some((error, description)) => json(status, &ErrorBody::new(error, description)),
+        None => status.into_response(),
+    };
+    if !text.is_empty() {
+        challenge(response.headers_mut(), &text);
+    }
+    response
+}
+
+/// The description of these paths: they answer every method, which OpenAPI cannot say.
+#[derive(OpenApi)]
+#[openapi(paths(describe_nginx, describe_forward, describe_envoy))]
+pub(crate) struct Paths;
+
+macro_rules! describe {
+    ($name:ident, $path:literal, $what:literal, ($($params:tt)*)) => {
+        #[doc = $what]
+        #[utoipa::path(
+            get,
+            path = $path,
+            params($($params)*),
+            responses(
+                (status = 200, description = "The request may pass; the identity headers say who it is"),
+                (status = 401, description = "There is no token, or it is not good"),
+                (status = 403, body = ErrorBody, description = "The token is good, but the policy wants more"),
+                (status = 404, body = ErrorBody, description = "There is no such policy"),
+                (status = 503, body = ErrorBody, description = "No verdict could be had")
+            ),
+            security(("bearer" = []), ())
+        )]
+        #[expect(dead_code, reason = "only its description is used")]
+        fn $name(_: Method) {}
+    };
+}
+
+describe!(
+    describe_nginx,
+    "/v1/auth/nginx/{policy}",
+    "May this request pass? For nginx `auth_request`.",
+    (("policy" = String, Path, description = "A policy of the configuration"))
+);
+describe!(
+    describe_forward,
+    "/v1/auth/forward/{policy}",
+    "May this request pass? For Caddy, Traefik and HAProxy.",
+    (("policy" = String, Path, description = "A policy of the configuration"))
+);
+describe!(
+    describe_envoy,
+    "/v1/auth/envoy/{policy}/{path}",
+    "May this request pass? For Envoy `ext_authz`.",
+    (
+        ("policy" = String, Path, description = "A policy of the configuration"),
+        ("path" = String, Path, description = "The path of the original request")
+    )
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_is_taken_as_it_was_written() {
+        for (path, wanted) in [
+            ("/v1/auth/nginx/members", Some(("members", "/"))),
+            ("/v1/auth/envoy/members/", Some(("members", "/"))),
+            ("/v1/auth/envoy/members/a%2Fb/../c", Some(("members", "/a%2Fb/../c"))),
+            ("/v1/auth/envoy/members//a", Some(("members", "//a"))),
+            ("/v1/auth/envoy", None),
+        ] {
+            assert_eq!(policy_and_path(path), wanted, "{path}");
+        }
+    }
+
+    #[test]
+    fn forged_headers_are_seen_in_every_spelling() {
+        let name = HeaderName::from_static("x-auth-subject");
+        for (sent, forged) in
+            [("x-auth-subject", true), ("x_auth_subject", true), ("x.auth-subject", true), ("x-auth-subjects", false)]
+        {
+            let headers = HeaderMap::from_iter([(HeaderName::from_static(sent), HeaderValue::from_static("root"))]);
+            assert_eq!(is_forged(&headers, &[&name]), forged, "{sent}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What programs read before they ask: RFC 8414 metadata and the OpenAPI document.
+
+use crate::context::Context;
+use crate::problem::{ErrorBody, Problem, json, json_text};
+use crate::service::Failure;
+use axum::extract::Extension;
+use axum::response::Response;
+use hyper::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Authorization server metadata (RFC 8414 section 2). Keyward authorizes nobody, so there are no response types.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Metadata {
+    /// The issuer of the configuration.
+    issuer: String,
+    /// Where introspection is.
+    introspection_endpoint: String,
+    /// How callers of it may authenticate.
+    introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    /// None: a required member.
+    response_types_supported: [&'static str; 0],
+}
+
+/// What is there?
+#[utoipa::path(
+    get,
+    path = "/.well-known/oauth-authorization-server",
+    responses(
+        (status = 200, body = Metadata, description = "The metadata"),
+        (status = 404, body = ErrorBody, description = "No issuer is configured")
+    )
+)]
+pub(crate) async fn metadata(Extension(context): Extension<Context>) -> Result<Response, Failure> {
+    let issuer = context.live.config.issuer.as_ref().ok_or_else(|| Failure::of(&context, Problem::NotFound))?.as_str();
+    let metadata = Metadata {
+        issuer: issuer.to_owned(),
+        introspection_endpoint: format!("{issuer}/v1/introspect"),
+        introspection_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post"],
+        response_types_supported: [],
+    };
+    Ok(json(StatusCode::OK, &metadata))
+}
+
+/// The description of all endpoints.
+pub(crate) fn openapi(document: String) -> Response {
+    json_text(StatusCode::OK, document)
+}

@@ -1,0 +1,167 @@
+//! The service: what answers requests, and what a reload puts in its place.
+
+use crate::config::Config;
+use crate::context::{Context, Live, RequestIds};
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+use crate::routes;
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, StatusCode, Version};
+use keyward_runtime::Registry;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tower::ServiceExt;
+
+/// A configuration and a registry that answer requests, until others are put in their place. Cheap to clone; all clones
+/// are one.
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
+
+struct Inner {
+    live: ArcSwap<Live>,
+    metrics: Arc<Metrics>,
+    ids: RequestIds,
+    router: Router,
+}
+
+impl Service {
+    /// Begins with these.
+    pub fn new(config: Config, registry: Registry) -> Self {
+        let (router, _) = routes::router();
+        Self(Arc::new(Inner {
+            live: ArcSwap::from_pointee(Live::new(config, registry)),
+            metrics: Arc::new(Metrics::new()),
+            ids: RequestIds::new(),
+            router,
+        }))
+    }
+
+    /// Puts these in place, together and at once: each request is answered by the old ones or by the new ones. What has been
+    /// bound or counted when the server started stays: addresses and `limits.connections`.
+    pub fn replace(&self, config: Config, registry: Registry) {
+        self.0.live.store(Arc::new(Live::new(config, registry)));
+        self.0.metrics.reloaded();
+    }
+
+    /// The OpenAPI document that `/openapi.json` serves.
+    pub fn openapi() -> String {
+        routes::router().1
+    }
+
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.0.live.load_full()
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Body>) -> Response {
+        let Inner { live, metrics, ids, router } = &*self.0;
+        let context =
+            Context { live: live.load_full(), metrics: metrics.clone(), peer: peer.to_canonical(), id: ids.next() };
+        let endpoint = endpoint(request.uri().path());
+        let mut response = match context.live.room.try_acquire() {
+            Err(_) => Failure::of(&context, Problem::Overloaded).into_response(),
+            Ok(_room) => match check(&context, &request) {
+                Err(problem) => Failure::of(&context, problem).into_response(),
+                Ok(()) => route(router, context.clone(), request).await,
+            },
+        };
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            response = method_not_allowed(&context, &response);
+        }
+        let headers = response.headers_mut();
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        headers.insert("x-request-id", context.id.header());
+        metrics.answered(endpoint, response.status().as_u16());
+        response
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").finish_non_exhaustive()
+    }
+}
+
+async fn route(router: &Router, context: Context, mut request: Request<Body>) -> Response {
+    request.extensions_mut().insert(context);
+    match router.clone().oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// What every request must keep to, whatever it asks.
+fn check(context: &Context, request: &Request<Body>) -> Result<(), Problem> {
+    let config = &context.live.config;
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return Err(Problem::InvalidRequest("There is not exactly one `Host` header"));
+    };
+    let authority = host.to_str().ok().and_then(|host| host.parse::<hyper::http::uri::Authority>().ok());
+    let Some(authority) = authority.filter(|authority| !authority.as_str().contains('@')) else {
+        return Err(Problem::InvalidRequest("The `Host` header names no host"));
+    };
+    if !config.hosts.include(authority.host()) || request.uri().host().is_some_and(|host| !config.hosts.include(host)) {
+        return Err(Problem::Misdirected);
+    }
+    if request.method() == Method::CONNECT || request.version() > Version::HTTP_11 {
+        return Err(Problem::InvalidRequest("This is no tunnel, and speaks HTTP/1 only"));
+    }
+    let path = request.uri().path();
+    // A proxy may append the query of its client. Elsewhere a query is a mistake, or a token that is about to be logged.
+    let may_have_query = path == "/v1/actor" || path.starts_with("/v1/auth/");
+    if !may_have_query && request.uri().query().is_some_and(|query| !query.is_empty()) {
+        return Err(Problem::InvalidRequest("This path takes no query: parameters stand in the body"));
+    }
+    Ok(())
+}
+
+/// The endpoint of a path, for metrics: one of a few.
+fn endpoint(path: &str) -> &'static str {
+    match path {
+        "/v1/introspect" => "introspect",
+        "/v1/verify" => "verify",
+        "/v1/tokens" => "tokens",
+        "/v1/actor" => "actor",
+        "/openapi.json" => "openapi",
+        "/.well-known/oauth-authorization-server" => "metadata",
+        _ if path.starts_with("/v1/auth/nginx/") => "nginx",
+        _ if path.starts_with("/v1/auth/forward/") => "forward",
+        _ if path.starts_with("/v1/auth/envoy/") => "envoy",
+        _ => "other",
+    }
+}
+
+/// axum has found out what is allowed; the body is ours.
+fn method_not_allowed(context: &Context, response: &Response) -> Response {
+    let mut whole = Problem::MethodNotAllowed.response(&context.live.config.realm);
+    if let Some(allow) = response.headers().get(header::ALLOW) {
+        whole.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    whole
+}
+
+/// A problem on its way out.
+pub(crate) struct Failure(Response);
+
+impl Failure {
+    /// Words it for this configuration.
+    pub(crate) fn of(context: &Context, problem: Problem) -> Self {
+        Self(problem.response(&context.live.config.realm))
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
