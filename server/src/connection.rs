@@ -122,14 +122,8 @@ async fn serve(
     let live = service.live();
     let limits = live.config.limits.clone();
     // A client that says nothing costs a socket and this little state: no buffers yet.
-    let mut stopped = stopping.clone();
-    let spoke = async {
-        tokio::select! {
-            spoke = timeout(limits.header_time, stream.readable()) => matches!(spoke, Ok(Ok(()))),
-            _ = stopped.wait_for(|stop| *stop) => false,
-        }
-    };
-    if !spoke.await || stream.set_nodelay(true).is_err() {
+    let spoke = timely(stopping.clone(), limits.header_time, stream.readable()).await;
+    if spoke.is_none() || stream.set_nodelay(true).is_err() {
         return;
     }
     let stream = bounded(stream, &limits);
@@ -138,10 +132,23 @@ async fn serve(
         Some(acceptor) => {
             drop(live);
             // What a client does wrong here is its own affair, and would flood the log.
-            if let Ok(Ok(stream)) = timeout(limits.header_time, acceptor.accept(stream)).await {
+            let stream = timely(stopping.clone(), limits.header_time, acceptor.accept(stream)).await;
+            if let Some(stream) = stream {
                 answer(stream, peer.ip(), service, stopping, &limits).await;
             }
         }
+    }
+}
+
+/// What `work` comes to, unless it fails, takes too long or the server stops.
+async fn timely<T>(
+    mut stopping: watch::Receiver<bool>,
+    time: Duration,
+    work: impl Future<Output = io::Result<T>>,
+) -> Option<T> {
+    tokio::select! {
+        done = timeout(time, work) => done.ok()?.ok(),
+        _ = stopping.wait_for(|stop| *stop) => None,
     }
 }
 
