@@ -24,6 +24,10 @@ const ON_TABLES: &[&str] = &[
     "drop-view",
 ];
 
+/// The actions on stored queries of Datasette's core. It intersects restrictions with its own list of the queries that are
+/// not private, entry by entry, and a whole database is no entry of that list: to these actions it opens nothing.
+const ON_QUERIES: &[&str] = &["view-query", "update-query", "delete-query"];
+
 /// An action, and what it is done to.
 ///
 /// ```
@@ -70,8 +74,8 @@ impl Permission {
 
     /// Whether the restrictions let it through. `short` gives the names that tokens carry instead of full ones.
     ///
-    /// An entry for everything covers all, one for a database covers that and what is in it, one for a resource covers
-    /// only that; nothing is implied upwards. An action that requires another one needs both.
+    /// An entry for everything covers all, one for a database covers that and what is in it but queries, one for a resource
+    /// covers only that; nothing is implied upwards. An action that requires another one needs both.
     pub(crate) fn is_allowed_by(&self, restrictions: &Restrictions, short: &HashMap<String, String>) -> bool {
         let mut action = self.action.as_str();
         loop {
@@ -92,7 +96,7 @@ impl Permission {
             return true;
         }
         let Some(database) = &self.database else { return false };
-        if restrictions.database.get(database).is_some_and(lists) {
+        if !ON_QUERIES.contains(&action) && restrictions.database.get(database).is_some_and(lists) {
             return true;
         }
         let (Some(resource), Some(resources)) = (&self.resource, restrictions.resource.get(database)) else {

@@ -14,6 +14,7 @@ mod embedding;
 mod hostile;
 mod leaks;
 mod limits;
+mod restrictions;
 mod routing;
 mod sdk;
 mod support;
