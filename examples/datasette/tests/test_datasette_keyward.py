@@ -1,0 +1,437 @@
+"""The plugin in a real Datasette, against a daemon that says what each test wants.
+
+python -m unittest discover tests
+"""
+
+import asyncio
+import base64
+import contextlib
+import functools
+import json
+import logging
+import os
+import unittest
+
+import datasette_keyward
+from datasette import TokenHandler, TokenInvalid, TokenRestrictions, hookimpl
+from datasette.app import Datasette
+from datasette.plugins import pm
+from datasette.utils import StartupError
+
+if not pm.is_registered(datasette_keyward):
+    pm.register(datasette_keyward, "datasette_keyward")
+
+SECRET = "not-really-a-secret-but-long-enough"
+ACCEPTED = {"outcome": "accepted", "handler": "signed", "actor": {"id": "ann", "token": "dstok"}, "token_id": None}
+
+
+class Daemon:
+    """Answers each request with the next of its answers, and keeps what was asked. The last one is for all that follow.
+
+    An answer is a status, a body and headers, or bytes after which the connection is closed.
+    """
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.asked, self.connections = [], 0
+
+    async def __aenter__(self):
+        self.server = await asyncio.start_server(self.connected, "127.0.0.1", 0)
+        self.url = address(self.server)
+        self.writers, self.tasks = [], []
+        return self
+
+    async def __aexit__(self, *_):
+        self.server.close()
+        for writer in self.writers:
+            writer.close()
+        await asyncio.gather(*self.tasks)
+
+    async def connected(self, reader, writer):
+        self.connections += 1
+        self.writers.append(writer)
+        self.tasks.append(asyncio.current_task())
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if line)
+                body = await reader.readexactly(int(headers["content-length"]))
+                self.asked.append((head, json.loads(body)))
+                answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+                if isinstance(answer, bytes):
+                    writer.write(answer)
+                    break
+                writer.write(response(*answer))
+        writer.close()
+
+
+def address(server):
+    return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def response(status, body, *headers):
+    body = (body if isinstance(body, str) else json.dumps(body)).encode()
+    head = [f"HTTP/1.1 {status} -", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+def an_instance(url, **settings):
+    # A busy machine may take its time.
+    given = {"url": url, "caller": "datasette", "secret": SECRET, "timeout": 30, **settings}
+    return Datasette(memory=True, secret="of datasette", config={"plugins": {datasette_keyward.PLUGIN: given}})
+
+
+async def who(datasette, token="a-token", path="/-/actor.json"):
+    return await datasette.client.get(path, headers={"Authorization": f"Bearer {token}".encode("latin-1")})
+
+
+class Case(unittest.IsolatedAsyncioTestCase):
+    def setUp(self):
+        logging.getLogger("datasette_keyward").setLevel(logging.CRITICAL)
+        self.addCleanup(logging.getLogger("datasette_keyward").setLevel, logging.NOTSET)
+
+    async def asyncSetUp(self):
+        # What the base class switches on takes most of the time.
+        asyncio.get_running_loop().set_debug(False)
+
+    @contextlib.contextmanager
+    def other_plugin(self, plugin):
+        pm.register(plugin)
+        try:
+            yield
+        finally:
+            pm.unregister(plugin)
+
+
+class Verify(Case):
+    async def test_an_accepted_token_is_the_actor_that_keyward_says(self):
+        actor = {"id": "ann", "token": "dstok", "_r": {"a": ["vi"]}, "token_expires": 9999999999}
+        async with Daemon((200, {**ACCEPTED, "actor": actor})) as daemon:
+            answer = await who(an_instance(daemon.url), "dstok_é")
+        self.assertEqual((answer.status_code, answer.json()["actor"]), (200, actor))
+        head, body = daemon.asked[0]
+        self.assertEqual(body, {"token": "dstok_é"})
+        self.assertTrue(head.startswith("POST /v1/verify HTTP/1.1\r\n"), head)
+        self.assertIn(base64.b64encode(f"datasette:{SECRET}".encode()).decode(), head)
+
+    async def test_an_actor_that_came_by_a_token_says_so(self):
+        for actor in ({"id": "bot"}, {"id": "bot", "token": None}):
+            async with Daemon((200, {**ACCEPTED, "handler": "bots", "actor": actor})) as daemon:
+                answer = await who(an_instance(daemon.url))
+                self.assertEqual(answer.json()["actor"], {"id": "bot", "token": "bots"})
+                # Which is why it cannot make others.
+                answer = await who(an_instance(daemon.url), path="/-/create-token")
+                self.assertEqual(answer.status_code, 403)
+
+    async def test_a_token_that_is_not_keywards_is_left_to_others(self):
+        class Other(TokenHandler):
+            async def verify_token(self, datasette, token):
+                return {"id": "of another"} if token == "other" else None
+
+        class Plugin:
+            @hookimpl
+            def register_token_handler(datasette):
+                return Other()
+
+        async with Daemon((200, {"outcome": "not-mine"})) as daemon:
+            datasette = an_instance(daemon.url)
+            with self.other_plugin(Plugin):
+                self.assertEqual((await who(datasette, "other")).json()["actor"], {"id": "of another"})
+                self.assertIsNone((await who(datasette, "nobodys")).json()["actor"])
+
+    async def test_a_rejected_token_is_refused_though_datasette_would_take_it(self):
+        rejected = {"outcome": "rejected", "handler": "signed", "reason": "expired", "message": "Token has expired"}
+        async with Daemon((200, rejected)) as daemon:
+            datasette = an_instance(daemon.url)
+            token = await datasette.create_token("ann", handler="signed")
+            answer = await who(datasette, token)
+            self.assertEqual((answer.status_code, answer.json()["error"]), (401, "Token has expired"))
+            self.assertEqual(answer.headers["www-authenticate"], 'Bearer error="invalid_token"')
+            self.assertEqual((await who(datasette, token, "/no-such")).status_code, 401)
+            cookies = {"ds_actor": datasette.client.actor_cookie({"id": "ann"})}
+            answer = await datasette.client.get("/-/actor", headers={"Authorization": "Bearer x"}, cookies=cookies)
+            self.assertEqual(answer.status_code, 401)
+
+    async def test_a_token_that_no_request_can_carry_is_refused(self):
+        async with Daemon((413, {"error": "content_too_large"})) as daemon:
+            self.assertEqual((await who(an_instance(daemon.url))).status_code, 401)
+
+
+class NoVerdict(Case):
+    async def check(self, datasette, retry_after="1"):
+        """It is refused with a 503, whatever else is presented, and though Datasette itself would take the token."""
+        token = await datasette.create_token("ann", handler="signed")
+        cookies = {"ds_actor": datasette.client.actor_cookie({"id": "ann"})}
+        for path in ("/-/actor.json", "/no-such"):
+            headers = {"Authorization": f"Bearer {token}"}
+            answer = await datasette.client.get(path, headers=headers, cookies=cookies)
+            self.assertEqual(answer.status_code, 503, answer.text)
+            self.assertEqual(answer.headers.get_list("retry-after"), [retry_after])
+            self.assertNotIn("www-authenticate", answer.headers)
+            self.assertEqual(answer.headers["cache-control"], "private, no-store")
+            error = datasette_keyward.NO_VERDICT
+            self.assertEqual(answer.json(), {"ok": False, "error": error, "errors": [error], "status": 503})
+        with self.assertRaises(TokenInvalid):
+            await datasette.verify_token(token)
+        # Who presents no token is not concerned.
+        self.assertEqual((await datasette.client.get("/-/actor.json", cookies=cookies)).json()["actor"], {"id": "ann"})
+
+    async def test_whatever_is_no_answer_is_no_yes(self):
+        for answer in [
+            (200, ""),
+            (200, "<html>"),
+            (200, "\xff{"),
+            (200, []),
+            (200, {}),
+            (200, "null"),
+            (200, {"outcome": "accepted"}),
+            (200, {**ACCEPTED, "actor": {}}),
+            (200, {**ACCEPTED, "actor": "ann"}),
+            (200, {**ACCEPTED, "actor": [["id", "ann"]]}),
+            (200, {**ACCEPTED, "actor": None}),
+            (200, {**ACCEPTED, "outcome": "Accepted"}),
+            (200, {"outcomes": [ACCEPTED]}),
+            (200, {"outcome": "rejected", "message": None}),
+            (200, {"outcome": "failed", "handler": "signed", "code": "limit-cpu", "message": "no verdict"}),
+            (200, {"active": True}),
+            (201, ACCEPTED),
+            (302, ACCEPTED, "Location: /"),
+            (400, {"outcome": "not-mine"}),
+            (401, {"error": "invalid_client"}),
+            (404, {"error": "not_found"}),
+            (500, "<html>"),
+            b"",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+            b"SSH-2.0-OpenSSH\r\n\r\n",
+        ]:
+            with self.subTest(answer=answer):
+                async with Daemon(answer) as daemon:
+                    await self.check(an_instance(daemon.url))
+                    # Redirects are not followed.
+                    self.assertEqual({head.split(" ")[1] for head, _ in daemon.asked}, {"/v1/verify"})
+
+    async def test_a_503_is_passed_on_with_its_time(self):
+        failed = {"outcome": "failed", "handler": "signed", "code": "unavailable", "message": "…"}
+        for header, wanted in [("7", "7"), ("soon", "1"), ("99999", "1"), ("7\r\nRetry-After: 8", "1")]:
+            async with Daemon((503, failed, f"Retry-After: {header}")) as daemon:
+                await self.check(an_instance(daemon.url), wanted)
+
+    async def test_nobody_listens(self):
+        async with Daemon((200, ACCEPTED)) as daemon:
+            pass
+        await self.check(an_instance(daemon.url))
+
+    async def test_it_answers_too_late_or_drop_by_drop(self):
+        async def serve(drops, reader, writer):
+            gone = asyncio.ensure_future(reader.read())
+            for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n".ljust(1000):
+                await asyncio.wait([gone], timeout=0.02)
+                if gone.done():
+                    break
+                if drops:
+                    writer.write(bytes([byte]))
+            writer.close()
+
+        for drops in (False, True):
+            server = await asyncio.start_server(functools.partial(serve, drops), "127.0.0.1", 0)
+            datasette = an_instance(address(server), timeout=0.1)
+            async with asyncio.timeout(15):
+                await self.check(datasette)
+            server.close()
+
+    async def test_with_cors_a_page_may_read_it(self):
+        async with Daemon((503, "")) as daemon:
+            datasette = an_instance(daemon.url)
+            datasette.cors = True
+            answer = await who(datasette)
+            self.assertEqual((answer.status_code, answer.headers["access-control-allow-origin"]), (503, "*"))
+
+    async def test_a_401_of_others_stays_one(self):
+        class Plugin:
+            @hookimpl
+            def actor_from_request(datasette, request):
+                async def refuse():
+                    raise TokenInvalid("theirs")
+
+                return refuse()
+
+        async with Daemon((200, {"outcome": "not-mine"})) as daemon:
+            with self.other_plugin(Plugin):
+                answer = await who(an_instance(daemon.url))
+                self.assertEqual((answer.status_code, answer.json()["error"]), (401, "theirs"))
+
+
+class Connections(Case):
+    async def test_they_are_reused_and_bounded(self):
+        async with Daemon((200, ACCEPTED)) as daemon:
+            datasette = an_instance(daemon.url)
+            for _ in range(20):
+                self.assertEqual((await who(datasette)).status_code, 200)
+            self.assertEqual(daemon.connections, 1)
+            answers = await asyncio.gather(*(datasette.verify_token("t") for _ in range(200)))
+            self.assertEqual(answers, [ACCEPTED["actor"]] * 200)
+            self.assertLessEqual(daemon.connections, 32)
+
+    async def test_one_that_was_closed_meanwhile_is_made_anew(self):
+        async with Daemon((200, ACCEPTED), b"", (200, ACCEPTED)) as daemon:
+            datasette = an_instance(daemon.url)
+            for _ in range(2):
+                self.assertEqual((await who(datasette)).status_code, 200)
+            self.assertEqual((daemon.connections, len(daemon.asked)), (2, 3))
+
+    async def test_but_no_token_is_made_twice(self):
+        async with Daemon(b"", (201, {"token": "second"})) as daemon:
+            with self.assertRaises(RuntimeError):
+                await an_instance(daemon.url).create_token("ann")
+            self.assertEqual(len(daemon.asked), 1)
+
+    def test_each_event_loop_has_its_own(self):
+        datasette = an_instance("")
+
+        async def ask():
+            async with Daemon((200, ACCEPTED)) as daemon:
+                config = {"url": daemon.url, "caller": "datasette", "secret": SECRET}
+                handler._config = datasette_keyward.Config.read(config)
+                return await handler.verify_token(datasette, "t")
+
+        handler = datasette_keyward.KeywardTokenHandler(None)
+        self.assertEqual([asyncio.run(ask()) for _ in range(2)], [ACCEPTED["actor"]] * 2)
+
+    async def test_the_environment_does_not_lead_them_elsewhere(self):
+        os.environ["HTTP_PROXY"] = os.environ["ALL_PROXY"] = "http://127.0.0.1:1"
+        self.addCleanup(os.environ.pop, "HTTP_PROXY")
+        self.addCleanup(os.environ.pop, "ALL_PROXY")
+        async with Daemon((200, ACCEPTED)) as daemon:
+            self.assertEqual((await who(an_instance(daemon.url))).status_code, 200)
+
+    async def test_they_are_closed_at_the_end(self):
+        async with Daemon((200, ACCEPTED)) as daemon:
+            datasette = an_instance(daemon.url)
+            await who(datasette)
+            await datasette.invoke_shutdown()
+            async with asyncio.timeout(5):
+                await asyncio.gather(*daemon.tasks)
+
+
+class Create(Case):
+    async def asked(self, *args, **kwargs):
+        settings = kwargs.pop("settings", {})
+        async with Daemon((201, {"token": "made", "handler": "signed"})) as daemon:
+            datasette = an_instance(daemon.url, **settings)
+            self.assertEqual(await datasette.create_token(*args, **kwargs), "made")
+        ((head, body),) = daemon.asked
+        self.assertTrue(head.startswith("POST /v1/tokens HTTP/1.1\r\n"), head)
+        return body
+
+    async def test_keyward_is_asked_for_what_datasette_was_asked_for(self):
+        self.assertEqual(await self.asked("ann"), {"actor": "ann"})
+        self.assertEqual(await self.asked("ann", expires_after=0, restrictions=TokenRestrictions()), {"actor": "ann"})
+        restrictions = TokenRestrictions().allow_all("view-instance").allow_database("db", "view-table")
+        restrictions.allow_resource("db", "t", "insert-row")
+        listed = {
+            "all": ["view-instance"],
+            "database": {"db": ["view-table"]},
+            "resource": {"db": {"t": ["insert-row"]}},
+        }
+        self.assertEqual(
+            await self.asked("ann", expires_after=60, restrictions=restrictions, settings={"handler": "partner"}),
+            {"actor": "ann", "expires_after": 60, "restrictions": listed, "handler": "partner"},
+        )
+        listed = {"all": [], "database": {"db": []}, "resource": {}}
+        self.assertEqual(
+            await self.asked("ann", restrictions=TokenRestrictions(database={"db": []})),
+            {"actor": "ann", "restrictions": listed},
+        )
+
+    async def test_datasettes_own_handler_stays_there_by_name(self):
+        async with Daemon((500, "")) as daemon:
+            datasette = an_instance(daemon.url)
+            self.assertTrue((await datasette.create_token("ann", handler="signed")).startswith("dstok_"))
+            with self.assertRaises(RuntimeError):
+                await datasette.create_token("ann", handler="keyward")
+
+    async def test_no_is_a_value_error_and_trouble_a_runtime_error(self):
+        for status, error, wanted in [
+            (400, "invalid_request", ValueError),
+            (403, "access_denied", ValueError),
+            (409, "disabled", ValueError),
+            (401, "invalid_client", RuntimeError),
+            (403, "unauthorized_client", RuntimeError),
+            (503, "temporarily_unavailable", RuntimeError),
+        ]:
+            async with Daemon((status, {"error": error, "error_description": "the cause"})) as daemon:
+                with self.assertRaises(wanted) as raised:
+                    await an_instance(daemon.url).create_token("ann")
+                self.assertIn("the cause" if wanted is ValueError else error, str(raised.exception))
+        for answer in [(200, {"token": "made"}), (201, {}), (201, "made"), (201, {"token": None}), (302, ""), b""]:
+            async with Daemon(answer) as daemon:
+                with self.assertRaises(RuntimeError):
+                    await an_instance(daemon.url).create_token("ann")
+
+
+NO_URLS = ["", "127.0.0.1:8787", "ftp://h", "http://", "http://h:0x1", "http://h:99999", "http://u:p@h", "http://[::1"]
+WITH_MORE = ["http://h/v1", "http://h?x", "http://h#x"]
+
+
+class Configuration(Case):
+    GOOD = {"url": "http://127.0.0.1:8787", "caller": "datasette", "secret": SECRET}
+
+    async def test_without_it_datasette_is_as_it_was(self):
+        datasette = Datasette(memory=True)
+        token = await datasette.create_token("ann")
+        self.assertEqual((await who(datasette, token)).json()["actor"], {"id": "ann", "token": "dstok"})
+
+    async def test_what_is_wrong_is_said_at_the_start_without_the_secret(self):
+        for change, told in [
+            ({"urls": "x"}, "urls: is not one of"),
+            ({"url": None}, "url: must be a text"),
+            ({"secret": {"$env": "KEYWARD_NO_SUCH"}}, "secret: must be a text; is the environment variable set"),
+            ({"secret": "too short to be one"}, "secret: must be what"),
+            ({"secret": SECRET + "é"}, "secret: must be what"),
+            ({"caller": "a:b"}, "caller: must be an id"),
+            ({"handler": 1}, "handler: must be the name"),
+            ({"timeout": 0}, "timeout: must be a number"),
+            ({"timeout": 61}, "timeout: must be a number"),
+            ({"timeout": float("nan")}, "timeout: must be a number"),
+            ({"timeout": "1"}, "timeout: must be a number"),
+            ({"timeout": True}, "timeout: must be a number"),
+            *(({"url": url}, "url: must be of the form") for url in NO_URLS + WITH_MORE),
+        ]:
+            with self.subTest(change=change):
+                plugins = {datasette_keyward.PLUGIN: {**self.GOOD, **change}}
+                datasette = Datasette(memory=True, config={"plugins": plugins})
+                with self.assertRaises(StartupError) as raised:
+                    await datasette.invoke_startup()
+                self.assertIn(f"plugins.datasette-keyward: {told}", str(raised.exception))
+                self.assertNotIn(str(plugins[datasette_keyward.PLUGIN]["secret"]), str(raised.exception))
+                # Whoever goes on all the same has no handler at all.
+                with self.assertRaises(StartupError):
+                    await datasette.verify_token("t")
+        with self.assertRaises(StartupError):
+            datasette_keyward.Config.read("x")
+
+    def test_what_is_right_is_taken(self):
+        for change in [{"secret": SECRET + "\n"}, {"url": "https://[::1]:1/"}, {"handler": "a", "timeout": 0.5}]:
+            config = datasette_keyward.Config.read({**self.GOOD, **change})
+            self.assertEqual(config.secret, SECRET)
+            self.assertNotIn(SECRET, repr(config))
+
+
+class Log(unittest.IsolatedAsyncioTestCase):
+    async def test_it_says_why_and_no_secret(self):
+        for answer, told in [
+            (b"", "RemoteProtocolError"),
+            ((401, {"error": "invalid_client"}), "status 401 (invalid_client); check `caller` and `secret`"),
+            ((421, {"error": "misdirected_request"}), "check Keyward's `hosts`"),
+            ((500, {"error": "A-TOKEN"}), "status 500"),
+            ((200, {"outcome": "accepted", "actor": "A-TOKEN"}), "status 200"),
+            ((200, "A-TOKEN"), "JSONDecodeError"),
+        ]:
+            async with Daemon(answer) as daemon:
+                with self.assertLogs(level=logging.INFO) as logged:
+                    await who(an_instance(daemon.url), "A-TOKEN")
+            text = "\n".join(logged.output)
+            self.assertIn(told, text)
+            self.assertNotIn("A-TOKEN", text)
+            self.assertNotIn(SECRET, text)
