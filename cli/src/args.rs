@@ -9,6 +9,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use keyward_runtime::UnixTime;
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -16,10 +17,12 @@ use std::path::PathBuf;
 #[derive(Debug)]
 pub(crate) enum Command {
     Help(String),
+    Serve(Serve),
     Create(Create),
     Verify(Verify),
     Check(Check),
     Keygen(Keygen),
+    Caller(Caller),
 }
 
 /// Creates and verifies API tokens with handlers that nobody has to trust.
@@ -30,12 +33,14 @@ pub(crate) enum Command {
     disable_help_subcommand = true,
     after_help = "\
 Exit status: 0 yes, 1 no (denied, or a token that is not accepted), 2 a mistake in the command or the configuration,
-3 no verdict could be had. The log goes to standard error; KEYWARD_LOG=error|warn|info|debug sets its level (warn).
+3 no verdict could be had. The log goes to standard error; KEYWARD_LOG=error|warn|info|debug sets its level (warn, and
+info for the daemon).
 
 Examples:
   keyward keygen secret.key
   keyward create --config keyward.toml --actor root --expires-after 3600
-  keyward verify --config keyward.toml <tokens.txt"
+  keyward verify --config keyward.toml <tokens.txt
+  keyward serve --config keyward.toml"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -44,10 +49,39 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Commands {
+    Serve(Serve),
     Create(Create),
     Verify(Verify),
     Check(Check),
     Keygen(Keygen),
+    Caller(Caller),
+}
+
+/// Answers host services and proxies over HTTP
+///
+/// Without --config it works in the folder keyward-data, here. On its first start it makes it: a key, a configuration to
+/// change, and a caller `admin`, whose secret is printed this once.
+#[derive(Debug, Parser)]
+#[command(after_help = "\
+It prints where it listens, then logs JSON lines to standard error, from KEYWARD_LOG (info) on. SIGHUP loads the
+configuration and all that it names anew, and so does a change of these files; if anything is wrong, what was there
+stays. SIGTERM and Ctrl-C finish what is being answered.
+
+Exit status: 0 ended by a signal, 2 a mistake in the command or the configuration, or an address in use, 3 it cannot run.
+
+Examples:
+  keyward serve
+  keyward serve --config keyward.toml")]
+pub(crate) struct Serve {
+    /// The configuration [default: keyward-data/keyward.toml]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Listens here, whatever the configuration says
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Answers operators here, whatever the configuration says
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    pub(crate) operations: Option<SocketAddr>,
 }
 
 /// Creates a token and prints it
@@ -155,11 +189,22 @@ pub(crate) struct Keygen {
     pub(crate) file: PathBuf,
 }
 
+/// Makes a secret for a service that may ask the daemon
+///
+/// Prints the secret, which is kept nowhere, and the lines for the configuration, which hold its SHA-256.
+#[derive(Debug, Parser)]
+#[command(after_help = "Example:\n  keyward caller app")]
+pub(crate) struct Caller {
+    /// The name of the service
+    pub(crate) name: String,
+}
+
 /// Reads the arguments, the program's name first.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Stop> {
     let mut clap = Arguments::command();
     let parsed = clap.try_get_matches_from_mut(args).and_then(|matches| Arguments::from_arg_matches(&matches));
     match parsed.map(|arguments| arguments.command) {
+        Ok(Commands::Serve(args)) => Ok(Command::Serve(args)),
         Ok(Commands::Create(args)) => Ok(Command::Create(args)),
         Ok(Commands::Verify(args)) if args.words.iter().any(|word| word != "-") => Err(Stop::Mistake(
             "tokens come on standard input, not as arguments; see `keyward verify --help`".to_owned(),
@@ -167,6 +212,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         Ok(Commands::Verify(args)) => Ok(Command::Verify(args)),
         Ok(Commands::Check(args)) => Ok(Command::Check(args)),
         Ok(Commands::Keygen(args)) => Ok(Command::Keygen(args)),
+        Ok(Commands::Caller(args)) => Ok(Command::Caller(args)),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Command::Help(error.to_string()))
         }
@@ -188,10 +234,10 @@ fn sentence(error: &clap::Error) -> String {
             _ => "there is an unknown argument".to_owned(),
         },
         ErrorKind::InvalidSubcommand | ErrorKind::MissingSubcommand => {
-            "the first argument is none of the commands create, verify, check and keygen".to_owned()
+            "the first argument is none of the commands serve, create, verify, check, keygen and caller".to_owned()
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "a command is missing: create, verify, check or keygen".to_owned()
+            "a command is missing: serve, create, verify, check, keygen or caller".to_owned()
         }
         ErrorKind::MissingRequiredArgument => format!("{} is missing", option()),
         ErrorKind::ValueValidation => match error.source() {
@@ -217,6 +263,11 @@ fn parse_seconds(text: &str) -> Result<NonZeroU32, &'static str> {
     }
     let number = text.parse().ok().filter(|_| digits);
     number.ok_or("is not a whole number of seconds from 1 to 4294967295")
+}
+
+/// An address. The text goes on from "the value of --listen".
+fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "is no address with a port: write one such as 127.0.0.1:8787 or [::1]:8787")
 }
 
 /// A moment as seconds since 1970, with up to nine decimals, digit by digit: `1767225660.5`.
@@ -329,14 +380,23 @@ mod tests {
         }
         assert!(!mistake(&["check", "a", TOKEN]).contains(TOKEN));
         assert!(!mistake(&["keygen", "a", TOKEN]).contains(TOKEN));
+        assert!(!mistake(&["caller", "a", TOKEN]).contains(TOKEN));
+        assert!(!mistake(&["serve", TOKEN]).contains(TOKEN));
+        assert!(!mistake(&["serve", "--listen", TOKEN]).contains(TOKEN));
     }
 
     #[test]
     fn help_is_whole() {
         Arguments::command().debug_assert();
-        for words in
-            [&["--help"][..], &["create", "--help"], &["verify", "--help"], &["check", "-h"], &["keygen", "-h"]]
-        {
+        for words in [
+            &["--help"][..],
+            &["serve", "--help"],
+            &["create", "--help"],
+            &["verify", "--help"],
+            &["check", "-h"],
+            &["keygen", "-h"],
+            &["caller", "-h"],
+        ] {
             let Ok(Command::Help(text)) = parse_words(words) else { panic!("{words:?}") };
             assert!(text.contains("Example"), "{words:?}");
         }

@@ -98,7 +98,8 @@ pub(crate) fn run(args: Check, world: &mut World<'_>) -> Result<Status, Stop> {
             }
         }
         report.handlers = Some(uses);
-        if let Err(stop) = config.registry(&runtime, world.env) {
+        // All that `keyward serve` would load.
+        if let Err(stop) = config.registry(&runtime, world.env).and_then(|_| config.server()) {
             if let Stop::Mistake(text) = &stop {
                 report.error = Some(one_line(text));
             }

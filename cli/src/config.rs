@@ -1,24 +1,33 @@
 //! The configuration file: TOML into a value that is right in itself. Files and variables that it names are not looked at
 //! here.
 
+mod access;
+mod server;
+
 use crate::builtin::Builtin;
 use crate::limits::LimitsTable;
+use access::{CallerTable, Known, PolicyEntry};
 use indexmap::IndexMap;
 use keyward_runtime::{Actors, Limits, Scheme};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use server::ServerTable;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use toml::Spanned;
 
-/// A configuration. Its handlers name rings that it has.
+pub(crate) use access::{NAME, is_name};
+pub(crate) use server::{Address, Server, TlsFiles};
+
+/// A configuration. Its handlers name rings that it has, its callers and policies handlers and actions.
 #[derive(Debug)]
 pub struct Config {
     pub(crate) rings: IndexMap<String, Ring>,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) actions: IndexMap<String, String>,
     pub(crate) share_unprefixed: bool,
+    pub(crate) server: Server,
 }
 
 /// A value and the line it stands on, from 1.
@@ -101,13 +110,18 @@ impl Config {
         let toml = toml::Deserializer::parse(text)
             .map_err(|error| lines.error(error.span(), format!("not TOML: {}", reword(error.message()))))?;
         let file = File::deserialize(toml).map_err(|error| lines.error(error.span(), reword(error.message())))?;
-        let File { keys, handlers, actions, dangerous_share_unprefixed } = file;
+        let File { keys, handlers, actions, dangerous_share_unprefixed, server, callers, policies } = file;
         let rings: IndexMap<_, _> = keys.into_iter().map(|(name, ring)| (name, ring.checked(lines))).collect();
         if handlers.is_empty() {
             return Err(lines.error(None, "no handler is configured: add a `[[handlers]]`"));
         }
-        let handlers = handlers.into_iter().map(|handler| handler.checked(lines, &rings)).collect::<Result<_, _>>()?;
-        Ok(Self { rings, handlers, actions, share_unprefixed: dangerous_share_unprefixed })
+        let handlers = handlers.into_iter().map(|handler| handler.checked(lines, &rings));
+        let handlers = handlers.collect::<Result<Vec<_>, _>>()?;
+        let mut server = server.checked(lines)?;
+        let known = Known { lines, handlers: &handlers, actions: &actions };
+        server.config.callers = known.callers(callers)?;
+        server.config.policies = known.policies(policies)?;
+        Ok(Self { rings, handlers, actions, share_unprefixed: dangerous_share_unprefixed, server })
     }
 }
 
@@ -123,6 +137,12 @@ struct File {
     actions: IndexMap<String, String>,
     #[serde(default)]
     dangerous_share_unprefixed: bool,
+    #[serde(default)]
+    server: ServerTable,
+    #[serde(default)]
+    callers: IndexMap<Spanned<String>, CallerTable>,
+    #[serde(default)]
+    policies: IndexMap<Spanned<String>, PolicyEntry>,
 }
 
 #[derive(Deserialize)]
@@ -234,16 +254,20 @@ impl<'de> Deserialize<'de> for SchemeName {
 
 struct Digest([u8; 32]);
 
-impl<'de> Deserialize<'de> for Digest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+impl Digest {
+    fn parse(text: &str) -> Option<Self> {
         let digits: Option<Vec<u8>> =
             text.chars().map(|c| c.to_digit(16).and_then(|digit| digit.try_into().ok())).collect();
         let bytes: Option<Vec<u8>> = digits
             .map(|digits| digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect());
-        let bytes = bytes.filter(|_| text.len() == 64).and_then(|bytes| bytes.try_into().ok());
-        bytes
-            .map(Self)
+        bytes.filter(|_| text.len() == 64).and_then(|bytes| bytes.try_into().ok()).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text)
             .ok_or_else(|| de::Error::custom("a SHA-256 has 64 hexadecimal digits; `keyward check` prints it"))
     }
 }

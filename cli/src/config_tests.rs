@@ -49,7 +49,7 @@ fn handler(more: &str) -> String {
 
 #[test]
 fn everything_has_its_place() {
-    let Config { rings, handlers, actions, share_unprefixed } = Config::parse(WHOLE).unwrap();
+    let Config { rings, handlers, actions, share_unprefixed, server: _ } = Config::parse(WHOLE).unwrap();
     assert!(share_unprefixed);
     assert_eq!(actions.get("view-instance").unwrap(), "vi");
     let ring = &rings["main"];

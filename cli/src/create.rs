@@ -1,9 +1,10 @@
 //! `keyward create`: a token on standard output.
 
 use crate::args::Create;
-use crate::output::{self, Answer, write_json};
+use crate::output::{self, write_json};
 use crate::{Status, Stop, World, complain, load};
 use keyward_runtime::{CreateRequest, Restrictions};
+use keyward_server::Outcome;
 
 pub(crate) fn run(args: Create, world: &mut World<'_>) -> Result<Status, Stop> {
     let config = load::Loaded::read(&args.config)?;
@@ -19,14 +20,14 @@ pub(crate) fn run(args: Create, world: &mut World<'_>) -> Result<Status, Stop> {
             output::write_token(world.stdout, &created, json)?;
             Ok(Status::Good)
         }
-        Err(answer) => {
+        Err(outcome) => {
             // Standard output is for the token: a script that takes it from there must not take a sentence.
             if json {
-                write_json(world.stdout, &answer)?;
+                write_json(world.stdout, &outcome)?;
             } else {
-                complain(world.stderr, &answer.text());
+                complain(world.stderr, &output::text(&outcome));
             }
-            Ok(if matches!(answer, Answer::Denied { .. }) { Status::No } else { Status::NoVerdict })
+            Ok(if matches!(outcome, Outcome::Denied { .. }) { Status::No } else { Status::NoVerdict })
         }
     }
 }

@@ -15,13 +15,7 @@ const BYTES: usize = 32;
 
 pub(crate) fn run(args: &Keygen, world: &mut World<'_>) -> Result<Status, Stop> {
     let file = &args.file;
-    let mut bytes = Zeroizing::new([0; BYTES]);
-    getrandom::fill(&mut *bytes)
-        .map_err(|error| Stop::NoVerdict(format!("the operating system gives no random bytes: {error}")))?;
-    let mut text = Zeroizing::new(String::with_capacity(64));
-    BASE64_URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
-    text.push('\n');
-
+    let text = line()?;
     let mut created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(|error| {
         Stop::Mistake(if error.kind() == io::ErrorKind::AlreadyExists {
             format!(
@@ -38,4 +32,15 @@ pub(crate) fn run(args: &Keygen, world: &mut World<'_>) -> Result<Status, Stop> 
     }
     writeln!(world.stdout, "{}: a new secret, readable by its owner only", file.display()).map_err(Stop::stdout)?;
     Ok(Status::Good)
+}
+
+/// A new secret, and the end of its line.
+pub(crate) fn line() -> Result<Zeroizing<String>, Stop> {
+    let mut bytes = Zeroizing::new([0; BYTES]);
+    getrandom::fill(&mut *bytes)
+        .map_err(|error| Stop::NoVerdict(format!("the operating system gives no random bytes: {error}")))?;
+    let mut text = Zeroizing::new(String::with_capacity(64));
+    BASE64_URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
+    text.push('\n');
+    Ok(text)
 }

@@ -5,6 +5,7 @@
 
 mod args;
 pub mod builtin;
+mod caller;
 mod check;
 pub mod config;
 mod create;
@@ -13,6 +14,7 @@ mod limits;
 mod load;
 mod log;
 mod output;
+mod serve;
 mod verify;
 
 use args::Command;
@@ -23,7 +25,7 @@ use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 
 pub use args::parse_at;
-pub use log::log_to_stderr;
+pub use log::{Log, log_to_stderr};
 
 /// What a command may touch, besides files.
 pub struct World<'a> {
@@ -34,11 +36,11 @@ pub struct World<'a> {
     /// Where one sentence goes if something is wrong.
     pub stderr: &'a mut dyn Write,
     /// The environment variables.
-    pub env: &'a Env<'a>,
+    pub env: &'static Env,
 }
 
-/// Looks an environment variable up.
-pub type Env<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
+/// Looks an environment variable up. The daemon does so on another thread, whenever it reloads.
+pub type Env = dyn Fn(&str) -> Option<OsString> + Sync;
 
 impl fmt::Debug for World<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -86,9 +88,18 @@ impl Stop {
     pub(crate) fn stdout(error: io::Error) -> Self {
         Self::Stream("standard output could not be written", error)
     }
+
+    /// How the command ends, and why.
+    pub(crate) fn sentence(self) -> (Status, String) {
+        match self {
+            Self::Mistake(sentence) => (Status::Mistake, sentence),
+            Self::NoVerdict(sentence) => (Status::NoVerdict, sentence),
+            Self::Stream(what, error) => (Status::NoVerdict, format!("{what}: {error}")),
+        }
+    }
 }
 
-/// Runs one command. `args` begin with the name of the program.
+/// Runs one command. `args` begin with the name of the program. `keyward serve` returns when a signal has ended it.
 pub fn run(args: impl IntoIterator<Item = OsString>, mut world: World<'_>) -> Status {
     let done = args::parse(args).and_then(|command| match command {
         Command::Help(text) => {
@@ -99,13 +110,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>, mut world: World<'_>) -> St
         Command::Verify(args) => verify::run(args, &mut world),
         Command::Check(args) => check::run(args, &mut world),
         Command::Keygen(args) => keygen::run(&args, &mut world),
+        Command::Caller(args) => caller::run(&args, &mut world),
+        Command::Serve(args) => serve::run(args, &mut world),
     });
     let done = done.and_then(|status| world.stdout.flush().map(|()| status).map_err(Stop::stdout));
     let (status, sentence) = match done {
         Ok(status) => return status,
-        Err(Stop::Mistake(sentence)) => (Status::Mistake, sentence),
-        Err(Stop::NoVerdict(sentence)) => (Status::NoVerdict, sentence),
-        Err(Stop::Stream(what, error)) => (Status::NoVerdict, format!("{what}: {error}")),
+        Err(stop) => stop.sentence(),
     };
     complain(world.stderr, &sentence);
     status

@@ -1,11 +1,12 @@
 //! From a configuration to what the runtime takes: the only place that reads the files and variables which it names.
 
-use crate::config::{At, Component, Config, ConfigError, Handler, Ring, SecretSource};
+use crate::config::{At, Component, Config, ConfigError, Handler, Ring, SecretSource, TlsFiles};
 use crate::{Env, Stop};
 use keyward_runtime::{
     HandlerConfig, KeyGrant, KeyRing, Limits, LoadError, MIN_SECRET_BYTES, Registry, Runtime, RuntimeLimits, Secret,
     SystemClock, UnixTime,
 };
+use keyward_server::Tls;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
@@ -14,12 +15,16 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// More than any configuration needs.
 const MAX_CONFIG: usize = 1 << 20;
 
 /// More than any secret needs.
 const MAX_SECRET: usize = 64 << 10;
+
+/// More than any chain of certificates needs.
+const MAX_CERTIFICATE: usize = 1 << 20;
 
 /// A runtime whose clock stands at `at`, or is the system's.
 pub(crate) fn runtime(at: Option<UnixTime>) -> Result<Runtime, Stop> {
@@ -78,7 +83,7 @@ impl Loaded {
     }
 
     /// Loads all that the configuration names and makes its registry.
-    pub(crate) fn registry(&self, runtime: &Runtime, env: &Env<'_>) -> Result<Registry, Stop> {
+    pub(crate) fn registry(&self, runtime: &Runtime, env: &Env) -> Result<Registry, Stop> {
         let mut rings = HashMap::new();
         for (name, ring) in &self.config.rings {
             rings.insert(name.as_str(), Arc::new(self.ring(name, ring, env)?));
@@ -93,11 +98,42 @@ impl Loaded {
         builder.build().map_err(|error| self.load_error(&error))
     }
 
+    /// What the daemon does apart from its handlers. Loads the certificate and its key.
+    pub(crate) fn server(&self) -> Result<keyward_server::Config, Stop> {
+        let mut config = self.config.server.config.clone();
+        if let Some(At { line, value: TlsFiles { certificate, key } }) = &self.config.server.tls {
+            let wrong = |text: &str| self.mistake(*line, &format!("`tls`: {text}"));
+            let certificate = read(&self.path(certificate), MAX_CERTIFICATE, "correct `certificate`");
+            let certificate = certificate.map_err(|text| wrong(&text))?;
+            let key = read_private(&self.path(key), "correct `key`").map_err(|text| wrong(&text))?;
+            config.tls = Some(Tls::from_pem(&certificate, &key).map_err(|error| wrong(&error.to_string()))?);
+        }
+        Ok(config)
+    }
+
+    /// The configuration and every file that it names.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let Config { rings, handlers, actions: _, share_unprefixed: _, server } = &self.config;
+        let rings = rings.values().flat_map(|ring| ring.previous.iter().chain([&ring.secret]));
+        let secrets = rings.chain(handlers.iter().flat_map(|handler| handler.secrets.values()));
+        let secrets = secrets.filter_map(|secret| match &secret.value {
+            SecretSource::File(path) => Some(path),
+            SecretSource::Env(_) => None,
+        });
+        let components = handlers.iter().filter_map(|handler| match &handler.component.value {
+            Component::File(path) => Some(path),
+            Component::Builtin(_) => None,
+        });
+        let tls = server.tls.iter().flat_map(|At { value: TlsFiles { certificate, key }, .. }| [certificate, key]);
+        let named = secrets.chain(components).chain(tls).map(|path| self.path(path));
+        std::iter::once(self.file.clone()).chain(named).collect()
+    }
+
     fn handler(
         &self,
         handler: &Handler,
         rings: &HashMap<&str, Arc<KeyRing>>,
-        env: &Env<'_>,
+        env: &Env,
     ) -> Result<HandlerConfig, Stop> {
         let Handler { name, component: _, sha256, prefixes, settings, keys, secrets, actors, max_ttl, leeway, limits } =
             handler;
@@ -125,7 +161,7 @@ impl Loaded {
         Ok(config)
     }
 
-    fn ring(&self, name: &str, ring: &Ring, env: &Env<'_>) -> Result<KeyRing, Stop> {
+    fn ring(&self, name: &str, ring: &Ring, env: &Env) -> Result<KeyRing, Stop> {
         let Ring { secret: active, previous, allow_short } = ring;
         let load = |source: &At<SecretSource>| {
             let wrong = |text: &str| self.mistake(source.line, &format!("key ring `{name}`: {text}"));
@@ -154,7 +190,7 @@ impl Loaded {
     }
 
     /// Reads a secret. The error says what and what to do, and nothing of the secret.
-    fn secret(&self, source: &At<SecretSource>, env: &Env<'_>) -> Result<Secret, String> {
+    fn secret(&self, source: &At<SecretSource>, env: &Env) -> Result<Secret, String> {
         match &source.value {
             SecretSource::Env(name) => match env(name).map(OsStringExt::into_vec) {
                 Some(value) if !value.is_empty() => Ok(Secret::new(value)),
@@ -163,17 +199,12 @@ impl Loaded {
             },
             SecretSource::File(path) => {
                 let path = self.path(path);
-                let shown = path.display();
-                let what_to_do = format!("make a key with `keyward keygen {shown}`, or correct `file`");
-                let opened = Opened::new(&path, &what_to_do)?;
-                if opened.metadata.mode() & 0o077 != 0 {
-                    return Err(format!("{shown} can be read or written by others: run `chmod 600 {shown}`"));
-                }
-                let mut bytes = opened.read(MAX_SECRET)?;
+                let what_to_do = format!("make a key with `keyward keygen {}`, or correct `file`", path.display());
+                let mut bytes = read_private(&path, &what_to_do)?;
                 if bytes.last() == Some(&b'\n') {
                     bytes.pop();
                 }
-                Ok(Secret::new(bytes))
+                Ok(Secret::new(std::mem::take(&mut *bytes)))
             }
         }
     }
@@ -196,8 +227,9 @@ impl Loaded {
         mistake(&self.file, about.map(|handler| handler.name.line), &error.to_string())
     }
 
-    fn mistake(&self, line: usize, text: &str) -> Stop {
-        mistake(&self.file, Some(line), text)
+    /// A sentence about a line of the configuration.
+    pub(crate) fn mistake(&self, line: impl Into<Option<usize>>, text: &str) -> Stop {
+        mistake(&self.file, line.into(), text)
     }
 }
 
@@ -216,6 +248,16 @@ pub(crate) fn component(path: &Path) -> Result<Vec<u8>, Stop> {
 /// Reads a regular file of at most `max` bytes.
 fn read(path: &Path, max: usize, what_to_do: &str) -> Result<Vec<u8>, String> {
     Opened::new(path, what_to_do)?.read(max)
+}
+
+/// Reads a file that nobody but its owner may see.
+fn read_private(path: &Path, what_to_do: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+    let opened = Opened::new(path, what_to_do)?;
+    if opened.metadata.mode() & 0o077 != 0 {
+        let shown = path.display();
+        return Err(format!("{shown} can be read or written by others: run `chmod 600 {shown}`"));
+    }
+    opened.read(MAX_SECRET).map(Zeroizing::new)
 }
 
 /// A regular file that is open: what is looked at is what is read.

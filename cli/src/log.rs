@@ -1,34 +1,87 @@
-//! The log on standard error: what handlers write, and what happens to them.
+//! The log on standard error: what handlers write, what happens to them, and what the daemon decides.
+
+mod queue;
 
 use crate::{Env, Status, complain};
+use queue::Queue;
+use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, Write};
 use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+
+/// The log of this process. What is under way when it is dropped is still written, if somebody takes it within a second.
+#[must_use]
+pub struct Log(Option<Queue>);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if let Some(queue) = &self.0 {
+            queue.end();
+        }
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").finish_non_exhaustive()
+    }
+}
 
 /// Sends the log of this process to standard error, from the level on that `KEYWARD_LOG` names (`error`, `warn`, `info` or
-/// `debug`; `warn` if it is not set). To be called once; where a log is set already, that one stays.
+/// `debug`). To be called once; where a log is set already, that one stays.
+///
+/// If `args`, which begin with the name of the program, are those of `keyward serve`, it is JSON lines from `info` on, and
+/// whoever logs never waits for standard error. Otherwise it is text from `warn` on.
 ///
 /// # Errors
 /// `KEYWARD_LOG` names no level; that has been said on `stderr`.
-pub fn log_to_stderr(env: &Env<'_>, stderr: &mut dyn Write) -> Result<(), Status> {
+pub fn log_to_stderr(args: &[OsString], env: &Env, stderr: &mut dyn Write) -> Result<Log, Status> {
+    let serve = args.get(1).is_some_and(|word| word == "serve");
     let value = env("KEYWARD_LOG");
-    let Some(level) = level(value.as_ref().map(|value| value.as_encoded_bytes())) else {
+    let default = if serve { Level::INFO } else { Level::WARN };
+    let Some(level) = level(value.as_ref().map(|value| value.as_encoded_bytes()), default) else {
         complain(
             stderr,
             "the environment variable KEYWARD_LOG is none of error, warn, info and debug: correct or unset it",
         );
         return Err(Status::Mistake);
     };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).without_time().finish();
+    if !serve {
+        let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).without_time().finish();
+        let _ = tracing::subscriber::set_global_default(log);
+        return Ok(Log(None));
+    }
+    let lost = |lines| {
+        tracing::warn!(target: "keyward::log", lines, "lines of the log are lost: nobody took them from standard error");
+    };
+    let queue = Queue::to(io::stderr(), lost).map_err(|error| {
+        complain(stderr, &format!("the log could not be set up: {error}"));
+        Status::NoVerdict
+    })?;
+    let audit = level.max(Level::INFO);
+    let log = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_max_level(audit)
+        .with_writer(queue.clone())
+        .finish()
+        // Who was let in is to be known whatever the level is.
+        .with(Targets::new().with_default(level).with_target("keyward::audit", audit));
     let _ = tracing::subscriber::set_global_default(log);
-    Ok(())
+    Ok(Log(Some(queue)))
 }
 
-fn level(value: Option<&[u8]>) -> Option<Level> {
+fn level(value: Option<&[u8]>, default: Level) -> Option<Level> {
     match value {
         Some(b"error") => Some(Level::ERROR),
-        None | Some(b"" | b"warn") => Some(Level::WARN),
+        Some(b"warn") => Some(Level::WARN),
         Some(b"info") => Some(Level::INFO),
         Some(b"debug") => Some(Level::DEBUG),
+        None | Some(b"") => Some(default),
         Some(_) => None,
     }
 }
@@ -39,10 +92,12 @@ mod tests {
 
     #[test]
     fn only_four_words_are_levels() {
+        let level = |value: Option<&str>| level(value.map(str::as_bytes), Level::WARN);
         assert_eq!(level(None), Some(Level::WARN));
-        assert_eq!(level(Some(b"debug")), Some(Level::DEBUG));
+        assert_eq!(level(Some("")), Some(Level::WARN));
+        assert_eq!(level(Some("debug")), Some(Level::DEBUG));
         for other in ["trace", "WARN", "0", "info,warn"] {
-            assert_eq!(level(Some(other.as_bytes())), None, "{other}");
+            assert_eq!(level(Some(other)), None, "{other}");
         }
     }
 }

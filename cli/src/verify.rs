@@ -1,8 +1,9 @@
 //! `keyward verify`: tokens from standard input, an answer a line.
 
 use crate::args::Verify;
-use crate::output::{Answer, write_json};
+use crate::output::{self, write_json};
 use crate::{Status, Stop, World, load};
+use keyward_server::Outcome;
 use std::io::BufRead;
 
 /// The longest line that is kept in memory.
@@ -17,24 +18,26 @@ pub(crate) fn run(args: Verify, world: &mut World<'_>) -> Result<Status, Stop> {
     let mut status = None;
     let mut line = Vec::new();
     while let Some(whole) = next_line(world.stdin, &mut line)? {
-        let answer = match std::str::from_utf8(&line) {
-            _ if !whole => Answer::malformed(format!("Token is longer than {MAX_LINE} bytes")),
-            Err(_) => Answer::malformed("Token is not UTF-8 text"),
-            Ok(token) => Answer::of_verdict(match &args.handler {
+        let outcome = match std::str::from_utf8(&line) {
+            _ if !whole => Outcome::malformed(format!("Token is longer than {MAX_LINE} bytes")),
+            Err(_) => Outcome::malformed("Token is not UTF-8 text"),
+            Ok(token) => Outcome::of_verdict(match &args.handler {
                 Some(name) => pollster::block_on(registry.verify_with(name, token)),
                 None => registry.verify_blocking(token),
             }),
         };
-        let this = match answer {
-            Answer::Accepted { .. } => Status::Good,
-            Answer::Failed { .. } => Status::NoVerdict,
-            Answer::NotMine | Answer::Rejected { .. } | Answer::Denied { .. } => Status::No,
+        let this = match outcome {
+            Outcome::Accepted { .. } => Status::Good,
+            Outcome::Failed { .. } => Status::NoVerdict,
+            Outcome::NotMine | Outcome::Rejected { .. } | Outcome::Denied { .. } => Status::No,
         };
         status = status.max(Some(this));
         if args.json {
-            write_json(world.stdout, &answer)?;
+            write_json(world.stdout, &outcome)?;
         } else {
-            writeln!(world.stdout, "{}", answer.text()).and_then(|()| world.stdout.flush()).map_err(Stop::stdout)?;
+            writeln!(world.stdout, "{}", output::text(&outcome))
+                .and_then(|()| world.stdout.flush())
+                .map_err(Stop::stdout)?;
         }
     }
     status.ok_or_else(|| Stop::Mistake("no token came on standard input: give at least one line".to_owned()))

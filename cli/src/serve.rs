@@ -1,0 +1,170 @@
+//! `keyward serve`: the daemon, from its start to its end.
+
+mod first_start;
+mod reload;
+mod watch;
+
+use crate::args::Serve;
+use crate::config::Address;
+use crate::load::{Loaded, file_error};
+use crate::{Status, Stop, World, load};
+use keyward_server::{Listeners, Service};
+use reload::{Fixed, Ready, Reloader, Source};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+pub(crate) fn run(args: Serve, world: &mut World<'_>) -> Result<Status, Stop> {
+    let Serve { config, listen, operations } = args;
+    let (file, secret) = match config {
+        Some(file) => (file, None),
+        None => first_start::configuration(world.stdout)?,
+    };
+    let mut source = Source::new(file, world.env, load::runtime(None)?);
+    let Ready { loaded, registry, mut config } = source.load()?;
+    let server = &loaded.config.server;
+    let fixed = Fixed::of(&loaded);
+    fit_connections(&mut config);
+    let service_at = Listen { option: "--listen", setting: "listen", given: listen, configured: server.listen };
+    let operations_at =
+        Listen { option: "--operations", setting: "operations", given: operations, configured: server.operations };
+
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let tokio = Builder::new_multi_thread().worker_threads(threads).enable_io().enable_time().build();
+    let tokio = tokio.map_err(|error| cannot("the threads could not be started", &error))?;
+    let done = tokio.block_on(async {
+        let signals = Signals::take().map_err(|error| cannot("signals could not be set up", &error))?;
+        let service = service_at.bind(&loaded).await?;
+        let operations = operations_at.bind(&loaded).await?;
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        announce(world.stdout, scheme, &service, &operations, secret.as_ref().map(|secret| secret.as_str()))?;
+        let handlers = registry.handlers().count();
+        tracing::info!(target: "keyward::server", handlers, "started");
+
+        let answers = Service::new(config, registry);
+        let reloader = Reloader { source, service: answers.clone(), fixed };
+        reloader
+            .start(signals.reload)
+            .map_err(|error| cannot("the thread that reloads could not be started", &error))?;
+        let listeners = Listeners { service, operations: Some(operations) };
+        keyward_server::run(listeners, answers, async move { signals.end.notified().await }).await;
+        tracing::info!(target: "keyward::server", "ended");
+        Ok(Status::Good)
+    });
+    // What still runs is a call that was given up.
+    tokio.shutdown_background();
+    done
+}
+
+fn cannot(what: &str, error: &io::Error) -> Stop {
+    Stop::NoVerdict(format!("{what}: {}", file_error(error)))
+}
+
+/// The signals that a daemon is told things by.
+struct Signals {
+    /// SIGHUP: load all anew.
+    reload: std::sync::mpsc::Receiver<()>,
+    /// SIGTERM and SIGINT: finish.
+    end: Arc<Notify>,
+}
+
+impl Signals {
+    fn take() -> io::Result<Self> {
+        let end = Arc::new(Notify::new());
+        for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+            let mut signal = signal(kind)?;
+            let end = end.clone();
+            tokio::spawn(async move {
+                signal.recv().await;
+                end.notify_one();
+            });
+        }
+        let mut hangup = signal(SignalKind::hangup())?;
+        let (reload, requests) = std::sync::mpsc::channel();
+        tokio::spawn(async move { while hangup.recv().await.is_some() && reload.send(()).is_ok() {} });
+        Ok(Self { reload: requests, end })
+    }
+}
+
+/// An address to listen on, and who gave it.
+struct Listen {
+    option: &'static str,
+    setting: &'static str,
+    given: Option<SocketAddr>,
+    configured: Address,
+}
+
+impl Listen {
+    async fn bind(&self, loaded: &Loaded) -> Result<TcpListener, Stop> {
+        let Self { option, setting, given, configured } = self;
+        let address = given.unwrap_or(configured.value);
+        let error = match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => error,
+        };
+        let (wrong, first) = match error.kind() {
+            io::ErrorKind::AddrInUse => ("is in use".to_owned(), "stop the program that has it, or "),
+            io::ErrorKind::AddrNotAvailable => ("is none of this machine".to_owned(), ""),
+            _ => (format!("cannot be listened on ({})", file_error(&error)), ""),
+        };
+        let wrong = format!("the address {address} {wrong}: {first}");
+        Err(match (given, configured.line) {
+            (Some(_), _) => Stop::Mistake(format!("{wrong}give `{option}` another one")),
+            (None, Some(line)) => loaded.mistake(line, &format!("{wrong}give `{setting}` another one")),
+            (None, None) => loaded.mistake(None, &format!("{wrong}give another one as `{setting}` in `[server]`")),
+        })
+    }
+}
+
+/// Says where it listens, for people and for programs that wait for it.
+fn announce(
+    stdout: &mut dyn Write,
+    scheme: &str,
+    service: &TcpListener,
+    operations: &TcpListener,
+    admin: Option<&str>,
+) -> Result<(), Stop> {
+    let mut say = || {
+        let address = service.local_addr()?;
+        writeln!(stdout, "keyward: listening on {scheme}://{address}")?;
+        writeln!(stdout, "keyward: operations on http://{}", operations.local_addr()?)?;
+        if let Some(secret) = admin {
+            writeln!(
+                stdout,
+                "keyward: a first token is made by\n  curl -u 'admin:{secret}' -H 'Content-Type: application/json' \
+                 -d '{{\"actor\":\"root\",\"expires_after\":3600}}' {scheme}://localhost:{}/v1/tokens",
+                address.port()
+            )?;
+        }
+        stdout.flush()
+    };
+    say().map_err(Stop::stdout)
+}
+
+/// File descriptors that are no connections: files, listeners, the operations address.
+const OTHER_FILES: u64 = 64;
+
+/// Allows itself as many open files as it may, and takes fewer connections if that is not enough.
+fn fit_connections(config: &mut keyward_server::Config) {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Where this fails, what it has is what it gets.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let Some(files) = getrlimit(Resource::Nofile).current else { return };
+    let room = usize::try_from(files.saturating_sub(OTHER_FILES).max(1)).unwrap_or(usize::MAX);
+    let wanted = config.limits.connections;
+    if room < wanted {
+        config.limits.connections = room;
+        tracing::warn!(
+            target: "keyward::server",
+            wanted,
+            connections = room,
+            "this process may have {files} open files only, so it takes fewer connections: raise its limit (`ulimit -n`)"
+        );
+    }
+}

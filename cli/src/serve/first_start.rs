@@ -1,0 +1,100 @@
+//! `keyward serve` without a configuration: a folder with all that it takes to begin, made on the first start.
+
+use crate::Stop;
+use crate::caller;
+use crate::keygen;
+use crate::load::file_error;
+use keyward_server::SecretDigest;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// In the current folder.
+const FOLDER: &str = "keyward-data";
+
+/// The configuration to begin with. `ADMIN_SHA256` stands for the digest of the admin's secret.
+const TEMPLATE: &str = include_str!("../default.toml");
+
+/// The configuration in the folder, and on the first start the admin's secret, which has been printed.
+///
+/// The configuration is written last, and whole or not at all: without it, whatever else is there, this is the first start.
+/// So a secret that got lost on the way is none, and the next start makes another one.
+pub(super) fn configuration(stdout: &mut dyn Write) -> Result<(PathBuf, Option<Zeroizing<String>>), Stop> {
+    let folder = Path::new(FOLDER);
+    let config = folder.join("keyward.toml");
+    let failed = |path: &Path| {
+        let path = path.display().to_string();
+        move |error: io::Error| {
+            Stop::Mistake(format!(
+                "{path} cannot be made ({}): start where it can be, or name a configuration with `--config`",
+                file_error(&error)
+            ))
+        }
+    };
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(folder)(error)),
+        _ => {}
+    }
+    // Two that start at once make one folder, not two halves of one.
+    let opened = File::open(folder).map_err(failed(folder))?;
+    opened.lock().map_err(failed(folder))?;
+    if config.try_exists().map_err(failed(&config))? {
+        return Ok((config, None));
+    }
+    let key = folder.join("secret.key");
+    if !key.try_exists().map_err(failed(&key))? {
+        write(&key, keygen::line()?.as_bytes()).map_err(failed(&key))?;
+    }
+    let secret = caller::secret()?;
+    writeln!(
+        stdout,
+        "keyward: made {FOLDER} with a key, a configuration and the caller `admin`. Its secret, shown this once:\n{}",
+        secret.as_str()
+    )
+    .and_then(|()| stdout.flush())
+    .map_err(Stop::stdout)?;
+    let text = TEMPLATE.replace("ADMIN_SHA256", &SecretDigest::of(&secret).to_hex());
+    write(&config, text.as_bytes()).map_err(failed(&config))?;
+    opened.sync_all().map_err(failed(folder))?;
+    Ok((config, Some(secret)))
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let _ = fs::remove_file(&new);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use keyward_runtime::Scheme;
+
+    #[test]
+    fn the_template_is_a_configuration() {
+        let text = TEMPLATE.replace("ADMIN_SHA256", &SecretDigest::of("secret").to_hex());
+        let config = Config::parse(&text).unwrap();
+        assert_eq!(config.actions.len(), 21);
+        let [signed] = config.handlers.as_slice() else { panic!() };
+        assert_eq!(signed.prefixes, ["dstok_"]);
+        assert_eq!(signed.keys["token"].scheme, Scheme::HmacSha256);
+        let server = &config.server.config;
+        let admin = &server.callers["admin"];
+        assert_eq!(admin.secret.to_hex(), SecretDigest::of("secret").to_hex());
+        assert!(admin.introspect && admin.verify && admin.create);
+        assert!(server.policies["members"].permission.is_none());
+        // What stands in comments is one as well.
+        let is_setting = |line: &&str| !line.starts_with([' ', '#']);
+        let uncomment = |line: &str| line.strip_prefix('#').filter(is_setting).unwrap_or(line).to_owned() + "\n";
+        let uncommented: String = text.lines().map(uncomment).collect();
+        assert_ne!(uncommented, text);
+        Config::parse(&uncommented).unwrap();
+    }
+}

@@ -1,0 +1,132 @@
+//! Loading all that a configuration names: at the start, and again while requests are answered.
+
+use super::watch::Watched;
+use crate::load::Loaded;
+use crate::output::one_line;
+use crate::{Env, Stop};
+use keyward_runtime::{Registry, Runtime};
+use keyward_server::{Config, Service};
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+/// Where it all comes from.
+pub(super) struct Source {
+    file: PathBuf,
+    env: &'static Env,
+    /// The one of all registries, so that what is compiled stays compiled.
+    runtime: Runtime,
+    watched: Watched,
+}
+
+/// All that was loaded, tried and found good.
+pub(super) struct Ready {
+    pub(super) loaded: Loaded,
+    pub(super) registry: Registry,
+    pub(super) config: Config,
+}
+
+impl Source {
+    pub(super) fn new(file: PathBuf, env: &'static Env, runtime: Runtime) -> Self {
+        Self { file, env, runtime, watched: Watched::default() }
+    }
+
+    /// Loads all of it. Each file is looked at before it is read, so that no change goes unseen.
+    pub(super) fn load(&mut self) -> Result<Ready, Stop> {
+        self.watched = Watched::default();
+        self.watched.add(self.file.clone());
+        let loaded = Loaded::read(&self.file)?;
+        for file in loaded.files() {
+            self.watched.add(file);
+        }
+        let registry = loaded.registry(&self.runtime, self.env)?;
+        let config = loaded.server()?;
+        Ok(Ready { loaded, registry, config })
+    }
+}
+
+/// What a running daemon cannot change.
+#[derive(PartialEq, Eq)]
+pub(super) struct Fixed {
+    listen: SocketAddr,
+    operations: SocketAddr,
+    connections: usize,
+}
+
+impl Fixed {
+    pub(super) fn of(loaded: &Loaded) -> Self {
+        let server = &loaded.config.server;
+        Self {
+            listen: server.listen.value,
+            operations: server.operations.value,
+            connections: server.config.limits.connections,
+        }
+    }
+
+    /// The settings that differ.
+    fn changed(&self, new: &Self) -> Vec<&'static str> {
+        let Self { listen, operations, connections } = self;
+        let changed = [
+            ("server.listen", *listen != new.listen),
+            ("server.operations", *operations != new.operations),
+            ("server.limits.connections", *connections != new.connections),
+        ];
+        changed.into_iter().filter_map(|(setting, changed)| changed.then_some(setting)).collect()
+    }
+}
+
+/// How often the files are looked at.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Puts what is new in the place of what is there, if all of it is good.
+pub(super) struct Reloader {
+    pub(super) source: Source,
+    pub(super) service: Service,
+    /// As it was at the start.
+    pub(super) fixed: Fixed,
+}
+
+impl Reloader {
+    /// Goes to work on a thread of its own: files may be slow, and compiling takes its time. It reloads once for all that
+    /// asked while it was busy, and ends when nobody can ask any more.
+    pub(super) fn start(mut self, requests: Receiver<()>) -> io::Result<()> {
+        let work = move || {
+            loop {
+                match requests.recv_timeout(POLL) {
+                    Ok(()) => while requests.try_recv().is_ok() {},
+                    Err(RecvTimeoutError::Timeout) if self.source.watched.has_settled_change() => {}
+                    Err(RecvTimeoutError::Timeout) => continue,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+                // A panic would end reloading, and nobody would notice.
+                if catch_unwind(AssertUnwindSafe(|| self.reload())).is_err() {
+                    tracing::error!(target: "keyward::server", "reloading has a defect; what was there stays");
+                }
+            }
+        };
+        thread::Builder::new().name("keyward-reload".to_owned()).spawn(work)?;
+        Ok(())
+    }
+
+    fn reload(&mut self) {
+        match self.source.load() {
+            Ok(Ready { loaded, registry, config }) => {
+                let handlers = registry.handlers().count();
+                self.service.replace(config, registry);
+                tracing::info!(target: "keyward::server", handlers, "loaded anew");
+                for setting in self.fixed.changed(&Fixed::of(&loaded)) {
+                    tracing::warn!(target: "keyward::server", setting, "this setting changes with a restart only");
+                }
+            }
+            Err(stop) => {
+                let (_, error) = stop.sentence();
+                let error = one_line(&error);
+                tracing::error!(target: "keyward::server", error, "not loaded anew; what was there stays");
+            }
+        }
+    }
+}
