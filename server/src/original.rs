@@ -74,7 +74,8 @@ fn a_path(text: &str) -> Option<String> {
 fn a_path_of_url(text: &str) -> Option<String> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
     text.parse::<Uri>().ok()?;
-    a_path(rest.get(rest.find('/')?..)?)
+    // A slash further on is not the path's.
+    a_path(rest.get(rest.find(['/', '?', '#'])?..)?)
 }
 
 /// Whether servers agree on what the path means: no empty or dot segments, nothing encoded that some of them decode before
@@ -152,6 +153,8 @@ mod tests {
         assert_eq!(original(Dialect::Nginx, &headers), told("PUT", ""), "told in two ways");
         headers.remove("x-original-uri");
         assert_eq!(original(Dialect::Nginx, &headers), told("PUT", "/url"));
+        headers.insert("x-original-url", "https://host?/url".parse().unwrap());
+        assert_eq!(original(Dialect::Nginx, &headers), told("PUT", ""), "a query and no path");
         headers.append("x-original-url", "https://host/url".parse().unwrap());
         headers.append("x-original-method", "GET".parse().unwrap());
         assert_eq!(original(Dialect::Nginx, &headers), told("", ""), "told twice");

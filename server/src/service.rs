@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use hyper::header::{self, HeaderValue};
+use hyper::http::uri::Authority;
 use hyper::{Method, Request, StatusCode, Version};
 use keyward_runtime::Registry;
 use std::fmt;
@@ -106,8 +107,12 @@ fn check(context: &Context, request: &Request<Body>) -> Result<(), Problem> {
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return Err(Problem::InvalidRequest("There is not exactly one `Host` header"));
     };
-    let authority = host.to_str().ok().and_then(|host| host.parse::<hyper::http::uri::Authority>().ok());
-    let Some(authority) = authority.filter(|authority| !authority.as_str().contains('@')) else {
+    let authority = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
+    // Beside the host there may be a port and nothing else.
+    let plain = |authority: &Authority| {
+        !authority.as_str().contains('@') && (authority.port_u16().is_some() || authority.as_str() == authority.host())
+    };
+    let Some(authority) = authority.filter(plain) else {
         return Err(Problem::InvalidRequest("The `Host` header names no host"));
     };
     if !config.hosts.include(authority.host()) || request.uri().host().is_some_and(|host| !config.hosts.include(host)) {
