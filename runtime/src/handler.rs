@@ -2,7 +2,7 @@
 
 use crate::bindings::Answer;
 use crate::clock::{MAX_SECONDS, UnixTime};
-use crate::component::ComponentInfo;
+use crate::component::{CheckedComponent, ComponentInfo};
 use crate::error::{Error, Fault, LoadError};
 use crate::grants::{Bound, HandlerConfig};
 use crate::limits::Limits;
@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 pub(crate) struct Handler {
     pub(crate) name: Arc<str>,
     pub(crate) prefixes: Vec<String>,
-    pub(crate) info: ComponentInfo,
     pub(crate) bound: Arc<Bound>,
+    /// Held for as long as the handler is, so that one that replaces it does not compile it again.
+    component: Arc<CheckedComponent>,
     runtime: Runtime,
     policy: Policy,
     sandbox: Arc<Sandbox>,
@@ -69,12 +70,17 @@ impl Handler {
         Ok(Self {
             name,
             prefixes,
-            info: component.info.clone(),
             bound: sandbox.bound.clone(),
+            component,
             runtime: runtime.clone(),
             policy: Policy { actors, max_ttl, leeway },
             sandbox,
         })
+    }
+
+    /// What it is made of.
+    pub(crate) fn info(&self) -> &ComponentInfo {
+        &self.component.info
     }
 
     /// Asks the handler about a token that is its own, and judges its answer.

@@ -59,7 +59,7 @@ impl Registry {
         self.0.handlers.iter().map(|handler| HandlerInfo {
             name: &handler.name,
             prefixes: &handler.prefixes,
-            component: &handler.info,
+            component: handler.info(),
         })
     }
 
