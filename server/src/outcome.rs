@@ -18,10 +18,13 @@ pub enum Outcome {
         #[schema(value_type = Object)]
         actor: Box<RawValue>,
         /// What revocation and audit name the token by.
+        #[schema(required)]
         token_id: Option<String>,
         /// When it was made, in unix seconds.
+        #[schema(required)]
         issued_at: Option<u64>,
         /// The last second in which it is good, in unix seconds.
+        #[schema(required)]
         expires_at: Option<u64>,
     },
     /// Nobody's.
@@ -29,6 +32,7 @@ pub enum Outcome {
     /// Bad.
     Rejected {
         /// The handler that owns it; null where the host itself refused it.
+        #[schema(required)]
         handler: Option<String>,
         /// Why, for programs.
         reason: &'static str,
@@ -38,6 +42,7 @@ pub enum Outcome {
     /// No token is made.
     Denied {
         /// The handler that refused; null where the host itself did.
+        #[schema(required)]
         handler: Option<String>,
         /// Why, for programs.
         denial: &'static str,
@@ -47,6 +52,7 @@ pub enum Outcome {
     /// No answer could be had.
     Failed {
         /// The handler that was asked.
+        #[schema(required)]
         handler: Option<String>,
         /// Why, for programs.
         code: &'static str,

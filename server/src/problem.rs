@@ -61,7 +61,7 @@ impl ErrorBody {
 
 impl Problem {
     /// Status, word and sentence.
-    fn parts(self) -> (StatusCode, &'static str, &'static str) {
+    pub(crate) fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::InvalidRequest(text) => (StatusCode::BAD_REQUEST, "invalid_request", text),
             Self::InvalidClient(_) => (

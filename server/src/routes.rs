@@ -1,6 +1,7 @@
-//! The endpoints, and their description for programs. A route and what OpenAPI says of it stand in one place.
+//! The endpoints. What OpenAPI says of one stands with it.
 
 mod actor;
+mod document;
 mod forward;
 mod introspect;
 mod metadata;
@@ -15,37 +16,33 @@ use axum::extract::Extension;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// All endpoints, and the document that describes them.
-pub(crate) fn router() -> (Router, String) {
-    let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(introspect::introspect))
-        .routes(routes!(verify::verify))
-        .routes(routes!(tokens::create))
-        .routes(routes!(actor::actor))
-        .routes(routes!(metadata::metadata))
-        .split_for_parts();
-    document.merge(forward::Paths::openapi());
-    if let Some(components) = &mut document.components {
-        for (name, scheme) in [("basic", HttpAuthScheme::Basic), ("bearer", HttpAuthScheme::Bearer)] {
-            components.add_security_scheme(name, SecurityScheme::Http(Http::new(scheme)));
-        }
-    }
-    let text = document.to_pretty_json().unwrap_or_default();
-    let served = text.clone();
-    let router = router
+pub(crate) use document::text as document;
+
+/// All endpoints.
+pub(crate) fn router() -> Router {
+    let (router, _) = described().split_for_parts();
+    router
         .route("/v1/auth/nginx/{policy}", any(forward::nginx))
         .route("/v1/auth/forward/{policy}", any(forward::forward))
         .route("/v1/auth/envoy/{policy}", any(forward::envoy))
         .route("/v1/auth/envoy/{policy}/", any(forward::envoy))
         .route("/v1/auth/envoy/{policy}/{*path}", any(forward::envoy))
-        .route("/openapi.json", axum::routing::get(async move || metadata::openapi(served)))
         .fallback(async |Extension(context): Extension<Context>| Failure::of(&context, Problem::NotFound))
-        .method_not_allowed_fallback(async || MethodNotAllowed);
-    (router, text)
+        .method_not_allowed_fallback(async || MethodNotAllowed)
+}
+
+/// Those whose methods OpenAPI can name, with their description.
+fn described() -> OpenApiRouter {
+    OpenApiRouter::with_openapi(document::Beginning::openapi())
+        .routes(routes!(introspect::introspect))
+        .routes(routes!(verify::verify))
+        .routes(routes!(tokens::create))
+        .routes(routes!(actor::actor))
+        .routes(routes!(metadata::metadata))
+        .routes(routes!(metadata::openapi))
 }
 
 /// axum sets `Allow` when it sees the bare status; [`crate::service`] gives it a body.
@@ -57,10 +54,51 @@ impl IntoResponse for MethodNotAllowed {
     }
 }
 
-#[derive(OpenApi)]
-#[openapi(info(
-    title = "Keyward",
-    description = "Is this token good, whose is it, may it do that?",
-    license(name = "Apache-2.0", identifier = "Apache-2.0")
-))]
-struct Document;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use hyper::{Method, Request, StatusCode};
+    use std::collections::BTreeSet;
+    use std::path::Path;
+    use std::{env, fs};
+    use tower::ServiceExt;
+
+    /// With `KEYWARD_BLESS=1` the copy is written anew.
+    #[test]
+    fn the_document_is_the_one_that_was_reviewed() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+        if env::var_os("KEYWARD_BLESS").is_some() {
+            fs::write(&path, document()).unwrap();
+        }
+        let copy = fs::read_to_string(&path).unwrap_or_default();
+        assert!(copy == document(), "docs/openapi.json is another: run with KEYWARD_BLESS=1, and see what has changed");
+    }
+
+    /// The paths of the router, as it shows itself: `RouteId(0): "/v1/introspect"`.
+    fn routed() -> BTreeSet<String> {
+        let shown = format!("{:?}", router());
+        let paths = shown.split("RouteId(").filter_map(|part| part.split_once("): \"")?.1.split('"').next());
+        paths.map(|path| path.replace("{*", "{")).collect()
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_is_routed_is_described_and_the_reverse() {
+        let document: serde_json::Value = serde_json::from_str(document()).unwrap();
+        let described = document["paths"].as_object().unwrap();
+        let fallback = ["/", "/{__private__axum_fallback}"].map(str::to_owned);
+        assert_eq!(routed(), described.keys().cloned().chain(fallback).collect());
+        for (path, operations) in described {
+            let uri = path.replace("{policy}", "members").replace("{path}", "a/b");
+            for method in
+                [Method::GET, Method::PUT, Method::POST, Method::DELETE, Method::OPTIONS, Method::PATCH, Method::TRACE]
+            {
+                let request = Request::builder().method(&method).uri(&uri).body(Body::empty()).unwrap();
+                let status = router().oneshot(request).await.unwrap().status();
+                let is_described = operations.get(method.as_str().to_ascii_lowercase()).is_some();
+                assert_eq!(status == StatusCode::METHOD_NOT_ALLOWED, !is_described, "{method} {path}: {status}");
+                assert_ne!(status, StatusCode::NOT_FOUND, "{method} {path}");
+            }
+        }
+    }
+}

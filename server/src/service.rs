@@ -33,12 +33,11 @@ struct Inner {
 impl Service {
     /// Begins with these.
     pub fn new(config: Config, registry: Registry) -> Self {
-        let (router, _) = routes::router();
         Self(Arc::new(Inner {
             live: ArcSwap::from_pointee(Live::new(config, registry)),
             metrics: Arc::new(Metrics::new()),
             ids: RequestIds::new(),
-            router,
+            router: routes::router(),
         }))
     }
 
@@ -50,8 +49,8 @@ impl Service {
     }
 
     /// The OpenAPI document that `/openapi.json` serves.
-    pub fn openapi() -> String {
-        routes::router().1
+    pub fn openapi() -> &'static str {
+        routes::document()
     }
 
     pub(crate) fn live(&self) -> Arc<Live> {

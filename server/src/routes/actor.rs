@@ -6,6 +6,7 @@ use crate::credential::Authorization;
 use crate::decision;
 use crate::outcome::actor_json;
 use crate::problem::{challenge, json, retry_after};
+use crate::routes::document;
 use crate::service::Failure;
 use axum::extract::Extension;
 use axum::response::Response;
@@ -20,37 +21,42 @@ use utoipa::ToSchema;
 /// Who it is.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ActorBody {
-    /// `true`
+    #[schema(schema_with = document::always_true)]
     ok: bool,
     /// The actor; null without a token, or with nobody's.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, required)]
     actor: Option<Box<RawValue>>,
 }
 
 /// Why it is not said, as Datasette says it.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ActorError {
-    /// `false`
+    #[schema(schema_with = document::always_false)]
     ok: bool,
     /// Why.
     error: String,
-    /// The same.
+    /// The same, alone.
+    #[schema(min_items = 1, max_items = 1)]
     errors: Vec<String>,
     /// The status.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
 }
 
 /// Who am I?
+///
+/// In the style of Datasette's `/-/actor.json`. Where the configuration names a query parameter, the token may stand in that one instead.
 #[utoipa::path(
     get,
     path = "/v1/actor",
+    tag = "applications",
     responses(
         (status = 200, body = ActorBody, description = "The actor, or null"),
-        (status = 400, body = ActorError, description = "The token is presented twice"),
+        (status = 400, body = ActorError, description = "The token is presented twice, or the request is malformed"),
         (status = 401, body = ActorError, description = "The token is bad"),
-        (status = 503, body = ActorError, description = "No verdict could be had")
+        (status = 503, body = ActorError, description = "No verdict could be had, or too many requests are being answered: try again")
     ),
-    security(("bearer" = []), ())
+    security(("token" = []), ())
 )]
 pub(crate) async fn actor(
     Extension(context): Extension<Context>,

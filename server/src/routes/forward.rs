@@ -12,10 +12,11 @@ use crate::service::Failure;
 use axum::body::Body;
 use axum::extract::{Extension, Request};
 use axum::response::{IntoResponse, Response};
+use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, StatusCode};
 use keyward_runtime::Verdict;
 use utoipa::OpenApi;
+use utoipa::openapi::HttpMethod;
 
 /// nginx's `auth_request`.
 pub(crate) async fn nginx(Extension(context): Extension<Context>, request: Request) -> Response {
@@ -198,52 +199,100 @@ fn refuse(context: &Context, refusal: Refusal<'_>) -> Response {
     response
 }
 
-/// The description of these paths: they answer every method, which OpenAPI cannot say.
-#[derive(OpenApi)]
-#[openapi(paths(describe_nginx, describe_forward, describe_envoy))]
-pub(crate) struct Paths;
+/// The methods that OpenAPI knows, of all that these paths answer.
+const METHODS: [(HttpMethod, &str); 8] = [
+    (HttpMethod::Get, "get"),
+    (HttpMethod::Put, "put"),
+    (HttpMethod::Post, "post"),
+    (HttpMethod::Delete, "delete"),
+    (HttpMethod::Options, "options"),
+    (HttpMethod::Head, "head"),
+    (HttpMethod::Patch, "patch"),
+    (HttpMethod::Trace, "trace"),
+];
 
-macro_rules! describe {
-    ($name:ident, $path:literal, $what:literal, ($($params:tt)*)) => {
+/// Describes these paths, each with every method.
+pub(super) fn describe(paths: &mut utoipa::openapi::Paths) {
+    for (path, mut item) in Described::openapi().paths.paths {
+        let Some(mut get) = item.get.take() else { continue };
+        item.parameters = get.parameters.take();
+        paths.paths.insert(path.clone(), item);
+        for (method, name) in METHODS {
+            let mut operation = get.clone();
+            operation.operation_id = get.operation_id.as_ref().map(|id| format!("{id}_{name}"));
+            paths.add_path_operation(&path, vec![method], operation);
+        }
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(describe_nginx, describe_forward, describe_envoy, describe_envoy_slash, describe_envoy_path))]
+struct Described;
+
+macro_rules! described {
+    ($name:ident, $id:literal, $path:literal, $what:literal, $($header:literal: $about:literal),* $(; $part:literal)?) => {
         #[doc = $what]
         #[utoipa::path(
             get,
             path = $path,
-            params($($params)*),
-            responses(
-                (status = 200, description = "The request may pass; the identity headers say who it is"),
-                (status = 401, description = "There is no token, or it is not good"),
-                (status = 403, body = ErrorBody, description = "The token is good, but the policy wants more"),
-                (status = 404, body = ErrorBody, description = "There is no such policy"),
-                (status = 503, body = ErrorBody, description = "No verdict could be had")
+            operation_id = $id,
+            tag = "proxies",
+            params(
+                ("policy" = String, Path, pattern = "^[A-Za-z0-9_-]{1,64}$", description = "A policy of the configuration"),
+                $(($part = String, Path, description = "The path of the original request, as it was written"),)?
+                $(($header = Option<String>, Header, nullable = false, description = $about),)*
             ),
-            security(("bearer" = []), ())
+            responses(
+                (status = 200, description = "The request may pass; the headers say who it is. They have these names unless configured. `X-Envoy-Auth-Headers-To-Remove` is there too if configured"),
+                (status = 401, description = "There is no token, and no body; or the token is not good, and the body is an `ErrorBody`"),
+                (
+                    status = 403,
+                    body = ErrorBody,
+                    description = "The policy wants more of the token (`insufficient_scope`, with `WWW-Authenticate`), or is not for such a request (`access_denied`)",
+                ),
+            ),
+            security(("token" = []))
         )]
         #[expect(dead_code, reason = "only its description is used")]
-        fn $name(_: Method) {}
+        fn $name() {}
     };
 }
 
-describe!(
+described!(
     describe_nginx,
+    "nginx",
     "/v1/auth/nginx/{policy}",
-    "May this request pass? For nginx `auth_request`.",
-    (("policy" = String, Path, description = "A policy of the configuration"))
+    "May this request pass? For nginx `auth_request`",
+    "X-Original-Method": "The method of the original request",
+    "X-Original-URI": "Its path and query",
+    "X-Original-URL": "Or its URL"
 );
-describe!(
+described!(
     describe_forward,
+    "forward",
     "/v1/auth/forward/{policy}",
-    "May this request pass? For Caddy, Traefik and HAProxy.",
-    (("policy" = String, Path, description = "A policy of the configuration"))
+    "May this request pass? For Caddy, Traefik and HAProxy",
+    "X-Forwarded-Method": "The method of the original request",
+    "X-Forwarded-Uri": "Its path and query"
 );
-describe!(
+described!(
     describe_envoy,
+    "envoy",
+    "/v1/auth/envoy/{policy}",
+    "May this request pass? For Envoy `ext_authz`, about `/`",
+);
+described!(
+    describe_envoy_slash,
+    "envoy_slash",
+    "/v1/auth/envoy/{policy}/",
+    "May this request pass? For Envoy `ext_authz`, about `/`",
+);
+described!(
+    describe_envoy_path,
+    "envoy_path",
     "/v1/auth/envoy/{policy}/{path}",
-    "May this request pass? For Envoy `ext_authz`.",
-    (
-        ("policy" = String, Path, description = "A policy of the configuration"),
-        ("path" = String, Path, description = "The path of the original request")
-    )
+    "May this request pass? For Envoy `ext_authz`, about any path, also one with slashes",
+    ; "path"
 );
 
 #[cfg(test)]

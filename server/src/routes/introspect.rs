@@ -5,8 +5,9 @@ use crate::caller::{self, Posted};
 use crate::context::Context;
 use crate::identity;
 use crate::outcome::actor_json;
-use crate::problem::{ErrorBody, Problem, json};
+use crate::problem::{Problem, json};
 use crate::receive::Form;
+use crate::routes::document;
 use crate::service::Failure;
 use crate::{config::Config, decision};
 use axum::body::Body;
@@ -16,85 +17,108 @@ use hyper::{HeaderMap, StatusCode};
 use keyward_runtime::{Acceptance, Registry, Restrictions, Verdict};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// What introspection is asked.
+/// What introspection is asked. Each parameter stands once; others do not matter.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form body, which is read parameter by parameter")]
 pub(crate) struct IntrospectionRequest {
     /// The token.
     token: String,
     /// Ignored: the answer is the same with any hint.
+    #[schema(nullable = false)]
     token_type_hint: Option<String>,
-    /// The caller's id, unless it is in `Authorization`.
+    /// The caller's id, unless it authenticates in `Authorization`.
+    #[schema(nullable = false)]
     client_id: Option<String>,
-    /// The caller's secret, unless it is in `Authorization`.
+    /// The caller's secret, unless it authenticates in `Authorization`. Goes with `client_id`.
+    #[schema(nullable = false)]
     client_secret: Option<String>,
 }
 
-/// What is said of a good token (RFC 7662 section 2.2). Of any other it is said that it is not active, and nothing else.
+/// What is said of a token (RFC 7662 section 2.2): of any that is not good only that it is not active.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum Introspection {
-    /// A good token.
     Active(Box<Active>),
-    /// Anything else.
-    Inactive {
-        /// `false`
-        active: bool,
-    },
+    Inactive(Inactive),
 }
 
 /// What is said of a good token.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Active {
-    /// `true`
+    #[schema(schema_with = document::always_true)]
     active: bool,
     /// What the token is restricted to: `ACTION`, `ACTION:DATABASE` or `ACTION:DATABASE/RESOURCE`, separated by spaces. Absent
     /// where it is not restricted.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     scope: Option<String>,
-    /// `Bearer`
+    #[schema(schema_with = document::bearer)]
     token_type: &'static str,
     /// When it ends, in unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     exp: Option<u64>,
     /// When it was made, in unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     iat: Option<u64>,
     /// The actor's id.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     sub: Option<String>,
     /// The issuer of the configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     iss: Option<String>,
     /// What revocation and audit name the token by.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     jti: Option<String>,
     /// The handler that vouches.
     handler: String,
     /// The actor, as the handler and the host describe it.
     #[schema(value_type = Object)]
     actor: Box<RawValue>,
-    /// What the token is restricted to, as Datasette writes it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<ShortRestrictions>, nullable = false)]
     restrictions: Option<Restrictions>,
+}
+
+/// What is said of any other token.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Inactive {
+    #[schema(schema_with = document::always_false)]
+    active: bool,
+}
+
+/// What a token is restricted to, as Datasette writes it: actions by the names that the token carries. Nothing at all allows
+/// nothing.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes `keyward_runtime::Restrictions`")]
+struct ShortRestrictions {
+    /// On everything.
+    #[schema(nullable = false)]
+    a: Option<Vec<String>>,
+    /// By database.
+    #[schema(nullable = false)]
+    d: Option<BTreeMap<String, Vec<String>>>,
+    /// By database and resource.
+    #[schema(nullable = false)]
+    r: Option<BTreeMap<String, BTreeMap<String, Vec<String>>>>,
 }
 
 /// Is this token good, and whose is it?
 #[utoipa::path(
     post,
     path = "/v1/introspect",
+    tag = "applications",
     request_body(content = IntrospectionRequest, content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, body = Introspection, description = "The answer: exactly `{\"active\":false}` unless it is a clear yes"),
-        (status = 400, body = ErrorBody, description = "The request is malformed"),
-        (status = 401, body = ErrorBody, description = "The caller is not known"),
-        (status = 403, body = ErrorBody, description = "The caller may not introspect"),
-        (status = 413, body = ErrorBody, description = "The body is too long"),
-        (status = 415, body = ErrorBody, description = "The body is not a form"),
-        (status = 503, body = ErrorBody, description = "No verdict could be had: neither a yes nor a no")
+        (status = 200, body = Introspection, description = "Exactly `{\"active\":false}`, unless it is a clear yes")
     ),
     security(("basic" = []), ("bearer" = []), ())
 )]
@@ -127,7 +151,7 @@ async fn answer(context: &Context, headers: &HeaderMap, body: Body) -> Result<Re
     audit::verified(context, asked, &verdict, true);
     let introspection = match verdict {
         Ok(Verdict::Accepted(acceptance)) => active(config, &context.live.registry, acceptance)?,
-        Ok(Verdict::NotMine | Verdict::Rejected(_)) => Introspection::Inactive { active: false },
+        Ok(Verdict::NotMine | Verdict::Rejected(_)) => Introspection::Inactive(Inactive { active: false }),
         Err(_) => return Err(Problem::NoVerdict),
     };
     Ok(json(StatusCode::OK, &introspection))

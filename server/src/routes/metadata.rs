@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::problem::{ErrorBody, Problem, json, json_text};
+use crate::routes::document;
 use crate::service::Failure;
 use axum::extract::Extension;
 use axum::response::Response;
@@ -16,16 +17,18 @@ pub(crate) struct Metadata {
     issuer: String,
     /// Where introspection is.
     introspection_endpoint: String,
-    /// How callers of it may authenticate.
+    /// How callers of it may authenticate. They may also send their secret as Bearer, for which RFC 8414 has no word.
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
     /// None: a required member.
+    #[schema(max_items = 0)]
     response_types_supported: [&'static str; 0],
 }
 
-/// What is there?
+/// Where is introspection?
 #[utoipa::path(
     get,
     path = "/.well-known/oauth-authorization-server",
+    tag = "discovery",
     responses(
         (status = 200, body = Metadata, description = "The metadata"),
         (status = 404, body = ErrorBody, description = "No issuer is configured")
@@ -42,7 +45,13 @@ pub(crate) async fn metadata(Extension(context): Extension<Context>) -> Result<R
     Ok(json(StatusCode::OK, &metadata))
 }
 
-/// The description of all endpoints.
-pub(crate) fn openapi(document: String) -> Response {
-    json_text(StatusCode::OK, document)
+/// What is all there?
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "discovery",
+    responses((status = 200, body = Object, description = "This document"))
+)]
+pub(crate) async fn openapi() -> Response {
+    json_text(StatusCode::OK, document::text())
 }

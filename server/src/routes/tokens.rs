@@ -26,12 +26,13 @@ const WANTED: &str = "The body is not as it should be: send `{\"actor\":\"…\"}
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenRequest {
-    /// Whom it speaks for.
+    /// Whom it speaks for: no control characters, and not longer than the handler's limit, 1,024 bytes unless configured.
+    #[schema(min_length = 1, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     actor: String,
     /// The handler that makes it; the first that the caller may use, unless it is named.
     handler: Option<String>,
     /// Seconds until it ends; it does not end, unless they are given.
-    #[schema(value_type = Option<u32>, minimum = 1)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 4294967295_u32)]
     expires_after: Option<NonZeroU32>,
     /// What it narrows the actor's rights to; it leaves the actor all, unless they are given.
     restrictions: Option<RestrictionsBody>,
@@ -64,8 +65,10 @@ pub(crate) struct Token<'a> {
     /// The handler that made it.
     handler: &'a str,
     /// What revocation and audit name it by.
+    #[schema(required)]
     token_id: Option<&'a str>,
     /// When it ends, in unix seconds.
+    #[schema(required)]
     expires_at: Option<u64>,
 }
 
@@ -73,17 +76,13 @@ pub(crate) struct Token<'a> {
 #[utoipa::path(
     post,
     path = "/v1/tokens",
+    tag = "applications",
     request_body = TokenRequest,
     responses(
         (status = 201, body = Token, description = "Here it is"),
-        (status = 400, body = ErrorBody, description = "The request is malformed, or asks for what cannot be had"),
-        (status = 401, body = ErrorBody, description = "The caller is not known"),
-        (status = 403, body = ErrorBody, description = "The caller may not create, or such a token may not be made"),
-        (status = 404, body = ErrorBody, description = "There is no such handler for this caller"),
-        (status = 409, body = ErrorBody, description = "The handler's settings switch creation off"),
-        (status = 413, body = ErrorBody, description = "The body is too long"),
-        (status = 415, body = ErrorBody, description = "The body is not JSON"),
-        (status = 503, body = ErrorBody, description = "None could be made: try again")
+        (status = 403, body = ErrorBody, description = "This caller may not create (`unauthorized_client`), or the handler makes no such token (`access_denied`)"),
+        (status = 404, body = ErrorBody, description = "There is no such handler, or this caller may not use it"),
+        (status = 409, body = ErrorBody, description = "The handler's settings switch creation off (`disabled`)")
     ),
     security(("basic" = []), ("bearer" = []))
 )]

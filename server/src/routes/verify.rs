@@ -17,14 +17,30 @@ use utoipa::ToSchema;
 
 const WANTED: &str = "The body is not as it should be: send `{\"token\":\"…\"}` or `{\"tokens\":[\"…\"]}`, and `\"handler\":\"…\"` to narrow";
 
-/// What is asked: one token, or several.
+/// What is asked: about one token, or about several.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum VerifyRequest {
+    One(OneToken),
+    Several(SeveralTokens),
+}
+
+/// One token.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct VerifyRequest {
+pub(crate) struct OneToken {
     /// The token.
-    token: Option<String>,
-    /// Or the tokens.
-    tokens: Option<Vec<String>>,
+    token: String,
+    /// Only tokens of this handler count.
+    handler: Option<String>,
+}
+
+/// Several tokens, at most as many as the configuration says: 100, unless it says otherwise.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeveralTokens {
+    /// The tokens.
+    tokens: Vec<String>,
     /// Only tokens of this handler count.
     handler: Option<String>,
 }
@@ -45,20 +61,16 @@ pub(crate) enum Verified {
     Several(Outcomes),
 }
 
-/// What is to be said about these tokens?
+/// What is to be said about these tokens? For callers that are trusted with it.
 #[utoipa::path(
     post,
     path = "/v1/verify",
+    tag = "applications",
     request_body = VerifyRequest,
     responses(
-        (status = 200, body = Verified, description = "The outcome, or the outcomes"),
-        (status = 400, body = ErrorBody, description = "The request is malformed"),
-        (status = 401, body = ErrorBody, description = "The caller is not known"),
-        (status = 403, body = ErrorBody, description = "The caller may not verify"),
-        (status = 404, body = ErrorBody, description = "There is no such handler for this caller"),
-        (status = 413, body = ErrorBody, description = "The body is too long"),
-        (status = 415, body = ErrorBody, description = "The body is not JSON"),
-        (status = 503, body = Outcome, description = "The one token got no verdict: neither a yes nor a no")
+        (status = 200, body = Verified, description = "The outcome, or the outcomes. One outcome is `failed` among several only"),
+        (status = 404, body = ErrorBody, description = "There is no such handler, or this caller may not use it"),
+        (status = 503, body = ref("#/components/schemas/Failed"), description = "The one token got no verdict, or too many requests are being answered: neither a yes nor a no; try again")
     ),
     security(("basic" = []), ("bearer" = []))
 )]
@@ -76,22 +88,26 @@ async fn answer(context: &Context, headers: &HeaderMap, body: Body) -> Result<Re
     if !caller.rights().verify {
         return Err(Problem::UnauthorizedClient);
     }
-    let VerifyRequest { token, tokens, handler } = receive::json(context, headers, body, WANTED).await?;
+    let request = receive::json(context, headers, body, WANTED).await?;
+    let handler = match &request {
+        VerifyRequest::One(OneToken { token: _, handler }) => handler,
+        VerifyRequest::Several(SeveralTokens { tokens: _, handler }) => handler,
+    };
     let rights = &caller.rights().handlers;
-    if let Some(name) = &handler
+    if let Some(name) = handler
         && !(rights.include(name) && context.live.digests.contains_key(name))
     {
         return Err(Problem::NoSuchHandler);
     }
     let counts = |name: &str| rights.include(name) && handler.as_deref().is_none_or(|only| only == name);
     let asked = Asked { endpoint: "verify", caller: Some(caller.id()), ..Asked::default() };
-    let judge = async |token: String| {
-        let verdict = decision::verify(context, &token, counts).await;
+    let judge = async |token: &str| {
+        let verdict = decision::verify(context, token, counts).await;
         audit::verified(context, asked, &verdict, true);
         Outcome::of_verdict(verdict)
     };
-    match (token, tokens) {
-        (Some(token), None) => {
+    match &request {
+        VerifyRequest::One(OneToken { token, handler: _ }) => {
             let outcome = judge(token).await;
             let failed = matches!(outcome, Outcome::Failed { .. });
             let status = if failed { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
@@ -101,16 +117,15 @@ async fn answer(context: &Context, headers: &HeaderMap, body: Body) -> Result<Re
             }
             Ok(response)
         }
-        (None, Some(tokens)) if tokens.len() > config.limits.batch => {
-            Err(Problem::InvalidRequest("There are more tokens than `limits.batch` allows"))
-        }
-        (None, Some(tokens)) => {
+        VerifyRequest::Several(SeveralTokens { tokens, handler: _ }) => {
+            if tokens.len() > config.limits.batch {
+                return Err(Problem::InvalidRequest("There are more tokens than `limits.batch` allows"));
+            }
             let mut outcomes = Vec::with_capacity(tokens.len());
             for token in tokens {
                 outcomes.push(judge(token).await);
             }
             Ok(json(StatusCode::OK, &Verified::Several(Outcomes { outcomes })))
         }
-        (None, None) | (Some(_), Some(_)) => Err(Problem::InvalidRequest(WANTED)),
     }
 }
