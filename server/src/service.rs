@@ -16,6 +16,7 @@ use keyward_runtime::Registry;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 /// A configuration and a registry that answer requests, until others are put in their place. Cheap to clone; all clones
@@ -67,7 +68,7 @@ impl Service {
         let context =
             Context { live: live.load_full(), metrics: metrics.clone(), peer: peer.to_canonical(), id: ids.next() };
         let endpoint = endpoint(request.uri().path());
-        let mut response = match context.live.room.try_acquire() {
+        let mut response = match room(&context.live, &request).try_acquire() {
             Err(_) => Failure::of(&context, Problem::Overloaded).into_response(),
             Ok(_room) => match check(&context, &request) {
                 Err(problem) => Failure::of(&context, problem).into_response(),
@@ -89,6 +90,13 @@ impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service").finish_non_exhaustive()
     }
+}
+
+/// Where there must be room for this request.
+fn room<'a>(live: &'a Live, request: &Request<Body>) -> &'a Semaphore {
+    let is_stranger =
+        request.uri().path() == "/v1/introspect" && !request.headers().contains_key(header::AUTHORIZATION);
+    if is_stranger { &live.room_for_strangers } else { &live.room }
 }
 
 async fn route(router: &Router, context: Context, mut request: Request<Body>) -> Response {

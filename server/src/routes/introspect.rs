@@ -13,6 +13,7 @@ use crate::{config::Config, decision};
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
+use hyper::header::AUTHORIZATION;
 use hyper::{HeaderMap, StatusCode};
 use keyward_runtime::{Acceptance, Registry, Restrictions, Verdict};
 use serde::Serialize;
@@ -132,6 +133,9 @@ pub(crate) async fn introspect(
 
 async fn answer(context: &Context, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
     let config = &context.live.config;
+    // Who names itself in the header has done so before any of the body is read.
+    let known =
+        if headers.contains_key(AUTHORIZATION) { Some(caller::authenticate(config, headers, None)?) } else { None };
     let form = Form::receive(context, headers, body).await?;
     let posted = match (form.one("client_id")?, form.one("client_secret")?) {
         (Some(id), Some(secret)) => Some(Posted { id, secret }),
@@ -139,7 +143,10 @@ async fn answer(context: &Context, headers: &HeaderMap, body: Body) -> Result<Re
         // Some clients name themselves in the body although they authenticate in the header.
         (_, None) => None,
     };
-    let caller = caller::authenticate(config, headers, posted)?;
+    let caller = match (known, posted) {
+        (Some(caller), None) => caller,
+        (_, posted) => caller::authenticate(config, headers, posted)?,
+    };
     if !caller.rights().introspect {
         return Err(Problem::UnauthorizedClient);
     }
