@@ -128,6 +128,12 @@ fn check(context: &Context, request: &Request<Body>) -> Result<(), Problem> {
     if request.method() == Method::CONNECT || request.version() > Version::HTTP_11 {
         return Err(Problem::InvalidRequest("This is no tunnel, and speaks HTTP/1 only"));
     }
+    // hyper reads the last coding only: a body in others before it would be taken for what it is not.
+    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    let chunked = codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    if !chunked || codings.next().is_some() {
+        return Err(Problem::InvalidRequest("Of transfer codings only `chunked` is read, and once"));
+    }
     let path = request.uri().path();
     // A proxy may append the query of its client. Elsewhere a query is a mistake, or a token that is about to be logged.
     let may_have_query = path == "/v1/actor" || path.starts_with("/v1/auth/");
