@@ -14,6 +14,7 @@ mod embedding;
 mod hostile;
 mod leaks;
 mod limits;
+mod proxies;
 mod restrictions;
 mod routing;
 mod sdk;

@@ -1,6 +1,7 @@
 //! `cargo xtask COMMAND`: everything that is done with this repository beyond building it.
 
 mod demo;
+mod peers;
 mod run;
 mod test;
 mod tidy;

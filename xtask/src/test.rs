@@ -1,5 +1,6 @@
 //! `cargo xtask test`: what CI runs. `cargo xtask soak`: the same random tests, for long.
 
+use crate::peers;
 use crate::run::{Step, TARGET, build_all, capture, cargo, run, wasm_target, workspace};
 use crate::tidy::tidy;
 
@@ -25,6 +26,7 @@ pub(crate) fn test() -> Step {
     run(cargo()
         .args(["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"])
         .env("RUSTDOCFLAGS", "--deny warnings"))?;
+    peers::install();
     run(cargo().args(["test", "--workspace", "--locked"]))?;
     println!("All of it passed.");
     Ok(())

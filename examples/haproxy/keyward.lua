@@ -1,0 +1,48 @@
+-- `http-request lua.keyward POLICY`: asks Keyward whether the request may pass. A yes is a 200 and nothing else; it sets
+-- the identity headers. Every other answer goes to the client as it is, and no answer at all is a 503.
+
+local KEYWARD = "http://127.0.0.1:8787/v1/auth/forward/"
+-- Milliseconds for one try; of four, unless `httpclient.retries` of HAProxy 2.7 and later says otherwise.
+local TIMEOUT = 1000
+local IDENTITY = { "x-auth-subject", "x-auth-token-id", "x-auth-scopes", "x-auth-handler", "x-auth-expires" }
+local PASSED_ON = { "www-authenticate", "retry-after", "cache-control" }
+
+local function refuse(txn, status, headers)
+    local reply = txn:reply({ status = status })
+    for _, name in ipairs(PASSED_ON) do
+        for _, value in pairs(headers[name] or {}) do
+            reply:add_header(name, value)
+        end
+    end
+    txn:done(reply)
+end
+
+core.register_action("keyward", { "http-req" }, function(txn, policy)
+    local question = {
+        ["x-forwarded-method"] = { txn.sf:method() },
+        ["x-forwarded-uri"] = { txn.sf:pathq() },
+    }
+    -- All of them, if there are several: Keyward then refuses, and does not take the one that comes first here.
+    local credentials = txn.http:req_get_headers()["authorization"]
+    if credentials then
+        question["authorization"] = {}
+        for i = 0, #credentials do
+            table.insert(question["authorization"], credentials[i])
+        end
+    end
+
+    local answer = core.httpclient():head({ url = KEYWARD .. policy, headers = question, timeout = TIMEOUT })
+    if not answer or not answer.status or answer.status < 200 then
+        return refuse(txn, 503, {})
+    end
+    if answer.status ~= 200 then
+        return refuse(txn, answer.status, answer.headers)
+    end
+    for _, name in ipairs(IDENTITY) do
+        local values = answer.headers[name]
+        if not values or not values[0] or values[1] then
+            return refuse(txn, 503, {})
+        end
+        txn.http:req_set_header(name, values[0])
+    end
+end, 1)

@@ -1,0 +1,94 @@
+//! Real proxies in front of an application, each configured by its file in `examples/` and driven through the same cases,
+//! and real clients of introspection. `docs/proxies.md` says what they saw.
+
+mod application;
+mod cases;
+mod clients;
+mod keyward;
+mod load;
+mod page;
+mod proxy;
+
+use application::Application;
+use keyward::Keyward;
+use keyward_tests::peers;
+use page::Table;
+use proxy::{Asks, Kind, Proxy};
+use std::sync::Mutex;
+use std::thread;
+
+/// Rows of the table behind the cases: Keyward itself is changed for them.
+const RELOADS: &str = "reloads while it is asked";
+const UNKNOWN_POLICY: &str = "good, but the policy is not known any more";
+const HANGS: &str = "good, but Keyward hangs";
+const DOWN: &str = "good, but Keyward is down";
+/// Where a row is about nothing.
+const NONE: &str = "–";
+
+/// As many at a time: each takes a core at best, and some only wait.
+const AT_ONCE: usize = 3;
+
+#[test]
+fn proxies_let_in_who_may_and_nobody_else() {
+    let installed: Vec<_> = proxy::ALL.into_iter().filter(|kind| kind.is_installed()).collect();
+    for kind in proxy::ALL.iter().filter(|kind| !installed.contains(kind)) {
+        peers::skip(kind.name, "it is not installed");
+    }
+    let rows = cases::ALL.iter().map(|case| case.name).chain([RELOADS, UNKNOWN_POLICY, HANGS, DOWN]);
+    let table = Mutex::new(Table::new(rows, proxy::ALL.map(|kind| kind.name)));
+    let wrong = Mutex::new(Vec::new());
+    let kinds = Mutex::new(installed.into_iter());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let next = kinds.lock().unwrap().next();
+                    let Some(kind) = next else { return };
+                    drive(kind, |row, seen| match seen {
+                        Ok(cell) => table.lock().unwrap().set(row, kind.name, cell),
+                        Err(error) => wrong.lock().unwrap().push(error),
+                    });
+                }
+            });
+        }
+    });
+    let mut wrong = wrong.into_inner().unwrap();
+    wrong.extend(table.into_inner().unwrap().compare("cases").err());
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// One proxy from its start to its end, with a Keyward of its own.
+fn drive(kind: Kind, mut saw: impl FnMut(&'static str, Result<String, String>)) {
+    let application = Application::start();
+    let keyward = Keyward::start(kind.name, kind.asks == Asks::Introspection { tls: true });
+    let proxy = Proxy::start(kind, &keyward, application.address());
+    let check = |case: &cases::Case| cases::check(case, kind, &proxy, &application);
+
+    let mut mix = Vec::new();
+    for case in cases::ALL {
+        let seen = check(case);
+        if let Ok(cell) = &seen
+            && ["good token", "tampered", "enough for the policy", "not enough for the policy"].contains(&case.name)
+        {
+            mix.push((case, cell.trim_end_matches('*').parse().unwrap()));
+        }
+        saw(case.name, seen);
+    }
+    saw(RELOADS, load::reload(&keyward, &proxy, &mix).map(|()| "all right".to_owned()));
+
+    // From here on Keyward cannot say yes, and then nobody may.
+    let refused = |case: &cases::Case| check(&cases::Case { wanted: cases::Wanted::Refused, ..*case });
+    let good = cases::GOOD;
+    keyward.hang();
+    saw(HANGS, if kind.gives_up { refused(good) } else { Ok(NONE.to_owned()) });
+    keyward.go_on();
+    let enough = cases::ALL.iter().find(|case| case.name == "enough for the policy").unwrap();
+    if kind.asks == Asks::Policy {
+        keyward.forget_orders();
+        saw(UNKNOWN_POLICY, refused(enough));
+    } else {
+        saw(UNKNOWN_POLICY, Ok(NONE.to_owned()));
+    }
+    keyward.stop();
+    saw(DOWN, refused(good));
+}

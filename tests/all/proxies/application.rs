@@ -1,0 +1,124 @@
+//! The application behind a proxy: it remembers what reaches it, and says whom it takes the client for.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// A request as it arrived.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) method: String,
+    pub(super) target: String,
+    /// All headers, names in lower case.
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+/// It runs until the test ends.
+#[derive(Debug, Clone)]
+pub(super) struct Application {
+    address: SocketAddr,
+    seen: Arc<Mutex<VecDeque<Seen>>>,
+}
+
+/// More than this nobody looks at.
+const REMEMBERED: usize = 100;
+
+impl Application {
+    pub(super) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let application = Self { address: listener.local_addr().unwrap(), seen: Arc::default() };
+        let serving = application.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let serving = serving.clone();
+                // A connection that breaks off is the proxy's business.
+                thread::spawn(move || drop(serving.serve(stream)));
+            }
+        });
+        application
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What has arrived since this was last asked.
+    pub(super) fn take(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().drain(..).collect()
+    }
+
+    fn serve(&self, stream: TcpStream) -> std::io::Result<()> {
+        let mut answers = stream.try_clone()?;
+        let mut requests = BufReader::new(stream);
+        while let Some(seen) = receive(&mut requests, &mut answers)? {
+            let who: Vec<u8> = header(&seen, "x-auth-subject").unwrap_or_default().chars().map(|c| c as u8).collect();
+            let length = who.len();
+            let body = if seen.method == "HEAD" { Vec::new() } else { who };
+            // Remembered before the client can know of it.
+            let mut all = self.seen.lock().unwrap();
+            if all.len() == REMEMBERED {
+                all.pop_front();
+            }
+            all.push_back(seen);
+            drop(all);
+            answers.write_all(
+                &[format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").as_bytes(), &body].concat(),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// A header that stands once, or the first of several.
+fn header<'a>(seen: &'a Seen, name: &str) -> Option<&'a str> {
+    seen.headers.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+}
+
+/// The next request; `None` at the end of the connection.
+fn receive(from: &mut impl BufRead, to: &mut impl Write) -> std::io::Result<Option<Seen>> {
+    let first = line(from)?;
+    if first.is_empty() {
+        return Ok(None);
+    }
+    let mut words = first.split(' ').map(str::to_owned);
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let mut seen = Seen { method, target, headers: Vec::new(), body: Vec::new() };
+    loop {
+        let line = line(from)?;
+        let Some((name, value)) = line.split_once(':') else { break };
+        seen.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    if header(&seen, "expect").is_some() {
+        to.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+    }
+    if let Some(length) = header(&seen, "content-length").and_then(|length| length.parse().ok()) {
+        seen.body = bytes(from, length)?;
+    } else if header(&seen, "transfer-encoding").is_some() {
+        loop {
+            let length = usize::from_str_radix(&line(from)?, 16).unwrap_or(0);
+            let chunk = bytes(from, length)?;
+            line(from)?;
+            if chunk.is_empty() {
+                break;
+            }
+            seen.body.extend(chunk);
+        }
+    }
+    Ok(Some(seen))
+}
+
+/// A line without its end, every byte a character.
+fn line(from: &mut impl BufRead) -> std::io::Result<String> {
+    let mut line = Vec::new();
+    from.read_until(b'\n', &mut line)?;
+    Ok(line.into_iter().filter(|byte| !b"\r\n".contains(byte)).map(char::from).collect())
+}
+
+fn bytes(from: &mut impl Read, length: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    from.read_exact(&mut bytes)?;
+    Ok(bytes)
+}

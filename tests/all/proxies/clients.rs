@@ -1,0 +1,96 @@
+//! Clients of introspection that others have written, strict ones among them.
+
+use super::keyward::{Keyward, TOKENS};
+use super::page::Table;
+use keyward_tests::peers;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A client, and how its script is run: the program and what stands before the script's own input.
+fn clients() -> [(&'static str, Option<(PathBuf, Vec<PathBuf>)>); 2] {
+    let script = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name);
+    let node = peers::program("node").zip(peers::node_package("oauth4webapi"));
+    [
+        ("Authlib", peers::python_with("authlib").map(|python| (python, vec![script("authlib_client.py")]))),
+        ("oauth4webapi", node.map(|(node, package)| (node, vec![script("oauth4webapi_client.mjs"), package]))),
+    ]
+}
+
+#[test]
+fn clients_of_introspection_understand_the_answers() {
+    let keyward = Keyward::start("clients", true);
+    let tokens = [
+        ("good token", TOKENS.good.text.as_str()),
+        ("not restricted at all", &TOKENS.free.text),
+        ("tampered", &TOKENS.tampered),
+        ("expired", &TOKENS.expired),
+        ("nobody's", &TOKENS.foreign),
+        ("more than 8 KiB", &TOKENS.oversized),
+        ("no verdict: the handler loops", &TOKENS.looping),
+    ];
+    let wrong_secret = "a wrong secret of the client's own";
+    let mut table =
+        Table::new(tokens.map(|(name, _)| name).into_iter().chain([wrong_secret]), clients().map(|(name, _)| name));
+    for (client, program) in clients() {
+        let Some((program, args)) = program else {
+            peers::skip(client, "it is not installed");
+            continue;
+        };
+        let ask = |secret: &str, tokens: &[(&str, &str)]| {
+            let list: Vec<_> = tokens.iter().map(|(_, token)| token).collect();
+            let question = json!({
+                "endpoint": format!("https://{}/v1/introspect", keyward.address()),
+                "client_id": "apache",
+                "client_secret": secret,
+                "tokens": list,
+            });
+            let answers = run(&program, &args, &keyward.certificate(), &question);
+            assert_eq!(answers.len(), tokens.len(), "{client}: {answers:?}");
+            answers
+        };
+        for ((row, token), answer) in tokens.iter().zip(ask(&keyward.secret, &tokens)) {
+            let identity = [&TOKENS.good, &TOKENS.free].into_iter().find(|known| known.text == *token);
+            if let Some(token) = identity {
+                assert_eq!(answer["sub"], token.subject(false), "{client}: {row}: {answer}");
+                assert_eq!(answer["jti"], token.identity[1], "{client}: {row}: {answer}");
+                let scope = Some(token.identity[2].as_str()).filter(|scope| *scope != "*");
+                assert_eq!(answer["scope"].as_str(), scope, "{client}: {row}: {answer}");
+            } else if answer["active"] == false {
+                assert_eq!(answer, json!({"active": false}), "{client}: {row}");
+            }
+            assert_eq!(answer["active"] == true, identity.is_some(), "{client}: {row}: {answer}");
+            table.set(row, client, cell(&answer));
+        }
+        let answer = &ask(&format!("{}x", keyward.secret), &tokens[..1])[0];
+        assert_ne!(answer["active"], true, "{client}: {answer}");
+        table.set(wrong_secret, client, cell(answer));
+    }
+    table.compare("clients").unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+fn cell(answer: &Value) -> String {
+    match answer {
+        Value::Object(answer) if answer.contains_key("active") => {
+            if answer["active"] == true { "active" } else { "not active" }.to_owned()
+        }
+        other => format!("error: {}", other["error"].as_str().unwrap_or("none")),
+    }
+}
+
+/// Runs a client: what it is asked goes in as JSON, and a list of answers comes out.
+fn run(program: &Path, args: &[PathBuf], certificate: &Path, question: &Value) -> Vec<Value> {
+    let mut child = Command::new(program)
+        .args(args)
+        .env("REQUESTS_CA_BUNDLE", certificate)
+        .env("NODE_EXTRA_CA_CERTS", certificate)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}: {output:?}", program.display());
+    serde_json::from_slice(&output.stdout).unwrap()
+}

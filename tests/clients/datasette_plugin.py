@@ -1,0 +1,35 @@
+"""What the test of Datasette needs inside of it: another token handler, and pages that make tokens and cookies."""
+
+from datasette import Response, TokenHandler, TokenRestrictions, hookimpl
+
+
+class Other(TokenHandler):
+    name = "other"
+
+    async def verify_token(self, datasette, token):
+        return {"id": "of another handler"} if token == "other_token" else None
+
+
+@hookimpl
+def register_token_handler(datasette):
+    return Other()
+
+
+@hookimpl
+def register_routes():
+    return [(r"^/-/test-token$", token), (r"^/-/test-cookie$", cookie)]
+
+
+async def token(datasette, request):
+    """What `Datasette.create_token` makes for the handler that is the first one."""
+    restrictions = TokenRestrictions().allow_resource("shop", "orders", "view-table")
+    try:
+        expires_after = int(request.args["expires_after"])
+        return Response.text(await datasette.create_token("cid", expires_after=expires_after, restrictions=restrictions))
+    except ValueError as error:
+        return Response.text(str(error), status=400)
+
+
+async def cookie(datasette, request):
+    """A cookie of somebody who is logged in."""
+    return Response.text(datasette.sign({"a": {"id": "dora"}}, "actor"))

