@@ -54,7 +54,7 @@ pub fn log_to_stderr(args: &[OsString], env: &Env, stderr: &mut dyn Write) -> Re
         return Ok(Log(None));
     }
     let lost = |lines| {
-        tracing::warn!(target: "keyward::log", lines, "lines of the log are lost: nobody took them from standard error");
+        tracing::warn!(target: "keyward::log", lines, "so many lines of the log are lost so far: nobody took them from standard error");
     };
     let queue = Queue::to(io::stderr(), lost).map_err(|error| {
         complain(stderr, &format!("the log could not be set up: {error}"));

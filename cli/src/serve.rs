@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
+use zeroize::Zeroizing;
 
 pub(crate) fn run(args: Serve, world: &mut World<'_>) -> Result<Status, Stop> {
     let Serve { config, listen, operations } = args;
@@ -130,21 +131,21 @@ fn announce(
     operations: &TcpListener,
     admin: Option<&str>,
 ) -> Result<(), Stop> {
-    let mut say = || {
+    let text = || {
         let address = service.local_addr()?;
-        writeln!(stdout, "keyward: listening on {scheme}://{address}")?;
-        writeln!(stdout, "keyward: operations on http://{}", operations.local_addr()?)?;
+        let mut text = format!("keyward: listening on {scheme}://{address}\n");
+        text += &format!("keyward: operations on http://{}\n", operations.local_addr()?);
         if let Some(secret) = admin {
-            writeln!(
-                stdout,
+            text += &format!(
                 "keyward: a first token is made by\n  curl -u 'admin:{secret}' -H 'Content-Type: application/json' \
-                 -d '{{\"actor\":\"root\",\"expires_after\":3600}}' {scheme}://localhost:{}/v1/tokens",
+                 -d '{{\"actor\":\"root\",\"expires_after\":3600}}' {scheme}://localhost:{}/v1/tokens\n",
                 address.port()
-            )?;
+            );
         }
-        stdout.flush()
+        Ok(Zeroizing::new(text))
     };
-    say().map_err(Stop::stdout)
+    // All at once: who waits for one line need not stay for the others.
+    text().and_then(|text| stdout.write_all(text.as_bytes())).and_then(|()| stdout.flush()).map_err(Stop::stdout)
 }
 
 /// File descriptors that are no connections: files, listeners, the operations address.

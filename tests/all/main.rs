@@ -19,5 +19,6 @@ mod proxies;
 mod restrictions;
 mod routing;
 mod sdk;
+mod serve_command;
 mod support;
 mod vectors;

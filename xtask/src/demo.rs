@@ -1,5 +1,7 @@
 //! `cargo xtask demo`: Keyward in a minute. Each step says in a line what is to be seen, then shows it.
 
+mod daemon;
+
 use crate::run::{Step, build_all, wasm_target, workspace};
 use std::fs;
 use std::io::Write;
@@ -88,6 +90,8 @@ pub(crate) fn demo() -> Step {
     if !stopped.contains("limits.cpu_ms") {
         return Err(format!("the hostile handler should have been stopped by `limits.cpu_ms`, but: {stopped}"));
     }
+
+    daemon::show(&keyward)?;
 
     println!("\nThat was it. The files are in {}; README.md goes on from here.", keyward.shown.display());
     Ok(())

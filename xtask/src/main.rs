@@ -21,7 +21,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show what Keyward does: make a token, verify it, and see bad ones and a hostile handler refused.
+    /// Show what Keyward does: make a token, verify it, see bad ones and a hostile handler refused, and ask the daemon.
     Demo,
     /// Run everything that CI runs, with the same result.
     Test,

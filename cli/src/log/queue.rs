@@ -28,7 +28,7 @@ enum Message {
 }
 
 impl Queue {
-    /// Starts the thread that writes. It calls `say` with how many lines were lost, as soon as it has caught up.
+    /// Starts the thread that writes. Once it has caught up, it calls `say` with how many lines were lost so far.
     pub(super) fn to(sink: impl Write + Send + 'static, say: impl Fn(u64) + Send + 'static) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(LINES);
         let lost = Arc::new(AtomicU64::new(0));
@@ -55,26 +55,26 @@ impl Queue {
 
 fn write(receiver: &Receiver<Message>, sink: impl Write, lost: &AtomicU64, say: impl Fn(u64)) {
     let mut sink = BufWriter::new(sink);
-    let say_lost = || match lost.swap(0, Ordering::Relaxed) {
-        0 => {}
-        lines => say(lines),
-    };
-    // If nobody is there to read any more, nobody is there to be told.
+    let mut said = 0;
     while let Ok(message) = receiver.recv() {
         let mut next = Some(message);
         let mut done = None;
         while let Some(message) = next {
             match message {
+                // If nobody is there to read any more, nobody is there to be told.
                 Message::Line(line) => drop(sink.write_all(&line)),
-                Message::End(ended) => {
-                    say_lost();
-                    done = Some(ended);
-                }
+                Message::End(ended) => done = Some(ended),
             }
             next = receiver.try_recv().ok();
+            // Now there is room for one line more, which says how many there were too few.
+            let so_far = lost.load(Ordering::Relaxed);
+            if next.is_none() && so_far > said {
+                said = so_far;
+                say(so_far);
+                next = receiver.try_recv().ok();
+            }
         }
         let _ = sink.flush();
-        say_lost();
         if let Some(done) = done {
             let _ = done.send(());
         }
@@ -146,6 +146,7 @@ mod tests {
         drop(open);
         queue.end();
         let lost = lost_lines.recv().unwrap();
+        assert!(lost_lines.try_recv().is_err(), "once");
         let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         let numbers: Vec<u64> = written.lines().map(|line| line.parse().unwrap()).collect();
         assert!(lost > 0);

@@ -1,0 +1,151 @@
+//! The end of the demo: `keyward serve`, asked over HTTP.
+
+use super::{Keyward, shorten, step, text};
+use crate::run::Step;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+/// Starts it, has it make a token and say whose that is, and stops it.
+pub(super) fn show(keyward: &Keyward) -> Step {
+    step("The same as a daemon. Without a configuration it makes one, and says this once how to ask it.");
+    let daemon = Daemon::start(keyward)?;
+    let curl = Command::new("curl").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !curl {
+        println!("   (curl is not installed, so the demo itself sends what curl would)");
+    }
+
+    step("The caller `admin` has it make a token for bob.");
+    let body = r#"{"actor":"bob","expires_after":3600}"#;
+    let create = Ask { bearer: &daemon.secret, body: Some(body), path: "/v1/tokens" };
+    let created = daemon.ask(&create, curl)?;
+    let token = created.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next());
+    let token = token.ok_or_else(|| format!("that should have been a token, but: {created}"))?;
+
+    step("Whoever has the token may ask whose it is.");
+    let actor = Ask { bearer: token, body: None, path: "/v1/actor" };
+    let good = daemon.ask(&actor, curl)?;
+    if !good.contains("\"id\":\"bob\"") {
+        return Err(format!("that should have been bob, but: {good}"));
+    }
+
+    step("A changed one is refused.");
+    let tampered = super::tampered(token);
+    let bad = daemon.ask(&Ask { bearer: &tampered, ..actor }, curl)?;
+    if !bad.contains("\"ok\":false") {
+        return Err(format!("that should have been refused, but: {bad}"));
+    }
+
+    step("SIGTERM ends it behind what it is answering. Its log has a line for each of these decisions.");
+    daemon.stop()
+}
+
+/// A running daemon; it does not outlive this.
+struct Daemon {
+    child: Child,
+    address: String,
+    secret: String,
+    log: std::path::PathBuf,
+}
+
+impl Daemon {
+    fn start(keyward: &Keyward) -> Result<Self, String> {
+        let log = keyward.folder.join("daemon.log");
+        println!("   $ keyward serve --listen 127.0.0.1:0 --operations 127.0.0.1:0 2>daemon.log &");
+        let child = Command::new(&keyward.program)
+            .args(["serve", "--listen", "127.0.0.1:0", "--operations", "127.0.0.1:0"])
+            .current_dir(&keyward.folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).map_err(text)?)
+            .spawn()
+            .map_err(text)?;
+        let mut daemon = Self { child, address: String::new(), secret: String::new(), log };
+        let stdout = daemon.child.stdout.take().ok_or("the daemon has no standard output")?;
+        for line in BufReader::new(stdout).lines() {
+            let line = line.map_err(text)?;
+            if line.starts_with("kwc_") {
+                daemon.secret.clone_from(&line);
+            }
+            println!("   {}", line.replace(&daemon.secret, &shorten(&daemon.secret)));
+            if let Some(address) = line.strip_prefix("keyward: listening on http://") {
+                address.clone_into(&mut daemon.address);
+            } else if line.trim_start().starts_with("curl ") {
+                return Ok(daemon);
+            }
+        }
+        Err("the daemon should have started".to_owned())
+    }
+
+    /// Shows a request as a curl command, sends it, and shows the answer.
+    fn ask(&self, ask: &Ask<'_>, curl: bool) -> Result<String, String> {
+        let Ask { bearer, body, path } = ask;
+        let url = format!("http://{}{path}", self.address);
+        let mut words = vec!["-s".to_owned(), "-H".to_owned(), format!("Authorization: Bearer {bearer}")];
+        let mut shown = format!("curl -s -H 'Authorization: Bearer {}'", shorten(bearer));
+        if let Some(body) = body {
+            words.extend(["-H", "Content-Type: application/json", "-d", body].map(str::to_owned));
+            shown += &format!(" -H 'Content-Type: application/json' -d '{body}'");
+        }
+        println!("   $ {shown} {url}");
+        let answer = if curl {
+            let output = Command::new("curl").args(words).arg(url).output().map_err(text)?;
+            String::from_utf8(output.stdout).map_err(text)?
+        } else {
+            self.send(ask)?
+        };
+        println!("   {answer}");
+        Ok(answer)
+    }
+
+    /// Without curl.
+    fn send(&self, ask: &Ask<'_>) -> Result<String, String> {
+        let Ask { bearer, body, path } = ask;
+        let (method, content) = match body {
+            Some(body) => {
+                let length = body.len();
+                ("POST", format!("Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"))
+            }
+            None => ("GET", "\r\n".to_owned()),
+        };
+        let mut stream = TcpStream::connect(&self.address).map_err(text)?;
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {bearer}\r\n{content}"
+        )
+        .map_err(text)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map_err(text)?;
+        Ok(answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+    }
+
+    fn stop(mut self) -> Step {
+        let id = self.child.id().to_string();
+        println!("   $ kill {id}");
+        Command::new("sh").args(["-c", "kill \"$0\"", &id]).status().map_err(text)?;
+        let status = self.child.wait().map_err(text)?;
+        let log = std::fs::read_to_string(&self.log).map_err(text)?;
+        for line in log.lines().filter(|line| line.contains("keyward::audit")) {
+            println!("   {line}");
+        }
+        println!("   (exit status {})", status.code().unwrap_or(-1));
+        if status.success() { Ok(()) } else { Err("that should have ended with status 0".to_owned()) }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Both fail where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What is asked: POST with a body of JSON, GET without.
+#[derive(Clone, Copy)]
+struct Ask<'a> {
+    bearer: &'a str,
+    body: Option<&'a str>,
+    path: &'a str,
+}
