@@ -11,11 +11,14 @@ mod proxy;
 
 use application::Application;
 use keyward::Keyward;
-use keyward_tests::peers;
+use keyward_tests::{cli, peers};
 use page::Table;
 use proxy::{Asks, Kind, Proxy};
+use std::fs;
+use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
+use tempfile::TempDir;
 
 /// Rows of the table behind the cases: Keyward itself is changed for them.
 const RELOADS: &str = "reloads while it is asked";
@@ -55,6 +58,22 @@ fn proxies_let_in_who_may_and_nobody_else() {
     let mut wrong = wrong.into_inner().unwrap();
     wrong.extend(table.into_inner().unwrap().compare("cases").err());
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn systemd_takes_the_unit() {
+    let Some(analyze) = peers::program("systemd-analyze") else {
+        peers::skip("keyward.service", "systemd is not installed");
+        return;
+    };
+    let unit = keyward::example("systemd/keyward.service");
+    let program = "/usr/local/bin/keyward";
+    assert!(unit.contains(&format!("ExecStart={program} serve")), "{unit}");
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("keyward.service");
+    fs::write(&file, unit.replace(program, &cli::keyward().display().to_string())).unwrap();
+    let output = Command::new(analyze).args(["verify", "--man=no"]).arg(file).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty() && output.stdout.is_empty(), "{output:?}");
 }
 
 /// One proxy from its start to its end, with a Keyward of its own.

@@ -8,14 +8,26 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A client, and how its script is run: the program and what stands before the script's own input.
-fn clients() -> [(&'static str, Option<(PathBuf, Vec<PathBuf>)>); 2] {
+/// A client.
+struct Client {
+    name: &'static str,
+    /// What runs it, where it is installed.
+    program: Option<PathBuf>,
+    args: Vec<PathBuf>,
+}
+
+/// All of them, in the order of the table.
+fn clients() -> [Client; 2] {
     let script = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name);
-    let node = peers::program("node").zip(peers::node_package("oauth4webapi"));
-    [
-        ("Authlib", peers::python_with("authlib").map(|python| (python, vec![script("authlib_client.py")]))),
-        ("oauth4webapi", node.map(|(node, package)| (node, vec![script("oauth4webapi_client.mjs"), package]))),
-    ]
+    let authlib =
+        Client { name: "Authlib", program: peers::python_with("authlib"), args: vec![script("authlib_client.py")] };
+    let package = peers::node_package("oauth4webapi");
+    let oauth4webapi = Client {
+        name: "oauth4webapi",
+        program: peers::program("node").filter(|_| package.is_some()),
+        args: [script("oauth4webapi_client.mjs")].into_iter().chain(package).collect(),
+    };
+    [authlib, oauth4webapi]
 }
 
 #[test]
@@ -32,9 +44,9 @@ fn clients_of_introspection_understand_the_answers() {
     ];
     let wrong_secret = "a wrong secret of the client's own";
     let mut table =
-        Table::new(tokens.map(|(name, _)| name).into_iter().chain([wrong_secret]), clients().map(|(name, _)| name));
-    for (client, program) in clients() {
-        let Some((program, args)) = program else {
+        Table::new(tokens.map(|(name, _)| name).into_iter().chain([wrong_secret]), clients().map(|client| client.name));
+    for Client { name: client, program, args } in clients() {
+        let Some(program) = program else {
             peers::skip(client, "it is not installed");
             continue;
         };

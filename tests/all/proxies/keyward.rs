@@ -201,7 +201,7 @@ fn create(keyward: &Keyward, body: &Value, scopes: &str) -> Token {
     assert_eq!(created.status, 201, "{created:?}");
     let created = created.json();
     let text = |name: &str| created[name].as_str().unwrap().to_owned();
-    let expires = created["expires_at"].as_u64().map_or("-".to_owned(), |at| at.to_string());
+    let expires = created["expires_at"].as_u64().map_or_else(|| "-".to_owned(), |at| at.to_string());
     let identity = [SUBJECT_IN_HEADERS.to_owned(), text("token_id"), scopes.to_owned(), text("handler"), expires];
     Token { text: text("token"), identity }
 }
