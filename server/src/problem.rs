@@ -13,6 +13,8 @@ use utoipa::ToSchema;
 pub(crate) enum Problem {
     /// 400: the text says what was wrong with it.
     InvalidRequest(&'static str),
+    /// 400: where its body ends is not certain.
+    UnknownCoding,
     /// 401: who asks is not known. The scheme is the one that was tried.
     InvalidClient(Scheme),
     /// 403: who asks may not.
@@ -64,6 +66,9 @@ impl Problem {
     pub(crate) fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::InvalidRequest(text) => (StatusCode::BAD_REQUEST, "invalid_request", text),
+            Self::UnknownCoding => {
+                (StatusCode::BAD_REQUEST, "invalid_request", "Of transfer codings only `chunked` is read, and once")
+            }
             Self::InvalidClient(_) => (
                 StatusCode::UNAUTHORIZED,
                 "invalid_client",
@@ -117,7 +122,7 @@ impl Problem {
                 challenge(headers, &format!("Bearer realm=\"{}\", error=\"invalid_token\"", realm.as_str()));
             }
             // What is left of the body cannot be told from the next request.
-            Self::Timeout | Self::TooLarge => {
+            Self::Timeout | Self::TooLarge | Self::UnknownCoding => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Self::Overloaded | Self::NoVerdict => retry_after(headers),

@@ -132,7 +132,7 @@ fn check(context: &Context, request: &Request<Body>) -> Result<(), Problem> {
     let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
     let chunked = codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     if !chunked || codings.next().is_some() {
-        return Err(Problem::InvalidRequest("Of transfer codings only `chunked` is read, and once"));
+        return Err(Problem::UnknownCoding);
     }
     let path = request.uri().path();
     // A proxy may append the query of its client. Elsewhere a query is a mistake, or a token that is about to be logged.

@@ -77,7 +77,7 @@ const SHARED: [(Problem, &str); 10] = [
 /// Whether an operation can have one of these problems.
 fn applies(problem: Problem, path: &str, operation: &Map<String, Value>) -> bool {
     match problem {
-        Problem::InvalidRequest(_) | Problem::Misdirected | Problem::Overloaded => true,
+        Problem::InvalidRequest(_) | Problem::UnknownCoding | Problem::Misdirected | Problem::Overloaded => true,
         Problem::MethodNotAllowed => !is_for_proxies(path),
         Problem::Timeout | Problem::TooLarge | Problem::UnsupportedMediaType(_) => {
             operation.contains_key("requestBody")
