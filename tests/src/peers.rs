@@ -1,4 +1,4 @@
-//! Programs of others that Keyward is tried with: proxies, clients, Datasette. `cargo xtask test` installs what it can.
+//! Programs of others that Keyward is tried with: proxies, clients, Datasette. `cargo xtask peers` installs what it can.
 
 use std::env;
 use std::io::{self, Write};
@@ -35,7 +35,7 @@ pub fn node_package(package: &str) -> Option<PathBuf> {
 /// # Panics
 /// It must not be: `KEYWARD_REQUIRE_PROXIES` is set, as it is in CI.
 pub fn skip(what: &str, why: &str) {
-    assert!(!is_required(), "{what}: {why}. `cargo xtask test` installs it, as root on Debian");
+    assert!(!is_required(), "{what}: {why}. `cargo xtask peers` installs it, as root on Debian");
     // Nobody is left to tell if this fails.
     let _ = writeln!(io::stderr(), "skipped: {what}: {why}");
 }
@@ -46,7 +46,7 @@ pub fn is_required() -> bool {
     env::var_os("KEYWARD_REQUIRE_PROXIES").is_some_and(|value| value != "0")
 }
 
-/// What `cargo xtask test` installs without touching the machine.
+/// What `cargo xtask peers` installs without touching the machine.
 fn folder() -> PathBuf {
     // This test is TARGET/PROFILE/deps/NAME.
     let test = env::current_exe().unwrap_or_default();

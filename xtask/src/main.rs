@@ -25,6 +25,8 @@ enum Command {
     Demo,
     /// Run everything that CI runs, with the same result.
     Test,
+    /// Install the proxies and clients that the tests try Keyward with, as `test` does.
+    Peers,
     /// Measure: the sandbox against native code, and good calls beside hostile ones. Ratios within one run.
     Bench {
         /// What to measure; all of it by default.
@@ -51,6 +53,10 @@ fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Demo => demo::demo(),
         Command::Test => test::test(),
+        Command::Peers => {
+            peers::install();
+            Ok(())
+        }
         Command::Bench { names } => bench(&names),
         Command::Soak { minutes } => test::soak(minutes),
         Command::Componentize { input, output } => componentize(&input, &output),

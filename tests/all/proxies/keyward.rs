@@ -28,7 +28,7 @@ name = "looping"
 component = "looping.wasm"
 prefixes = ["lo_"]
 actors = "any"
-limits = { cpu_ms = 20, wall_ms = 10000 }
+limits = { cpu_ms = 20, wall_ms = 500 }
 "#;
 
 /// Makes a secret and the lines of a caller.
