@@ -10,6 +10,7 @@ use std::sync::Arc;
 /// The three answers about a token. A failure to answer is none of them: that is an [`Error`](crate::Error).
 #[derive(Debug, Clone)]
 #[must_use]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is nearly always the large one")]
 pub enum Verdict {
     /// Good.
     Accepted(Acceptance),

@@ -24,11 +24,10 @@ pub(crate) fn set_headers(
 ) {
     let Acceptance { handler, actor, restrictions, token_id, issued_at: _, expires_at } = acceptance;
     let IdentityHeaders { subject, token_id: id, scopes: scope, handler: by, expires } = names;
-    let scopes = match restrictions {
+    let scopes = match restrictions.as_ref().map(|restrictions| scopes(registry, restrictions)) {
         None => "*".to_owned(),
-        Some(restrictions) => {
-            Some(scopes(registry, restrictions)).filter(|text| !text.is_empty()).unwrap_or(NONE.into())
-        }
+        Some(nothing) if nothing.is_empty() => NONE.to_owned(),
+        Some(scopes) => scopes,
     };
     for (name, text) in [
         (subject, value(actor.id())),
