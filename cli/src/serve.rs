@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -41,8 +41,8 @@ pub(crate) fn run(args: Serve, world: &mut World<'_>) -> Result<Status, Stop> {
     let tokio = tokio.map_err(|error| cannot("the threads could not be started", &error))?;
     let done = tokio.block_on(async {
         let signals = Signals::take().map_err(|error| cannot("signals could not be set up", &error))?;
-        let service = service_at.bind(&loaded).await?;
-        let operations = operations_at.bind(&loaded).await?;
+        let service = service_at.bind(&loaded)?;
+        let operations = operations_at.bind(&loaded)?;
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         announce(world.stdout, scheme, &service, &operations, secret.as_ref().map(|secret| secret.as_str()))?;
         let handlers = registry.handlers().count();
@@ -102,10 +102,10 @@ struct Listen {
 }
 
 impl Listen {
-    async fn bind(&self, loaded: &Loaded) -> Result<TcpListener, Stop> {
+    fn bind(&self, loaded: &Loaded) -> Result<TcpListener, Stop> {
         let Self { option, setting, given, configured } = self;
         let address = given.unwrap_or(configured.value);
-        let error = match TcpListener::bind(address).await {
+        let error = match listen(address) {
             Ok(listener) => return Ok(listener),
             Err(error) => error,
         };
@@ -121,6 +121,18 @@ impl Listen {
             (None, None) => loaded.mistake(None, &format!("{wrong}give another one as `{setting}` in `[server]`")),
         })
     }
+}
+
+/// How many connections the system keeps until they are accepted; it may allow fewer. Whoever finds no place tries again
+/// after a second.
+const BACKLOG: u32 = 4_096;
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections of the daemon before this one need not have been forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Says where it listens, for people and for programs that wait for it.
