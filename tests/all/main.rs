@@ -13,6 +13,7 @@ mod command_line;
 mod datasette;
 mod embedding;
 mod hostile;
+mod http;
 mod leaks;
 mod limits;
 mod proxies;

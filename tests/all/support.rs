@@ -1,9 +1,13 @@
 //! What several tests use.
 
-use keyward_runtime::{Clock, UnixTime};
+use hmac::{Hmac, KeyInit, Mac};
+use keyward_guest_signed::itsdangerous;
+use keyward_runtime::{Clock, Runtime, RuntimeLimits, UnixTime};
+use sha1::{Digest, Sha1};
 use std::cell::Cell;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
+use tracing::subscriber::DefaultGuard;
 
 /// The handlers that ship, as the program embeds them.
 pub(crate) const SIGNED: &[u8] = keyward_cli::builtin::SIGNED;
@@ -29,21 +33,58 @@ impl Clock for TestClock {
     }
 }
 
+/// A runtime with the [`TestClock`], for tests that do not use it up: what one has compiled, all have.
+pub(crate) static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Runtime::with(RuntimeLimits::default(), TestClock).unwrap());
+
+/// A token of this payload, as Datasette makes it.
+pub(crate) fn dstok(payload: &serde_json::Value, secret: &str) -> String {
+    let mut value = String::new();
+    itsdangerous::push_value(&mut value, &payload.to_string());
+    resign(&format!("dstok_{value}."), secret)
+}
+
+/// The token with the signature that Datasette would have given it.
+pub(crate) fn resign(token: &str, secret: &str) -> String {
+    let Some((value, _)) = token.strip_prefix("dstok_").and_then(|signed| signed.rsplit_once('.')) else {
+        return token.to_owned();
+    };
+    let key = Sha1::new().chain_update("token").chain_update("signer").chain_update(secret).finalize();
+    let mac = Hmac::<Sha1>::new_from_slice(&key).unwrap().chain_update(value).finalize().into_bytes();
+    let mut signed = format!("dstok_{value}");
+    itsdangerous::push_signature(&mut signed, &mac);
+    signed
+}
+
 /// What is logged on this thread while `work` runs.
 pub(crate) fn captured_log(work: impl FnOnce()) -> String {
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    tracing::subscriber::with_default(subscriber, work);
-    String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+    let taken = log.clone().take_this_thread();
+    work();
+    drop(taken);
+    log.text()
 }
 
+/// What is logged on the threads that it takes.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Takes what this thread logs from now on, until the guard is dropped.
+    pub(crate) fn take_this_thread(self) -> DefaultGuard {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+            .with_ansi(false)
+            .with_writer(move || self.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    /// All of it so far.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -1,32 +1,30 @@
-//! Datasette's own tokens: every create and verify case of `vectors/datasette-signed.json`, in-process and through the
-//! program, and proof that the cases can tell a wrong implementation from a right one.
+//! Datasette's own tokens: every create and verify case of `vectors/datasette-signed.json`, in-process, through the program
+//! and over HTTP, and proof that the cases can tell a wrong implementation from a right one.
 
-use crate::support::{self, TestClock};
-use hmac::{Hmac, KeyInit, Mac};
+mod program;
+
+use crate::support::{self, RUNTIME, TestClock, resign};
 use keyward_runtime::{
-    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, Restrictions, Runtime, Scheme, Secret,
+    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, Restrictions, Scheme, Secret,
     UnixTime, Verdict,
 };
-use serde_json::{Map, Value, json};
-use sha1::{Digest, Sha1};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::num::NonZeroU32;
-use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex};
 
 /// A case that a subject is asked about.
 #[derive(Clone)]
 pub(crate) struct Case {
-    id: String,
-    secret: String,
-    settings: Value,
+    pub(crate) id: String,
+    pub(crate) secret: String,
+    pub(crate) settings: Value,
     /// The clock, and its text in the file.
-    now: Option<UnixTime>,
-    now_text: String,
-    actions: BTreeMap<String, String>,
-    input: Value,
-    want: Value,
+    pub(crate) now: Option<UnixTime>,
+    pub(crate) now_text: String,
+    pub(crate) actions: BTreeMap<String, String>,
+    pub(crate) input: Value,
+    pub(crate) want: Value,
     /// The payload that the original wrote, for tokens whose bytes may differ.
     payload: Value,
     /// What the original says to its own token at other times.
@@ -35,7 +33,7 @@ pub(crate) struct Case {
 
 /// What a subject answers, in the words of the vectors.
 #[derive(Debug, Clone, PartialEq)]
-enum Answer {
+pub(crate) enum Answer {
     Token(String),
     Refused(String),
     Accepted(Value),
@@ -49,12 +47,15 @@ enum Answer {
     Inexpressible(&'static str),
 }
 
-fn cases(op: &str) -> Vec<Case> {
+pub(crate) fn cases(op: &str) -> Vec<Case> {
     let file: Value = serde_json::from_str(include_str!("../vectors/datasette-signed.json")).unwrap();
-    let abbreviations = &file["meta"]["abbr"];
     let of_op = file["cases"].as_array().unwrap().iter().filter(|case| case["op"] == op && case["want"].is_object());
-    of_op
-        .map(|case| Case {
+    of_op.map(|case| Case::read(case, &file["meta"]["abbr"])).collect()
+}
+
+impl Case {
+    pub(crate) fn read(case: &Value, abbreviations: &Value) -> Self {
+        Self {
             id: case["id"].as_str().unwrap().to_owned(),
             secret: case["secret"].as_str().unwrap().to_owned(),
             settings: case["settings"].clone(),
@@ -65,8 +66,8 @@ fn cases(op: &str) -> Vec<Case> {
             want: case["want"].clone(),
             payload: case["expect"]["payload"].clone(),
             later: case["expect"]["verify"].as_array().cloned().unwrap_or_default(),
-        })
-        .collect()
+        }
+    }
 }
 
 /// The vectors' clock: a number of seconds, with decimals. `None` is before 1970.
@@ -77,18 +78,13 @@ fn unix_time(now: &Value) -> Option<UnixTime> {
     Some(UnixTime { seconds: seconds.parse().ok()?, nanoseconds })
 }
 
-/// In-process: one runtime, and one registry for all cases of one configuration.
-struct InProcess {
-    runtime: Runtime,
-    clock: TestClock,
+/// One registry for all cases of one configuration.
+#[derive(Default)]
+pub(crate) struct InProcess {
     registries: Mutex<HashMap<String, Registry>>,
 }
 
-static IN_PROCESS: LazyLock<InProcess> = LazyLock::new(|| {
-    let clock = TestClock;
-    let runtime = Runtime::with(keyward_runtime::RuntimeLimits::default(), clock.clone()).unwrap();
-    InProcess { runtime, clock, registries: Mutex::default() }
-});
+pub(crate) static IN_PROCESS: LazyLock<InProcess> = LazyLock::new(InProcess::default);
 
 /// The signed handler as Datasette has it: any secret, however short.
 fn with_a_key(secret: &[u8]) -> HandlerConfig {
@@ -101,17 +97,17 @@ fn with_a_key(secret: &[u8]) -> HandlerConfig {
 }
 
 impl InProcess {
-    fn registry(&self, case: &Case) -> Registry {
+    pub(crate) fn registry(&self, case: &Case) -> Registry {
         let configuration = format!("{:?}", (&case.secret, &case.settings, &case.actions));
         let mut registries = self.registries.lock().unwrap();
-        registries.entry(configuration).or_insert_with(|| self.build(case)).clone()
+        registries.entry(configuration).or_insert_with(|| Self::build(case)).clone()
     }
 
-    fn build(&self, case: &Case) -> Registry {
+    fn build(case: &Case) -> Registry {
         let mut config = with_a_key(case.secret.as_bytes());
         config.settings =
             case.settings.as_object().unwrap().iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
-        let mut builder = Registry::builder(&self.runtime).handler(config);
+        let mut builder = Registry::builder(&RUNTIME).handler(config);
         for (name, short) in &case.actions {
             builder = builder.action(name, short);
         }
@@ -120,7 +116,7 @@ impl InProcess {
 
     fn verify(&self, case: &Case, token: &str) -> Answer {
         // Each thread of the test binary has the clock of its own case.
-        self.clock.set(case.now);
+        TestClock.set(case.now);
         answer_to_verify(self.registry(case).verify_blocking(token))
     }
 
@@ -129,7 +125,7 @@ impl InProcess {
             Ok(request) => request,
             Err(why) => return Answer::Refused(why.to_owned()),
         };
-        self.clock.set(case.now);
+        TestClock.set(case.now);
         match self.registry(case).create_blocking(None, request) {
             Ok(Creation::Created(created)) => Answer::Token(created.token),
             Ok(Creation::Denied(denied)) => Answer::Refused(denied.message),
@@ -171,14 +167,14 @@ fn request(input: &Value) -> Result<CreateRequest, &'static str> {
     Ok(request)
 }
 
-enum Flag {
+pub(crate) enum Flag {
     All(String),
     Database(String, String),
     Resource(String, String, String),
 }
 
 /// Each restriction once, in the order of the vectors.
-fn restriction_flags(restrictions: &Value) -> Vec<Flag> {
+pub(crate) fn restriction_flags(restrictions: &Value) -> Vec<Flag> {
     let strings = |list: &Value| -> Vec<String> {
         list.as_array().into_iter().flatten().map(|text| text.as_str().unwrap().to_owned()).collect()
     };
@@ -197,7 +193,7 @@ fn restriction_flags(restrictions: &Value) -> Vec<Flag> {
 }
 
 /// Says what is wrong with an answer, if anything is.
-fn judge(case: &Case, answer: &Answer) -> Result<(), String> {
+pub(crate) fn judge(case: &Case, answer: &Answer) -> Result<(), String> {
     let want = &case.want;
     let message_fits = |message: &str| want.get("message").is_none_or(|wanted| wanted == message);
     let fine = match (want["outcome"].as_str().unwrap(), answer) {
@@ -306,45 +302,8 @@ fn wrong_implementations_fail() {
     }
 }
 
-/// The token with the signature that Datasette would have given it.
-fn resign(token: &str, secret: &str) -> String {
-    let Some((value, _)) = token.strip_prefix("dstok_").and_then(|signed| signed.rsplit_once('.')) else {
-        return token.to_owned();
-    };
-    let key = Sha1::new().chain_update("token").chain_update("signer").chain_update(secret).finalize();
-    let mac = Hmac::<Sha1>::new_from_slice(&key).unwrap().chain_update(value).finalize().into_bytes();
-    let mut signed = format!("dstok_{value}");
-    keyward_guest_signed::itsdangerous::push_signature(&mut signed, &mac);
-    signed
-}
-
-/// The same through the program: tokens on its standard input, one a line.
-#[test]
-fn every_verify_case_through_the_program() {
-    let mut groups: BTreeMap<String, Vec<Case>> = BTreeMap::new();
-    let mut inexpressible = Vec::new();
-    for case in cases("verify") {
-        if case.input["token"].as_str().unwrap().contains('\n') {
-            inexpressible.push(case.id);
-            continue;
-        }
-        groups.entry(format!("{}\0{}\0{}", case.secret, case.settings, case.now_text)).or_default().push(case);
-    }
-    println!("a line cannot hold a newline: {inexpressible:?}");
-    for group in groups.values() {
-        let folder = tempfile::tempdir().unwrap();
-        let tokens: Vec<_> = group.iter().map(|case| case.input["token"].as_str().unwrap()).collect();
-        let args = ["verify", "--json", "--at", &group[0].now_text];
-        let (_, stdout) = keyward(folder.path(), &group[0], &args, &(tokens.join("\n") + "\n"));
-        let lines: Vec<_> = stdout.lines().collect();
-        assert_eq!(lines.len(), group.len(), "one line a token");
-        for (case, line) in group.iter().zip(lines) {
-            judge(case, &answer_in_json(line)).unwrap();
-        }
-    }
-}
-
-fn answer_in_json(line: &str) -> Answer {
+/// An answer to `verify` in JSON, as the program and the server write it.
+pub(crate) fn answer_in_json(line: &str) -> Answer {
     let line: Value = serde_json::from_str(line).unwrap();
     let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
     match line["outcome"].as_str().unwrap() {
@@ -353,86 +312,4 @@ fn answer_in_json(line: &str) -> Answer {
         "rejected" => Answer::Rejected { reason: text("reason"), message: text("message") },
         _ => Answer::Failed(line.to_string()),
     }
-}
-
-#[test]
-fn every_create_case_through_the_program() {
-    let mut inexpressible = Vec::new();
-    for case in cases("create") {
-        let answer = create_through_the_program(&case);
-        if let Answer::Inexpressible(why) = answer {
-            inexpressible.push(format!("{} ({why})", case.id));
-        }
-        judge(&case, &answer).unwrap();
-    }
-    println!("a command line cannot say: {inexpressible:?}");
-}
-
-fn create_through_the_program(case: &Case) -> Answer {
-    let Some(actor) = case.input["actor_id"].as_str() else { return Answer::Inexpressible("the actor is no text") };
-    if case.now.is_none() {
-        return Answer::Inexpressible("a clock before 1970");
-    }
-    let mut args = vec!["create".to_owned(), format!("--actor={actor}"), format!("--at={}", case.now_text)];
-    match &case.input["expires_after"] {
-        Value::Null => {}
-        Value::String(_) => return Answer::Inexpressible("a lifetime is no text"),
-        seconds => args.push(format!("--expires-after={seconds}")),
-    }
-    for flag in restriction_flags(&case.input["restrictions"]) {
-        match flag {
-            Flag::All(action) => args.extend(["--all".into(), action]),
-            Flag::Database(database, action) => args.extend(["--database".into(), database, action]),
-            Flag::Resource(database, resource, action) => {
-                args.extend(["--resource".into(), database, resource, action]);
-            }
-        }
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let args: Vec<_> = args.iter().map(String::as_str).collect();
-    let (status, output) = keyward(folder.path(), case, &args, "");
-    match status {
-        0 => Answer::Token(output.trim_end().to_owned()),
-        // The message stands behind what the program says about itself; the vectors know the message.
-        1 | 2 => {
-            let wanted = case.want["message"].as_str().unwrap_or_default();
-            Answer::Refused(if output.contains(wanted) { wanted.to_owned() } else { output })
-        }
-        _ => Answer::Failed(output),
-    }
-}
-
-/// Runs the program with the configuration of a case. Gives the exit status, and what it printed: on success its standard
-/// output, else both.
-fn keyward(folder: &std::path::Path, case: &Case, args: &[&str], input: &str) -> (i32, String) {
-    let settings: Map<String, Value> = case.settings.as_object().unwrap().clone();
-    let settings: Vec<_> = settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-    let actions: Vec<_> = case.actions.iter().map(|(name, short)| format!("{name} = {short:?}")).collect();
-    let config = format!(
-        "[keys.main]\nsecret = {{ env = \"VECTOR_SECRET\" }}\ndangerous_allow_short = true\n\n[[handlers]]\nname = \
-         \"signed\"\ncomponent = \"builtin:signed\"\nprefixes = [\"dstok_\"]\nsettings = {{ {} }}\nkeys.token = {{ ring = \
-         \"main\", scheme = \"itsdangerous\", namespace = \"token\" }}\n\n[actions]\n{}\n",
-        settings.join(", "),
-        actions.join("\n")
-    );
-    let path = folder.join("keyward.toml");
-    std::fs::write(&path, config).unwrap();
-    let mut child = Command::new(keyward_tests::cli::keyward())
-        .args(args)
-        .arg("--config")
-        .arg(&path)
-        .env("VECTOR_SECRET", &case.secret)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let status = output.status.code().unwrap();
-    let mut text = String::from_utf8(output.stdout).unwrap();
-    if status != 0 {
-        text.push_str(&String::from_utf8_lossy(&output.stderr));
-    }
-    (status, text)
 }

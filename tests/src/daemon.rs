@@ -183,10 +183,16 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            eprintln!("--- the daemon's standard output:\n{}", self.stdout.all());
-            eprintln!("--- the daemon's standard error:\n{}", self.stderr.all());
+            eprintln!("--- the end of the daemon's standard output:\n{}", end(&self.stdout.all()));
+            eprintln!("--- the end of the daemon's standard error:\n{}", end(&self.stderr.all()));
         }
     }
+}
+
+/// The last lines of a text, as many as a person looks at.
+fn end(text: &str) -> &str {
+    let last = text.trim_end().rmatch_indices('\n').nth(30);
+    last.and_then(|(at, _)| text.get(at + 1..)).unwrap_or(text)
 }
 
 /// Waits until something holds, and says what it waited for if it never does.

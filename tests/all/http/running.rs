@@ -1,0 +1,204 @@
+//! A server as it runs: time passes, configurations replace each other, operators look at it, and it ends.
+
+use super::server::Server;
+use super::world::{self, NOW, token};
+use crate::support::RUNTIME;
+use keyward_runtime::{Registry, UnixTime};
+use keyward_tests::daemon::wait_for;
+use keyward_tests::http::{Connection, Request, Response, is_end};
+use std::time::Duration;
+
+fn start() -> Server {
+    Server::start(world::config(), world::registry(), Some(NOW))
+}
+
+fn actor(name: &str) -> Request {
+    Request::get("/v1/actor").bearer(token(name))
+}
+
+#[test]
+fn a_token_ends_while_the_server_runs() {
+    let server = start();
+    let status = || server.ask(&actor("ends")).status;
+    assert_eq!(status(), 200);
+    let ends = |nanoseconds| Some(UnixTime { seconds: NOW.seconds + 3_600, nanoseconds });
+    server.set_time(ends(0));
+    assert_eq!(status(), 200, "the last second");
+    server.set_time(ends(1));
+    assert_eq!(status(), 401);
+    server.set_time(None);
+    assert_eq!(status(), 503, "without a clock nobody can tell");
+}
+
+/// A connection that was there before is answered by what is there now.
+#[test]
+fn what_is_replaced_counts_from_the_next_request_on() {
+    let server = start();
+    let mut kept = server.connect();
+    let mut members = || kept.ask(&Request::get("/v1/auth/nginx/members").bearer(token("good"))).unwrap().status;
+    assert_eq!(members(), 200);
+    let mut config = world::config();
+    config.policies.clear();
+    server.replace(config, world::registry());
+    assert_eq!(members(), 404);
+    let none = Registry::builder(&RUNTIME).build().unwrap();
+    server.replace(world::config(), none);
+    assert_eq!(members(), 401, "a token of nobody any more");
+    server.replace(world::config(), world::registry());
+    assert_eq!(members(), 200);
+    let metrics = Request::get("/metrics").send(server.operations());
+    assert!(metrics.text().contains("\nkeyward_reloads_total 3\n"), "{}", metrics.text());
+}
+
+#[test]
+fn operators_see_that_it_lives_is_ready_and_what_it_has_counted() {
+    let server = start();
+    let ask = |request: Request| request.send(server.operations());
+    for path in ["/livez", "/readyz"] {
+        let answer = ask(Request::get(path));
+        assert_eq!((answer.status, answer.text()), (200, "ok\n"), "{path}");
+        assert_eq!(ask(Request::new("HEAD", path)).body, b"");
+        let refused = ask(Request::new("POST", path));
+        assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")));
+    }
+    assert_eq!(ask(Request::get("/")).status, 404);
+    assert_eq!(ask(actor("good")).status, 404, "the service has its own address");
+
+    for name in ["good", "good", "expired", "nobody", "down", "looping"] {
+        server.ask(&actor(name));
+    }
+    server.ask(&Request::get("/no/such/path"));
+    let metrics = ask(Request::get("/metrics"));
+    assert_eq!(metrics.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    let text = metrics.text();
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    for line in [
+        "keyward_calls_total{handler=\"signed\",operation=\"verify\",outcome=\"accepted\"} 2",
+        "keyward_calls_total{handler=\"signed\",operation=\"verify\",outcome=\"rejected\"} 1",
+        "keyward_calls_total{handler=\"-\",operation=\"verify\",outcome=\"not-mine\"} 1",
+        "keyward_calls_total{handler=\"down\",operation=\"verify\",outcome=\"failed\"} 1",
+        "keyward_call_duration_seconds_count{handler=\"signed\",operation=\"verify\"} 3",
+        "keyward_http_requests_total{endpoint=\"actor\",status=\"200\"} 3",
+        "keyward_http_requests_total{endpoint=\"actor\",status=\"503\"} 2",
+        "keyward_http_requests_total{endpoint=\"other\",status=\"404\"} 1",
+    ] {
+        assert!(text.lines().any(|has| has == line), "no line {line}\n{text}");
+    }
+    // On a busy machine it may be the other limit of time.
+    let hit = |limit| text.contains(&format!("keyward_limits_hit_total{{handler=\"looping\",limit=\"{limit}\"}} 1\n"));
+    assert!(hit("limit-cpu") || hit("limit-wall"), "{text}");
+    // What clients send makes no labels.
+    let lines = text.lines().count();
+    for number in 0..100 {
+        server.ask(&Request::get(&format!("/no/such/path/{number}")).bearer(format!("unknown-{number}")));
+        server.ask(&Request::get(&format!("/v1/auth/nginx/policy-{number}")));
+        server.ask(&Request::new(&format!("METHOD{number}"), "/v1/actor"));
+    }
+    let more = ask(Request::get("/metrics")).text().lines().count();
+    assert!(more <= lines + 6, "{lines} lines became {more}");
+}
+
+/// Each decision is one line of the audit, with the request's name, and with the handler's digest where there is one.
+#[test]
+fn each_decision_is_one_line_of_the_audit() {
+    let server = start();
+    let secret = world::secret("app");
+    let form = |name: &str| Request::form("/v1/introspect", format!("token={}", token(name))).basic("app", &secret);
+    let json = |path: &str, body| Request::json(path, &body).basic("app", &secret);
+    let proxy = |policy: &str| Request::get(&format!("/v1/auth/envoy/{policy}/x/y?q"));
+    for (request, lines, parts) in [
+        (actor("good"), 1, vec!["endpoint=\"actor\"", "outcome=\"accepted\"", "actor=\"root\"", "handler_sha256="]),
+        (actor("nobody"), 1, vec!["outcome=\"not-mine\""]),
+        (Request::get("/v1/actor"), 1, vec!["outcome=\"no-token\""]),
+        (form("bot"), 1, vec!["endpoint=\"introspect\"", "caller=\"app\"", "handler=\"bots\"", "token_id=\"bot\""]),
+        (form("expired"), 1, vec!["outcome=\"rejected\"", "reason=\"expired\""]),
+        (form("down"), 1, vec!["outcome=\"failed\"", "reason=\"unavailable\"", "handler=\"down\""]),
+        (
+            json("/v1/verify", serde_json::json!({"tokens": [token("good"), token("nobody")]})),
+            2,
+            vec!["endpoint=\"verify\""],
+        ),
+        (
+            json("/v1/tokens", serde_json::json!({"actor": "somebody"})),
+            1,
+            vec!["outcome=\"created\"", "actor=\"somebody\""],
+        ),
+        (json("/v1/tokens", serde_json::json!({"actor": "x", "handler": "bots"})), 1, vec!["outcome=\"denied\""]),
+        (proxy("orders").bearer(token("good")), 1, vec!["endpoint=\"envoy\"", "policy=\"orders\"", "path=\"/x/y\""]),
+        (proxy("orders").bearer(token("narrow")), 1, vec!["outcome=\"refused\"", "reason=\"insufficient-scope\""]),
+        (proxy("paths").bearer(token("good")), 1, vec!["outcome=\"other-request\""]),
+        (proxy("members").bearer("a b"), 1, vec!["outcome=\"malformed\""]),
+    ] {
+        let before = server.log().len();
+        let answer = server.ask(&request);
+        let id = answer.header("x-request-id").unwrap().to_owned();
+        let log = server.log();
+        let audit: Vec<_> = log[before..].lines().filter(|line| line.contains(" keyward::audit: ")).collect();
+        assert_eq!(audit.len(), lines, "{request:?}:\n{log}");
+        for line in audit {
+            for part in parts.iter().chain([&&*format!("request_id={id}"), &"peer=127.0.0.1"]) {
+                assert!(line.contains(*part), "no {part} in {line}");
+            }
+        }
+    }
+}
+
+/// It stops accepting, finishes what is being answered, and says on the operations address that it is not ready.
+#[test]
+fn what_is_being_answered_is_finished_before_the_end() {
+    let mut server = start();
+    let request =
+        || Request::form("/v1/introspect", format!("token={}", token("bot"))).basic("app", &world::secret("app"));
+    let bytes = request().to_bytes();
+    let (first, last) = bytes.split_at(bytes.len() - 1);
+    let mut idle = server.connect();
+    assert_eq!(idle.ask(&request()).unwrap().status, 200);
+    let mut under_way = server.connect();
+    under_way.send(first).unwrap();
+    // Answered when it is accepted and read: so the ones before it are as well.
+    assert_eq!(server.ask(&request()).status, 200);
+
+    server.begin_stop();
+    assert_eq!(idle.rest().unwrap(), b"", "an idle connection is closed");
+    wait_for("nobody to accept", || Connection::open(server.address()).is_err());
+    wait_for("it not to be ready", || Request::get("/readyz").send(server.operations()).status == 503);
+    assert_eq!(Request::get("/livez").send(server.operations()).status, 200, "it lives on");
+    under_way.send(last).unwrap();
+    let answer = under_way.answer(false).unwrap();
+    assert_eq!(answer.json()["active"], true);
+    assert_eq!(under_way.rest().unwrap(), b"");
+    server.stop();
+}
+
+#[test]
+fn what_does_not_end_is_cut_off() {
+    let mut config = world::config();
+    config.limits.drain_time = Duration::from_millis(50);
+    let server = Server::start(config, world::registry(), Some(NOW));
+    let mut slow = server.connect();
+    let bytes = Request::form("/v1/introspect", "token=x").basic("app", &world::secret("app")).to_bytes();
+    slow.send(&bytes[..bytes.len() - 1]).unwrap();
+    assert_eq!(server.ask(&actor("good")).status, 200);
+    server.stop();
+    assert!(slow.answer(false).is_err_and(|error| is_end(&error)));
+}
+
+/// A connection that is old enough is closed behind an answer, and says so in it.
+#[test]
+fn an_old_connection_is_closed_behind_its_answer() {
+    let mut config = world::config();
+    config.limits.connection_time = Duration::from_millis(200);
+    let server = Server::start(config, world::registry(), Some(NOW));
+    let mut connection = server.connect();
+    let mut answers = Vec::new();
+    let ended = loop {
+        match connection.ask(&actor("good")) {
+            Ok(answer) => answers.push(answer),
+            Err(error) => break error,
+        }
+    };
+    assert!(is_end(&ended), "{ended}");
+    assert!(answers.len() > 1, "it is kept for a while");
+    assert!(answers.iter().all(|answer: &Response| answer.status == 200));
+    assert_eq!(server.ask(&actor("good")).status, 200, "another one is new");
+}

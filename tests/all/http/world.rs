@@ -1,0 +1,198 @@
+//! What the tests ask about: handlers of every kind, callers, policies and tokens, each by the name that the cases in
+//! `tests/cases/http/` use.
+
+use super::server::Server;
+use crate::support::{self, RUNTIME, TestClock, dstok};
+use keyward_runtime::{
+    Actors, HandlerConfig, KeyGrant, KeyRing, Permission, Registry, Runtime, Scheme, Secret, UnixTime, Verdict,
+};
+use keyward_server::{Caller, Config, Handlers, Hosts, Issuer, PathPattern, Policy, SecretDigest};
+use keyward_tests::hostile;
+use keyward_tests::http::base64;
+use serde_json::{Value, json};
+use std::sync::{Arc, LazyLock};
+
+/// The time of all of it.
+pub(crate) const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
+
+/// What the tokens of `signed` are signed with.
+pub(crate) const KEY: &str = "only-for-tests-only-for-tests-only-for-tests";
+
+/// Handlers that are no good, each with its prefix and the hostile component that it is.
+pub(crate) const HOSTILE: [(&str, &str, &str); 5] = [
+    // Accepts everything, and makes one token.
+    ("partner", "ho_", "benign"),
+    ("looping", "lo_", "loop-verify"),
+    ("down", "dn_", "answer-unavailable"),
+    ("off", "off_", "answer-denied-disabled"),
+    ("picky", "pi_", "answer-denied-invalid-request"),
+];
+
+/// Who may ask: what each may do, and with whose tokens.
+pub(crate) const CALLERS: [(&str, &str, Option<&str>); 6] = [
+    ("app", "introspect verify create", None),
+    ("looker", "introspect", None),
+    ("asker", "verify", None),
+    ("maker", "create", None),
+    ("nothing", "", None),
+    ("only-bots", "introspect verify create", Some("bots")),
+];
+
+/// The actors of the handler `bots`, by the name of their token.
+pub(crate) static BOTS: LazyLock<Value> = LazyLock::new(|| {
+    json!({
+        "bot": {"id": "bot", "name": "A bot"},
+        "number": {"id": 7},
+        "no-id": {"bot_id": "x"},
+        "dash": {"id": "-"},
+        "comma": {"id": "a,b, c"},
+        "percent": {"id": "100%2C"},
+        "quotes": {"id": "\"a\\b\""},
+        "unicode": {"id": "é☃日本"},
+        "unseen": {"id": "a\u{202e}b\u{200b}c"},
+        "two words": {"id": "odd-token-id"},
+        "instance": {"id": "i", "_r": {"a": ["vi"]}},
+        "shop": {"id": "s", "_r": {"d": {"shop": ["vt", "insert-row"]}}},
+        "orders": {"id": "o", "_r": {"r": {"shop": {"orders": ["ir"], "a/b:c *": ["own"]}}}},
+        "shut": {"id": "none", "_r": {}},
+    })
+});
+
+/// The registry, on a runtime that other tests share, with the [`TestClock`].
+pub(crate) fn registry() -> Registry {
+    static REGISTRY: LazyLock<Registry> = LazyLock::new(|| registry_on(&RUNTIME));
+    REGISTRY.clone()
+}
+
+/// The same on a runtime of its own: for tests that use it up.
+pub(crate) fn registry_on(runtime: &Runtime) -> Registry {
+    let mut builder = Registry::builder(runtime).handler(signed()).handler(bots());
+    for (name, prefix, case) in HOSTILE {
+        let mut config = HandlerConfig::new(name, hostile::case(case).bytes, Actors::Any);
+        config.prefixes = vec![prefix.into()];
+        builder = builder.handler(config);
+    }
+    for (action, short) in [("view-instance", "vi"), ("view-table", "vt"), ("insert-row", "ir")] {
+        builder = builder.action(action, short);
+    }
+    builder.build().unwrap()
+}
+
+/// Datasette's tokens.
+pub(crate) fn signed() -> HandlerConfig {
+    let ring = Arc::new(KeyRing::new("main", Secret::new(KEY), vec![]).unwrap());
+    let mut config = HandlerConfig::new("signed", support::SIGNED, Actors::Any);
+    config.prefixes = vec!["dstok_".into()];
+    let grant = KeyGrant { ring, scheme: Scheme::Itsdangerous, namespace: Some("token".into()) };
+    config.keys.insert("token".into(), grant);
+    config
+}
+
+/// Tokens from the configuration; those that no prefix claims are this handler's.
+fn bots() -> HandlerConfig {
+    let mut config = HandlerConfig::new("bots", support::HARDCODED, Actors::Any);
+    config.settings.insert("actors".into(), BOTS.to_string());
+    let names = BOTS.as_object().unwrap().keys();
+    config.secrets = names.map(|name| (name.clone(), Secret::new(bot_token(name)))).collect();
+    config
+}
+
+/// The token of an actor of `bots`.
+pub(crate) fn bot_token(name: &str) -> String {
+    format!("token-of-{}-0123456789", name.replace(' ', "-"))
+}
+
+/// The configuration of the server.
+pub(crate) fn config() -> Config {
+    let mut config = Config::default();
+    config.issuer = Some(Issuer::new("https://auth.example.org").unwrap());
+    config.hosts = Hosts::and(["auth.example.org", "10.0.0.7"]).unwrap();
+    for (id, may, handlers) in CALLERS {
+        let may = |what| may.split(' ').any(|word| word == what);
+        let caller = Caller {
+            secret: SecretDigest::of(&secret(id)),
+            introspect: may("introspect"),
+            verify: may("verify"),
+            create: may("create"),
+            handlers: handlers.map_or(Handlers::All, |name| Handlers::Only([name.to_owned()].into())),
+        };
+        config.callers.insert(id.to_owned(), caller);
+    }
+    let view = || Some(Permission::new("view-table").on_database("shop"));
+    let only_signed = || Handlers::Only(["signed".to_owned()].into());
+    let read = || Some(["GET", "HEAD"].map(str::to_owned).into());
+    let under_api = || Some(vec![PathPattern::new("/api/*").unwrap(), PathPattern::new("/health").unwrap()]);
+    config.policies = [
+        ("members", Policy::default()),
+        ("readers", Policy { permission: Some(Permission::new("view-instance")), ..Policy::default() }),
+        ("shop", Policy { permission: view(), ..Policy::default() }),
+        (
+            "orders",
+            Policy {
+                permission: Some(Permission::new("insert-row").on_resource("shop", "orders")),
+                ..Policy::default()
+            },
+        ),
+        ("signed", Policy { handlers: only_signed(), ..Policy::default() }),
+        ("get", Policy { methods: read(), ..Policy::default() }),
+        ("paths", Policy { paths: under_api(), ..Policy::default() }),
+        ("api", Policy { permission: view(), handlers: only_signed(), methods: read(), paths: under_api() }),
+    ]
+    .map(|(name, policy)| (name.to_owned(), policy))
+    .into();
+    config
+}
+
+/// A server with all of it, that tests share which leave it as it is.
+pub(crate) static SERVER: LazyLock<Server> = LazyLock::new(|| Server::start(config(), registry(), Some(NOW)));
+
+/// The secret of a caller.
+pub(crate) fn secret(id: &str) -> String {
+    format!("secret-of-{id}-0123456789-0123456789")
+}
+
+/// The token of a name.
+pub(crate) fn token(name: &str) -> String {
+    let now = NOW.seconds;
+    let of = |payload: Value| dstok(&payload, KEY);
+    match name {
+        "good" => of(json!({"a": "root", "t": now})),
+        "ends" => of(json!({"a": "root", "t": now, "d": 3600})),
+        "narrow" => of(json!({"a": "reader", "t": now, "_r": {"a": ["vi"]}})),
+        "may-view-shop" => of(json!({"a": "reader", "t": now, "_r": {"d": {"shop": ["vt"]}}})),
+        "expired" => of(json!({"a": "root", "t": now - 100, "d": 99})),
+        "future" => of(json!({"a": "root", "t": now + 1_000})),
+        "forged" => dstok(&json!({"a": "root", "t": now}), "another-key-another-key-another-key"),
+        "tampered" => token("good").replacen('.', "A.", 1),
+        "long" => format!("dstok_{}", "a".repeat(9_000)),
+        "nobody" => "nobodys-token".to_owned(),
+        "partner" => "ho_x".to_owned(),
+        "looping" => "lo_x".to_owned(),
+        "down" => "dn_x".to_owned(),
+        name if BOTS.get(name).is_some() => bot_token(name),
+        _ => panic!("there is no token `{name}`"),
+    }
+}
+
+/// The names of tokens that are not good, whatever is asked.
+pub(crate) const BAD: [&str; 6] = ["expired", "future", "forged", "tampered", "long", "nobody"];
+
+/// The id that the handler gives a good token.
+fn token_id(name: &str) -> String {
+    TestClock.set(Some(NOW));
+    match registry().verify_blocking(&token(name)) {
+        Ok(Verdict::Accepted(acceptance)) => acceptance.token_id.unwrap(),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+/// What stands in a case for `{NAME}`: a token; `id NAME`, its id; `basic ID`, a caller's credentials as HTTP Basic has
+/// them; `secret ID`.
+pub(crate) fn named(name: &str) -> String {
+    match name.split_once(' ') {
+        Some(("basic", id)) => format!("Basic {}", base64(format!("{id}:{}", secret(id)).as_bytes())),
+        Some(("secret", id)) => secret(id),
+        Some(("id", name)) => token_id(name),
+        _ => token(name),
+    }
+}
