@@ -304,3 +304,35 @@ pub(crate) fn file_error(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_that_is_read_is_watched() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keyward.toml");
+        let text = r#"
+[server]
+tls = { certificate = "tls.pem", key = "/etc/tls.key" }
+[keys.main]
+secret = { file = "main.key" }
+previous = [{ env = "OLD" }, { file = "../old.key" }]
+[[handlers]]
+name = "partner"
+component = "partner.wasm"
+actors = "any"
+[[handlers]]
+name = "bots"
+component = "builtin:hardcoded"
+secrets.one = { file = "one.key" }
+secrets.two = { env = "TWO" }
+"#;
+        fs::write(&file, text).unwrap();
+        let mut files = Loaded::read(&file).unwrap().files();
+        assert_eq!(files.remove(0), file);
+        let named = ["../old.key", "main.key", "one.key", "partner.wasm", "tls.pem", "/etc/tls.key"];
+        assert_eq!(files, named.map(|name| folder.path().join(name)));
+    }
+}

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 const SECRET: &str = "correct-horse-battery-staple";
 
 /// Where an operator could put a secret by mistake, and what the first byte of an input picks from.
-const MISTAKES: [[&str; 2]; 10] = [
+const MISTAKES: [[&str; 2]; 13] = [
     ["[keys.main]\nsecret = \"", "\"\n"],
     ["[keys.main]\nsecret = '", "'\n"],
     ["[keys.main]\nsecret = { file = \"f\" }\nprevious = [\"", "\"]\n"],
@@ -20,6 +20,9 @@ const MISTAKES: [[&str; 2]; 10] = [
     ["[[handlers]]\nname = \"h\"\ncomponent = \"builtin:hardcoded\"\nsecrets = \"", "\"\n"],
     ["[[handlers]]\nname = \"h\"\ncomponent = \"builtin:hardcoded\"\nsettings = { actors = \"", "\" }\n"],
     ["[[handlers]]\nname = \"h\"\ncomponent = \"builtin:hardcoded\"\nlimits = { cpu_ms = \"", "\" }\n"],
+    ["[callers.app]\nmay = [\"verify\"]\nsecret_sha256 = \"", "\"\n"],
+    ["[callers.app]\nsecret_sha256 = [\"", "\"]\n"],
+    ["[callers]\napp = \"", "\"\n"],
 ];
 
 /// Bytes as a configuration, and as the text around a secret that stands where it must not: no panic, a mistake is told in
@@ -90,6 +93,20 @@ settings = { actors = { zoe = { z = 1, a = [1.5, "é\n", false, {}] }, bot = { i
 actors = "any"
 [actions]
 view-instance = "vi"
+[server]
+listen = "127.0.0.1:0"
+hosts = ["auth.example.org", "[::1]"]
+issuer = "https://auth.example.org"
+tls = { certificate = "tls.pem", key = "tls.key" }
+forward_auth = { trusted_proxies = ["10.0.0.0/8", "::1"], headers = { subject = "X-User" }, refuse_forged = true }
+limits = { connections = 10, header_bytes = 8192, drain_seconds = 0 }
+[callers.app]
+secret_sha256 = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
+may = ["introspect", "verify"]
+handlers = ["signed"]
+[policies]
+members = "any"
+orders = { action = "view-instance", database = "d", resource = "r", methods = ["GET"], paths = ["/a/*"] }
 "#;
     let small = "[[handlers]]\nname = \"h\"\ncomponent = \"builtin:signed\"\nsettings = { a = [1, { b = 0x1f }] }\n";
     let parts = whole.split("[[handlers]]").skip(1).map(|part| format!("[[handlers]]{part}"));
@@ -97,6 +114,10 @@ view-instance = "vi"
     let keys = ["[keys.\"a\\nb\"]\n", "\"\\u202e\\n\" = 1\n", "[keys]\nmain = 1\n"].map(str::to_owned);
     let plain = [whole.to_owned(), small.to_owned()].into_iter().chain(parts).chain(mistakes).chain(keys);
     // A first byte for each mistake.
-    let picked: Vec<_> = plain.clone().enumerate().map(|(at, text)| format!("{}{text}", at % 10)).collect();
+    let picked: Vec<_> = plain
+        .clone()
+        .enumerate()
+        .map(|(at, text)| format!("{}{text}", char::from(b'0' + (at % MISTAKES.len()) as u8)))
+        .collect();
     plain.chain(picked).map(String::into_bytes).collect()
 }

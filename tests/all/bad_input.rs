@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 /// The table that must be there, whatever else is.
-const TABLE: [&str; 20] = [
+const TABLE: [&str; 38] = [
     "unknown-field",
     "unknown-setting",
     "key-file-missing",
@@ -43,6 +43,24 @@ const TABLE: [&str; 20] = [
     "token-as-argument",
     "no-token",
     "secret-in-the-file",
+    "server-unknown-field",
+    "server-listen-no-address",
+    "server-same-address",
+    "server-limit-of-0",
+    "server-limit-header-bytes",
+    "server-hosts-with-port",
+    "tls-file-missing",
+    "tls-key-readable-by-others",
+    "caller-id",
+    "caller-secret-in-the-file",
+    "caller-secret-twice",
+    "caller-right-unknown",
+    "caller-handler-missing",
+    "policy-word",
+    "policy-action-unknown",
+    "policy-action-short",
+    "policy-resource-without-database",
+    "policy-path",
 ];
 
 const CONFIG: &str = r#"[keys.main]

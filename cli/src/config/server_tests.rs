@@ -14,6 +14,8 @@ view-instance = "vi"
 view-table = "vt"
 "#;
 
+type Set = fn(&mut Limits);
+
 const DIGEST: &str = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF";
 
 fn parse(more: &str) -> Result<Server, ConfigError> {
@@ -83,7 +85,7 @@ refuse_forged = true
 #[test]
 fn every_limit_reaches_its_place_and_no_other() {
     let seconds = |seconds| Duration::from_secs(seconds);
-    let own: [(&str, u32, fn(&mut Limits)); 10] = [
+    let own: [(&str, u32, Set); 10] = [
         ("connections", 7, |limits| limits.connections = 7),
         ("requests", 7, |limits| limits.requests = 7),
         ("headers", 7, |limits| limits.headers = 7),
