@@ -14,6 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Builder;
@@ -27,6 +28,13 @@ pub(crate) fn run(args: Serve, world: &mut World<'_>) -> Result<Status, Stop> {
         Some(file) => (file, None),
         None => first_start::configuration(world.stdout)?,
     };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let tokio = Builder::new_multi_thread().worker_threads(threads).enable_io().enable_time().build();
+    let tokio = tokio.map_err(|error| cannot("the threads could not be started", &error))?;
+    // Before anything is read: what changes while that goes on is then read again.
+    let reload = tokio.block_on(async { reload_requests() });
+    let reload = reload.map_err(|error| cannot("signals could not be set up", &error))?;
+
     let mut source = Source::new(file, world.env, load::runtime(None)?);
     let Ready { loaded, registry, mut config } = source.load()?;
     let server = &loaded.config.server;
@@ -35,12 +43,8 @@ pub(crate) fn run(args: Serve, world: &mut World<'_>) -> Result<Status, Stop> {
     let service_at = Listen { option: "--listen", setting: "listen", given: listen, configured: server.listen };
     let operations_at =
         Listen { option: "--operations", setting: "operations", given: operations, configured: server.operations };
-
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let tokio = Builder::new_multi_thread().worker_threads(threads).enable_io().enable_time().build();
-    let tokio = tokio.map_err(|error| cannot("the threads could not be started", &error))?;
     let done = tokio.block_on(async {
-        let signals = Signals::take().map_err(|error| cannot("signals could not be set up", &error))?;
+        let end = ends().map_err(|error| cannot("signals could not be set up", &error))?;
         let service = service_at.bind(&loaded)?;
         let operations = operations_at.bind(&loaded)?;
         let scheme = if config.tls.is_some() { "https" } else { "http" };
@@ -50,11 +54,9 @@ pub(crate) fn run(args: Serve, world: &mut World<'_>) -> Result<Status, Stop> {
 
         let answers = Service::new(config, registry);
         let reloader = Reloader { source, service: answers.clone(), fixed };
-        reloader
-            .start(signals.reload)
-            .map_err(|error| cannot("the thread that reloads could not be started", &error))?;
+        reloader.start(reload).map_err(|error| cannot("the thread that reloads could not be started", &error))?;
         let listeners = Listeners { service, operations: Some(operations) };
-        keyward_server::run(listeners, answers, async move { signals.end.notified().await }).await;
+        keyward_server::run(listeners, answers, async move { end.notified().await }).await;
         tracing::info!(target: "keyward::server", "ended");
         Ok(Status::Good)
     });
@@ -67,30 +69,26 @@ fn cannot(what: &str, error: &io::Error) -> Stop {
     Stop::NoVerdict(format!("{what}: {}", file_error(error)))
 }
 
-/// The signals that a daemon is told things by.
-struct Signals {
-    /// SIGHUP: load all anew.
-    reload: std::sync::mpsc::Receiver<()>,
-    /// SIGTERM and SIGINT: finish.
-    end: Arc<Notify>,
+/// SIGHUP: load all anew.
+fn reload_requests() -> io::Result<Receiver<()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (request, requests) = channel();
+    tokio::spawn(async move { while hangup.recv().await.is_some() && request.send(()).is_ok() {} });
+    Ok(requests)
 }
 
-impl Signals {
-    fn take() -> io::Result<Self> {
-        let end = Arc::new(Notify::new());
-        for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-            let mut signal = signal(kind)?;
-            let end = end.clone();
-            tokio::spawn(async move {
-                signal.recv().await;
-                end.notify_one();
-            });
-        }
-        let mut hangup = signal(SignalKind::hangup())?;
-        let (reload, requests) = std::sync::mpsc::channel();
-        tokio::spawn(async move { while hangup.recv().await.is_some() && reload.send(()).is_ok() {} });
-        Ok(Self { reload: requests, end })
+/// SIGTERM and SIGINT: finish.
+fn ends() -> io::Result<Arc<Notify>> {
+    let end = Arc::new(Notify::new());
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signal = signal(kind)?;
+        let end = end.clone();
+        tokio::spawn(async move {
+            signal.recv().await;
+            end.notify_one();
+        });
     }
+    Ok(end)
 }
 
 /// An address to listen on, and who gave it.
