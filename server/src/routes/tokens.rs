@@ -15,6 +15,7 @@ use indexmap::IndexMap;
 use keyward_runtime::{CreateRequest, Created, Creation, Denial, Restrictions};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Number;
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
@@ -33,6 +34,7 @@ pub(crate) struct TokenRequest {
     handler: Option<String>,
     /// Seconds until it ends; it does not end, unless they are given.
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 4294967295_u32)]
+    #[serde(default, deserialize_with = "seconds")]
     expires_after: Option<NonZeroU32>,
     /// What it narrows the actor's rights to; it leaves the actor all, unless they are given.
     restrictions: Option<RestrictionsBody>,
@@ -161,6 +163,18 @@ impl RestrictionsBody {
     }
 }
 
+/// A whole number of seconds. To JSON Schema, and to clients that compute with fractions, `3600.0` is one.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroU32>, D::Error> {
+    let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
+    let whole = number.as_u64().or_else(|| {
+        let number =
+            number.as_f64().filter(|number| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number));
+        number.map(|number| number as u64)
+    });
+    let seconds = whole.and_then(|whole| u32::try_from(whole).ok()).and_then(NonZeroU32::new);
+    seconds.map(Some).ok_or_else(|| D::Error::custom("no number of seconds"))
+}
+
 /// The members of an object, in their order and each once: of two with one name, which counts would be a guess.
 struct Members<V>(IndexMap<String, V>);
 
@@ -191,5 +205,32 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
             }
         }
         deserializer.deserialize_map(Object(PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_whole_and_fit() {
+        let read = |text: &str| {
+            let body = format!("{{\"actor\":\"root\",\"expires_after\":{text}}}");
+            serde_json::from_str::<TokenRequest>(&body).ok().map(|request| request.expires_after.map(NonZeroU32::get))
+        };
+        for (text, wanted) in [
+            ("null", None),
+            ("1", Some(1)),
+            ("3600.0", Some(3600)),
+            ("36e2", Some(3600)),
+            ("4294967295", Some(u32::MAX)),
+        ] {
+            assert_eq!(read(text), Some(wanted), "{text}");
+        }
+        for text in
+            ["0", "0.0", "-1", "-1.0", "1.5", "4294967296", "4294967296.0", "1e300", "1e-300", "\"1\"", "true", "[1]"]
+        {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 }
