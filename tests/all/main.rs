@@ -19,6 +19,7 @@ mod limits;
 mod proxies;
 mod restrictions;
 mod routing;
+mod schemathesis;
 mod sdk;
 mod serve_command;
 mod support;

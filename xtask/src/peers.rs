@@ -30,6 +30,8 @@ const PYTHON: &[&str] = &[
     "datasette==1.0a41",
     "flit-core==4.2.0",
     "schemathesis==4.32.5",
+    // What it draws from.
+    "hypothesis==6.170.15",
     "openapi-spec-validator==0.9.0",
 ];
 
