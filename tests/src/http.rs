@@ -217,6 +217,11 @@ impl<S: Read + Write> Connection<S> {
         &self.stream
     }
 
+    /// The transport, to be used beside the connection.
+    pub fn transport_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
     /// Sends a request and waits for its answer.
     ///
     /// # Errors

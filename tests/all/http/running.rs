@@ -108,7 +108,12 @@ fn each_decision_is_one_line_of_the_audit() {
     let proxy = |policy: &str| Request::get(&format!("/v1/auth/envoy/{policy}/x/y?q"));
     for (request, lines, parts) in [
         (actor("good"), 1, vec!["endpoint=\"actor\"", "outcome=\"accepted\"", "actor=\"root\"", "handler_sha256="]),
-        (actor("nobody"), 1, vec!["outcome=\"not-mine\""]),
+        // Who asks is who is connected, whatever headers say.
+        (
+            actor("nobody").header("X-Forwarded-For", "6.6.6.6").header("Forwarded", "for=6.6.6.6"),
+            1,
+            vec!["outcome=\"not-mine\""],
+        ),
         (Request::get("/v1/actor"), 1, vec!["outcome=\"no-token\""]),
         (form("bot"), 1, vec!["endpoint=\"introspect\"", "caller=\"app\"", "handler=\"bots\"", "token_id=\"bot\""]),
         (form("expired"), 1, vec!["outcome=\"rejected\"", "reason=\"expired\""]),

@@ -19,13 +19,15 @@ pub(crate) const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds:
 pub(crate) const KEY: &str = "only-for-tests-only-for-tests-only-for-tests";
 
 /// Handlers that are no good, each with its prefix and the hostile component that it is.
-pub(crate) const HOSTILE: [(&str, &str, &str); 5] = [
+pub(crate) const HOSTILE: [(&str, &str, &str); 6] = [
     // Accepts everything, and makes one token.
     ("partner", "ho_", "benign"),
     ("looping", "lo_", "loop-verify"),
     ("down", "dn_", "answer-unavailable"),
     ("off", "off_", "answer-denied-disabled"),
     ("picky", "pi_", "answer-denied-invalid-request"),
+    // Says and logs what it was given.
+    ("careless", "ca_", "answer-echoes-token"),
 ];
 
 /// Who may ask: what each may do, and with whose tokens.
@@ -169,6 +171,7 @@ pub(crate) fn token(name: &str) -> String {
         "partner" => "ho_x".to_owned(),
         "looping" => "lo_x".to_owned(),
         "down" => "dn_x".to_owned(),
+        "careless" => "ca_a-token-that-is-repeated".to_owned(),
         name if BOTS.get(name).is_some() => bot_token(name),
         _ => panic!("there is no token `{name}`"),
     }

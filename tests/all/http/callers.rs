@@ -1,0 +1,109 @@
+//! Who asks: every way to say it, and every right.
+
+use super::server::Server;
+use super::world::{self, CALLERS, NOW, SERVER, secret, token};
+use keyward_server::{Caller, Handlers, SecretDigest};
+use keyward_tests::http::{Request, base64};
+use serde_json::json;
+
+fn introspection() -> Request {
+    Request::form("/v1/introspect", format!("token={}", token("bot")))
+}
+
+/// What each caller may do, by each endpoint and each way of authentication.
+#[test]
+fn each_caller_may_do_what_its_configuration_says() {
+    for (id, may, _) in CALLERS {
+        let endpoints = [
+            ("introspect", introspection(), 200),
+            ("verify", Request::json("/v1/verify", &json!({"token": token("bot")})), 200),
+            // A handler that every caller may use, and that makes no tokens.
+            ("create", Request::json("/v1/tokens", &json!({"actor": "x", "handler": "bots"})), 403),
+        ];
+        for (right, request, status) in endpoints {
+            let allowed = may.split(' ').any(|word| word == right);
+            let error = match (allowed, status) {
+                (false, _) => Some("unauthorized_client"),
+                (true, 403) => Some("access_denied"),
+                (true, _) => None,
+            };
+            for (way, request) in [
+                ("basic", request.clone().basic(id, &secret(id))),
+                ("bearer", request.clone().bearer(secret(id))),
+                ("BASIC", request.clone().header("Authorization", basic_text("BASIC", id, &secret(id)))),
+                ("basic without padding", {
+                    let text = basic_text("Basic", id, &secret(id));
+                    request.clone().header("Authorization", text.trim_end_matches('='))
+                }),
+            ] {
+                let answer = SERVER.ask(&request);
+                let wanted = if allowed { status } else { 403 };
+                assert_eq!(answer.status, wanted, "{id} {right} by {way}: {answer:?}");
+                assert_eq!(answer.json().get("error").and_then(|error| error.as_str()), error, "{id} {right} by {way}");
+                assert_eq!(answer.header("www-authenticate"), None);
+            }
+        }
+    }
+}
+
+fn basic_text(scheme: &str, id: &str, secret: &str) -> String {
+    format!("{scheme} {}", base64(format!("{id}:{secret}").as_bytes()))
+}
+
+/// Clients form-encode id and secret before they put them together, as RFC 6749 wants it, or do not. Of one client: what
+/// mod_auth_openidc, oauth4webapi and Authlib make of it.
+#[test]
+fn id_and_secret_may_be_encoded_or_not() {
+    let secret = "s3 cret% that has thirty-two bytes + more";
+    let mut config = world::config();
+    for (id, secret) in [("rs_1", secret), ("short", "hunter2")] {
+        let secret = SecretDigest::of(secret);
+        let caller = Caller { secret, introspect: true, verify: false, create: false, handlers: Handlers::All };
+        config.callers.insert(id.to_owned(), caller);
+    }
+    let server = Server::start(config, world::registry(), Some(NOW));
+    let ask = |credentials: String| {
+        let authorization = format!("Basic {}", base64(credentials.as_bytes()));
+        server.ask(&introspection().header("Authorization", authorization))
+    };
+    for credentials in [
+        "rs_1:s3%20cret%25%20that%20has%20thirty-two%20bytes%20%2B%20more".to_owned(),
+        "rs_1:s3+cret%25+that+has+thirty-two+bytes+%2B+more".to_owned(),
+        "rs%5F1:s3+cret%25+that+has+thirty-two+bytes+%2b+more".to_owned(),
+        format!("rs_1:{secret}"),
+    ] {
+        let answer = ask(credentials.clone());
+        assert_eq!((answer.status, &answer.json()["active"]), (200, &true.into()), "{credentials}: {answer:?}");
+    }
+    for credentials in [
+        "rs_1:s3%2520cret%2525%20that%20has%20thirty-two%20bytes%20%2B%20more".to_owned(),
+        "rs_1:s3%20cret%25%20that%20has%20thirty-two%20bytes%20%2B%20mor".to_owned(),
+        "rs_1".to_owned(),
+        "rs_1:".to_owned(),
+        format!(":{secret}"),
+        format!("{secret}:rs_1"),
+        format!("RS_1:{secret}"),
+        format!(" rs_1:{secret}"),
+        format!("rs_1:{secret}\n"),
+        format!("app:{secret}"),
+        "short:hunter2".to_owned(),
+        String::new(),
+    ] {
+        let answer = ask(credentials.clone());
+        assert_eq!((answer.status, &answer.json()["error"]), (401, &"invalid_client".into()), "{credentials:?}");
+        assert_eq!(answer.header("www-authenticate"), Some("Basic realm=\"keyward\""));
+    }
+}
+
+/// Nobody learns from the answer whether an id exists.
+#[test]
+fn a_wrong_id_and_a_wrong_secret_get_one_answer() {
+    let mut answers: Vec<_> = ["app", "nobody", "", "APP", "nothing"]
+        .iter()
+        .map(|id| SERVER.ask(&introspection().basic(id, &secret("another"))))
+        .map(|answer| (answer.status, answer.body.clone(), answer.header("www-authenticate").map(str::to_owned)))
+        .collect();
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert_eq!(answers[0].0, 401);
+}

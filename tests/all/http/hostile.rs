@@ -1,0 +1,246 @@
+//! Requests that are broken in every place, against the program: none gets a yes that it should not get, and the process stays
+//! as it was in its memory, its files and its log.
+
+use super::program::{self, has_not_panicked, is_as_ever};
+use super::world::{secret, token};
+use keyward_tests::daemon::{Daemon, wait_for};
+use keyward_tests::http::{Connection, Request};
+use rustix::process::Signal;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+const MIB: u64 = 1 << 20;
+
+/// A daemon and what it was like before.
+struct Before {
+    daemon: Daemon,
+    memory: u64,
+    files: usize,
+}
+
+impl Before {
+    fn start(name: &str) -> Self {
+        let daemon = Daemon::start(&program::folder(name, "", ""), "keyward.toml");
+        is_as_ever(&daemon);
+        let (memory, files) = (daemon.resident(), files(&daemon));
+        Self { daemon, memory, files }
+    }
+
+    /// Panics unless it is as it was.
+    fn compare(self) {
+        let Self { daemon, memory, files: before } = self;
+        is_as_ever(&daemon);
+        let grown = daemon.resident().saturating_sub(memory);
+        assert!(grown < 48 * MIB, "{} MiB more", grown / MIB);
+        wait_for("its files to be closed", || files(&daemon) <= before + 2);
+        has_not_panicked(&daemon);
+        assert!(daemon.stop().status.success());
+    }
+}
+
+fn files(daemon: &Daemon) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", daemon.pid().as_raw_nonzero())).unwrap().count()
+}
+
+/// What comes back for these bytes, and nothing more.
+fn told(daemon: &Daemon, bytes: &[u8]) -> String {
+    let mut connection = Connection::open(daemon.service()).unwrap();
+    // It may be refused before all of it is sent.
+    let _ = connection.send(bytes);
+    let _ = connection.finish();
+    String::from_utf8_lossy(&connection.rest().unwrap()).into_owned()
+}
+
+/// The statuses of the answers in it.
+fn statuses(told: &str) -> Vec<u16> {
+    told.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
+}
+
+fn says_yes(told: &str) -> bool {
+    ["\"active\":true", "\r\nx-auth-subject: ", "\"outcome\":\"accepted\"", "\"id\":\"root\""]
+        .iter()
+        .any(|yes| told.contains(yes))
+}
+
+/// One request of each kind with this token.
+fn requests(token: &str) -> [Vec<u8>; 5] {
+    [
+        Request::form("/v1/introspect", format!("token={token}")).basic("app", &secret("app")),
+        Request::json("/v1/verify", &serde_json::json!({ "token": token })).bearer(secret("app")),
+        Request::get("/v1/actor").bearer(token),
+        Request::get("/v1/auth/nginx/orders").bearer(token).header("X-Original-URI", "/x"),
+        Request::get("/v1/auth/envoy/members/x").bearer(token),
+    ]
+    .map(|request| request.to_bytes())
+}
+
+/// Does something with each of many inputs, on as many threads as wait for each other little.
+fn for_each<T: Send + Sync>(inputs: &[T], work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while let Some(input) = inputs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    work(input);
+                }
+            });
+        }
+    });
+}
+
+/// Half a request is none, wherever it is cut; a whole one gets its yes.
+#[test]
+fn requests_that_are_cut_anywhere_get_no_yes() {
+    let before = Before::start("cut");
+    let mut cuts = Vec::new();
+    for bytes in requests(&token("good")) {
+        assert!(says_yes(&told(&before.daemon, &bytes)), "{}", String::from_utf8_lossy(&bytes));
+        // A token that is cut is another token: what is cut here is the request.
+        cuts.extend((0..bytes.len()).map(|end| bytes[..end].to_vec()));
+    }
+    for_each(&cuts, |bytes| {
+        let told = told(&before.daemon, bytes);
+        assert!(!says_yes(&told), "{}\n{told}", String::from_utf8_lossy(bytes));
+        assert!(statuses(&told).iter().all(|status| [400, 408].contains(status)), "{told}");
+    });
+    before.compare();
+}
+
+/// Each byte is replaced by those that mean something to somebody. With a token that is not good nothing makes a yes of it,
+/// and nothing is an error of ours.
+#[test]
+fn requests_that_are_changed_anywhere_get_no_yes() {
+    let before = Before::start("changed");
+    let mut changed = Vec::new();
+    for bytes in requests(&token("forged")) {
+        for at in 0..bytes.len() {
+            for byte in [0, b'\r', b'\n', b' ', b':', b',', b'"', b'%', 0xff, bytes[at] ^ 0x20] {
+                let mut bytes = bytes.clone();
+                bytes[at] = byte;
+                changed.push(bytes);
+            }
+        }
+    }
+    for_each(&changed, |bytes| {
+        let told = told(&before.daemon, bytes);
+        assert!(!says_yes(&told), "{}\n{told}", String::from_utf8_lossy(bytes));
+        let fine = statuses(&told).iter().all(|status| (200..500).contains(status));
+        assert!(fine, "{}\n{told}", String::from_utf8_lossy(bytes));
+    });
+    println!("{} requests", changed.len());
+    before.compare();
+}
+
+/// Each line is left out, doubled, or changes places with each other one.
+#[test]
+fn requests_whose_lines_are_shuffled_get_no_yes() {
+    let before = Before::start("shuffled");
+    let mut shuffled = Vec::new();
+    for bytes in requests(&token("forged")) {
+        let text = String::from_utf8(bytes).unwrap();
+        let lines: Vec<_> = text.split_inclusive("\r\n").collect();
+        for one in 0..lines.len() {
+            shuffled.push([&lines[..one], &lines[one + 1..]].concat().concat());
+            shuffled.push([&lines[..=one], &lines[one..]].concat().concat());
+            shuffled.push([&lines[..=one], &[lines[one]; 200], &lines[one..]].concat().concat());
+            for other in 0..one {
+                let mut lines = lines.clone();
+                lines.swap(one, other);
+                shuffled.push(lines.concat());
+            }
+        }
+    }
+    for_each(&shuffled, |text| {
+        let told = told(&before.daemon, text.as_bytes());
+        assert!(!says_yes(&told), "{text}\n{told}");
+        assert!(statuses(&told).iter().all(|status| (200..500).contains(status)), "{text}\n{told}");
+    });
+    before.compare();
+}
+
+/// Large in every place, from just too much to far too much.
+#[test]
+fn requests_that_are_too_large_anywhere_are_refused_and_cost_nothing() {
+    let before = Before::start("large");
+    let mut large = Vec::new();
+    for size in [66_000, 200_000, 1_000_000, 4_000_000] {
+        let filler = "x".repeat(size);
+        let lines = "X: y\r\n".repeat(size / 6);
+        let good = token("good");
+        let auth = format!("Host: localhost\r\nAuthorization: Bearer {good}\r\n");
+        let caller = format!("Host: localhost\r\nAuthorization: Bearer {}\r\n", secret("app"));
+        let json = format!("{caller}Content-Type: application/json\r\n");
+        let form = format!("{caller}Content-Type: application/x-www-form-urlencoded\r\n");
+        large.extend([
+            format!("{filler} /v1/actor HTTP/1.1\r\n{auth}\r\n"),
+            format!("GET /{filler} HTTP/1.1\r\n{auth}\r\n"),
+            format!("GET /v1/actor?{filler} HTTP/1.1\r\n{auth}\r\n"),
+            format!("GET /v1/auth/envoy/members/{filler} HTTP/1.1\r\n{auth}\r\n"),
+            format!("GET /v1/actor HTTP/1.1{filler}\r\n{auth}\r\n"),
+            format!("GET /v1/actor HTTP/1.1\r\n{auth}{filler}: x\r\n\r\n"),
+            format!("GET /v1/actor HTTP/1.1\r\n{auth}X: {filler}\r\n\r\n"),
+            format!("GET /v1/actor HTTP/1.1\r\n{auth}Cookie: {filler}\r\n\r\n"),
+            format!("GET /v1/actor HTTP/1.1\r\nHost: {filler}\r\n\r\n"),
+            format!("GET /v1/actor HTTP/1.1\r\n{auth}{lines}\r\n"),
+            format!("GET /v1/actor HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {good}{filler}\r\n\r\n"),
+            format!("{}GET /v1/actor HTTP/1.1\r\n{auth}\r\n", "\r\n".repeat(size / 2)),
+            format!(
+                "POST /v1/verify HTTP/1.1\r\n{json}Content-Length: {}\r\n\r\n{{\"token\":\"{filler}\"}}",
+                size + 12
+            ),
+            format!("POST /v1/verify HTTP/1.1\r\n{json}Content-Length: {size}\r\n\r\n{}", "[".repeat(size)),
+            format!(
+                "POST /v1/verify HTTP/1.1\r\n{json}Transfer-Encoding: chunked\r\n\r\n{}",
+                "1\r\n \r\n".repeat(size / 6)
+            ),
+            format!("POST /v1/verify HTTP/1.1\r\n{json}Transfer-Encoding: chunked\r\n\r\n{size:x}\r\n{filler}"),
+            format!("POST /v1/introspect HTTP/1.1\r\n{form}Content-Length: {}\r\n\r\ntoken={filler}", size + 6),
+            format!("POST /v1/introspect HTTP/1.1\r\n{form}Content-Length: {size}\r\n\r\n{}", "&".repeat(size)),
+        ]);
+    }
+    for_each(&large, |text| {
+        let told = told(&before.daemon, text.as_bytes());
+        assert!(!says_yes(&told), "{}\n{told}", &text[..200.min(text.len())]);
+        // Whoever is cut off while it still sends may see no answer.
+        let refused = statuses(&told).iter().all(|status| [400, 413, 414, 431].contains(status));
+        assert!(refused, "{}\n{told}", &text[..200.min(text.len())]);
+    });
+    before.compare();
+}
+
+/// Told to reload again and again while it answers: it does so once for all that asked meanwhile, and no request notices.
+#[test]
+fn a_storm_of_reloads_disturbs_nobody() {
+    let before = Before::start("reloads");
+    let daemon = &before.daemon;
+    let going = AtomicBool::new(true);
+    let (good, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut connection = Connection::open(daemon.service()).unwrap();
+                while going.load(Ordering::Relaxed) {
+                    let request = Request::get("/v1/auth/nginx/members").bearer(token("good"));
+                    let fine =
+                        connection.ask(&request).is_ok_and(|answer| answer.header("x-auth-subject") == Some("root"));
+                    if fine { &good } else { &wrong }.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for _ in 0..300 {
+            daemon.signal(Signal::HUP);
+            thread::yield_now();
+        }
+        let reloads = || {
+            let metrics = Request::get("/metrics").send(daemon.operations());
+            let count =
+                metrics.text().lines().find_map(|line| line.strip_prefix("keyward_reloads_total ")).unwrap().to_owned();
+            count.parse::<usize>().unwrap()
+        };
+        wait_for("a reload", || reloads() > 0 && good.load(Ordering::Relaxed) > 500);
+        going.store(false, Ordering::Relaxed);
+        assert!(reloads() <= 300);
+    });
+    assert_eq!(wrong.load(Ordering::Relaxed), 0, "beside {good:?} good ones");
+    before.compare();
+}

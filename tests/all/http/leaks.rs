@@ -1,0 +1,282 @@
+//! No token and no secret gets out of the daemon: not by its log at its most talkative, its metrics, its errors, its headers
+//! or what it prints, over good and bad requests of every kind. The one place where a token leaves is the 201 of `/v1/tokens`.
+
+use super::program;
+use super::world::{BAD, BOTS, CALLERS, KEY, secret, token};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use keyward_tests::cli::Folder;
+use keyward_tests::daemon::{Daemon, wait_for};
+use keyward_tests::http::{Request, Response, base64 as basic};
+use rustix::process::Signal;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+const WRONG_SECRET: &str = "wrong-secret-that-nobody-has-0123456789";
+const NEW_KEY: &str = "new-key-only-for-tests-new-key-only-for-tests";
+const SHORT_KEY: &str = "short-key-for-tests";
+
+/// A daemon, all that came out of it, and what must not be in it.
+struct Watch {
+    daemon: Daemon,
+    seen: String,
+    forbidden: BTreeSet<String>,
+    asked: usize,
+}
+
+impl Watch {
+    fn forbid(&mut self, text: &str) {
+        self.forbidden.insert(text.to_owned());
+    }
+
+    /// Its parts as well: neither may be seen alone.
+    fn forbid_token(&mut self, token: &str) {
+        self.forbid(token);
+        let parts = token.trim_start_matches("dstok_").split('.').filter(|part| part.len() > 8);
+        self.forbidden.extend(parts.map(str::to_owned));
+    }
+
+    fn ask(&mut self, request: &Request) -> Response {
+        let answer = request.send(self.daemon.service());
+        self.asked += 1;
+        writeln!(self.seen, "{answer:?}").unwrap();
+        answer
+    }
+
+    /// A request whose answer is meant to hold what is forbidden elsewhere.
+    fn create(&mut self, request: &Request) -> String {
+        let answer = request.send(self.daemon.service());
+        assert_eq!(answer.status, 201, "{answer:?}");
+        writeln!(self.seen, "{:?}", answer.headers).unwrap();
+        answer.json()["token"].as_str().unwrap().to_owned()
+    }
+}
+
+/// What is found in a text of what must not be in it, and in which form.
+fn found(text: &str, forbidden: &BTreeSet<String>) -> Vec<String> {
+    let all = forbidden.iter().flat_map(|secret| forms(secret).into_iter().map(move |form| (secret, form)));
+    all.filter(|(_, form)| text.contains(form.as_str())).map(|(secret, form)| format!("{secret} as {form}")).collect()
+}
+
+/// The ways in which a text may be written: as it is; in hexadecimal digits; in base64 of both alphabets, wherever it begins
+/// among groups of three; percent-encoded, as forms do it and each byte.
+fn forms(text: &str) -> BTreeSet<String> {
+    let bytes = text.as_bytes();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let percent: String = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
+    let form: String = bytes
+        .iter()
+        .map(|byte| match byte {
+            byte if byte.is_ascii_alphanumeric() || b"*-._".contains(byte) => char::from(*byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        })
+        .collect();
+    let mut forms = BTreeSet::from([text.to_owned(), hex.to_uppercase(), hex, percent.to_lowercase(), percent, form]);
+    for before in 0..3 {
+        let shifted = [&b"\0\0"[..before], bytes].concat();
+        // What the bytes around it have a part in is left away: those in front, and the last group if it is not full.
+        let whole = shifted.len() / 3 * 3;
+        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+            let encoded = engine.encode(&shifted[..whole]);
+            forms.insert(encoded[if before == 0 { 0 } else { 4 }..].to_owned());
+        }
+    }
+    forms
+}
+
+#[test]
+fn a_text_is_found_in_every_form() {
+    let secret = "a secret+of/some~length?";
+    let around = |text: &str| format!("…{text}…");
+    let forms = forms(secret);
+    for before in ["", "x", "xy", "xyz", "user:"] {
+        for after in ["", "x", "xy"] {
+            let text = [before, secret, after].concat();
+            let [one, other] = [basic(text.as_bytes()), URL_SAFE_NO_PAD.encode(&text)];
+            for text in [around(&one), around(&other), around(&text)] {
+                assert!(forms.iter().any(|form| text.contains(form)), "{text}");
+            }
+        }
+    }
+    for text in ["612073656372", "a%20secret%2Bof", "%61%20%73", "%2Bof%2fsome"] {
+        let found = forms.iter().any(|form| form.to_lowercase().contains(&text.to_lowercase()));
+        assert!(found, "{text}");
+    }
+}
+
+#[test]
+fn no_token_and_no_secret_leaves_the_daemon() {
+    let mut folder = program::folder("leaks", "query_parameter = \"_auth_token\"", "");
+    folder.set("KEYWARD_LOG", "debug");
+    let daemon = Daemon::start(&folder, "keyward.toml");
+    let mut watch = Watch { daemon, seen: String::new(), forbidden: BTreeSet::new(), asked: 0 };
+    for text in [KEY, WRONG_SECRET, NEW_KEY, SHORT_KEY] {
+        watch.forbid(text);
+    }
+    for (id, ..) in CALLERS {
+        watch.forbid(&secret(id));
+    }
+    let names = BOTS.as_object().unwrap().keys().map(String::as_str).chain(BAD);
+    let names: Vec<_> = names.chain(["good", "ends", "narrow", "may-view-shop", "careless"]).collect();
+    for name in &names {
+        watch.forbid_token(&token(name));
+    }
+
+    for name in &names {
+        tokens_where_they_belong(&mut watch, &token(name));
+        tokens_where_they_do_not_belong(&mut watch, &token(name));
+    }
+    secrets_of_callers(&mut watch);
+    created_tokens(&mut watch);
+    reloads(&mut watch, &folder);
+
+    let metrics = Request::get("/metrics").send(watch.daemon.operations());
+    assert!(metrics.text().contains("keyward_calls_total"));
+    watch.seen.push_str(metrics.text());
+    assert!(watch.asked > 500, "{}", watch.asked);
+    let Watch { daemon, seen, forbidden, .. } = watch;
+    let ended = daemon.stop();
+    assert!(ended.status.success());
+    for what in ["keyward::audit", "keyward::handler", "[token]", "fewer than 32"] {
+        assert!(ended.stderr.contains(what), "the log is talkative, but says nothing of `{what}`");
+    }
+    let all = [&seen, &ended.stdout, &ended.stderr].map(String::as_str).concat();
+    // What a search does not find where it stands, it finds nowhere.
+    let planted = format!("{all}{}", basic(token("good").as_bytes()));
+    assert!(!found(&planted, &forbidden).is_empty());
+    assert_eq!(found(&all, &forbidden), [""; 0]);
+}
+
+/// In `Authorization`, in a form, in JSON, in the query where the operator allows it.
+fn tokens_where_they_belong(watch: &mut Watch, token: &str) {
+    let (id, secret) = ("app", &secret("app"));
+    watch.ask(&Request::get("/v1/actor").bearer(token));
+    watch.ask(&Request::get(&format!("/v1/actor?_auth_token={token}")));
+    watch.ask(&Request::form("/v1/introspect", format!("token={token}")).basic(id, secret));
+    watch.ask(&Request::form("/v1/introspect", format!("token={token}&client_id={id}&client_secret={secret}")));
+    watch.ask(&Request::json("/v1/verify", &json!({ "token": token })).bearer(secret));
+    watch.ask(&Request::json("/v1/verify", &json!({"tokens": [token, "x", token], "handler": "bots"})).bearer(secret));
+    for dialect in ["nginx", "forward", "envoy"] {
+        for policy in ["members", "orders", "nothing"] {
+            watch.ask(&Request::get(&format!("/v1/auth/{dialect}/{policy}")).bearer(token));
+        }
+    }
+}
+
+/// Doubled, cut, padded, quoted; under other schemes and names, in paths and queries, in bodies of other types, as a name of
+/// something else.
+fn tokens_where_they_do_not_belong(watch: &mut Watch, token: &str) {
+    let secret = &secret("app");
+    for path in ["/v1/actor", "/v1/auth/nginx/members"] {
+        let get = || Request::get(path);
+        watch.ask(&get().bearer(token).bearer(token));
+        watch.ask(&get().bearer(format!("{token}, Bearer {token}")));
+        watch.ask(&get().bearer(format!("\"{token}\"")));
+        watch.ask(&get().bearer(format!("{token}\u{e9}")));
+        watch.ask(&get().bearer(format!("{token}=")));
+        watch.ask(&get().bearer(&token[1..]));
+        watch.ask(&get().bearer(token.repeat(100)));
+        watch.ask(&get().bearer(format!("{token}\0")));
+        watch.ask(&get().header("Authorization", token));
+        watch.ask(&get().header("Authorization", format!("Token {token}")));
+        watch.ask(&get().basic(token, token));
+        for name in ["Cookie", "X-Api-Key", "Proxy-Authorization", "Referer", "User-Agent", "Origin", token] {
+            watch.ask(&get().header(name, token));
+        }
+        watch.ask(&get().without("Host").header("Host", token));
+    }
+    watch.ask(&Request::get(&format!("/{token}")));
+    watch.ask(&Request::get(&format!("/v1/actor/{token}")));
+    watch.ask(&Request::get(&format!("/v1/auth/nginx/{token}")));
+    watch.ask(&Request::new(&token.replace('.', "-"), "/v1/actor"));
+    for query in [format!("token={token}"), format!("_auth_token={token}&_auth_token={token}"), token.to_owned()] {
+        for path in ["/v1/actor", "/v1/introspect", "/v1/auth/envoy/members/x", "/openapi.json", "/"] {
+            watch.ask(&Request::get(&format!("{path}?{query}")).bearer(token));
+        }
+        // The original request, as proxies tell of it.
+        let uri = format!("/x?{query}");
+        watch.ask(&Request::get("/v1/auth/nginx/members").bearer(token).header("X-Original-URI", &uri));
+        watch.ask(&Request::get("/v1/auth/forward/members").bearer(token).header("X-Forwarded-Uri", &uri));
+    }
+    for kind in ["application/json", "application/x-www-form-urlencoded", "text/plain", token] {
+        for path in ["/v1/introspect", "/v1/verify", "/v1/tokens"] {
+            watch.ask(&Request::post(path, kind, token).bearer(secret));
+            watch.ask(&Request::post(path, kind, format!("{{\"{token}\":\"{token}\"}}")).bearer(secret));
+            watch.ask(&Request::post(path, kind, format!("token={token}&token={token}")).bearer(secret));
+        }
+    }
+    watch.ask(&Request::json("/v1/verify", &json!({"token": "x", "handler": token})).bearer(secret));
+    watch.ask(&Request::json("/v1/tokens", &json!({"actor": "x", "handler": token})).bearer(secret));
+    watch.ask(&Request::json("/v1/tokens", &json!({"actor": "x", "expires_after": token})).bearer(secret));
+    watch.ask(&Request::json("/v1/tokens", &json!({"actor": {"x": token}})).bearer(secret));
+}
+
+/// Right and wrong, in each place, for endpoints that they are good for and others.
+fn secrets_of_callers(watch: &mut Watch) {
+    for (id, ..) in CALLERS {
+        for secret in [&secret(id), WRONG_SECRET] {
+            for request in [
+                Request::form("/v1/introspect", "token=x"),
+                Request::json("/v1/verify", &json!({"token": "x"})),
+                Request::json("/v1/tokens", &json!({"actor": "x", "handler": "off"})),
+                Request::get("/v1/actor"),
+                Request::get("/v1/auth/forward/members"),
+                Request::get("/nothing"),
+            ] {
+                watch.ask(&request.clone().basic(id, secret));
+                watch.ask(&request.clone().bearer(secret));
+                watch.ask(&request.clone().basic(secret, id));
+                watch.ask(&request.clone().header("Authorization", format!("Basic {id}:{secret}")));
+                watch.ask(&request.header("Authorization", secret));
+            }
+            watch.ask(&Request::form("/v1/introspect", format!("token={secret}")).basic(id, secret));
+            watch.ask(&Request::form("/v1/introspect", format!("client_id={id}&client_secret={secret}&token=x")));
+            watch.ask(&Request::form("/v1/introspect", format!("client_secret={secret}&client_secret={secret}")));
+            watch.ask(&Request::get(&format!("/v1/actor?client_id={id}&client_secret={secret}")));
+        }
+    }
+}
+
+/// The token is in the answer, and nowhere else.
+fn created_tokens(watch: &mut Watch) {
+    for number in 0..20 {
+        let body = json!({"actor": format!("user-{number}"), "description": "x", "expires_after": 60 + number});
+        let token = watch.create(&Request::json("/v1/tokens", &body).basic("maker", &secret("maker")));
+        watch.forbid_token(&token);
+        tokens_where_they_belong(watch, &token);
+    }
+}
+
+/// Reloads with other keys, and with what is wrong about them.
+fn reloads(watch: &mut Watch, folder: &Folder) {
+    let good = program::configuration("query_parameter = \"_auth_token\"", "");
+    let secret_file = "secret = { file = \"secret.key\" }";
+    assert!(good.contains(secret_file));
+    let with = |secret: &str| good.replacen(secret_file, secret, 1);
+    for (number, (key, mode, config)) in [
+        (SHORT_KEY, 0o600, good.clone()),
+        (NEW_KEY, 0o644, good.clone()),
+        (NEW_KEY, 0o600, with(&format!("secret = \"{NEW_KEY}\""))),
+        (NEW_KEY, 0o600, with(&format!("secret = {{ file = \"secret.key\", value = \"{NEW_KEY}\" }}"))),
+        (NEW_KEY, 0o600, with(&format!("secret = {NEW_KEY}"))),
+        (NEW_KEY, 0o600, format!("{NEW_KEY}\n{good}")),
+        (NEW_KEY, 0o600, good.replacen("[callers.app]", &format!("[callers.app]\nsecret = \"{}\"", secret("app")), 1)),
+        (NEW_KEY, 0o600, good.replacen("secret_sha256 = \"", &format!("secret_sha256 = \"{WRONG_SECRET}"), 1)),
+        (NEW_KEY, 0o600, good.clone()),
+        (KEY, 0o600, good.clone()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        folder.write("secret.key", key, mode);
+        folder.write("keyward.toml", config, 0o644);
+        let lines = || watch.daemon.stderr().lines().filter(|line| line.contains("keyward::server")).count();
+        let before = lines();
+        watch.daemon.signal(Signal::HUP);
+        wait_for(&format!("reload {number} to be told of"), || lines() > before);
+    }
+    wait_for("the last of them to be in place", || {
+        Request::get("/v1/actor").bearer(token("good")).send(watch.daemon.service()).status == 200
+    });
+}
