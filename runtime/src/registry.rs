@@ -209,7 +209,7 @@ impl RegistryBuilder {
         self
     }
 
-    /// Gives an action the short name that tokens carry, such as `vi` for `view-instance`.
+    /// Gives an action the short name that tokens carry, such as `vi` for `view-instance`; one that no other action has.
     pub fn action(mut self, name: impl Into<String>, short: impl Into<String>) -> Self {
         self.actions.insert(name.into(), short.into());
         self
@@ -229,6 +229,7 @@ impl RegistryBuilder {
     /// The first thing that is wrong.
     pub fn build(self) -> Result<Registry, LoadError> {
         let Self { runtime, handlers, actions, share_unprefixed } = self;
+        check_actions(&actions)?;
         let mut names = HashSet::new();
         if let Some(twice) = handlers.iter().find(|config| !names.insert(config.name.clone())) {
             return Err(LoadError::new("duplicate-name", "this name is given twice; name each handler once")
@@ -262,6 +263,27 @@ impl RegistryBuilder {
         check_secrets(&registry)?;
         Ok(registry)
     }
+}
+
+/// What stands in a token must name one action only: otherwise a token for the one would be good for the other.
+fn check_actions(actions: &HashMap<String, String>) -> Result<(), LoadError> {
+    let wrong = |name: &str, text: &str| {
+        let name = printable(name, 100);
+        Err(LoadError::new("bad-action", format!("the action `{name}`: {text}: give it a short name of its own")))
+    };
+    let mut seen = HashSet::new();
+    for (name, short) in actions {
+        if name.is_empty() || short.is_empty() {
+            return wrong(name, "its name or its short name is empty");
+        }
+        if name != short && actions.contains_key(short) {
+            return wrong(name, "its short name is the name of another action");
+        }
+        if !seen.insert(short) {
+            return wrong(name, "its short name is that of another action as well");
+        }
+    }
+    Ok(())
 }
 
 /// Every prefix once, longest first, so that the first that fits is the longest that fits.
@@ -336,4 +358,31 @@ fn check_secrets(registry: &Registry) -> Result<(), LoadError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_a_token_means_one_action() {
+        let runtime = Runtime::new().unwrap();
+        let build = |actions: &[(&str, &str)]| {
+            let builder = Registry::builder(&runtime);
+            let builder = actions.iter().fold(builder, |builder, (name, short)| builder.action(*name, *short));
+            builder.build().map(drop).map_err(|error| error.code())
+        };
+        for fine in [&[("view-instance", "vi"), ("drop-table", "dt")][..], &[("view-instance", "view-instance")]] {
+            assert_eq!(build(fine), Ok(()), "{fine:?}");
+        }
+        for other in [
+            &[("view-instance", "vi"), ("drop-table", "vi")][..],
+            &[("view-instance", "drop-table"), ("drop-table", "dt")],
+            &[("view-instance", "drop-table"), ("drop-table", "view-instance")],
+            &[("view-instance", "")],
+            &[("", "vi")],
+        ] {
+            assert_eq!(build(other), Err("bad-action"), "{other:?}");
+        }
+    }
 }
