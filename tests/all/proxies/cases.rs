@@ -129,6 +129,11 @@ pub(super) const ALL: &[Case] = &[
         request: |tokens| get("//orders/1").bearer(&tokens.good.text),
         wanted: Refused,
     },
+    Case {
+        name: "not enough, `/%6frders/1`",
+        request: |tokens| get("/%6frders/1").bearer(&tokens.good.text),
+        wanted: Refused,
+    },
     Case { name: "no verdict: the handler loops", request: |tokens| get("/").bearer(&tokens.looping), wanted: Refused },
 ];
 
