@@ -78,10 +78,9 @@ fn a_path_of_url(text: &str) -> Option<String> {
     a_path(rest.get(rest.find(['/', '?', '#'])?..)?)
 }
 
-/// Whether servers agree on what the path means: no empty or dot segments, nothing encoded that some of them decode before
-/// they look, no parameters, no control characters.
+/// Whether servers agree on what the path means: no empty or dot segments, no `\`, no parameters, no control characters, and
+/// nothing encoded that would be one of these, or come to another path if it is decoded twice.
 pub(crate) fn is_plain_path(path: &str) -> bool {
-    let lower = path.to_ascii_lowercase();
     let segments_fine = path.strip_prefix('/').is_some_and(|rest| {
         let mut segments = rest.split('/').peekable();
         let mut fine = true;
@@ -92,13 +91,22 @@ pub(crate) fn is_plain_path(path: &str) -> bool {
         fine
     });
     segments_fine
-        && !["%2f", "%2e", "%5c", "%25", "%00"].iter().any(|encoded| lower.contains(encoded))
         && path.bytes().all(|byte| (0x21..0x7f).contains(&byte) && !b"\\;".contains(&byte))
+        && path.split('%').skip(1).all(|rest| rest.get(..2).is_some_and(is_plain_encoded))
+}
+
+/// Whether these are the digits of a byte that means the same encoded as it does not encoded.
+fn is_plain_encoded(digits: &str) -> bool {
+    let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let byte = u8::from_str_radix(digits, 16).ok().filter(|_| is_hex);
+    byte.is_some_and(|byte| !byte.is_ascii_control() && !b"/.\\%;".contains(&byte))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use percent_encoding::percent_decode_str;
+    use proptest::prelude::*;
 
     #[test]
     fn only_paths_that_mean_one_thing_are_plain() {
@@ -121,6 +129,12 @@ mod tests {
             "/a;x",
             "/a%252f",
             "/a%00",
+            "/a%0A",
+            "/a%7f",
+            "/a%3Bx",
+            "/a%2%65",
+            "/a%",
+            "/a%+2",
             "/a b",
             "/\u{e9}",
             "/a\n",
@@ -162,5 +176,69 @@ mod tests {
         headers.insert("x-forwarded-uri", "/a/../forward".parse().unwrap());
         assert_eq!(original(Dialect::Forward, &headers), told("", ""));
         assert_eq!(original(Dialect::Forward, &HeaderMap::new()), told("", ""), "not told");
+    }
+
+    /// What a server may make of a path: decoded, `\` as `/`, without parameters, empty and dot segments resolved.
+    fn resolved(path: &str) -> String {
+        let decoded = percent_decode_str(path).decode_utf8_lossy().replace('\\', "/");
+        let mut segments = Vec::new();
+        for segment in decoded.split('/').map(|segment| segment.split([';', '\0']).next().unwrap_or_default()) {
+            match segment {
+                "" | "." => {}
+                ".." => drop(segments.pop()),
+                _ => segments.push(segment),
+            }
+        }
+        let slash = if decoded.len() > 1 && decoded.ends_with('/') { "/" } else { "" };
+        format!("/{}{slash}", segments.join("/"))
+    }
+
+    proptest! {
+        /// Careful or careless, a server comes to the same path as one that only decodes; and twice is as once.
+        #[test]
+        fn a_plain_path_means_one_thing(
+            path in prop_oneof![
+                any::<String>(),
+                "/[a.%2feEcC5036;/\\\\]{0,12}",
+                "(/([a-c.]{0,3}|%[0-9a-fA-F]{2}|[a-z]{1,3};x|\u{e9})){0,5}/?",
+            ]
+        ) {
+            if is_plain_path(&path) {
+                let decoded = percent_decode_str(&path).decode_utf8_lossy().into_owned();
+                prop_assert_eq!(&resolved(&path), &decoded);
+                prop_assert_eq!(percent_decode_str(&decoded).decode_utf8_lossy(), decoded.as_str());
+                prop_assert!(path.is_ascii());
+            }
+        }
+
+        #[test]
+        fn ordinary_paths_are_plain(path in "(/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,8}){1,4}/?") {
+            prop_assert!(is_plain_path(&path));
+        }
+
+        /// Whatever a proxy or its client says, what comes of it is plain.
+        #[test]
+        fn only_what_is_plain_is_told(
+            name in prop_oneof![
+                Just("x-original-uri"),
+                Just("x-original-url"),
+                Just("x-original-method"),
+                Just("x-forwarded-uri"),
+                Just("x-forwarded-method"),
+            ],
+            value in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..30),
+                "(https?://[a-z]{0,3})?(/|[A-Za-z.%?#;]{1,4}|2e){0,8}".prop_map(String::into_bytes),
+                "[A-Za-z]{0,40}".prop_map(String::into_bytes),
+            ],
+        ) {
+            let Ok(value) = hyper::header::HeaderValue::from_bytes(&value) else { return Ok(()) };
+            let headers = HeaderMap::from_iter([(hyper::header::HeaderName::from_static(name), value.clone())]);
+            for dialect in [Dialect::Nginx, Dialect::Forward] {
+                let Original { method, path } = dialect.original(&Method::GET, "/envoy", &headers);
+                prop_assert!(path.is_none_or(|path| is_plain_path(&path) && value.to_str().unwrap().contains(&path)));
+                prop_assert!(method.is_none_or(|method| method.bytes().all(|byte| byte.is_ascii_uppercase())));
+            }
+        }
     }
 }
