@@ -253,11 +253,19 @@ fn read(path: &Path, max: usize, what_to_do: &str) -> Result<Vec<u8>, String> {
 /// Reads a file that nobody but its owner may see.
 fn read_private(path: &Path, what_to_do: &str) -> Result<Zeroizing<Vec<u8>>, String> {
     let opened = Opened::new(path, what_to_do)?;
-    if opened.metadata.mode() & 0o077 != 0 {
+    let metadata = &opened.metadata;
+    if !is_private(metadata.mode(), metadata.uid(), metadata.gid()) {
         let shown = path.display();
         return Err(format!("{shown} can be read or written by others: run `chmod 600 {shown}`"));
     }
     opened.read(MAX_SECRET).map(Zeroizing::new)
+}
+
+/// Whether nobody but its owner may see a file. Root's own group may read one that root has: with a service user, that is
+/// what a credential of systemd looks like, where an access control list lets that user in.
+fn is_private(mode: u32, uid: u32, gid: u32) -> bool {
+    let others = mode & 0o077;
+    others == 0 || (others == 0o040 && uid == 0 && gid == 0)
 }
 
 /// A regular file that is open: what is looked at is what is read.
@@ -308,6 +316,18 @@ pub(crate) fn file_error(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_owner_and_roots_group_may_read_a_secret() {
+        for (mode, uid, gid) in [(0o600, 7, 7), (0o400, 7, 7), (0o100_600, 0, 0), (0o100_440, 0, 0)] {
+            assert!(is_private(mode, uid, gid), "{mode:o} {uid} {gid}");
+        }
+        for (mode, uid, gid) in
+            [(0o440, 7, 7), (0o440, 0, 7), (0o440, 7, 0), (0o444, 0, 0), (0o460, 0, 0), (0o402, 0, 0)]
+        {
+            assert!(!is_private(mode, uid, gid), "{mode:o} {uid} {gid}");
+        }
+    }
 
     #[test]
     fn every_file_that_is_read_is_watched() {
