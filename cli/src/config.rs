@@ -429,7 +429,12 @@ fn reword(message: &str) -> String {
     }
     if let Some(rest) = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: ")) {
         let kind = rest.split(['"', '`', ',']).next().unwrap_or_default().trim_end();
-        let expected = rest.rsplit_once(", expected ").map(|(_, expected)| expected).unwrap_or_default();
+        let expected = match rest.rsplit_once(", expected ").map(|(_, expected)| expected).unwrap_or_default() {
+            "a map" => "a table",
+            "a sequence" => "a list",
+            expected if expected.starts_with("struct ") => "a table",
+            expected => expected,
+        };
         return format!("this {kind} is of the wrong kind; expected {expected}");
     }
     if message == "duplicate key" {

@@ -103,6 +103,20 @@ fn unknown_fields_are_named_with_their_line() {
 }
 
 #[test]
+fn what_is_expected_is_said_in_terms_of_toml() {
+    for (text, wanted) in [
+        ("[callers]\napp = \"kwc_secret\"".to_owned(), "a table"),
+        ("callers = 1".to_owned(), "a table"),
+        ("server = true".to_owned(), "a table"),
+        (handler("prefixes = \"dstok_\""), "a list"),
+    ] {
+        let (_, sentence) = error(&text);
+        assert!(sentence.ends_with(&format!(" is of the wrong kind; expected {wanted}")), "{sentence}");
+        assert!(!sentence.contains("secret"), "{sentence}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_named() {
     assert!(error("").1.contains("`[[handlers]]`"));
     assert_eq!(error("[keys.a]\n").1, "`secret` is missing; add it");
