@@ -117,6 +117,7 @@ mod tests {
     use super::*;
     use crate::config::Handlers;
     use hyper::header::{AUTHORIZATION, HeaderValue};
+    use proptest::prelude::*;
 
     const SECRET: &str = "0123456789abcdefghijklmnopqrstuv";
     const ODD: &str = "s3 cret%25 with + and more than 32 bytes";
@@ -178,5 +179,45 @@ mod tests {
         }
         let twice = who(&config, &format!("Bearer {SECRET}"), Some(Posted { id: "a", secret: SECRET }));
         assert!(matches!(twice, Err(Problem::InvalidRequest(_))));
+    }
+
+    fn caller(secret: &str) -> Config {
+        let secret = SecretDigest::of(secret);
+        let caller = Caller { secret, introspect: true, verify: false, create: false, handlers: Handlers::All };
+        let mut config = Config::default();
+        config.callers.insert("app-1".to_owned(), caller);
+        config
+    }
+
+    proptest! {
+        /// Raw and form-encoded, whatever the secret is made of.
+        #[test]
+        fn every_secret_leads_to_its_caller(secret in "\\PC{32,60}") {
+            let config = caller(&secret);
+            let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+            prop_assert_eq!(who(&config, &basic(&format!("app-1:{secret}")), None), Ok("app-1".to_owned()));
+            prop_assert_eq!(who(&config, &basic(&format!("app-1:{encoded}")), None), Ok("app-1".to_owned()));
+            prop_assert_eq!(who(&config, "", Some(Posted { id: "app-1", secret: &secret })), Ok("app-1".to_owned()));
+        }
+
+        /// Bytes of no origin, and those that look like credentials.
+        #[test]
+        fn other_bytes_lead_nowhere(
+            scheme in prop_oneof![Just(""), Just("Basic "), Just("Bearer "), Just("bAsIc  ")],
+            rest in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..120),
+                "[A-Za-z0-9+/=%:]{0,120}".prop_map(String::into_bytes),
+                "app-1:[\\x00-\\x7f]{0,60}".prop_map(|text| base64::prelude::BASE64_STANDARD.encode(text).into_bytes()),
+            ],
+            posted in prop::option::of((prop_oneof![Just("app-1".to_owned()), ".{0,10}"], ".{0,60}")),
+        ) {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = HeaderValue::from_bytes(&[scheme.as_bytes(), &rest].concat()) {
+                headers.insert(AUTHORIZATION, value);
+            }
+            let config = caller(SECRET);
+            let posted = posted.as_ref().map(|(id, secret)| Posted { id, secret });
+            prop_assert!(authenticate(&config, &headers, posted).is_err());
+        }
     }
 }

@@ -8,8 +8,8 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-/// All of it. With [`Config::default`] the daemon answers on loopback names, to nobody but proxies' paths that do not
-/// exist: callers and policies are what makes it useful.
+/// All of it. With [`Config::default`] the daemon is called by loopback names, and says to whoever presents a token whose it
+/// is (`/v1/actor`); applications need callers, and proxies policies.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Config {
@@ -99,6 +99,9 @@ impl Default for Realm {
     }
 }
 
+/// By which names a server can always be called.
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
 /// The names that a request may give in `Host`, against DNS rebinding. Ports do not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hosts {
@@ -114,7 +117,7 @@ impl Hosts {
     /// # Errors
     /// One is no host without a port.
     pub fn and<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> Result<Self, BadValue> {
-        let Self::Only(mut hosts) = Self::default() else { return Ok(Self::Any) };
+        let mut hosts = BTreeSet::from(LOOPBACK.map(str::to_owned));
         for name in names {
             let name = name.as_ref().to_ascii_lowercase();
             let authority = name.parse::<hyper::http::uri::Authority>();
@@ -137,7 +140,7 @@ impl Hosts {
 
 impl Default for Hosts {
     fn default() -> Self {
-        Self::Only(["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).into())
+        Self::Only(LOOPBACK.map(str::to_owned).into())
     }
 }
 

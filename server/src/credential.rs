@@ -74,6 +74,7 @@ fn is_b64token(text: &str) -> bool {
 mod tests {
     use super::*;
     use hyper::header::HeaderValue;
+    use proptest::prelude::*;
 
     fn headers(values: &[&str]) -> HeaderMap {
         let values = values.iter().map(|value| (AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap()));
@@ -105,6 +106,62 @@ mod tests {
             (&["Basic YTpi", "Bearer a"], Bearer::Malformed),
         ] {
             assert_eq!(Bearer::of(&headers(values)), wanted, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn each_byte_belongs_into_a_token_or_does_not() {
+        for byte in 0..=u8::MAX {
+            let belongs = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+            for (token, wanted) in [
+                ([byte, b'a', b'b'], belongs || byte == b' '),
+                ([b'a', byte, b'b'], belongs),
+                ([b'a', b'b', byte], belongs || byte == b'='),
+            ] {
+                let Ok(value) = HeaderValue::from_bytes(&[b"Bearer ", &token[..]].concat()) else { continue };
+                let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+                assert_eq!(Bearer::of(&headers) != Bearer::Malformed, wanted, "{token:?}");
+            }
+        }
+    }
+
+    /// What a header may hold.
+    fn value() -> impl Strategy<Value = HeaderValue> {
+        let byte = prop_oneof![0x20..0x7f_u8, 0x80..=0xff_u8, Just(b'\t')];
+        prop::collection::vec(byte, 0..60).prop_map(|bytes| HeaderValue::from_bytes(&bytes).unwrap())
+    }
+
+    fn scheme() -> impl Strategy<Value = String> {
+        "[Bb][Ee][Aa][Rr][Ee][Rr] {1,3}"
+    }
+
+    proptest! {
+        #[test]
+        fn every_token_of_the_grammar_is_one(scheme in scheme(), token in "[A-Za-z0-9._~+/-]{1,40}={0,3}") {
+            let headers = headers(&[&format!("{scheme}{token}")]);
+            prop_assert_eq!(Bearer::of(&headers), Bearer::Token(&token));
+        }
+
+        /// Whatever bytes follow: a token is made of bytes that the grammar has, `=` only at its end and not alone.
+        #[test]
+        fn nothing_else_is_a_token(scheme in scheme(), rest in value(), others in prop::collection::vec(value(), 0..2)) {
+            let value = HeaderValue::from_bytes(&[scheme.as_bytes(), rest.as_bytes()].concat()).unwrap();
+            let all = others.iter().chain([&value]).map(|value| (AUTHORIZATION, value.clone()));
+            let headers = HeaderMap::from_iter(all.collect::<Vec<_>>());
+            let Bearer::Token(token) = Bearer::of(&headers) else { return Ok(()) };
+            prop_assert!(others.is_empty());
+            prop_assert_eq!(token.as_bytes(), rest.as_bytes().trim_ascii_start());
+            let body = token.split('=').next().unwrap_or_default();
+            prop_assert!(!body.is_empty() && token[body.len()..].chars().all(|c| c == '='));
+            prop_assert!(body.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/".contains(c)));
+        }
+
+        #[test]
+        fn without_the_scheme_there_is_no_token(value in value()) {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, value.clone())]);
+            let is_bearer = value.as_bytes().get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"bearer "));
+            let bare = value.as_bytes().eq_ignore_ascii_case(b"bearer");
+            prop_assert_eq!(Bearer::of(&headers) == Bearer::Missing, !is_bearer && !bare);
         }
     }
 }

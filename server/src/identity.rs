@@ -72,6 +72,8 @@ pub(crate) fn scope(action: &str, database: Option<&str>, resource: Option<&str>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use percent_encoding::percent_decode_str;
+    use proptest::prelude::*;
 
     #[test]
     fn values_cannot_be_misread() {
@@ -94,5 +96,47 @@ mod tests {
         assert_eq!(scope("view-table", Some("a/b"), None), "view-table:a%2Fb");
         assert_eq!(scope("view-table", Some("a"), Some("b c:d")), "view-table:a/b%20c%3Ad");
         assert_eq!(scope("*", None, None), "%2A");
+    }
+
+    fn decoded(text: &str) -> String {
+        percent_decode_str(text).decode_utf8().unwrap().into_owned()
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_is_a_header_and_reads_back(text in prop_oneof![any::<String>(), "(%2[0-9a-f]|[-%,\\\\\" a\r\n]){1,4}"]) {
+            let encoded = value(Some(&text));
+            prop_assert!(HeaderValue::from_str(&encoded).is_ok() && !encoded.is_empty());
+            prop_assert!(encoded.bytes().all(|byte| byte.is_ascii_graphic() && !b",\"\\".contains(&byte)));
+            prop_assert_eq!(encoded == NONE, text.is_empty());
+            prop_assert!(text.is_empty() || decoded(&encoded) == text);
+        }
+
+        /// Scopes that are separated by spaces are taken apart again into what they were made of.
+        #[test]
+        fn scopes_are_unambiguous(parts in prop::collection::vec((part(), prop::option::of((part(), prop::option::of(part())))), 1..4)) {
+            let scopes = parts.iter().map(|(action, target)| {
+                let (database, resource) = match target {
+                    Some((database, resource)) => (Some(database.as_str()), resource.as_deref()),
+                    None => (None, None),
+                };
+                scope(action, database, resource)
+            });
+            let text = scopes.collect::<Vec<_>>().join(" ");
+            prop_assert!(HeaderValue::from_str(&text).is_ok() && !text.contains(['*', '"', '\\']));
+            let read = text.split(' ').map(|scope| match scope.split_once(':') {
+                None => (decoded(scope), None),
+                Some((action, target)) => {
+                    let (database, resource) = target.split_once('/').map_or((target, None), |(database, resource)| (database, Some(resource)));
+                    (decoded(action), Some((decoded(database), resource.map(decoded))))
+                }
+            });
+            prop_assert_eq!(read.collect::<Vec<_>>(), parts);
+        }
+    }
+
+    /// A name of an action, a database or a resource.
+    fn part() -> impl Strategy<Value = String> {
+        prop_oneof!["[a-z:/* %-]{1,6}", "\\PC{0,5}", any::<String>()]
     }
 }

@@ -21,11 +21,14 @@ impl Form {
     /// Reads one.
     pub(crate) async fn receive(context: &Context, headers: &HeaderMap, body: Body) -> Result<Self, Problem> {
         has_type(headers, "application/x-www-form-urlencoded", Problem::UnsupportedMediaType(FORM))?;
-        let bytes = receive(context, body).await?;
-        if std::str::from_utf8(&bytes).is_err() {
+        Self::parse(&receive(context, body).await?)
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        if std::str::from_utf8(bytes).is_err() {
             return Err(Problem::InvalidRequest("The body is not UTF-8"));
         }
-        Ok(Self(form_urlencoded::parse(&bytes).into_owned().collect()))
+        Ok(Self(form_urlencoded::parse(bytes).into_owned().collect()))
     }
 
     /// The value of a parameter, if it is there; twice is a mistake (RFC 6749 section 3.2).
@@ -86,6 +89,7 @@ async fn receive(context: &Context, body: Body) -> Result<Bytes, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn only_the_one_type_is_taken() {
@@ -117,10 +121,32 @@ mod tests {
 
     #[test]
     fn a_parameter_stands_once() {
-        let form = Form(form_urlencoded::parse(b"a=1&b=2&a=3&c=").into_owned().collect());
+        let form = Form::parse(b"a=1&b=2&a=3&c=").ok().unwrap();
         assert!(form.one("a").is_err());
         assert_eq!(form.one("b").unwrap(), Some("2"));
         assert_eq!(form.one("c").unwrap(), Some(""));
         assert_eq!(form.one("d").unwrap(), None);
+    }
+
+    proptest! {
+        /// What a client writes is what is read: each value where its name stands once, none where it stands more often.
+        #[test]
+        fn forms_are_read_as_they_are_written(pairs in prop::collection::vec(("[ab]|\\PC{0,4}", any::<String>()), 0..6)) {
+            let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
+            let form = Form::parse(text.as_bytes()).ok().unwrap();
+            for name in pairs.iter().map(|(name, _)| name.as_str()).chain(["a", "b", "token"]) {
+                let values: Vec<_> = pairs.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect();
+                match values[..] {
+                    [] => prop_assert_eq!(form.one(name), Ok(None)),
+                    [value] => prop_assert_eq!(form.one(name), Ok(Some(value))),
+                    _ => prop_assert!(form.one(name).is_err()),
+                }
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_a_form_or_none(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            prop_assert_eq!(Form::parse(&bytes).is_ok(), std::str::from_utf8(&bytes).is_ok());
+        }
     }
 }

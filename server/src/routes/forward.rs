@@ -298,6 +298,7 @@ described!(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_path_is_taken_as_it_was_written() {
@@ -320,6 +321,22 @@ mod tests {
         {
             let headers = HeaderMap::from_iter([(HeaderName::from_static(sent), HeaderValue::from_static("root"))]);
             assert_eq!(is_forged(&headers, &[&name]), forged, "{sent}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_policy_ends_where_the_path_begins(dialect in "[a-z]{1,7}", policy in "[^/]{0,8}", path in "(/[^?]{0,12})?") {
+            let whole = format!("/v1/auth/{dialect}/{policy}{path}");
+            let path = if path.is_empty() { "/" } else { &path };
+            prop_assert_eq!(policy_and_path(&whole), Some((policy.as_str(), path)));
+        }
+
+        #[test]
+        fn any_path_has_a_policy_or_none(path in any::<String>()) {
+            if let Some((policy, rest)) = policy_and_path(&path) {
+                prop_assert!(!policy.contains('/') && rest.starts_with('/') && path.contains(policy));
+            }
         }
     }
 }
