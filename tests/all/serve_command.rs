@@ -155,6 +155,22 @@ fn a_first_start_that_broke_off_is_made_good() {
     assert_eq!((ran.status, ran.stdout.as_str(), ran.stderr.as_str()), (2, "", sentence));
 }
 
+/// Whoever can write there could put a configuration and a key of his own in place.
+#[test]
+fn a_folder_that_others_can_write_is_no_place_for_a_key() {
+    let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("serve").join("shared"));
+    let data = folder.path().join("keyward-data");
+    fs::create_dir(&data).unwrap();
+    for others in [0o777, 0o770, 0o702] {
+        fs::set_permissions(&data, fs::Permissions::from_mode(others)).unwrap();
+        let ended = Daemon::spawn(serve_default(&folder)).unwrap_err();
+        let sentence = "keyward: keyward-data can be written by others: run `chmod 700 keyward-data`, or name a configuration with \
+                        `--config`\n";
+        assert_eq!((ended.status.code(), ended.stdout.as_str(), ended.stderr.as_str()), (Some(2), "", sentence));
+        assert!(fs::read_dir(&data).unwrap().next().is_none());
+    }
+}
+
 #[test]
 fn a_caller_that_was_just_made_may_ask() {
     let folder = folder("caller", &config(""));

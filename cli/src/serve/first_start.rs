@@ -7,7 +7,7 @@ use crate::load::file_error;
 use keyward_server::SecretDigest;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -40,6 +40,13 @@ pub(super) fn configuration(stdout: &mut dyn Write) -> Result<(PathBuf, Option<Z
     // Two that start at once make one folder, not two halves of one.
     let opened = File::open(folder).map_err(failed(folder))?;
     opened.lock().map_err(failed(folder))?;
+    // Whoever can write there could put a configuration and a key of his own in place.
+    if opened.metadata().map_err(failed(folder))?.mode() & 0o022 != 0 {
+        let text = format!(
+            "{FOLDER} can be written by others: run `chmod 700 {FOLDER}`, or name a configuration with `--config`"
+        );
+        return Err(Stop::Mistake(text));
+    }
     if config.try_exists().map_err(failed(&config))? {
         return Ok((config, None));
     }
