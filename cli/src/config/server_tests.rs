@@ -140,7 +140,7 @@ members = "any"
 mine = { action = "any", handlers = ["signed"] }
 readers = { action = "view-instance" }
 db = { action = "view-table", database = "shop" }
-orders = { action = "view-table", database = "shop", resource = "orders", methods = ["GET", "M-SEARCH"], paths = ["/a/*"] }
+orders = { action = "view-table", database = "shop", resource = "orders", methods = ["GET", "HEAD"], paths = ["/a/*"] }
 "#;
     let policies = parse(policies).unwrap().config.policies;
     let permission = |name: &str| policies[name].permission.clone();
@@ -152,7 +152,7 @@ orders = { action = "view-table", database = "shop", resource = "orders", method
     assert_eq!(policies["mine"].handlers, Handlers::Only(["signed".to_owned()].into()));
     assert!(policies["mine"].methods.is_none() && policies["mine"].paths.is_none());
     let methods = policies["orders"].methods.clone().unwrap();
-    assert_eq!(methods.into_iter().collect::<Vec<_>>(), ["GET", "M-SEARCH"]);
+    assert_eq!(methods.into_iter().collect::<Vec<_>>(), ["GET", "HEAD"]);
     assert_eq!(policies["orders"].paths, Some(vec![PathPattern::new("/a/*").unwrap()]));
 
     // An action of that name is meant, where there is one.
@@ -253,6 +253,7 @@ fn mistakes_in_policies_are_named_with_their_line() {
         ("x = { action = \"view-table\", handlers = [\"sinned\"] }", "policy `x`: `handlers` names `sinned`"),
         ("x = { action = \"view-table\", handlers = [] }", "policy `x`: `handlers` names none"),
         ("x = { action = \"view-table\", methods = [\"get\"] }", "policy `x`: `methods` has names of methods"),
+        ("x = { action = \"view-table\", methods = [\"M-SEARCH\"] }", "policy `x`: `methods` has names of methods"),
         ("x = { action = \"view-table\", methods = [] }", "policy `x`: `methods` names none"),
         (
             "x = { action = \"view-table\", paths = [\"api\"] }",
