@@ -115,6 +115,7 @@ fn write(context: &Context, asked: Asked<'_>, decided: Decided<'_>) {
     let Decided { outcome, reason, handler, actor, token_id, detail } = decided;
     let digest = handler.and_then(|name| context.live.digests.get(name));
     let actor = actor.map(visible);
+    let path = path.map(beginning);
     tracing::info!(
         target: "keyward::audit",
         request_id = %context.id,
@@ -123,7 +124,7 @@ fn write(context: &Context, asked: Asked<'_>, decided: Decided<'_>) {
         caller,
         policy,
         method,
-        path,
+        path = path.as_deref(),
         outcome,
         reason,
         handler,
@@ -135,6 +136,17 @@ fn write(context: &Context, asked: Asked<'_>, decided: Decided<'_>) {
     );
 }
 
+/// How much of a path is logged. Whoever asks may choose a long one, and lines wait in memory until somebody takes them.
+const MAX_PATH: usize = 1_024;
+
+/// A path, or its beginning.
+fn beginning(path: &str) -> Cow<'_, str> {
+    match path.get(..MAX_PATH) {
+        Some(beginning) if beginning.len() < path.len() => Cow::Owned(format!("{beginning}…")),
+        _ => Cow::Borrowed(path),
+    }
+}
+
 /// An actor's id, with the characters escaped that a reader of the log could not see.
 fn visible(text: &str) -> Cow<'_, str> {
     if text.chars().any(is_hidden) {
@@ -142,4 +154,17 @@ fn visible(text: &str) -> Cow<'_, str> {
         return Cow::Owned(text.chars().map(escape).collect());
     }
     Cow::Borrowed(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_path_makes_no_long_line() {
+        assert_eq!(beginning("/a"), "/a");
+        let longest = "/".repeat(MAX_PATH);
+        assert_eq!(beginning(&longest), longest);
+        assert_eq!(beginning(&"/".repeat(30_000)), longest + "…");
+    }
 }
