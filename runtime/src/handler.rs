@@ -10,7 +10,7 @@ use crate::policy::{Policy, is_actor_id, is_token_id};
 use crate::runtime::Runtime;
 use crate::sandbox::{Made, Sandbox, trial_error};
 use crate::text::printable;
-use crate::verdict::{CreateRequest, Created, Creation, Denial, Denied, Rejection, Verdict};
+use crate::verdict::{Acceptance, CreateRequest, Created, Creation, Denial, Denied, Rejection, Verdict};
 use std::sync::Arc;
 #[cfg(feature = "phases")]
 use std::time::{Duration, Instant};
@@ -88,7 +88,10 @@ impl Handler {
         let judged = async {
             let now = self.runtime.shared().now()?;
             match self.sandbox.verify(token.into(), now).await? {
-                Answer::Proposal(proposal) => self.policy.judge(&self.name, &self.bound.limits, proposal, now),
+                Answer::Proposal(proposal) => {
+                    let verdict = self.policy.judge(&self.name, &self.bound.limits, proposal, now)?;
+                    names_no_token(&verdict, token).map(|()| verdict)
+                }
                 Answer::NotMine => Ok(Verdict::NotMine),
                 Answer::Rejected(reason, message) => {
                     Ok(Verdict::Rejected(Rejection { handler: Some(self.name.clone()), reason, message }))
@@ -172,6 +175,18 @@ impl Handler {
         }
         Ok(Creation::Created(Created { handler: self.name.clone(), token, token_id, expires_at }))
     }
+}
+
+/// A token of which the ids are made would stand in logs and headers, where they go. Short ones are hard-coded by an
+/// operator, and may well be part of an id.
+fn names_no_token(verdict: &Verdict, token: &str) -> Result<(), Fault> {
+    const SHORT: usize = 16;
+    let Verdict::Accepted(Acceptance { actor, token_id, .. }) = verdict else { return Ok(()) };
+    let named = [actor.id(), token_id.as_deref()].into_iter().flatten().any(|id| id.contains(token));
+    if named && token.len() >= SHORT {
+        return Err(Fault::BadResult("the token stands in the actor's id or in the token id".into()));
+    }
+    Ok(())
 }
 
 /// What a created token and a prefix are made of: RFC 6750's `b64token`.

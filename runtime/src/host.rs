@@ -53,7 +53,7 @@ impl State {
             now,
             token,
             calls: Calls { used: 0, of: host_calls },
-            lines: log::Lines::new(log_lines, message_bytes),
+            lines: log::Lines::new(bound.name.clone(), log_lines, message_bytes),
             growth: Growth { memory: Sum { used: 0, of: memory_bytes }, table: Sum { used: 0, of: table_elements } },
             bound,
         }

@@ -81,8 +81,8 @@ impl Registry {
         self.verify_among(token, |name| name == handler).await
     }
 
-    /// Like [`verify`](Self::verify), for the tokens of the handlers whose names pass: others are [`Verdict::NotMine`], and
-    /// their handlers are not asked.
+    /// Like [`verify`](Self::verify), for the tokens of the handlers whose names pass: others are [`Verdict::NotMine`]. It only
+    /// narrows: of handlers that share tokens, one that comes earlier is still asked, and what it rejects is nobody's.
     ///
     /// # Errors
     /// As for `verify`.
@@ -90,16 +90,20 @@ impl Registry {
         if token.len() > self.0.token_bytes {
             return Ok(too_long(self.0.token_bytes));
         }
-        for place in self.owners(token) {
-            let Some(handler) = self.0.handlers.get(*place).filter(|handler| handlers(&handler.name)) else {
-                continue;
-            };
+        let mut owners = self.owners(token).iter().filter_map(|place| self.0.handlers.get(*place));
+        while let Some(handler) = owners.next() {
+            let counts = handlers(&handler.name);
+            // Asking could change nothing: nobody behind it counts either.
+            if !counts && !owners.clone().any(|other| handlers(&other.name)) {
+                return Ok(Verdict::NotMine);
+            }
             if token.len() > handler.bound.limits.token_bytes {
                 return Ok(too_long(handler.bound.limits.token_bytes));
             }
             match handler.verify(token).await? {
                 Verdict::NotMine => {}
-                verdict => return Ok(verdict),
+                verdict if counts => return Ok(verdict),
+                _ => return Ok(Verdict::NotMine),
             }
         }
         Ok(Verdict::NotMine)

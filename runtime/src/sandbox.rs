@@ -87,7 +87,10 @@ impl Sandbox {
             let request = bindings::request_out(request);
             let (mut store, instance) = this.instantiate(Arc::default(), now).await?;
             store.data_mut().phase = Phase::Create;
+            store.data_mut().lines.hold();
             let called = instance.keyward_handler_token_handler().call_create(&mut store, &request).await;
+            let token = if let Ok(Ok(created)) = &called { created.token.as_str() } else { "" };
+            store.data_mut().lines.release(token);
             match this.finish(&store, called)? {
                 Ok(created) => Ok(Made::Token(created)),
                 Err(types::CreateError::Denied(denied)) => {

@@ -129,6 +129,9 @@ fn unprefixed_tokens_have_one_owner_or_the_operators_word() {
     let shared = two().dangerous_share_unprefixed(true).build().unwrap();
     assert_eq!(seen_by(&shared, "s3cret-of-the-first").as_deref(), Some("first"));
     assert_eq!(seen_by(&shared, "anything").as_deref(), Some("second"), "the first said: not mine");
+    let by_second = |token| registry_verify(&shared, "second", token);
+    assert!(matches!(by_second("s3cret-of-the-first"), Verdict::NotMine), "to narrow never makes it the second's");
+    assert!(!matches!(by_second("anything"), Verdict::NotMine));
 }
 
 fn hardcoded(name: &str, secret: &str) -> HandlerConfig {

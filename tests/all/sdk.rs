@@ -17,12 +17,35 @@ fn registry(mut config: HandlerConfig, prefix: &str) -> Registry {
     Registry::builder(&runtime).handler(config).build().unwrap()
 }
 
+/// The handler of `tests/guest`.
+fn author() -> Registry {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    let component = keyward_componentize::build_guest("keyward-tests-guest", &target).unwrap();
+    registry(HandlerConfig::new("author", component, Actors::Any), "sdk_")
+}
+
+/// What goes into logs and headers is no token, however careless the handler is.
+#[test]
+fn a_careless_handler_puts_no_token_where_it_would_be_logged() {
+    let registry = author();
+    let mut made = None;
+    let log = support::captured_log(|| made = Some(registry.create_blocking(None, CreateRequest::new("careless"))));
+    let Some(Ok(Creation::Created(created))) = made else { panic!("{made:?}") };
+    assert!(log.contains("made [token] for a friend") && !log.contains(&created.token), "{log}");
+    let log = support::captured_log(|| assert!(registry.create_blocking(None, CreateRequest::new("x")).is_ok()));
+    assert!(log.contains("made nothing"), "{log}");
+
+    for token in ["sdk_an-actor-of-that-name", "sdk_an-id-of-that-name"] {
+        let error = registry.verify_blocking(token).unwrap_err();
+        assert_eq!(error.code(), "bad-result", "{token}");
+        assert!(!error.to_string().contains(token), "{error}");
+    }
+}
+
 /// A result is a result, an error is an error, and a panic is a trap whose text stands in the operator's log.
 #[test]
 fn a_panic_reaches_the_log_as_text() {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-    let component = keyward_componentize::build_guest("keyward-tests-guest", &target).unwrap();
-    let registry = registry(HandlerConfig::new("author", component, Actors::Any), "sdk_");
+    let registry = author();
     assert!(matches!(registry.verify_blocking("sdk_alice"), Ok(Verdict::Accepted(_))));
     assert!(matches!(registry.verify_blocking("sdk_other"), Ok(Verdict::NotMine)));
     let failure = registry.verify_blocking("sdk_failure").unwrap_err();

@@ -1,7 +1,7 @@
 //! A handler as an author would write it with the SDK. Its token says what it is to do.
 
 use keyward_sdk::{
-    Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, TokenHandler, Verdict,
+    Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, TokenHandler, Verdict, log,
 };
 
 struct Guest;
@@ -9,7 +9,13 @@ struct Guest;
 keyward_sdk::handler!(Guest);
 
 impl TokenHandler for Guest {
-    fn create(_: CreateRequest) -> Result<Created, CreateError> {
+    fn create(request: CreateRequest) -> Result<Created, CreateError> {
+        if request.actor_id == "careless" {
+            let token = "sdk_a-token-that-is-logged-with-care".to_owned();
+            log::write(log::Level::Info, &format!("made {token} for a friend"));
+            return Ok(Created { token, token_id: None, expires_at: None });
+        }
+        log::write(log::Level::Info, "made nothing");
         Err(CreateError::Denied(CreateDenied { denial: Denial::Disabled, message: "not here".into() }))
     }
 
@@ -18,14 +24,20 @@ impl TokenHandler for Guest {
         match token {
             "sdk_panic" => panic!("on purpose: {}", 6 * 7),
             "sdk_failure" => Err(Failure::Unavailable("the moon is down".into())),
-            "sdk_alice" => Ok(Verdict::Accepted(Acceptance {
-                actor: r#"{"id":"alice"}"#.into(),
-                restrictions: None,
-                token_id: None,
-                issued_at: None,
-                expires_at: None,
-            })),
+            "sdk_alice" => Ok(accept("alice", None)),
+            "sdk_an-actor-of-that-name" => Ok(accept("user of sdk_an-actor-of-that-name", None)),
+            "sdk_an-id-of-that-name" => Ok(accept("alice", Some(token))),
             _ => Ok(Verdict::NotMine),
         }
     }
+}
+
+fn accept(id: &str, token_id: Option<&str>) -> Verdict {
+    Verdict::Accepted(Acceptance {
+        actor: format!(r#"{{"id":"{id}"}}"#),
+        restrictions: None,
+        token_id: token_id.map(str::to_owned),
+        issued_at: None,
+        expires_at: None,
+    })
 }
