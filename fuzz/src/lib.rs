@@ -20,6 +20,7 @@ mod boundary;
 mod components;
 mod configuration;
 mod itsdangerous;
+mod requests;
 mod restrictions;
 mod stream;
 mod strict_json;
@@ -28,6 +29,7 @@ pub use answers::answers;
 pub use components::components;
 pub use configuration::configuration;
 pub use itsdangerous::itsdangerous;
+pub use requests::requests;
 pub use restrictions::restrictions;
 pub use stream::Stream;
 pub use strict_json::strict_json;
@@ -46,11 +48,12 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "answers", run: answers, seeds: answers::seeds, cases: 30_000 },
     Target { name: "components", run: components, seeds: components::seeds, cases: 400 },
     Target { name: "configuration", run: configuration, seeds: configuration::seeds, cases: 3_000 },
     Target { name: "itsdangerous", run: itsdangerous, seeds: itsdangerous::seeds, cases: 25_000 },
+    Target { name: "requests", run: requests, seeds: requests::seeds, cases: 6_000 },
     Target { name: "restrictions", run: restrictions, seeds: restrictions::seeds, cases: 3_000 },
     Target { name: "strict_json", run: strict_json, seeds: strict_json::seeds, cases: 15_000 },
 ];

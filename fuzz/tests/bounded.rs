@@ -47,6 +47,11 @@ fn itsdangerous() {
 }
 
 #[test]
+fn requests() {
+    run("requests");
+}
+
+#[test]
 fn restrictions() {
     run("restrictions");
 }

@@ -163,6 +163,17 @@ pub(crate) fn bounded<S: AsyncRead + AsyncWrite>(stream: S, limits: &Limits) -> 
     Box::pin(stream)
 }
 
+/// What [`run`] does with a connection, on any stream and until it ends: for tests without sockets.
+#[doc(hidden)]
+pub async fn serve_stream<S>(stream: S, peer: IpAddr, service: Service)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (_never, stopping) = watch::channel(false);
+    let limits = service.live().config.limits.clone();
+    answer(bounded(stream, &limits), peer, service, stopping, &limits).await;
+}
+
 /// HTTP/1 on a stream. Other protocols, upgrades and tunnels are not spoken.
 async fn answer<S>(stream: S, peer: IpAddr, service: Service, mut stopping: watch::Receiver<bool>, limits: &Limits)
 where

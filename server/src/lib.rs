@@ -58,6 +58,8 @@ pub use config::{
     BadValue, Caller, Config, ForwardAuth, Handlers, Hosts, IdentityHeaders, Issuer, Limits, PathPattern, Policy,
     Realm, SecretDigest,
 };
+#[doc(hidden)]
+pub use connection::serve_stream;
 pub use connection::{Listeners, run};
 pub use outcome::{Outcome, escape_json};
 pub use service::Service;

@@ -1,0 +1,298 @@
+//! The daemon's connections: random bytes as what a client sends before it closes.
+
+use crate::boundary::RUNTIME;
+use base64::Engine as _;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use keyward_cli::builtin;
+use keyward_runtime::{Actors, HandlerConfig, KeyGrant, KeyRing, Permission, Registry, Scheme, Secret};
+use keyward_server::{Caller, Config, Handlers, PathPattern, Policy, SecretDigest, Service, serve_stream};
+use keyward_tests::hostile;
+use keyward_tests::http::Request;
+use percent_encoding::percent_decode;
+use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+/// The only good token, and whom it speaks for.
+const GOOD: &str = "token-of-bot-0123456789-0123456789";
+const BOT: &str = "bot";
+
+/// The secret of the only caller.
+const SECRET: &str = "secret-of-app-0123456789-0123456789";
+
+/// Every status of the daemon, and those of the HTTP library itself: 100, 414, 431 and 400 without a body.
+const STATUSES: [u16; 17] = [100, 200, 201, 400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 421, 431, 501, 503];
+
+/// Bytes as all that a client says on a connection.
+///
+/// Whatever they are, what comes back is whole answers of HTTP/1, each with a status that there is and all that goes with
+/// it. Nobody gets through without the good token among the bytes, and nobody is told of a token without the caller's
+/// secret among them. Neither comes back.
+pub fn requests(data: &[u8]) {
+    let answered = ask(data);
+    let [token, secret] = [GOOD, SECRET].map(|text| holds(data, text));
+    assert!(!contains(&answered, GOOD.as_bytes()) && !contains(&answered, SECRET.as_bytes()));
+    let mut rest = &answered[..];
+    while let Some((answer, behind)) = Answer::read(rest) {
+        answer.check(behind.is_empty());
+        match answer.says() {
+            Says::Nothing => {}
+            Says::OfATokenToACaller { good } => assert!(secret && (token || !good), "{answer:?}"),
+            Says::WhoItIs => assert!(token, "{answer:?}"),
+            Says::Created => assert!(secret, "{answer:?}"),
+        }
+        rest = behind;
+    }
+    assert!(rest.is_empty(), "no whole answer: {:?}", String::from_utf8_lossy(rest));
+}
+
+/// What the daemon answers.
+fn ask(data: &[u8]) -> Vec<u8> {
+    thread_local! {
+        static EXECUTOR: tokio::runtime::Runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    }
+    EXECUTOR.with(|executor| {
+        executor.block_on(async {
+            let (client, server) = duplex(16 << 10);
+            let (mut read, mut write) = tokio::io::split(client);
+            let mut answered = Vec::new();
+            let send = async {
+                // It may close before it has read all of it.
+                let _ = write.write_all(data).await;
+                let _ = write.shutdown().await;
+            };
+            let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+            let done = async {
+                tokio::join!(serve_stream(server, peer, SERVICE.clone()), send, read.read_to_end(&mut answered))
+            };
+            let ((), (), all) = tokio::time::timeout(Duration::from_secs(60), done).await.unwrap();
+            all.unwrap();
+            answered
+        })
+    })
+}
+
+/// An answer.
+#[derive(Debug)]
+struct Answer<'a> {
+    status: u16,
+    headers: Vec<(String, &'a str)>,
+    body: &'a [u8],
+    /// The length that it says that it has, or would have to `GET`.
+    length: usize,
+}
+
+/// What an answer gives away.
+enum Says {
+    /// Nothing, or what everybody may know.
+    Nothing,
+    /// Whether a token is good, and if so whose it is.
+    OfATokenToACaller { good: bool },
+    /// Whose token it is, to whoever presents it.
+    WhoItIs,
+    /// A token.
+    Created,
+}
+
+impl<'a> Answer<'a> {
+    /// The first answer of these bytes, and what is behind it.
+    fn read(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let mut lines = std::str::from_utf8(&bytes[..end]).ok()?.split("\r\n");
+        let status = lines.next()?.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
+        let headers = lines.map(|line| line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value)));
+        let mut answer = Self { status, headers: headers.collect::<Option<_>>()?, body: b"", length: 0 };
+        answer.length = answer.header("content-length").map_or(Some(0), |length| length.parse().ok())?;
+        let rest = &bytes[end + 4..];
+        // No body of ours begins as an answer does, so that this one is to `HEAD`.
+        if rest.is_empty() || rest.starts_with(b"HTTP/1.") {
+            return Some((answer, rest));
+        }
+        let (body, rest) = rest.split_at_checked(answer.length)?;
+        answer.body = body;
+        Some((answer, rest))
+    }
+
+    /// The value of a header that stands once.
+    fn header(&self, name: &str) -> Option<&'a str> {
+        let mut values = self.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| *value);
+        let value = values.next();
+        assert!(values.next().is_none(), "`{name}` twice: {self:?}");
+        value
+    }
+
+    fn json(&self) -> Option<Value> {
+        assert!(self.header("content-type") == Some("application/json") || self.length == 0, "{self:?}");
+        (!self.body.is_empty()).then(|| serde_json::from_slice(self.body).unwrap())
+    }
+
+    /// Whether it is as answers are.
+    fn check(&self, last: bool) {
+        assert!(STATUSES.contains(&self.status), "{self:?}");
+        assert!(self.header("transfer-encoding").is_none());
+        if self.status == 100 {
+            return;
+        }
+        assert!(self.header("content-length").is_some(), "{self:?}");
+        if self.header("x-request-id").is_none() {
+            // The library has found no request; then it ends the connection.
+            assert!(matches!(self.status, 400 | 414 | 431 | 501) && self.length == 0 && last, "{self:?}");
+            return;
+        }
+        assert!(self.header("cache-control").is_some_and(|value| value.ends_with("no-store")), "{self:?}");
+        let needs = match self.status {
+            401 => "www-authenticate",
+            405 => "allow",
+            503 => "retry-after",
+            _ => "x-request-id",
+        };
+        assert!(self.header(needs).is_some_and(|value| !value.is_empty()), "{self:?}");
+        if self.status >= 400
+            && let Some(body) = self.json()
+        {
+            let told = body["error"].is_string() || body["outcome"] == "failed";
+            assert!(told && (body["ok"] == false || body.get("ok").is_none()), "{self:?}");
+        }
+    }
+
+    fn says(&self) -> Says {
+        match (self.status, self.json()) {
+            (200, None) if self.length == 0 => {
+                for name in ["x-auth-token-id", "x-auth-scopes", "x-auth-handler", "x-auth-expires"] {
+                    assert!(self.header(name).is_some_and(|value| !value.is_empty()), "{self:?}");
+                }
+                assert_eq!(self.header("x-auth-subject"), Some(BOT));
+                Says::WhoItIs
+            }
+            // To `HEAD`.
+            (200, None) => Says::Nothing,
+            (200, Some(body)) => said(&body),
+            (201, _) => Says::Created,
+            _ => {
+                assert!(self.header("x-auth-subject").is_none());
+                Says::Nothing
+            }
+        }
+    }
+}
+
+/// What the body of a 200 gives away.
+fn said(body: &Value) -> Says {
+    if let Some(active) = body.get("active") {
+        assert!(active == true || *body == json!({"active": false}));
+        return Says::OfATokenToACaller { good: active == true };
+    }
+    let accepted = |outcome: &Value| outcome["outcome"] == "accepted";
+    if let Some(outcomes) = body.get("outcomes") {
+        return Says::OfATokenToACaller { good: outcomes.as_array().unwrap().iter().any(accepted) };
+    }
+    if body.get("outcome").is_some() {
+        return Says::OfATokenToACaller { good: accepted(body) };
+    }
+    match body.get("actor") {
+        Some(Value::Null) => Says::Nothing,
+        Some(actor) => {
+            assert!(body["ok"] == true && actor["id"] == BOT);
+            Says::WhoItIs
+        }
+        None => {
+            assert!(body.get("openapi").is_some() || body.get("issuer").is_some(), "{body}");
+            Says::Nothing
+        }
+    }
+}
+
+/// Whether this text may be among the bytes: as it is, percent-encoded, in base64, or escaped in JSON.
+fn holds(data: &[u8], text: &str) -> bool {
+    const BASE64: GeneralPurpose = GeneralPurpose::new(
+        &base64::alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let plain = |data: &[u8]| contains(&percent_decode(data).collect::<Vec<_>>(), text.as_bytes());
+    let mut words = data.split(|byte| !byte.is_ascii_alphanumeric() && !b"+/=".contains(byte));
+    plain(data) || contains(data, b"\\u") || words.any(|word| BASE64.decode(word).is_ok_and(|decoded| plain(&decoded)))
+}
+
+fn contains(data: &[u8], what: &[u8]) -> bool {
+    data.windows(what.len()).any(|window| window == what)
+}
+
+/// A daemon with handlers of all kinds, one caller that may do everything, and policies of all kinds.
+static SERVICE: LazyLock<Service> = LazyLock::new(|| {
+    let mut signed = handler("signed", builtin::SIGNED.to_vec(), &["dstok_"]);
+    let ring =
+        Arc::new(KeyRing::new("main", Secret::new("only-for-tests-only-for-tests-only-for-tests"), vec![]).unwrap());
+    signed
+        .keys
+        .insert("token".into(), KeyGrant { ring, scheme: Scheme::Itsdangerous, namespace: Some("token".into()) });
+    let mut bots = handler("bots", builtin::HARDCODED.to_vec(), &[]);
+    bots.settings.insert("actors".into(), json!({"bot": {"id": BOT}}).to_string());
+    bots.secrets = [("bot".to_owned(), Secret::new(GOOD))].into_iter().collect();
+    let down = handler("down", hostile::case("answer-unavailable").bytes, &["dn_"]);
+    let registry = Registry::builder(&RUNTIME).handler(signed).handler(bots).handler(down);
+    let registry = registry.action("view-instance", "vi").build().unwrap();
+
+    let mut config = Config::default();
+    config.query_parameter = Some("_auth_token".to_owned());
+    let secret = SecretDigest::of(SECRET);
+    let app = Caller { secret, introspect: true, verify: true, create: true, handlers: Handlers::All };
+    config.callers.insert("app".to_owned(), app);
+    let get = Policy {
+        methods: Some(["GET".to_owned()].into()),
+        paths: Some(vec![PathPattern::new("/api/*").unwrap()]),
+        ..Policy::default()
+    };
+    let readers = Policy { permission: Some(Permission::new("view-instance")), ..Policy::default() };
+    let policies = [("members", Policy::default()), ("get", get), ("readers", readers)];
+    config.policies = policies.map(|(name, policy)| (name.to_owned(), policy)).into();
+    Service::new(config, registry)
+});
+
+/// The machine may be busy, so what a call may use is not what it is about.
+fn handler(name: &str, component: Vec<u8>, prefixes: &[&str]) -> HandlerConfig {
+    let mut config = HandlerConfig::new(name, component, Actors::Any);
+    config.prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
+    config.limits.wall = Duration::from_secs(60);
+    config.limits.cpu = Duration::from_secs(10);
+    config
+}
+
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let caller = |request: Request| [request.clone().basic("app", SECRET), request.bearer(SECRET)];
+    let mut requests = Vec::new();
+    for token in [GOOD, "dstok_e30.x", "dn_x", "nobody"] {
+        requests.extend(caller(Request::form("/v1/introspect", format!("token={token}&token_type_hint=access_token"))));
+        let posted = format!("client_id=app&client_secret={SECRET}&token={token}");
+        requests.push(Request::form("/v1/introspect", posted));
+        requests.extend(caller(Request::json("/v1/verify", &json!({"token": token, "handler": null}))));
+        requests.extend(caller(Request::json("/v1/verify", &json!({"tokens": [token, "x"], "handler": "bots"}))));
+        requests.push(Request::get("/v1/actor").bearer(token));
+        requests.push(Request::get(&format!("/v1/actor?_auth_token={token}")));
+        let nginx = Request::get("/v1/auth/nginx/get").header("X-Original-Method", "GET");
+        requests.push(nginx.header("X-Original-URI", "/api/a?b").bearer(token));
+        let forward = Request::new("POST", "/v1/auth/forward/get?x=y").header("X-Forwarded-Method", "GET");
+        requests.push(forward.header("X-Forwarded-Uri", "/api/a%20b").bearer(token));
+        requests.push(Request::new("HEAD", "/v1/auth/forward/readers").bearer(token));
+        requests.push(Request::new("PUT", "/v1/auth/envoy/members/a/b?c").bearer(token).body("abc"));
+        requests.push(Request::get("/v1/auth/envoy/get/api/x").version("HTTP/1.0").bearer(token));
+    }
+    let restrictions = json!({"all": ["view-instance"], "database": {"d": ["x"]}, "resource": {"d": {"r": ["y"]}}});
+    let whole = json!({"actor": "root", "handler": "signed", "expires_after": 60, "restrictions": restrictions, "description": "d"});
+    for body in [json!({"actor": "root"}), whole, json!({"actor": "root", "handler": "bots"})] {
+        requests.extend(caller(Request::json("/v1/tokens", &body)));
+    }
+    for path in ["/openapi.json", "/.well-known/oauth-authorization-server", "/", "/v1/verify"] {
+        requests.push(Request::get(path));
+        requests.push(Request::new("HEAD", path));
+    }
+    requests.push(Request::json("/v1/verify", &json!({})).header("Expect", "100-continue").basic("app", SECRET));
+    let chunked = Request::new("POST", "/v1/verify").header("Content-Type", "application/json").basic("app", SECRET);
+    let chunked = chunked.header("Transfer-Encoding", "chunked").to_bytes();
+    let chunked = [&chunked[..], b"5\r\n{\"tok\r\n7\r\nens\":[]\r\n1;x=y\r\n}\r\n0\r\n\r\n"].concat();
+    let single: Vec<_> = requests.iter().map(Request::to_bytes).chain([chunked]).collect();
+    let several = single.windows(3).step_by(5).map(<[_]>::concat).collect::<Vec<_>>();
+    single.into_iter().chain(several).collect()
+}
