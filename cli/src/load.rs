@@ -261,11 +261,10 @@ fn read_private(path: &Path, what_to_do: &str) -> Result<Zeroizing<Vec<u8>>, Str
     opened.read(MAX_SECRET).map(Zeroizing::new)
 }
 
-/// Whether nobody but its owner may see a file. Root's own group may read one that root has: with a service user, that is
-/// what a credential of systemd looks like, where an access control list lets that user in.
+/// Whether nobody but its owner may see a file. One that root and root's group may read, and nobody may write, will do: with
+/// a service user, that is what a credential of systemd looks like, where an access control list lets that user in.
 fn is_private(mode: u32, uid: u32, gid: u32) -> bool {
-    let others = mode & 0o077;
-    others == 0 || (others == 0o040 && uid == 0 && gid == 0)
+    mode & 0o077 == 0 || (mode & 0o777 == 0o440 && uid == 0 && gid == 0)
 }
 
 /// A regular file that is open: what is looked at is what is read.
@@ -323,7 +322,7 @@ mod tests {
             assert!(is_private(mode, uid, gid), "{mode:o} {uid} {gid}");
         }
         for (mode, uid, gid) in
-            [(0o440, 7, 7), (0o440, 0, 7), (0o440, 7, 0), (0o444, 0, 0), (0o460, 0, 0), (0o402, 0, 0)]
+            [(0o440, 7, 7), (0o440, 0, 7), (0o440, 7, 0), (0o444, 0, 0), (0o460, 0, 0), (0o402, 0, 0), (0o640, 0, 0)]
         {
             assert!(!is_private(mode, uid, gid), "{mode:o} {uid} {gid}");
         }

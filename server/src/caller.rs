@@ -1,6 +1,8 @@
 //! Who asks: callers of the configuration and their secrets.
 
+use crate::audit::{self, Asked};
 use crate::config::{Caller, Config, SecretDigest};
+use crate::context::Context;
 use crate::credential::Authorization;
 use crate::problem::{Problem, Scheme};
 use base64::Engine as _;
@@ -19,7 +21,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A caller that has shown its secret. Only [`authenticate`] makes one.
+/// A caller that has shown its secret and may do what it asks for. Only [`authorize`] gives one away.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AuthenticatedCaller<'a> {
     id: &'a str,
@@ -39,14 +41,32 @@ impl<'a> AuthenticatedCaller<'a> {
 }
 
 /// Credentials in a form body: `client_secret_post`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct Posted<'a> {
     pub(crate) id: &'a str,
     pub(crate) secret: &'a str,
 }
 
-/// Finds out who asks (RFC 6749 section 2.3.1; Bearer as in RFC 7662 section 2.1).
-pub(crate) fn authenticate<'a>(
+/// Finds out who asks, and that it may. Who is not known or may not is a line of the audit.
+pub(crate) fn authorize<'a>(
+    context: &'a Context,
+    endpoint: &'static str,
+    headers: &HeaderMap,
+    posted: Option<Posted<'_>>,
+    may: fn(&Caller) -> bool,
+) -> Result<AuthenticatedCaller<'a>, Problem> {
+    let asked = Asked { endpoint, ..Asked::default() };
+    let caller = authenticate(&context.live.config, headers, posted)
+        .inspect_err(|_| audit::without_token(context, asked, "unknown-caller"))?;
+    if !may(caller.rights()) {
+        audit::without_token(context, Asked { caller: Some(caller.id()), ..asked }, "unauthorized-caller");
+        return Err(Problem::UnauthorizedClient);
+    }
+    Ok(caller)
+}
+
+/// RFC 6749 section 2.3.1; Bearer as in RFC 7662 section 2.1.
+fn authenticate<'a>(
     config: &'a Config,
     headers: &HeaderMap,
     posted: Option<Posted<'_>>,

@@ -119,22 +119,24 @@ async fn serve(
     _room: OwnedSemaphorePermit,
 ) {
     let _open = service.metrics().connection();
-    let live = service.live();
-    let limits = live.config.limits.clone();
-    // A client that says nothing costs a socket and this little state: no buffers yet.
+    // What is kept for as long as the connection lives must be little: not the registry, which may be replaced meanwhile.
+    let (limits, acceptor) = {
+        let live = service.live();
+        (live.config.limits.clone(), tls(&live))
+    };
+    // A client that says nothing costs a socket and this little state: no buffers yet, and on the heap what comes next.
     let spoke = timely(stopping.clone(), limits.header_time, stream.readable()).await;
     if spoke.is_none() || stream.set_nodelay(true).is_err() {
         return;
     }
     let stream = bounded(stream, &limits);
-    match tls(&live) {
-        None => answer(stream, peer.ip(), service, stopping, &limits).await,
+    match acceptor {
+        None => Box::pin(answer(stream, peer.ip(), service, stopping, &limits)).await,
         Some(acceptor) => {
-            drop(live);
             // What a client does wrong here is its own affair, and would flood the log.
-            let stream = timely(stopping.clone(), limits.header_time, acceptor.accept(stream)).await;
-            if let Some(stream) = stream {
-                answer(stream, peer.ip(), service, stopping, &limits).await;
+            let handshake = timely(stopping.clone(), limits.header_time, acceptor.accept(stream));
+            if let Some(stream) = Box::pin(handshake).await {
+                Box::pin(answer(stream, peer.ip(), service, stopping, &limits)).await;
             }
         }
     }

@@ -22,7 +22,7 @@ pub(crate) struct Live {
     pub(crate) room: Semaphore,
     /// Room for those whose sender is known only when the body has been read: a quarter of the other, so that nobody holds
     /// up those who are known by sending bodies slowly.
-    pub(crate) room_for_strangers: Semaphore,
+    pub(crate) room_for_unknown: Semaphore,
 }
 
 impl Live {
@@ -30,8 +30,8 @@ impl Live {
         let digests = registry.handlers().map(|handler| (handler.name.to_owned(), handler.component.sha256_hex()));
         let digests = digests.collect();
         let room = Semaphore::new(config.limits.requests);
-        let room_for_strangers = Semaphore::new(config.limits.requests.div_ceil(4));
-        Self { config, registry, digests, room, room_for_strangers }
+        let room_for_unknown = Semaphore::new(config.limits.requests.div_ceil(4));
+        Self { config, registry, digests, room, room_for_unknown }
     }
 }
 

@@ -4,7 +4,7 @@ use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 
 /// What the `Authorization` headers of a request come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Authorization<'a> {
     /// There is none.
     Missing,
@@ -39,7 +39,8 @@ impl<'a> Authorization<'a> {
 }
 
 /// The bearer token of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
 pub(crate) enum Bearer<'a> {
     /// None is presented; there may be credentials of another scheme.
     Missing,

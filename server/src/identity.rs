@@ -5,6 +5,7 @@ use hyper::HeaderMap;
 use hyper::header::HeaderValue;
 use keyward_runtime::{Acceptance, Registry, Restrictions};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use std::borrow::Cow;
 
 /// What a value must not hold as it is: list separators, quotes and escapes. What is not ASCII is encoded anyway.
 const VALUE: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%').add(b',').add(b'\\');
@@ -25,16 +26,18 @@ pub(crate) fn set_headers(
     let Acceptance { handler, actor, restrictions, token_id, issued_at: _, expires_at } = acceptance;
     let IdentityHeaders { subject, token_id: id, scopes: scope, handler: by, expires } = names;
     let scopes = match restrictions.as_ref().map(|restrictions| scopes(registry, restrictions)) {
-        None => "*".to_owned(),
-        Some(nothing) if nothing.is_empty() => NONE.to_owned(),
-        Some(scopes) => scopes,
+        None => Cow::Borrowed("*"),
+        Some(nothing) if nothing.is_empty() => Cow::Borrowed(NONE),
+        Some(scopes) => Cow::Owned(scopes),
     };
+    // These, and a few that every answer has.
+    headers.reserve(8);
     for (name, text) in [
         (subject, value(actor.id())),
         (id, value(token_id.as_deref())),
         (scope, scopes),
         (by, value(Some(handler))),
-        (expires, expires_at.map_or_else(|| NONE.to_owned(), |time| time.to_string())),
+        (expires, expires_at.map_or(Cow::Borrowed(NONE), |time| Cow::Owned(time.to_string()))),
     ] {
         let text = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(NONE));
         headers.insert(name, text);
@@ -42,11 +45,11 @@ pub(crate) fn set_headers(
 }
 
 /// A value that is there and no `-`, or `-`.
-fn value(text: Option<&str>) -> String {
+fn value(text: Option<&str>) -> Cow<'_, str> {
     match text {
-        None | Some("") => NONE.to_owned(),
-        Some(NONE) => "%2D".to_owned(),
-        Some(text) => utf8_percent_encode(text, VALUE).to_string(),
+        None | Some("") => Cow::Borrowed(NONE),
+        Some(NONE) => Cow::Borrowed("%2D"),
+        Some(text) => utf8_percent_encode(text, VALUE).into(),
     }
 }
 
@@ -65,6 +68,8 @@ pub(crate) fn scope(action: &str, database: Option<&str>, resource: Option<&str>
     match (database, resource) {
         (Some(database), Some(resource)) => format!("{}:{}/{}", part(action), part(database), part(resource)),
         (Some(database), None) => format!("{}:{}", part(action), part(database)),
+        // Alone it would look like no scope at all.
+        (None, _) if action == NONE => "%2D".to_owned(),
         (None, _) => part(action).to_string(),
     }
 }
@@ -96,6 +101,7 @@ mod tests {
         assert_eq!(scope("view-table", Some("a/b"), None), "view-table:a%2Fb");
         assert_eq!(scope("view-table", Some("a"), Some("b c:d")), "view-table:a/b%20c%3Ad");
         assert_eq!(scope("*", None, None), "%2A");
+        assert_eq!(scope("-", None, None), "%2D");
     }
 
     fn decoded(text: &str) -> String {

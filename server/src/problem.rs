@@ -111,12 +111,15 @@ impl Problem {
         }
     }
 
-    /// The whole answer.
-    pub(crate) fn response(self, realm: &Realm) -> Response {
+    /// The whole answer. `given` are the headers that the router has set: it knows which methods are allowed.
+    pub(crate) fn worded(self, realm: &Realm, given: &HeaderMap) -> Response {
         let (status, error, error_description) = self.parts();
         let mut response = json(status, &ErrorBody { error, error_description });
         let headers = response.headers_mut();
         match self {
+            Self::MethodNotAllowed => {
+                headers.extend(given.get(header::ALLOW).map(|allow| (header::ALLOW, allow.clone())))
+            }
             Self::InvalidClient(Scheme::Basic) => challenge(headers, &format!("Basic realm=\"{}\"", realm.as_str())),
             Self::InvalidClient(Scheme::Bearer) => {
                 challenge(headers, &format!("Bearer realm=\"{}\", error=\"invalid_token\"", realm.as_str()));
@@ -128,6 +131,15 @@ impl Problem {
             Self::Overloaded | Self::NoVerdict => retry_after(headers),
             _ => {}
         }
+        response
+    }
+}
+
+/// The bare status, with the problem beside it: [`crate::service`] words it, for it knows the realm.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.parts().0.into_response();
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -7,7 +7,10 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::HeaderMap;
 use hyper::body::Body as _;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use std::fmt;
+use std::marker::PhantomData;
 
 /// What a body should be, for whoever sent another.
 const FORM: &str = "Send `application/x-www-form-urlencoded`, not compressed";
@@ -52,7 +55,29 @@ pub(crate) async fn json<T: DeserializeOwned>(
 ) -> Result<T, Problem> {
     has_type(headers, "application/json", Problem::UnsupportedMediaType(JSON))?;
     let bytes = receive(context, body).await?;
-    serde_json::from_slice(&bytes).map_err(|_| Problem::InvalidRequest(wanted))
+    let Object(read) = serde_json::from_slice(&bytes).map_err(|_| Problem::InvalidRequest(wanted))?;
+    Ok(read)
+}
+
+/// A value from a JSON object. Without this an array would do as well, with the members' values in their order.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_map(Members(PhantomData)).map(Self)
+    }
 }
 
 /// One content type, with `charset=utf-8` or without parameters, and no compression.

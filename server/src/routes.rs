@@ -8,12 +8,8 @@ mod metadata;
 mod tokens;
 mod verify;
 
-use crate::context::Context;
 use crate::problem::Problem;
-use crate::service::Failure;
 use axum::Router;
-use axum::extract::Extension;
-use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -30,8 +26,8 @@ pub(crate) fn router() -> Router {
         .route("/v1/auth/envoy/{policy}", any(forward::envoy))
         .route("/v1/auth/envoy/{policy}/", any(forward::envoy))
         .route("/v1/auth/envoy/{policy}/{*path}", any(forward::envoy))
-        .fallback(async |Extension(context): Extension<Context>| Failure::of(&context, Problem::NotFound))
-        .method_not_allowed_fallback(async || MethodNotAllowed)
+        .fallback(async || Problem::NotFound)
+        .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
 }
 
 /// Those whose methods OpenAPI can name, with their description.
@@ -43,15 +39,6 @@ fn described() -> OpenApiRouter {
         .routes(routes!(actor::actor))
         .routes(routes!(metadata::metadata))
         .routes(routes!(metadata::openapi))
-}
-
-/// axum sets `Allow` when it sees the bare status; [`crate::service`] gives it a body.
-struct MethodNotAllowed;
-
-impl IntoResponse for MethodNotAllowed {
-    fn into_response(self) -> Response {
-        hyper::StatusCode::METHOD_NOT_ALLOWED.into_response()
-    }
 }
 
 #[cfg(test)]

@@ -9,15 +9,18 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::uri::Authority;
-use hyper::{Method, Request, StatusCode, Version};
+use hyper::{Method, Request, Version};
 use keyward_runtime::Registry;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
+
+/// The name of the request in the log.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A configuration and a registry that answer requests, until others are put in their place. Cheap to clone; all clones
 /// are one.
@@ -69,18 +72,18 @@ impl Service {
             Context { live: live.load_full(), metrics: metrics.clone(), peer: peer.to_canonical(), id: ids.next() };
         let endpoint = endpoint(request.uri().path());
         let mut response = match room(&context.live, &request).try_acquire() {
-            Err(_) => Failure::of(&context, Problem::Overloaded).into_response(),
+            Err(_) => Problem::Overloaded.into_response(),
             Ok(_room) => match check(&context, &request) {
-                Err(problem) => Failure::of(&context, problem).into_response(),
+                Err(problem) => problem.into_response(),
                 Ok(()) => route(router, context.clone(), request).await,
             },
         };
-        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-            response = method_not_allowed(&context, &response);
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            response = problem.worded(&context.live.config.realm, response.headers());
         }
         let headers = response.headers_mut();
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-        headers.insert("x-request-id", context.id.header());
+        headers.insert(REQUEST_ID, context.id.header());
         metrics.answered(endpoint, response.status().as_u16());
         response
     }
@@ -94,9 +97,8 @@ impl fmt::Debug for Service {
 
 /// Where there must be room for this request.
 fn room<'a>(live: &'a Live, request: &Request<Body>) -> &'a Semaphore {
-    let is_stranger =
-        request.uri().path() == "/v1/introspect" && !request.headers().contains_key(header::AUTHORIZATION);
-    if is_stranger { &live.room_for_strangers } else { &live.room }
+    let is_unknown = request.uri().path() == "/v1/introspect" && !request.headers().contains_key(header::AUTHORIZATION);
+    if is_unknown { &live.room_for_unknown } else { &live.room }
 }
 
 async fn route(router: &Router, context: Context, mut request: Request<Body>) -> Response {
@@ -156,30 +158,5 @@ fn endpoint(path: &str) -> &'static str {
         _ if path.starts_with("/v1/auth/forward/") => "forward",
         _ if path.starts_with("/v1/auth/envoy/") => "envoy",
         _ => "other",
-    }
-}
-
-/// axum has found out what is allowed; the body is ours.
-fn method_not_allowed(context: &Context, response: &Response) -> Response {
-    let mut whole = Problem::MethodNotAllowed.response(&context.live.config.realm);
-    if let Some(allow) = response.headers().get(header::ALLOW) {
-        whole.headers_mut().insert(header::ALLOW, allow.clone());
-    }
-    whole
-}
-
-/// A problem on its way out.
-pub(crate) struct Failure(Response);
-
-impl Failure {
-    /// Words it for this configuration.
-    pub(crate) fn of(context: &Context, problem: Problem) -> Self {
-        Self(problem.response(&context.live.config.realm))
-    }
-}
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        self.0
     }
 }

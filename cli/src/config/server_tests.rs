@@ -52,7 +52,7 @@ listen = "0.0.0.0:443"
 operations = "[::1]:0"
 hosts = ["Auth.example.org", "10.0.0.1"]
 realm = "the shop"
-issuer = "https://auth.example.org/"
+issuer = "https://auth.example.org"
 tls = { certificate = "tls.pem", key = "tls.key" }
 query_parameter = "_auth_token"
 [server.forward_auth]
@@ -174,6 +174,8 @@ fn mistakes_in_the_server_are_named_with_their_line() {
         ("hosts = [1]", "this integer is of the wrong kind"),
         ("realm = \"a\\\"b\"", "`realm` is not 1 to 100"),
         ("issuer = \"http://auth.example.org\"", "`issuer` is no `https://` URL"),
+        ("issuer = \"https://auth.example.org/\"", "`issuer` is no `https://` URL without path"),
+        ("issuer = \"https://auth.example.org/tenant\"", "`issuer` is no `https://` URL without path"),
         ("tls = { certificate = \"a\" }", "`key` is missing"),
         ("tls = { certificate = \"a\", key = \"b\", mode = 1 }", "unknown field `mode`"),
         ("query_parameter = \"a b\"", "`query_parameter` is 1 to 64 of the characters"),

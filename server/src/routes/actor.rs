@@ -7,7 +7,6 @@ use crate::decision;
 use crate::outcome::actor_json;
 use crate::problem::{challenge, json, retry_after};
 use crate::routes::document;
-use crate::service::Failure;
 use axum::extract::Extension;
 use axum::response::Response;
 use hyper::header::{self, HeaderValue};
@@ -58,14 +57,10 @@ pub(crate) struct ActorError {
     ),
     security(("token" = []), ())
 )]
-pub(crate) async fn actor(
-    Extension(context): Extension<Context>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
+pub(crate) async fn actor(Extension(context): Extension<Context>, uri: Uri, headers: HeaderMap) -> Response {
     let mut response = answer(&context, &uri, &headers).await;
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    Ok(response)
+    response
 }
 
 async fn answer(context: &Context, uri: &Uri, headers: &HeaderMap) -> Response {

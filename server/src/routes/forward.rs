@@ -8,7 +8,6 @@ use crate::decision;
 use crate::identity;
 use crate::original::{Dialect, Original};
 use crate::problem::{ErrorBody, Problem, challenge, json};
-use crate::service::Failure;
 use axum::body::Body;
 use axum::extract::{Extension, Request};
 use axum::response::{IntoResponse, Response};
@@ -52,10 +51,10 @@ async fn answer(context: &Context, dialect: Dialect, request: Request<Body>) -> 
     let config = &context.live.config;
     let (method, headers) = (request.method(), request.headers());
     let Some((name, path)) = policy_and_path(request.uri().path()) else {
-        return Failure::of(context, Problem::NotFound).into_response();
+        return Problem::NotFound.into_response();
     };
     let Some((name, policy)) = config.policies.get_key_value(name) else {
-        return Failure::of(context, Problem::NotFound).into_response();
+        return Problem::NotFound.into_response();
     };
     let trusted = config.forward_auth.trusted_proxies.iter().any(|network| network.contains(&context.peer));
     let original =
@@ -163,7 +162,7 @@ fn is_forged(headers: &HeaderMap, ours: &[&HeaderName]) -> bool {
 fn refuse(context: &Context, refusal: Refusal<'_>) -> Response {
     let realm = context.live.config.realm.as_str();
     let (status, problem, text) = match refusal {
-        Refusal::NoVerdict => return Failure::of(context, Problem::NoVerdict).into_response(),
+        Refusal::NoVerdict => return Problem::NoVerdict.into_response(),
         Refusal::NoToken => (StatusCode::UNAUTHORIZED, None, format!("Bearer realm=\"{realm}\"")),
         Refusal::BadToken => (
             StatusCode::UNAUTHORIZED,

@@ -8,7 +8,6 @@ use crate::outcome::actor_json;
 use crate::problem::{Problem, json};
 use crate::receive::Form;
 use crate::routes::document;
-use crate::service::Failure;
 use crate::{config::Config, decision};
 use axum::body::Body;
 use axum::extract::Extension;
@@ -127,15 +126,12 @@ pub(crate) async fn introspect(
     Extension(context): Extension<Context>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Failure> {
-    answer(&context, &headers, body).await.map_err(|problem| Failure::of(&context, problem))
-}
-
-async fn answer(context: &Context, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
+) -> Result<Response, Problem> {
+    let (context, headers) = (&context, &headers);
     let config = &context.live.config;
     // Who names itself in the header has done so before any of the body is read.
-    let known =
-        if headers.contains_key(AUTHORIZATION) { Some(caller::authenticate(config, headers, None)?) } else { None };
+    let authorize = |posted| caller::authorize(context, "introspect", headers, posted, |rights| rights.introspect);
+    let known = if headers.contains_key(AUTHORIZATION) { Some(authorize(None)?) } else { None };
     let form = Form::receive(context, headers, body).await?;
     let posted = match (form.one("client_id")?, form.one("client_secret")?) {
         (Some(id), Some(secret)) => Some(Posted { id, secret }),
@@ -145,11 +141,8 @@ async fn answer(context: &Context, headers: &HeaderMap, body: Body) -> Result<Re
     };
     let caller = match (known, posted) {
         (Some(caller), None) => caller,
-        (_, posted) => caller::authenticate(config, headers, posted)?,
+        (_, posted) => authorize(posted)?,
     };
-    if !caller.rights().introspect {
-        return Err(Problem::UnauthorizedClient);
-    }
     let token = form.one("token")?.ok_or(Problem::InvalidRequest("The parameter `token` is missing"))?;
     let _hint = form.one("token_type_hint")?;
 

@@ -3,7 +3,6 @@
 use crate::context::Context;
 use crate::problem::{ErrorBody, Problem, json, json_text};
 use crate::routes::document;
-use crate::service::Failure;
 use axum::extract::Extension;
 use axum::response::Response;
 use hyper::StatusCode;
@@ -34,8 +33,8 @@ pub(crate) struct Metadata {
         (status = 404, body = ErrorBody, description = "No issuer is configured")
     )
 )]
-pub(crate) async fn metadata(Extension(context): Extension<Context>) -> Result<Response, Failure> {
-    let issuer = context.live.config.issuer.as_ref().ok_or_else(|| Failure::of(&context, Problem::NotFound))?.as_str();
+pub(crate) async fn metadata(Extension(context): Extension<Context>) -> Result<Response, Problem> {
+    let issuer = context.live.config.issuer.as_ref().ok_or(Problem::NotFound)?.as_str();
     let metadata = Metadata {
         issuer: issuer.to_owned(),
         introspection_endpoint: format!("{issuer}/v1/introspect"),

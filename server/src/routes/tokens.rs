@@ -5,8 +5,7 @@ use crate::caller;
 use crate::context::Context;
 use crate::decision;
 use crate::problem::{ErrorBody, Problem, json};
-use crate::receive;
-use crate::service::Failure;
+use crate::receive::{self, Object};
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
@@ -37,7 +36,8 @@ pub(crate) struct TokenRequest {
     #[serde(default, deserialize_with = "seconds")]
     expires_after: Option<NonZeroU32>,
     /// What it narrows the actor's rights to; it leaves the actor all, unless they are given.
-    restrictions: Option<RestrictionsBody>,
+    #[schema(value_type = Option<RestrictionsBody>)]
+    restrictions: Option<Object<RestrictionsBody>>,
     /// A note for handlers that keep one.
     description: Option<String>,
 }
@@ -92,16 +92,10 @@ pub(crate) async fn create(
     Extension(context): Extension<Context>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Failure> {
-    answer(&context, &headers, body).await.map_err(|problem| Failure::of(&context, problem))
-}
-
-async fn answer(context: &Context, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
+) -> Result<Response, Problem> {
+    let (context, headers) = (&context, &headers);
     let live = &context.live;
-    let caller = caller::authenticate(&live.config, headers, None)?;
-    if !caller.rights().create {
-        return Err(Problem::UnauthorizedClient);
-    }
+    let caller = caller::authorize(context, "tokens", headers, None, |rights| rights.create)?;
     let request: TokenRequest = receive::json(context, headers, body, WANTED).await?;
     let TokenRequest { actor, handler, expires_after, restrictions, description } = request;
     let usable = |name: &str| caller.rights().handlers.include(name);
@@ -113,7 +107,7 @@ async fn answer(context: &Context, headers: &HeaderMap, body: Body) -> Result<Re
     let request = CreateRequest {
         actor_id: actor.clone(),
         expires_after,
-        restrictions: restrictions.map(RestrictionsBody::checked),
+        restrictions: restrictions.map(|Object(restrictions)| restrictions.checked()),
         description,
     };
     let creation = decision::create(context, &handler, request).await;

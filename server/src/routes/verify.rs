@@ -7,7 +7,6 @@ use crate::decision;
 use crate::outcome::Outcome;
 use crate::problem::{ErrorBody, Problem, json, retry_after};
 use crate::receive;
-use crate::service::Failure;
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
@@ -78,16 +77,10 @@ pub(crate) async fn verify(
     Extension(context): Extension<Context>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Failure> {
-    answer(&context, &headers, body).await.map_err(|problem| Failure::of(&context, problem))
-}
-
-async fn answer(context: &Context, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
+) -> Result<Response, Problem> {
+    let (context, headers) = (&context, &headers);
     let config = &context.live.config;
-    let caller = caller::authenticate(config, headers, None)?;
-    if !caller.rights().verify {
-        return Err(Problem::UnauthorizedClient);
-    }
+    let caller = caller::authorize(context, "verify", headers, None, |rights| rights.verify)?;
     let request = receive::json(context, headers, body, WANTED).await?;
     let handler = match &request {
         VerifyRequest::One(OneToken { token: _, handler }) => handler,

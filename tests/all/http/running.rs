@@ -133,6 +133,16 @@ fn each_decision_is_one_line_of_the_audit() {
         (proxy("orders").bearer(token("narrow")), 1, vec!["outcome=\"refused\"", "reason=\"insufficient-scope\""]),
         (proxy("paths").bearer(token("good")), 1, vec!["outcome=\"other-request\""]),
         (proxy("members").bearer("a b"), 1, vec!["outcome=\"malformed\""]),
+        (
+            Request::form("/v1/introspect", "token=x").basic("app", &world::secret("nobody")),
+            1,
+            vec!["endpoint=\"introspect\"", "outcome=\"unknown-caller\""],
+        ),
+        (
+            Request::form("/v1/introspect", "token=x").basic("maker", &world::secret("maker")),
+            1,
+            vec!["caller=\"maker\"", "outcome=\"unauthorized-caller\""],
+        ),
     ] {
         let before = server.log().len();
         let answer = server.ask(&request);
@@ -192,7 +202,7 @@ fn what_does_not_end_is_cut_off() {
 #[test]
 fn an_old_connection_is_closed_behind_its_answer() {
     let mut config = world::config();
-    config.limits.connection_time = Duration::from_millis(200);
+    config.limits.connection_time = Duration::from_secs(1);
     let server = Server::start(config, world::registry(), Some(NOW));
     let mut connection = server.connect();
     let mut answers = Vec::new();
