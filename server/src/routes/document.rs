@@ -77,14 +77,15 @@ const SHARED: [(Problem, &str); 10] = [
 /// Whether an operation can have one of these problems.
 fn applies(problem: Problem, path: &str, operation: &Map<String, Value>) -> bool {
     match problem {
-        Problem::InvalidRequest(_) | Problem::UnknownCoding | Problem::Misdirected | Problem::Overloaded => true,
+        Problem::InvalidRequest(_) | Problem::Misdirected | Problem::Overloaded => true,
         Problem::MethodNotAllowed => !is_for_proxies(path),
         Problem::Timeout | Problem::TooLarge | Problem::UnsupportedMediaType(_) => {
             operation.contains_key("requestBody")
         }
         Problem::InvalidClient(_) | Problem::UnauthorizedClient => is_for_callers(operation),
         Problem::NotFound => is_for_proxies(path),
-        Problem::NoSuchHandler | Problem::NoVerdict => false,
+        // Their status stands here already.
+        Problem::UnknownCoding | Problem::NoSuchHandler | Problem::NoVerdict => false,
     }
 }
 
@@ -162,7 +163,7 @@ fn add_headers(path: &str, status: &str, response: &mut Value) {
     }
 }
 
-/// The answer to a problem, as [`Problem::response`] makes it.
+/// The answer to a problem.
 fn answer(problem: Problem, description: &str) -> Value {
     let (status, word, sentence) = problem.parts();
     let mut answer = json!({
