@@ -3,7 +3,7 @@
 mod queue;
 
 use crate::{Env, Status, complain};
-use queue::Queue;
+use queue::{AUDIT, Queue};
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
@@ -70,7 +70,7 @@ pub fn log_to_stderr(args: &[OsString], env: &Env, stderr: &mut dyn Write) -> Re
         .with_writer(queue.clone())
         .finish()
         // Who was let in is to be known whatever the level is.
-        .with(Targets::new().with_default(level).with_target("keyward::audit", audit));
+        .with(Targets::new().with_default(level).with_target(AUDIT, audit));
     let _ = tracing::subscriber::set_global_default(log);
     Ok(Log(Some(queue)))
 }

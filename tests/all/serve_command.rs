@@ -442,7 +442,7 @@ fn a_log_that_nobody_reads_stops_neither_calls_nor_the_end() {
 fn lines_that_are_lost_are_counted_and_told() {
     let (daemon, mut reader) = unread("lost");
     // Far more than the daemon keeps.
-    let decisions = decide(&daemon, 120);
+    let decisions = decide(&daemon, 240);
     let log = Arc::new(Mutex::new(Vec::new()));
     let shared = log.clone();
     thread::spawn(move || {

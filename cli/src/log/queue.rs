@@ -2,14 +2,25 @@
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How many lines wait. A line is some hundred bytes.
-const LINES: usize = 8_192;
+/// The target of the audit's lines.
+pub(super) const AUDIT: &str = "keyward::audit";
+
+/// How many bytes may wait.
+const ROOM: usize = 4 << 20;
+
+/// How many of them may be other lines than the audit's: a handler that talks a lot must not push out who was let in.
+const ROOM_FOR_OTHERS: usize = ROOM / 2;
+
+/// How long lines gather before they are written: to wake the thread that writes for each of them would cost whoever logs
+/// more than the line itself.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// How long the end of the program waits for whoever reads.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -17,7 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Takes lines without waiting. When too many are under way, more are lost, and counted. All clones are one.
 #[derive(Clone)]
 pub(super) struct Queue {
-    sender: SyncSender<Message>,
+    sender: Sender<Message>,
+    /// Bytes that wait.
+    waiting: Arc<AtomicUsize>,
     lost: Arc<AtomicU64>,
 }
 
@@ -30,39 +43,46 @@ enum Message {
 impl Queue {
     /// Starts the thread that writes. Once it has caught up, it calls `say` with how many lines were lost so far.
     pub(super) fn to(sink: impl Write + Send + 'static, say: impl Fn(u64) + Send + 'static) -> io::Result<Self> {
-        let (sender, receiver) = sync_channel(LINES);
-        let lost = Arc::new(AtomicU64::new(0));
-        let queue = Self { sender, lost: lost.clone() };
-        thread::Builder::new().name("keyward-log".to_owned()).spawn(move || write(&receiver, sink, &lost, say))?;
+        let (sender, receiver) = channel();
+        let (waiting, lost) = (Arc::<AtomicUsize>::default(), Arc::<AtomicU64>::default());
+        let queue = Self { sender, waiting: waiting.clone(), lost: lost.clone() };
+        let work = move || write(&receiver, sink, &waiting, &lost, say);
+        thread::Builder::new().name("keyward-log".to_owned()).spawn(work)?;
         Ok(queue)
     }
 
     /// Waits until all that is under way has been written, but not for ever.
     pub(super) fn end(&self) {
-        let until = Instant::now() + PATIENCE;
         let (done, ended) = sync_channel(1);
-        let mut message = Message::End(done);
-        while let Err(TrySendError::Full(back)) = self.sender.try_send(message) {
-            if Instant::now() > until {
-                return;
-            }
-            message = back;
-            thread::sleep(Duration::from_millis(5));
+        if self.sender.send(Message::End(done)).is_ok() {
+            let _ = ended.recv_timeout(PATIENCE);
         }
-        let _ = ended.recv_timeout(until.saturating_duration_since(Instant::now()));
+    }
+
+    /// Takes a line, if no more than `room` bytes wait with it.
+    fn put(&self, line: &[u8], room: usize) {
+        let waiting = self.waiting.fetch_add(line.len(), Ordering::Relaxed).saturating_add(line.len());
+        if waiting > room || self.sender.send(Message::Line(line.to_owned())).is_err() {
+            self.waiting.fetch_sub(line.len(), Ordering::Relaxed);
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
-fn write(receiver: &Receiver<Message>, sink: impl Write, lost: &AtomicU64, say: impl Fn(u64)) {
+fn write(receiver: &Receiver<Message>, sink: impl Write, waiting: &AtomicUsize, lost: &AtomicU64, say: impl Fn(u64)) {
     let mut sink = BufWriter::new(sink);
     let mut said = 0;
     while let Ok(message) = receiver.recv() {
+        thread::sleep(GATHER);
         let mut next = Some(message);
         let mut done = None;
         while let Some(message) = next {
             match message {
                 // If nobody is there to read any more, nobody is there to be told.
-                Message::Line(line) => drop(sink.write_all(&line)),
+                Message::Line(line) => {
+                    let _ = sink.write_all(&line);
+                    waiting.fetch_sub(line.len(), Ordering::Relaxed);
+                }
                 Message::End(ended) => done = Some(ended),
             }
             next = receiver.try_recv().ok();
@@ -81,12 +101,16 @@ fn write(receiver: &Receiver<Message>, sink: impl Write, lost: &AtomicU64, say: 
     }
 }
 
-impl Write for &Queue {
+/// Where one event is written to.
+pub(super) struct Writer<'a> {
+    queue: &'a Queue,
+    room: usize,
+}
+
+impl Write for Writer<'_> {
     /// A whole line at a time, as the log gives it.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.sender.try_send(Message::Line(line.to_owned())).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
+        self.queue.put(line, self.room);
         Ok(line.len())
     }
 
@@ -96,10 +120,14 @@ impl Write for &Queue {
 }
 
 impl<'a> MakeWriter<'a> for Queue {
-    type Writer = &'a Self;
+    type Writer = Writer<'a>;
 
-    fn make_writer(&'a self) -> &'a Self {
-        self
+    fn make_writer(&'a self) -> Writer<'a> {
+        Writer { queue: self, room: ROOM_FOR_OTHERS }
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Writer<'a> {
+        Writer { queue: self, room: if event.target() == AUDIT { ROOM } else { ROOM_FOR_OTHERS } }
     }
 }
 
@@ -107,7 +135,6 @@ impl<'a> MakeWriter<'a> for Queue {
 mod tests {
     use super::*;
     use std::sync::Mutex;
-    use std::sync::mpsc::channel;
 
     /// A sink that takes nothing before it is told to.
     struct Gate {
@@ -135,11 +162,13 @@ mod tests {
         let (lost, lost_lines) = channel();
         let sink = Gate { open: gate, written: written.clone() };
         let queue = Queue::to(sink, move |lines| lost.send(lines).unwrap()).unwrap();
-        // More than the queue and the buffer behind it hold.
-        let sent = 3 * LINES as u64;
+        // Far more than there is room for, and then what must not be lost for it.
+        let line = |number: u64| format!("{number:01000}\n");
+        let sent = 20_000;
         for number in 0..sent {
-            (&queue).write_all(format!("{number}\n").as_bytes()).unwrap();
+            queue.put(line(number).as_bytes(), ROOM_FOR_OTHERS);
         }
+        queue.put(line(sent).as_bytes(), ROOM);
         queue.end();
         assert!(lost_lines.try_recv().is_err(), "it still blocks");
 
@@ -149,9 +178,10 @@ mod tests {
         assert!(lost_lines.try_recv().is_err(), "once");
         let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         let numbers: Vec<u64> = written.lines().map(|line| line.parse().unwrap()).collect();
-        assert!(lost > 0);
-        assert_eq!(numbers.len() as u64 + lost, sent);
+        assert!(lost > sent / 2, "{lost}");
+        assert_eq!(numbers.len() as u64 + lost, sent + 1);
         assert!(numbers.is_sorted() && numbers.first() == Some(&0), "what is there is in order");
+        assert_eq!(numbers.last(), Some(&sent), "there was still room for the audit");
     }
 
     #[test]
@@ -161,7 +191,7 @@ mod tests {
         drop(open);
         let queue = Queue::to(Gate { open: gate, written: written.clone() }, |_| panic!("nothing is lost")).unwrap();
         for _ in 0..100 {
-            (&queue).write_all(b"line\n").unwrap();
+            queue.put(b"line\n", ROOM_FOR_OTHERS);
         }
         queue.end();
         assert_eq!(written.lock().unwrap().len(), 500);
