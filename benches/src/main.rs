@@ -1,26 +1,47 @@
-//! What the sandbox costs: `cargo xtask bench`.
+//! What the sandbox costs, and what HTTP adds: `cargo xtask bench`.
 //!
 //! Every figure is a ratio within one run: the cases of a comparison take turns, round by round, so that what else the
 //! machine does falls on all of them alike. Medians over the rounds are printed.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a measurement that cannot be made stops")]
 
+mod http;
 mod kernel;
 mod neighbours;
 mod setup;
 mod stats;
 mod verify;
 
-const ALL: [(&str, fn()); 4] =
+use std::process::ExitCode;
+
+/// What can be measured, by name.
+type Measurements = [(&'static str, fn()); 4];
+
+const SANDBOX: Measurements =
     [("verify", verify::run), ("phases", verify::phases), ("kernel", kernel::run), ("neighbours", neighbours::run)];
 
-fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
-    if let Some([count]) = wanted.strip_prefix(&["loop".to_owned()]) {
-        return kernel::warm_verifies(count.parse().unwrap());
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        // What this program is when it measures another process.
+        ["loop", count] => kernel::warm_verifies(count.parse().unwrap()),
+        ["serve", ..] => return http::keyward(),
+        ["bare"] => http::bare(),
+        ["reloads", count] => http::reloads(count.parse().unwrap()),
+        ["--http", names @ ..] => measure(&http::ALL, names),
+        names => measure(&SANDBOX, names),
     }
-    for (name, run) in ALL {
-        if wanted.is_empty() || wanted.iter().any(|word| word == name) {
+    ExitCode::SUCCESS
+}
+
+fn measure(all: &Measurements, names: &[&str]) {
+    let known = |name: &&&str| all.iter().any(|(known, _)| known == *name);
+    if let Some(unknown) = names.iter().find(|name| !known(name)) {
+        panic!("there is no measurement `{unknown}` here, but {:?}", all.map(|(name, _)| name));
+    }
+    for (name, run) in all {
+        if names.is_empty() || names.contains(name) {
             println!("\n## {name}");
             run();
         }

@@ -11,7 +11,7 @@ use sha2::Sha256;
 use std::sync::Arc;
 
 pub(crate) const NOW: UnixTime = UnixTime { seconds: 1_767_225_660, nanoseconds: 0 };
-const SECRET: [u8; 32] = [7; 32];
+pub(crate) const SECRET: [u8; 32] = [7; 32];
 
 pub(crate) fn runtime() -> Runtime {
     Runtime::with(RuntimeLimits::default(), NOW).unwrap()

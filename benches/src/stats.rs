@@ -27,3 +27,11 @@ pub(crate) fn nanos(calls: u32, mut call: impl FnMut()) -> f64 {
 pub(crate) fn per_call(total: Duration, calls: u32) -> f64 {
     total.as_secs_f64() * 1e9 / f64::from(calls)
 }
+
+/// The middle, the least and the most.
+pub(crate) fn spread(values: &[f64]) -> String {
+    let (least, most) = values
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), value| (least.min(*value), most.max(*value)));
+    format!("{:.2} ({least:.2}–{most:.2})", median(values.iter().copied()))
+}

@@ -1,8 +1,10 @@
 //! The log on standard error: what handlers write, what happens to them, and what the daemon decides.
 
+mod line;
 mod queue;
 
 use crate::{Env, Status, complain};
+use line::Lines;
 use queue::{AUDIT, Queue};
 use std::ffi::OsString;
 use std::fmt;
@@ -62,10 +64,7 @@ pub fn log_to_stderr(args: &[OsString], env: &Env, stderr: &mut dyn Write) -> Re
     })?;
     let audit = level.max(Level::INFO);
     let log = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_span_list(false)
+        .event_format(Lines)
         .with_max_level(audit)
         .with_writer(queue.clone())
         .finish()

@@ -29,10 +29,13 @@ enum Command {
     Peers,
     /// Measure: the sandbox against native code, and good calls beside hostile ones. Ratios within one run.
     Bench {
+        /// Measure the daemon instead, with `wrk`: against a bare server, beside hostile requests, with idle connections.
+        #[arg(long)]
+        http: bool,
         /// What to measure; all of it by default.
         names: Vec<String>,
     },
-    /// Run the long forms of the random tests.
+    /// Run the long forms of the random tests, and of reloads under load.
     Soak {
         /// How long each target runs, in minutes.
         #[arg(default_value_t = 10)]
@@ -57,7 +60,7 @@ fn main() -> ExitCode {
             peers::install();
             Ok(())
         }
-        Command::Bench { names } => bench(&names),
+        Command::Bench { http, names } => bench(http, &names),
         Command::Soak { minutes } => test::soak(minutes),
         Command::Componentize { input, output } => componentize(&input, &output),
         Command::Tidy => tidy::tidy(&workspace()),
@@ -71,9 +74,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn bench(names: &[String]) -> Step {
+fn bench(http: bool, names: &[String]) -> Step {
     run::wasm_target()?;
-    run(cargo().args(["run", "--release", "--package", "keyward-benches", "--"]).args(names))
+    let http = http.then_some("--http");
+    run(cargo().args(["run", "--release", "--package", "keyward-benches", "--"]).args(http).args(names))
 }
 
 fn componentize(input: &PathBuf, output: &PathBuf) -> Step {

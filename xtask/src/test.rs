@@ -1,4 +1,4 @@
-//! `cargo xtask test`: what CI runs. `cargo xtask soak`: the same random tests, for long.
+//! `cargo xtask test`: what CI runs. `cargo xtask soak`: the same random tests, for long, and a thousand reloads.
 
 use crate::peers;
 use crate::run::{Step, TARGET, build_all, capture, cargo, run, wasm_target, workspace};
@@ -33,13 +33,14 @@ pub(crate) fn test() -> Step {
 }
 
 /// The random tests in their long form: each fuzz target for that many minutes, and a hundred thousand cases of each
-/// property.
+/// property. And a thousand reloads of a daemon that is being asked.
 pub(crate) fn soak(minutes: u64) -> Step {
     wasm_target()?;
     run(cargo()
         .args(["test", "--workspace", "--locked"])
         .env("KEYWARD_SOAK_SECONDS", minutes.saturating_mul(60).to_string())
-        .env("PROPTEST_CASES", "100000"))
+        .env("PROPTEST_CASES", "100000"))?;
+    run(cargo().args(["run", "--locked", "--bin", "keyward-benches", "--", "reloads", "1000"]))
 }
 
 /// Licences, bans and sources of every dependency must be in order. Advisories need a database that not every machine can

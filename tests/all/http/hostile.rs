@@ -1,7 +1,7 @@
 //! Requests that are broken in every place, against the program: none gets a yes that it should not get, and the process stays
 //! as it was in its memory, its files and its log.
 
-use super::program::{self, has_not_panicked, is_as_ever};
+use super::program::{self, for_each, has_not_panicked, is_as_ever};
 use super::world::{secret, token};
 use keyward_tests::daemon::{Daemon, wait_for};
 use keyward_tests::http::{Connection, Request};
@@ -72,20 +72,6 @@ fn requests(token: &str) -> [Vec<u8>; 5] {
         Request::get("/v1/auth/envoy/members/x").bearer(token),
     ]
     .map(|request| request.to_bytes())
-}
-
-/// Does something with each of many inputs, on as many threads as wait for each other little.
-fn for_each<T: Send + Sync>(inputs: &[T], work: impl Fn(&T) + Sync) {
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                while let Some(input) = inputs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    work(input);
-                }
-            });
-        }
-    });
 }
 
 /// Half a request is none, wherever it is cut; a whole one gets its yes.

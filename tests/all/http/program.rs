@@ -9,6 +9,8 @@ use keyward_tests::http::Request;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 /// A folder with a configuration of the world; `limits` are lines of `[server.limits]`, `server` of `[server]`.
 pub(crate) fn folder(name: &str, server: &str, limits: &str) -> Folder {
@@ -100,4 +102,18 @@ pub(crate) fn connections_at_hand() -> usize {
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
     let files = getrlimit(Resource::Nofile).current.unwrap_or(1 << 20);
     usize::try_from(files.saturating_sub(500) / 2).unwrap()
+}
+
+/// Does something with each of many inputs, on as many threads as wait for each other little.
+pub(crate) fn for_each<T: Send + Sync>(inputs: &[T], work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while let Some(input) = inputs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    work(input);
+                }
+            });
+        }
+    });
 }

@@ -1,16 +1,15 @@
 //! Clients that take their time: each is let go at a deadline, and none holds up another.
 
-use super::program::connections_at_hand;
+use super::program::{connections_at_hand, for_each};
 use super::server::Server;
 use super::world::{self, NOW, SERVER, secret, token};
 use keyward_server::Limits;
 use keyward_tests::http::{Connection, Request, is_end};
-use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const HEADER: Duration = Duration::from_millis(300);
-const BODY: Duration = Duration::from_millis(300);
+const HEADER: Duration = Duration::from_secs(1);
+const BODY: Duration = Duration::from_secs(1);
 
 /// A server that waits a short time for anything.
 fn impatient(change: impl FnOnce(&mut Limits)) -> Server {
@@ -43,21 +42,22 @@ fn drip(connection: &mut Connection, bytes: impl IntoIterator<Item = u8>) -> Vec
 #[test]
 fn a_head_that_does_not_come_is_not_waited_for() {
     let server = impatient(|_| {});
-    for begins in [
+    let beginnings = [
         &b""[..],
         b"\r\n",
         b"G",
         b"GET /v1/actor HTTP/1.1\r\n",
         b"GET /v1/actor HTTP/1.1\r\nHost: localhost\r\n",
         b"GET /v1/actor HTTP/1.1\r\nHost: localhost\r\nX: y\r\n\r",
-    ] {
+    ];
+    for_each(&beginnings, |begins| {
         let start = Instant::now();
         let mut connection = server.connect();
         connection.send(begins).unwrap();
         let rest = connection.rest().unwrap();
         assert!(rest.is_empty(), "{begins:?}: {rest:?}");
         assert!(start.elapsed() >= HEADER, "not before its time: {begins:?}");
-    }
+    });
     assert_eq!(server.ask(&good()).status, 200);
 }
 
@@ -98,31 +98,30 @@ fn a_body_that_does_not_come_is_not_waited_for() {
     };
     let form = introspection();
     let long_form = [&form[..form.len() - token("bot").len()], &b"%"[..]].concat();
-    for begins in [
+    let beginnings = [
         long_form,
         json("", "Content-Length: 10").into_bytes(),
         json("{\"token\":\"x\"}", "Content-Length: 65536").into_bytes(),
         json("", "Transfer-Encoding: chunked").into_bytes(),
         json("d\r\n{\"token\":\"x\"}\r\n", "Transfer-Encoding: chunked").into_bytes(),
         json("d\r\n{\"token\":\"x\"}\r\n0\r\nTrailer: x\r\n", "Transfer-Encoding: chunked").into_bytes(),
-    ] {
-        for drips in [0, 1_000] {
-            let mut connection = server.connect();
-            connection.send(&begins).unwrap();
-            let answer = if drips == 0 {
-                connection.answer(false).unwrap()
-            } else {
-                // Within chunks these are no sizes; what is wrong is answered sooner.
-                let told = drip(&mut connection, std::iter::repeat_n(b' ', drips));
-                let told = String::from_utf8_lossy(&told).into_owned();
-                assert!(told.starts_with("HTTP/1.1 408 ") || told.starts_with("HTTP/1.1 400 "), "{told}");
-                continue;
-            };
-            assert_eq!((answer.status, &answer.json()["error"]), (408, &"timeout".into()), "{answer:?}");
-            assert_eq!(answer.header("connection"), Some("close"));
-            assert_eq!(connection.rest().unwrap(), b"");
-        }
-    }
+    ];
+    for_each(&beginnings, |begins| {
+        let mut connection = server.connect();
+        connection.send(begins).unwrap();
+        let answer = connection.answer(false).unwrap();
+        assert_eq!((answer.status, &answer.json()["error"]), (408, &"timeout".into()), "{answer:?}");
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert_eq!(connection.rest().unwrap(), b"");
+    });
+    for_each(&beginnings, |begins| {
+        let mut connection = server.connect();
+        connection.send(begins).unwrap();
+        // Within chunks these are no sizes; what is wrong is answered sooner.
+        let told = drip(&mut connection, std::iter::repeat_n(b' ', 1_000));
+        let told = String::from_utf8_lossy(&told).into_owned();
+        assert!(told.starts_with("HTTP/1.1 408 ") || told.starts_with("HTTP/1.1 400 "), "{told}");
+    });
     assert_eq!(server.ask(&good()).status, 200);
 }
 
@@ -139,7 +138,7 @@ fn answers_that_nobody_takes_are_not_kept() {
         }
         assert!(start.elapsed() < Duration::from_secs(20), "it goes on answering");
     };
-    assert!(is_end(&ended) || ended.kind() == io::ErrorKind::WouldBlock, "{ended}");
+    assert!(is_end(&ended), "{ended}");
     assert_eq!(server.ask(&good()).status, 200);
 }
 

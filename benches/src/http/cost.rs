@@ -1,0 +1,112 @@
+//! CPU time of a request, and how many there are in a second.
+
+use crate::http::server::{CALLER, PATH, REGISTRY, Server, TOKEN};
+use crate::http::wrk::{Ask, load};
+use crate::http::{at_least, at_most};
+use crate::setup::accepted;
+use crate::stats::median;
+use rustix::time::{ClockId, clock_gettime};
+use std::thread;
+
+const ROUNDS: usize = 9;
+const SECONDS: u32 = 2;
+const CALLS: u32 = 20_000;
+
+/// What is asked of the daemon, and in the end of a bare axum.
+fn asks() -> [Ask; 6] {
+    let bearer = |credential: &str| vec![format!("Authorization: Bearer {credential}")];
+    let post =
+        |content_type: &str| vec![format!("Authorization: Bearer {CALLER}"), format!("Content-Type: {content_type}")];
+    let get = |what, target, headers, good| Ask { what, method: "GET", target, headers, body: String::new(), good };
+    [
+        get("no token: 401", PATH, vec![], false),
+        Ask::good(),
+        get("nobody's token: 401", PATH, bearer(&TOKEN.replace("dstok_", "other_")), false),
+        Ask {
+            what: "`/v1/introspect`",
+            method: "POST",
+            target: "/v1/introspect",
+            headers: post("application/x-www-form-urlencoded"),
+            body: format!("token={}", *TOKEN),
+            good: true,
+        },
+        Ask {
+            what: "`/v1/verify`",
+            method: "POST",
+            target: "/v1/verify",
+            headers: post("application/json"),
+            body: format!("{{\"token\":\"{}\"}}", *TOKEN),
+            good: true,
+        },
+        get("bare axum, good token", PATH, bearer(&TOKEN), true),
+    ]
+}
+
+/// One kind of request in one round.
+#[derive(Clone, Copy)]
+struct Cost {
+    /// Of the server's process, in microseconds a request.
+    cpu: f64,
+    rate: f64,
+}
+
+#[expect(clippy::indexing_slicing, reason = "a round has as many figures as there are rows and columns")]
+pub(crate) fn run() {
+    let (keyward, bare) = (Server::keyward(), Server::bare());
+    let asks = asks();
+    let mut rounds = Vec::new();
+    for round in 0..=ROUNDS {
+        let costs = asks.each_ref().map(|ask| {
+            let server = if ask.what.starts_with("bare") { &bare } else { &keyward };
+            let before = server.cpu();
+            let load = load(server.address(), ask, SECONDS);
+            Cost { cpu: (server.cpu() - before) / load.requests * 1e6, rate: load.rate() }
+        });
+        let calls = [1, 2].map(verify);
+        // The first round warms everything up.
+        if round > 0 {
+            rounds.push((costs, calls));
+        }
+    }
+    println!("| `wrk -t1 -c16` | server CPU, µs a request | requests a second |");
+    println!("| --- | --- | --- |");
+    for (at, ask) in asks.iter().enumerate() {
+        let column = |get: fn(&Cost) -> f64| median(rounds.iter().filter_map(|(costs, _)| costs.get(at)).map(get));
+        println!("| {} | {:.1} | {:.0} |", ask.what, column(|cost| cost.cpu), column(|cost| cost.rate));
+    }
+    for (at, what) in ["one thread", "two threads at once"].iter().enumerate() {
+        let cpu = median(rounds.iter().filter_map(|(_, calls)| calls.get(at)).copied());
+        println!("| `Registry::verify`, {what} | {cpu:.1} | |");
+    }
+    let added = |base: usize| rounds.iter().map(move |(costs, calls)| (costs[1].cpu - costs[base].cpu, calls));
+    for (base, what) in [(0, "no token"), (2, "nobody's")] {
+        for (at, threads) in ["one thread", "two threads"].iter().enumerate() {
+            let ratios: Vec<f64> = added(base).map(|(added, calls)| added / calls[at]).collect();
+            at_most(&format!("over {what}, {threads}"), &ratios, 1.5);
+        }
+    }
+    let share: Vec<f64> = rounds.iter().map(|(costs, _)| costs[1].rate / costs[5].rate).collect();
+    at_least("throughput over bare", &share, 0.6);
+    println!("(medians of {ROUNDS} rounds; in brackets the least and the most)");
+}
+
+/// CPU time of one `Registry::verify` in microseconds, with so many threads busy.
+fn verify(threads: u32) -> f64 {
+    let before = cpu();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                for _ in 0..CALLS {
+                    accepted(REGISTRY.verify_blocking(&TOKEN));
+                }
+            });
+        }
+    });
+    (cpu() - before) / f64::from(CALLS * threads) * 1e6
+}
+
+/// CPU time of this process in seconds.
+fn cpu() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
