@@ -5,8 +5,8 @@ use super::world::{self, NOW, token};
 use crate::support::RUNTIME;
 use keyward_runtime::{Registry, UnixTime};
 use keyward_tests::daemon::wait_for;
-use keyward_tests::http::{Connection, Request, Response, is_end};
-use std::time::Duration;
+use keyward_tests::http::{Connection, DEADLINE, Request, Response, is_end};
+use std::time::{Duration, Instant};
 
 fn start() -> Server {
     Server::start(world::config(), world::registry(), Some(NOW))
@@ -206,7 +206,9 @@ fn an_old_connection_is_closed_behind_its_answer() {
     let server = Server::start(config, world::registry(), Some(NOW));
     let mut connection = server.connect();
     let mut answers = Vec::new();
+    let start = Instant::now();
     let ended = loop {
+        assert!(start.elapsed() < DEADLINE, "it stays open");
         match connection.ask(&actor("good")) {
             Ok(answer) => answers.push(answer),
             Err(error) => break error,

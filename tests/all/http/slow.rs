@@ -96,10 +96,14 @@ fn a_body_that_does_not_come_is_not_waited_for() {
             secret("app")
         )
     };
-    let form = introspection();
-    let long_form = [&form[..form.len() - token("bot").len()], &b"%"[..]].concat();
+    // So long that what is dripped never completes it.
+    let long_form = format!(
+        "POST /v1/introspect HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Type: \
+         application/x-www-form-urlencoded\r\nContent-Length: 60000\r\n\r\ntoken=%",
+        secret("app")
+    );
     let beginnings = [
-        long_form,
+        long_form.into_bytes(),
         json("", "Content-Length: 10").into_bytes(),
         json("{\"token\":\"x\"}", "Content-Length: 65536").into_bytes(),
         json("", "Transfer-Encoding: chunked").into_bytes(),
@@ -151,6 +155,11 @@ fn half_a_connection_is_enough_for_an_answer() {
     assert_eq!(connection.answer(false).unwrap().status, 200);
     assert_eq!(connection.answer(false).unwrap().json()["active"], true);
     assert_eq!(connection.rest().unwrap(), b"");
+    // Also one that takes its time.
+    let mut connection = SERVER.connect();
+    connection.send(Request::get("/v1/actor").bearer(token("looping")).to_bytes()).unwrap();
+    connection.finish().unwrap();
+    assert_eq!(connection.answer(false).unwrap().status, 503);
     // Half a request is none, and is not waited for.
     let bytes = introspection();
     for cut in [1, 30, bytes.len() - 40, bytes.len() - 1] {
