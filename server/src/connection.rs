@@ -125,8 +125,10 @@ async fn serve(
         (live.config.limits.clone(), tls(&live))
     };
     // A client that says nothing costs a socket and this little state: no buffers yet, and on the heap what comes next.
-    let spoke = timely(stopping.clone(), limits.header_time, stream.readable()).await;
-    if spoke.is_none() || stream.set_nodelay(true).is_err() {
+    // Whether it has said something shows a look at it only: tokio takes a new connection to be readable.
+    let mut first = [0];
+    let spoke = timely(stopping.clone(), limits.header_time, stream.peek(&mut first)).await;
+    if spoke.is_none_or(|bytes| bytes == 0) || stream.set_nodelay(true).is_err() {
         return;
     }
     let stream = bounded(stream, &limits);
