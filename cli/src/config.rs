@@ -2,22 +2,21 @@
 //! here.
 
 mod access;
+mod handlers;
 mod server;
 
-use crate::builtin::Builtin;
-use crate::limits::LimitsTable;
 use access::{CallerTable, Known, PolicyEntry};
+use handlers::HandlerTable;
 use indexmap::IndexMap;
-use keyward_runtime::{Actors, Limits, Scheme};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 use server::ServerTable;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use toml::Spanned;
 
 pub(crate) use access::{NAME, is_name};
+pub(crate) use handlers::{Component, Handler};
 pub(crate) use server::{Address, Server, TlsFiles};
 
 /// A configuration. Its handlers name rings that it has, its callers and policies handlers and actions.
@@ -50,44 +49,6 @@ pub(crate) struct Ring {
 pub(crate) enum SecretSource {
     File(PathBuf),
     Env(String),
-}
-
-/// A handler.
-#[derive(Debug)]
-pub(crate) struct Handler {
-    pub(crate) name: At<String>,
-    pub(crate) component: At<Component>,
-    pub(crate) sha256: Option<[u8; 32]>,
-    pub(crate) prefixes: Vec<String>,
-    pub(crate) settings: BTreeMap<String, String>,
-    pub(crate) keys: IndexMap<String, Key>,
-    pub(crate) secrets: IndexMap<String, At<SecretSource>>,
-    pub(crate) actors: Vouching,
-    pub(crate) max_ttl: Option<u64>,
-    pub(crate) leeway: Option<u64>,
-    pub(crate) limits: Limits,
-}
-
-/// What a handler is made of.
-#[derive(Debug)]
-pub(crate) enum Component {
-    Builtin(Builtin),
-    File(PathBuf),
-}
-
-/// What a key label is bound to.
-#[derive(Debug)]
-pub(crate) struct Key {
-    pub(crate) ring: String,
-    pub(crate) scheme: Scheme,
-    pub(crate) namespace: Option<String>,
-}
-
-/// `actors`: what the runtime takes, and as it was written (`None` for `"any"`).
-#[derive(Debug)]
-pub(crate) struct Vouching {
-    pub(crate) actors: Actors,
-    pub(crate) patterns: Option<Vec<String>>,
 }
 
 /// What is wrong with a configuration, in a sentence without the file's name. It repeats names and words of the file, never
@@ -163,95 +124,6 @@ impl RingTable {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HandlerTable {
-    name: Spanned<String>,
-    component: Spanned<String>,
-    sha256: Option<Digest>,
-    #[serde(default)]
-    prefixes: Vec<String>,
-    #[serde(default)]
-    settings: BTreeMap<String, Json>,
-    #[serde(default)]
-    keys: IndexMap<String, KeyTable>,
-    #[serde(default)]
-    secrets: IndexMap<String, Spanned<SecretSource>>,
-    #[serde(default)]
-    limits: LimitsTable,
-    actors: Option<Vouching>,
-    max_ttl: Option<u64>,
-    leeway: Option<u64>,
-}
-
-impl HandlerTable {
-    fn checked(self, lines: Lines<'_>, rings: &IndexMap<String, Ring>) -> Result<Handler, ConfigError> {
-        let Self { name, component, sha256, prefixes, settings, keys, secrets, limits, actors, max_ttl, leeway } = self;
-        let wrong = |span, text: String| Err(lines.error(Some(span), format!("handler `{}`: {text}", name.get_ref())));
-        let source = match Builtin::parse(component.get_ref()) {
-            None => Component::File(PathBuf::from(component.get_ref())),
-            Some(Ok(builtin)) => Component::Builtin(builtin),
-            Some(Err(text)) => return wrong(component.span(), text),
-        };
-        let actors = match (actors, &source) {
-            (Some(actors), _) => actors,
-            (None, Component::Builtin(_)) => Vouching { actors: Actors::Any, patterns: None },
-            (None, Component::File(_)) => {
-                return wrong(
-                    name.span(),
-                    "it is not built in, so it must say whom it may vouch for: add `actors = [\"…\"]`".to_owned(),
-                );
-            }
-        };
-        let mut bound = IndexMap::new();
-        for (label, key) in keys {
-            let KeyTable { ring, scheme, namespace } = key;
-            if !rings.contains_key(ring.get_ref()) {
-                let text = format!(
-                    "`keys.{label}` names the ring `{0}`, which is not there: add `[keys.{0}]`",
-                    ring.get_ref()
-                );
-                return wrong(ring.span(), text);
-            }
-            bound.insert(label, Key { ring: ring.into_inner(), scheme: scheme.unwrap_or_default().0, namespace });
-        }
-        Ok(Handler {
-            component: At { line: lines.line(component.span().start), value: source },
-            name: lines.at(name),
-            sha256: sha256.map(|Digest(digest)| digest),
-            prefixes,
-            settings: settings.into_iter().map(|(name, Json(text))| (name, text)).collect(),
-            keys: bound,
-            secrets: secrets.into_iter().map(|(name, source)| (name, lines.at(source))).collect(),
-            actors,
-            max_ttl,
-            leeway,
-            limits: limits.limits(),
-        })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyTable {
-    ring: Spanned<String>,
-    scheme: Option<SchemeName>,
-    namespace: Option<String>,
-}
-
-#[derive(Default)]
-struct SchemeName(Scheme);
-
-impl<'de> Deserialize<'de> for SchemeName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        let known = [Scheme::HmacSha256, Scheme::Itsdangerous];
-        known.into_iter().find(|scheme| scheme.as_str() == name).map(Self).ok_or_else(|| {
-            de::Error::custom("this is no scheme; there are `hmac-sha256` and, for Datasette's tokens, `itsdangerous`")
-        })
-    }
-}
-
 struct Digest([u8; 32]);
 
 impl Digest {
@@ -304,97 +176,6 @@ impl<'de> Deserialize<'de> for SecretSource {
             }
         }
         deserializer.deserialize_any(Source)
-    }
-}
-
-impl<'de> Deserialize<'de> for Vouching {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Patterns;
-        impl<'de> Visitor<'de> for Patterns {
-            type Value = Vouching;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list such as `[\"partner:*\"]`, or `\"any\"`")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                if text == "any" {
-                    return Ok(Vouching { actors: Actors::Any, patterns: None });
-                }
-                Err(E::custom("`actors` is a list such as `[\"partner:*\"]`, or the word `\"any\"`"))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut patterns: Vec<String> = Vec::new();
-                while let Some(pattern) = list.next_element()? {
-                    patterns.push(pattern);
-                }
-                let actors = Actors::matching(&patterns).map_err(de::Error::custom)?;
-                Ok(Vouching { actors, patterns: Some(patterns) })
-            }
-        }
-        deserializer.deserialize_any(Patterns)
-    }
-}
-
-/// A TOML value as JSON text.
-struct Json(String);
-
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Value;
-        impl<'de> Visitor<'de> for Value {
-            type Value = Json;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value that JSON has too")
-            }
-
-            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Json, E> {
-                Ok(Json(value.to_string()))
-            }
-
-            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Json, E> {
-                Ok(Json(value.to_string()))
-            }
-
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Json, E> {
-                Ok(Json(value.to_string()))
-            }
-
-            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Json, E> {
-                if value.is_finite() {
-                    return serde_json::to_string(&value).map(Json).map_err(E::custom);
-                }
-                Err(E::custom("JSON has no infinity and no NaN: write a number or a string"))
-            }
-
-            fn visit_str<E: de::Error>(self, value: &str) -> Result<Json, E> {
-                serde_json::to_string(value).map(Json).map_err(E::custom)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Json, A::Error> {
-                let mut items = Vec::new();
-                while let Some(Json(item)) = list.next_element()? {
-                    items.push(item);
-                }
-                Ok(Json(format!("[{}]", items.join(","))))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Json, A::Error> {
-                let mut members = Vec::new();
-                while let Some(name) = table.next_key::<String>()? {
-                    // How the TOML reader hands on a date or time.
-                    if name == "$__toml_private_datetime" {
-                        return Err(de::Error::custom("JSON has no dates and times: write a string"));
-                    }
-                    let Json(value) = table.next_value()?;
-                    members.push(format!("{}:{value}", serde_json::to_string(&name).map_err(de::Error::custom)?));
-                }
-                Ok(Json(format!("{{{}}}", members.join(","))))
-            }
-        }
-        deserializer.deserialize_any(Value)
     }
 }
 

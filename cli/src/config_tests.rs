@@ -1,4 +1,5 @@
 use super::*;
+use keyward_runtime::{Actors, Limits, Scheme};
 use proptest::prelude::*;
 
 const WHOLE: &str = r#"

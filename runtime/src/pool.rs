@@ -1,8 +1,9 @@
 //! Where calls run: the first slice on the thread that asks, the rest on threads of their own.
 //!
 //! A well-behaved handler is done long before its first slice ends, so it never pays for a change of thread. One that
-//! still computes when the slice is over yields, and moves to the guest pool, whose threads have the lowest priority:
-//! it holds its caller's thread for a tick or two, and nobody else's at all.
+//! still computes when the slice is over yields, and moves to the guest pool, whose threads get only the time that
+//! nobody else wants: it holds its caller's thread for a tick or two, and nobody else's at all. The handler of a call that had
+//! to be stopped begins its next one there.
 
 use crate::engine::TICK;
 use crate::error::{Fault, LimitHit, LimitName};
@@ -13,8 +14,13 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use thread_priority::ThreadPriority;
+use thread_priority::unix::{
+    NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -23,6 +29,10 @@ use wasmtime::UpdateDeadline;
 /// CPU time after its first tick that a call may use on its caller's thread. A call that the machine kept waiting is not
 /// taken for a long one.
 const SLICE: Duration = Duration::from_micros(600);
+
+/// How the pool's threads are scheduled: in time that nobody else wants, and off the processor as soon as somebody does.
+/// The lowest priority alone (nice 19) would let them finish their slice first, which others wait for.
+const IDLE: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
 
 /// What a call may use.
 #[derive(Clone, Copy)]
@@ -54,8 +64,8 @@ impl Pool {
             .thread_name("keyward-guest")
             .on_thread_start(move || {
                 SLOT.set(Slot { on_pool: true, ..Slot::default() });
-                // Lower priority needs no privilege. Where it cannot be had, guests compete as equals.
-                let _ = rustix::process::setpriority_process(None, 19);
+                // To step back needs no privilege. Where it cannot be done, guests compete as equals.
+                let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, IDLE);
                 started();
             })
             .build()?;
@@ -69,18 +79,42 @@ impl Pool {
 
     /// Runs a call to its end or to the end of its budget, whichever comes first. The call must poll as `Pending` only
     /// where [`on_tick`] says so. A panic in it is a fault of the runtime, and goes no further.
-    pub(crate) async fn run<T, F>(&self, budget: Budget, call: F) -> Result<T, Fault>
+    ///
+    /// `overran` is what the calls of one handler know of each other: that the last one had to be stopped. The next one then
+    /// has no slice on its caller's thread, until one ends by itself.
+    pub(crate) async fn run<T, F>(&self, budget: Budget, overran: &AtomicBool, call: F) -> Result<T, Fault>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Fault>> + Send + 'static,
     {
         let started = Instant::now();
         let mut call = Box::pin(call);
-        let first = poll_fn(|cx| Poll::Ready(slice(call.as_mut(), cx))).await;
-        let used = match first {
-            Poll::Ready(result) => return result,
-            Poll::Pending => SLOT.get().used,
-        };
+        let mut used = Duration::ZERO;
+        if !overran.load(Ordering::Relaxed) {
+            match poll_fn(|cx| Poll::Ready(slice(call.as_mut(), cx))).await {
+                Poll::Ready(result) => return result,
+                Poll::Pending => used = SLOT.get().used,
+            }
+        }
+        let result = self.run_slowly(started, budget, used, call).await;
+        let stopped =
+            matches!(&result, Err(Fault::Limit(hit)) if matches!(hit.limit, LimitName::Cpu | LimitName::Wall));
+        overran.store(stopped, Ordering::Relaxed);
+        result
+    }
+
+    /// The rest of a call, on the pool.
+    async fn run_slowly<T, F>(
+        &self,
+        started: Instant,
+        budget: Budget,
+        used: Duration,
+        call: Pin<Box<F>>,
+    ) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Fault>> + Send + 'static,
+    {
         if used >= budget.cpu {
             return Err(over(LimitName::Cpu, used, budget.cpu));
         }
@@ -216,5 +250,54 @@ impl Timer {
     fn at(&self, deadline: Instant) -> Pin<Box<tokio::time::Sleep>> {
         let _context = self.handle.enter();
         Box::pin(tokio::time::sleep_until(deadline.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    const BUDGET: Budget = Budget { cpu: Duration::from_millis(50), wall: Duration::from_secs(60) };
+
+    fn stopped() -> Fault {
+        over(LimitName::Cpu, BUDGET.cpu, BUDGET.cpu)
+    }
+
+    /// Whether a call begins on its caller's thread.
+    fn is_inline(pool: &Pool, overran: &AtomicBool) -> bool {
+        let here = thread::current().id();
+        let call = async move { Ok(thread::current().id() == here) };
+        pollster::block_on(pool.run(BUDGET, overran, call)).unwrap()
+    }
+
+    /// A call that yields once, and then ends like this.
+    fn yields(pool: &Pool, overran: &AtomicBool, end: Result<(), Fault>) {
+        let mut yielded = false;
+        let mut end = Some(end.clone());
+        let call = poll_fn(move |cx| {
+            if !yielded {
+                yielded = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(end.take().unwrap())
+        });
+        let _ = pollster::block_on(pool.run(BUDGET, overran, call));
+    }
+
+    #[test]
+    fn who_had_to_be_stopped_has_no_slice_until_a_call_ends_by_itself() {
+        let pool = Pool::new(2, 8, || ()).unwrap();
+        let (bad, other) = (AtomicBool::new(false), AtomicBool::new(false));
+        assert!(is_inline(&pool, &bad));
+        yields(&pool, &bad, Ok(()));
+        assert!(is_inline(&pool, &bad), "slow is not bad");
+        yields(&pool, &bad, Err(Fault::Trap("unreachable".into())));
+        assert!(is_inline(&pool, &bad), "it ended by itself");
+        yields(&pool, &bad, Err(stopped()));
+        assert!(is_inline(&pool, &other), "others are not punished");
+        assert!(!is_inline(&pool, &bad));
+        assert!(is_inline(&pool, &bad), "its last call was quick");
     }
 }

@@ -14,6 +14,7 @@ use crate::text::printable;
 use crate::verdict::{CreateRequest, Denial};
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 #[cfg(feature = "phases")]
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,6 +29,8 @@ pub(crate) struct Sandbox {
     /// Calls of this handler at the same time.
     share: Arc<Semaphore>,
     share_size: usize,
+    /// Whether its last slow call had to be stopped.
+    overran: AtomicBool,
 }
 
 /// What a handler answers to `create`, less what is broken.
@@ -51,7 +54,8 @@ impl Sandbox {
         host::link(&mut linker, &bound).map_err(wrong)?;
         let pre = linker.instantiate_pre(&component.component).and_then(InstancePre::new).map_err(wrong)?;
         let share_size = bound.limits.concurrent_calls.unwrap_or(shared.limits.slots / 2).max(1);
-        Ok(Self { shared, bound: Arc::new(bound), pre, share: Arc::new(Semaphore::new(share_size)), share_size })
+        let share = Arc::new(Semaphore::new(share_size));
+        Ok(Self { shared, bound: Arc::new(bound), pre, share, share_size, overran: AtomicBool::new(false) })
     }
 
     /// Instantiates once and calls nothing: wrong types and bad start functions show only here.
@@ -143,7 +147,7 @@ impl Sandbox {
         let slot = slot.map_err(busy("all slots", self.shared.limits.slots, "RuntimeLimits::slots"))?;
         let held = Held { _share: share, _slot: slot, _ticking: self.shared.engine.ticking() };
         let budget = Budget { cpu: self.bound.limits.cpu, wall: self.bound.limits.wall };
-        self.shared.pool.run(budget, call(held)).await
+        self.shared.pool.run(budget, &self.overran, call(held)).await
     }
 
     /// A fresh instance under every limit that the engine enforces.

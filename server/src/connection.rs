@@ -134,13 +134,24 @@ async fn serve(
     let stream = bounded(stream, &limits);
     match acceptor {
         None => Box::pin(answer(stream, peer.ip(), service, stopping, &limits)).await,
-        Some(acceptor) => {
-            // What a client does wrong here is its own affair, and would flood the log.
-            let handshake = timely(stopping.clone(), limits.header_time, acceptor.accept(stream));
-            if let Some(stream) = Box::pin(handshake).await {
-                Box::pin(answer(stream, peer.ip(), service, stopping, &limits)).await;
-            }
-        }
+        Some(acceptor) => Box::pin(answer_over_tls(acceptor, stream, peer.ip(), service, stopping, &limits)).await,
+    }
+}
+
+async fn answer_over_tls<S>(
+    acceptor: TlsAcceptor,
+    stream: S,
+    peer: IpAddr,
+    service: Service,
+    stopping: watch::Receiver<bool>,
+    limits: &Limits,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // What a client does wrong here is its own affair, and would flood the log.
+    let stream = timely(stopping.clone(), limits.header_time, acceptor.accept(stream)).await;
+    if let Some(stream) = stream {
+        answer(stream, peer, service, stopping, limits).await;
     }
 }
 
@@ -185,7 +196,8 @@ where
 {
     let respond = service_fn(move |request: Request<Incoming>| {
         let service = service.clone();
-        async move { Ok::<_, Infallible>(service.answer(peer, request.map(Body::new)).await) }
+        // On the heap while it lasts: hyper keeps room for it as long as the connection is open.
+        Box::pin(async move { Ok::<_, Infallible>(service.answer(peer, request.map(Body::new)).await) })
     });
     let connection = http(limits).serve_connection(TokioIo::new(stream), respond);
     let mut connection = pin!(connection);

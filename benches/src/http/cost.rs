@@ -1,10 +1,10 @@
 //! CPU time of a request, and how many there are in a second.
 
-use crate::http::server::{CALLER, PATH, REGISTRY, Server, TOKEN};
+use crate::http::server::{ASKS, CALLER, PATH, REGISTRY, Server, TOKEN};
 use crate::http::wrk::{Ask, load};
 use crate::http::{at_least, at_most};
 use crate::setup::accepted;
-use crate::stats::median;
+use crate::stats::{median, spread};
 use rustix::time::{ClockId, clock_gettime};
 use std::thread;
 
@@ -12,8 +12,8 @@ const ROUNDS: usize = 9;
 const SECONDS: u32 = 2;
 const CALLS: u32 = 20_000;
 
-/// What is asked of the daemon, and in the end of a bare axum.
-fn asks() -> [Ask; 6] {
+/// What is asked of the daemon, and in the end of a bare axum without and with a registry.
+fn asks() -> [Ask; 7] {
     let bearer = |credential: &str| vec![format!("Authorization: Bearer {credential}")];
     let post =
         |content_type: &str| vec![format!("Authorization: Bearer {CALLER}"), format!("Content-Type: {content_type}")];
@@ -39,6 +39,7 @@ fn asks() -> [Ask; 6] {
             good: true,
         },
         get("bare axum, good token", PATH, bearer(&TOKEN), true),
+        get("bare axum that asks `Registry::verify`", ASKS, bearer(&TOKEN), true),
     ]
 }
 
@@ -50,11 +51,14 @@ struct Cost {
     rate: f64,
 }
 
+/// What each row cost, and a call by one thread and by two.
+type Round = ([Cost; 7], [f64; 2]);
+
 #[expect(clippy::indexing_slicing, reason = "a round has as many figures as there are rows and columns")]
 pub(crate) fn run() {
     let (keyward, bare) = (Server::keyward(), Server::bare());
     let asks = asks();
-    let mut rounds = Vec::new();
+    let mut rounds: Vec<Round> = Vec::new();
     for round in 0..=ROUNDS {
         let costs = asks.each_ref().map(|ask| {
             let server = if ask.what.starts_with("bare") { &bare } else { &keyward };
@@ -78,15 +82,17 @@ pub(crate) fn run() {
         let cpu = median(rounds.iter().filter_map(|(_, calls)| calls.get(at)).copied());
         println!("| `Registry::verify`, {what} | {cpu:.1} | |");
     }
-    let added = |base: usize| rounds.iter().map(move |(costs, calls)| (costs[1].cpu - costs[base].cpu, calls));
+    // What the registry costs a server that does nothing else, under the same load.
     for (base, what) in [(0, "no token"), (2, "nobody's")] {
-        for (at, threads) in ["one thread", "two threads"].iter().enumerate() {
-            let ratios: Vec<f64> = added(base).map(|(added, calls)| added / calls[at]).collect();
-            at_most(&format!("over {what}, {threads}"), &ratios, 1.5);
-        }
+        let added = |(costs, _): &Round| costs[1].cpu - costs[base].cpu;
+        let ratios = |of: fn(&Round) -> f64| rounds.iter().map(|round| added(round) / of(round)).collect::<Vec<_>>();
+        let in_server = ratios(|(costs, _)| costs[6].cpu - costs[5].cpu);
+        at_most(&format!("CPU over {what}, of `Registry::verify` in a bare server"), &in_server, 1.5);
+        println!("* the same, of two threads that call it: **{}**", spread(&ratios(|(_, calls)| calls[1])));
     }
-    let share: Vec<f64> = rounds.iter().map(|(costs, _)| costs[1].rate / costs[5].rate).collect();
-    at_least("throughput over bare", &share, 0.6);
+    let share = |base: usize| rounds.iter().map(move |(costs, _)| costs[1].rate / costs[base].rate).collect::<Vec<_>>();
+    at_least("throughput over bare", &share(5), 0.6);
+    println!("* throughput over bare that asks: **{}**", spread(&share(6)));
     println!("(medians of {ROUNDS} rounds; in brackets the least and the most)");
 }
 

@@ -2,8 +2,9 @@
 
 use crate::setup::{SECRET, signed, token};
 use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
-use keyward_runtime::{CreateRequest, Registry, Restrictions, Runtime, Scheme};
+use keyward_runtime::{CreateRequest, Registry, Restrictions, Runtime, Scheme, Verdict};
 use keyward_server::SecretDigest;
 use keyward_tests::daemon::Daemon;
 use keyward_tests::hostile;
@@ -22,6 +23,9 @@ pub(crate) const CALLER: &str = "0123456789abcdefghijklmnopqrstuv";
 
 /// The path that a proxy asks.
 pub(crate) const PATH: &str = "/v1/auth/forward/members";
+
+/// The path on which the bare server asks the registry, and does nothing else.
+pub(crate) const ASKS: &str = "/asks";
 
 /// The registry that the daemon has, here: for [`TOKEN`], and for what one of its calls takes.
 pub(crate) static REGISTRY: LazyLock<Registry> =
@@ -153,6 +157,7 @@ fn variable(name: &str) -> Option<std::ffi::OsString> {
 
 /// Is the bare server.
 pub(crate) fn bare() {
+    LazyLock::force(&REGISTRY);
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let executor = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_io().build().unwrap();
     executor.block_on(async {
@@ -160,6 +165,14 @@ pub(crate) fn bare() {
         // In the daemon's words, so that it is started as the daemon is.
         let address = listener.local_addr().unwrap();
         println!("keyward: listening on http://{address}\nkeyward: operations on http://{address}");
-        axum::serve(listener, Router::new().route(PATH, get(async || {}))).await.unwrap();
+        let asks = async |headers: HeaderMap| {
+            let token = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+            match REGISTRY.verify(token.unwrap_or_default()).await {
+                Ok(Verdict::Accepted(_)) => StatusCode::OK,
+                _ => StatusCode::UNAUTHORIZED,
+            }
+        };
+        let router = Router::new().route(PATH, get(async || {})).route(ASKS, get(asks));
+        axum::serve(listener, router).await.unwrap();
     });
 }

@@ -1,6 +1,6 @@
 //! Events as lines of JSON: an object of the time, the level, the event's own fields in their order, and the target.
 
-use std::fmt::{self, Debug};
+use std::fmt::{self, Debug, Write};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -71,15 +71,31 @@ impl Visit for Fields<'_, '_> {
 
     /// Everything else, as text.
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.member(field, |writer| string(writer, &format!("{value:?}")));
+        self.member(field, |writer| {
+            writer.write_str("\"")?;
+            write!(Escaped(writer), "{value:?}")?;
+            writer.write_str("\"")
+        });
     }
 }
 
 /// A string of JSON.
 fn string(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
     writer.write_str("\"")?;
-    // Nearly always there is nothing to escape, and to see that, without a way out in between, takes next to no time.
-    if text.bytes().fold(false, |found, byte| found | must_be_escaped(byte.into())) {
+    Escaped(writer).write_str(text)?;
+    writer.write_str("\"")
+}
+
+/// Writes what stands between the quotes of a string.
+struct Escaped<'a, 'w>(&'a mut Writer<'w>);
+
+impl Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let Self(writer) = self;
+        // Nearly always there is nothing to escape, and to see that, without a way out in between, takes next to no time.
+        if !text.bytes().fold(false, |found, byte| found | must_be_escaped(byte.into())) {
+            return writer.write_str(text);
+        }
         for piece in text.split_inclusive(must_be_escaped) {
             match piece.char_indices().next_back() {
                 Some((at, last)) if must_be_escaped(last) => {
@@ -89,10 +105,8 @@ fn string(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
                 _ => writer.write_str(piece)?,
             }
         }
-    } else {
-        writer.write_str(text)?;
+        Ok(())
     }
-    writer.write_str("\"")
 }
 
 /// RFC 8259 section 7.

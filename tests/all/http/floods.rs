@@ -249,7 +249,7 @@ fn idle_connections_cost_little() {
     let folder = program::folder("idle", "", "");
     let daemon = Daemon::start(&folder, "keyward.toml");
     is_as_ever(&daemon);
-    for (kind, asks, most) in [("that say nothing", false, 24), ("that have been answered", true, 64)] {
+    for (kind, asks, most) in [("that say nothing", false, 8), ("that have been answered", true, 32)] {
         let before = daemon.resident();
         let idle: Vec<_> = (0..count)
             .map(|number| {
