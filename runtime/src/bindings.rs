@@ -3,6 +3,7 @@
 use crate::error::Fault;
 use crate::policy::Proposal;
 use crate::text::{printable, without_token};
+use crate::store::{Ended, Ending, Record};
 use crate::verdict::{self, CreateRequest, Reason, Restrictions};
 
 #[allow(
@@ -16,13 +17,13 @@ mod generated {
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "handler",
-        imports: { default: trappable },
+        imports: { "keyward:handler/store": async | trappable, default: trappable },
         exports: { default: async },
     });
 }
 
 pub(crate) use generated::exports::keyward::handler::token_handler::{Created, Verdict};
-pub(crate) use generated::keyward::handler::{clock, digest, keys, log, random, secrets, settings, types};
+pub(crate) use generated::keyward::handler::{clock, digest, keys, log, random, secrets, settings, store, types};
 pub(crate) use generated::{Handler as Instance, HandlerPre as InstancePre};
 
 /// What a handler answers to `verify`, less what is broken.
@@ -96,6 +97,22 @@ pub(crate) fn request_out(request: CreateRequest) -> types::CreateRequest {
         expires_after: expires_after.map(Into::into),
         restrictions: restrictions.map(restrictions_out),
         description,
+    }
+}
+
+/// What a handler may know of a record.
+pub(crate) fn token_out(record: &Record) -> store::Token {
+    let Record { id, actor_id, description: _, restrictions, issued_at, expires_at, last_used_at: _, ended } = record;
+    store::Token {
+        id: id.clone(),
+        actor_id: actor_id.clone(),
+        restrictions: restrictions.clone().map(restrictions_out),
+        issued_at: *issued_at,
+        expires_at: *expires_at,
+        ended: ended.map(|Ended { at: _, why }| match why {
+            Ending::Revoked => store::Ending::Revoked,
+            Ending::Replaced => store::Ending::Replaced,
+        }),
     }
 }
 

@@ -53,7 +53,7 @@ impl Error {
             Fault::Busy { .. } => "No verdict: the service is busy. Try again.",
             Fault::NoSuchHandler { .. } => "No verdict: there is no handler of that name.",
             Fault::NoHandler => "No verdict: there is no handler.",
-            Fault::Unavailable(_) => "No verdict: something that the handler needs is out of order. Try again later.",
+            Fault::Unavailable(_) | Fault::Store(_) => "No verdict: something that the handler needs is out of order. Try again later.",
             _ => "No verdict: the handler of this token is out of order.",
         }
     }
@@ -106,6 +106,9 @@ pub enum Fault {
     /// It says that something it depends on does not answer.
     #[error("says that it is unavailable: {0}")]
     Unavailable(String),
+    /// The records of tokens could not be read or written.
+    #[error("has no records of tokens: {0}")]
+    Store(String),
     /// It says that it is at fault itself.
     #[error("says that it failed: {0}")]
     Internal(String),
@@ -148,7 +151,7 @@ impl Fault {
             | Self::Internal(_) => Blame::Handler,
             Self::Busy { .. } | Self::Runtime(_) => Blame::Runtime,
             Self::NoSuchHandler { .. } => Blame::Caller,
-            Self::NoHandler => Blame::Operator,
+            Self::NoHandler | Self::Store(_) => Blame::Operator,
         }
     }
 
@@ -161,6 +164,7 @@ impl Fault {
             Self::BadResult(_) => "bad-result",
             Self::BadToken(_) => "bad-token",
             Self::Unavailable(_) => "unavailable",
+            Self::Store(_) => "store",
             Self::Internal(_) => "internal",
             Self::Busy { .. } => "busy",
             Self::NoSuchHandler { .. } => "no-such-handler",

@@ -4,6 +4,7 @@ use crate::error::LoadError;
 use crate::keys::{BoundKeys, KeyGrant, Secret};
 use crate::limits::Limits;
 use crate::policy::Actors;
+use crate::store::TokenStore;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct HandlerConfig {
     pub keys: BTreeMap<String, KeyGrant>,
     /// The secrets that it may look for, by name. Of equal ones the first wins.
     pub secrets: Vec<(String, Secret)>,
+    /// The records of its tokens, if it may have some.
+    pub store: Option<StoreGrant>,
     /// Whom it may vouch for.
     pub actors: Actors,
     /// The longest lifetime of its tokens in seconds; `None` allows tokens that do not end.
@@ -46,6 +49,7 @@ impl HandlerConfig {
             settings: BTreeMap::new(),
             keys: BTreeMap::new(),
             secrets: Vec::new(),
+            store: None,
             actors,
             max_ttl: None,
             leeway: 60,
@@ -60,6 +64,21 @@ impl fmt::Debug for HandlerConfig {
     }
 }
 
+/// Records of a handler's own tokens.
+#[derive(Clone)]
+pub struct StoreGrant {
+    /// Where they are kept.
+    pub store: Arc<dyn TokenStore>,
+    /// How many of them may be good at once.
+    pub most: u64,
+}
+
+impl fmt::Debug for StoreGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreGrant").field("most", &self.most).finish_non_exhaustive()
+    }
+}
+
 /// Grants made ready for use: what one call's host functions look at.
 pub(crate) struct Bound {
     pub(crate) name: Arc<str>,
@@ -67,6 +86,7 @@ pub(crate) struct Bound {
     pub(crate) settings: HashMap<String, String>,
     pub(crate) keys: HashMap<String, BoundKeys>,
     pub(crate) secrets: Vec<(String, Secret)>,
+    pub(crate) store: Option<StoreGrant>,
 }
 
 impl Bound {
@@ -76,6 +96,7 @@ impl Bound {
         settings: BTreeMap<String, String>,
         keys: BTreeMap<String, KeyGrant>,
         secrets: Vec<(String, Secret)>,
+        store: Option<StoreGrant>,
     ) -> Result<Self, LoadError> {
         for (setting, value) in &settings {
             if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(value) {
@@ -93,7 +114,7 @@ impl Bound {
             let namespace = grant.namespace.as_deref().unwrap_or(&name);
             bound.insert(label.clone(), BoundKeys::derive(&grant, namespace, &label));
         }
-        Ok(Self { name, limits, settings: settings.into_iter().collect(), keys: bound, secrets })
+        Ok(Self { name, limits, settings: settings.into_iter().collect(), keys: bound, secrets, store })
     }
 }
 

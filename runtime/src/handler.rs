@@ -4,13 +4,15 @@ use crate::bindings::Answer;
 use crate::clock::{MAX_SECONDS, UnixTime};
 use crate::component::{CheckedComponent, ComponentInfo};
 use crate::error::{Error, Fault, LoadError};
-use crate::grants::{Bound, HandlerConfig};
+use crate::grants::{Bound, HandlerConfig, StoreGrant};
+use crate::host::store::Records;
 use crate::limits::Limits;
 use crate::policy::{Policy, is_actor_id, is_token_id};
 use crate::runtime::Runtime;
 use crate::sandbox::{Made, Sandbox, trial_error};
+use crate::store::{Changes, Committed, Insert, Stored};
 use crate::text::printable;
-use crate::verdict::{Acceptance, CreateRequest, Created, Creation, Denial, Denied, Rejection, Verdict};
+use crate::verdict::{Acceptance, CreateRequest, Created, Creation, Denial, Denied, Reason, Rejection, Verdict};
 use std::sync::Arc;
 #[cfg(feature = "phases")]
 use std::time::{Duration, Instant};
@@ -42,6 +44,7 @@ impl Handler {
             settings,
             keys,
             secrets,
+            store,
             actors,
             max_ttl,
             leeway,
@@ -62,7 +65,7 @@ impl Handler {
             ));
         }
         let name: Arc<str> = name.into();
-        let bound = Bound::new(name.clone(), limits, settings, keys, secrets)?;
+        let bound = Bound::new(name.clone(), limits, settings, keys, secrets, store)?;
         check_grants(&component.info, &bound)?;
         let sandbox = Arc::new(Sandbox::new(runtime.shared().clone(), &component, bound)?);
         let now = UnixTime { seconds: 0, nanoseconds: 0 };
@@ -87,10 +90,15 @@ impl Handler {
     pub(crate) async fn verify(&self, token: &str) -> Result<Verdict, Error> {
         let judged = async {
             let now = self.runtime.shared().now()?;
-            match self.sandbox.verify(token.into(), now).await? {
+            let (answer, records) = self.sandbox.verify(token.into(), now).await?;
+            match answer {
                 Answer::Proposal(proposal) => {
                     let verdict = self.policy.judge(&self.name, &self.bound.limits, proposal, now)?;
-                    names_no_token(&verdict, token).map(|()| verdict)
+                    names_no_token(&verdict, token)?;
+                    match verdict {
+                        Verdict::Accepted(acceptance) => self.with_records(acceptance, records, now).await,
+                        verdict => Ok(verdict),
+                    }
                 }
                 Answer::NotMine => Ok(Verdict::NotMine),
                 Answer::Rejected(reason, message) => {
@@ -99,6 +107,37 @@ impl Handler {
             }
         };
         judged.await.map_err(|fault| Error::new(&self.name, fault))
+    }
+
+    /// What the records of the call say of a token that is good otherwise; then what the call changes is kept.
+    async fn with_records(&self, acceptance: Acceptance, records: Records, now: UnixTime) -> Result<Verdict, Fault> {
+        let Records { request: _, shown, changes } = records;
+        let reject = |reason, message: &str| {
+            let handler = Some(self.name.clone());
+            Ok(Verdict::Rejected(Rejection { handler, reason, message: message.to_owned() }))
+        };
+        let record = acceptance.token_id.as_ref().and_then(|id| shown.iter().find(|record| record.id == *id));
+        if let Some(record) = record {
+            if record.ended.is_some() {
+                return reject(Reason::Revoked, "Token has been revoked");
+            }
+            if record.expires_at.is_some_and(|end| now.is_past(end)) {
+                return reject(Reason::Expired, "Token has expired");
+            }
+        }
+        match self.commit(changes, now).await? {
+            Committed::Done => Ok(Verdict::Accepted(acceptance)),
+            Committed::Ended | Committed::Full => reject(Reason::Revoked, "Token has been revoked"),
+        }
+    }
+
+    async fn commit(&self, mut changes: Changes, now: UnixTime) -> Result<Committed, Fault> {
+        let Some(StoreGrant { store, .. }) = &self.bound.store else { return Ok(Committed::Done) };
+        if changes.insert.is_none() && changes.end.is_empty() {
+            return Ok(Committed::Done);
+        }
+        changes.at = now.seconds;
+        store.commit(&self.name, changes).await.map_err(|error| Fault::Store(error.to_string()))
     }
 
     /// Times the phases of one verify.
@@ -116,22 +155,40 @@ impl Handler {
         Ok(times)
     }
 
-    /// Asks the handler for a token, unless the policy refuses at once. Whether the token leads back here is for the
-    /// registry to check.
-    pub(crate) async fn create(&self, request: CreateRequest) -> Result<Creation, Error> {
+    /// Asks the handler for a token, unless the policy refuses at once. `leads_back` is what the registry knows: whether the
+    /// token would be shown to this handler. What the handler keeps about it is kept when all is well.
+    pub(crate) async fn create(
+        &self,
+        request: CreateRequest,
+        leads_back: impl Fn(&str) -> bool,
+    ) -> Result<Creation, Error> {
         if let Some((denial, message)) = self.refuse(&request) {
             return Ok(Creation::Denied(Denied { handler: None, denial, message }));
         }
         let made = async {
             let now = self.runtime.shared().now()?;
-            match self.sandbox.create(request, now).await? {
-                Made::Denied(denial, message) => {
-                    Ok(Creation::Denied(Denied { handler: Some(self.name.clone()), denial, message }))
-                }
-                Made::Token(created) => self.check_created(created.token, created.token_id, created.expires_at),
+            let denied = |handler, denial, message| Ok(Creation::Denied(Denied { handler, denial, message }));
+            let (made, Records { changes, .. }) = self.sandbox.create(request, now).await?;
+            let created = match made {
+                Made::Denied(denial, message) => return denied(Some(self.name.clone()), denial, message),
+                Made::Token(created) => self.check_created(created.token, created.token_id, created.expires_at)?,
+            };
+            if !leads_back(&created.token) {
+                return Err(Fault::BadToken("it does not begin with a prefix of this handler"));
+            }
+            check_recorded(&created, &changes)?;
+            match self.commit(changes, now).await? {
+                Committed::Done => Ok(Creation::Created(created)),
+                Committed::Full => denied(None, Denial::NotPermitted, self.is_full()),
+                Committed::Ended => denied(None, Denial::NotPermitted, "what it would replace has ended".into()),
             }
         };
         made.await.map_err(|fault| Error::new(&self.name, fault))
+    }
+
+    fn is_full(&self) -> String {
+        let most = self.bound.store.as_ref().map_or(0, |grant| grant.most);
+        format!("handler `{}` has {most} tokens, as many as it may (`store.tokens`)", self.name)
     }
 
     fn refuse(&self, request: &CreateRequest) -> Option<(Denial, String)> {
@@ -157,7 +214,7 @@ impl Handler {
         token: String,
         token_id: Option<String>,
         expires_at: Option<u64>,
-    ) -> Result<Creation, Fault> {
+    ) -> Result<Created, Fault> {
         if token.is_empty() {
             return Err(Fault::BadToken("it is empty"));
         }
@@ -173,8 +230,17 @@ impl Handler {
         if expires_at.is_some_and(|time| time > MAX_SECONDS) {
             return Err(Fault::BadResult("a time is after the year 9999".into()));
         }
-        Ok(Creation::Created(Created { handler: self.name.clone(), token, token_id, expires_at }))
+        Ok(Created { handler: self.name.clone(), token, token_id, expires_at })
     }
+}
+
+/// Whether what is said of a token is what is written down of it.
+fn check_recorded(created: &Created, changes: &Changes) -> Result<(), Fault> {
+    let Some(Insert { stored: Stored { record, .. }, .. }) = &changes.insert else { return Ok(()) };
+    if created.token_id.as_ref() != Some(&record.id) || created.expires_at != record.expires_at {
+        return Err(Fault::BadResult("the token's id or its end is not that of its record".into()));
+    }
+    Ok(())
 }
 
 /// A token of which the ids are made would stand in logs and headers, where they go. Short ones are hard-coded by an
@@ -244,6 +310,9 @@ fn check_grants(info: &ComponentInfo, bound: &Bound) -> Result<(), LoadError> {
     }
     if info.imports.contains("secrets") && bound.secrets.is_empty() {
         return missing("secrets", "secrets.NAME = { file = \"…\" }");
+    }
+    if info.imports.contains("store") && bound.store.is_none() {
+        return missing("store", "store = true");
     }
     Ok(())
 }

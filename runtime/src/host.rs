@@ -7,6 +7,7 @@ pub(crate) mod log;
 pub(crate) mod random;
 pub(crate) mod secrets;
 pub(crate) mod settings;
+pub(crate) mod store;
 
 use crate::bindings::types;
 use crate::clock::UnixTime;
@@ -27,6 +28,7 @@ pub(crate) struct State {
     pub(crate) calls: Calls,
     pub(crate) lines: log::Lines,
     pub(crate) growth: Growth,
+    pub(crate) records: store::Records,
 }
 
 impl State {
@@ -55,6 +57,7 @@ impl State {
             calls: Calls { used: 0, of: host_calls },
             lines: log::Lines::new(bound.name.clone(), log_lines, message_bytes),
             growth: Growth { memory: Sum { used: 0, of: memory_bytes }, table: Sum { used: 0, of: table_elements } },
+            records: store::Records::default(),
             bound,
         }
     }
@@ -81,6 +84,9 @@ pub(crate) fn link(linker: &mut Linker<State>, bound: &Bound) -> Result<()> {
     }
     if !bound.secrets.is_empty() {
         secrets::add_to_linker(linker)?;
+    }
+    if bound.store.is_some() {
+        store::add_to_linker(linker)?;
     }
     Ok(())
 }

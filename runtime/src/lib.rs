@@ -64,6 +64,7 @@ mod pool;
 mod registry;
 mod runtime;
 mod sandbox;
+mod store;
 mod text;
 mod verdict;
 
@@ -72,13 +73,16 @@ pub use actor::VerifiedActor;
 pub use clock::{Clock, SystemClock, UnixTime};
 pub use component::ComponentInfo;
 pub use error::{Blame, Error, Fault, LimitHit, LimitName, LoadError};
-pub use grants::HandlerConfig;
+pub use grants::{HandlerConfig, StoreGrant};
 pub use keys::{KeyGrant, KeyRing, MIN_SECRET_BYTES, Scheme, Secret, ShortSecret};
 pub use limits::{Limits, RuntimeLimits};
 pub use permission::Permission;
 pub use policy::{ActorPattern, Actors, BadPattern};
 pub use registry::{HandlerInfo, Registry, RegistryBuilder};
 pub use runtime::Runtime;
+pub use store::{
+    Changes, Committed, Ended, Ending, Insert, Pending, Record, Revocation, SecretDigest, Stored, StoreError, TokenStore,
+};
 pub use text::is_hidden;
 pub use verdict::{
     Acceptance, CreateRequest, Created, Creation, Denial, Denied, Reason, Rejection, Restrictions, Verdict,

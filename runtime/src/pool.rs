@@ -39,6 +39,8 @@ const IDLE: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSche
 pub(crate) struct Budget {
     pub(crate) cpu: Duration,
     pub(crate) wall: Duration,
+    /// Whether it has imports that wait for something outside of this process.
+    pub(crate) may_wait: bool,
 }
 
 /// The guest pool, and a clock that no guest can hold up.
@@ -77,8 +79,8 @@ impl Pool {
         })
     }
 
-    /// Runs a call to its end or to the end of its budget, whichever comes first. The call must poll as `Pending` only
-    /// where [`on_tick`] says so. A panic in it is a fault of the runtime, and goes no further.
+    /// Runs a call to its end or to the end of its budget, whichever comes first. Unless it may wait, the call must poll as
+    /// `Pending` only where [`on_tick`] says so. A panic in it is a fault of the runtime, and goes no further.
     ///
     /// `overran` is what the calls of one handler know of each other: that the last one had to be stopped. The next one then
     /// has no slice on its caller's thread, until one ends by itself.
@@ -91,9 +93,9 @@ impl Pool {
         let mut call = Box::pin(call);
         let mut used = Duration::ZERO;
         if !overran.load(Ordering::Relaxed) {
-            match poll_fn(|cx| Poll::Ready(slice(call.as_mut(), cx))).await {
-                Poll::Ready(result) => return result,
-                Poll::Pending => used = SLOT.get().used,
+            match self.run_inline(started, budget, call.as_mut()).await {
+                Inline::Ended(result) => return result,
+                Inline::Slow(so_far) => used = so_far,
             }
         }
         let result = self.run_slowly(started, budget, used, call).await;
@@ -101,6 +103,34 @@ impl Pool {
             matches!(&result, Err(Fault::Limit(hit)) if matches!(hit.limit, LimitName::Cpu | LimitName::Wall));
         overran.store(stopped, Ordering::Relaxed);
         result
+    }
+
+    /// The beginning of a call, on its caller's thread: until it ends, or has computed for a slice. While it waits it holds
+    /// nobody's thread, so it stays.
+    async fn run_inline<T>(
+        &self,
+        started: Instant,
+        budget: Budget,
+        mut call: Pin<&mut impl Future<Output = Result<T, Fault>>>,
+    ) -> Inline<T> {
+        let mut used = Duration::ZERO;
+        let mut alarm = None;
+        poll_fn(|cx| {
+            let before = budget.may_wait.then(thread_cpu);
+            if let Poll::Ready(result) = slice(call.as_mut(), cx) {
+                return Poll::Ready(Inline::Ended(result));
+            }
+            let slot = SLOT.get();
+            // Many short pieces between waits add up.
+            let piece = before.map_or(slot.used, |before| thread_cpu().saturating_sub(before));
+            used = used.saturating_add(piece);
+            if slot.yielded || used > SLICE {
+                return Poll::Ready(Inline::Slow(used));
+            }
+            let alarm = alarm.get_or_insert_with(|| self.timer.at(started + budget.wall));
+            alarm.as_mut().poll(cx).map(|()| Inline::Ended(Err(over(LimitName::Wall, started.elapsed(), budget.wall))))
+        })
+        .await
     }
 
     /// The rest of a call, on the pool.
@@ -138,6 +168,14 @@ impl Pool {
     }
 }
 
+/// How the beginning of a call ended.
+enum Inline<T> {
+    /// So did the call.
+    Ended(Result<T, Fault>),
+    /// It goes on, after so much CPU time.
+    Slow(Duration),
+}
+
 impl Drop for Pool {
     fn drop(&mut self) {
         if let Some(threads) = self.threads.take() {
@@ -167,7 +205,7 @@ async fn drive<T>(
 
 /// One slice of a call: up to its end or its next yield.
 fn slice<T>(call: Pin<&mut impl Future<Output = Result<T, Fault>>>, cx: &mut Context<'_>) -> Poll<Result<T, Fault>> {
-    SLOT.set(Slot { since: None, used: Duration::ZERO, ..SLOT.get() });
+    SLOT.set(Slot { since: None, used: Duration::ZERO, yielded: false, ..SLOT.get() });
     catch_unwind(AssertUnwindSafe(|| call.poll(cx)))
         .unwrap_or_else(|_| Poll::Ready(Err(Fault::Runtime("panicked in the host's code".into()))))
 }
@@ -181,10 +219,12 @@ struct Slot {
     since: Option<Duration>,
     /// What the slice used before it yielded.
     used: Duration,
+    /// Whether it yielded: a call that is pending otherwise waits for something.
+    yielded: bool,
 }
 
 thread_local! {
-    static SLOT: Cell<Slot> = const { Cell::new(Slot { on_pool: false, since: None, used: Duration::ZERO }) };
+    static SLOT: Cell<Slot> = const { Cell::new(Slot { on_pool: false, since: None, used: Duration::ZERO, yielded: false }) };
 }
 
 /// What a guest does when it finds that the clock has ticked: yields on the pool, and on its caller's thread when it has
@@ -205,7 +245,7 @@ pub(crate) fn on_tick() -> UpdateDeadline {
         return UpdateDeadline::Continue(1);
     }
     // Before its first tick it ran for up to one more.
-    SLOT.set(Slot { used: used.saturating_add(TICK), ..slot });
+    SLOT.set(Slot { used: used.saturating_add(TICK), yielded: true, ..slot });
     UpdateDeadline::Yield(1)
 }
 
@@ -258,7 +298,7 @@ mod tests {
     use super::*;
     use std::thread;
 
-    const BUDGET: Budget = Budget { cpu: Duration::from_millis(50), wall: Duration::from_secs(60) };
+    const BUDGET: Budget = Budget { cpu: Duration::from_millis(50), wall: Duration::from_secs(60), may_wait: false };
 
     fn stopped() -> Fault {
         over(LimitName::Cpu, BUDGET.cpu, BUDGET.cpu)
@@ -278,6 +318,7 @@ mod tests {
         let call = poll_fn(move |cx| {
             if !yielded {
                 yielded = true;
+                SLOT.set(Slot { yielded, ..SLOT.get() });
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

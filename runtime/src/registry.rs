@@ -138,13 +138,8 @@ impl Registry {
         let Some(handler) = self.0.handlers.get(place) else { return Err(Error::without_handler(Fault::NoHandler)) };
         let CreateRequest { actor_id, expires_after, restrictions, description } = request;
         let restrictions = restrictions.map(|some| some.map_actions(|action| self.0.actions.get(action).cloned()));
-        let creation = handler.create(CreateRequest { actor_id, expires_after, restrictions, description }).await?;
-        if let Creation::Created(created) = &creation
-            && !self.owners(&created.token).contains(&place)
-        {
-            return Err(Error::new(&handler.name, Fault::BadToken("it does not begin with a prefix of this handler")));
-        }
-        Ok(creation)
+        let request = CreateRequest { actor_id, expires_after, restrictions, description };
+        handler.create(request, |token| self.owners(token).contains(&place)).await
     }
 
     /// [`create`](Self::create) for callers that are not async.

@@ -6,6 +6,7 @@ use crate::component::CheckedComponent;
 use crate::engine::Ticking;
 use crate::error::{Error, Fault, LimitHit, LimitName, LoadError};
 use crate::grants::Bound;
+use crate::host::store::Records;
 use crate::host::{self, Phase, State, Stop};
 use crate::limits::Limits;
 use crate::pool::{Budget, on_tick};
@@ -68,7 +69,8 @@ impl Sandbox {
         .await
     }
 
-    pub(crate) async fn verify(self: &Arc<Self>, token: Arc<str>, now: UnixTime) -> Result<Answer, Fault> {
+    /// What the handler says about a token, and what it had to do with records meanwhile.
+    pub(crate) async fn verify(self: &Arc<Self>, token: Arc<str>, now: UnixTime) -> Result<(Answer, Records), Fault> {
         let this = self.clone();
         self.run(async move |held| {
             let _held = held;
@@ -77,29 +79,35 @@ impl Sandbox {
             let called = instance.keyward_handler_token_handler().call_verify(&mut store, &token).await;
             let words = this.words(&token);
             match this.finish(&store, called)? {
-                Ok(verdict) => Ok(bindings::answer(verdict, &words)),
+                Ok(verdict) => Ok((bindings::answer(verdict, &words), store.into_data().records)),
                 Err(failure) => Err(bindings::fault(failure, &words)),
             }
         })
         .await
     }
 
-    pub(crate) async fn create(self: &Arc<Self>, request: CreateRequest, now: UnixTime) -> Result<Made, Fault> {
+    /// What the handler makes of a request, and the record of it, if it keeps one.
+    pub(crate) async fn create(
+        self: &Arc<Self>,
+        request: CreateRequest,
+        now: UnixTime,
+    ) -> Result<(Made, Records), Fault> {
         let this = self.clone();
         self.run(async move |held| {
             let _held = held;
-            let request = bindings::request_out(request);
             let (mut store, instance) = this.instantiate(Arc::default(), now).await?;
             store.data_mut().phase = Phase::Create;
+            store.data_mut().records.request = this.bound.store.is_some().then(|| request.clone());
+            let request = bindings::request_out(request);
             store.data_mut().lines.hold();
             let called = instance.keyward_handler_token_handler().call_create(&mut store, &request).await;
             let token = if let Ok(Ok(created)) = &called { created.token.as_str() } else { "" };
             store.data_mut().lines.release(token);
             match this.finish(&store, called)? {
-                Ok(created) => Ok(Made::Token(created)),
+                Ok(created) => Ok((Made::Token(created), store.into_data().records)),
                 Err(types::CreateError::Denied(denied)) => {
                     let (denial, message) = bindings::denied(denied, &this.words(""));
-                    Ok(Made::Denied(denial, message))
+                    Ok((Made::Denied(denial, message), Records::default()))
                 }
                 Err(types::CreateError::Failed(failure)) => Err(bindings::fault(failure, &this.words(""))),
             }
@@ -146,7 +154,8 @@ impl Sandbox {
         let slot = self.shared.slots.clone().try_acquire_owned();
         let slot = slot.map_err(busy("all slots", self.shared.limits.slots, "RuntimeLimits::slots"))?;
         let held = Held { _share: share, _slot: slot, _ticking: self.shared.engine.ticking() };
-        let budget = Budget { cpu: self.bound.limits.cpu, wall: self.bound.limits.wall };
+        let budget =
+            Budget { cpu: self.bound.limits.cpu, wall: self.bound.limits.wall, may_wait: self.bound.store.is_some() };
         self.shared.pool.run(budget, &self.overran, call(held)).await
     }
 

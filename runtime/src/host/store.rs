@@ -1,0 +1,184 @@
+//! `keyward:handler/store`: records of the handler's own tokens. What a call changes is gathered here, and committed when
+//! the host has let its answer through: a call that traps has changed nothing.
+
+use super::{Calls, Phase, State, Stop};
+use crate::bindings::{self, store};
+use crate::clock::MAX_SECONDS;
+use crate::error::Fault;
+use crate::grants::StoreGrant;
+use crate::store::{Changes, Insert, Record, SecretDigest, StoreError, Stored};
+use crate::verdict::CreateRequest;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use wasmtime::Result;
+use wasmtime::component::{HasData, Linker};
+
+/// How many records one call may end.
+const MAX_ENDS: usize = 16;
+
+/// How many records one call may look up: it has use for one or two, and each is kept until the call has ended.
+const MAX_LOOKUPS: usize = 16;
+
+/// What one call has to do with records.
+#[derive(Default)]
+pub(crate) struct Records {
+    /// What `create` was asked for: it is what a new record says.
+    pub(crate) request: Option<CreateRequest>,
+    /// What the handler was shown.
+    pub(crate) shown: Vec<Record>,
+    pub(crate) changes: Changes,
+}
+
+pub(crate) struct Store<'a> {
+    calls: &'a mut Calls,
+    handler: &'a str,
+    grant: Option<&'a StoreGrant>,
+    phase: Phase,
+    now: u64,
+    records: &'a mut Records,
+}
+
+struct Has;
+
+impl HasData for Has {
+    type Data<'a> = Store<'a>;
+}
+
+impl Store<'_> {
+    fn enter(&mut self) -> Result<&StoreGrant> {
+        self.calls.enter()?;
+        if self.phase == Phase::Instantiate {
+            return Err(Stop::forbidden("`store` while the component is being instantiated"));
+        }
+        self.grant.ok_or_else(|| Stop::forbidden("`store` without a grant"))
+    }
+
+    fn show(&mut self, record: Record) -> Result<store::Token> {
+        if self.records.shown.len() >= MAX_LOOKUPS {
+            return Err(Stop::forbidden("more than 16 records looked up in one call"));
+        }
+        let shown = bindings::token_out(&record);
+        self.records.shown.push(record);
+        Ok(shown)
+    }
+
+    async fn make(
+        &mut self,
+        id: store::IdForm,
+        secret: Option<String>,
+        expires_at: Option<u64>,
+        replace: bool,
+    ) -> Result<String> {
+        let store = self.enter()?.clone();
+        if self.records.changes.insert.is_some() {
+            return Err(Stop::forbidden("a second record in one call"));
+        }
+        let Some(request) = &self.records.request else {
+            return Err(Stop::forbidden("a new record outside of `create`"));
+        };
+        if expires_at.is_some_and(|time| time > MAX_SECONDS) {
+            return Err(Stop(Fault::BadResult("a time is after the year 9999".into())).into());
+        }
+        let CreateRequest { actor_id, restrictions, description, .. } = request.clone();
+        let id = match id {
+            store::IdForm::Random => random_id()?,
+            store::IdForm::Serial => store.store.next_serial(self.handler).await.map_err(unavailable)?.to_string(),
+        };
+        let record = Record {
+            id: id.clone(),
+            actor_id,
+            description,
+            restrictions,
+            issued_at: self.now,
+            expires_at,
+            last_used_at: None,
+            ended: None,
+        };
+        let digest = secret.map(|secret| digest(&secret));
+        self.records.changes.insert = Some(Insert { stored: Stored { record, digest }, replace, most: store.most });
+        Ok(id)
+    }
+}
+
+impl store::Host for Store<'_> {
+    async fn insert(&mut self, id: store::IdForm, secret: Option<String>, expires_at: Option<u64>) -> Result<String> {
+        self.make(id, secret, expires_at, false).await
+    }
+
+    async fn replace(&mut self, id: store::IdForm, secret: Option<String>, expires_at: Option<u64>) -> Result<String> {
+        self.make(id, secret, expires_at, true).await
+    }
+
+    async fn find(&mut self, id: String) -> Result<Option<store::Token>> {
+        let store = self.enter()?.store.clone();
+        let stored = store.find(self.handler, &id).await.map_err(unavailable)?;
+        stored.map(|stored| self.show(stored.record)).transpose()
+    }
+
+    async fn find_secret(&mut self, secret: String) -> Result<Option<store::Token>> {
+        let store = self.enter()?.store.clone();
+        let digest = digest(&secret);
+        let stored = store.find_digest(self.handler, &digest).await.map_err(unavailable)?;
+        stored.map(|stored| self.show(stored.record)).transpose()
+    }
+
+    /// Both ways to "no" take the same steps.
+    async fn check_secret(&mut self, id: String, secret: String) -> Result<Option<store::Token>> {
+        let store = self.enter()?.store.clone();
+        let stored = store.find(self.handler, &id).await.map_err(unavailable)?;
+        let presented = digest(&secret);
+        let kept = stored.as_ref().and_then(|stored| stored.digest.as_ref());
+        let none = SecretDigest::new([0; 32]);
+        let fits = presented.bytes().ct_eq(kept.unwrap_or(&none).bytes()) & u8::from(kept.is_some()).into();
+        match stored {
+            Some(stored) if fits.into() => self.show(stored.record).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    async fn end(&mut self, id: String) -> Result<()> {
+        self.enter()?;
+        let ends = &mut self.records.changes.end;
+        if ends.len() >= MAX_ENDS {
+            return Err(Stop::forbidden("more than 16 records ended in one call"));
+        }
+        if !ends.contains(&id) {
+            ends.push(id);
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
+    store::add_to_linker::<State, Has>(linker, |state| Store {
+        calls: &mut state.calls,
+        handler: &state.bound.name,
+        grant: state.bound.store.as_ref(),
+        phase: state.phase,
+        now: state.now.seconds,
+        records: &mut state.records,
+    })
+}
+
+fn unavailable(error: StoreError) -> wasmtime::Error {
+    Stop(Fault::Store(error.to_string())).into()
+}
+
+fn digest(secret: &str) -> SecretDigest {
+    SecretDigest::new(Sha256::digest(secret).into())
+}
+
+/// 128 bits in as many digits of 62 as they need.
+fn random_id() -> Result<String> {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Stop(Fault::Runtime(format!("the operating system gave no randomness: {error}"))))?;
+    let mut rest = u128::from_ne_bytes(bytes);
+    let digits = (0..22).map(|_| {
+        let digit = usize::try_from(rest % 62).ok().and_then(|digit| DIGITS.get(digit));
+        rest /= 62;
+        char::from(*digit.unwrap_or(&b'0'))
+    });
+    Ok(digits.collect())
+}
