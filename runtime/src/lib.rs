@@ -62,6 +62,7 @@ mod permission;
 mod policy;
 mod pool;
 mod registry;
+mod revocations;
 mod runtime;
 mod sandbox;
 mod store;
@@ -79,6 +80,7 @@ pub use limits::{Limits, RuntimeLimits};
 pub use permission::Permission;
 pub use policy::{ActorPattern, Actors, BadPattern};
 pub use registry::{HandlerInfo, Registry, RegistryBuilder};
+pub use revocations::Revocations;
 pub use runtime::Runtime;
 pub use store::{
     Changes, Committed, Ended, Ending, Insert, Pending, Record, Revocation, SecretDigest, Stored, StoreError, TokenStore,

@@ -6,6 +6,7 @@ use crate::grants::HandlerConfig;
 use crate::handler::Handler;
 use crate::limits::Limits;
 use crate::permission::Permission;
+use crate::revocations::{Revocations, Stale};
 use crate::runtime::Runtime;
 use crate::text::printable;
 use crate::verdict::{CreateRequest, Creation, Reason, Rejection, Restrictions, Verdict};
@@ -27,6 +28,8 @@ struct Handlers {
     unprefixed: Vec<usize>,
     /// Full action names and what tokens say instead.
     actions: HashMap<String, String>,
+    /// What has been taken back, if that is possible here.
+    revocations: Option<Arc<Revocations>>,
     /// The longest token that any handler takes.
     token_bytes: usize,
 }
@@ -51,6 +54,7 @@ impl Registry {
             handlers: Vec::new(),
             actions: HashMap::new(),
             share_unprefixed: false,
+            revocations: None,
         }
     }
 
@@ -102,11 +106,30 @@ impl Registry {
             }
             match handler.verify(token).await? {
                 Verdict::NotMine => {}
-                verdict if counts => return Ok(verdict),
+                verdict if counts => return self.unless_revoked(verdict),
                 _ => return Ok(Verdict::NotMine),
             }
         }
         Ok(Verdict::NotMine)
+    }
+
+    /// The last word about a good token.
+    fn unless_revoked(&self, verdict: Verdict) -> Result<Verdict, Error> {
+        let (Verdict::Accepted(acceptance), Some(revocations)) = (&verdict, &self.0.revocations) else {
+            return Ok(verdict);
+        };
+        match revocations.include(acceptance) {
+            Ok(false) => Ok(verdict),
+            Ok(true) => Ok(Verdict::Rejected(Rejection {
+                handler: Some(acceptance.handler.clone()),
+                reason: Reason::Revoked,
+                message: "Token has been revoked".to_owned(),
+            })),
+            Err(Stale { seconds }) => {
+                let fault = Fault::Store(format!("what was revoked in the last {seconds} s is not known"));
+                Err(Error::new(&acceptance.handler, fault))
+            }
+        }
     }
 
     /// Whether a token with these restrictions may be used for that. Without any it may be used for all that its actor may
@@ -199,6 +222,7 @@ pub struct RegistryBuilder {
     handlers: Vec<HandlerConfig>,
     actions: HashMap<String, String>,
     share_unprefixed: bool,
+    revocations: Option<Arc<Revocations>>,
 }
 
 impl RegistryBuilder {
@@ -221,13 +245,19 @@ impl RegistryBuilder {
         self
     }
 
+    /// Looks every good token up among these. Without them, tokens of handlers that keep no records cannot be taken back.
+    pub fn revocations(mut self, revocations: Arc<Revocations>) -> Self {
+        self.revocations = Some(revocations);
+        self
+    }
+
     /// Loads, compiles and tries out every handler. It takes CPU time and blocks: in an async program call it where
     /// blocking is allowed.
     ///
     /// # Errors
     /// The first thing that is wrong.
     pub fn build(self) -> Result<Registry, LoadError> {
-        let Self { runtime, handlers, actions, share_unprefixed } = self;
+        let Self { runtime, handlers, actions, share_unprefixed, revocations } = self;
         check_actions(&actions)?;
         let mut names = HashSet::new();
         if let Some(twice) = handlers.iter().find(|config| !names.insert(config.name.clone())) {
@@ -258,7 +288,8 @@ impl RegistryBuilder {
         check_keys(&handlers)?;
         let token_bytes = handlers.iter().map(|handler| handler.bound.limits.token_bytes).max();
         let token_bytes = token_bytes.unwrap_or_else(|| Limits::default().token_bytes);
-        let registry = Registry(Arc::new(Handlers { handlers, prefixes, unprefixed, actions, token_bytes }));
+        let registry =
+            Registry(Arc::new(Handlers { handlers, prefixes, unprefixed, actions, revocations, token_bytes }));
         check_secrets(&registry)?;
         Ok(registry)
     }

@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["keys"],
     &["verdict"],
     &["policy", "permission", "store"],
-    &["grants"],
+    &["grants", "revocations"],
     &["bindings", "engine"],
     &["pool"],
     &["host::clock", "host::digest", "host::keys", "host::log", "host::random", "host::secrets", "host::settings", "host::store"],
