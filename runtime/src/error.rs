@@ -53,7 +53,10 @@ impl Error {
             Fault::Busy { .. } => "No verdict: the service is busy. Try again.",
             Fault::NoSuchHandler { .. } => "No verdict: there is no handler of that name.",
             Fault::NoHandler => "No verdict: there is no handler.",
-            Fault::Unavailable(_) | Fault::Store(_) => "No verdict: something that the handler needs is out of order. Try again later.",
+            Fault::NoStore => "Tokens cannot be taken back here.",
+            Fault::Unavailable(_) | Fault::Store(_) => {
+                "No verdict: something that the handler needs is out of order. Try again later."
+            }
             _ => "No verdict: the handler of this token is out of order.",
         }
     }
@@ -107,8 +110,11 @@ pub enum Fault {
     #[error("says that it is unavailable: {0}")]
     Unavailable(String),
     /// The records of tokens could not be read or written.
-    #[error("has no records of tokens: {0}")]
+    #[error("cannot look up its tokens: {0}")]
     Store(String),
+    /// Nothing can be revoked, for there is no store.
+    #[error("tokens cannot be taken back without a store: add `[store]` to the configuration")]
+    NoStore,
     /// It says that it is at fault itself.
     #[error("says that it failed: {0}")]
     Internal(String),
@@ -151,7 +157,7 @@ impl Fault {
             | Self::Internal(_) => Blame::Handler,
             Self::Busy { .. } | Self::Runtime(_) => Blame::Runtime,
             Self::NoSuchHandler { .. } => Blame::Caller,
-            Self::NoHandler | Self::Store(_) => Blame::Operator,
+            Self::NoHandler | Self::Store(_) | Self::NoStore => Blame::Operator,
         }
     }
 
@@ -165,6 +171,7 @@ impl Fault {
             Self::BadToken(_) => "bad-token",
             Self::Unavailable(_) => "unavailable",
             Self::Store(_) => "store",
+            Self::NoStore => "no-store",
             Self::Internal(_) => "internal",
             Self::Busy { .. } => "busy",
             Self::NoSuchHandler { .. } => "no-such-handler",
