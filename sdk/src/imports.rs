@@ -110,3 +110,72 @@ pub mod log {
         crate::testing::current(|host| host.log(level, message));
     }
 }
+
+/// Records of the tokens that this handler makes, kept by the host. Granted by name.
+///
+/// A handler sees its own records only, and of those neither secrets nor digests. What a call changes is kept when the call
+/// has ended well and the host has let its answer through, all of it at once; until then no look-up shows it. A host that
+/// cannot have the records ends the call: none of these functions has an error to answer.
+///
+/// Set [`Acceptance::token_id`](crate::Acceptance::token_id) to the record's id, so that the host judges the record too.
+pub mod store {
+    pub use crate::bindings::keyward::handler::store::{Ending, IdForm, Token};
+
+    /// Makes the record of the token that this call of `create` makes, once in a call, and gives its id. Actor,
+    /// restrictions and description are those of the request. Of the secret the host keeps its SHA-256 only, so draw it
+    /// from [`random`](super::random): what can be guessed can be found again.
+    #[must_use]
+    pub fn insert(id: IdForm, secret: Option<&str>, expires_at: Option<u64>) -> String {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::keyward::handler::store::insert(id, secret, expires_at);
+        #[cfg(not(target_arch = "wasm32"))]
+        return crate::testing::current(|host| host.insert(id, secret, expires_at, false));
+    }
+
+    /// Like [`insert`], and ends all other records of the actor that this handler has: an actor has at most one.
+    #[must_use]
+    pub fn replace(id: IdForm, secret: Option<&str>, expires_at: Option<u64>) -> String {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::keyward::handler::store::replace(id, secret, expires_at);
+        #[cfg(not(target_arch = "wasm32"))]
+        return crate::testing::current(|host| host.insert(id, secret, expires_at, true));
+    }
+
+    /// The record of that id, ended or not.
+    #[must_use]
+    pub fn find(id: &str) -> Option<Token> {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::keyward::handler::store::find(id);
+        #[cfg(not(target_arch = "wasm32"))]
+        return crate::testing::current(|host| host.find_record(|record| record.token.id == id));
+    }
+
+    /// The record that was made with exactly this secret, ended or not.
+    #[must_use]
+    pub fn find_secret(secret: &str) -> Option<Token> {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::keyward::handler::store::find_secret(secret);
+        #[cfg(not(target_arch = "wasm32"))]
+        return crate::testing::current(|host| host.find_record(|record| record.secret.as_deref() == Some(secret)));
+    }
+
+    /// The record of that id, ended or not, if it was made with exactly this secret. That there is no such record takes as
+    /// long to say as that the secret is another.
+    #[must_use]
+    pub fn check_secret(id: &str, secret: &str) -> Option<Token> {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::keyward::handler::store::check_secret(id, secret);
+        #[cfg(not(target_arch = "wasm32"))]
+        return crate::testing::current(|host| {
+            host.find_record(|record| record.token.id == id && record.secret.as_deref() == Some(secret))
+        });
+    }
+
+    /// Ends a record. If it has ended meanwhile in another way, the answer of this call does not count.
+    pub fn end(id: &str) {
+        #[cfg(target_arch = "wasm32")]
+        crate::bindings::keyward::handler::store::end(id);
+        #[cfg(not(target_arch = "wasm32"))]
+        crate::testing::current(|host| host.end(id));
+    }
+}

@@ -7,6 +7,8 @@
 //! assert_eq!(host.run(|| clock::now().seconds), 1_767_225_600);
 //! ```
 
+mod records;
+
 use sha2::{Digest as _, Sha256};
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -15,11 +17,14 @@ use std::rc::Rc;
 use crate::clock::Datetime;
 use crate::keys::KeyError;
 use crate::log::Level;
+use crate::store::{IdForm, Token};
+use crate::{CreateError, CreateRequest, Created, TokenHandler};
+use records::{Record, Records};
 
-/// What a handler under test is given: a clock that stands still, keys, settings and secrets.
+/// What a handler under test is given: a clock that stands still, keys, settings, secrets, and a store in memory.
 ///
-/// It differs from a real host in two ways: random bytes are the numbers 0, 1, 2, …, and `sign` is not refused outside
-/// `create`.
+/// It differs from a real host in three ways: random bytes are the numbers 0, 1, 2, …, random ids are numbered too, and
+/// `sign` is not refused outside `create`.
 #[derive(Debug, Default)]
 pub struct Host {
     // Shared with the thread for the length of `run`.
@@ -27,7 +32,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// A host with the clock at 0, no keys, no settings and no secrets.
+    /// A host with the clock at 0, no keys, no settings, no secrets and no records.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -63,8 +68,29 @@ impl Host {
         self.with(|state| state.secrets.push((name.to_owned(), secret.to_owned())))
     }
 
-    /// Runs `work` with this host behind every import called on this thread, and gives its result.
+    /// Keeps a record of a token, as if the handler had made it with this secret.
+    #[must_use]
+    pub fn record(self, token: Token, secret: Option<&str>) -> Self {
+        self.state.records.borrow_mut().keep(token, secret);
+        self
+    }
+
+    /// Runs `work` with this host behind every import called on this thread, and gives its result. What it ends in the store
+    /// is kept unless it panics.
     pub fn run<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.call(None, work, |_| true)
+    }
+
+    /// Runs `create` of a handler for a request. A record that it makes says what the request says, and is kept if a token
+    /// was made.
+    ///
+    /// # Errors
+    /// Those of the handler.
+    pub fn create<H: TokenHandler>(&self, request: CreateRequest) -> Result<Created, CreateError> {
+        self.call(Some(request.clone()), || H::create(request), Result::is_ok)
+    }
+
+    fn call<T>(&self, request: Option<CreateRequest>, work: impl FnOnce() -> T, is_good: impl FnOnce(&T) -> bool) -> T {
         /// Puts the former host back, also when `work` panics.
         struct Restore(Option<Rc<State>>);
         impl Drop for Restore {
@@ -73,7 +99,22 @@ impl Host {
             }
         }
         let _restore = Restore(CURRENT.replace(Some(Rc::clone(&self.state))));
-        work()
+        self.state.records.borrow_mut().begin(request);
+        let result = work();
+        self.state.records.borrow_mut().finish(is_good(&result));
+        result
+    }
+
+    /// The records that are kept, in the order in which they were made.
+    #[must_use]
+    pub fn records(&self) -> Vec<Token> {
+        self.state.records.borrow().tokens()
+    }
+
+    /// How often a record was looked for so far.
+    #[must_use]
+    pub fn lookups(&self) -> usize {
+        self.state.records.borrow().lookups()
     }
 
     /// The lines logged so far, first to last.
@@ -115,6 +156,7 @@ pub(crate) struct State {
     settings: Vec<(String, String)>,
     secrets: Vec<(String, String)>,
     drawn: Cell<u8>,
+    records: RefCell<Records>,
     log: RefCell<Vec<(Level, String)>>,
 }
 
@@ -137,6 +179,7 @@ impl Default for State {
             settings: Vec::new(),
             secrets: Vec::new(),
             drawn: Cell::new(0),
+            records: RefCell::default(),
             log: RefCell::default(),
         }
     }
@@ -176,6 +219,18 @@ impl State {
 
     pub(crate) fn random(&self, count: u32) -> Vec<u8> {
         (0..count).map(|_| self.drawn.replace(self.drawn.get().wrapping_add(1))).collect()
+    }
+
+    pub(crate) fn insert(&self, id: IdForm, secret: Option<&str>, expires_at: Option<u64>, replace: bool) -> String {
+        self.records.borrow_mut().insert(id, secret, expires_at, replace, self.now.seconds)
+    }
+
+    pub(crate) fn find_record(&self, wanted: impl Fn(&Record) -> bool) -> Option<Token> {
+        self.records.borrow_mut().find(wanted)
+    }
+
+    pub(crate) fn end(&self, id: &str) {
+        self.records.borrow_mut().end(id);
     }
 
     pub(crate) fn log(&self, level: Level, message: &str) {
