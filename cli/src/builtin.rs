@@ -6,6 +6,15 @@ pub const SIGNED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/signed.wasm"
 /// The component of `builtin:hardcoded`: tokens that stand in the configuration.
 pub const HARDCODED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hardcoded.wasm"));
 
+/// The component of `builtin:stored`: Keyward's own tokens, of which the host keeps records.
+pub const STORED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stored.wasm"));
+
+/// The component of `builtin:opaque`: hypothesis' developer tokens.
+pub const OPAQUE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/opaque.wasm"));
+
+/// The component of `builtin:dsatok`: the managed tokens of datasette-auth-tokens.
+pub const DSATOK: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dsatok.wasm"));
+
 /// A handler that is built in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Builtin {
@@ -16,8 +25,13 @@ pub(crate) struct Builtin {
 /// What stands before the name of one, where a path could stand as well.
 const SCHEME: &str = "builtin:";
 
-const ALL: [Builtin; 2] =
-    [Builtin { name: "signed", component: SIGNED }, Builtin { name: "hardcoded", component: HARDCODED }];
+const ALL: [Builtin; 5] = [
+    Builtin { name: "signed", component: SIGNED },
+    Builtin { name: "hardcoded", component: HARDCODED },
+    Builtin { name: "stored", component: STORED },
+    Builtin { name: "opaque", component: OPAQUE },
+    Builtin { name: "dsatok", component: DSATOK },
+];
 
 impl Builtin {
     /// Reads `builtin:NAME`: `None` is a path, an error is a name that does not exist, as a sentence.
@@ -25,7 +39,7 @@ impl Builtin {
         let name = text.strip_prefix(SCHEME)?;
         Some(ALL.into_iter().find(|builtin| builtin.name == name).ok_or_else(|| {
             let known: Vec<_> = ALL.iter().map(|builtin| format!("`{SCHEME}{}`", builtin.name)).collect();
-            format!("no handler `{text}` is built in; there are {}", known.join(" and "))
+            format!("no handler `{text}` is built in; there are {}", known.join(", "))
         }))
     }
 }

@@ -1,0 +1,175 @@
+//! Keyward's own tokens: a name and a secret that nobody can guess. The host keeps a record of each, so that it can be taken
+//! back, and of the secret a digest only.
+//!
+//! ```toml
+//! [[handlers]]
+//! name = "tokens"
+//! component = "builtin:stored"
+//! prefixes = ["kwt_live_"]
+//! settings = { prefix = "kwt_live_" }
+//! store = true                            # or: store = { tokens = 100000 }, so many may be good at once
+//! ```
+//!
+//! # Format
+//!
+//! `<prefix><id><secret><crc>`, all of it `0-9 A-Z a-z _`, so that a double click selects a whole token:
+//!
+//! | part | characters | what it is |
+//! | --- | --- | --- |
+//! | prefix | 6 or more | the setting `prefix`, which ends in `_`; say in it what the tokens are for (`_live_`, `_test_`) |
+//! | id | 22 | the name of the record, 128 random bits: the token's id for revocation and audit |
+//! | secret | 43 | 256 random bits |
+//! | crc | 6 | CRC-32 (IEEE) of **everything before it**, prefix and all |
+//!
+//! Secret and crc are numbers in base 62, digits `0-9A-Za-z` in this order, the greatest first, with leading zeros. For
+//! programs that search for tokens in places where they should not be:
+//!
+//! ```text
+//! \bkwt_live_[0-9A-Za-z]{71}\b            with any prefix: \b[0-9A-Za-z_]{5,}_[0-9A-Za-z]{71}\b
+//! ```
+//!
+//! # Answers
+//!
+//! Length, characters and crc are checked before the host is asked for anything: a token that was cut or mistyped costs no
+//! look-up. An unknown id and a wrong secret get the same answer after the same time.
+
+#[cfg(test)]
+mod tests;
+
+use keyward_sdk::store::{self, IdForm};
+use keyward_sdk::{
+    Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, Reason, Rejection, TokenHandler,
+    Verdict, clock, random, settings,
+};
+
+/// The handler.
+#[derive(Debug)]
+pub struct Stored;
+
+keyward_sdk::handler!(Stored, settings: ["prefix"]);
+
+/// 128 bits, as the host writes them.
+const ID: usize = 22;
+/// 256 bits in base 62.
+const SECRET: usize = 43;
+/// 32 bits in base 62.
+const CRC: usize = 6;
+
+/// The last second of the year 9999.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+impl TokenHandler for Stored {
+    fn create(request: CreateRequest) -> Result<Created, CreateError> {
+        let mut token = prefix().map_err(CreateError::Failed)?;
+        let expires_at = request.expires_after.map(|seconds| clock::now().seconds.saturating_add(u64::from(seconds)));
+        if expires_at.is_some_and(|second| second > LAST_SECOND) {
+            let message = "the token would end after the year 9999".to_owned();
+            return Err(CreateError::Denied(CreateDenied { denial: Denial::InvalidRequest, message }));
+        }
+        let mut secret = String::with_capacity(SECRET);
+        push_number(&mut secret, random::bytes(32), SECRET);
+        let id = store::insert(IdForm::Random, Some(&secret), expires_at);
+        token.reserve_exact(ID + SECRET + CRC);
+        token.push_str(&id);
+        token.push_str(&secret);
+        let crc = crc32(token.as_bytes());
+        push_number(&mut token, crc.to_be_bytes().to_vec(), CRC);
+        Ok(Created { token, token_id: Some(id), expires_at })
+    }
+
+    fn verify(token: &str) -> Result<Verdict, Failure> {
+        let Some(rest) = token.strip_prefix(prefix()?.as_str()) else { return Ok(Verdict::NotMine) };
+        let (id, secret) = match read(token, rest) {
+            Ok(parts) => parts,
+            Err(sentence) => return Ok(rejected(Reason::Malformed, sentence)),
+        };
+        Ok(match store::check_secret(id, secret) {
+            Some(record) => judge(record),
+            None => rejected(Reason::Unknown, "Invalid token"),
+        })
+    }
+}
+
+/// The id and the secret in a token, given also without its prefix.
+fn read<'a>(token: &str, rest: &'a str) -> Result<(&'a str, &'a str), &'static str> {
+    const FORM: &str = "Invalid token: wrong length or characters";
+    if rest.len() != ID + SECRET + CRC || !rest.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(FORM);
+    }
+    let (id, rest) = rest.split_at_checked(ID).ok_or(FORM)?;
+    let (secret, crc) = rest.split_at_checked(SECRET).ok_or(FORM)?;
+    let covered = token.strip_suffix(crc).unwrap_or_default();
+    let mut right = String::with_capacity(CRC);
+    push_number(&mut right, crc32(covered.as_bytes()).to_be_bytes().to_vec(), CRC);
+    if crc == right { Ok((id, secret)) } else { Err("Invalid token: wrong checksum") }
+}
+
+/// Judges the record of a token whose secret is right.
+fn judge(record: store::Token) -> Verdict {
+    if record.ended.is_some() {
+        return rejected(Reason::Revoked, "Token has been revoked");
+    }
+    if record.expires_at.is_some_and(|last| clock::now().seconds > last) {
+        return rejected(Reason::Expired, "Token has expired");
+    }
+    // To write a string cannot fail; if it did, the host would not take this for an actor.
+    let id = serde_json::to_string(&record.actor_id).unwrap_or_default();
+    Verdict::Accepted(Acceptance {
+        actor: ["{\"id\":", &id, "}"].concat(),
+        restrictions: record.restrictions,
+        token_id: Some(record.id),
+        issued_at: Some(record.issued_at),
+        expires_at: record.expires_at,
+    })
+}
+
+/// The setting `prefix`.
+fn prefix() -> Result<String, Failure> {
+    let json = settings::get("prefix");
+    // What is allowed in it needs no escapes.
+    let text = json.as_deref().and_then(|json| json.strip_prefix('"')?.strip_suffix('"'));
+    let is_good = |text: &&str| {
+        text.len() >= 6 && text.ends_with('_') && text.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
+    };
+    text.filter(is_good).map(str::to_owned).ok_or_else(|| {
+        let wanted = "must be text of at least 6 characters 0-9 A-Z a-z _ with _ as the last one, as in `prefixes`";
+        Failure::Internal(["the setting `prefix` ", wanted].concat())
+    })
+}
+
+/// Appends a number, given by its bytes, the greatest first, as so many digits in base 62.
+fn push_number(to: &mut String, mut number: Vec<u8>, digits: usize) {
+    let mut least_first = Vec::with_capacity(digits);
+    for _ in 0..digits {
+        let mut rest = 0;
+        for byte in &mut number {
+            let value = rest * 256 + u32::from(*byte);
+            // Less than 256, as the rest is less than 62.
+            *byte = (value / 62) as u8;
+            rest = value % 62;
+        }
+        least_first.push(digit(rest as u8));
+    }
+    to.extend(least_first.iter().rev());
+}
+
+/// The digit for a number below 62.
+fn digit(number: u8) -> char {
+    char::from(match number {
+        0..10 => b'0' + number,
+        10..36 => b'A' + (number - 10),
+        _ => b'a' + (number - 36),
+    })
+}
+
+/// CRC-32 (IEEE 802.3), bit by bit: the tables of a library would take a quarter of the memory that a call has at hand, and
+/// a token is a hundred bytes.
+fn crc32(data: &[u8]) -> u32 {
+    !data.iter().fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })
+    })
+}
+
+fn rejected(reason: Reason, message: &str) -> Verdict {
+    Verdict::Rejected(Rejection { reason, message: message.to_owned() })
+}
