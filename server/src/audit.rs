@@ -1,7 +1,7 @@
 //! One line of the log for each decision: who asked, about whom, what was decided and by which component. Never a token.
 
 use crate::context::Context;
-use keyward_runtime::{Acceptance, Created, Creation, Denied, Error, Rejection, Verdict, is_hidden};
+use keyward_runtime::{Acceptance, Created, Creation, Denied, Error, Rejection, Revocation, Verdict, is_hidden};
 use std::borrow::Cow;
 
 /// What was asked.
@@ -91,6 +91,38 @@ pub(crate) fn created(context: &Context, asked: Asked<'_>, actor: &str, creation
         ),
         Err(error) => failed(context, asked, error),
     }
+}
+
+/// Tokens were taken back, or counted only: `done` says which. A number of records is what came of it.
+pub(crate) fn revoked(
+    context: &Context,
+    asked: Asked<'_>,
+    which: &Revocation,
+    done: &'static str,
+    records: &Result<u64, Error>,
+) {
+    let Revocation { handler, token_id, actor_id, issued_until, forget_after: _ } = which;
+    let until = issued_until.map(|until| format!("issued until {until}; ")).unwrap_or_default();
+    let (outcome, reason, detail) = match records {
+        Ok(records) => (done, None, format!("{until}records: {records}")),
+        Err(error) => ("failed", Some(error.code()), format!("{until}{error}")),
+    };
+    let (handler, actor, token_id) = (handler.as_deref(), actor_id.as_deref(), token_id.as_deref());
+    write(context, asked, Decided { outcome, reason, handler, actor, token_id, detail: Some(&detail) });
+}
+
+/// A good token was not taken back.
+pub(crate) fn not_revoked(context: &Context, asked: Asked<'_>, acceptance: &Acceptance, reason: &'static str) {
+    let Acceptance { handler, actor, token_id, .. } = acceptance;
+    let decided = Decided {
+        outcome: "refused",
+        reason: Some(reason),
+        handler: Some(handler),
+        actor: actor.id(),
+        token_id: token_id.as_deref(),
+        detail: None,
+    };
+    write(context, asked, decided);
 }
 
 /// It was decided without asking about a token: there is none, or no single one, or the request itself is refused.

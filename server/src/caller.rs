@@ -5,9 +5,12 @@ use crate::config::{Caller, Config, SecretDigest};
 use crate::context::Context;
 use crate::credential::Authorization;
 use crate::problem::{Problem, Scheme};
+use crate::receive::Form;
+use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hyper::HeaderMap;
+use hyper::header::AUTHORIZATION;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
@@ -63,6 +66,31 @@ pub(crate) fn authorize<'a>(
         return Err(Problem::UnauthorizedClient);
     }
     Ok(caller)
+}
+
+/// Like [`authorize`], for forms, which may hold the caller's id and secret themselves (`client_secret_post`).
+pub(crate) async fn authorize_form<'a>(
+    context: &'a Context,
+    endpoint: &'static str,
+    headers: &HeaderMap,
+    body: Body,
+    may: fn(&Caller) -> bool,
+) -> Result<(AuthenticatedCaller<'a>, Form), Problem> {
+    let authorize = |posted| authorize(context, endpoint, headers, posted, may);
+    // Who names itself in the header has done so before any of the body is read.
+    let known = if headers.contains_key(AUTHORIZATION) { Some(authorize(None)?) } else { None };
+    let form = Form::receive(context, headers, body).await?;
+    let posted = match (form.one("client_id")?, form.one("client_secret")?) {
+        (Some(id), Some(secret)) => Some(Posted { id, secret }),
+        (None, Some(_)) => return Err(Problem::InvalidRequest("`client_secret` needs a `client_id`")),
+        // Some clients name themselves in the body although they authenticate in the header.
+        (_, None) => None,
+    };
+    let caller = match (known, posted) {
+        (Some(caller), None) => caller,
+        (_, posted) => authorize(posted)?,
+    };
+    Ok((caller, form))
 }
 
 /// RFC 6749 section 2.3.1; Bearer as in RFC 7662 section 2.1.
@@ -136,18 +164,22 @@ fn digest(secret: &[u8]) -> Option<SecretDigest> {
 mod tests {
     use super::*;
     use crate::config::Handlers;
-    use hyper::header::{AUTHORIZATION, HeaderValue};
+    use hyper::header::HeaderValue;
     use proptest::prelude::*;
 
     const SECRET: &str = "0123456789abcdefghijklmnopqrstuv";
     const ODD: &str = "s3 cret%25 with + and more than 32 bytes";
 
+    fn introspecting(secret: SecretDigest) -> Caller {
+        let handlers = Handlers::All;
+        Caller { secret, introspect: true, verify: false, create: false, revoke: false, handlers }
+    }
+
     fn config() -> Config {
         let mut config = Config::default();
         for (id, secret) in [("a", SECRET), ("b", ODD), ("short", "hunter2")] {
             let secret = SecretDigest::of(secret);
-            let caller = Caller { secret, introspect: true, verify: false, create: false, handlers: Handlers::All };
-            config.callers.insert(id.to_owned(), caller);
+            config.callers.insert(id.to_owned(), introspecting(secret));
         }
         config
     }
@@ -203,9 +235,8 @@ mod tests {
 
     fn caller(secret: &str) -> Config {
         let secret = SecretDigest::of(secret);
-        let caller = Caller { secret, introspect: true, verify: false, create: false, handlers: Handlers::All };
         let mut config = Config::default();
-        config.callers.insert("app-1".to_owned(), caller);
+        config.callers.insert("app-1".to_owned(), introspecting(secret));
         config
     }
 

@@ -176,7 +176,10 @@ pub struct Caller {
     pub verify: bool,
     /// May use `/v1/tokens`.
     pub create: bool,
-    /// Whose tokens it may ask about and make; others do not exist for it.
+    /// May use `/v1/revoke` and `/v1/revocations`.
+    pub revoke: bool,
+    /// Whose tokens it may ask about, make and revoke; others do not exist for it, but that a token is not revoked without a
+    /// word (RFC 7009 section 2.1).
     pub handlers: Handlers,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::metrics::{Operation, outcome};
-use keyward_runtime::{CreateRequest, Creation, Error, Verdict};
+use keyward_runtime::{CreateRequest, Creation, Error, Revocation, Verdict};
 use std::time::Instant;
 
 /// Asks about a token; `handlers` says whose tokens count.
@@ -35,4 +35,19 @@ pub(crate) async fn create(context: &Context, handler: &str, request: CreateRequ
         context.metrics.failed(error);
     }
     creation
+}
+
+/// Takes tokens back. Says how many records were ended.
+pub(crate) async fn revoke(context: &Context, revocation: Revocation) -> Result<u64, Error> {
+    let start = Instant::now();
+    let handler = revocation.handler.clone();
+    let ended = context.live.registry.revoke(revocation).await;
+    let outcome = if ended.is_ok() { "revoked" } else { "failed" };
+    context.metrics.call(Operation::Revoke, handler.as_deref().unwrap_or("-"), outcome, start.elapsed());
+    ended
+}
+
+/// Says how many records [`revoke`] would end. Nothing is decided by it.
+pub(crate) async fn count_revoked(context: &Context, revocation: Revocation) -> Result<u64, Error> {
+    context.live.registry.count_revoked(revocation).await
 }

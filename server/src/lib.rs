@@ -12,7 +12,8 @@
 //!
 //!     let mut config = Config::default();
 //!     let secret = SecretDigest::of("a secret of at least 32 random characters");
-//!     let app = Caller { secret, introspect: true, verify: true, create: false, handlers: Handlers::All };
+//!     let handlers = Handlers::All;
+//!     let app = Caller { secret, introspect: true, verify: true, create: false, revoke: false, handlers };
 //!     config.callers.insert("app".to_owned(), app);
 //!
 //!     let service = Service::new(config, registry);

@@ -14,11 +14,12 @@ use std::time::Duration;
 /// From 10 µs, about the cheapest call, to the quarter of a second after which every call is stopped by default.
 const BUCKETS: [f64; 12] = [0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25];
 
-/// What a handler was asked for.
+/// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     Verify,
     Create,
+    Revoke,
 }
 
 impl Operation {
@@ -26,6 +27,7 @@ impl Operation {
         match self {
             Self::Verify => "verify",
             Self::Create => "create",
+            Self::Revoke => "revoke",
         }
     }
 }

@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
+use keyward_runtime::{Error, Fault};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -23,6 +24,12 @@ pub(crate) enum Problem {
     NotFound,
     /// 404: no such handler, or none that the caller may use.
     NoSuchHandler,
+    /// 404: there is nowhere to write a revocation down.
+    NoStore,
+    /// 400: the token to be revoked is of a handler that the caller may not use (RFC 7009 section 2.1).
+    NotItsToken,
+    /// 400: the token to be revoked has no id.
+    NoTokenId,
     /// 405. The router says what is allowed.
     MethodNotAllowed,
     /// 408: the body did not come in time.
@@ -37,6 +44,8 @@ pub(crate) enum Problem {
     Overloaded,
     /// 503: no verdict could be had.
     NoVerdict,
+    /// 503: it is not certain that tokens are revoked.
+    NotRevoked,
 }
 
 /// How callers authenticate.
@@ -83,6 +92,19 @@ impl Problem {
             Self::NoSuchHandler => {
                 (StatusCode::NOT_FOUND, "not_found", "There is no such handler, or this caller may not use it")
             }
+            Self::NoStore => {
+                (StatusCode::NOT_FOUND, "not_found", "Nothing can be revoked here: no `[store]` is configured")
+            }
+            Self::NotItsToken => (
+                StatusCode::BAD_REQUEST,
+                "unauthorized_client",
+                "The token is not revoked: this caller may not use its handler",
+            ),
+            Self::NoTokenId => (
+                StatusCode::BAD_REQUEST,
+                "unsupported_token_type",
+                "The token is not revoked: it has no id. Revoke those of its actor or handler by `/v1/revocations`",
+            ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
@@ -108,6 +130,19 @@ impl Problem {
                 "temporarily_unavailable",
                 "No verdict could be had: it is neither a yes nor a no; try again",
             ),
+            Self::NotRevoked => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                "It is not certain that anything is revoked: take tokens to be good still, and try again",
+            ),
+        }
+    }
+
+    /// Why tokens are not revoked.
+    pub(crate) fn of_revocation(error: &Error) -> Self {
+        match error.fault() {
+            Fault::NoStore => Self::NoStore,
+            _ => Self::NotRevoked,
         }
     }
 
@@ -128,7 +163,7 @@ impl Problem {
             Self::Timeout | Self::TooLarge | Self::UnknownCoding => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Self::Overloaded | Self::NoVerdict => retry_after(headers),
+            Self::Overloaded | Self::NoVerdict | Self::NotRevoked => retry_after(headers),
             _ => {}
         }
         response

@@ -9,6 +9,7 @@ use hyper::body::Body as _;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde_json::Number;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -42,6 +43,12 @@ impl Form {
             None => Ok(value),
             Some(_) => Err(Problem::InvalidRequest("A parameter stands in the body more than once")),
         }
+    }
+
+    /// The token that it is about. A `token_type_hint` changes nothing (RFC 7662 section 2.1, RFC 7009 section 2.1).
+    pub(crate) fn token(&self) -> Result<&str, Problem> {
+        let token = self.one("token")?.ok_or(Problem::InvalidRequest("The parameter `token` is missing"))?;
+        self.one("token_type_hint").map(|_| token)
     }
 }
 
@@ -78,6 +85,14 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
         }
         deserializer.deserialize_map(Members(PhantomData)).map(Self)
     }
+}
+
+/// A whole number up to so many. To JSON Schema, and to clients that compute with fractions, `3600.0` is one.
+pub(crate) fn whole(number: &Number, max: u64) -> Option<u64> {
+    // Of what a fraction can say exactly, and no more.
+    let exact = |number: &f64| number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(number);
+    let whole = number.as_u64().or_else(|| number.as_f64().filter(exact).map(|number| number as u64));
+    whole.filter(|whole| *whole <= max)
 }
 
 /// One content type, with `charset=utf-8` or without parameters, and no compression.

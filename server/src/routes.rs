@@ -5,6 +5,8 @@ mod document;
 mod forward;
 mod introspect;
 mod metadata;
+mod revocations;
+mod revoke;
 mod tokens;
 mod verify;
 
@@ -36,6 +38,8 @@ fn described() -> OpenApiRouter {
         .routes(routes!(introspect::introspect))
         .routes(routes!(verify::verify))
         .routes(routes!(tokens::create))
+        .routes(routes!(revoke::revoke))
+        .routes(routes!(revocations::revocations))
         .routes(routes!(actor::actor))
         .routes(routes!(metadata::metadata))
         .routes(routes!(metadata::openapi))

@@ -97,7 +97,8 @@ impl fmt::Debug for Service {
 
 /// Where there must be room for this request.
 fn room<'a>(live: &'a Live, request: &Request<Body>) -> &'a Semaphore {
-    let is_unknown = request.uri().path() == "/v1/introspect" && !request.headers().contains_key(header::AUTHORIZATION);
+    let takes_secrets = matches!(request.uri().path(), "/v1/introspect" | "/v1/revoke");
+    let is_unknown = takes_secrets && !request.headers().contains_key(header::AUTHORIZATION);
     if is_unknown { &live.room_for_unknown } else { &live.room }
 }
 
@@ -151,6 +152,8 @@ fn endpoint(path: &str) -> &'static str {
         "/v1/introspect" => "introspect",
         "/v1/verify" => "verify",
         "/v1/tokens" => "tokens",
+        "/v1/revoke" => "revoke",
+        "/v1/revocations" => "revocations",
         "/v1/actor" => "actor",
         "/openapi.json" => "openapi",
         "/.well-known/oauth-authorization-server" => "metadata",

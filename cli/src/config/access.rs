@@ -134,13 +134,14 @@ impl CallerTable {
             return Err(known.wrong(span, &of, &text));
         }
         let handlers = known.handlers(handlers, &of)?;
-        let mut caller = Caller { secret, introspect: false, verify: false, create: false, handlers };
-        known.list(Some(may), &of, "`may` has no word: say `introspect`, `verify` or `create`", |word| {
+        let mut caller = Caller { secret, introspect: false, verify: false, create: false, revoke: false, handlers };
+        known.list(Some(may), &of, "`may` has no word: say `introspect`, `verify`, `create` or `revoke`", |word| {
             let right = match word.as_str() {
                 "introspect" => &mut caller.introspect,
                 "verify" => &mut caller.verify,
                 "create" => &mut caller.create,
-                _ => return Err("`may` has the words `introspect`, `verify` and `create` only".to_owned()),
+                "revoke" => &mut caller.revoke,
+                _ => return Err("`may` has the words `introspect`, `verify`, `create` and `revoke` only".to_owned()),
             };
             *right = true;
             Ok(())

@@ -31,7 +31,7 @@ pub(crate) fn text() -> &'static str {
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     tags(
-        (name = "applications", description = "For host services that ask about tokens and make them"),
+        (name = "applications", description = "For host services that ask about tokens, make and revoke them"),
         (name = "proxies", description = "For proxies that ask before they let a request through. Any method is answered, also those that OpenAPI does not know. A query does not matter, and the body is not read"),
         (name = "discovery", description = "For programs, before they ask")
     )
@@ -85,7 +85,13 @@ fn applies(problem: Problem, path: &str, operation: &Map<String, Value>) -> bool
         Problem::InvalidClient(_) | Problem::UnauthorizedClient => is_for_callers(operation),
         Problem::NotFound => is_for_proxies(path),
         // Their status stands here already.
-        Problem::UnknownCoding | Problem::NoSuchHandler | Problem::NoVerdict => false,
+        Problem::UnknownCoding
+        | Problem::NoSuchHandler
+        | Problem::NoStore
+        | Problem::NotItsToken
+        | Problem::NoTokenId
+        | Problem::NoVerdict
+        | Problem::NotRevoked => false,
     }
 }
 
@@ -102,9 +108,17 @@ fn is_for_callers(operation: &Map<String, Value>) -> bool {
 fn complete(document: &mut Value) {
     if let Some(schemas) = object(document, "/components/schemas") {
         name_the_outcomes(schemas);
-        if let Some(form) = schemas.get_mut("IntrospectionRequest").and_then(Value::as_object_mut) {
-            form.insert("dependentRequired".into(), json!({"client_secret": ["client_id"]}));
+        for form in ["IntrospectionRequest", "RevocationRequest"] {
+            if let Some(form) = schemas.get_mut(form).and_then(Value::as_object_mut) {
+                form.insert("dependentRequired".into(), json!({"client_secret": ["client_id"]}));
+            }
         }
+    }
+    if let Some(request) = object(document, "/components/schemas/RevocationsRequest") {
+        let some = ["handler", "actor", "issued_until"].map(|member| json!({"required": [member]}));
+        request.insert("anyOf".into(), json!(some));
+        request.insert("dependentRequired".into(), json!({"token_id": ["handler"]}));
+        request.insert("not".into(), json!({"required": ["token_id", "actor"]}));
     }
     if let Some(components) = object(document, "/components") {
         let responses = SHARED.map(|(problem, description)| (word(problem).to_owned(), answer(problem, description)));
@@ -215,7 +229,7 @@ fn header(pattern: &str, description: &str) -> Value {
     json!({"description": description, "required": true, "schema": {"type": "string", "pattern": pattern}})
 }
 
-/// Who may ask. A caller of `/v1/introspect` may also give its id and secret in the form, which no scheme describes.
+/// Who may ask. A caller of `/v1/introspect` or `/v1/revoke` may also give its id and secret in the form, which no scheme describes.
 fn security() -> Value {
     json!({
         "basic": {"type": "http", "scheme": "basic", "description": "A caller of the configuration: its id and its secret"},

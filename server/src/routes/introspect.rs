@@ -1,18 +1,17 @@
 //! `POST /v1/introspect`: RFC 7662.
 
 use crate::audit::{self, Asked};
-use crate::caller::{self, Posted};
+use crate::caller;
+use crate::config::{Caller, Config};
 use crate::context::Context;
+use crate::decision;
 use crate::identity;
 use crate::outcome::actor_json;
 use crate::problem::{Problem, json};
-use crate::receive::Form;
 use crate::routes::document;
-use crate::{config::Config, decision};
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
-use hyper::header::AUTHORIZATION;
 use hyper::{HeaderMap, StatusCode};
 use keyward_runtime::{Acceptance, Registry, Restrictions, Verdict};
 use serde::Serialize;
@@ -129,22 +128,9 @@ pub(crate) async fn introspect(
 ) -> Result<Response, Problem> {
     let (context, headers) = (&context, &headers);
     let config = &context.live.config;
-    // Who names itself in the header has done so before any of the body is read.
-    let authorize = |posted| caller::authorize(context, "introspect", headers, posted, |rights| rights.introspect);
-    let known = if headers.contains_key(AUTHORIZATION) { Some(authorize(None)?) } else { None };
-    let form = Form::receive(context, headers, body).await?;
-    let posted = match (form.one("client_id")?, form.one("client_secret")?) {
-        (Some(id), Some(secret)) => Some(Posted { id, secret }),
-        (None, Some(_)) => return Err(Problem::InvalidRequest("`client_secret` needs a `client_id`")),
-        // Some clients name themselves in the body although they authenticate in the header.
-        (_, None) => None,
-    };
-    let caller = match (known, posted) {
-        (Some(caller), None) => caller,
-        (_, posted) => authorize(posted)?,
-    };
-    let token = form.one("token")?.ok_or(Problem::InvalidRequest("The parameter `token` is missing"))?;
-    let _hint = form.one("token_type_hint")?;
+    let may = |rights: &Caller| rights.introspect;
+    let (caller, form) = caller::authorize_form(context, "introspect", headers, body, may).await?;
+    let token = form.token()?;
 
     let verdict = decision::verify(context, token, |name| caller.rights().handlers.include(name)).await;
     let asked = Asked { endpoint: "introspect", caller: Some(caller.id()), ..Asked::default() };

@@ -18,12 +18,19 @@ pub(crate) struct Metadata {
     introspection_endpoint: String,
     /// How callers of it may authenticate. They may also send their secret as Bearer, for which RFC 8414 has no word.
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    /// Where revocation is.
+    revocation_endpoint: String,
+    /// How callers of it may authenticate: as for introspection.
+    revocation_endpoint_auth_methods_supported: [&'static str; 2],
     /// None: a required member.
     #[schema(max_items = 0)]
     response_types_supported: [&'static str; 0],
 }
 
-/// Where is introspection?
+/// How callers may authenticate where a form is taken.
+const AUTH_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
+
+/// Where are introspection and revocation?
 #[utoipa::path(
     get,
     path = "/.well-known/oauth-authorization-server",
@@ -38,7 +45,9 @@ pub(crate) async fn metadata(Extension(context): Extension<Context>) -> Result<R
     let metadata = Metadata {
         issuer: issuer.to_owned(),
         introspection_endpoint: format!("{issuer}/v1/introspect"),
-        introspection_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post"],
+        introspection_endpoint_auth_methods_supported: AUTH_METHODS,
+        revocation_endpoint: format!("{issuer}/v1/revoke"),
+        revocation_endpoint_auth_methods_supported: AUTH_METHODS,
         response_types_supported: [],
     };
     Ok(json(StatusCode::OK, &metadata))

@@ -5,7 +5,7 @@ use crate::caller;
 use crate::context::Context;
 use crate::decision;
 use crate::problem::{ErrorBody, Problem, json};
-use crate::receive::{self, Object};
+use crate::receive::{self, Object, whole};
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
@@ -157,15 +157,9 @@ impl RestrictionsBody {
     }
 }
 
-/// A whole number of seconds. To JSON Schema, and to clients that compute with fractions, `3600.0` is one.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroU32>, D::Error> {
     let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
-    let whole = number.as_u64().or_else(|| {
-        let number =
-            number.as_f64().filter(|number| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number));
-        number.map(|number| number as u64)
-    });
-    let seconds = whole.and_then(|whole| u32::try_from(whole).ok()).and_then(NonZeroU32::new);
+    let seconds = whole(&number, u32::MAX.into()).and_then(|whole| u32::try_from(whole).ok()).and_then(NonZeroU32::new);
     seconds.map(Some).ok_or_else(|| D::Error::custom("no number of seconds"))
 }
 

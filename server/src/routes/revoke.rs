@@ -1,0 +1,101 @@
+//! `POST /v1/revoke`: RFC 7009.
+
+use crate::audit::{self, Asked};
+use crate::caller;
+use crate::config::Caller;
+use crate::context::Context;
+use crate::decision;
+use crate::problem::{ErrorBody, Problem};
+use axum::body::Body;
+use axum::extract::Extension;
+use axum::response::Response;
+use hyper::HeaderMap;
+use hyper::header::{HeaderValue, PRAGMA};
+use keyward_runtime::{Acceptance, Revocation, Verdict};
+use utoipa::ToSchema;
+
+/// Which token is revoked. Each parameter stands once; others do not matter.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form body, which is read parameter by parameter")]
+pub(crate) struct RevocationRequest {
+    /// The token.
+    token: String,
+    /// Ignored: the answer is the same with any hint.
+    #[schema(nullable = false)]
+    token_type_hint: Option<String>,
+    /// The caller's id, unless it authenticates in `Authorization`.
+    #[schema(nullable = false)]
+    client_id: Option<String>,
+    /// The caller's secret, unless it authenticates in `Authorization`. Goes with `client_id`.
+    #[schema(nullable = false)]
+    client_secret: Option<String>,
+}
+
+/// Takes a token back.
+#[utoipa::path(
+    post,
+    path = "/v1/revoke",
+    tag = "applications",
+    request_body(content = RevocationRequest, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (
+            status = 200,
+            description = "It is revoked, and that is durable; or it was no good token before. Nothing tells the one from the other",
+            headers(("Pragma" = String, description = "`no-cache`"))
+        ),
+        (status = 400, body = ErrorBody, description = "The request is malformed (`invalid_request`), the token's handler is none that this caller may use (`unauthorized_client`), or the token has no id (`unsupported_token_type`)"),
+        (status = 404, body = ErrorBody, description = "Nothing can be revoked here: no store is configured"),
+        (status = 503, body = ErrorBody, description = "No verdict could be had, the store did not confirm, or too many requests are being answered: take the token to be good still, and try again")
+    ),
+    security(("basic" = []), ("bearer" = []), ())
+)]
+pub(crate) async fn revoke(
+    Extension(context): Extension<Context>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let context = &context;
+    let may = |rights: &Caller| rights.revoke;
+    let (caller, form) = caller::authorize_form(context, "revoke", &headers, body, may).await?;
+    // Whoever may not use the token's handler is told so: that is no secret before whoever has the token.
+    let verdict = decision::verify(context, form.token()?, |_| true).await;
+    let asked = Asked { endpoint: "revoke", caller: Some(caller.id()), ..Asked::default() };
+    match verdict {
+        Ok(Verdict::Accepted(acceptance)) if !caller.rights().handlers.include(&acceptance.handler) => {
+            audit::not_revoked(context, asked, &acceptance, "unauthorized-client");
+            return Err(Problem::NotItsToken);
+        }
+        Ok(Verdict::Accepted(acceptance)) => {
+            // What has begun comes to its end, and into the audit, even if whoever asked goes away meanwhile.
+            let work = tokio::spawn(take_back(context.clone(), caller.id().to_owned(), acceptance));
+            work.await.map_err(|_| Problem::NotRevoked)??;
+        }
+        Ok(Verdict::NotMine | Verdict::Rejected(_)) => audit::verified(context, asked, &verdict, false),
+        Err(_) => {
+            audit::verified(context, asked, &verdict, false);
+            return Err(Problem::NotRevoked);
+        }
+    }
+    let mut response = Response::new(Body::empty());
+    response.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    Ok(response)
+}
+
+async fn take_back(context: Context, caller: String, acceptance: Acceptance) -> Result<(), Problem> {
+    let asked = Asked { endpoint: "revoke", caller: Some(&caller), ..Asked::default() };
+    if acceptance.token_id.is_none() {
+        audit::not_revoked(&context, asked, &acceptance, "no-token-id");
+        return Err(Problem::NoTokenId);
+    }
+    let revocation = Revocation {
+        handler: Some(acceptance.handler.to_string()),
+        token_id: acceptance.token_id.clone(),
+        forget_after: acceptance.expires_at,
+        ..Revocation::default()
+    };
+    let ended = decision::revoke(&context, revocation.clone()).await;
+    // Whose it was is for the audit: the token is named by its id.
+    let named = Revocation { actor_id: acceptance.actor.id().map(str::to_owned), ..revocation };
+    audit::revoked(&context, asked, &named, "revoked", &ended);
+    ended.map(|_| ()).map_err(|error| Problem::of_revocation(&error))
+}
