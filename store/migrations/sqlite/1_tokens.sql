@@ -1,0 +1,43 @@
+-- Records of tokens. Times are unix seconds.
+CREATE TABLE tokens (
+    handler TEXT NOT NULL,
+    id TEXT NOT NULL,
+    actor_id TEXT NOT NULL,
+    description TEXT,
+    -- JSON, as Datasette's `_r`. NULL: none.
+    restrictions TEXT,
+    issued_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    last_used_at INTEGER,
+    ended_at INTEGER,
+    -- What is neither `revoked` nor `replaced` counts as revoked.
+    ended_why TEXT,
+    -- SHA-256 of the secret. NULL: the token has none, or is signed.
+    digest BLOB CHECK (length(digest) = 32),
+    PRIMARY KEY (handler, id),
+    CHECK ((ended_at IS NULL) = (ended_why IS NULL))
+) STRICT;
+
+CREATE UNIQUE INDEX tokens_by_digest ON tokens (handler, digest) WHERE digest IS NOT NULL;
+
+CREATE INDEX tokens_by_actor ON tokens (actor_id, handler);
+
+-- How many records of a handler are good: asked for each one that is made.
+CREATE INDEX tokens_not_ended ON tokens (handler, expires_at) WHERE ended_at IS NULL;
+
+-- The greatest number that was given out for a record of a handler.
+CREATE TABLE serials (
+    handler TEXT NOT NULL PRIMARY KEY,
+    last INTEGER NOT NULL
+) STRICT;
+
+-- What was taken back. Only ever appended to; NULL fits everything.
+CREATE TABLE revocations (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    handler TEXT,
+    token_id TEXT,
+    actor_id TEXT,
+    issued_until INTEGER,
+    forget_after INTEGER,
+    at INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,226 @@
+//! Keeps the records of tokens and their revocations: a [`TokenStore`] in SQLite or PostgreSQL.
+//!
+//! ```no_run
+//! use keyward_store::{Location, Store};
+//!
+//! # fn main() -> Result<(), keyward_store::OpenError> {
+//! // A file, made if it is not there, or `postgres://…` where several nodes share one truth.
+//! let location: Location = "/var/lib/keyward/tokens.db".parse()?;
+//! let store = Store::open(location)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What can be counted on
+//!
+//! * What was committed is durable when the answer comes: SQLite syncs its journal (`synchronous=FULL`), and a server with
+//!   `fsync` off is refused.
+//! * Each call is answered within its deadline. A store that is away, locked or full answers [`StoreError`], at once where
+//!   that is known, and is used again within a second of its being back.
+//! * A digest, a secret or a password is in no error and in no `Debug`.
+//! * Several processes may have one store open.
+//!
+//! What a file of SQLite's holds is not secret, but not everybody's business either: it is made for its owner alone (0600). A
+//! connection to PostgreSQL is not encrypted: the server belongs on the same machine, or behind a tunnel.
+
+mod connect;
+mod database;
+mod location;
+mod pool;
+mod records;
+mod revocations;
+
+use connect::{Database, Role};
+use database::Trouble;
+use keyward_runtime::{Changes, Committed, Pending, Revocation, SecretDigest, StoreError, Stored, TokenStore};
+use pool::Pool;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+pub use location::Location;
+
+/// The channel on which PostgreSQL tells that there is a new revocation. A hint: it may be lost.
+pub const CHANNEL: &str = "keyward_revocations";
+
+/// For how long something is looked up.
+const READING: Duration = Duration::from_secs(2);
+
+/// For how long something is changed.
+const WRITING: Duration = Duration::from_secs(5);
+
+/// For how long something is revoked: an actor or a handler may have millions of records.
+const REVOKING: Duration = Duration::from_secs(60);
+
+/// Connections that look something up.
+const READERS: usize = 4;
+
+/// Connections that change something. SQLite has one writer at a time.
+const WRITERS: usize = 4;
+
+/// An open store. Its calls run on two threads of its own, so that they can be waited for on any executor.
+pub struct Store {
+    reads: Arc<Pool>,
+    writes: Arc<Pool>,
+    /// There until the end.
+    runtime: Option<Runtime>,
+}
+
+/// A store cannot be opened. One sentence that says which one, why, and what to do, without a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct OpenError(String);
+
+impl Store {
+    /// Opens a store, makes it if it is not there, and brings its tables up to date. Waits.
+    ///
+    /// # Errors
+    /// It cannot be reached or made, its tables are a newer version's or another program's, or it would not be durable.
+    pub fn open(location: Location) -> Result<Self, OpenError> {
+        let threads = |error: std::io::Error| OpenError::new(format!("no threads for the store: {error}"));
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("keyward-store")
+            .enable_all()
+            .build()
+            .map_err(threads)?;
+        // On a thread of its own, because the caller's may be an executor's, which must not wait.
+        let opened = thread::scope(|scope| {
+            let opening = thread::Builder::new().name("keyward-store".to_owned());
+            let opening = opening.spawn_scoped(scope, || runtime.block_on(Database::open(location)))?;
+            opening.join().map_err(|_| std::io::Error::other("the one that opens it panicked"))
+        });
+        let (database, connection) = match opened.map_err(threads) {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(error)) | Err(error) => {
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
+        let writers = if database.is_sqlite() { 1 } else { WRITERS };
+        let database = Arc::new(database);
+        let reads = Pool::new(database.clone(), Role::Reads, READERS);
+        let writes = Pool::new(database, Role::Writes, writers);
+        writes.add(connection);
+        Ok(Self { reads, writes, runtime: Some(runtime) })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn location(&self) -> &Location {
+        self.reads.database().location()
+    }
+
+    /// Runs something on the store's own threads. It runs to its end even if nobody waits for it any more.
+    fn run<'a, T: Send + 'static>(
+        &'a self,
+        what: &'static str,
+        within: Duration,
+        work: impl Future<Output = Result<T, Trouble>> + Send + 'static,
+    ) -> Pending<'a, T> {
+        Box::pin(async move {
+            let failed = |why: &dyn fmt::Display| StoreError::new(format!("{}: {what}: {why}", self.location()));
+            let runtime = self.runtime.as_ref().ok_or_else(|| failed(&"the store is closed"))?;
+            let done = runtime.spawn(timeout(within, work)).await;
+            match done {
+                Ok(Ok(done)) => done.map_err(|trouble| failed(&trouble)),
+                Ok(Err(_)) => Err(failed(&format_args!("no answer within {} seconds", within.as_secs()))),
+                Err(error) if error.is_panic() => Err(failed(&"a bug: the call panicked")),
+                Err(_) => Err(failed(&"the store is closed")),
+            }
+        })
+    }
+}
+
+impl TokenStore for Store {
+    fn find<'a>(&'a self, handler: &'a str, id: &'a str) -> Pending<'a, Option<Stored>> {
+        let work = records::find(self.reads.clone(), handler.to_owned(), id.to_owned());
+        self.run("looking up a record", READING, work)
+    }
+
+    fn find_digest<'a>(&'a self, handler: &'a str, digest: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
+        let work = records::find_digest(self.reads.clone(), handler.to_owned(), digest.clone());
+        self.run("looking up a secret", READING, work)
+    }
+
+    fn next_serial<'a>(&'a self, handler: &'a str) -> Pending<'a, u64> {
+        let work = records::next_serial(self.writes.clone(), handler.to_owned());
+        self.run("taking a number", WRITING, work)
+    }
+
+    fn commit<'a>(&'a self, handler: &'a str, changes: Changes) -> Pending<'a, Committed> {
+        let work = records::commit(self.writes.clone(), handler.to_owned(), changes);
+        self.run("changing records", WRITING, work)
+    }
+
+    fn touch<'a>(&'a self, used: &'a [(String, String, u64)]) -> Pending<'a, ()> {
+        let work = records::touch(self.writes.clone(), used.to_vec());
+        self.run("noting the last use", WRITING, work)
+    }
+
+    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64> {
+        let work = revocations::count(self.reads.clone(), revocation.clone(), at);
+        self.run("counting what a revocation would end", READING, work)
+    }
+
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64> {
+        let work = revocations::revoke(self.writes.clone(), revocation.clone(), at);
+        self.run("revoking", REVOKING, work)
+    }
+
+    fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
+        let work = revocations::list(self.reads.clone(), after, most);
+        self.run("reading revocations", READING, work)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Without waiting: the caller's thread may be an executor's. What was committed is durable already.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("location", self.location()).finish_non_exhaustive()
+    }
+}
+
+impl OpenError {
+    fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    fn of(location: &Location, why: &str) -> Self {
+        Self(format!("{location} cannot be opened: {why}"))
+    }
+}
+
+/// Seconds, as both databases keep them.
+fn seconds(time: u64) -> Result<i64, Trouble> {
+    i64::try_from(time).map_err(|_| Trouble::new("a time or a number is too great to be kept"))
+}
+
+/// What a database has kept as a number.
+fn number(kept: i64) -> Result<u64, Trouble> {
+    u64::try_from(kept).map_err(|_| Trouble::new("a time or a number in the database is negative"))
+}
+
+/// PostgreSQL keeps no text with a NUL; so that both are alike, SQLite is not given one either.
+fn is_storable(text: &str) -> bool {
+    !text.contains('\0')
+}
+
+fn storable<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<(), Trouble> {
+    match texts.into_iter().all(is_storable) {
+        true => Ok(()),
+        false => Err(Trouble::new("text with a NUL in it cannot be kept")),
+    }
+}

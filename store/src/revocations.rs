@@ -1,0 +1,132 @@
+//! What was taken back, in its order.
+
+use crate::database::{Trouble, Value};
+use crate::pool::{Lease, Pool};
+use crate::{CHANNEL, number, seconds, storable};
+use keyward_runtime::Revocation;
+use sqlx::AssertSqlSafe;
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// Whoever appends a revocation has this lock from before its number is drawn until it is committed, so that the order of
+/// numbers is the order in which they can be read.
+pub(crate) const LOCK: &str = "revocations";
+
+/// Good at `$1`.
+const GOOD: &str = "ended_at IS NULL AND (expires_at IS NULL OR expires_at >= $1)";
+
+/// Past its time at `$1`. It ends like the others: a clock that was wrong must not bring it back.
+const EXPIRED: &str = "ended_at IS NULL AND expires_at < $1";
+
+pub(crate) async fn count(pool: Arc<Pool>, revocation: Revocation, at: u64) -> Result<u64, Trouble> {
+    let (fits, values) = fits(&revocation, seconds(at)?)?;
+    let mut lease = pool.lease().await?;
+    let count = lease.row(AssertSqlSafe(format!("SELECT count(*) FROM tokens WHERE {GOOD}{fits}")), values).await?;
+    let count = number(count.get(0)?)?;
+    lease.done();
+    Ok(count)
+}
+
+pub(crate) async fn revoke(pool: Arc<Pool>, revocation: Revocation, at: u64) -> Result<u64, Trouble> {
+    let at = seconds(at)?;
+    // Looked at before anything is done.
+    fits(&revocation, at)?;
+    let mut lease = pool.lease().await?;
+    lease.begin().await?;
+    lease.lock(LOCK).await?;
+    append(&mut lease, &revocation, at).await?;
+    let good = end(&mut lease, GOOD, &revocation, at).await?;
+    end(&mut lease, EXPIRED, &revocation, at).await?;
+    tell(&mut lease).await?;
+    lease.commit().await?;
+    Ok(good)
+}
+
+/// The revocations behind `after`.
+pub(crate) async fn list(pool: Arc<Pool>, after: u64, most: u32) -> Result<Vec<(u64, Revocation)>, Trouble> {
+    let last_read = seconds(after)?;
+    let mut lease = pool.lease().await?;
+    let sql = "SELECT seq, handler, token_id, actor_id, issued_until, forget_after FROM revocations \
+               WHERE seq > $1 ORDER BY seq LIMIT $2";
+    let rows = lease.rows(sql, vec![last_read.into(), i64::from(most).into()]).await?;
+    if rows.is_empty() && after > 0 {
+        let last = lease.row("SELECT coalesce(max(seq), 0) FROM revocations", vec![]).await?;
+        if last.get::<i64>(0)? < last_read {
+            return Err(Trouble::new(
+                "it has fewer revocations than were read from it: it was restored from an old copy, and has forgotten what was revoked since",
+            ));
+        }
+    }
+    lease.done();
+    let time = |time: Option<i64>| time.map(number).transpose();
+    let revocations = rows.iter().map(|row| {
+        let revocation = Revocation {
+            handler: row.get(1)?,
+            token_id: row.get(2)?,
+            actor_id: row.get(3)?,
+            issued_until: time(row.get(4)?)?,
+            forget_after: time(row.get(5)?)?,
+        };
+        Ok((number(row.get(0)?)?, revocation))
+    });
+    revocations.collect()
+}
+
+/// Writes one down, inside of a transaction that has the [`LOCK`].
+pub(crate) async fn append(lease: &mut Lease, revocation: &Revocation, at: i64) -> Result<(), Trouble> {
+    let Revocation { handler, token_id, actor_id, issued_until, forget_after } = revocation.clone();
+    let values = vec![
+        handler.into(),
+        token_id.into(),
+        actor_id.into(),
+        issued_until.map(seconds).transpose()?.into(),
+        forget_after.map(seconds).transpose()?.into(),
+        at.into(),
+    ];
+    let sql = "INSERT INTO revocations (handler, token_id, actor_id, issued_until, forget_after, at) \
+               VALUES ($1, $2, $3, $4, $5, $6)";
+    lease.change(sql, values).await.map(drop)
+}
+
+/// Tells other nodes that there is something to be read, once it is committed.
+pub(crate) async fn tell(lease: &mut Lease) -> Result<(), Trouble> {
+    if lease.is_sqlite() {
+        return Ok(());
+    }
+    lease.rows("SELECT pg_notify($1, '')", vec![CHANNEL.into()]).await.map(drop)
+}
+
+async fn end(lease: &mut Lease, which: &str, revocation: &Revocation, at: i64) -> Result<u64, Trouble> {
+    let (fits, values) = fits(revocation, at)?;
+    let sql = format!("UPDATE tokens SET ended_at = $1, ended_why = 'revoked' WHERE {which}{fits}");
+    lease.change(AssertSqlSafe(sql), values).await
+}
+
+/// The conditions that a record meets, made of what is written here, and the values in them; `$1` is `at`.
+fn fits(revocation: &Revocation, at: i64) -> Result<(String, Vec<Value>), Trouble> {
+    let Revocation { handler, token_id, actor_id, issued_until, forget_after: _ } = revocation;
+    storable([handler, token_id, actor_id].into_iter().flatten().map(String::as_str))?;
+    if token_id.is_some() && handler.is_none() {
+        return Err(Trouble::new("a token is revoked by its id only together with its handler"));
+    }
+    let mut sql = String::new();
+    let mut values = vec![at.into()];
+    let mut and = |condition: &str, value: Value| {
+        values.push(value);
+        // Writing to a string does not fail.
+        let _ = write!(sql, " AND {condition} ${}", values.len());
+    };
+    if let Some(handler) = handler {
+        and("handler =", handler.as_str().into());
+    }
+    if let Some(token_id) = token_id {
+        and("id =", token_id.as_str().into());
+    }
+    if let Some(actor_id) = actor_id {
+        and("actor_id =", actor_id.as_str().into());
+    }
+    if let Some(until) = issued_until {
+        and("issued_at <=", seconds(*until)?.into());
+    }
+    Ok((sql, values))
+}
