@@ -125,7 +125,7 @@ impl Store {
         Box::pin(async move {
             let failed = |why: &dyn fmt::Display| StoreError::new(format!("{}: {what}: {why}", self.location()));
             let runtime = self.runtime.as_ref().ok_or_else(|| failed(&"the store is closed"))?;
-            let done = runtime.spawn(timeout(within, work)).await;
+            let done = runtime.spawn(async move { timeout(within, work).await }).await;
             match done {
                 Ok(Ok(done)) => done.map_err(|trouble| failed(&trouble)),
                 Ok(Err(_)) => Err(failed(&format_args!("no answer within {} seconds", within.as_secs()))),

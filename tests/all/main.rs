@@ -22,5 +22,6 @@ mod routing;
 mod schemathesis;
 mod sdk;
 mod serve_command;
+mod store;
 mod support;
 mod vectors;

