@@ -100,8 +100,17 @@ pub(crate) async fn revocations(
             return Err(Problem::InvalidRequest("`token_id` holds a token: send that to `/v1/revoke`"));
         }
     }
-    let work = tokio::spawn(take_back(context.clone(), caller.id().to_owned(), revocation, dry_run));
-    work.await.map_err(|_| Problem::NotRevoked)?
+    let asked = Asked { endpoint: "revocations", caller: Some(caller.id()), ..Asked::default() };
+    let answer = if dry_run {
+        let counted = decision::count_revoked(context, revocation.clone()).await;
+        audit::revoked(context, asked, &revocation, "counted", &counted);
+        counted.map(|would_end| Revoked::DryRun(DryRun { would_end }))
+    } else {
+        let ended = decision::revoke(context, revocation.clone()).await;
+        audit::revoked(context, asked, &revocation, "revoked", &ended);
+        ended.map(|ended| Revoked::Done(Done { ended }))
+    };
+    answer.map(|answer| json(StatusCode::OK, &answer)).map_err(|error| Problem::of_revocation(&error))
 }
 
 /// Whether a handler knows it for a token, good or not any more. One that says no to everything says nothing.
@@ -112,29 +121,6 @@ fn is_token(verdict: &Result<Verdict, Error>) -> bool {
             matches!(reason, Reason::BadSignature | Reason::Expired | Reason::NotYetValid | Reason::Revoked)
         }
         Ok(Verdict::NotMine) | Err(_) => false,
-    }
-}
-
-/// Comes to its end, and into the audit, even if whoever asked goes away meanwhile.
-async fn take_back(
-    context: Context,
-    caller: String,
-    revocation: Revocation,
-    dry_run: bool,
-) -> Result<Response, Problem> {
-    let asked = Asked { endpoint: "revocations", caller: Some(&caller), ..Asked::default() };
-    let answer = if dry_run {
-        let counted = decision::count_revoked(&context, revocation.clone()).await;
-        audit::revoked(&context, asked, &revocation, "counted", &counted);
-        counted.map(|would_end| Revoked::DryRun(DryRun { would_end }))
-    } else {
-        let ended = decision::revoke(&context, revocation.clone()).await;
-        audit::revoked(&context, asked, &revocation, "revoked", &ended);
-        ended.map(|ended| Revoked::Done(Done { ended }))
-    };
-    match answer {
-        Ok(answer) => Ok(json(StatusCode::OK, &answer)),
-        Err(error) => Err(Problem::of_revocation(&error)),
     }
 }
 

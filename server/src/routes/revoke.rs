@@ -65,11 +65,7 @@ pub(crate) async fn revoke(
             audit::not_revoked(context, asked, &acceptance, "unauthorized-client");
             return Err(Problem::NotItsToken);
         }
-        Ok(Verdict::Accepted(acceptance)) => {
-            // What has begun comes to its end, and into the audit, even if whoever asked goes away meanwhile.
-            let work = tokio::spawn(take_back(context.clone(), caller.id().to_owned(), acceptance));
-            work.await.map_err(|_| Problem::NotRevoked)??;
-        }
+        Ok(Verdict::Accepted(acceptance)) => take_back(context, asked, acceptance).await?,
         Ok(Verdict::NotMine | Verdict::Rejected(_)) => audit::verified(context, asked, &verdict, false),
         Err(_) => {
             audit::verified(context, asked, &verdict, false);
@@ -81,10 +77,9 @@ pub(crate) async fn revoke(
     Ok(response)
 }
 
-async fn take_back(context: Context, caller: String, acceptance: Acceptance) -> Result<(), Problem> {
-    let asked = Asked { endpoint: "revoke", caller: Some(&caller), ..Asked::default() };
+async fn take_back(context: &Context, asked: Asked<'_>, acceptance: Acceptance) -> Result<(), Problem> {
     if acceptance.token_id.is_none() {
-        audit::not_revoked(&context, asked, &acceptance, "no-token-id");
+        audit::not_revoked(context, asked, &acceptance, "no-token-id");
         return Err(Problem::NoTokenId);
     }
     let revocation = Revocation {
@@ -93,9 +88,9 @@ async fn take_back(context: Context, caller: String, acceptance: Acceptance) -> 
         forget_after: acceptance.expires_at,
         ..Revocation::default()
     };
-    let ended = decision::revoke(&context, revocation.clone()).await;
+    let ended = decision::revoke(context, revocation.clone()).await;
     // Whose it was is for the audit: the token is named by its id.
     let named = Revocation { actor_id: acceptance.actor.id().map(str::to_owned), ..revocation };
-    audit::revoked(&context, asked, &named, "revoked", &ended);
+    audit::revoked(context, asked, &named, "revoked", &ended);
     ended.map(|_| ()).map_err(|error| Problem::of_revocation(&error))
 }

@@ -19,12 +19,16 @@ fn each_caller_may_do_what_its_configuration_says() {
             ("verify", Request::json("/v1/verify", &json!({"token": token("bot")})), 200),
             // A handler that every caller may use, and that makes no tokens.
             ("create", Request::json("/v1/tokens", &json!({"actor": "x", "handler": "bots"})), 403),
+            // Nobody's, and a server without a store.
+            ("revoke", Request::form("/v1/revoke", format!("token={}", token("nobody"))), 200),
+            ("revoke", Request::json("/v1/revocations", &json!({"handler": "bots"})), 404),
         ];
         for (right, request, status) in endpoints {
             let allowed = may.split(' ').any(|word| word == right);
             let error = match (allowed, status) {
                 (false, _) => Some("unauthorized_client"),
                 (true, 403) => Some("access_denied"),
+                (true, 404) => Some("not_found"),
                 (true, _) => None,
             };
             for (way, request) in [
@@ -39,7 +43,9 @@ fn each_caller_may_do_what_its_configuration_says() {
                 let answer = SERVER.ask(&request);
                 let wanted = if allowed { status } else { 403 };
                 assert_eq!(answer.status, wanted, "{id} {right} by {way}: {answer:?}");
-                assert_eq!(answer.json().get("error").and_then(|error| error.as_str()), error, "{id} {right} by {way}");
+                let said = (!answer.body.is_empty()).then(|| answer.json());
+                let said = said.as_ref().and_then(|said| said.get("error")?.as_str());
+                assert_eq!(said, error, "{id} {right} by {way}");
                 assert_eq!(answer.header("www-authenticate"), None);
             }
         }
@@ -58,7 +64,8 @@ fn id_and_secret_may_be_encoded_or_not() {
     let mut config = world::config();
     for (id, secret) in [("rs_1", secret), ("short", "hunter2")] {
         let secret = SecretDigest::of(secret);
-        let caller = Caller { secret, introspect: true, verify: false, create: false, handlers: Handlers::All };
+        let handlers = Handlers::All;
+        let caller = Caller { secret, introspect: true, verify: false, create: false, revoke: false, handlers };
         config.callers.insert(id.to_owned(), caller);
     }
     let server = Server::start(config, world::registry(), Some(NOW));

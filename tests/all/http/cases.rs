@@ -38,16 +38,27 @@
 //! Whatever a case does, the next good request on another connection must be answered as ever.
 
 use super::server::Server;
+use super::world::store::{Double, records};
 use super::world::{self, NOW, SERVER};
 use keyward_server::{Config, IdentityHeaders};
 use keyward_tests::http::{Connection, Request, Response, is_end};
 use std::fs;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 /// The servers, and how they differ from that of [`world::SERVER`].
-const SERVERS: [(&str, &LazyLock<Server>); 4] =
-    [("default", &SERVER), ("query", &QUERY), ("strict", &STRICT), ("distrustful", &DISTRUSTFUL)];
+const SERVERS: [(&str, &LazyLock<Server>); 8] = [
+    ("default", &SERVER),
+    ("query", &QUERY),
+    ("strict", &STRICT),
+    ("distrustful", &DISTRUSTFUL),
+    // What a case revokes is revoked for those behind it. They stand in one file.
+    ("store", &STORE),
+    ("another store", &ANOTHER_STORE),
+    ("failing store", &FAILING_STORE),
+    ("silent store", &SILENT_STORE),
+];
 
 static QUERY: LazyLock<Server> = LazyLock::new(|| start(|config| config.query_parameter = Some("_auth_token".into())));
 
@@ -65,6 +76,25 @@ static STRICT: LazyLock<Server> = LazyLock::new(|| {
 
 static DISTRUSTFUL: LazyLock<Server> =
     LazyLock::new(|| start(|config| config.forward_auth.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()]));
+
+static STORE: LazyLock<Server> = LazyLock::new(|| start_with(Double::with(&records(NOW)), PATIENCE));
+
+static ANOTHER_STORE: LazyLock<Server> = LazyLock::new(|| start_with(Double::with(&records(NOW)), PATIENCE));
+
+static FAILING_STORE: LazyLock<Server> = LazyLock::new(|| {
+    let store = Double::with(&records(NOW));
+    store.fail(true);
+    start_with(store, PATIENCE)
+});
+
+/// Nothing that is known of it counts any more.
+static SILENT_STORE: LazyLock<Server> = LazyLock::new(|| start_with(Double::with(&[]), Duration::ZERO));
+
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
+fn start_with(store: Double, patience: Duration) -> Server {
+    Server::start(world::config(), world::registry_with(&Arc::new(store), patience), Some(NOW))
+}
 
 fn start(change: impl FnOnce(&mut Config)) -> Server {
     let mut config = world::config();

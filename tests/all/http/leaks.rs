@@ -155,6 +155,8 @@ fn tokens_where_they_belong(watch: &mut Watch, token: &str) {
     watch.ask(&Request::get(&format!("/v1/actor?_auth_token={token}")));
     watch.ask(&Request::form("/v1/introspect", format!("token={token}")).basic(id, secret));
     watch.ask(&Request::form("/v1/introspect", format!("token={token}&client_id={id}&client_secret={secret}")));
+    watch.ask(&Request::form("/v1/revoke", format!("token={token}")).basic(id, secret));
+    watch.ask(&Request::form("/v1/revoke", format!("token={token}&client_id={id}&client_secret={secret}")));
     watch.ask(&Request::json("/v1/verify", &json!({ "token": token })).bearer(secret));
     watch.ask(&Request::json("/v1/verify", &json!({"tokens": [token, "x", token], "handler": "bots"})).bearer(secret));
     for dialect in ["nginx", "forward", "envoy"] {
@@ -191,7 +193,7 @@ fn tokens_where_they_do_not_belong(watch: &mut Watch, token: &str) {
     watch.ask(&Request::get(&format!("/v1/auth/nginx/{token}")));
     watch.ask(&Request::new(&token.replace('.', "-"), "/v1/actor"));
     for query in [format!("token={token}"), format!("_auth_token={token}&_auth_token={token}"), token.to_owned()] {
-        for path in ["/v1/actor", "/v1/introspect", "/v1/auth/envoy/members/x", "/openapi.json", "/"] {
+        for path in ["/v1/actor", "/v1/introspect", "/v1/revoke", "/v1/auth/envoy/members/x", "/openapi.json", "/"] {
             watch.ask(&Request::get(&format!("{path}?{query}")).bearer(token));
         }
         // The original request, as proxies tell of it.
@@ -200,7 +202,7 @@ fn tokens_where_they_do_not_belong(watch: &mut Watch, token: &str) {
         watch.ask(&Request::get("/v1/auth/forward/members").bearer(token).header("X-Forwarded-Uri", &uri));
     }
     for kind in ["application/json", "application/x-www-form-urlencoded", "text/plain", token] {
-        for path in ["/v1/introspect", "/v1/verify", "/v1/tokens"] {
+        for path in ["/v1/introspect", "/v1/verify", "/v1/tokens", "/v1/revoke", "/v1/revocations"] {
             watch.ask(&Request::post(path, kind, token).bearer(secret));
             watch.ask(&Request::post(path, kind, format!("{{\"{token}\":\"{token}\"}}")).bearer(secret));
             watch.ask(&Request::post(path, kind, format!("token={token}&token={token}")).bearer(secret));
@@ -210,6 +212,8 @@ fn tokens_where_they_do_not_belong(watch: &mut Watch, token: &str) {
     watch.ask(&Request::json("/v1/tokens", &json!({"actor": "x", "handler": token})).bearer(secret));
     watch.ask(&Request::json("/v1/tokens", &json!({"actor": "x", "expires_after": token})).bearer(secret));
     watch.ask(&Request::json("/v1/tokens", &json!({"actor": {"x": token}})).bearer(secret));
+    watch.ask(&Request::json("/v1/revocations", &json!({"handler": token})).bearer(secret));
+    watch.ask(&Request::json("/v1/revocations", &json!({"handler": "bots", "issued_until": token})).bearer(secret));
 }
 
 /// Right and wrong, in each place, for endpoints that they are good for and others.
@@ -218,6 +222,8 @@ fn secrets_of_callers(watch: &mut Watch) {
         for secret in [&secret(id), WRONG_SECRET] {
             for request in [
                 Request::form("/v1/introspect", "token=x"),
+                Request::form("/v1/revoke", "token=x"),
+                Request::json("/v1/revocations", &json!({"handler": "bots", "dry_run": true})),
                 Request::json("/v1/verify", &json!({"token": "x"})),
                 Request::json("/v1/tokens", &json!({"actor": "x", "handler": "off"})),
                 Request::get("/v1/actor"),

@@ -1,5 +1,7 @@
 //! A server as it runs: time passes, configurations replace each other, operators look at it, and it ends.
 
+mod revocation;
+
 use super::server::Server;
 use super::world::{self, NOW, token};
 use crate::support::RUNTIME;

@@ -1,16 +1,21 @@
 //! What the tests ask about: handlers of every kind, callers, policies and tokens, each by the name that the cases in
 //! `tests/cases/http/` use.
 
+pub(crate) mod store;
+
 use super::server::Server;
 use crate::support::{self, RUNTIME, TestClock, dstok};
 use keyward_runtime::{
-    Actors, HandlerConfig, KeyGrant, KeyRing, Permission, Registry, Runtime, Scheme, Secret, UnixTime, Verdict,
+    Actors, HandlerConfig, KeyGrant, KeyRing, Permission, Registry, RegistryBuilder, Revocations, Runtime, Scheme,
+    Secret, UnixTime, Verdict,
 };
 use keyward_server::{Caller, Config, Handlers, Hosts, Issuer, PathPattern, Policy, SecretDigest};
 use keyward_tests::hostile;
 use keyward_tests::http::base64;
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use store::Double;
 
 /// The time of all of it.
 pub(crate) const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
@@ -31,13 +36,14 @@ pub(crate) const HOSTILE: [(&str, &str, &str); 6] = [
 ];
 
 /// Who may ask: what each may do, and with whose tokens.
-pub(crate) const CALLERS: [(&str, &str, Option<&str>); 6] = [
-    ("app", "introspect verify create", None),
+pub(crate) const CALLERS: [(&str, &str, Option<&str>); 7] = [
+    ("app", "introspect verify create revoke", None),
     ("looker", "introspect", None),
     ("asker", "verify", None),
     ("maker", "create", None),
+    ("revoker", "revoke", None),
     ("nothing", "", None),
-    ("only-bots", "introspect verify create", Some("bots")),
+    ("only-bots", "introspect verify create revoke", Some("bots")),
 ];
 
 /// The actors of the handler `bots`, by the name of their token.
@@ -68,6 +74,16 @@ pub(crate) fn registry() -> Registry {
 
 /// The same on a runtime of its own: for tests that use it up.
 pub(crate) fn registry_on(runtime: &Runtime) -> Registry {
+    builder(runtime).build().unwrap()
+}
+
+/// The same with a store, which may be silent for so long.
+pub(crate) fn registry_with(store: &Arc<Double>, patience: Duration) -> Registry {
+    let revocations = Revocations::open(store.clone(), patience).unwrap();
+    builder(&RUNTIME).revocations(revocations).build().unwrap()
+}
+
+fn builder(runtime: &Runtime) -> RegistryBuilder {
     let mut builder = Registry::builder(runtime).handler(signed()).handler(bots());
     for (name, prefix, case) in HOSTILE {
         let mut config = HandlerConfig::new(name, hostile::case(case).bytes, Actors::Any);
@@ -77,7 +93,7 @@ pub(crate) fn registry_on(runtime: &Runtime) -> Registry {
     for (action, short) in [("view-instance", "vi"), ("view-table", "vt"), ("insert-row", "ir")] {
         builder = builder.action(action, short);
     }
-    builder.build().unwrap()
+    builder
 }
 
 /// Datasette's tokens.
@@ -116,6 +132,7 @@ pub(crate) fn config() -> Config {
             introspect: may("introspect"),
             verify: may("verify"),
             create: may("create"),
+            revoke: may("revoke"),
             handlers: handlers.map_or(Handlers::All, |name| Handlers::Only([name.to_owned()].into())),
         };
         config.callers.insert(id.to_owned(), caller);

@@ -1,0 +1,213 @@
+//! Revocation while the server runs: nobody is let in behind the answer, and what has begun comes to its end.
+
+use super::super::server::Server;
+use super::super::world::store::{Double, records};
+use super::super::world::{self, KEY, NOW, secret, token};
+use crate::support::{TestClock, dstok};
+use keyward_runtime::{Registry, Revocation, Verdict};
+use keyward_tests::daemon::wait_for;
+use keyward_tests::http::{Connection, Request};
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+fn start() -> (Arc<Double>, Registry, Server) {
+    let store = Arc::new(Double::with(&records(NOW)));
+    let registry = world::registry_with(&store, Duration::from_secs(3_600));
+    let server = Server::start(world::config(), registry.clone(), Some(NOW));
+    (store, registry, server)
+}
+
+fn introspect(token: &str) -> Request {
+    Request::form("/v1/introspect", format!("token={token}")).basic("app", &secret("app"))
+}
+
+fn revoke(token: &str) -> Request {
+    Request::form("/v1/revoke", format!("token={token}")).basic("revoker", &secret("revoker"))
+}
+
+#[test]
+fn what_the_store_does_not_confirm_is_good_until_it_does() {
+    let (store, _, server) = start();
+    let (good, id) = (token("good"), world::named("id good"));
+    let is_active = || server.ask(&introspect(&good)).json()["active"] == true;
+    store.fail(true);
+    assert_eq!(server.ask(&revoke(&good)).status, 503);
+    assert!(is_active() && store.revocations().is_empty());
+    store.fail(false);
+    assert_eq!(server.ask(&revoke(&good)).status, 200);
+    assert!(!is_active());
+    let written = Revocation { handler: Some("signed".into()), token_id: Some(id), ..Revocation::default() };
+    assert_eq!(store.revocations(), [written]);
+    // One that ends need not be remembered for longer.
+    assert_eq!(server.ask(&revoke(&token("ends"))).status, 200);
+    assert_eq!(store.revocations()[1].forget_after, Some(NOW.seconds + 3_600));
+}
+
+/// What one configuration has revoked, the next one knows, where both have the same revocations.
+#[test]
+fn a_reload_forgets_nothing() {
+    let (store, registry, server) = start();
+    assert_eq!(server.ask(&revoke(&token("good"))).status, 200);
+    server.replace(world::config(), registry);
+    assert_eq!(server.ask(&introspect(&token("good"))).text(), r#"{"active":false}"#);
+    // From the list alone, as after a restart.
+    server.replace(world::config(), world::registry_with(&store, Duration::from_secs(3_600)));
+    assert_eq!(server.ask(&introspect(&token("good"))).text(), r#"{"active":false}"#);
+    assert_eq!(server.ask(&introspect(&token("ends"))).json()["active"], true);
+}
+
+/// Half of the threads ask over HTTP, half the registry itself, which the server's thread does not hold up. Each number of
+/// the counter stands for a moment: one is taken before a question, one behind the answer to a revocation.
+#[test]
+fn no_acceptance_begins_behind_the_answer() {
+    let (_, registry, server) = start();
+    let of = |number: u32| dstok(&json!({"a": format!("user-{number}"), "t": NOW.seconds}), KEY);
+    let tokens: Vec<String> = (0..100).map(of).collect();
+    let revoked: Vec<AtomicU64> = tokens.iter().map(|_| AtomicU64::new(u64::MAX)).collect();
+    let (counter, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let moment = || counter.fetch_add(1, Ordering::SeqCst);
+    let (address, registry) = (server.address(), &registry);
+    let ask_all = |accepted: &mut dyn FnMut(&str) -> bool, first: usize| {
+        let mut seen = Vec::new();
+        loop {
+            // One more round begins behind the last answer.
+            let last = over.load(Ordering::SeqCst);
+            for place in (first..tokens.len()).chain(0..first) {
+                let begun = moment();
+                if accepted(&tokens[place]) {
+                    seen.push((place, begun));
+                }
+            }
+            if last {
+                return seen;
+            }
+        }
+    };
+    let seen: Vec<(usize, u64)> = thread::scope(|scope| {
+        let ask_all = &ask_all;
+        let threads: Vec<_> = (0..10)
+            .map(|thread| {
+                scope.spawn(move || {
+                    if thread % 2 == 0 {
+                        let mut connection = Connection::open(address).unwrap();
+                        let mut ask =
+                            |token: &str| connection.ask(&introspect(token)).unwrap().text() != r#"{"active":false}"#;
+                        ask_all(&mut ask, thread * 10)
+                    } else {
+                        TestClock.set(Some(NOW));
+                        let mut ask = |token: &str| matches!(registry.verify_blocking(token), Ok(Verdict::Accepted(_)));
+                        ask_all(&mut ask, thread * 10)
+                    }
+                })
+            })
+            .collect();
+        let mut connection = server.connect();
+        for (token, revoked) in tokens.iter().zip(&revoked) {
+            assert_eq!(connection.ask(&revoke(token)).unwrap().status, 200);
+            revoked.store(moment(), Ordering::SeqCst);
+        }
+        over.store(true, Ordering::SeqCst);
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let behind = seen.iter().filter(|(place, begun)| *begun > revoked[*place].load(Ordering::SeqCst));
+    assert_eq!(behind.count(), 0);
+    assert!(seen.len() >= 100, "only {} were accepted: it shows nothing", seen.len());
+}
+
+/// Whoever has asked need not wait for the answer.
+#[test]
+fn what_has_begun_comes_to_its_end_and_into_the_log() {
+    let (store, _, server) = start();
+    for request in [
+        revoke(&token("good")),
+        Request::json("/v1/revocations", &json!({"handler": "bots"})).basic("revoker", &secret("revoker")),
+    ] {
+        let written = store.revocations().len();
+        store.hold(true);
+        let mut connection = server.connect();
+        connection.send(request.to_bytes()).unwrap();
+        wait_for("the store to be asked", || store.held() == 1);
+        drop(connection);
+        // It has been told that the connection is gone before it answers these.
+        for _ in 0..2 {
+            assert_eq!(server.ask(&Request::get("/v1/actor")).status, 200);
+        }
+        store.hold(false);
+        let lines = || server.log().lines().filter(|line| line.contains("outcome=\"revoked\"")).count();
+        wait_for("the line of the audit", || lines() == written + 1);
+        assert_eq!(store.revocations().len(), written + 1);
+    }
+    for name in ["good", "bot"] {
+        assert_eq!(server.ask(&introspect(&token(name))).text(), r#"{"active":false}"#, "{name}");
+    }
+}
+
+#[test]
+fn the_log_tells_what_was_revoked_and_no_token() {
+    let (store, _, server) = start();
+    let id = world::named("id good");
+    let revocation = |body| Request::json("/v1/revocations", &body).basic("app", &secret("app"));
+    let only_bots =
+        |token: &str| Request::form("/v1/revoke", format!("token={token}")).basic("only-bots", &secret("only-bots"));
+    for (request, wanted) in [
+        (
+            only_bots(&token("good")),
+            vec!["revoke", "only-bots", "refused", "unauthorized-client", "signed", "root", &id],
+        ),
+        (revoke(&token("good")), vec!["revoke", "revoker", "revoked", "signed", "root", &id]),
+        (revoke(&token("good")), vec!["revoke", "revoker", "rejected", "revoked", "signed"]),
+        (revoke(&token("nobody")), vec!["revoke", "revoker", "not-mine"]),
+        (revoke(&token("forged")), vec!["revoke", "revoker", "rejected", "bad-signature", "signed"]),
+        (revoke(&token("partner")), vec!["revoke", "refused", "no-token-id", "partner", "hostile:alice"]),
+        (revoke(&token("down")), vec!["revoke", "failed", "unavailable", "down"]),
+        (
+            revocation(json!({"handler": "partner", "issued_until": 7, "dry_run": true})),
+            vec!["revocations", "app", "counted", "partner", "issued until 7; records: 0"],
+        ),
+        (
+            revocation(json!({"handler": "partner", "actor": "hostile:alice"})),
+            vec!["revocations", "app", "revoked", "partner", "hostile:alice", "records: 2"],
+        ),
+        (revocation(json!({"handler": "signed", "token_id": "x"})), vec!["revocations", "revoked", "signed", "x"]),
+    ] {
+        let before = server.log().len();
+        let answer = server.ask(&request);
+        let log = server.log().split_off(before);
+        let [line] = log.lines().filter(|line| line.contains("keyward::audit")).collect::<Vec<_>>().try_into().unwrap();
+        for wanted in wanted {
+            assert!(line.contains(&format!("=\"{wanted}\"")), "no {wanted:?}: {answer:?}\n{line}");
+        }
+    }
+    store.fail(true);
+    let before = server.log().len();
+    assert_eq!(server.ask(&revoke(&token("ends"))).status, 503);
+    let log = server.log().split_off(before);
+    for wanted in ["revoke", "failed", "store", "signed", "root", &world::named("id ends")] {
+        assert!(log.contains(&format!("=\"{wanted}\"")), "no {wanted:?}: {log}");
+    }
+    // A token in the place of its id, good or not.
+    for name in ["ends", "narrow", "good", "expired", "future", "forged", "tampered"] {
+        let answer = server.ask(&revocation(json!({"handler": "signed", "token_id": token(name)})));
+        assert_eq!(answer.status, 400, "{name}");
+    }
+    let log = server.log();
+    for name in ["good", "ends", "narrow", "expired", "future", "forged", "tampered", "partner", "nobody"] {
+        let token = token(name);
+        assert!(!log.contains(&token), "{name}");
+        for part in token.trim_start_matches("dstok_").split('.').filter(|part| part.len() > 8) {
+            assert!(!log.contains(part), "{name}: {part}");
+        }
+    }
+    let metrics = Request::get("/metrics").send(server.operations());
+    for line in [
+        "keyward_http_requests_total{endpoint=\"revoke\",status=\"200\"} ",
+        "keyward_http_requests_total{endpoint=\"revocations\",status=\"200\"} 3\n",
+        "keyward_calls_total{handler=\"signed\",operation=\"revoke\",outcome=\"revoked\"} 2\n",
+        "keyward_calls_total{handler=\"signed\",operation=\"revoke\",outcome=\"failed\"} ",
+    ] {
+        assert!(metrics.text().contains(line), "{line}: {}", metrics.text());
+    }
+}
