@@ -435,6 +435,8 @@ fn no_revocation_appears_in_front_of_one_that_was_read() {
                     read.extend(more);
                 }
             });
+            // However it ends, so does the reader.
+            let writing = Writing(&done);
             race(8, |thread| {
                 let store = if thread % 2 == 0 { &here } else { &there };
                 for number in 0..10 {
@@ -449,11 +451,20 @@ fn no_revocation_appears_in_front_of_one_that_was_read() {
                     }
                 }
             });
-            done.store(true, Ordering::Release);
+            drop(writing);
             reader.join().unwrap()
         });
         assert!(read.len() >= 8 * 4);
         assert!(read == wait(there.revocations(0, 1_000)), "one was missed");
+    }
+}
+
+/// Says when it is over.
+struct Writing<'a>(&'a AtomicBool);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 

@@ -17,6 +17,7 @@ use std::{env, fs};
 /// Makes a cluster and runs its server until standard input ends: with the test, however that ends. A server that has only
 /// begun to start ends on TERM, and one that runs without waiting for anybody on INT.
 const SCRIPT: &str = r#"
+trap : HUP INT TERM
 cd "$1" || exit
 "$2/initdb" --pgdata=data --username=keyward --auth=trust --encoding=UTF8 --locale=C >log 2>&1 || exit
 "$2/postgres" -D data -c listen_addresses= -c unix_socket_directories="$1" -c max_connections=300 >>log 2>&1 &
