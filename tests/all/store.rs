@@ -4,10 +4,12 @@ use keyward_runtime::{
     Changes, Committed, Ended, Ending, Insert, Pending, Record, Restrictions, Revocation, SecretDigest, StoreError,
     Stored, TokenStore,
 };
-use keyward_store::{Location, Store};
+use keyward_store::{CHANNEL, Location, Store};
 use keyward_tests::daemon::wait_for;
+use keyward_tests::http::DEADLINE;
 use keyward_tests::postgres::{block_on, cluster, connect};
 use pollster::FutureExt;
+use sqlx::postgres::PgListener;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use std::collections::BTreeSet;
@@ -466,6 +468,33 @@ impl Drop for Writing<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Release);
     }
+}
+
+#[test]
+fn postgresql_tells_of_revocations_and_of_nothing_else() {
+    let Some(place) = Place::postgres() else { return };
+    let store = place.open();
+    let mut other = connect(&place.location);
+    block_on(async {
+        let mut listener = PgListener::connect(&place.location).await.unwrap();
+        listener.listen(CHANNEL).await.unwrap();
+        for told in ["revoked", "replaced", "ended"] {
+            commit(&store, "h", insert(record(told, "alice"), None));
+            wait(store.count(&revocation("h", "alice"), NOW));
+            assert_eq!(commit(&store, "h", end(&["nobody"])), Committed::Ended);
+            match told {
+                "revoked" => drop(wait(store.revoke(&revocation("h", "alice"), NOW))),
+                "replaced" => assert_eq!(commit(&store, "h", replace(record("other", "alice"))), Committed::Done),
+                _ => assert_eq!(commit(&store, "h", end(&[told])), Committed::Done),
+            }
+            // What is told is told in the order of commits.
+            other.execute(AssertSqlSafe(format!("NOTIFY {CHANNEL}, 'nothing else'"))).await.unwrap();
+            for payload in ["", "nothing else"] {
+                let heard = tokio::time::timeout(DEADLINE, listener.recv()).await;
+                assert_eq!(heard.unwrap().unwrap().payload(), payload, "{told}");
+            }
+        }
+    });
 }
 
 #[test]
