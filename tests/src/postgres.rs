@@ -44,11 +44,7 @@ pub struct Cluster {
 #[must_use]
 pub fn cluster() -> Option<&'static Cluster> {
     static CLUSTER: LazyLock<Option<Cluster>> = LazyLock::new(Cluster::find);
-    let cluster = CLUSTER.as_ref();
-    if cluster.is_none() {
-        peers::skip("PostgreSQL", "neither KEYWARD_TEST_POSTGRES nor Debian's `postgresql` is there");
-    }
-    cluster
+    CLUSTER.as_ref()
 }
 
 impl Cluster {
@@ -58,7 +54,13 @@ impl Cluster {
                 let parameters = if url.contains('?') { "" } else { "?application_name=tests" };
                 Some(Self { url: url + parameters, _stdin: None })
             }
-            Err(_) => programs().map(|programs| Self::start(&programs)),
+            Err(_) => match programs() {
+                Some(programs) => Some(Self::start(&programs)),
+                None => {
+                    peers::skip("PostgreSQL", "neither KEYWARD_TEST_POSTGRES nor Debian's `postgresql` is there");
+                    None
+                }
+            },
         }
     }
 
