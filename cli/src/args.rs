@@ -3,6 +3,8 @@
 //! Whatever stands among the arguments may be a token that somebody put there by mistake. So clap's own error texts, which
 //! repeat it, are never shown; [`sentence`] says the same of options that are known.
 
+pub(crate) mod tokens;
+
 use crate::Stop;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -12,6 +14,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use tokens::Tokens;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub(crate) enum Command {
     Check(Check),
     Keygen(Keygen),
     Caller(Caller),
+    Tokens(Tokens),
 }
 
 /// Creates and verifies API tokens with handlers that nobody has to trust.
@@ -55,6 +59,7 @@ enum Commands {
     Check(Check),
     Keygen(Keygen),
     Caller(Caller),
+    Tokens(Tokens),
 }
 
 /// Answers host services and proxies over HTTP
@@ -169,7 +174,7 @@ Examples:
   keyward check partner.wasm
   keyward check builtin:signed --config keyward.toml")]
 pub(crate) struct Check {
-    /// A file, or builtin:signed or builtin:hardcoded
+    /// A file, or one that is built in, such as builtin:signed
     pub(crate) component: String,
     /// Says what its handlers in this configuration get, and whether the whole configuration is accepted
     #[arg(long, value_name = "FILE")]
@@ -213,6 +218,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         Ok(Commands::Check(args)) => Ok(Command::Check(args)),
         Ok(Commands::Keygen(args)) => Ok(Command::Keygen(args)),
         Ok(Commands::Caller(args)) => Ok(Command::Caller(args)),
+        Ok(Commands::Tokens(args)) => Ok(Command::Tokens(args)),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Command::Help(error.to_string()))
         }
@@ -234,10 +240,11 @@ fn sentence(error: &clap::Error) -> String {
             _ => "there is an unknown argument".to_owned(),
         },
         ErrorKind::InvalidSubcommand | ErrorKind::MissingSubcommand => {
-            "the first argument is none of the commands serve, create, verify, check, keygen and caller".to_owned()
+            "the first argument is none of the commands serve, create, verify, check, keygen, caller and tokens"
+                .to_owned()
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "a command is missing: serve, create, verify, check, keygen or caller".to_owned()
+            "a command is missing: serve, create, verify, check, keygen, caller or tokens".to_owned()
         }
         ErrorKind::MissingRequiredArgument => format!("{} is missing", option()),
         ErrorKind::ValueValidation => match error.source() {

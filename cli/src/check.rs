@@ -4,6 +4,7 @@ use crate::args::Check;
 use crate::builtin::Builtin;
 use crate::config::{Component, Handler};
 use crate::output::{one_line, write_json};
+use crate::store::OpenStore;
 use crate::{Status, Stop, World, limits, load};
 use keyward_runtime::ComponentInfo;
 use serde::Serialize;
@@ -99,7 +100,9 @@ pub(crate) fn run(args: Check, world: &mut World<'_>) -> Result<Status, Stop> {
         }
         report.handlers = Some(uses);
         // All that `keyward serve` would load.
-        if let Err(stop) = config.registry(&runtime, world.env).and_then(|_| config.server()) {
+        if let Err(stop) =
+            config.registry(&runtime, world.env, Some(&OpenStore::closed())).and_then(|_| config.server())
+        {
             if let Stop::Mistake(text) = &stop {
                 report.error = Some(one_line(text));
             }
@@ -119,11 +122,14 @@ pub(crate) fn run(args: Check, world: &mut World<'_>) -> Result<Status, Stop> {
 impl Use {
     fn new(handler: &Handler, info: &ComponentInfo) -> Self {
         let keys = handler.keys.keys().cloned().collect();
+        let store = handler.store.map(|most| format!("{most} tokens")).into_iter().collect();
         let secrets = handler.secrets.keys().cloned().collect();
         let mut grants = Vec::new();
-        for (interface, names, add) in
-            [("keys", keys, "keys.LABEL = { ring = \"…\" }"), ("secrets", secrets, "secrets.NAME = { file = \"…\" }")]
-        {
+        for (interface, names, add) in [
+            ("keys", keys, "keys.LABEL = { ring = \"…\" }"),
+            ("secrets", secrets, "secrets.NAME = { file = \"…\" }"),
+            ("store", store, "store = true"),
+        ] {
             let names: Vec<String> = names;
             let state = match (info.imports.contains(interface), names.is_empty()) {
                 (true, true) => State::NotGranted,
@@ -134,7 +140,8 @@ impl Use {
             let add = (state == State::NotGranted).then_some(add);
             grants.push(Grant { interface: interface.to_owned(), state, names, add });
         }
-        let others = info.imports.iter().filter(|interface| !["keys", "secrets"].contains(&interface.as_str()));
+        let others =
+            info.imports.iter().filter(|interface| !["keys", "secrets", "store"].contains(&interface.as_str()));
         grants.extend(others.map(|interface| Grant {
             interface: interface.clone(),
             state: State::Always,

@@ -4,6 +4,7 @@
 mod access;
 mod handlers;
 mod server;
+mod store;
 
 use access::{CallerTable, Known, PolicyEntry};
 use handlers::HandlerTable;
@@ -13,11 +14,13 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use server::ServerTable;
 use std::fmt;
 use std::path::PathBuf;
+use store::StoreTable;
 use toml::Spanned;
 
 pub(crate) use access::{NAME, is_name};
 pub(crate) use handlers::{Component, Handler};
 pub(crate) use server::{Address, Server, TlsFiles};
+pub(crate) use store::{Store, StorePlace};
 
 /// A configuration. Its handlers name rings that it has, its callers and policies handlers and actions.
 #[derive(Debug)]
@@ -26,11 +29,12 @@ pub struct Config {
     pub(crate) handlers: Vec<Handler>,
     pub(crate) actions: IndexMap<String, String>,
     pub(crate) share_unprefixed: bool,
+    pub(crate) store: Option<Store>,
     pub(crate) server: Server,
 }
 
 /// A value and the line it stands on, from 1.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct At<T> {
     pub(crate) line: usize,
     pub(crate) value: T,
@@ -71,18 +75,25 @@ impl Config {
         let toml = toml::Deserializer::parse(text)
             .map_err(|error| lines.error(error.span(), format!("not TOML: {}", reword(error.message()))))?;
         let file = File::deserialize(toml).map_err(|error| lines.error(error.span(), reword(error.message())))?;
-        let File { keys, handlers, actions, dangerous_share_unprefixed, server, callers, policies } = file;
+        let File { keys, handlers, actions, dangerous_share_unprefixed, store, server, callers, policies } = file;
         let rings: IndexMap<_, _> = keys.into_iter().map(|(name, ring)| (name, ring.checked(lines))).collect();
         if handlers.is_empty() {
             return Err(lines.error(None, "no handler is configured: add a `[[handlers]]`"));
         }
-        let handlers = handlers.into_iter().map(|handler| handler.checked(lines, &rings));
+        let store = match store {
+            Some(store) => {
+                let line = lines.line(store.span().start);
+                Some(store.into_inner().checked(line, lines)?)
+            }
+            None => None,
+        };
+        let handlers = handlers.into_iter().map(|handler| handler.checked(lines, &rings, store.is_some()));
         let handlers = handlers.collect::<Result<Vec<_>, _>>()?;
         let mut server = server.checked(lines)?;
         let known = Known { lines, handlers: &handlers, actions: &actions };
         server.config.callers = known.callers(callers)?;
         server.config.policies = known.policies(policies)?;
-        Ok(Self { rings, handlers, actions, share_unprefixed: dangerous_share_unprefixed, server })
+        Ok(Self { rings, handlers, actions, share_unprefixed: dangerous_share_unprefixed, store, server })
     }
 }
 
@@ -98,6 +109,7 @@ struct File {
     actions: IndexMap<String, String>,
     #[serde(default)]
     dangerous_share_unprefixed: bool,
+    store: Option<Spanned<StoreTable>>,
     #[serde(default)]
     server: ServerTable,
     #[serde(default)]

@@ -1,10 +1,11 @@
 use super::*;
 use keyward_runtime::{Actors, Limits, Scheme};
 use proptest::prelude::*;
+use std::time::Duration;
 
 const WHOLE: &str = r#"
 dangerous_share_unprefixed = true
-
+store = { sqlite = "keyward.db" }
 [keys.main]
 secret = { file = "secret.key" }
 previous = [{ env = "OLD" }, { file = "older.key" }]
@@ -50,8 +51,10 @@ fn handler(more: &str) -> String {
 
 #[test]
 fn everything_has_its_place() {
-    let Config { rings, handlers, actions, share_unprefixed, server: _ } = Config::parse(WHOLE).unwrap();
+    let Config { rings, handlers, actions, share_unprefixed, store, server: _ } = Config::parse(WHOLE).unwrap();
     assert!(share_unprefixed);
+    let place = At { line: 3, value: StorePlace::Sqlite("keyward.db".into()) };
+    assert_eq!(store, Some(Store { place, patience: Duration::from_secs(10) }));
     assert_eq!(actions.get("view-instance").unwrap(), "vi");
     let ring = &rings["main"];
     assert_eq!((ring.secret.line, &ring.secret.value), (5, &SecretSource::File("secret.key".into())));

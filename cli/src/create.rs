@@ -2,7 +2,7 @@
 
 use crate::args::Create;
 use crate::output::{self, write_json};
-use crate::{Status, Stop, World, complain, load};
+use crate::{Status, Stop, World, complain, load, store};
 use keyward_runtime::{CreateRequest, Restrictions};
 use keyward_server::Outcome;
 
@@ -11,7 +11,8 @@ pub(crate) fn run(args: Create, world: &mut World<'_>) -> Result<Status, Stop> {
     if let Some(name) = &args.handler {
         config.must_have(name)?;
     }
-    let registry = config.registry(&load::runtime(args.at)?, world.env)?;
+    let store = store::open(&config, world.env)?;
+    let registry = config.registry(&load::runtime(args.at)?, world.env, store.as_ref())?;
     let restrictions = restrictions(&args);
     let Create { actor: actor_id, expires_after, description, handler, json, .. } = args;
     let request = CreateRequest { actor_id, expires_after, restrictions, description };

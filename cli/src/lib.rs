@@ -15,6 +15,8 @@ mod load;
 mod log;
 mod output;
 mod serve;
+mod store;
+mod tokens;
 mod verify;
 
 use args::Command;
@@ -111,6 +113,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, mut world: World<'_>) -> St
         Command::Check(args) => check::run(args, &mut world),
         Command::Keygen(args) => keygen::run(&args, &mut world),
         Command::Caller(args) => caller::run(&args, &mut world),
+        Command::Tokens(args) => tokens::run(args, &mut world),
         Command::Serve(args) => serve::run(args, &mut world),
     });
     let done = done.and_then(|status| world.stdout.flush().map(|()| status).map_err(Stop::stdout));

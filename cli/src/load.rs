@@ -1,12 +1,14 @@
 //! From a configuration to what the runtime takes: the only place that reads the files and variables which it names.
 
-use crate::config::{At, Component, Config, ConfigError, Handler, Ring, SecretSource, TlsFiles};
+use crate::config::{At, Component, Config, ConfigError, Handler, Ring, SecretSource, StorePlace, TlsFiles};
+use crate::store::OpenStore;
 use crate::{Env, Stop};
 use keyward_runtime::{
     HandlerConfig, KeyGrant, KeyRing, Limits, LoadError, MIN_SECRET_BYTES, Registry, Runtime, RuntimeLimits, Secret,
-    SystemClock, UnixTime,
+    StoreGrant, SystemClock, UnixTime,
 };
 use keyward_server::Tls;
+use keyward_store::Location;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
@@ -83,7 +85,8 @@ impl Loaded {
     }
 
     /// Loads all that the configuration names and makes its registry.
-    pub(crate) fn registry(&self, runtime: &Runtime, env: &Env) -> Result<Registry, Stop> {
+    /// The store is the one that this process has opened.
+    pub(crate) fn registry(&self, runtime: &Runtime, env: &Env, store: Option<&OpenStore>) -> Result<Registry, Stop> {
         let mut rings = HashMap::new();
         for (name, ring) in &self.config.rings {
             rings.insert(name.as_str(), Arc::new(self.ring(name, ring, env)?));
@@ -92,8 +95,11 @@ impl Loaded {
         for (name, short) in &self.config.actions {
             builder = builder.action(name, short);
         }
+        if let Some(revocations) = store.and_then(|store| store.revocations.clone()) {
+            builder = builder.revocations(revocations);
+        }
         for handler in &self.config.handlers {
-            builder = builder.handler(self.handler(handler, &rings, env)?);
+            builder = builder.handler(self.handler(handler, &rings, env, store)?);
         }
         builder.build().map_err(|error| self.load_error(&error))
     }
@@ -113,7 +119,7 @@ impl Loaded {
 
     /// The configuration and every file that it names.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let Config { rings, handlers, actions: _, share_unprefixed: _, server } = &self.config;
+        let Config { rings, handlers, actions: _, share_unprefixed: _, store: _, server } = &self.config;
         let rings = rings.values().flat_map(|ring| ring.previous.iter().chain([&ring.secret]));
         let secrets = rings.chain(handlers.iter().flat_map(|handler| handler.secrets.values()));
         let secrets = secrets.filter_map(|secret| match &secret.value {
@@ -134,9 +140,22 @@ impl Loaded {
         handler: &Handler,
         rings: &HashMap<&str, Arc<KeyRing>>,
         env: &Env,
+        store: Option<&OpenStore>,
     ) -> Result<HandlerConfig, Stop> {
-        let Handler { name, component: _, sha256, prefixes, settings, keys, secrets, actors, max_ttl, leeway, limits } =
-            handler;
+        let Handler {
+            name,
+            component: _,
+            sha256,
+            prefixes,
+            settings,
+            keys,
+            secrets,
+            store: tokens,
+            actors,
+            max_ttl,
+            leeway,
+            limits,
+        } = handler;
         let component = self.component(handler)?.into_owned();
         let mut config = HandlerConfig::new(&name.value, component, actors.actors.clone());
         config.sha256 = *sha256;
@@ -150,10 +169,18 @@ impl Loaded {
             }
         }
         for (label, source) in secrets {
-            let secret = self.secret(source, env).map_err(|text| {
+            let secret = self.secret(&source.value, env).map_err(|text| {
                 self.mistake(source.line, &format!("handler `{}`: the secret `{label}`: {text}", name.value))
             })?;
             config.secrets.push((label.clone(), secret));
+        }
+        if let Some(most) = *tokens {
+            let Some(OpenStore { store, .. }) = store else {
+                let text =
+                    format!("handler `{}`: the store is opened when the process starts: start it anew", name.value);
+                return Err(self.mistake(name.line, &text));
+            };
+            config.store = Some(StoreGrant { store: store.clone(), most });
         }
         config.max_ttl = *max_ttl;
         config.leeway = leeway.unwrap_or(config.leeway);
@@ -165,7 +192,7 @@ impl Loaded {
         let Ring { secret: active, previous, allow_short } = ring;
         let load = |source: &At<SecretSource>| {
             let wrong = |text: &str| self.mistake(source.line, &format!("key ring `{name}`: {text}"));
-            let secret = self.secret(source, env).map_err(|text| wrong(&text))?;
+            let secret = self.secret(&source.value, env).map_err(|text| wrong(&text))?;
             let place = self.place(&source.value);
             if secret.is_empty() {
                 return Err(wrong(&format!("the secret in {place} is empty: make one with `keyward keygen FILE`")));
@@ -189,11 +216,27 @@ impl Loaded {
         made.map_err(|error| self.mistake(active.line, &format!("key ring `{name}`: {error}")))
     }
 
+    /// Where the store is. The error says nothing of a password.
+    pub(crate) fn location(&self, place: &At<StorePlace>, env: &Env) -> Result<Location, String> {
+        match &place.value {
+            StorePlace::Sqlite(path) => Ok(Location::sqlite(self.path(path))),
+            StorePlace::Postgres(source) => {
+                let url = self.secret_bytes(source, env)?;
+                let url = std::str::from_utf8(&url).map_err(|_| "the URL is not UTF-8 text: correct it")?;
+                Location::postgres(url).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    fn secret(&self, source: &SecretSource, env: &Env) -> Result<Secret, String> {
+        self.secret_bytes(source, env).map(|mut bytes| Secret::new(std::mem::take(&mut *bytes)))
+    }
+
     /// Reads a secret. The error says what and what to do, and nothing of the secret.
-    fn secret(&self, source: &At<SecretSource>, env: &Env) -> Result<Secret, String> {
-        match &source.value {
+    fn secret_bytes(&self, source: &SecretSource, env: &Env) -> Result<Zeroizing<Vec<u8>>, String> {
+        match source {
             SecretSource::Env(name) => match env(name).map(OsStringExt::into_vec) {
-                Some(value) if !value.is_empty() => Ok(Secret::new(value)),
+                Some(value) if !value.is_empty() => Ok(Zeroizing::new(value)),
                 Some(_) => Err(format!("the environment variable {name} is empty: set it")),
                 None => Err(format!("the environment variable {name} is not set: set it")),
             },
@@ -204,7 +247,7 @@ impl Loaded {
                 if bytes.last() == Some(&b'\n') {
                     bytes.pop();
                 }
-                Ok(Secret::new(std::mem::take(&mut *bytes)))
+                Ok(bytes)
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::args::Verify;
 use crate::output::{self, write_json};
-use crate::{Status, Stop, World, load};
+use crate::{Status, Stop, World, load, store};
 use keyward_server::Outcome;
 use std::io::BufRead;
 
@@ -14,7 +14,8 @@ pub(crate) fn run(args: Verify, world: &mut World<'_>) -> Result<Status, Stop> {
     if let Some(name) = &args.handler {
         config.must_have(name)?;
     }
-    let registry = config.registry(&load::runtime(args.at)?, world.env)?;
+    let store = store::open(&config, world.env)?;
+    let registry = config.registry(&load::runtime(args.at)?, world.env, store.as_ref())?;
     let mut status = None;
     let mut line = Vec::new();
     while let Some(whole) = next_line(world.stdin, &mut line)? {
@@ -45,7 +46,7 @@ pub(crate) fn run(args: Verify, world: &mut World<'_>) -> Result<Status, Stop> {
 
 /// Reads a line into `line`, without its line feed, and says whether it is whole: what goes beyond [`MAX_LINE`] is read
 /// and dropped. `None` is the end.
-fn next_line(stdin: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<Option<bool>, Stop> {
+pub(crate) fn next_line(stdin: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<Option<bool>, Stop> {
     line.clear();
     let mut begun = false;
     let mut whole = true;

@@ -238,7 +238,7 @@ static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     let mut config = Config::default();
     config.query_parameter = Some("_auth_token".to_owned());
     let secret = SecretDigest::of(SECRET);
-    let app = Caller { secret, introspect: true, verify: true, create: true, handlers: Handlers::All };
+    let app = Caller { secret, introspect: true, verify: true, create: true, revoke: true, handlers: Handlers::All };
     config.callers.insert("app".to_owned(), app);
     let get = Policy {
         methods: Some(["GET".to_owned()].into()),

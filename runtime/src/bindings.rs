@@ -2,8 +2,8 @@
 
 use crate::error::Fault;
 use crate::policy::Proposal;
-use crate::text::{printable, without_token};
 use crate::store::{Ended, Ending, Record};
+use crate::text::{printable, without_token};
 use crate::verdict::{self, CreateRequest, Reason, Restrictions};
 
 #[allow(

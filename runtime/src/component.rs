@@ -238,7 +238,7 @@ impl Shape {
 /// The names of the interfaces that the component imports; refuses those that this host does not have, and a component
 /// without the one export that matters.
 fn imports(engine: &wasmtime::Engine, component: &Component) -> Result<BTreeSet<String>, LoadError> {
-    const KNOWN: [&str; 8] = ["types", "clock", "keys", "settings", "secrets", "random", "digest", "log"];
+    const KNOWN: [&str; 9] = ["types", "clock", "keys", "settings", "secrets", "random", "digest", "log", "store"];
     let kind = component.component_type();
     let mut names = BTreeSet::new();
     for (name, _) in kind.imports(engine) {

@@ -50,6 +50,7 @@ impl Error {
     /// One sentence that may be shown to whoever presented the token. It tells nothing about the handler's insides.
     pub fn caller_text(&self) -> &'static str {
         match self.fault {
+            Fault::JustRevoked => "No token: what was made in this second has been revoked. Try again.",
             Fault::Busy { .. } => "No verdict: the service is busy. Try again.",
             Fault::NoSuchHandler { .. } => "No verdict: there is no handler of that name.",
             Fault::NoHandler => "No verdict: there is no handler.",
@@ -112,6 +113,9 @@ pub enum Fault {
     /// The records of tokens could not be read or written.
     #[error("cannot look up its tokens: {0}")]
     Store(String),
+    /// The token that it made is one that was revoked in the same second.
+    #[error("made a token of a second whose tokens have been revoked; ask again in the next one")]
+    JustRevoked,
     /// Nothing can be revoked, for there is no store.
     #[error("tokens cannot be taken back without a store: add `[store]` to the configuration")]
     NoStore,
@@ -155,7 +159,7 @@ impl Fault {
             | Self::BadToken(_)
             | Self::Unavailable(_)
             | Self::Internal(_) => Blame::Handler,
-            Self::Busy { .. } | Self::Runtime(_) => Blame::Runtime,
+            Self::Busy { .. } | Self::JustRevoked | Self::Runtime(_) => Blame::Runtime,
             Self::NoSuchHandler { .. } => Blame::Caller,
             Self::NoHandler | Self::Store(_) | Self::NoStore => Blame::Operator,
         }
@@ -171,6 +175,7 @@ impl Fault {
             Self::BadToken(_) => "bad-token",
             Self::Unavailable(_) => "unavailable",
             Self::Store(_) => "store",
+            Self::JustRevoked => "just-revoked",
             Self::NoStore => "no-store",
             Self::Internal(_) => "internal",
             Self::Busy { .. } => "busy",

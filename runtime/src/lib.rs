@@ -83,7 +83,8 @@ pub use registry::{HandlerInfo, Registry, RegistryBuilder};
 pub use revocations::Revocations;
 pub use runtime::Runtime;
 pub use store::{
-    Changes, Committed, Ended, Ending, Insert, Pending, Record, Revocation, SecretDigest, Stored, StoreError, TokenStore,
+    Changes, Committed, Ended, Ending, Insert, Pending, Record, Revocation, SecretDigest, StoreError, Stored,
+    TokenStore,
 };
 pub use text::is_hidden;
 pub use verdict::{

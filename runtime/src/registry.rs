@@ -6,11 +6,11 @@ use crate::grants::HandlerConfig;
 use crate::handler::Handler;
 use crate::limits::Limits;
 use crate::permission::Permission;
-use crate::revocations::{Revocations, Stale};
+use crate::revocations::Revocations;
 use crate::runtime::Runtime;
 use crate::store::{Revocation, StoreError};
 use crate::text::printable;
-use crate::verdict::{CreateRequest, Creation, Reason, Rejection, Restrictions, Verdict};
+use crate::verdict::{Acceptance, CreateRequest, Creation, Reason, Rejection, Restrictions, Verdict};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -150,17 +150,15 @@ impl Registry {
         let (Verdict::Accepted(acceptance), Some(revocations)) = (&verdict, &self.0.revocations) else {
             return Ok(verdict);
         };
-        match revocations.include(acceptance) {
+        let Acceptance { handler, actor, token_id, issued_at, .. } = acceptance;
+        match revocations.include(handler, token_id.as_deref(), actor.id(), *issued_at) {
             Ok(false) => Ok(verdict),
             Ok(true) => Ok(Verdict::Rejected(Rejection {
                 handler: Some(acceptance.handler.clone()),
                 reason: Reason::Revoked,
                 message: "Token has been revoked".to_owned(),
             })),
-            Err(Stale { seconds }) => {
-                let fault = Fault::Store(format!("what was revoked in the last {seconds} s is not known"));
-                Err(Error::new(&acceptance.handler, fault))
-            }
+            Err(stale) => Err(Error::new(handler, stale.into())),
         }
     }
 
@@ -193,8 +191,20 @@ impl Registry {
         let Some(handler) = self.0.handlers.get(place) else { return Err(Error::without_handler(Fault::NoHandler)) };
         let CreateRequest { actor_id, expires_after, restrictions, description } = request;
         let restrictions = restrictions.map(|some| some.map_actions(|action| self.0.actions.get(action).cloned()));
-        let request = CreateRequest { actor_id, expires_after, restrictions, description };
-        handler.create(request, |token| self.owners(token).contains(&place)).await
+        let request = CreateRequest { actor_id: actor_id.clone(), expires_after, restrictions, description };
+        let creation = handler.create(request, |token| self.owners(token).contains(&place)).await?;
+        if let (Creation::Created(created), Some(revocations)) = (&creation, &self.0.revocations) {
+            // What was revoked in this second takes along what is made in it: a signed token may even be the same again.
+            let now = self.0.runtime.shared().now().map_err(|fault| Error::new(&handler.name, fault))?.seconds;
+            let revoked =
+                revocations.include(&created.handler, created.token_id.as_deref(), Some(&actor_id), Some(now));
+            match revoked {
+                Ok(false) => {}
+                Ok(true) => return Err(Error::new(&handler.name, Fault::JustRevoked)),
+                Err(stale) => return Err(Error::new(&handler.name, stale.into())),
+            }
+        }
+        Ok(creation)
     }
 
     /// [`create`](Self::create) for callers that are not async.

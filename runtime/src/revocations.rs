@@ -4,8 +4,8 @@
 //! The truth is a list in the [`TokenStore`] that only grows. A thread reads on in it, several times a second; what this
 //! process revokes itself it knows at once. Without news for too long nothing is answered from memory.
 
+use crate::error::Fault;
 use crate::store::{Revocation, StoreError, TokenStore};
-use crate::verdict::Acceptance;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -60,15 +60,16 @@ impl Revocations {
     }
 
     /// Whether a token that is good otherwise has been revoked.
-    pub(crate) fn include(&self, acceptance: &Acceptance) -> Result<bool, Stale> {
+    pub(crate) fn include(
+        &self,
+        handler: &str,
+        token_id: Option<&str>,
+        actor_id: Option<&str>,
+        issued_at: Option<u64>,
+    ) -> Result<bool, Stale> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.fresh(Instant::now(), self.patience)?;
-        Ok(known.revoked(
-            &acceptance.handler,
-            acceptance.token_id.as_deref(),
-            acceptance.actor.id(),
-            acceptance.issued_at,
-        ))
+        Ok(known.revoked(handler, token_id, actor_id, issued_at))
     }
 
     /// Reads what is new, to its end.
@@ -122,6 +123,12 @@ fn follow(revocations: &Weak<Revocations>) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stale {
     pub(crate) seconds: u64,
+}
+
+impl From<Stale> for Fault {
+    fn from(Stale { seconds }: Stale) -> Self {
+        Self::Store(format!("what was revoked in the last {seconds} s is not known"))
+    }
 }
 
 /// What has been read so far.

@@ -23,5 +23,6 @@ mod schemathesis;
 mod sdk;
 mod serve_command;
 mod store;
+mod stored;
 mod support;
 mod vectors;

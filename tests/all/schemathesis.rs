@@ -125,10 +125,31 @@ generation.max-examples = MANY
 parameters = { "body.handler" = { dictionary = "handlers", probability = 0.8 } }
 "#;
 
-/// All of the document.
+/// How a caller that may revoke asks. That a good token has no id, or may not be taken back by it, is a fine reason to say no.
+const REVOKER: &str = r#"
+[auth.openapi]
+basic = { username = "revoker", password = "SECRET" }
+bearer = { bearer = "SECRET" }
+
+[[operations]]
+include-path = "/v1/revoke"
+checks.positive_data_acceptance.enabled = false
+"#;
+
+/// Where tokens can be taken back.
+const WITH_STORE: &str = r#"
+[store]
+sqlite = "keyward.db"
+
+[callers.revoker]
+secret_sha256 = "SHA256"
+may = ["revoke"]
+"#;
+
+/// All of the document but what would make good tokens bad.
 #[test]
 fn a_known_caller_with_a_good_token() {
-    let Some(answers) = run("known", KNOWN, &[]) else { return };
+    let Some(answers) = run("known", KNOWN, &["--exclude-path-regex", "^/v1/revo"]) else { return };
     for (endpoint, statuses) in [
         ("introspect", &[200, 400, 405, 415, 503][..]),
         ("verify", &[200, 400, 401, 404, 405, 415, 503]),
@@ -142,6 +163,16 @@ fn a_known_caller_with_a_good_token() {
     ] {
         for status in statuses {
             assert_had(&answers, endpoint, *status);
+        }
+    }
+}
+
+#[test]
+fn a_caller_that_may_revoke() {
+    let Some(answers) = run("revoker", REVOKER, &["--include-path-regex", "^/v1/revo"]) else { return };
+    for endpoint in ["revoke", "revocations"] {
+        for status in [200, 400, 405, 415] {
+            assert_had(&answers, endpoint, status);
         }
     }
 }
@@ -207,7 +238,8 @@ fn run(name: &str, auth: &str, args: &[&str]) -> Option<BTreeSet<(String, u16)>>
     folder.write("down.wasm", hostile::case("answer-unavailable").bytes, 0o644);
     folder.write("off.wasm", hostile::case("answer-denied-disabled").bytes, 0o644);
     let digest = keyward_server::SecretDigest::of(SECRET).to_hex();
-    folder.write("keyward.toml", DAEMON.replace("SHA256", &digest), 0o644);
+    let store = if name == "revoker" { WITH_STORE } else { "" };
+    folder.write("keyward.toml", format!("{DAEMON}{store}").replace("SHA256", &digest), 0o644);
     let (examples, many) = if soak().is_some() { ("1000", "1000") } else { ("10", "100") };
     let asking = format!("{ASKING}\n{auth}").replace("SECRET", SECRET).replace("TOKEN", TOKEN);
     folder.write("schemathesis.toml", asking.replace("EXAMPLES", examples).replace("MANY", many), 0o644);

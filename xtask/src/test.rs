@@ -16,13 +16,10 @@ pub(crate) fn test() -> Step {
     build_all()?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))?;
     // What of the handlers is compiled for WebAssembly only.
-    run(cargo().args(["clippy", "--locked", "--target", TARGET, "--package", "keyward-guest-signed"]).args([
-        "--package",
-        "keyward-guest-hardcoded",
-        "--",
-        "--deny",
-        "warnings",
-    ]))?;
+    let guests =
+        ["dsatok", "hardcoded", "opaque", "signed", "stored"].map(|name| format!("--package=keyward-guest-{name}"));
+    let clippy = ["clippy", "--locked", "--target", TARGET];
+    run(cargo().args(clippy).args(guests).args(["--", "--deny", "warnings"]))?;
     run(cargo()
         .args(["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"])
         .env("RUSTDOCFLAGS", "--deny warnings"))?;

@@ -94,7 +94,8 @@ fn numbered(runtime: &Runtime, number: u64) -> (Config, Registry) {
     config.realm = Realm::new(&name).unwrap();
     let handlers = Handlers::Only([name, "looping".to_owned()].into());
     let secret = SecretDigest::of(CALLER);
-    let caller = Caller { secret, introspect: true, verify: false, create: false, handlers: handlers.clone() };
+    let caller =
+        Caller { secret, introspect: true, verify: false, create: false, revoke: false, handlers: handlers.clone() };
     config.callers.insert("bench".to_owned(), caller);
     config.policies.insert("members".to_owned(), Policy { handlers, ..Policy::default() });
     (config, registry)

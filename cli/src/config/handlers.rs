@@ -1,5 +1,6 @@
 //! `[[handlers]]`: what a handler is made of, and what it may have.
 
+use super::store::Tokens;
 use super::{At, ConfigError, Digest, Lines, Ring, SecretSource};
 use crate::builtin::Builtin;
 use crate::limits::LimitsTable;
@@ -22,6 +23,8 @@ pub(crate) struct Handler {
     pub(crate) settings: BTreeMap<String, String>,
     pub(crate) keys: IndexMap<String, Key>,
     pub(crate) secrets: IndexMap<String, At<SecretSource>>,
+    /// How many records it may have, if it keeps any.
+    pub(crate) store: Option<u64>,
     pub(crate) actors: Vouching,
     pub(crate) max_ttl: Option<u64>,
     pub(crate) leeway: Option<u64>,
@@ -66,14 +69,21 @@ pub(super) struct HandlerTable {
     secrets: IndexMap<String, Spanned<SecretSource>>,
     #[serde(default)]
     limits: LimitsTable,
+    store: Option<Spanned<Tokens>>,
     actors: Option<Vouching>,
     max_ttl: Option<u64>,
     leeway: Option<u64>,
 }
 
 impl HandlerTable {
-    pub(super) fn checked(self, lines: Lines<'_>, rings: &IndexMap<String, Ring>) -> Result<Handler, ConfigError> {
-        let Self { name, component, sha256, prefixes, settings, keys, secrets, limits, actors, max_ttl, leeway } = self;
+    pub(super) fn checked(
+        self,
+        lines: Lines<'_>,
+        rings: &IndexMap<String, Ring>,
+        has_store: bool,
+    ) -> Result<Handler, ConfigError> {
+        let Self { name, component, sha256, prefixes, settings, keys, secrets, limits, store, actors, max_ttl, leeway } =
+            self;
         let wrong = |span, text: String| Err(lines.error(Some(span), format!("handler `{}`: {text}", name.get_ref())));
         let source = match Builtin::parse(component.get_ref()) {
             None => Component::File(PathBuf::from(component.get_ref())),
@@ -89,6 +99,13 @@ impl HandlerTable {
                     "it is not built in, so it must say whom it may vouch for: add `actors = [\"…\"]`".to_owned(),
                 );
             }
+        };
+        let tokens = match store {
+            Some(tokens) if tokens.get_ref().0.is_some() && !has_store => {
+                let text = "it is to keep records, and there is no store: add `[store]` with `sqlite = \"keyward.db\"`";
+                return wrong(tokens.span(), text.to_owned());
+            }
+            tokens => tokens.and_then(|tokens| tokens.into_inner().0),
         };
         let mut bound = IndexMap::new();
         for (label, key) in keys {
@@ -110,6 +127,7 @@ impl HandlerTable {
             settings: settings.into_iter().map(|(name, Json(text))| (name, text)).collect(),
             keys: bound,
             secrets: secrets.into_iter().map(|(name, source)| (name, lines.at(source))).collect(),
+            store: tokens,
             actors,
             max_ttl,
             leeway,

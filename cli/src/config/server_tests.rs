@@ -208,9 +208,9 @@ fn mistakes_in_callers_are_named_with_their_line() {
         (caller(""), 1, "`may` is missing; add it"),
         (caller("may = []"), 3, "caller `app`: `may` has no word"),
         (
-            caller("may = [\n\"verify\",\n\"revoke\"]"),
+            caller("may = [\n\"verify\",\n\"revise\"]"),
             5,
-            "caller `app`: `may` has the words `introspect`, `verify` and",
+            "caller `app`: `may` has the words `introspect`, `verify`, `create` and",
         ),
         (caller("may = \"verify\""), 3, "this string is of the wrong kind"),
         (caller("may = [\"verify\"]\nhandlers = [\"sinned\"]"), 4, "caller `app`: `handlers` names `sinned`"),

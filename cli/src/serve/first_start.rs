@@ -95,7 +95,7 @@ mod tests {
         let server = &config.server.config;
         let admin = &server.callers["admin"];
         assert_eq!(admin.secret.to_hex(), SecretDigest::of("secret").to_hex());
-        assert!(admin.introspect && admin.verify && admin.create);
+        assert!(admin.introspect && admin.verify && admin.create && admin.revoke);
         assert!(server.policies["members"].permission.is_none());
         // What stands in comments is one as well.
         let is_setting = |line: &&str| !line.starts_with([' ', '#']);

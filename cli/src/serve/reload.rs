@@ -3,6 +3,7 @@
 use super::watch::Watched;
 use crate::load::Loaded;
 use crate::output::one_line;
+use crate::store::{self, Kept, OpenStore};
 use crate::{Env, Stop};
 use keyward_runtime::{Registry, Runtime};
 use keyward_server::{Config, Service};
@@ -20,6 +21,8 @@ pub(super) struct Source {
     env: &'static Env,
     /// The one of all registries, so that what is compiled stays compiled.
     runtime: Runtime,
+    /// Opened at the start, once and for all.
+    store: Option<Option<OpenStore>>,
     watched: Watched,
 }
 
@@ -32,7 +35,7 @@ pub(super) struct Ready {
 
 impl Source {
     pub(super) fn new(file: PathBuf, env: &'static Env, runtime: Runtime) -> Self {
-        Self { file, env, runtime, watched: Watched::default() }
+        Self { file, env, runtime, store: None, watched: Watched::default() }
     }
 
     /// Loads all of it. Each file is looked at before it is read, so that no change goes unseen.
@@ -43,7 +46,11 @@ impl Source {
         for file in loaded.files() {
             self.watched.add(file);
         }
-        let registry = loaded.registry(&self.runtime, self.env)?;
+        let store = match &self.store {
+            Some(store) => store,
+            None => self.store.insert(store::open(&loaded, self.env)?),
+        };
+        let registry = loaded.registry(&self.runtime, self.env, store.as_ref())?;
         let config = loaded.server()?;
         Ok(Ready { loaded, registry, config })
     }
@@ -55,6 +62,7 @@ pub(super) struct Fixed {
     listen: SocketAddr,
     operations: SocketAddr,
     connections: usize,
+    store: Kept,
 }
 
 impl Fixed {
@@ -64,16 +72,18 @@ impl Fixed {
             listen: server.listen.value,
             operations: server.operations.value,
             connections: server.config.limits.connections,
+            store: Kept::of(loaded),
         }
     }
 
     /// The settings that differ.
     fn changed(&self, new: &Self) -> Vec<&'static str> {
-        let Self { listen, operations, connections } = self;
+        let Self { listen, operations, connections, store } = self;
         let changed = [
             ("server.listen", *listen != new.listen),
             ("server.operations", *operations != new.operations),
             ("server.limits.connections", *connections != new.connections),
+            ("store", *store != new.store),
         ];
         changed.into_iter().filter_map(|(setting, changed)| changed.then_some(setting)).collect()
     }

@@ -211,3 +211,19 @@ fn the_log_tells_what_was_revoked_and_no_token() {
         assert!(metrics.text().contains(line), "{line}: {}", metrics.text());
     }
 }
+
+/// A signed token of the same second may be the very one that was revoked: it is not given away as good.
+#[test]
+fn what_is_made_in_the_second_of_a_revocation_is_not_given_away() {
+    let (_, _, server) = start();
+    let make = |actor: &str| {
+        let request = Request::json("/v1/tokens", &json!({"actor": actor})).basic("maker", &secret("maker"));
+        server.ask(&request)
+    };
+    let first = make("alice");
+    assert_eq!(first.status, 201);
+    assert_eq!(server.ask(&revoke(first.json()["token"].as_str().unwrap())).status, 200);
+    let answer = make("alice");
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{answer:?}");
+    assert_eq!(make("bob").status, 201);
+}

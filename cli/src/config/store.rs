@@ -1,0 +1,94 @@
+//! `[store]`: where records of tokens and revocations are kept; and how many records a handler may have.
+
+use super::{At, ConfigError, Lines, SecretSource};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+use toml::Spanned;
+
+/// How many records of a handler may be good at once, unless it says otherwise.
+const TOKENS: u64 = 1_000_000;
+
+/// How long a process may hear nothing from the store, unless it says otherwise.
+const PATIENCE: u64 = 10;
+
+/// The store.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Store {
+    pub(crate) place: At<StorePlace>,
+    /// How long it may not answer before nothing is good any more.
+    pub(crate) patience: Duration,
+}
+
+/// Where it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum StorePlace {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A URL, which may hold a password.
+    Postgres(SecretSource),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StoreTable {
+    sqlite: Option<Spanned<PathBuf>>,
+    postgres: Option<Spanned<SecretSource>>,
+    patience_seconds: Option<Spanned<u64>>,
+}
+
+impl StoreTable {
+    pub(super) fn checked(self, line: usize, lines: Lines<'_>) -> Result<Store, ConfigError> {
+        let Self { sqlite, postgres, patience_seconds } = self;
+        let place = match (sqlite.map(|path| lines.at(path)), postgres.map(|source| lines.at(source))) {
+            (Some(At { line, value }), None) => At { line, value: StorePlace::Sqlite(value) },
+            (None, Some(At { line, value })) => At { line, value: StorePlace::Postgres(value) },
+            _ => {
+                let text = "a store is in one place: write `sqlite = \"keyward.db\"`, or `postgres = { env = \"…\" }`";
+                return Err(ConfigError { line: Some(line), text: text.to_owned() });
+            }
+        };
+        let patience = match patience_seconds {
+            None => PATIENCE,
+            Some(seconds) if (1..=3_600).contains(seconds.get_ref()) => seconds.into_inner(),
+            Some(seconds) => {
+                return Err(lines.error(Some(seconds.span()), "`patience_seconds` is a whole number from 1 to 3600"));
+            }
+        };
+        Ok(Store { place, patience: Duration::from_secs(patience) })
+    }
+}
+
+/// `store = true`, or `store = { tokens = 1000 }`: how many records a handler may have.
+#[derive(Clone, Copy)]
+pub(super) struct Tokens(pub(super) Option<u64>);
+
+impl<'de> Deserialize<'de> for Tokens {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            tokens: u64,
+        }
+        struct Grant;
+        impl<'de> Visitor<'de> for Grant {
+            type Value = Tokens;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`true`, or `{ tokens = … }`")
+            }
+
+            fn visit_bool<E: de::Error>(self, granted: bool) -> Result<Self::Value, E> {
+                Ok(Tokens(granted.then_some(TOKENS)))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let Table { tokens } = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(Tokens(Some(tokens)))
+            }
+        }
+        deserializer.deserialize_any(Grant)
+    }
+}

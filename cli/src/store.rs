@@ -1,0 +1,97 @@
+//! The store of a process: opened once, from what the configuration said at the start, and kept when that is loaded anew.
+
+use crate::config::StorePlace;
+use crate::load::Loaded;
+use crate::{Env, Stop};
+use keyward_runtime::{
+    Changes, Committed, Pending, Revocation, Revocations, SecretDigest, StoreError, Stored, TokenStore,
+};
+use keyward_store::{Location, Store};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A store, and what it says of revoked tokens.
+#[derive(Clone)]
+pub(crate) struct OpenStore {
+    pub(crate) store: Arc<dyn TokenStore>,
+    pub(crate) revocations: Option<Arc<Revocations>>,
+}
+
+impl OpenStore {
+    /// Opens a store. A file that is not there is made.
+    pub(crate) fn open(location: &Location, patience: Duration) -> Result<Self, String> {
+        let store: Arc<dyn TokenStore> = Arc::new(Store::open(location.clone()).map_err(|error| error.to_string())?);
+        let revocations = Revocations::open(store.clone(), patience);
+        let revocations = revocations.map_err(|error| format!("{location} cannot be read: {error}"))?;
+        Ok(Self { store, revocations: Some(revocations) })
+    }
+
+    /// One that keeps nothing: to see whether a configuration can be loaded, without a trace.
+    pub(crate) fn closed() -> Self {
+        Self { store: Arc::new(Closed), revocations: None }
+    }
+}
+
+/// What a running process cannot change about its store.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Kept {
+    Nowhere,
+    Sqlite(PathBuf, Duration),
+    Postgres(Duration),
+}
+
+impl Kept {
+    pub(crate) fn of(loaded: &Loaded) -> Self {
+        match &loaded.config.store {
+            None => Self::Nowhere,
+            Some(store) => match &store.place.value {
+                StorePlace::Sqlite(path) => Self::Sqlite(path.clone(), store.patience),
+                StorePlace::Postgres(_) => Self::Postgres(store.patience),
+            },
+        }
+    }
+}
+
+/// Opens the store that a configuration names, if it names one.
+pub(crate) fn open(loaded: &Loaded, env: &Env) -> Result<Option<OpenStore>, Stop> {
+    let Some(store) = &loaded.config.store else { return Ok(None) };
+    let wrong = |text: &str| loaded.mistake(store.place.line, &format!("`store`: {text}"));
+    let location = loaded.location(&store.place, env).map_err(|text| wrong(&text))?;
+    OpenStore::open(&location, store.patience).map(Some).map_err(|text| wrong(&text))
+}
+
+struct Closed;
+
+impl Closed {
+    fn says<T>() -> Pending<'static, T> {
+        Box::pin(async { Err(StoreError::new("it is not open")) })
+    }
+}
+
+impl TokenStore for Closed {
+    fn find<'a>(&'a self, _: &'a str, _: &'a str) -> Pending<'a, Option<Stored>> {
+        Self::says()
+    }
+    fn find_digest<'a>(&'a self, _: &'a str, _: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
+        Self::says()
+    }
+    fn next_serial<'a>(&'a self, _: &'a str) -> Pending<'a, u64> {
+        Self::says()
+    }
+    fn commit<'a>(&'a self, _: &'a str, _: Changes) -> Pending<'a, Committed> {
+        Self::says()
+    }
+    fn touch<'a>(&'a self, _: &'a [(String, String, u64)]) -> Pending<'a, ()> {
+        Self::says()
+    }
+    fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> Pending<'a, u64> {
+        Self::says()
+    }
+    fn revoke<'a>(&'a self, _: &'a Revocation, _: u64) -> Pending<'a, u64> {
+        Self::says()
+    }
+    fn revocations<'a>(&'a self, _: u64, _: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
+        Self::says()
+    }
+}

@@ -1,0 +1,130 @@
+//! `keyward tokens …`
+
+use crate::args::tokens::{Command, Revoke, Tokens};
+use crate::output::write_json;
+use crate::verify::next_line;
+use crate::{Status, Stop, World, complain, load, store};
+use keyward_runtime::{Acceptance, Error, Registry, Revocation, Verdict};
+use serde::Serialize;
+
+pub(crate) fn run(args: Tokens, world: &mut World<'_>) -> Result<Status, Stop> {
+    match args.command {
+        Command::Revoke(args) => revoke(args, world),
+    }
+}
+
+fn revoke(args: Revoke, world: &mut World<'_>) -> Result<Status, Stop> {
+    let Revoke { config, handler, id, actor, issued_until, dry_run, json, words } = args;
+    let from_stdin = !words.is_empty();
+    if words.iter().any(|word| word != "-") {
+        return Err(mistake("tokens come on standard input, behind `-`, and not as arguments"));
+    }
+    let given = [handler.is_some(), id.is_some(), actor.is_some(), issued_until.is_some()].contains(&true);
+    match (from_stdin, given) {
+        (true, true) => return Err(mistake("say which tokens, or give them on standard input: not both")),
+        (false, false) => return Err(mistake("say which tokens: --handler, --id, --actor, --issued-until, or `-`")),
+        _ => {}
+    }
+    if id.is_some() && handler.is_none() {
+        return Err(mistake("--id needs --handler: each handler has ids of its own"));
+    }
+    let config = load::Loaded::read(&config)?;
+    if let Some(name) = &handler {
+        config.must_have(name)?;
+    }
+    let store = store::open(&config, world.env)?;
+    let registry = config.registry(&load::runtime(None)?, world.env, store.as_ref())?;
+    if from_stdin {
+        return presented(&registry, dry_run, json, world);
+    }
+    let revocation = Revocation { handler, token_id: id, actor_id: actor, issued_until, forget_after: None };
+    let done = if dry_run {
+        pollster::block_on(registry.count_revoked(revocation)).map(|records| Done::WouldEnd { would_end: records })
+    } else {
+        pollster::block_on(registry.revoke(revocation)).map(|records| Done::Ended { ended: records })
+    };
+    let done = done.map_err(|error| unconfirmed(&error))?;
+    if json {
+        write_json(world.stdout, &done)?;
+    } else {
+        let text = match done {
+            Done::Ended { ended } => format!("revoked; {ended} records ended (signed tokens have none)"),
+            Done::WouldEnd { would_end } => format!("would end {would_end} records (signed tokens have none)"),
+        };
+        writeln!(world.stdout, "{text}").map_err(Stop::stdout)?;
+    }
+    Ok(Status::Good)
+}
+
+/// What was done, as JSON.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Done {
+    Ended { ended: u64 },
+    WouldEnd { would_end: u64 },
+}
+
+/// What became of a token on standard input, as JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    outcome: &'static str,
+    handler: Option<&'a str>,
+    token_id: Option<&'a str>,
+}
+
+fn presented(registry: &Registry, dry_run: bool, json: bool, world: &mut World<'_>) -> Result<Status, Stop> {
+    let mut status = Status::Good;
+    let mut line = Vec::new();
+    while let Some(whole) = next_line(world.stdin, &mut line)? {
+        let token = std::str::from_utf8(&line).ok().filter(|_| whole);
+        let verdict = token.map(|token| registry.verify_blocking(token)).transpose();
+        let verdict = verdict.map_err(|error| unconfirmed(&error))?;
+        let answer = match &verdict {
+            Some(Verdict::Accepted(Acceptance { handler, token_id: Some(id), expires_at, .. })) => {
+                if !dry_run {
+                    let revocation = Revocation {
+                        handler: Some(handler.to_string()),
+                        token_id: Some(id.clone()),
+                        forget_after: *expires_at,
+                        ..Revocation::default()
+                    };
+                    pollster::block_on(registry.revoke(revocation)).map_err(|error| unconfirmed(&error))?;
+                }
+                let outcome = if dry_run { "would-revoke" } else { "revoked" };
+                Line { outcome, handler: Some(handler), token_id: Some(id) }
+            }
+            Some(Verdict::Accepted(Acceptance { handler, .. })) => {
+                complain(
+                    world.stderr,
+                    &format!("handler `{handler}` gives its tokens no id: revoke by --actor or --handler"),
+                );
+                status = status.max(Status::No);
+                Line { outcome: "no-id", handler: Some(handler), token_id: None }
+            }
+            _ => {
+                status = status.max(Status::No);
+                Line { outcome: "no-good-token", handler: None, token_id: None }
+            }
+        };
+        if json {
+            write_json(world.stdout, &answer)?;
+        } else {
+            let Line { outcome, handler, token_id } = answer;
+            let parts = [Some(outcome), handler, token_id].into_iter().flatten().collect::<Vec<_>>();
+            writeln!(world.stdout, "{}", parts.join(" ")).map_err(Stop::stdout)?;
+        }
+    }
+    Ok(status)
+}
+
+fn mistake(text: &str) -> Stop {
+    Stop::Mistake(format!("{text}; see `keyward tokens revoke --help`"))
+}
+
+/// What was not confirmed may have happened or not.
+fn unconfirmed(error: &Error) -> Stop {
+    match error.code() {
+        "no-store" => Stop::Mistake(error.to_string()),
+        _ => Stop::NoVerdict(format!("it is not known to be revoked: {error}; ask again")),
+    }
+}

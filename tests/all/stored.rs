@@ -1,0 +1,271 @@
+//! Tokens that are kept, and tokens that are taken back: through the program, the daemon, and both beside each other.
+
+use keyward_server::SecretDigest;
+use keyward_tests::cli::{Folder, Ran};
+use keyward_tests::daemon::{Daemon, wait_for};
+use keyward_tests::http::Request;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::PathBuf;
+
+const SECRET: &str = "kwc_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
+
+/// The handlers that keep records, and one that signs and keeps none.
+const CONFIG: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+operations = "127.0.0.1:0"
+
+[store]
+sqlite = "keyward.db"
+
+[keys.main]
+secret = { file = "secret.key" }
+
+[[handlers]]
+name = "stored"
+component = "builtin:stored"
+prefixes = ["kwt_test_"]
+settings = { prefix = "kwt_test_" }
+store = { tokens = 5 }
+
+[[handlers]]
+name = "dev"
+component = "builtin:opaque"
+prefixes = ["6879-"]
+store = true
+
+[[handlers]]
+name = "managed"
+component = "builtin:dsatok"
+prefixes = ["dsatok_"]
+keys.token = { ring = "main", scheme = "itsdangerous", namespace = "dsatok" }
+store = true
+
+[[handlers]]
+name = "signed"
+component = "builtin:signed"
+prefixes = ["dstok_"]
+keys.token = { ring = "main" }
+
+[callers.admin]
+secret_sha256 = "DIGEST"
+may = ["introspect", "verify", "create", "revoke"]
+
+[actions]
+view-instance = "vi"
+"#;
+
+fn folder(name: &str) -> Folder {
+    let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("stored").join(name));
+    folder.write("keyward.toml", CONFIG.replace("DIGEST", &SecretDigest::of(SECRET).to_hex()), 0o644);
+    folder.write("secret.key", "only-for-tests-only-for-tests-only-for-test\n", 0o600);
+    folder
+}
+
+fn keyward(folder: &Folder, words: &str, stdin: &str) -> Ran {
+    let mut args: Vec<&str> = words.split(' ').collect();
+    let behind = if args[0] == "tokens" { 2 } else { 1 };
+    args.splice(behind..behind, ["--config", "keyward.toml"]);
+    folder.run(&args, stdin)
+}
+
+/// A token, made by the program.
+fn create(folder: &Folder, handler: &str, more: &str) -> String {
+    let ran = keyward(folder, &format!("create --handler {handler} --actor alice{more}"), "");
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    ran.stdout.trim_end().to_owned()
+}
+
+/// What the program says of tokens, as JSON.
+fn verify(folder: &Folder, tokens: &[&str]) -> Vec<Value> {
+    let ran = keyward(folder, "verify --json", &tokens.iter().map(|token| format!("{token}\n")).collect::<String>());
+    assert_eq!(ran.stderr, "");
+    ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// `accepted`, or why not.
+fn outcomes(folder: &Folder, tokens: &[&str]) -> Vec<String> {
+    let word = |outcome: &Value| {
+        ["reason", "code", "outcome"].iter().find_map(|name| outcome[*name].as_str()).map(str::to_owned)
+    };
+    verify(folder, tokens).iter().map(|outcome| word(outcome).unwrap()).collect()
+}
+
+const ALL: [&str; 4] = ["stored", "dev", "managed", "signed"];
+
+/// A token of each handler.
+fn one_of_each(folder: &Folder) -> [String; 4] {
+    ALL.map(|handler| create(folder, handler, ""))
+}
+
+#[test]
+fn a_kept_token_is_good_and_says_what_was_asked_for() {
+    let folder = folder("good");
+    let token = create(&folder, "stored", " --expires-after 3600 --all view-instance --description note");
+    assert_eq!(token.len(), "kwt_test_".len() + 71, "{token}");
+    let outcome = &verify(&folder, &[&token])[0];
+    assert_eq!(outcome["outcome"], "accepted", "{outcome}");
+    assert_eq!(outcome["actor"]["id"], "alice");
+    assert_eq!(outcome["actor"]["_r"], json!({"a": ["vi"]}));
+    let (issued, expires) = (outcome["issued_at"].as_u64().unwrap(), outcome["expires_at"].as_u64().unwrap());
+    assert_eq!(expires - issued, 3600);
+    assert_eq!(outcome["token_id"], token["kwt_test_".len()..][..22]);
+    for (at, wanted) in [(expires, "accepted"), (expires + 1, "expired")] {
+        let ran = keyward(&folder, &format!("verify --json --at {at}"), &format!("{token}\n"));
+        assert!(ran.stdout.contains(wanted), "{at}: {}", ran.stdout);
+    }
+}
+
+#[test]
+fn an_actor_has_one_developer_token_and_handlers_as_many_as_they_may() {
+    let folder = folder("one");
+    let first = create(&folder, "dev", "");
+    let second = create(&folder, "dev", "");
+    assert_eq!(outcomes(&folder, &[&first, &second]), ["revoked", "accepted"]);
+    let ids: Vec<Value> =
+        (0..2).map(|_| verify(&folder, &[&create(&folder, "managed", "")])[0]["token_id"].clone()).collect();
+    assert_eq!(ids, ["1", "2"]);
+
+    let kept: Vec<String> = (0..5).map(|_| create(&folder, "stored", "")).collect();
+    let ran = keyward(&folder, "create --handler stored --actor alice", "");
+    assert_eq!((ran.status, ran.stdout.as_str()), (1, ""));
+    assert!(ran.stderr.contains("has 5 tokens, as many as it may (`store.tokens`)"), "{}", ran.stderr);
+    // One that is taken back makes room.
+    assert_eq!(keyward(&folder, "tokens revoke -", &format!("{}\n", kept[0])).status, 0);
+    create(&folder, "stored", "");
+}
+
+#[test]
+fn each_way_to_revoke_ends_what_it_names_and_nothing_else() {
+    let folder = folder("ways");
+    for (words, stdin, dead) in [
+        ("tokens revoke -", "{stored}\n{signed}\n", &["stored", "signed"][..]),
+        ("tokens revoke --actor alice", "", &ALL[..]),
+        ("tokens revoke --actor bob", "", &[]),
+        ("tokens revoke --handler dev", "", &["dev"]),
+        ("tokens revoke --handler signed --actor alice", "", &["signed"]),
+        ("tokens revoke --handler managed --id {managed-id}", "", &["managed"]),
+        ("tokens revoke --handler signed --id {managed-id}", "", &[]),
+        ("tokens revoke --issued-until 1767225600", "", &[]),
+        ("tokens revoke --issued-until 9999999999 --handler stored", "", &["stored"]),
+    ] {
+        fs::remove_file(folder.path().join("keyward.db")).ok();
+        let tokens = one_of_each(&folder);
+        let all: Vec<&str> = tokens.iter().map(String::as_str).collect();
+        assert_eq!(outcomes(&folder, &all), ["accepted"; 4]);
+        let managed = verify(&folder, &[&tokens[2]])[0]["token_id"].as_str().unwrap().to_owned();
+        let fill = |text: &str| {
+            let text = text.replace("{managed-id}", &managed);
+            ALL.iter().zip(&tokens).fold(text, |text, (name, token)| text.replace(&format!("{{{name}}}"), token))
+        };
+        let records = dead.iter().filter(|name| **name != "signed").count();
+        if stdin.is_empty() {
+            let dry = keyward(&folder, &fill(&format!("{words} --dry-run --json")), "");
+            assert_eq!(dry.stdout, format!("{{\"would_end\":{records}}}\n"), "{words}: {dry:?}");
+            assert_eq!(outcomes(&folder, &all), ["accepted"; 4], "{words}: nothing yet");
+        }
+        let ran =
+            keyward(&folder, &fill(&format!("{words}{}", if stdin.is_empty() { " --json" } else { "" })), &fill(stdin));
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{words}: {ran:?}");
+        if stdin.is_empty() {
+            assert_eq!(ran.stdout, format!("{{\"ended\":{records}}}\n"), "{words}");
+        }
+        let wanted = ALL.map(|name| if dead.contains(&name) { "revoked" } else { "accepted" });
+        assert_eq!(outcomes(&folder, &all), wanted, "{words}");
+        // Again: no harm. What is made later is good.
+        if stdin.is_empty() {
+            assert_eq!(keyward(&folder, &fill(words), "").status, 0, "{words}");
+        }
+    }
+}
+
+#[test]
+fn a_daemon_hears_of_what_is_revoked_beside_it_and_of_what_it_revokes_itself_at_once() {
+    let folder = folder("daemon");
+    let daemon = Daemon::start(&folder, "keyward.toml");
+    let make = |handler: &str, actor: &str| {
+        let request = Request::json("/v1/tokens", &json!({"actor": actor, "handler": handler})).bearer(SECRET);
+        let answer = request.send(daemon.service());
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()["token"].as_str().unwrap().to_owned()
+    };
+    let status = |token: &str| Request::get("/v1/actor").bearer(token).send(daemon.service()).status;
+    for handler in ALL {
+        let token = make(handler, "alice");
+        assert_eq!(status(&token), 200, "{handler}");
+        let revoke = Request::form("/v1/revoke", format!("token={token}")).bearer(SECRET);
+        for turn in ["first", "again"] {
+            let answer = revoke.send(daemon.service());
+            assert_eq!((answer.status, answer.text()), (200, ""), "{handler}, {turn}");
+            assert_eq!(status(&token), 401, "{handler}, {turn}");
+        }
+
+        // Of the same actor and second a signed one would be the same again.
+        let token = make(handler, "bob");
+        let answer = Request::form("/v1/introspect", format!("token={token}")).bearer(SECRET).send(daemon.service());
+        assert_eq!(answer.json()["active"], true, "{handler}");
+        assert_eq!(keyward(&folder, "tokens revoke -", &format!("{token}\n")).status, 0);
+        wait_for("the daemon to hear of it", || status(&token) == 401);
+    }
+    let metrics = Request::get("/metrics").send(daemon.operations());
+    assert_eq!(metrics.status, 200);
+}
+
+/// What was issued is in no file but in the client's hands.
+#[test]
+fn secrets_are_not_kept() {
+    let folder = folder("secrets");
+    let daemon = Daemon::start(&folder, "keyward.toml");
+    let tokens = one_of_each(&folder);
+    assert_eq!(outcomes(&folder, &tokens.each_ref().map(String::as_str)), ["accepted"; 4]);
+    keyward(&folder, "tokens revoke -", &format!("{}\n", tokens[0]));
+    let mut searched = 0;
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        searched += bytes.len();
+        for token in &tokens[..2] {
+            // The secret stands behind prefix and id; the id and the crc are known.
+            let secret = &token[token.len() - 43..][..37];
+            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "{} holds a secret", path.display());
+        }
+    }
+    assert!(searched > 20_000, "the database is among them");
+    assert!(!daemon.stderr().contains(&tokens[0]));
+}
+
+#[test]
+fn mistakes_are_told() {
+    let folder = folder("mistakes");
+    for (words, wanted) in [
+        ("tokens revoke", "say which tokens"),
+        ("tokens revoke --id x", "--id needs --handler"),
+        ("tokens revoke --handler nobody", "is no handler of keyward.toml"),
+        ("tokens revoke --actor a -", "not both"),
+        ("tokens revoke dstok_abc", "tokens come on standard input"),
+    ] {
+        let ran = keyward(&folder, words, "");
+        assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{words}");
+        assert!(ran.stderr.contains(wanted), "{words}: {}", ran.stderr);
+    }
+    let ran = keyward(&folder, "tokens revoke -", "dstok_nothing\n");
+    assert_eq!((ran.status, ran.stdout.as_str()), (1, "no-good-token\n"));
+
+    for (change, wanted) in [
+        (("sqlite = \"keyward.db\"", "sqlite = \"no/such/folder/keyward.db\""), "no/such/folder"),
+        (("[store]\nsqlite = \"keyward.db\"\n", ""), "there is no store: add `[store]`"),
+        (("sqlite = \"keyward.db\"", ""), "a store is in one place"),
+        (("sqlite = \"keyward.db\"", "sqlite = \"keyward.db\"\npatience_seconds = 0"), "from 1 to 3600"),
+        (("settings = { prefix = \"kwt_test_\" }\nstore = { tokens = 5 }", ""), "add `store = true`"),
+    ] {
+        let text = fs::read_to_string(folder.path().join("keyward.toml")).unwrap();
+        let changed = text.replace(change.0, change.1);
+        assert_ne!(text, changed, "{wanted}");
+        folder.write("changed.toml", changed, 0o644);
+        let ran = folder.run(&["verify", "--config", "changed.toml"], "x\n");
+        assert_eq!(ran.status, 2, "{wanted}: {ran:?}");
+        assert!(ran.stderr.contains(wanted), "{wanted}: {}", ran.stderr);
+    }
+}
