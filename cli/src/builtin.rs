@@ -20,17 +20,19 @@ pub const DSATOK: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dsatok.wasm"
 pub(crate) struct Builtin {
     pub(crate) name: &'static str,
     pub(crate) component: &'static [u8],
+    /// Whether its tokens end with a checksum.
+    pub(crate) checksum: bool,
 }
 
 /// What stands before the name of one, where a path could stand as well.
 const SCHEME: &str = "builtin:";
 
 const ALL: [Builtin; 5] = [
-    Builtin { name: "signed", component: SIGNED },
-    Builtin { name: "hardcoded", component: HARDCODED },
-    Builtin { name: "stored", component: STORED },
-    Builtin { name: "opaque", component: OPAQUE },
-    Builtin { name: "dsatok", component: DSATOK },
+    Builtin { name: "signed", component: SIGNED, checksum: false },
+    Builtin { name: "hardcoded", component: HARDCODED, checksum: false },
+    Builtin { name: "stored", component: STORED, checksum: true },
+    Builtin { name: "opaque", component: OPAQUE, checksum: false },
+    Builtin { name: "dsatok", component: DSATOK, checksum: false },
 ];
 
 impl Builtin {

@@ -147,6 +147,7 @@ impl Loaded {
             component: _,
             sha256,
             prefixes,
+            checksum,
             settings,
             keys,
             secrets,
@@ -160,6 +161,7 @@ impl Loaded {
         let mut config = HandlerConfig::new(&name.value, component, actors.actors.clone());
         config.sha256 = *sha256;
         config.prefixes.clone_from(prefixes);
+        config.checksum = *checksum;
         config.settings.clone_from(settings);
         for (label, key) in keys {
             // The parser has checked that the ring is there.

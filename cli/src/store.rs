@@ -1,6 +1,6 @@
 //! The store of a process: opened once, from what the configuration said at the start, and kept when that is loaded anew.
 
-use crate::config::StorePlace;
+use crate::config::{self, StorePlace};
 use crate::load::Loaded;
 use crate::{Env, Stop};
 use keyward_runtime::{
@@ -55,10 +55,18 @@ impl Kept {
 
 /// Opens the store that a configuration names, if it names one.
 pub(crate) fn open(loaded: &Loaded, env: &Env) -> Result<Option<OpenStore>, Stop> {
+    let (Some(store), Some(location)) = (&loaded.config.store, location(loaded, env)?) else { return Ok(None) };
+    OpenStore::open(&location, store.patience).map(Some).map_err(|text| wrong(loaded, store, &text))
+}
+
+/// Where the store is, if there is one.
+pub(crate) fn location(loaded: &Loaded, env: &Env) -> Result<Option<Location>, Stop> {
     let Some(store) = &loaded.config.store else { return Ok(None) };
-    let wrong = |text: &str| loaded.mistake(store.place.line, &format!("`store`: {text}"));
-    let location = loaded.location(&store.place, env).map_err(|text| wrong(&text))?;
-    OpenStore::open(&location, store.patience).map(Some).map_err(|text| wrong(&text))
+    loaded.location(&store.place, env).map(Some).map_err(|text| wrong(loaded, store, &text))
+}
+
+fn wrong(loaded: &Loaded, store: &config::Store, text: &str) -> Stop {
+    loaded.mistake(store.place.line, &format!("`store`: {text}"))
 }
 
 struct Closed;
@@ -82,9 +90,7 @@ impl TokenStore for Closed {
     fn commit<'a>(&'a self, _: &'a str, _: Changes) -> Pending<'a, Committed> {
         Self::says()
     }
-    fn touch<'a>(&'a self, _: &'a [(String, String, u64)]) -> Pending<'a, ()> {
-        Self::says()
-    }
+    fn used(&self, _: &str, _: &str, _: u64) {}
     fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> Pending<'a, u64> {
         Self::says()
     }

@@ -1,16 +1,34 @@
 //! `keyward tokens …`
 
-use crate::args::tokens::{Command, Revoke, Tokens};
+use crate::args::tokens::{Command, Import, Revoke, Tokens};
 use crate::output::write_json;
 use crate::verify::next_line;
 use crate::{Status, Stop, World, complain, load, store};
-use keyward_runtime::{Acceptance, Error, Registry, Revocation, Verdict};
+use keyward_runtime::{Acceptance, Clock, Error, Registry, Revocation, SystemClock, Verdict};
+use keyward_store::{Imported, Store};
 use serde::Serialize;
 
 pub(crate) fn run(args: Tokens, world: &mut World<'_>) -> Result<Status, Stop> {
     match args.command {
         Command::Revoke(args) => revoke(args, world),
+        Command::Import(args) => import(&args, world),
     }
+}
+
+fn import(args: &Import, world: &mut World<'_>) -> Result<Status, Stop> {
+    let Import { config, handler, database } = args;
+    let config = load::Loaded::read(config)?;
+    config.must_have(handler)?;
+    if !config.config.handlers.iter().any(|known| known.name.value == *handler && known.store.is_some()) {
+        return Err(Stop::Mistake(format!("handler `{handler}` keeps no records: add `store = true` to it")));
+    }
+    let store = store::location(&config, world.env)?.ok_or_else(|| mistake("there is no `[store]`"))?;
+    let store = Store::open(store).map_err(|error| Stop::Mistake(error.to_string()))?;
+    let now = SystemClock.now().map_or(0, |now| now.seconds);
+    let imported = pollster::block_on(store.import(handler, database.clone(), now));
+    let Imported { active, ended } = imported.map_err(|error| Stop::Mistake(error.to_string()))?;
+    writeln!(world.stdout, "imported {active} active tokens, and {ended} that have ended").map_err(Stop::stdout)?;
+    Ok(Status::Good)
 }
 
 fn revoke(args: Revoke, world: &mut World<'_>) -> Result<Status, Stop> {

@@ -20,6 +20,9 @@ pub struct HandlerConfig {
     pub sha256: Option<[u8; 32]>,
     /// The beginnings of the tokens that are its own. Without any it gets the tokens that no prefix matches.
     pub prefixes: Vec<String>,
+    /// Whether its tokens end with the CRC-32 (IEEE) of all that stands before it, as six digits `0-9 A-Z a-z` of base 62
+    /// with leading zeros. Others are then refused without a call.
+    pub checksum: bool,
     /// The values of its settings, as JSON text.
     pub settings: BTreeMap<String, String>,
     /// The key labels that it may use.
@@ -46,6 +49,7 @@ impl HandlerConfig {
             component: component.into(),
             sha256: None,
             prefixes: Vec::new(),
+            checksum: false,
             settings: BTreeMap::new(),
             keys: BTreeMap::new(),
             secrets: Vec::new(),

@@ -1,6 +1,7 @@
 //! One loaded handler: its sandbox and the policy over what it says.
 
 use crate::bindings::Answer;
+use crate::checksum;
 use crate::clock::{MAX_SECONDS, UnixTime};
 use crate::component::{CheckedComponent, ComponentInfo};
 use crate::error::{Error, Fault, LoadError};
@@ -17,9 +18,14 @@ use std::sync::Arc;
 #[cfg(feature = "phases")]
 use std::time::{Duration, Instant};
 
+/// How old the time of the last use may be that a record says, in seconds.
+const LAST_USED: u64 = 60;
+
 pub(crate) struct Handler {
     pub(crate) name: Arc<str>,
     pub(crate) prefixes: Vec<String>,
+    /// Whether its tokens end with a checksum.
+    checksum: bool,
     pub(crate) bound: Arc<Bound>,
     /// Held for as long as the handler is, so that one that replaces it does not compile it again.
     component: Arc<CheckedComponent>,
@@ -41,6 +47,7 @@ impl Handler {
             component,
             sha256,
             prefixes,
+            checksum,
             settings,
             keys,
             secrets,
@@ -73,6 +80,7 @@ impl Handler {
         Ok(Self {
             name,
             prefixes,
+            checksum,
             bound: sandbox.bound.clone(),
             component,
             runtime: runtime.clone(),
@@ -88,6 +96,10 @@ impl Handler {
 
     /// Asks the handler about a token that is its own, and judges its answer.
     pub(crate) async fn verify(&self, token: &str) -> Result<Verdict, Error> {
+        if self.checksum && !checksum::fits(token) {
+            let (reason, message) = (Reason::Malformed, "Invalid token: wrong checksum".to_owned());
+            return Ok(Verdict::Rejected(Rejection { handler: Some(self.name.clone()), reason, message }));
+        }
         let judged = async {
             let now = self.runtime.shared().now()?;
             let (answer, records) = self.sandbox.verify(token.into(), now).await?;
@@ -125,10 +137,16 @@ impl Handler {
                 return reject(Reason::Expired, "Token has expired");
             }
         }
-        match self.commit(changes, now).await? {
-            Committed::Done => Ok(Verdict::Accepted(acceptance)),
-            Committed::Ended | Committed::Full => reject(Reason::Revoked, "Token has been revoked"),
+        if self.commit(changes, now).await? != Committed::Done {
+            return reject(Reason::Revoked, "Token has been revoked");
         }
+        let is_old = |used_at: u64| now.seconds >= used_at.saturating_add(LAST_USED);
+        if let (Some(record), Some(StoreGrant { store, .. })) = (record, &self.bound.store)
+            && record.last_used_at.is_none_or(is_old)
+        {
+            store.used(&self.name, &record.id, now.seconds);
+        }
+        Ok(Verdict::Accepted(acceptance))
     }
 
     async fn commit(&self, mut changes: Changes, now: UnixTime) -> Result<Committed, Fault> {
@@ -229,6 +247,9 @@ impl Handler {
         }
         if expires_at.is_some_and(|time| time > MAX_SECONDS) {
             return Err(Fault::BadResult("a time is after the year 9999".into()));
+        }
+        if self.checksum && !checksum::fits(&token) {
+            return Err(Fault::BadToken("it does not end with its checksum"));
         }
         Ok(Created { handler: self.name.clone(), token, token_id, expires_at })
     }

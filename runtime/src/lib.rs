@@ -48,6 +48,7 @@
 
 mod actor;
 mod bindings;
+mod checksum;
 mod clock;
 mod component;
 mod engine;

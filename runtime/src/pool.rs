@@ -128,7 +128,9 @@ impl Pool {
                 return Poll::Ready(Inline::Slow(used));
             }
             let alarm = alarm.get_or_insert_with(|| self.timer.at(started + budget.wall));
-            alarm.as_mut().poll(cx).map(|()| Inline::Ended(Err(over(LimitName::Wall, started.elapsed(), budget.wall))))
+            // Not the guest's fault: it waits for the store.
+            let late = || Fault::Store(format!("no answer within {} ms (`limits.wall_ms`)", budget.wall.as_millis()));
+            alarm.as_mut().poll(cx).map(|()| Inline::Ended(Err(late())))
         })
         .await
     }
@@ -340,5 +342,29 @@ mod tests {
         assert!(is_inline(&pool, &other), "others are not punished");
         assert!(!is_inline(&pool, &bad));
         assert!(is_inline(&pool, &bad), "its last call was quick");
+    }
+
+    #[test]
+    fn who_waits_stays_and_waits_no_longer_than_it_may() {
+        let pool = Pool::new(2, 8, || ()).unwrap();
+        let overran = AtomicBool::new(false);
+        let here = thread::current().id();
+        let budget = Budget { may_wait: true, ..BUDGET };
+        let (answer, asked) = oneshot::channel();
+        let call = async move {
+            let answer: u32 = asked.await.unwrap();
+            Ok((answer, thread::current().id() == here))
+        };
+        let done = thread::scope(|scope| {
+            scope.spawn(|| answer.send(7).unwrap());
+            pollster::block_on(pool.run(budget, &overran, call))
+        });
+        assert_eq!(done, Ok((7, true)));
+
+        let budget = Budget { wall: Duration::from_millis(1), ..budget };
+        let never = async { std::future::pending::<Result<(), Fault>>().await };
+        let stopped = pollster::block_on(pool.run(budget, &overran, never)).unwrap_err();
+        assert_eq!(stopped.code(), "store");
+        assert!(is_inline(&pool, &overran), "it was not its fault");
     }
 }

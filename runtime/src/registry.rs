@@ -115,6 +115,11 @@ impl Registry {
         Ok(Verdict::NotMine)
     }
 
+    /// Whether good tokens can be told from revoked ones now: not if the store has said nothing for too long.
+    pub fn is_ready(&self) -> bool {
+        self.0.revocations.as_ref().is_none_or(|revocations| revocations.are_fresh())
+    }
+
     /// Takes tokens back, of any handler, stored or signed. Durable before it answers, and a verification that begins later
     /// says no: at once in this process, within a second as a rule in others with the same store. Where neither a token nor a
     /// time of issue is given, it is what has been issued so far. Says how many records it ended; signed tokens have none.

@@ -72,6 +72,12 @@ impl Revocations {
         Ok(known.revoked(handler, token_id, actor_id, issued_at))
     }
 
+    /// Whether it has heard from the store recently enough.
+    pub(crate) fn are_fresh(&self) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.fresh(Instant::now(), self.patience).is_ok()
+    }
+
     /// Reads what is new, to its end.
     fn read_on(&self) -> Result<(), StoreError> {
         loop {

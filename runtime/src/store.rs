@@ -25,8 +25,8 @@ pub trait TokenStore: Send + Sync + 'static {
     /// Makes all changes or none. What it answers is durable: it survives the end of the process and of the machine.
     fn commit<'a>(&'a self, handler: &'a str, changes: Changes) -> Pending<'a, Committed>;
 
-    /// Notes when records were last used, given as handler, id and unix seconds. A time never goes back. It may be lost.
-    fn touch<'a>(&'a self, used: &'a [(String, String, u64)]) -> Pending<'a, ()>;
+    /// Notes that a record was used, in unix seconds. It must not wait for anything; it may be lost.
+    fn used(&self, handler: &str, id: &str, at: u64);
 
     /// How many records that are good at `at` a revocation would end.
     fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64>;

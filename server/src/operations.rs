@@ -91,6 +91,9 @@ fn answer(request: &Request<Incoming>, service: &Service, stopping: bool) -> Res
         (&Method::GET | &Method::HEAD, "/readyz") if stopping => {
             (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "shutting down\n".to_owned())
         }
+        (&Method::GET | &Method::HEAD, "/readyz") if !service.live().registry.is_ready() => {
+            (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "no news from the store\n".to_owned())
+        }
         (&Method::GET | &Method::HEAD, "/readyz") => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
         (&Method::GET | &Method::HEAD, "/metrics") => match service.metrics().text() {
             Ok(text) => (StatusCode::OK, OPENMETRICS, text),

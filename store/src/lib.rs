@@ -25,10 +25,12 @@
 
 mod connect;
 mod database;
+mod import;
 mod location;
 mod pool;
 mod records;
 mod revocations;
+mod uses;
 
 use connect::{Database, Role};
 use database::Trouble;
@@ -36,12 +38,15 @@ use keyward_runtime::{Changes, Committed, Pending, Revocation, SecretDigest, Sto
 use pool::Pool;
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use uses::{Uses, WRITE_EVERY};
 
+pub use import::Imported;
 pub use location::Location;
 
 /// The channel on which PostgreSQL tells that there is a new revocation. A hint: it may be lost.
@@ -56,6 +61,9 @@ const WRITING: Duration = Duration::from_secs(5);
 /// For how long something is revoked: an actor or a handler may have millions of records.
 const REVOKING: Duration = Duration::from_secs(60);
 
+/// For how long tokens are imported.
+const IMPORTING: Duration = Duration::from_secs(600);
+
 /// Connections that look something up.
 const READERS: usize = 4;
 
@@ -66,6 +74,7 @@ const WRITERS: usize = 4;
 pub struct Store {
     reads: Arc<Pool>,
     writes: Arc<Pool>,
+    uses: Arc<Uses>,
     /// There until the end.
     runtime: Option<Runtime>,
 }
@@ -106,7 +115,27 @@ impl Store {
         let reads = Pool::new(database.clone(), Role::Reads, READERS);
         let writes = Pool::new(database, Role::Writes, writers);
         writes.add(connection);
-        Ok(Self { reads, writes, runtime: Some(runtime) })
+        let uses = Arc::new(Uses::default());
+        runtime.spawn(write_uses(writes.clone(), uses.clone()));
+        Ok(Self { reads, writes, uses, runtime: Some(runtime) })
+    }
+
+    /// Takes over the tokens of datasette-auth-tokens, from the SQLite database in which Datasette has them, as records of a
+    /// handler: all of them or none. `at` is the time, in unix seconds. The other database is only read.
+    ///
+    /// # Errors
+    /// One of the databases cannot be used, a row cannot be understood, or a record is there already.
+    pub fn import(&self, handler: &str, file: PathBuf, at: u64) -> Pending<'_, Imported> {
+        let (pool, handler) = (self.writes.clone(), handler.to_owned());
+        self.run("importing", IMPORTING, async move { import::import(pool, handler, &file, at).await })
+    }
+
+    /// Writes down when records were last used, given as handler, id and unix seconds. A time never goes back.
+    ///
+    /// # Errors
+    /// It may not have been written.
+    pub fn touch(&self, used: Vec<(String, String, u64)>) -> Pending<'_, ()> {
+        self.run("noting the last use", WRITING, records::touch(self.writes.clone(), used))
     }
 
     /// Where it is.
@@ -136,6 +165,19 @@ impl Store {
     }
 }
 
+/// Writes what was noted, for as long as the store is open. What cannot be written is lost.
+async fn write_uses(pool: Arc<Pool>, uses: Arc<Uses>) {
+    let mut ticks = interval(WRITE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let used = uses.take();
+        if !used.is_empty() {
+            let _ = timeout(WRITING, records::touch(pool.clone(), used)).await;
+        }
+    }
+}
+
 impl TokenStore for Store {
     fn find<'a>(&'a self, handler: &'a str, id: &'a str) -> Pending<'a, Option<Stored>> {
         let work = records::find(self.reads.clone(), handler.to_owned(), id.to_owned());
@@ -157,9 +199,8 @@ impl TokenStore for Store {
         self.run("changing records", WRITING, work)
     }
 
-    fn touch<'a>(&'a self, used: &'a [(String, String, u64)]) -> Pending<'a, ()> {
-        let work = records::touch(self.writes.clone(), used.to_vec());
-        self.run("noting the last use", WRITING, work)
+    fn used(&self, handler: &str, id: &str, at: u64) {
+        self.uses.note(handler, id, at);
     }
 
     fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64> {

@@ -445,7 +445,7 @@ fn no_revocation_appears_in_front_of_one_that_was_read() {
                     let (id, actor) = (format!("{thread}.{number}"), format!("actor{}", number % 2));
                     // All that there is, in each other's way; nobody may be told of a deadlock.
                     commit(store, "h", replace(record(&id, &actor)));
-                    wait(store.touch(&[("h".to_owned(), id.clone(), NOW), ("h".to_owned(), "0.0".to_owned(), NOW)]));
+                    wait(store.touch(vec![("h".to_owned(), id.clone(), NOW), ("h".to_owned(), "0.0".to_owned(), NOW)]));
                     match number % 3 {
                         0 => drop(wait(store.revoke(&revocation("h", &actor), NOW))),
                         1 => drop(wait(store.commit("h", end(&[&id])))),
@@ -507,15 +507,15 @@ fn the_last_use_does_not_go_back() {
         let used = |uses: &[(&str, u64)]| -> Vec<_> {
             uses.iter().map(|&(id, at)| ("h".to_owned(), id.to_owned(), at)).collect()
         };
-        wait(store.touch(&[]));
-        wait(store.touch(&used(&[("a", 20), ("b", 20)])));
+        wait(store.touch(vec![]));
+        wait(store.touch(used(&[("a", 20), ("b", 20)])));
         // What is of no record, or no time, is not in the way of the others.
-        wait(store.touch(&used(&[("nobody", 1), ("\0", 1), ("b", u64::MAX), ("a", 10), ("b", 30)])));
+        wait(store.touch(used(&[("nobody", 1), ("\0", 1), ("b", u64::MAX), ("a", 10), ("b", 30)])));
         let last = |id| find(&store, "h", id).unwrap().last_used_at;
         assert_eq!((last("a"), last("b"), last("c")), (Some(20), Some(30), None));
-        race(8, |thread| wait(store.touch(&used(&[("c", thread), ("a", 100 - thread), ("c", 50 + thread)]))));
+        race(8, |thread| wait(store.touch(used(&[("c", thread), ("a", 100 - thread), ("c", 50 + thread)]))));
         // On PostgreSQL one that is being changed is left out.
-        wait(store.touch(&used(&[("a", 100), ("c", 57)])));
+        wait(store.touch(used(&[("a", 100), ("c", 57)])));
         assert_eq!((last("a"), last("c")), (Some(100), Some(57)));
     }
 }

@@ -1,8 +1,15 @@
 //! Tokens that are kept, and tokens that are taken back: through the program, the daemon, and both beside each other.
 
+mod imported;
+mod killed;
+
+use crate::support::{RUNTIME, TestClock};
+use keyward_runtime::{Actors, HandlerConfig, Reason, Registry, TokenStore, UnixTime, Verdict};
 use keyward_server::SecretDigest;
+use keyward_store::{Location, Store};
 use keyward_tests::cli::{Folder, Ran};
 use keyward_tests::daemon::{Daemon, wait_for};
+use keyward_tests::hostile;
 use keyward_tests::http::Request;
 use serde_json::{Value, json};
 use std::fs;
@@ -57,8 +64,18 @@ view-instance = "vi"
 "#;
 
 fn folder(name: &str) -> Folder {
+    folder_with(name, &[])
+}
+
+/// A folder with the configuration, in which some text is replaced.
+fn folder_with(name: &str, changes: &[(&str, &str)]) -> Folder {
+    let config = CONFIG.replace("DIGEST", &SecretDigest::of(SECRET).to_hex());
+    let config = changes.iter().fold(config, |config, (old, new)| {
+        assert!(config.contains(old), "{old}");
+        config.replace(old, new)
+    });
     let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("stored").join(name));
-    folder.write("keyward.toml", CONFIG.replace("DIGEST", &SecretDigest::of(SECRET).to_hex()), 0o644);
+    folder.write("keyward.toml", config, 0o644);
     folder.write("secret.key", "only-for-tests-only-for-tests-only-for-test\n", 0o600);
     folder
 }
@@ -210,6 +227,36 @@ fn a_daemon_hears_of_what_is_revoked_beside_it_and_of_what_it_revokes_itself_at_
     }
     let metrics = Request::get("/metrics").send(daemon.operations());
     assert_eq!(metrics.status, 200);
+}
+
+/// The handler traps whenever it is asked: so it was not.
+#[test]
+fn a_wrong_checksum_costs_no_call_and_no_look_up() {
+    let mut config = HandlerConfig::new("trap", hostile::case("trap-divide").bytes, Actors::Any);
+    config.prefixes = vec!["ho_".into()];
+    config.checksum = true;
+    let registry = Registry::builder(&RUNTIME).handler(config).build().unwrap();
+    TestClock.set(Some(UnixTime { seconds: 1_767_225_600, nanoseconds: 0 }));
+    for token in ["ho_", "ho_x", "ho_x4gEtzd", "ho_y4gEtzc", "ho_x4gEtzc4gEtzc"] {
+        match registry.verify_blocking(token) {
+            Ok(Verdict::Rejected(rejection)) => assert_eq!(rejection.reason, Reason::Malformed, "{token}"),
+            other => panic!("{token}: {other:?}"),
+        }
+    }
+    assert_eq!(registry.verify_blocking("ho_x4gEtzc").unwrap_err().code(), "trap");
+}
+
+#[test]
+fn the_last_use_is_noted_behind_the_answer() {
+    let folder = folder("last-use");
+    let daemon = Daemon::start(&folder, "keyward.toml");
+    let token = create(&folder, "stored", "");
+    let store = Store::open(Location::sqlite(folder.path().join("keyward.db"))).unwrap();
+    let record = || pollster::block_on(store.find("stored", &token[9..][..22])).unwrap().unwrap().record;
+    assert_eq!(record().last_used_at, None);
+    assert_eq!(Request::get("/v1/actor").bearer(&*token).send(daemon.service()).status, 200);
+    wait_for("it to be written", || record().last_used_at.is_some());
+    assert!(record().last_used_at >= Some(record().issued_at));
 }
 
 /// What was issued is in no file but in the client's hands.

@@ -13,6 +13,7 @@ pub(crate) struct Tokens {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Revoke(Revoke),
+    Import(Import),
 }
 
 /// Takes tokens back: those that fit all that is given, or those on standard input
@@ -56,4 +57,25 @@ pub(crate) struct Revoke {
     /// Nothing but `-`: tokens on standard input.
     #[arg(hide = true)]
     pub(crate) words: Vec<std::ffi::OsString>,
+}
+
+/// Takes over the tokens of datasette-auth-tokens
+///
+/// Its live tokens are good from then on, byte for byte, for a handler of builtin:dsatok whose key is Datasette's secret. All
+/// are imported or none; the database is only read. Tokens that are made later have numbers far behind those that were there.
+#[derive(Debug, Parser)]
+#[command(after_help = "\
+Exit status: 0 done, 2 a mistake in the command or the configuration, or a database that cannot be imported.
+
+Example:
+  keyward tokens import --config keyward.toml --handler managed internal.db")]
+pub(crate) struct Import {
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The handler whose tokens they become
+    #[arg(long, value_name = "NAME")]
+    pub(crate) handler: String,
+    /// The SQLite database in which Datasette keeps the table _datasette_auth_tokens
+    pub(crate) database: PathBuf,
 }

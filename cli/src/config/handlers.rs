@@ -20,6 +20,7 @@ pub(crate) struct Handler {
     pub(crate) component: At<Component>,
     pub(crate) sha256: Option<[u8; 32]>,
     pub(crate) prefixes: Vec<String>,
+    pub(crate) checksum: bool,
     pub(crate) settings: BTreeMap<String, String>,
     pub(crate) keys: IndexMap<String, Key>,
     pub(crate) secrets: IndexMap<String, At<SecretSource>>,
@@ -61,6 +62,7 @@ pub(super) struct HandlerTable {
     sha256: Option<Digest>,
     #[serde(default)]
     prefixes: Vec<String>,
+    checksum: Option<bool>,
     #[serde(default)]
     settings: BTreeMap<String, Json>,
     #[serde(default)]
@@ -82,14 +84,28 @@ impl HandlerTable {
         rings: &IndexMap<String, Ring>,
         has_store: bool,
     ) -> Result<Handler, ConfigError> {
-        let Self { name, component, sha256, prefixes, settings, keys, secrets, limits, store, actors, max_ttl, leeway } =
-            self;
+        let Self {
+            name,
+            component,
+            sha256,
+            prefixes,
+            checksum,
+            settings,
+            keys,
+            secrets,
+            limits,
+            store,
+            actors,
+            max_ttl,
+            leeway,
+        } = self;
         let wrong = |span, text: String| Err(lines.error(Some(span), format!("handler `{}`: {text}", name.get_ref())));
         let source = match Builtin::parse(component.get_ref()) {
             None => Component::File(PathBuf::from(component.get_ref())),
             Some(Ok(builtin)) => Component::Builtin(builtin),
             Some(Err(text)) => return wrong(component.span(), text),
         };
+        let checksum = checksum.unwrap_or(matches!(source, Component::Builtin(Builtin { checksum: true, .. })));
         let actors = match (actors, &source) {
             (Some(actors), _) => actors,
             (None, Component::Builtin(_)) => Vouching { actors: Actors::Any, patterns: None },
@@ -124,6 +140,7 @@ impl HandlerTable {
             name: lines.at(name),
             sha256: sha256.map(|Digest(digest)| digest),
             prefixes,
+            checksum,
             settings: settings.into_iter().map(|(name, Json(text))| (name, text)).collect(),
             keys: bound,
             secrets: secrets.into_iter().map(|(name, source)| (name, lines.at(source))).collect(),

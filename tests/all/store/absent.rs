@@ -25,7 +25,7 @@ fn all_fail(store: &Store, reads: Duration, writes: Duration) -> Vec<String> {
         (ignored(store.revocations(0, 1)), reads),
         (ignored(store.next_serial("h")), writes),
         (ignored(store.commit("h", insert(record("b", "alice"), Some(secret.clone())))), writes),
-        (store.touch(&used), writes),
+        (store.touch(used.into()), writes),
         (ignored(store.revoke(&alice, NOW)), writes),
     ];
     thread::scope(|scope| {

@@ -227,3 +227,22 @@ fn what_is_made_in_the_second_of_a_revocation_is_not_given_away() {
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{answer:?}");
     assert_eq!(make("bob").status, 201);
 }
+
+/// What is not known to be good is neither good nor bad, and the daemon says that it is not ready.
+#[test]
+fn without_news_from_the_store_there_is_no_verdict() {
+    let store = Arc::new(Double::with(&records(NOW)));
+    let registry = world::registry_with(&store, Duration::from_millis(300));
+    let server = Server::start(world::config(), registry, Some(NOW));
+    let ask = || server.ask(&Request::get("/v1/actor").bearer(token("good"))).status;
+    let ready = || Request::get("/readyz").send(server.operations()).status;
+    wait_for("it to be ready", || ready() == 200 && ask() == 200);
+    store.silence(true);
+    wait_for("it to have heard nothing for too long", || ready() == 503);
+    assert_eq!(ask(), 503);
+    let answer = server.ask(&introspect(&token("good")));
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{answer:?}");
+    assert_eq!(server.ask(&introspect("dstok_bad")).text(), r#"{"active":false}"#, "what is bad anyway");
+    store.silence(false);
+    wait_for("it to have heard again", || ready() == 200 && ask() == 200);
+}

@@ -13,6 +13,7 @@ pub(crate) struct Double {
     records: Mutex<Vec<Kept>>,
     revocations: Mutex<Vec<Revocation>>,
     fails: AtomicBool,
+    silent: AtomicBool,
     waits: watch::Sender<bool>,
 }
 
@@ -39,12 +40,23 @@ impl Double {
     /// With these records.
     pub(crate) fn with(records: &[Kept]) -> Self {
         let (waits, _) = watch::channel(false);
-        Self { records: Mutex::new(records.to_vec()), revocations: Mutex::default(), fails: false.into(), waits }
+        Self {
+            records: Mutex::new(records.to_vec()),
+            revocations: Mutex::default(),
+            fails: false.into(),
+            silent: false.into(),
+            waits,
+        }
     }
 
     /// From now on it confirms no revocation, or does again.
     pub(crate) fn fail(&self, fails: bool) {
         self.fails.store(fails, Ordering::SeqCst);
+    }
+
+    /// From now on the list cannot be read, or can again.
+    pub(crate) fn silence(&self, silent: bool) {
+        self.silent.store(silent, Ordering::SeqCst);
     }
 
     /// From now on revocations wait, until they need not any more.
@@ -86,9 +98,7 @@ impl TokenStore for Double {
         Box::pin(async { Err(StoreError::new("no handler may ask")) })
     }
 
-    fn touch<'a>(&'a self, _: &'a [(String, String, u64)]) -> Pending<'a, ()> {
-        Box::pin(async { Ok(()) })
-    }
+    fn used(&self, _: &str, _: &str, _: u64) {}
 
     fn count<'a>(&'a self, revocation: &'a Revocation, _: u64) -> Pending<'a, u64> {
         Box::pin(async move {
@@ -109,6 +119,9 @@ impl TokenStore for Double {
 
     fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
         Box::pin(async move {
+            if self.silent.load(Ordering::SeqCst) {
+                return Err(StoreError::new("the test wants it so"));
+            }
             let all = self.revocations.lock().unwrap();
             let behind = (1..).zip(all.iter().cloned()).skip(usize::try_from(after).unwrap());
             Ok(behind.take(usize::try_from(most).unwrap()).collect())
