@@ -128,7 +128,7 @@ parameters = { "body.handler" = { dictionary = "handlers", probability = 0.8 } }
 /// How a caller that may revoke asks. That a good token has no id, or may not be taken back by it, is a fine reason to say no.
 const REVOKER: &str = r#"
 [auth.openapi]
-basic = { username = "revoker", password = "SECRET" }
+basic = { username = "app", password = "SECRET" }
 bearer = { bearer = "SECRET" }
 
 [[operations]]
@@ -136,15 +136,9 @@ include-path = "/v1/revoke"
 checks.positive_data_acceptance.enabled = false
 "#;
 
-/// Where tokens can be taken back.
-const WITH_STORE: &str = r#"
-[store]
-sqlite = "keyward.db"
-
-[callers.revoker]
-secret_sha256 = "SHA256"
-may = ["revoke"]
-"#;
+/// Where tokens can be taken back, and by whom.
+const STORE: &str = "\n[store]\nsqlite = \"keyward.db\"\n";
+const RIGHTS: [&str; 2] = [r#"["introspect", "verify", "create"]"#, r#"["revoke"]"#];
 
 /// All of the document but what would make good tokens bad.
 #[test]
@@ -238,8 +232,11 @@ fn run(name: &str, auth: &str, args: &[&str]) -> Option<BTreeSet<(String, u16)>>
     folder.write("down.wasm", hostile::case("answer-unavailable").bytes, 0o644);
     folder.write("off.wasm", hostile::case("answer-denied-disabled").bytes, 0o644);
     let digest = keyward_server::SecretDigest::of(SECRET).to_hex();
-    let store = if name == "revoker" { WITH_STORE } else { "" };
-    folder.write("keyward.toml", format!("{DAEMON}{store}").replace("SHA256", &digest), 0o644);
+    let mut config = DAEMON.replace("SHA256", &digest);
+    if name == "revoker" {
+        config = config.replace(RIGHTS[0], RIGHTS[1]) + STORE;
+    }
+    folder.write("keyward.toml", config, 0o644);
     let (examples, many) = if soak().is_some() { ("1000", "1000") } else { ("10", "100") };
     let asking = format!("{ASKING}\n{auth}").replace("SECRET", SECRET).replace("TOKEN", TOKEN);
     folder.write("schemathesis.toml", asking.replace("EXAMPLES", examples).replace("MANY", many), 0o644);
