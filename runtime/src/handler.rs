@@ -123,7 +123,7 @@ impl Handler {
 
     /// What the records of the call say of a token that is good otherwise; then what the call changes is kept.
     async fn with_records(&self, acceptance: Acceptance, records: Records, now: UnixTime) -> Result<Verdict, Fault> {
-        let Records { request: _, shown, changes } = records;
+        let Records { shown, changes, .. } = records;
         let reject = |reason, message: &str| {
             let handler = Some(self.name.clone());
             Ok(Verdict::Rejected(Rejection { handler, reason, message: message.to_owned() }))

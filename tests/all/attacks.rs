@@ -3,15 +3,24 @@
 
 use keyward_runtime::{
     Actors, CreateRequest, Creation, Error, Fault, HandlerConfig, KeyGrant, KeyRing, LimitName, Limits, Registry,
-    Runtime, RuntimeLimits, Secret, UnixTime, Verdict,
+    Runtime, RuntimeLimits, Secret, StoreGrant, UnixTime, Verdict,
 };
+use keyward_store::{Location, Store};
 use keyward_tests::hostile::{self, Call, Case, Outcome};
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
+use tempfile::TempDir;
 
 const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
 const TOKEN: &str = "ho_anything.at-all";
+
+/// What they may keep records in, all of them.
+static STORE: LazyLock<(Arc<Store>, TempDir)> = LazyLock::new(|| {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(Location::sqlite(folder.path().join("keyward.db"))).unwrap();
+    (Arc::new(store), folder)
+});
 
 /// The hostile handler beside one that does its work.
 fn registry(runtime: &Runtime, case: &Case) -> Result<Registry, keyward_runtime::LoadError> {
@@ -30,6 +39,9 @@ fn registry(runtime: &Runtime, case: &Case) -> Result<Registry, keyward_runtime:
     }
     if case.grants.secrets {
         config.secrets.push(("bot".into(), Secret::new(*b"ho_secret-of-the-operator")));
+    }
+    if case.grants.store {
+        config.store = Some(StoreGrant { store: STORE.0.clone(), most: 100 });
     }
     let mut victim = HandlerConfig::new("victim", hostile::case("benign").bytes, Actors::Any);
     victim.prefixes = vec!["vi_".into()];

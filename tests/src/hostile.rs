@@ -9,7 +9,7 @@
 //! | `what` | one sentence: the attack |
 //! | `call` | `load`, `verify`, `create` or `verify+create` (both, each with this outcome) |
 //! | `outcome` | what must come of it, see [`Outcome`] |
-//! | `grants` | `keys` (the label `mine`), `secrets` or both; none by default |
+//! | `grants` | of `keys` (the label `mine`), `secrets` and `store` (no records yet); none by default |
 //! | `max-ttl` | the handler's `max_ttl` in seconds; none by default |
 //! | `actor` | with the outcome `ok`: the actor, as JSON, that the caller gets |
 //! | `twice` | `same`: the call is made twice, and the second answer must be the first |
@@ -90,6 +90,8 @@ pub struct Grants {
     pub keys: bool,
     /// `secrets`, with at least one.
     pub secrets: bool,
+    /// `store`, with no records.
+    pub store: bool,
 }
 
 /// What must come of a case.
@@ -231,7 +233,8 @@ impl Files {
             match grant {
                 "keys" => grants.keys = true,
                 "secrets" => grants.secrets = true,
-                other => return Err(format!("`grants: {other}` is neither keys nor secrets")),
+                "store" => grants.store = true,
+                other => return Err(format!("`grants: {other}` is none of keys, secrets and store")),
             }
         }
         let max_ttl = get("max-ttl").map(str::parse).transpose().map_err(|error| format!("`max-ttl`: {error}"))?;

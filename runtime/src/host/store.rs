@@ -13,17 +13,16 @@ use subtle::ConstantTimeEq;
 use wasmtime::Result;
 use wasmtime::component::{HasData, Linker};
 
-/// How many records one call may end.
-const MAX_ENDS: usize = 16;
-
-/// How many records one call may look up: it has use for one or two, and each is kept until the call has ended.
-const MAX_LOOKUPS: usize = 16;
+/// How many times one call may ask, whatever the answer: it has use for one or two, and the store is everybody's.
+const MAX_CALLS: u32 = 16;
 
 /// What one call has to do with records.
 #[derive(Default)]
 pub(crate) struct Records {
     /// What `create` was asked for: it is what a new record says.
     pub(crate) request: Option<CreateRequest>,
+    /// How many times it has asked.
+    asked: u32,
     /// What the handler was shown.
     pub(crate) shown: Vec<Record>,
     pub(crate) changes: Changes,
@@ -50,16 +49,17 @@ impl Store<'_> {
         if self.phase == Phase::Instantiate {
             return Err(Stop::forbidden("`store` while the component is being instantiated"));
         }
+        self.records.asked = self.records.asked.saturating_add(1);
+        if self.records.asked > MAX_CALLS {
+            return Err(Stop::forbidden("more than 16 calls of `store`"));
+        }
         self.grant.ok_or_else(|| Stop::forbidden("`store` without a grant"))
     }
 
-    fn show(&mut self, record: Record) -> Result<store::Token> {
-        if self.records.shown.len() >= MAX_LOOKUPS {
-            return Err(Stop::forbidden("more than 16 records looked up in one call"));
-        }
+    fn show(&mut self, record: Record) -> store::Token {
         let shown = bindings::token_out(&record);
         self.records.shown.push(record);
-        Ok(shown)
+        shown
     }
 
     async fn make(
@@ -112,14 +112,14 @@ impl store::Host for Store<'_> {
     async fn find(&mut self, id: String) -> Result<Option<store::Token>> {
         let store = self.enter()?.store.clone();
         let stored = store.find(self.handler, &id).await.map_err(unavailable)?;
-        stored.map(|stored| self.show(stored.record)).transpose()
+        Ok(stored.map(|stored| self.show(stored.record)))
     }
 
     async fn find_secret(&mut self, secret: String) -> Result<Option<store::Token>> {
         let store = self.enter()?.store.clone();
         let digest = digest(&secret);
         let stored = store.find_digest(self.handler, &digest).await.map_err(unavailable)?;
-        stored.map(|stored| self.show(stored.record)).transpose()
+        Ok(stored.map(|stored| self.show(stored.record)))
     }
 
     /// Both ways to "no" take the same steps.
@@ -131,7 +131,7 @@ impl store::Host for Store<'_> {
         let none = SecretDigest::new([0; 32]);
         let fits = presented.bytes().ct_eq(kept.unwrap_or(&none).bytes()) & u8::from(kept.is_some()).into();
         match stored {
-            Some(stored) if fits.into() => self.show(stored.record).map(Some),
+            Some(stored) if fits.into() => Ok(Some(self.show(stored.record))),
             _ => Ok(None),
         }
     }
@@ -139,9 +139,6 @@ impl store::Host for Store<'_> {
     async fn end(&mut self, id: String) -> Result<()> {
         self.enter()?;
         let ends = &mut self.records.changes.end;
-        if ends.len() >= MAX_ENDS {
-            return Err(Stop::forbidden("more than 16 records ended in one call"));
-        }
         if !ends.contains(&id) {
             ends.push(id);
         }
