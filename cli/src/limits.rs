@@ -22,6 +22,7 @@ pub(crate) struct LimitsTable {
     log_lines: Option<u32>,
     component_bytes: Option<u32>,
     concurrent_calls: Option<u32>,
+    answer_bytes: Option<u32>,
 }
 
 impl LimitsTable {
@@ -42,6 +43,7 @@ impl LimitsTable {
             log_lines,
             component_bytes,
             concurrent_calls,
+            answer_bytes,
         } = self;
         let default = Limits::default();
         Limits {
@@ -59,6 +61,7 @@ impl LimitsTable {
             log_lines: log_lines.unwrap_or(default.log_lines),
             component_bytes: component_bytes.map_or(default.component_bytes, size),
             concurrent_calls: concurrent_calls.map(size).or(default.concurrent_calls),
+            answer_bytes: answer_bytes.map_or(default.answer_bytes, size),
         }
     }
 }
@@ -81,7 +84,7 @@ pub(crate) fn changed(limits: &Limits) -> Vec<(&'static str, Option<u64>, Option
         .collect()
 }
 
-fn settings(limits: &Limits) -> [(&'static str, Option<u64>); 14] {
+fn settings(limits: &Limits) -> [(&'static str, Option<u64>); 15] {
     let Limits {
         memory_bytes,
         table_elements,
@@ -97,6 +100,7 @@ fn settings(limits: &Limits) -> [(&'static str, Option<u64>); 14] {
         log_lines,
         component_bytes,
         concurrent_calls,
+        answer_bytes,
     } = limits;
     let number = |size: usize| u64::try_from(size).ok();
     let milliseconds = |time: &Duration| u64::try_from(time.as_millis()).ok();
@@ -115,6 +119,7 @@ fn settings(limits: &Limits) -> [(&'static str, Option<u64>); 14] {
         ("log_lines", Some(u64::from(*log_lines))),
         ("component_bytes", number(*component_bytes)),
         ("concurrent_calls", concurrent_calls.and_then(number)),
+        ("answer_bytes", number(*answer_bytes)),
     ]
 }
 

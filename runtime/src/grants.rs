@@ -1,5 +1,6 @@
 //! What an operator gives a handler, and what becomes of it when it is bound.
 
+use crate::counts::Counters;
 use crate::error::LoadError;
 use crate::keys::{BoundKeys, KeyGrant, Secret};
 use crate::limits::Limits;
@@ -91,6 +92,7 @@ pub(crate) struct Bound {
     pub(crate) keys: HashMap<String, BoundKeys>,
     pub(crate) secrets: Vec<(String, Secret)>,
     pub(crate) store: Option<StoreGrant>,
+    pub(crate) counters: Counters,
 }
 
 impl Bound {
@@ -118,7 +120,8 @@ impl Bound {
             let namespace = grant.namespace.as_deref().unwrap_or(&name);
             bound.insert(label.clone(), BoundKeys::derive(&grant, namespace, &label));
         }
-        Ok(Self { name, limits, settings: settings.into_iter().collect(), keys: bound, secrets, store })
+        let (settings, counters) = (settings.into_iter().collect(), Counters::default());
+        Ok(Self { name, limits, settings, keys: bound, secrets, store, counters })
     }
 }
 

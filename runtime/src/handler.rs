@@ -1,16 +1,18 @@
 //! One loaded handler: its sandbox and the policy over what it says.
 
+use crate::answers::{Answers, TokenDigest};
 use crate::bindings::Answer;
 use crate::checksum;
 use crate::clock::{MAX_SECONDS, UnixTime};
-use crate::component::{CheckedComponent, ComponentInfo};
+use crate::component::{CheckedComponent, ComponentInfo, digest};
+use crate::counts::Counts;
 use crate::error::{Error, Fault, LoadError};
 use crate::grants::{Bound, HandlerConfig, StoreGrant};
 use crate::host::store::Records;
 use crate::limits::Limits;
 use crate::policy::{Policy, is_actor_id, is_token_id};
 use crate::runtime::Runtime;
-use crate::sandbox::{Made, Sandbox, trial_error};
+use crate::sandbox::{Made, Sandbox, Verified, trial_error};
 use crate::store::{Changes, Committed, Insert, Stored};
 use crate::text::printable;
 use crate::verdict::{Acceptance, CreateRequest, Created, Creation, Denial, Denied, Reason, Rejection, Verdict};
@@ -32,6 +34,7 @@ pub(crate) struct Handler {
     runtime: Runtime,
     policy: Policy,
     sandbox: Arc<Sandbox>,
+    answers: Answers<Acceptance>,
 }
 
 impl Handler {
@@ -85,8 +88,14 @@ impl Handler {
             component,
             runtime: runtime.clone(),
             policy: Policy { actors, max_ttl, leeway },
+            answers: Answers::new(sandbox.bound.limits.answer_bytes),
             sandbox,
         })
+    }
+
+    /// What has been counted of it.
+    pub(crate) fn counts(&self) -> Counts {
+        self.bound.counters.read()
     }
 
     /// What it is made of.
@@ -102,23 +111,44 @@ impl Handler {
         }
         let judged = async {
             let now = self.runtime.shared().now()?;
-            let (answer, records) = self.sandbox.verify(token.into(), now).await?;
-            match answer {
-                Answer::Proposal(proposal) => {
-                    let verdict = self.policy.judge(&self.name, &self.bound.limits, proposal, now)?;
-                    names_no_token(&verdict, token)?;
-                    match verdict {
-                        Verdict::Accepted(acceptance) => self.with_records(acceptance, records, now).await,
-                        verdict => Ok(verdict),
-                    }
-                }
-                Answer::NotMine => Ok(Verdict::NotMine),
-                Answer::Rejected(reason, message) => {
-                    Ok(Verdict::Rejected(Rejection { handler: Some(self.name.clone()), reason, message }))
-                }
+            if self.answers.is_off() {
+                return self.ask(token, now).await.map(|(verdict, _)| verdict);
             }
+            let digest = TokenDigest(digest(token.as_bytes()));
+            let kept = self.answers.get(&digest, now.seconds);
+            if let Some(kept) = kept.filter(|kept| kept.expires_at.is_none_or(|end| !now.is_past(end))) {
+                self.bound.counters.kept.count();
+                return Ok(Verdict::Accepted(Acceptance::clone(&kept)));
+            }
+            let (verdict, repeatable) = self.ask(token, now).await?;
+            if let Verdict::Accepted(acceptance) = &verdict
+                && repeatable
+            {
+                self.answers.keep(digest, now.seconds, size(acceptance), Arc::new(acceptance.clone()));
+            }
+            Ok(verdict)
         };
         judged.await.map_err(|fault| Error::new(&self.name, fault))
+    }
+
+    /// Calls the handler. Says too whether it would answer the same again in this second.
+    async fn ask(&self, token: &str, now: UnixTime) -> Result<(Verdict, bool), Fault> {
+        let Verified { answer, records, repeatable } = self.sandbox.verify(token.into(), now).await?;
+        let verdict = match answer {
+            Answer::Proposal(proposal) => {
+                let verdict = self.policy.judge(&self.name, &self.bound.limits, proposal, now)?;
+                names_no_token(&verdict, token)?;
+                match verdict {
+                    Verdict::Accepted(acceptance) => self.with_records(acceptance, records, now).await?,
+                    verdict => verdict,
+                }
+            }
+            Answer::NotMine => Verdict::NotMine,
+            Answer::Rejected(reason, message) => {
+                Verdict::Rejected(Rejection { handler: Some(self.name.clone()), reason, message })
+            }
+        };
+        Ok((verdict, repeatable))
     }
 
     /// What the records of the call say of a token that is good otherwise; then what the call changes is kept.
@@ -253,6 +283,14 @@ impl Handler {
         }
         Ok(Created { handler: self.name.clone(), token, token_id, expires_at })
     }
+}
+
+/// How much memory a good answer takes, generously: its restrictions stand in it twice, once as text.
+fn size(acceptance: &Acceptance) -> usize {
+    let texts = [Some(acceptance.actor.json()), acceptance.actor.id(), acceptance.token_id.as_deref()];
+    let bytes: usize = texts.into_iter().flatten().map(str::len).sum();
+    let per_byte = if acceptance.restrictions.is_some() { 16 } else { 1 };
+    bytes.saturating_mul(per_byte).saturating_add(512)
 }
 
 /// Whether what is said of a token is what is written down of it.

@@ -49,12 +49,13 @@ impl State {
             actor_id_bytes: _,
             component_bytes: _,
             concurrent_calls: _,
+            answer_bytes: _,
         } = bound.limits;
         Self {
             phase: Phase::Instantiate,
             now,
             token,
-            calls: Calls { used: 0, of: host_calls },
+            calls: Calls { used: 0, of: host_calls, repeatable: true },
             lines: log::Lines::new(bound.name.clone(), log_lines, message_bytes),
             growth: Growth { memory: Sum { used: 0, of: memory_bytes }, table: Sum { used: 0, of: table_elements } },
             records: store::Records::default(),
@@ -95,10 +96,27 @@ pub(crate) fn link(linker: &mut Linker<State>, bound: &Bound) -> Result<()> {
 pub(crate) struct Calls {
     used: u32,
     of: u32,
+    repeatable: bool,
 }
 
 impl Calls {
+    /// For what changes nothing, and says the same whenever it is asked in a second.
+    pub(crate) fn enter_repeatable(&mut self) -> Result<()> {
+        self.count()
+    }
+
+    /// For everything else: it makes the answer of this call one that cannot be kept.
     pub(crate) fn enter(&mut self) -> Result<()> {
+        self.repeatable = false;
+        self.count()
+    }
+
+    /// Whether the same call in the same second would end in the same way.
+    pub(crate) fn are_repeatable(&self) -> bool {
+        self.repeatable
+    }
+
+    fn count(&mut self) -> Result<()> {
         self.used = self.used.saturating_add(1);
         if self.used > self.of {
             return Err(Stop::limit(LimitName::HostCalls, u64::from(self.used), u64::from(self.of)));

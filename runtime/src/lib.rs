@@ -47,10 +47,12 @@
 //! pass on what is not its own. Build with `panic = "unwind"`, so that a bug in a host function costs one call.
 
 mod actor;
+mod answers;
 mod bindings;
 mod checksum;
 mod clock;
 mod component;
+mod counts;
 mod engine;
 mod error;
 mod grants;
@@ -67,6 +69,7 @@ mod revocations;
 mod runtime;
 mod sandbox;
 mod store;
+mod sync;
 mod text;
 mod verdict;
 
@@ -74,6 +77,7 @@ mod verdict;
 pub use actor::VerifiedActor;
 pub use clock::{Clock, SystemClock, UnixTime};
 pub use component::ComponentInfo;
+pub use counts::Counts;
 pub use error::{Blame, Error, Fault, LimitHit, LimitName, LoadError};
 pub use grants::{HandlerConfig, StoreGrant};
 pub use keys::{KeyGrant, KeyRing, MIN_SECRET_BYTES, Scheme, Secret, ShortSecret};

@@ -37,6 +37,9 @@ pub struct Limits {
     pub component_bytes: usize,
     /// Calls of this handler at the same time; `None` is half of the runtime's slots, so that no handler can hold all.
     pub concurrent_calls: Option<usize>,
+    /// Memory for good answers, in bytes: one is kept for the rest of the second in which it was given, so that a token that is
+    /// presented again meanwhile costs no call. 0 asks the handler every time.
+    pub answer_bytes: usize,
 }
 
 impl Default for Limits {
@@ -56,6 +59,7 @@ impl Default for Limits {
             log_lines: 50,
             component_bytes: 32 << 20,
             concurrent_calls: None,
+            answer_bytes: 4 << 20,
         }
     }
 }

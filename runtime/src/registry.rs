@@ -1,6 +1,7 @@
 //! Handlers in order, and which of them a token belongs to.
 
 use crate::component::ComponentInfo;
+use crate::counts::Counts;
 use crate::error::{Error, Fault, LoadError};
 use crate::grants::HandlerConfig;
 use crate::handler::Handler;
@@ -46,6 +47,8 @@ pub struct HandlerInfo<'a> {
     pub prefixes: &'a [String],
     /// Its component.
     pub component: &'a ComponentInfo,
+    /// How often it was called.
+    pub counts: Counts,
 }
 
 impl Registry {
@@ -66,6 +69,7 @@ impl Registry {
             name: &handler.name,
             prefixes: &handler.prefixes,
             component: handler.info(),
+            counts: handler.counts(),
         })
     }
 

@@ -34,6 +34,15 @@ pub(crate) struct Sandbox {
     overran: AtomicBool,
 }
 
+/// What a handler answers to `verify`, less what is broken.
+pub(crate) struct Verified {
+    pub(crate) answer: Answer,
+    /// What it had to do with records meanwhile.
+    pub(crate) records: Records,
+    /// Whether it would say the same again in this second.
+    pub(crate) repeatable: bool,
+}
+
 /// What a handler answers to `create`, less what is broken.
 pub(crate) enum Made {
     Token(bindings::Created),
@@ -69,8 +78,9 @@ impl Sandbox {
         .await
     }
 
-    /// What the handler says about a token, and what it had to do with records meanwhile.
-    pub(crate) async fn verify(self: &Arc<Self>, token: Arc<str>, now: UnixTime) -> Result<(Answer, Records), Fault> {
+    /// What the handler says about a token.
+    pub(crate) async fn verify(self: &Arc<Self>, token: Arc<str>, now: UnixTime) -> Result<Verified, Fault> {
+        self.bound.counters.calls.count();
         let this = self.clone();
         self.run(async move |held| {
             let _held = held;
@@ -79,7 +89,11 @@ impl Sandbox {
             let called = instance.keyward_handler_token_handler().call_verify(&mut store, &token).await;
             let words = this.words(&token);
             match this.finish(&store, called)? {
-                Ok(verdict) => Ok((bindings::answer(verdict, &words), store.into_data().records)),
+                Ok(verdict) => {
+                    let State { calls, records, .. } = store.into_data();
+                    let repeatable = calls.are_repeatable();
+                    Ok(Verified { answer: bindings::answer(verdict, &words), records, repeatable })
+                }
                 Err(failure) => Err(bindings::fault(failure, &words)),
             }
         })
@@ -92,6 +106,7 @@ impl Sandbox {
         request: CreateRequest,
         now: UnixTime,
     ) -> Result<(Made, Records), Fault> {
+        self.bound.counters.calls.count();
         let this = self.clone();
         self.run(async move |held| {
             let _held = held;

@@ -32,6 +32,7 @@ fn tight() -> Limits {
         log_lines: 3,
         component_bytes: 100,
         concurrent_calls: Some(1),
+        answer_bytes: 0,
     }
 }
 
@@ -53,6 +54,7 @@ fn every_limit_is_hit() {
         log_lines,
         component_bytes,
         concurrent_calls,
+        answer_bytes,
     } = tight();
     let limits = || Limits { wall: LONG, ..Limits::default() };
 
@@ -79,6 +81,7 @@ fn every_limit_is_hit() {
     messages_are_cut(Limits { message_bytes, ..limits() });
     log_lines_are_counted(Limits { log_lines, ..limits() });
     calls_at_once_are_counted(Limits { concurrent_calls, cpu: LONG, ..limits() });
+    answers_are_kept(Limits { answer_bytes, ..limits() });
 }
 
 fn runtime(limits: RuntimeLimits) -> Runtime {
@@ -147,6 +150,18 @@ fn log_lines_are_counted(limits: Limits) {
     assert_eq!(log.lines().count(), 3 + 1, "the lines, and one that says how many were dropped: {log}");
 }
 
+/// With room for an answer the second call is not made; `answers.rs` has the rest.
+fn answers_are_kept(limits: Limits) {
+    for (limits, wanted) in [(Limits::default(), (1, 1)), (limits, (2, 0))] {
+        let registry = registry(handler("benign", limits));
+        for _ in 0..2 {
+            assert!(matches!(registry.verify_blocking("ho_stile"), Ok(Verdict::Accepted(_))));
+        }
+        let counts = registry.handlers().next().unwrap().counts;
+        assert_eq!((counts.calls, counts.kept), wanted);
+    }
+}
+
 /// A call that computes on is in the pool after its first poll, and holds its place until it is dropped.
 fn calls_at_once_are_counted(limits: Limits) {
     let registry = registry(handler("loop-verify", limits));
@@ -183,7 +198,7 @@ fn every_limit_of_the_runtime_is_hit() {
     in_flight(&two, || {
         assert!(matches!(two.verify_blocking("go_"), Ok(Verdict::Accepted(_))), "there is another slot");
         in_flight(&two, || {
-            let error = two.verify_blocking("go_").unwrap_err();
+            let error = two.verify_blocking("go_other").unwrap_err();
             assert!(error.code() == "busy" && error.to_string().contains("RuntimeLimits::slots"), "{error}");
         });
     });

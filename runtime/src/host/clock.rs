@@ -19,7 +19,7 @@ impl HasData for Has {
 
 impl clock::Host for Clock<'_> {
     fn now(&mut self) -> Result<clock::Datetime> {
-        self.calls.enter()?;
+        self.calls.enter_repeatable()?;
         Ok(clock::Datetime { seconds: self.now.seconds, nanoseconds: self.now.nanoseconds })
     }
 }

@@ -22,7 +22,7 @@ impl HasData for Has {
 impl Keys<'_> {
     /// The keys of a label. Every label that this handler does not have gives the same answer, whoever has it.
     fn find(&mut self, label: &str) -> Result<Option<&BoundKeys>> {
-        self.calls.enter()?;
+        self.calls.enter_repeatable()?;
         if self.phase == Phase::Instantiate {
             return Err(Stop::forbidden("`keys` while the component is being instantiated"));
         }

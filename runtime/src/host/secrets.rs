@@ -21,7 +21,7 @@ impl HasData for Has {
 impl secrets::Host for Secrets<'_> {
     /// Every secret is compared, so that the time does not tell which one fits; of equal ones the first wins.
     fn find(&mut self, candidate: String) -> Result<Option<String>> {
-        self.calls.enter()?;
+        self.calls.enter_repeatable()?;
         if self.phase == Phase::Instantiate {
             return Err(Stop::forbidden("`secrets` while the component is being instantiated"));
         }

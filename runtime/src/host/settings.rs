@@ -19,7 +19,7 @@ impl HasData for Has {
 
 impl settings::Host for Settings<'_> {
     fn get(&mut self, name: String) -> Result<Option<String>> {
-        self.calls.enter()?;
+        self.calls.enter_repeatable()?;
         Ok(self.values.get(&name).cloned())
     }
 }

@@ -4,6 +4,7 @@
 use super::{Calls, Phase, State, Stop};
 use crate::bindings::{self, store};
 use crate::clock::MAX_SECONDS;
+use crate::counts::Counter;
 use crate::error::Fault;
 use crate::grants::StoreGrant;
 use crate::store::{Changes, Insert, Record, SecretDigest, StoreError, Stored};
@@ -35,6 +36,7 @@ pub(crate) struct Store<'a> {
     phase: Phase,
     now: u64,
     records: &'a mut Records,
+    lookups: &'a Counter,
 }
 
 struct Has;
@@ -53,6 +55,7 @@ impl Store<'_> {
         if self.records.asked > MAX_CALLS {
             return Err(Stop::forbidden("more than 16 calls of `store`"));
         }
+        self.lookups.count();
         self.grant.ok_or_else(|| Stop::forbidden("`store` without a grant"))
     }
 
@@ -154,6 +157,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
         phase: state.phase,
         now: state.now.seconds,
         records: &mut state.records,
+        lookups: &state.bound.counters.lookups,
     })
 }
 
