@@ -17,11 +17,12 @@ pub(crate) fn runtime() -> Runtime {
     Runtime::with(RuntimeLimits::default(), NOW).unwrap()
 }
 
-/// `builtin:signed` with everything on.
+/// `builtin:signed` with everything on, but for the memory for answers: it is to be called every time.
 pub(crate) fn signed(scheme: Scheme) -> HandlerConfig {
     let ring = Arc::new(KeyRing::new("main", Secret::new(SECRET), vec![]).unwrap());
     let mut config = HandlerConfig::new("signed", keyward_cli::builtin::SIGNED, Actors::Any);
     config.prefixes = vec!["dstok_".into()];
+    config.limits.answer_bytes = 0;
     config.keys.insert("token".into(), KeyGrant { ring, scheme, namespace: Some("token".into()) });
     config
 }

@@ -49,15 +49,24 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// `keyward serve`. Its log costs what a log costs, and goes nowhere.
+    /// `keyward serve`. Its log costs what a log costs, and goes nowhere. It keeps no answers: every token is a call.
     pub(crate) fn keyward() -> Self {
+        Self::configured(&CONFIG.replace(ANSWERS, "limits = { answer_bytes = 0 }"))
+    }
+
+    /// The same as it is by default: a token that comes again in a second is answered from memory.
+    pub(crate) fn keeping() -> Self {
+        Self::configured(CONFIG)
+    }
+
+    fn configured(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, content: &[u8]| {
             let path = folder.path().join(name);
             fs::write(&path, content).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         };
-        write("keyward.toml", CONFIG.replace("DIGEST", &SecretDigest::of(CALLER).to_hex()).as_bytes());
+        write("keyward.toml", config.replace("DIGEST", &SecretDigest::of(CALLER).to_hex()).as_bytes());
         write("secret.key", &SECRET);
         write("hostile.wasm", &hostile::case("loop-verify").bytes);
         Self::start("serve --config keyward.toml", folder)
@@ -102,6 +111,9 @@ impl Server {
     }
 }
 
+/// Where the configuration may say what answers may take.
+const ANSWERS: &str = "# limits";
+
 const CONFIG: &str = r#"
 [server]
 listen = "127.0.0.1:0"
@@ -118,6 +130,7 @@ name = "signed"
 component = "builtin:signed"
 prefixes = ["dstok_"]
 keys.token = { ring = "main", namespace = "token" }
+# limits
 
 [[handlers]]
 name = "hostile"
