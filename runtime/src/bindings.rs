@@ -2,6 +2,7 @@
 
 use crate::error::Fault;
 use crate::policy::Proposal;
+use crate::queries::{QueryValue, Rows};
 use crate::store::{Ended, Ending, Record};
 use crate::text::{printable, without_token};
 use crate::verdict::{self, CreateRequest, Reason, Restrictions};
@@ -17,13 +18,17 @@ mod generated {
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "handler",
-        imports: { "keyward:handler/store": async | trappable, default: trappable },
+        imports: {
+            "keyward:handler/store": async | trappable,
+            "keyward:handler/queries": async | trappable,
+            default: trappable,
+        },
         exports: { default: async },
     });
 }
 
 pub(crate) use generated::exports::keyward::handler::token_handler::{Created, Verdict};
-pub(crate) use generated::keyward::handler::{clock, digest, keys, log, random, secrets, settings, store, types};
+pub(crate) use generated::keyward::handler::{clock, digest, keys, log, queries, random, secrets, settings, store, types};
 pub(crate) use generated::{Handler as Instance, HandlerPre as InstancePre};
 
 /// What a handler answers to `verify`, less what is broken.
@@ -114,6 +119,31 @@ pub(crate) fn token_out(record: &Record) -> store::Token {
             Ending::Replaced => store::Ending::Replaced,
         }),
     }
+}
+
+/// What a handler gives as a parameter.
+pub(crate) fn value_in(value: queries::Value) -> QueryValue {
+    match value {
+        queries::Value::Null => QueryValue::Null,
+        queries::Value::Integer(integer) => QueryValue::Integer(integer),
+        queries::Value::Real(real) => QueryValue::Real(real),
+        queries::Value::Text(text) => QueryValue::Text(text),
+        queries::Value::Blob(bytes) => QueryValue::Blob(bytes),
+    }
+}
+
+/// What a query answers.
+pub(crate) fn rows_out(rows: Rows) -> queries::Answer {
+    let Rows { columns, rows } = rows;
+    let value = |value| match value {
+        QueryValue::Null => queries::Value::Null,
+        QueryValue::Integer(integer) => queries::Value::Integer(integer),
+        QueryValue::Real(real) => queries::Value::Real(real),
+        QueryValue::Text(text) => queries::Value::Text(text),
+        QueryValue::Blob(bytes) => queries::Value::Blob(bytes),
+    };
+    let rows = rows.into_iter().map(|row| row.into_iter().map(value).collect());
+    queries::Answer { columns, rows: rows.collect() }
 }
 
 fn restrictions_out(restrictions: Restrictions) -> types::Restrictions {

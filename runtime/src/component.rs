@@ -238,7 +238,8 @@ impl Shape {
 /// The names of the interfaces that the component imports; refuses those that this host does not have, and a component
 /// without the one export that matters.
 fn imports(engine: &wasmtime::Engine, component: &Component) -> Result<BTreeSet<String>, LoadError> {
-    const KNOWN: [&str; 9] = ["types", "clock", "keys", "settings", "secrets", "random", "digest", "log", "store"];
+    const KNOWN: [&str; 10] =
+        ["types", "clock", "keys", "settings", "secrets", "random", "digest", "log", "store", "queries"];
     let kind = component.component_type();
     let mut names = BTreeSet::new();
     for (name, _) in kind.imports(engine) {

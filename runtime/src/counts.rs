@@ -10,7 +10,7 @@ pub struct Counts {
     pub calls: u64,
     /// Tokens that were good by an answer of the same second, without a call.
     pub kept: u64,
-    /// Questions to the store.
+    /// Questions to the store, and queries.
     pub lookups: u64,
 }
 

@@ -5,6 +5,7 @@ use crate::error::LoadError;
 use crate::keys::{BoundKeys, KeyGrant, Secret};
 use crate::limits::Limits;
 use crate::policy::Actors;
+use crate::queries::Query;
 use crate::store::TokenStore;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -32,6 +33,8 @@ pub struct HandlerConfig {
     pub secrets: Vec<(String, Secret)>,
     /// The records of its tokens, if it may have some.
     pub store: Option<StoreGrant>,
+    /// The queries that it may run, by label.
+    pub queries: BTreeMap<String, Arc<dyn Query>>,
     /// Whom it may vouch for.
     pub actors: Actors,
     /// The longest lifetime of its tokens in seconds; `None` allows tokens that do not end.
@@ -55,6 +58,7 @@ impl HandlerConfig {
             keys: BTreeMap::new(),
             secrets: Vec::new(),
             store: None,
+            queries: BTreeMap::new(),
             actors,
             max_ttl: None,
             leeway: 60,
@@ -92,6 +96,7 @@ pub(crate) struct Bound {
     pub(crate) keys: HashMap<String, BoundKeys>,
     pub(crate) secrets: Vec<(String, Secret)>,
     pub(crate) store: Option<StoreGrant>,
+    pub(crate) queries: HashMap<String, Arc<dyn Query>>,
     pub(crate) counters: Counters,
 }
 
@@ -103,6 +108,7 @@ impl Bound {
         keys: BTreeMap<String, KeyGrant>,
         secrets: Vec<(String, Secret)>,
         store: Option<StoreGrant>,
+        queries: BTreeMap<String, Arc<dyn Query>>,
     ) -> Result<Self, LoadError> {
         for (setting, value) in &settings {
             if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(value) {
@@ -111,20 +117,24 @@ impl Bound {
         }
         let mut bound = HashMap::new();
         for (label, grant) in keys {
-            if !is_label(&label) {
-                return Err(LoadError::new(
-                    "bad-label",
-                    format!("`{}` is no key label: use 1 to 64 of `a-z 0-9 -`", label.escape_debug()),
-                ));
-            }
+            check_label("key", &label)?;
             let namespace = grant.namespace.as_deref().unwrap_or(&name);
             bound.insert(label.clone(), BoundKeys::derive(&grant, namespace, &label));
         }
-        let (settings, counters) = (settings.into_iter().collect(), Counters::default());
-        Ok(Self { name, limits, settings, keys: bound, secrets, store, counters })
+        for label in queries.keys() {
+            check_label("query", label)?;
+        }
+        let (settings, queries) = (settings.into_iter().collect(), queries.into_iter().collect());
+        Ok(Self { name, limits, settings, keys: bound, secrets, store, queries, counters: Counters::default() })
     }
 }
 
-fn is_label(label: &str) -> bool {
-    (1..=64).contains(&label.len()) && label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+fn check_label(kind: &str, label: &str) -> Result<(), LoadError> {
+    let fine =
+        (1..=64).contains(&label.len()) && label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    if fine {
+        return Ok(());
+    }
+    let text = format!("`{}` is no {kind} label: use 1 to 64 of `a-z 0-9 -`", label.escape_debug());
+    Err(LoadError::new("bad-label", text))
 }

@@ -55,6 +55,7 @@ impl Handler {
             keys,
             secrets,
             store,
+            queries,
             actors,
             max_ttl,
             leeway,
@@ -75,7 +76,7 @@ impl Handler {
             ));
         }
         let name: Arc<str> = name.into();
-        let bound = Bound::new(name.clone(), limits, settings, keys, secrets, store)?;
+        let bound = Bound::new(name.clone(), limits, settings, keys, secrets, store, queries)?;
         check_grants(&component.info, &bound)?;
         let sandbox = Arc::new(Sandbox::new(runtime.shared().clone(), &component, bound)?);
         let now = UnixTime { seconds: 0, nanoseconds: 0 };
@@ -372,6 +373,9 @@ fn check_grants(info: &ComponentInfo, bound: &Bound) -> Result<(), LoadError> {
     }
     if info.imports.contains("store") && bound.store.is_none() {
         return missing("store", "store = true");
+    }
+    if info.imports.contains("queries") && bound.queries.is_empty() {
+        return missing("queries", "queries.LABEL = \"…\"");
     }
     Ok(())
 }

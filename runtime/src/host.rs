@@ -4,6 +4,7 @@ pub(crate) mod clock;
 pub(crate) mod digest;
 pub(crate) mod keys;
 pub(crate) mod log;
+pub(crate) mod queries;
 pub(crate) mod random;
 pub(crate) mod secrets;
 pub(crate) mod settings;
@@ -29,6 +30,7 @@ pub(crate) struct State {
     pub(crate) lines: log::Lines,
     pub(crate) growth: Growth,
     pub(crate) records: store::Records,
+    pub(crate) asked: queries::Asked,
 }
 
 impl State {
@@ -59,6 +61,7 @@ impl State {
             lines: log::Lines::new(bound.name.clone(), log_lines, message_bytes),
             growth: Growth { memory: Sum { used: 0, of: memory_bytes }, table: Sum { used: 0, of: table_elements } },
             records: store::Records::default(),
+            asked: queries::Asked::default(),
             bound,
         }
     }
@@ -88,6 +91,9 @@ pub(crate) fn link(linker: &mut Linker<State>, bound: &Bound) -> Result<()> {
     }
     if bound.store.is_some() {
         store::add_to_linker(linker)?;
+    }
+    if !bound.queries.is_empty() {
+        queries::add_to_linker(linker)?;
     }
     Ok(())
 }

@@ -64,6 +64,7 @@ mod limits;
 mod permission;
 mod policy;
 mod pool;
+mod queries;
 mod registry;
 mod revocations;
 mod runtime;
@@ -75,7 +76,7 @@ mod verdict;
 
 // The public interface is:
 pub use actor::VerifiedActor;
-pub use clock::{Clock, SystemClock, UnixTime};
+pub use clock::{Clock, MonotonicClock, SystemClock, UnixTime};
 pub use component::ComponentInfo;
 pub use counts::Counts;
 pub use error::{Blame, Error, Fault, LimitHit, LimitName, LoadError};
@@ -84,6 +85,7 @@ pub use keys::{KeyGrant, KeyRing, MIN_SECRET_BYTES, Scheme, Secret, ShortSecret}
 pub use limits::{Limits, RuntimeLimits};
 pub use permission::Permission;
 pub use policy::{ActorPattern, Actors, BadPattern};
+pub use queries::{Query, QueryValue, Rows};
 pub use registry::{HandlerInfo, Registry, RegistryBuilder};
 pub use revocations::Revocations;
 pub use runtime::Runtime;

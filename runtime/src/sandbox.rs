@@ -169,8 +169,8 @@ impl Sandbox {
         let slot = self.shared.slots.clone().try_acquire_owned();
         let slot = slot.map_err(busy("all slots", self.shared.limits.slots, "RuntimeLimits::slots"))?;
         let held = Held { _share: share, _slot: slot, _ticking: self.shared.engine.ticking() };
-        let budget =
-            Budget { cpu: self.bound.limits.cpu, wall: self.bound.limits.wall, may_wait: self.bound.store.is_some() };
+        let may_wait = self.bound.store.is_some() || !self.bound.queries.is_empty();
+        let budget = Budget { cpu: self.bound.limits.cpu, wall: self.bound.limits.wall, may_wait };
         self.shared.pool.run(budget, &self.overran, call(held)).await
     }
 

@@ -14,7 +14,7 @@ wit_bindgen::generate!({
     pub_export_macro: true,
     default_bindings_module: "::keyward_sdk::bindings",
     runtime_path: "::keyward_sdk::bindings::rt",
-    additional_derives: [PartialEq, Eq, Clone],
+    additional_derives: [PartialEq, Clone],
 });
 
 #[doc(hidden)]

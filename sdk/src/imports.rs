@@ -179,3 +179,23 @@ pub mod store {
         crate::testing::current(|host| host.end(id));
     }
 }
+
+/// Rows from the operator's own databases, by queries that the operator has written. Granted label by label.
+///
+/// A host whose database does not answer ends the call: that is not among the errors.
+pub mod queries {
+    pub use crate::bindings::keyward::handler::queries::{Answer, QueryError, Value};
+
+    /// The rows of the query behind a label, with values for its parameters by their names. What it has no use for is
+    /// ignored.
+    ///
+    /// # Errors
+    /// [`QueryError::NotGranted`] where the operator granted no such label, [`QueryError::WrongParameters`] where the query has
+    /// a parameter that is not given, one is given twice, or a text has a NUL in it.
+    pub fn run(label: &str, parameters: &[(String, Value)]) -> Result<Answer, QueryError> {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::keyward::handler::queries::run(label, parameters);
+        #[cfg(not(target_arch = "wasm32"))]
+        return crate::testing::current(|host| host.run_query(label, parameters));
+    }
+}

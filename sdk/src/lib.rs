@@ -2,7 +2,8 @@
 //!
 //! A handler creates and verifies tokens. It is compiled to a WebAssembly component, runs in a sandbox that is made anew
 //! for every call, and asks its host for what it needs: [`clock`], [`keys`], [`settings`], [`secrets`], [`random`], [`digest`],
-//! [`log`] and, for tokens that can be taken back, [`store`]. It never sees a key.
+//! [`log`]; for tokens that can be taken back, [`store`]; and for those that somebody else keeps, [`queries`]. It never sees a
+//! key.
 //!
 //! A whole handler, whose tokens are `demo_NAME.SIGNATURE`:
 //!
@@ -112,7 +113,7 @@ pub use bindings::keyward::handler::types::{
     Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, Reason, Rejection, Restrictions,
     Verdict,
 };
-pub use imports::{clock, digest, keys, log, random, secrets, settings, store};
+pub use imports::{clock, digest, keys, log, queries, random, secrets, settings, store};
 
 /// A token handler.
 ///

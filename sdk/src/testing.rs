@@ -17,11 +17,12 @@ use std::rc::Rc;
 use crate::clock::Datetime;
 use crate::keys::KeyError;
 use crate::log::Level;
+use crate::queries::{Answer, QueryError, Value};
 use crate::store::{IdForm, Token};
 use crate::{CreateError, CreateRequest, Created, TokenHandler};
 use records::{Record, Records};
 
-/// What a handler under test is given: a clock that stands still, keys, settings, secrets, and a store in memory.
+/// What a handler under test is given: a clock that stands still, keys, settings, secrets, queries, and a store in memory.
 ///
 /// It differs from a real host in three ways: random bytes are the numbers 0, 1, 2, …, random ids are numbered too, and
 /// `sign` is not refused outside `create`.
@@ -32,7 +33,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// A host with the clock at 0, no keys, no settings, no secrets and no records.
+    /// A host with the clock at 0, and nothing else.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -66,6 +67,16 @@ impl Host {
     #[must_use]
     pub fn secret(self, name: &str, secret: &str) -> Self {
         self.with(|state| state.secrets.push((name.to_owned(), secret.to_owned())))
+    }
+
+    /// Grants a query label: what it answers to parameters.
+    #[must_use]
+    pub fn query(
+        self,
+        label: &str,
+        answer: impl Fn(&[(String, Value)]) -> Result<Answer, QueryError> + 'static,
+    ) -> Self {
+        self.with(|state| state.queries.push((label.to_owned(), Box::new(answer))))
     }
 
     /// Keeps a record of a token, as if the handler had made it with this secret.
@@ -117,6 +128,12 @@ impl Host {
         self.state.records.borrow().lookups()
     }
 
+    /// How often a query was run so far.
+    #[must_use]
+    pub fn queried(&self) -> usize {
+        self.state.queried.get()
+    }
+
     /// The lines logged so far, first to last.
     #[must_use]
     pub fn logged(&self) -> Vec<(Level, String)> {
@@ -155,6 +172,8 @@ pub(crate) struct State {
     keys: Vec<Key>,
     settings: Vec<(String, String)>,
     secrets: Vec<(String, String)>,
+    queries: Vec<(String, Box<Ask>)>,
+    queried: Cell<usize>,
     drawn: Cell<u8>,
     records: RefCell<Records>,
     log: RefCell<Vec<(Level, String)>>,
@@ -170,6 +189,8 @@ struct Key {
 type Sign = dyn Fn(&[u8]) -> Vec<u8>;
 /// Whether a message has a signature.
 type Verify = dyn Fn(&[u8], &[u8]) -> bool;
+/// From parameters to rows.
+type Ask = dyn Fn(&[(String, Value)]) -> Result<Answer, QueryError>;
 
 impl Default for State {
     fn default() -> Self {
@@ -178,6 +199,8 @@ impl Default for State {
             keys: Vec::new(),
             settings: Vec::new(),
             secrets: Vec::new(),
+            queries: Vec::new(),
+            queried: Cell::new(0),
             drawn: Cell::new(0),
             records: RefCell::default(),
             log: RefCell::default(),
@@ -217,6 +240,13 @@ impl State {
         find(&self.secrets, |(_, secret)| secret == candidate).map(|(name, _)| name.clone())
     }
 
+    pub(crate) fn run_query(&self, label: &str, parameters: &[(String, Value)]) -> Result<Answer, QueryError> {
+        let query = self.queries.iter().find(|(known, _)| known == label);
+        let (_, ask) = query.ok_or(QueryError::NotGranted)?;
+        self.queried.set(self.queried.get() + 1);
+        ask(parameters)
+    }
+
     pub(crate) fn random(&self, count: u32) -> Vec<u8> {
         (0..count).map(|_| self.drawn.replace(self.drawn.get().wrapping_add(1))).collect()
     }
@@ -245,7 +275,7 @@ fn find(pairs: &[(String, String)], wanted: impl Fn(&(String, String)) -> bool) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock, keys, log, random, secrets, settings};
+    use crate::{clock, keys, log, queries, random, secrets, settings};
 
     fn host() -> Host {
         Host::new()
@@ -254,6 +284,10 @@ mod tests {
             .setting("limit", "60")
             .secret("first", "s3cret")
             .secret("second", "s3cret")
+            .query("rows", |parameters| {
+                let rows = parameters.iter().map(|(_, value)| vec![value.clone()]).collect();
+                Ok(Answer { columns: vec!["value".to_owned()], rows })
+            })
     }
 
     #[test]
@@ -268,8 +302,12 @@ mod tests {
             assert_eq!(settings::get("other"), None);
             assert_eq!(secrets::find("s3cret").as_deref(), Some("first"));
             assert_eq!(random::bytes(2), random::bytes(258)[254..256]);
+            let answer = queries::run("rows", &[("a".to_owned(), Value::Real(0.5))]).unwrap();
+            assert_eq!(answer.rows, [[Value::Real(0.5)]]);
+            assert_eq!(queries::run("other", &[]), Err(QueryError::NotGranted));
             log::write(Level::Warn, "seen");
         });
+        assert_eq!(host.queried(), 1);
         assert_eq!(host.logged(), [(Level::Warn, "seen".to_owned())]);
     }
 

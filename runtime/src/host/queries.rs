@@ -1,0 +1,82 @@
+//! `keyward:handler/queries`: rows from the operator's own databases. A label that was not granted is no different from one
+//! that does not exist.
+
+use super::{Calls, Phase, State, Stop};
+use crate::bindings::{self, queries};
+use crate::counts::Counter;
+use crate::error::Fault;
+use crate::queries::{Query, QueryValue};
+use std::collections::HashMap;
+use std::sync::Arc;
+use wasmtime::Result;
+use wasmtime::component::{HasData, Linker};
+
+/// How many times one call may ask, whatever the answer: it has use for one or two, and the database is somebody else's.
+const MAX_CALLS: u32 = 16;
+
+/// How many times a call has asked.
+#[derive(Default)]
+pub(crate) struct Asked(u32);
+
+pub(crate) struct Queries<'a> {
+    calls: &'a mut Calls,
+    granted: &'a HashMap<String, Arc<dyn Query>>,
+    phase: Phase,
+    asked: &'a mut Asked,
+    lookups: &'a Counter,
+}
+
+struct Has;
+
+impl HasData for Has {
+    type Data<'a> = Queries<'a>;
+}
+
+impl queries::Host for Queries<'_> {
+    async fn run(
+        &mut self,
+        label: String,
+        parameters: Vec<(String, queries::Value)>,
+    ) -> Result<Result<queries::Answer, queries::QueryError>> {
+        self.calls.enter()?;
+        if self.phase == Phase::Instantiate {
+            return Err(Stop::forbidden("`queries` while the component is being instantiated"));
+        }
+        self.asked.0 = self.asked.0.saturating_add(1);
+        if self.asked.0 > MAX_CALLS {
+            return Err(Stop::forbidden("more than 16 calls of `queries`"));
+        }
+        self.lookups.count();
+        let Some(query) = self.granted.get(&label) else { return Ok(Err(queries::QueryError::NotGranted)) };
+        let parameters = parameters.into_iter().map(|(name, value)| (name, bindings::value_in(value))).collect();
+        let Some(values) = values(query.parameters(), parameters) else {
+            return Ok(Err(queries::QueryError::WrongParameters));
+        };
+        match query.run(values).await {
+            Ok(rows) => Ok(Ok(bindings::rows_out(rows))),
+            Err(error) => Err(Stop(Fault::Store(format!("the query `{label}`: {error}"))).into()),
+        }
+    }
+}
+
+/// What was given, in the order of the names that are asked for.
+fn values(names: &[String], given: Vec<(String, QueryValue)>) -> Option<Vec<QueryValue>> {
+    let mut by_name = HashMap::new();
+    for (name, value) in given {
+        let has_nul = matches!(&value, QueryValue::Text(text) if text.contains('\0'));
+        if has_nul || by_name.insert(name, value).is_some() {
+            return None;
+        }
+    }
+    names.iter().map(|name| by_name.remove(name)).collect()
+}
+
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
+    queries::add_to_linker::<State, Has>(linker, |state| Queries {
+        calls: &mut state.calls,
+        granted: &state.bound.queries,
+        phase: state.phase,
+        asked: &mut state.asked,
+        lookups: &state.bound.counters.lookups,
+    })
+}
