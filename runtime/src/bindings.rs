@@ -28,7 +28,9 @@ mod generated {
 }
 
 pub(crate) use generated::exports::keyward::handler::token_handler::{Created, Verdict};
-pub(crate) use generated::keyward::handler::{clock, digest, keys, log, queries, random, secrets, settings, store, types};
+pub(crate) use generated::keyward::handler::{
+    clock, digest, keys, log, queries, random, secrets, settings, store, types,
+};
 pub(crate) use generated::{Handler as Instance, HandlerPre as InstancePre};
 
 /// What a handler answers to `verify`, less what is broken.
