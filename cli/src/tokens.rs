@@ -55,7 +55,7 @@ fn revoke(args: Revoke, world: &mut World<'_>) -> Result<Status, Stop> {
     if from_stdin {
         return presented(&registry, dry_run, json, world);
     }
-    let revocation = Revocation { handler, token_id: id, actor_id: actor, issued_until, forget_after: None };
+    let revocation = Revocation { handler, token_id: id, actor_id: actor, issued_until };
     let done = if dry_run {
         pollster::block_on(registry.count_revoked(revocation)).map(|records| Done::WouldEnd { would_end: records })
     } else {
@@ -98,12 +98,11 @@ fn presented(registry: &Registry, dry_run: bool, json: bool, world: &mut World<'
         let verdict = token.map(|token| registry.verify_blocking(token)).transpose();
         let verdict = verdict.map_err(|error| unconfirmed(&error))?;
         let answer = match &verdict {
-            Some(Verdict::Accepted(Acceptance { handler, token_id: Some(id), expires_at, .. })) => {
+            Some(Verdict::Accepted(Acceptance { handler, token_id: Some(id), .. })) => {
                 if !dry_run {
                     let revocation = Revocation {
                         handler: Some(handler.to_string()),
                         token_id: Some(id.clone()),
-                        forget_after: *expires_at,
                         ..Revocation::default()
                     };
                     pollster::block_on(registry.revoke(revocation)).map_err(|error| unconfirmed(&error))?;
@@ -142,7 +141,7 @@ fn mistake(text: &str) -> Stop {
 /// What was not confirmed may have happened or not.
 fn unconfirmed(error: &Error) -> Stop {
     match error.code() {
-        "no-store" => Stop::Mistake(error.to_string()),
+        "no-store" | "bad-revocation" => Stop::Mistake(error.to_string()),
         _ => Stop::NoVerdict(format!("it is not known to be revoked: {error}; ask again")),
     }
 }

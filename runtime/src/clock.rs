@@ -1,5 +1,6 @@
 //! Where the time comes from.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The last second of the year 9999, the last that RFC 3339 can write.
@@ -41,6 +42,37 @@ impl Clock for UnixTime {
     }
 }
 
+/// A clock that never goes back: while the one that it is made of does, it stands still. What has expired stays expired, and no
+/// token is made with a time before that of an earlier one, for as long as the process lives. A time that was wrong and far
+/// ahead is left by starting anew.
+#[derive(Debug, Default)]
+pub struct MonotonicClock<C> {
+    clock: C,
+    /// The latest time that was told, in nanoseconds since 1970.
+    latest: AtomicU64,
+}
+
+impl<C: Clock> MonotonicClock<C> {
+    /// Goes with this one.
+    pub fn new(clock: C) -> Self {
+        Self { clock, latest: AtomicU64::new(0) }
+    }
+}
+
+impl<C: Clock> Clock for MonotonicClock<C> {
+    fn now(&self) -> Option<UnixTime> {
+        let UnixTime { seconds, nanoseconds } = self.clock.now()?;
+        // It has room until the year 2554.
+        let told = seconds.saturating_mul(NANOSECONDS).saturating_add(nanoseconds.into());
+        let latest = self.latest.fetch_max(told, Ordering::SeqCst).max(told);
+        let nanoseconds = u32::try_from(latest % NANOSECONDS).ok()?;
+        Some(UnixTime { seconds: latest / NANOSECONDS, nanoseconds })
+    }
+}
+
+/// In a second.
+const NANOSECONDS: u64 = 1_000_000_000;
+
 /// The operating system's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
@@ -49,5 +81,33 @@ impl Clock for SystemClock {
     fn now(&self) -> Option<UnixTime> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
         Some(UnixTime { seconds: since.as_secs(), nanoseconds: since.subsec_nanos() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::sync::Mutex;
+
+    #[test]
+    fn a_clock_that_goes_back_stands_still() {
+        let told = Mutex::new(Cell::new(None));
+        let clock = MonotonicClock::new(|| told.lock().unwrap().get());
+        let at = |seconds, nanoseconds| Some(UnixTime { seconds, nanoseconds });
+        for (time, wanted) in [
+            (None, None),
+            (at(100, 5), at(100, 5)),
+            (at(100, 4), at(100, 5)),
+            (at(100, 6), at(100, 6)),
+            (at(0, 0), at(100, 6)),
+            (at(99, 999_999_999), at(100, 6)),
+            (None, None),
+            (at(101, 0), at(101, 0)),
+            (at(32_000_000_000, 0), at(18_446_744_073, 709_551_615)),
+        ] {
+            told.lock().unwrap().set(time);
+            assert_eq!(clock.now(), wanted, "{time:?}");
+        }
     }
 }

@@ -55,6 +55,7 @@ impl Error {
             Fault::NoSuchHandler { .. } => "No verdict: there is no handler of that name.",
             Fault::NoHandler => "No verdict: there is no handler.",
             Fault::NoStore => "Tokens cannot be taken back here.",
+            Fault::BadRevocation(text) => text,
             Fault::Unavailable(_) | Fault::Store(_) => {
                 "No verdict: something that the handler needs is out of order. Try again later."
             }
@@ -119,6 +120,9 @@ pub enum Fault {
     /// Nothing can be revoked, for there is no store.
     #[error("tokens cannot be taken back without a store: add `[store]` to the configuration")]
     NoStore,
+    /// What was to be revoked cannot be: the text says why, and repeats nothing of it.
+    #[error("nothing is revoked: {0}")]
+    BadRevocation(&'static str),
     /// It says that it is at fault itself.
     #[error("says that it failed: {0}")]
     Internal(String),
@@ -160,7 +164,7 @@ impl Fault {
             | Self::Unavailable(_)
             | Self::Internal(_) => Blame::Handler,
             Self::Busy { .. } | Self::JustRevoked | Self::Runtime(_) => Blame::Runtime,
-            Self::NoSuchHandler { .. } => Blame::Caller,
+            Self::NoSuchHandler { .. } | Self::BadRevocation(_) => Blame::Caller,
             Self::NoHandler | Self::Store(_) | Self::NoStore => Blame::Operator,
         }
     }
@@ -177,6 +181,7 @@ impl Fault {
             Self::Store(_) => "store",
             Self::JustRevoked => "just-revoked",
             Self::NoStore => "no-store",
+            Self::BadRevocation(_) => "bad-revocation",
             Self::Internal(_) => "internal",
             Self::Busy { .. } => "busy",
             Self::NoSuchHandler { .. } => "no-such-handler",

@@ -1,14 +1,15 @@
 //! What has been revoked, as this process knows it. Every good token is looked up here, whoever vouches for it, so that what
 //! is signed can be taken back like what is stored.
 //!
-//! The truth is a list in the [`TokenStore`] that only grows. A thread reads on in it, several times a second; what this
-//! process revokes itself it knows at once. Without news for too long nothing is answered from memory.
+//! The truth is a list in the [`TokenStore`] that only grows. A thread reads on in it, several times a second, and sooner when
+//! the store hints at something new; what this process revokes itself it knows at once. Without news for too long nothing is
+//! answered from memory. What the store does not confirm is refused here all the same, and written down when that can be done.
 
 use crate::error::Fault;
 use crate::store::{Revocation, StoreError, TokenStore};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,11 +19,17 @@ const POLL: Duration = Duration::from_millis(200);
 /// How much of the list is read at once.
 const PAGE: u32 = 1_000;
 
+/// How long to wait at most until what the store did not confirm is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
 /// The revocations of a store. Lives as long as the process; registries that replace each other share one.
 pub struct Revocations {
+    /// Itself, for the threads that must not keep it alive.
+    this: Weak<Self>,
     store: Arc<dyn TokenStore>,
     patience: Duration,
     known: RwLock<Known>,
+    unwritten: Mutex<Unwritten>,
 }
 
 impl Revocations {
@@ -32,31 +39,41 @@ impl Revocations {
     /// # Errors
     /// The store cannot be read.
     pub fn open(store: Arc<dyn TokenStore>, patience: Duration) -> Result<Arc<Self>, StoreError> {
-        let this = Arc::new(Self { store, patience, known: RwLock::default() });
+        let this = Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            store,
+            patience,
+            known: RwLock::default(),
+            unwritten: Mutex::default(),
+        });
         this.read_on()?;
-        let weak = Arc::downgrade(&this);
+        let weak = this.this.clone();
         let thread = thread::Builder::new().name("keyward-revoked".into()).spawn(move || follow(&weak));
         thread.map_err(|error| StoreError::new(format!("the thread that follows it could not be started: {error}")))?;
         Ok(this)
     }
 
-    /// Takes tokens back, durably and before it answers: a verification that begins later says no. `at` is the time, in
-    /// unix seconds. Says how many records it ended.
-    ///
-    /// # Errors
-    /// The store did not confirm it. The tokens may be revoked or not; to ask again does no harm.
-    pub async fn revoke(&self, revocation: Revocation, at: u64) -> Result<u64, StoreError> {
-        let ended = self.store.revoke(&revocation, at).await?;
-        self.known.write().unwrap_or_else(PoisonError::into_inner).learn(revocation);
-        Ok(ended)
+    /// Takes tokens back, durably and before it answers: a verification that begins later says no. It does so as well if the
+    /// store does not confirm it; then it is tried again until it does. `at` is the time, in unix seconds. Says how many records
+    /// it ended.
+    pub(crate) async fn revoke(&self, revocation: Revocation, at: u64) -> Result<u64, StoreError> {
+        let ended = self.store.revoke(&revocation, at).await;
+        self.write_known().learn(revocation.clone());
+        if let Err(error) = &ended {
+            tracing::warn!(target: "keyward::store", %error, "a revocation was not confirmed: its tokens are refused, and it is tried again");
+            self.write_later(revocation, at);
+        }
+        ended
     }
 
     /// How many records a revocation would end.
-    ///
-    /// # Errors
-    /// The store did not answer.
-    pub async fn count(&self, revocation: &Revocation, at: u64) -> Result<u64, StoreError> {
+    pub(crate) async fn count(&self, revocation: &Revocation, at: u64) -> Result<u64, StoreError> {
         self.store.count(revocation, at).await
+    }
+
+    /// Whether the store has yet to confirm something that is refused here.
+    pub(crate) fn has_unwritten(&self) -> bool {
+        !self.unwritten().waiting.is_empty()
     }
 
     /// Whether a token that is good otherwise has been revoked.
@@ -66,28 +83,34 @@ impl Revocations {
         token_id: Option<&str>,
         actor_id: Option<&str>,
         issued_at: Option<u64>,
-    ) -> Result<bool, Stale> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.fresh(Instant::now(), self.patience)?;
+    ) -> Result<bool, Unsure> {
+        let known = self.read_known();
+        known.sure(Instant::now(), self.patience)?;
         Ok(known.revoked(handler, token_id, actor_id, issued_at))
     }
 
     /// Whether it has heard from the store recently enough.
     pub(crate) fn are_fresh(&self) -> bool {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.fresh(Instant::now(), self.patience).is_ok()
+        self.read_known().sure(Instant::now(), self.patience).is_ok()
     }
 
     /// Reads what is new, to its end.
     fn read_on(&self) -> Result<(), StoreError> {
         loop {
             let asked = Instant::now();
-            let after = self.known.read().unwrap_or_else(PoisonError::into_inner).read;
+            let last = self.read_known().last.clone();
+            // The last one that was read is read again: if it is another one now, so may be all before it.
+            let after = last.as_ref().map_or(0, |(number, _)| number.saturating_sub(1));
             let page = pollster::block_on(self.store.revocations(after, PAGE))?;
-            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
             let is_last = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
+            let mut page = page.into_iter();
+            let mut known = self.write_known();
+            if last.is_some() && page.next() != last {
+                known.has_forgotten = true;
+                return Err(StoreError::new(FORGOTTEN));
+            }
             for (number, revocation) in page {
-                known.read = known.read.max(number);
+                known.last = Some((number, revocation.clone()));
                 known.learn(revocation);
             }
             if is_last {
@@ -96,6 +119,41 @@ impl Revocations {
                 return Ok(());
             }
         }
+    }
+
+    /// Has it written down by a thread of its own: the one that reads must not wait for that.
+    fn write_later(&self, revocation: Revocation, at: u64) {
+        let mut unwritten = self.unwritten();
+        unwritten.waiting.entry(revocation).or_insert(at);
+        if !unwritten.is_attended {
+            let weak = self.this.clone();
+            let thread = thread::Builder::new().name("keyward-revoking".into());
+            // Where there is no thread to be had, there may be for the next one.
+            unwritten.is_attended = thread.spawn(move || write_down(&weak)).is_ok();
+        }
+    }
+
+    /// Tries to write down what waits.
+    fn write(&self) -> Result<(), StoreError> {
+        loop {
+            let next = self.unwritten().waiting.iter().next().map(|(revocation, at)| (revocation.clone(), *at));
+            let Some((revocation, at)) = next else { return Ok(()) };
+            pollster::block_on(self.store.revoke(&revocation, at))?;
+            tracing::info!(target: "keyward::store", "a revocation that was not confirmed is written down");
+            self.unwritten().waiting.remove(&revocation);
+        }
+    }
+
+    fn read_known(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_known(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, Unwritten> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,9 +166,16 @@ impl fmt::Debug for Revocations {
 fn follow(revocations: &Weak<Revocations>) {
     let mut complained = false;
     loop {
-        thread::sleep(POLL);
+        let Some(store) = revocations.upgrade().map(|revocations| revocations.store.clone()) else { return };
+        store.wait_for_news(POLL);
+        drop(store);
         let Some(revocations) = revocations.upgrade() else { return };
-        match revocations.read_on() {
+        let read = revocations.read_on();
+        if revocations.read_known().has_forgotten {
+            tracing::error!(target: "keyward::store", "{FORGOTTEN}");
+            return;
+        }
+        match read {
             Ok(()) if complained => {
                 complained = false;
                 tracing::info!(target: "keyward::store", "revocations can be read again");
@@ -125,23 +190,63 @@ fn follow(revocations: &Weak<Revocations>) {
     }
 }
 
-/// Nothing has been heard for longer than it may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stale {
-    pub(crate) seconds: u64,
+/// Writes down what waits, until nothing does.
+fn write_down(revocations: &Weak<Revocations>) {
+    let mut pause = POLL;
+    loop {
+        thread::sleep(pause);
+        let Some(revocations) = revocations.upgrade() else { return };
+        if revocations.write().is_err() {
+            pause = pause.saturating_mul(2).min(RETRY);
+            continue;
+        }
+        let mut unwritten = revocations.unwritten();
+        if unwritten.waiting.is_empty() {
+            unwritten.is_attended = false;
+            return;
+        }
+    }
 }
 
-impl From<Stale> for Fault {
-    fn from(Stale { seconds }: Stale) -> Self {
-        Self::Store(format!("what was revoked in the last {seconds} s is not known"))
+/// What the store has not confirmed.
+#[derive(Default)]
+struct Unwritten {
+    /// Each with the time at which it was asked for.
+    waiting: HashMap<Revocation, u64>,
+    /// Whether a thread is at it.
+    is_attended: bool,
+}
+
+const FORGOTTEN: &str = "revocations that were read from the store are not in it any more: it was restored from an old copy, so that \
+     nothing is known to be good. Put the newest copy back, or revoke again what was revoked since; then restart";
+
+/// Why it is not known what was revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsure {
+    /// Nothing has been heard for longer than it may be.
+    Silence { seconds: u64 },
+    /// The store does not have any more what it had. It is not asked again: it may have others under the same numbers soon.
+    Forgotten,
+}
+
+impl From<Unsure> for Fault {
+    fn from(unsure: Unsure) -> Self {
+        match unsure {
+            Unsure::Silence { seconds } => {
+                Self::Store(format!("what was revoked in the last {seconds} s is not known"))
+            }
+            Unsure::Forgotten => Self::Store(FORGOTTEN.to_owned()),
+        }
     }
 }
 
 /// What has been read so far.
 #[derive(Default)]
 struct Known {
-    /// Up to which number.
-    read: u64,
+    /// The last one, with its number.
+    last: Option<(u64, Revocation)>,
+    /// Whether that one has gone from the list.
+    has_forgotten: bool,
     /// When all of it had been read for the last time.
     heard: Option<Instant>,
     /// Of any handler's tokens.
@@ -177,7 +282,7 @@ impl Until {
 
 impl Known {
     fn learn(&mut self, revocation: Revocation) {
-        let Revocation { handler, token_id, actor_id, issued_until, forget_after: _ } = revocation;
+        let Revocation { handler, token_id, actor_id, issued_until } = revocation;
         let until = issued_until.map_or(Until::Always, Until::Issued);
         let marks = match handler {
             Some(handler) => self.handlers.entry(handler).or_default(),
@@ -201,9 +306,13 @@ impl Known {
         })
     }
 
-    fn fresh(&self, now: Instant, patience: Duration) -> Result<(), Stale> {
+    /// Whether it is all that there is, or was a moment ago.
+    fn sure(&self, now: Instant, patience: Duration) -> Result<(), Unsure> {
+        if self.has_forgotten {
+            return Err(Unsure::Forgotten);
+        }
         let silence = self.heard.map_or(Duration::MAX, |heard| now.saturating_duration_since(heard));
-        if silence > patience { Err(Stale { seconds: silence.as_secs() }) } else { Ok(()) }
+        if silence > patience { Err(Unsure::Silence { seconds: silence.as_secs() }) } else { Ok(()) }
     }
 }
 
@@ -217,7 +326,7 @@ mod tests {
         (word(), word(), word(), prop::option::of(0..3_u64)).prop_map(|(handler, token_id, actor_id, issued_until)| {
             // One that names a token names its handler, and nothing else.
             let token_id = token_id.filter(|_| handler.is_some() && actor_id.is_none());
-            Revocation { handler, token_id, actor_id, issued_until, forget_after: None }
+            Revocation { handler, token_id, actor_id, issued_until }
         })
     }
 
@@ -250,8 +359,8 @@ mod tests {
         let start = Instant::now();
         let patience = Duration::from_secs(10);
         let known = Known { heard: Some(start), ..Known::default() };
-        assert_eq!(known.fresh(start + patience, patience), Ok(()));
-        assert_eq!(known.fresh(start + Duration::from_secs(11), patience), Err(Stale { seconds: 11 }));
-        assert!(Known::default().fresh(start, patience).is_err(), "before anything was read");
+        assert_eq!(known.sure(start + patience, patience), Ok(()));
+        assert_eq!(known.sure(start + Duration::from_secs(11), patience), Err(Unsure::Silence { seconds: 11 }));
+        assert!(Known::default().sure(start, patience).is_err(), "before anything was read");
     }
 }

@@ -1,6 +1,6 @@
 //! What lives as long as the process: the engine, the compiled components, the guest pool.
 
-use crate::clock::{Clock, SystemClock, UnixTime};
+use crate::clock::{Clock, MonotonicClock, SystemClock, UnixTime};
 use crate::component::{CheckedComponent, ComponentInfo, digest, hex};
 use crate::engine::Engine;
 use crate::error::{Fault, LoadError};
@@ -29,7 +29,7 @@ pub(crate) struct Shared {
 impl Runtime {
     /// A runtime with the default limits and the system's clock.
     pub fn new() -> Result<Self, LoadError> {
-        Self::with(RuntimeLimits::default(), SystemClock)
+        Self::with(RuntimeLimits::default(), MonotonicClock::new(SystemClock))
     }
 
     /// A runtime with these limits and this clock.

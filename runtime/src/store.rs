@@ -5,6 +5,8 @@ use crate::verdict::Restrictions;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::thread;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// What comes of asking a store. It must not need an executor of its caller's: calls are polled on any thread.
@@ -35,12 +37,19 @@ pub trait TokenStore: Send + Sync + 'static {
     fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64>;
 
     /// The revocations behind that number, in order, each with its own; at most so many. Whoever has read up to a number
-    /// misses nothing: none appears in front of one that could be read before.
+    /// misses nothing: none appears in front of one that could be read before, and none is taken away.
     fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Revocation)>>;
+
+    /// Blocks until there may be a new revocation, but never for longer than `most`. Says whether it was told so. It is a
+    /// hint: the list itself is read in any case.
+    fn wait_for_news(&self, most: Duration) -> bool {
+        thread::sleep(most);
+        false
+    }
 }
 
 /// Which tokens are taken back: those that fit all that is given here, of any handler, stored or signed.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Revocation {
     /// Tokens of this handler.
     pub handler: Option<String>,
@@ -50,8 +59,6 @@ pub struct Revocation {
     pub actor_id: Option<String>,
     /// Tokens that were issued up to this second, and those that do not say when. Without it, whenever they were issued.
     pub issued_until: Option<u64>,
-    /// Nothing that fits is good after this second anyway, so it need not be remembered for longer.
-    pub forget_after: Option<u64>,
 }
 
 /// A record of a token.

@@ -101,7 +101,7 @@ pub(crate) fn revoked(
     done: &'static str,
     records: &Result<u64, Error>,
 ) {
-    let Revocation { handler, token_id, actor_id, issued_until, forget_after: _ } = which;
+    let Revocation { handler, token_id, actor_id, issued_until } = which;
     let until = issued_until.map(|until| format!("issued until {until}; ")).unwrap_or_default();
     let (outcome, reason, detail) = match records {
         Ok(records) => (done, None, format!("{until}records: {records}")),

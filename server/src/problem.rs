@@ -142,6 +142,7 @@ impl Problem {
     pub(crate) fn of_revocation(error: &Error) -> Self {
         match error.fault() {
             Fault::NoStore => Self::NoStore,
+            Fault::BadRevocation(text) => Self::InvalidRequest(text),
             _ => Self::NotRevoked,
         }
     }

@@ -100,7 +100,7 @@ async fn end_one(lease: &mut Lease, handler: &str, id: &str, at: i64) -> Result<
         return Ok(false);
     }
     let sql = "UPDATE tokens SET ended_at = $1, ended_why = 'revoked' \
-               WHERE handler = $2 AND id = $3 AND ended_at IS NULL RETURNING id, expires_at";
+               WHERE handler = $2 AND id = $3 AND ended_at IS NULL RETURNING id";
     let rows = lease.rows(sql, vec![at.into(), handler.into(), id.into()]).await?;
     append_ended(lease, handler, &rows, at).await?;
     Ok(!rows.is_empty())
@@ -110,7 +110,7 @@ async fn end_one(lease: &mut Lease, handler: &str, id: &str, at: i64) -> Result<
 async fn replace_others(lease: &mut Lease, handler: &str, actor_id: &str, at: i64) -> Result<(), Trouble> {
     storable([actor_id])?;
     let sql = "UPDATE tokens SET ended_at = $1, ended_why = 'replaced' \
-               WHERE handler = $2 AND actor_id = $3 AND ended_at IS NULL RETURNING id, expires_at";
+               WHERE handler = $2 AND actor_id = $3 AND ended_at IS NULL RETURNING id";
     let rows = lease.rows(sql, vec![at.into(), handler.into(), actor_id.into()]).await?;
     append_ended(lease, handler, &rows, at).await
 }
@@ -118,10 +118,9 @@ async fn replace_others(lease: &mut Lease, handler: &str, actor_id: &str, at: i6
 /// Other nodes learn from it that these records have ended.
 async fn append_ended(lease: &mut Lease, handler: &str, rows: &[Row], at: i64) -> Result<(), Trouble> {
     for row in rows {
-        let forget_after = row.get::<Option<i64>>(1)?.map(number).transpose()?;
         let token_id = Some(row.get(0)?);
         let handler = Some(handler.to_owned());
-        let ended = Revocation { handler, token_id, forget_after, ..Revocation::default() };
+        let ended = Revocation { handler, token_id, ..Revocation::default() };
         append(lease, &ended, at).await?;
     }
     Ok(())

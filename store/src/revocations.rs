@@ -47,17 +47,9 @@ pub(crate) async fn revoke(pool: Arc<Pool>, revocation: Revocation, at: u64) -> 
 pub(crate) async fn list(pool: Arc<Pool>, after: u64, most: u32) -> Result<Vec<(u64, Revocation)>, Trouble> {
     let last_read = seconds(after)?;
     let mut lease = pool.lease().await?;
-    let sql = "SELECT seq, handler, token_id, actor_id, issued_until, forget_after FROM revocations \
+    let sql = "SELECT seq, handler, token_id, actor_id, issued_until FROM revocations \
                WHERE seq > $1 ORDER BY seq LIMIT $2";
     let rows = lease.rows(sql, vec![last_read.into(), i64::from(most).into()]).await?;
-    if rows.is_empty() && after > 0 {
-        let last = lease.row("SELECT coalesce(max(seq), 0) FROM revocations", vec![]).await?;
-        if last.get::<i64>(0)? < last_read {
-            return Err(Trouble::new(
-                "it has fewer revocations than were read from it: it was restored from an old copy, and has forgotten what was revoked since",
-            ));
-        }
-    }
     lease.done();
     let time = |time: Option<i64>| time.map(number).transpose();
     let revocations = rows.iter().map(|row| {
@@ -66,7 +58,6 @@ pub(crate) async fn list(pool: Arc<Pool>, after: u64, most: u32) -> Result<Vec<(
             token_id: row.get(2)?,
             actor_id: row.get(3)?,
             issued_until: time(row.get(4)?)?,
-            forget_after: time(row.get(5)?)?,
         };
         Ok((number(row.get(0)?)?, revocation))
     });
@@ -75,17 +66,16 @@ pub(crate) async fn list(pool: Arc<Pool>, after: u64, most: u32) -> Result<Vec<(
 
 /// Writes one down, inside of a transaction that has the [`LOCK`].
 pub(crate) async fn append(lease: &mut Lease, revocation: &Revocation, at: i64) -> Result<(), Trouble> {
-    let Revocation { handler, token_id, actor_id, issued_until, forget_after } = revocation.clone();
+    let Revocation { handler, token_id, actor_id, issued_until } = revocation.clone();
     let values = vec![
         handler.into(),
         token_id.into(),
         actor_id.into(),
         issued_until.map(seconds).transpose()?.into(),
-        forget_after.map(seconds).transpose()?.into(),
         at.into(),
     ];
-    let sql = "INSERT INTO revocations (handler, token_id, actor_id, issued_until, forget_after, at) \
-               VALUES ($1, $2, $3, $4, $5, $6)";
+    let sql = "INSERT INTO revocations (handler, token_id, actor_id, issued_until, at) \
+               VALUES ($1, $2, $3, $4, $5)";
     lease.change(sql, values).await.map(drop)
 }
 
@@ -105,7 +95,7 @@ async fn end(lease: &mut Lease, which: &str, revocation: &Revocation, at: i64) -
 
 /// The conditions that a record meets, made of what is written here, and the values in them; `$1` is `at`.
 fn fits(revocation: &Revocation, at: i64) -> Result<(String, Vec<Value>), Trouble> {
-    let Revocation { handler, token_id, actor_id, issued_until, forget_after: _ } = revocation;
+    let Revocation { handler, token_id, actor_id, issued_until } = revocation;
     storable([handler, token_id, actor_id].into_iter().flatten().map(String::as_str))?;
     if token_id.is_some() && handler.is_none() {
         return Err(Trouble::new("a token is revoked by its id only together with its handler"));

@@ -1,36 +1,68 @@
 //! Every hostile handler of `tests/hostile/`, run: each ends in the outcome that its file names, none of them in an actor it
 //! should not have, and the host and its other handlers go on as if nothing had been.
 
+mod silent;
+
 use keyward_runtime::{
-    Actors, CreateRequest, Creation, Error, Fault, HandlerConfig, KeyGrant, KeyRing, LimitName, Limits, Registry,
-    Runtime, RuntimeLimits, Secret, StoreGrant, UnixTime, Verdict,
+    Actors, Changes, CreateRequest, Creation, Error, Fault, HandlerConfig, Insert, KeyGrant, KeyRing, LimitName, Limits,
+    Record, Registry, Revocation, Runtime, RuntimeLimits, Secret, SecretDigest, StoreGrant, Stored, TokenStore, UnixTime,
+    Verdict,
 };
 use keyward_store::{Location, Store};
-use keyward_tests::hostile::{self, Call, Case, Outcome};
+use keyward_tests::hostile::{self, Call, Case, Grants, Outcome};
+use sha2::{Digest, Sha256};
+use silent::Silent;
 use std::num::NonZeroU32;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tempfile::TempDir;
 
 const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
+
+/// How long a handler may wait for a store that does not answer.
+const SILENCE: Duration = Duration::from_millis(100);
 const TOKEN: &str = "ho_anything.at-all";
 
-/// What they may keep records in, all of them.
+/// What they may keep records in, all of them. There is one of another handler already.
 static STORE: LazyLock<(Arc<Store>, TempDir)> = LazyLock::new(|| {
     let folder = TempDir::new().unwrap();
     let store = Store::open(Location::sqlite(folder.path().join("keyward.db"))).unwrap();
+    let record = Record {
+        id: "victims".to_owned(),
+        actor_id: "victim".to_owned(),
+        description: None,
+        restrictions: None,
+        issued_at: NOW.seconds,
+        expires_at: None,
+        last_used_at: None,
+        ended: None,
+    };
+    let digest = SecretDigest::new(Sha256::digest("secret-of-the-victims").into());
+    let insert = Insert { stored: Stored { record, digest: Some(digest) }, replace: false, most: 1 };
+    let changes = Changes { at: NOW.seconds, insert: Some(insert), end: vec![] };
+    pollster::block_on(store.commit("victim", changes)).unwrap();
     (Arc::new(store), folder)
 });
 
+/// How many records a handler has that are good.
+fn records(handler: &str) -> u64 {
+    let all = Revocation { handler: Some(handler.to_owned()), ..Revocation::default() };
+    pollster::block_on(STORE.0.count(&all, NOW.seconds)).unwrap()
+}
+
 /// The hostile handler beside one that does its work.
-fn registry(runtime: &Runtime, case: &Case) -> Result<Registry, keyward_runtime::LoadError> {
+fn registry(
+    runtime: &Runtime,
+    case: &Case,
+    store: Option<Arc<dyn TokenStore>>,
+) -> Result<Registry, keyward_runtime::LoadError> {
     let ring = |byte| Arc::new(KeyRing::new("ring", Secret::new([byte; 32]), vec![]).unwrap());
     let mut config = HandlerConfig::new("hostile", case.bytes.clone(), Actors::matching(["hostile:*"]).unwrap());
     config.prefixes = vec!["ho_".into()];
     config.max_ttl = case.max_ttl;
     // The machine may be busy: what stops a call must be what the file says, not the wall clock, and not the CPU's where
     // the file counts calls.
-    config.limits.wall = Duration::from_secs(60);
+    config.limits.wall = if case.grants.silent_store { SILENCE } else { Duration::from_secs(60) };
     // It is to be called every time: that is what shows whether anything survives a call.
     config.limits.answer_bytes = 0;
     if case.outcome == Outcome::Failed("limit-host-calls".into()) {
@@ -42,9 +74,7 @@ fn registry(runtime: &Runtime, case: &Case) -> Result<Registry, keyward_runtime:
     if case.grants.secrets {
         config.secrets.push(("bot".into(), Secret::new(*b"ho_secret-of-the-operator")));
     }
-    if case.grants.store {
-        config.store = Some(StoreGrant { store: STORE.0.clone(), most: 100 });
-    }
+    config.store = store.map(|store| StoreGrant { store, most: 100 });
     let mut victim = HandlerConfig::new("victim", hostile::case("benign").bytes, Actors::Any);
     victim.prefixes = vec!["vi_".into()];
     victim.limits.answer_bytes = 0;
@@ -80,7 +110,12 @@ fn create(registry: &Registry) -> Became {
 
 /// Runs a case and says what differs from what it must come to.
 fn run(runtime: &Runtime, case: &Case) -> Result<(), String> {
-    let loaded = registry(runtime, case);
+    let store: Option<Arc<dyn TokenStore>> = match case.grants {
+        Grants { store: true, .. } => Some(STORE.0.clone()),
+        Grants { silent_store: true, .. } => Some(Arc::new(Silent::for_ever())),
+        _ => None,
+    };
+    let loaded = registry(runtime, case, store);
     let registry = match (loaded, case.call, &case.outcome) {
         (Err(error), Call::Load, Outcome::Refused(code) | Outcome::Failed(code)) if error.code() == code => {
             return if error.handler() == Some("hostile") { Ok(()) } else { Err(format!("names no handler: {error}")) };
@@ -148,4 +183,5 @@ fn every_attack_ends_as_it_must() {
     let wrong: Vec<_> =
         cases.iter().filter_map(|case| run(&runtime, case).err().map(|why| format!("{}: {why}", case.name))).collect();
     assert!(wrong.is_empty(), "{} of {} attacks:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    assert_eq!((records("hostile"), records("victim")), (0, 1), "no attack made or ended a record");
 }

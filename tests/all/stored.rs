@@ -1,10 +1,14 @@
 //! Tokens that are kept, and tokens that are taken back: through the program, the daemon, and both beside each other.
 
+mod faults;
 mod imported;
 mod killed;
+mod node;
+mod partitioned;
+mod raced;
 
 use crate::support::{RUNTIME, TestClock};
-use keyward_runtime::{Actors, HandlerConfig, Reason, Registry, TokenStore, UnixTime, Verdict};
+use keyward_runtime::{Actors, Clock, HandlerConfig, Reason, Registry, SystemClock, TokenStore, UnixTime, Verdict};
 use keyward_server::SecretDigest;
 use keyward_store::{Location, Store};
 use keyward_tests::cli::{Folder, Ran};
@@ -165,7 +169,7 @@ fn each_way_to_revoke_ends_what_it_names_and_nothing_else() {
         ("tokens revoke --handler managed --id {managed-id}", "", &["managed"]),
         ("tokens revoke --handler signed --id {managed-id}", "", &[]),
         ("tokens revoke --issued-until 1767225600", "", &[]),
-        ("tokens revoke --issued-until 9999999999 --handler stored", "", &["stored"]),
+        ("tokens revoke --issued-until {soon} --handler stored", "", &["stored"]),
     ] {
         fs::remove_file(folder.path().join("keyward.db")).ok();
         let tokens = one_of_each(&folder);
@@ -173,7 +177,8 @@ fn each_way_to_revoke_ends_what_it_names_and_nothing_else() {
         assert_eq!(outcomes(&folder, &all), ["accepted"; 4]);
         let managed = verify(&folder, &[&tokens[2]])[0]["token_id"].as_str().unwrap().to_owned();
         let fill = |text: &str| {
-            let text = text.replace("{managed-id}", &managed);
+            let soon = SystemClock.now().unwrap().seconds + 30;
+            let text = text.replace("{managed-id}", &managed).replace("{soon}", &soon.to_string());
             ALL.iter().zip(&tokens).fold(text, |text, (name, token)| text.replace(&format!("{{{name}}}"), token))
         };
         let records = dead.iter().filter(|name| **name != "signed").count();
@@ -291,6 +296,7 @@ fn mistakes_are_told() {
         ("tokens revoke --id x", "--id needs --handler"),
         ("tokens revoke --handler nobody", "is no handler of keyward.toml"),
         ("tokens revoke --actor a -", "not both"),
+        ("tokens revoke --actor a --issued-until 9999999999", "`issued_until` is yet to come"),
         ("tokens revoke dstok_abc", "tokens come on standard input"),
     ] {
         let ran = keyward(&folder, words, "");

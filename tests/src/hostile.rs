@@ -9,7 +9,7 @@
 //! | `what` | one sentence: the attack |
 //! | `call` | `load`, `verify`, `create` or `verify+create` (both, each with this outcome) |
 //! | `outcome` | what must come of it, see [`Outcome`] |
-//! | `grants` | of `keys` (the label `mine`), `secrets` and `store` (no records yet); none by default |
+//! | `grants` | of `keys` (the label `mine`), `secrets`, `store` (no records of its own yet) and `silent-store` (which never answers); none by default |
 //! | `max-ttl` | the handler's `max_ttl` in seconds; none by default |
 //! | `actor` | with the outcome `ok`: the actor, as JSON, that the caller gets |
 //! | `twice` | `same`: the call is made twice, and the second answer must be the first |
@@ -92,6 +92,8 @@ pub struct Grants {
     pub secrets: bool,
     /// `store`, with no records.
     pub store: bool,
+    /// `store`, which never answers.
+    pub silent_store: bool,
 }
 
 /// What must come of a case.
@@ -138,6 +140,7 @@ pub const CALL_CODES: &[&str] = &[
     "bad-result",
     "bad-token",
     "unavailable",
+    "store",
     "internal",
 ];
 
@@ -234,7 +237,8 @@ impl Files {
                 "keys" => grants.keys = true,
                 "secrets" => grants.secrets = true,
                 "store" => grants.store = true,
-                other => return Err(format!("`grants: {other}` is none of keys, secrets and store")),
+                "silent-store" => grants.silent_store = true,
+                other => return Err(format!("`grants: {other}` is none of keys, secrets, store and silent-store")),
             }
         }
         let max_ttl = get("max-ttl").map(str::parse).transpose().map_err(|error| format!("`max-ttl`: {error}"))?;

@@ -8,23 +8,28 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use std::collections::hash_map::RandomState;
 use std::future::Future;
 use std::hash::BuildHasher;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 use std::str::FromStr;
 use std::sync::LazyLock;
 use std::{env, fs};
 
-/// Makes a cluster and runs its server until standard input ends: with the test, however that ends. A server that has only
-/// begun to start ends on TERM, and one that runs without waiting for anybody on INT.
+/// Makes a cluster and runs its server until standard input ends: with the test, however that ends. Each line stops the server,
+/// or starts it again. A server that has only begun to start ends on TERM, and one that runs without waiting for anybody on INT.
 const SCRIPT: &str = r#"
 trap : HUP INT TERM
 cd "$1" || exit
+start() { "$2/postgres" -D data -c listen_addresses= -c unix_socket_directories="$1" -c max_connections=300 >>log 2>&1 & }
+stop() { kill -TERM $!; kill -INT $!; wait; }
 "$2/initdb" --pgdata=data --username=keyward --auth=trust --encoding=UTF8 --locale=C >log 2>&1 || exit
-"$2/postgres" -D data -c listen_addresses= -c unix_socket_directories="$1" -c max_connections=300 >>log 2>&1 &
-while read -r _; do :; done
-kill -TERM $!
-kill -INT $!
-wait
+start "$1" "$2"
+while read -r _; do
+  stop
+  read -r _ || break
+  start "$1" "$2"
+done
+stop
 cd / && rm -rf "$1"
 "#;
 
@@ -33,8 +38,10 @@ cd / && rm -rf "$1"
 pub struct Cluster {
     /// Of a database that is there, with parameters.
     url: String,
+    /// Where its files are, if it is the tests' own.
+    folder: Option<PathBuf>,
     /// Its end is the server's.
-    _stdin: Option<ChildStdin>,
+    stdin: Option<ChildStdin>,
 }
 
 /// The server, or nothing where there is none, which is said.
@@ -47,12 +54,25 @@ pub fn cluster() -> Option<&'static Cluster> {
     CLUSTER.as_ref()
 }
 
+/// A server of one test's own, that it may stop and look into, or nothing where there is none, which is said.
+///
+/// # Panics
+/// As for [`cluster`].
+#[must_use]
+pub fn own_cluster() -> Option<Cluster> {
+    let programs = programs();
+    if programs.is_none() {
+        peers::skip("PostgreSQL", "Debian's `postgresql` is not there");
+    }
+    programs.map(|programs| Cluster::start(&programs))
+}
+
 impl Cluster {
     fn find() -> Option<Self> {
         match env::var("KEYWARD_TEST_POSTGRES") {
             Ok(url) => {
                 let parameters = if url.contains('?') { "" } else { "?application_name=tests" };
-                Some(Self { url: url + parameters, _stdin: None })
+                Some(Self { url: url + parameters, folder: None, stdin: None })
             }
             Err(_) => match programs() {
                 Some(programs) => Some(Self::start(&programs)),
@@ -81,13 +101,46 @@ impl Cluster {
         command.args(["-c", SCRIPT, "sh"]).arg(&folder).arg(programs);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let url = format!("postgres:///postgres?host={}&user=keyward", folder.display());
-        let cluster = Self { url, _stdin: child.stdin.take() };
+        let cluster = Self { url, folder: Some(folder.clone()), stdin: child.stdin.take() };
         wait_for("PostgreSQL to start", || {
             let ended = child.try_wait().unwrap();
             assert!(ended.is_none(), "no cluster could be made: {:?}", fs::read_to_string(folder.join("log")));
-            block_on(options(&cluster.url).connect()).is_ok()
+            cluster.answers()
         });
         cluster
+    }
+
+    fn answers(&self) -> bool {
+        block_on(options(&self.url).connect()).is_ok()
+    }
+
+    /// Stops the server, and puts everybody out.
+    ///
+    /// # Panics
+    /// It is none of the tests' own, or goes on.
+    pub fn stop(&mut self) {
+        self.tell();
+        wait_for("PostgreSQL to stop", || !self.answers());
+    }
+
+    /// Starts it again.
+    ///
+    /// # Panics
+    /// It does not.
+    pub fn restart(&mut self) {
+        self.tell();
+        wait_for("PostgreSQL to start again", || self.answers());
+    }
+
+    #[expect(clippy::unwrap_used, reason = "a test cannot go on without the server")]
+    fn tell(&mut self) {
+        self.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    }
+
+    /// Where its files and its log are, if it is the tests' own.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
     }
 
     /// A new and empty database: its URL, and its name.

@@ -154,7 +154,7 @@ impl RevocationsRequest {
                 ));
             }
         }
-        Ok(Revocation { handler, token_id, actor_id, issued_until, forget_after: None })
+        Ok(Revocation { handler, token_id, actor_id, issued_until })
     }
 }
 

@@ -11,7 +11,7 @@ use axum::extract::Extension;
 use axum::response::Response;
 use hyper::HeaderMap;
 use hyper::header::{HeaderValue, PRAGMA};
-use keyward_runtime::{Acceptance, Revocation, Verdict};
+use keyward_runtime::{Acceptance, Reason, Rejection, Revocation, Verdict};
 use utoipa::ToSchema;
 
 /// Which token is revoked. Each parameter stands once; others do not matter.
@@ -57,6 +57,11 @@ pub(crate) async fn revoke(
     let context = &context;
     let may = |rights: &Caller| rights.revoke;
     let (caller, form) = caller::authorize_form(context, "revoke", &headers, body, may).await?;
+    let registry = &context.live.registry;
+    if !registry.can_revoke() {
+        // Whatever the token is: the answer must not tell.
+        return Err(Problem::NoStore);
+    }
     // Whoever may not use the token's handler is told so: that is no secret before whoever has the token.
     let verdict = decision::verify(context, form.token()?, |_| true).await;
     let asked = Asked { endpoint: "revoke", caller: Some(caller.id()), ..Asked::default() };
@@ -66,6 +71,10 @@ pub(crate) async fn revoke(
             return Err(Problem::NotItsToken);
         }
         Ok(Verdict::Accepted(acceptance)) => take_back(context, asked, acceptance).await?,
+        Ok(Verdict::Rejected(Rejection { reason: Reason::Revoked, .. })) if registry.has_unconfirmed_revocations() => {
+            audit::verified(context, asked, &verdict, false);
+            return Err(Problem::NotRevoked);
+        }
         Ok(Verdict::NotMine | Verdict::Rejected(_)) => audit::verified(context, asked, &verdict, false),
         Err(_) => {
             audit::verified(context, asked, &verdict, false);
@@ -85,7 +94,6 @@ async fn take_back(context: &Context, asked: Asked<'_>, acceptance: Acceptance) 
     let revocation = Revocation {
         handler: Some(acceptance.handler.to_string()),
         token_id: acceptance.token_id.clone(),
-        forget_after: acceptance.expires_at,
         ..Revocation::default()
     };
     let ended = decision::revoke(context, revocation.clone()).await;

@@ -40,6 +40,5 @@ CREATE TABLE revocations (
     token_id text,
     actor_id text,
     issued_until bigint,
-    forget_after bigint,
     at bigint NOT NULL
 );

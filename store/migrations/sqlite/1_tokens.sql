@@ -38,6 +38,5 @@ CREATE TABLE revocations (
     token_id TEXT,
     actor_id TEXT,
     issued_until INTEGER,
-    forget_after INTEGER,
     at INTEGER NOT NULL
 ) STRICT;

@@ -28,22 +28,55 @@ fn revoke(token: &str) -> Request {
     Request::form("/v1/revoke", format!("token={token}")).basic("revoker", &secret("revoker"))
 }
 
+/// Here it is refused at once, which is not to be taken for the confirmation that it is for good; the store gets it as soon as it
+/// takes it.
 #[test]
-fn what_the_store_does_not_confirm_is_good_until_it_does() {
+fn what_the_store_does_not_confirm_is_refused_until_it_does() {
     let (store, _, server) = start();
-    let (good, id) = (token("good"), world::named("id good"));
-    let is_active = || server.ask(&introspect(&good)).json()["active"] == true;
+    let is_active = |name: &str| server.ask(&introspect(&token(name))).json()["active"] == true;
     store.fail(true);
-    assert_eq!(server.ask(&revoke(&good)).status, 503);
-    assert!(is_active() && store.revocations().is_empty());
+    for turn in ["first", "again"] {
+        let answer = server.ask(&revoke(&token("good")));
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{turn}");
+        assert!(!is_active("good") && is_active("ends") && store.revocations().is_empty(), "{turn}");
+    }
+    let bots = Request::json("/v1/revocations", &json!({"handler": "bots"})).basic("revoker", &secret("revoker"));
+    assert_eq!(server.ask(&bots).status, 503);
+    assert!(!is_active("bot"));
     store.fail(false);
-    assert_eq!(server.ask(&revoke(&good)).status, 200);
-    assert!(!is_active());
+    wait_for("both to be written down", || store.revocations().len() == 2);
+    let id = world::named("id good");
     let written = Revocation { handler: Some("signed".into()), token_id: Some(id), ..Revocation::default() };
-    assert_eq!(store.revocations(), [written]);
-    // One that ends need not be remembered for longer.
-    assert_eq!(server.ask(&revoke(&token("ends"))).status, 200);
-    assert_eq!(store.revocations()[1].forget_after, Some(NOW.seconds + 3_600));
+    assert!(store.revocations().contains(&written), "{:?}", store.revocations());
+    wait_for("it to be known", || server.ask(&revoke(&token("good"))).status == 200);
+    assert!(!is_active("good") && !is_active("bot") && is_active("ends"));
+    assert_eq!(store.revocations().len(), 2, "once each");
+}
+
+/// Nothing can be revoked: that is the answer whatever the token is, for it would tell otherwise which ones are good.
+#[test]
+fn without_a_store_the_answer_does_not_tell_what_a_token_is() {
+    let server = Server::start(world::config(), world::registry(), Some(NOW));
+    let answers = ["good", "expired", "forged", "nobody", "partner", "down", "long"].map(|name| {
+        let answer = server.ask(&revoke(&token(name)));
+        (answer.status, answer.text().to_owned())
+    });
+    assert_eq!(answers[0].0, 404);
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+}
+
+#[test]
+fn what_is_yet_to_be_made_cannot_be_revoked() {
+    let (store, _, server) = start();
+    for (ahead, status) in [(0, 200), (60, 200), (61, 400), (100_000, 400)] {
+        for dry_run in [true, false] {
+            let until = NOW.seconds + ahead;
+            let body = json!({"handler": "partner", "issued_until": until, "dry_run": dry_run});
+            let answer = server.ask(&Request::json("/v1/revocations", &body).basic("revoker", &secret("revoker")));
+            assert_eq!(answer.status, status, "{ahead}: {answer:?}");
+        }
+    }
+    assert_eq!(store.revocations().len(), 2);
 }
 
 /// What one configuration has revoked, the next one knows, where both have the same revocations.

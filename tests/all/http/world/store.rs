@@ -28,7 +28,7 @@ pub(crate) struct Kept {
 
 impl Kept {
     fn fits(&self, revocation: &Revocation) -> bool {
-        let Revocation { handler, token_id, actor_id, issued_until, forget_after: _ } = revocation;
+        let Revocation { handler, token_id, actor_id, issued_until } = revocation;
         handler.as_ref().is_none_or(|handler| handler == self.handler)
             && token_id.as_ref().is_none_or(|id| id == self.id)
             && actor_id.as_ref().is_none_or(|actor| actor == self.actor)

@@ -1,0 +1,83 @@
+//! A store that does not answer, for handlers that wait for it.
+
+use super::{TOKEN, registry};
+use keyward_runtime::{
+    Changes, Committed, Pending, Revocation, Runtime, RuntimeLimits, SecretDigest, StoreError, Stored, TokenStore,
+    UnixTime, Verdict,
+};
+use keyward_tests::daemon::wait_for;
+use keyward_tests::hostile;
+use std::future::pending;
+use std::sync::Arc;
+use std::thread;
+use tokio::sync::watch;
+
+/// The store. Dropped, it answers that it is gone.
+pub(super) struct Silent(Arc<watch::Sender<bool>>);
+
+impl Silent {
+    pub(super) fn for_ever() -> Self {
+        Self(Arc::new(watch::Sender::new(true)))
+    }
+
+    fn says<T>(&self) -> Pending<'_, T> {
+        let mut is_silent = self.0.subscribe();
+        Box::pin(async move {
+            let _ = is_silent.wait_for(|is_silent| !is_silent).await;
+            Err(StoreError::new("the test is over"))
+        })
+    }
+}
+
+impl TokenStore for Silent {
+    fn find<'a>(&'a self, _: &'a str, _: &'a str) -> Pending<'a, Option<Stored>> {
+        self.says()
+    }
+    fn find_digest<'a>(&'a self, _: &'a str, _: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
+        self.says()
+    }
+    fn next_serial<'a>(&'a self, _: &'a str) -> Pending<'a, u64> {
+        self.says()
+    }
+    fn commit<'a>(&'a self, _: &'a str, _: Changes) -> Pending<'a, Committed> {
+        self.says()
+    }
+    fn used(&self, _: &str, _: &str, _: u64) {}
+    fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> Pending<'a, u64> {
+        self.says()
+    }
+    fn revoke<'a>(&'a self, _: &'a Revocation, _: u64) -> Pending<'a, u64> {
+        self.says()
+    }
+    fn revocations<'a>(&'a self, _: u64, _: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
+        Box::pin(pending())
+    }
+}
+
+/// Those that wait hold the share of their own handler, and nobody else's.
+#[test]
+fn who_waits_for_a_store_is_in_nobody_elses_way() {
+    let limits = RuntimeLimits { slots: 8, ..RuntimeLimits::default() };
+    let runtime = Runtime::with(limits, UnixTime { seconds: 1_767_225_600, nanoseconds: 0 }).unwrap();
+    let silent = Silent::for_ever();
+    let told = silent.0.clone();
+    let mut case = hostile::case("store-waits");
+    // For as long as the test lasts.
+    case.grants.silent_store = false;
+    let registry = registry(&runtime, &case, Some(Arc::new(silent))).unwrap();
+    thread::scope(|scope| {
+        let ask = || registry.verify_blocking(TOKEN).unwrap_err().code();
+        // Half of the slots are its share.
+        let waiting: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        wait_for("all of them to wait", || told.receiver_count() == 4);
+        assert_eq!(ask(), "busy");
+        for _ in 0..20 {
+            assert!(matches!(registry.verify_blocking("vi_token"), Ok(Verdict::Accepted(_))));
+        }
+        assert_eq!(told.receiver_count(), 4);
+        told.send_replace(false);
+        for waiting in waiting {
+            assert_eq!(waiting.join().unwrap(), "store");
+        }
+    });
+}

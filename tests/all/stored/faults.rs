@@ -1,0 +1,191 @@
+//! What a daemon does while its store is out of order, and that it goes on by itself when that is over: what needs the store is
+//! neither made nor confirmed, what does not need it goes on, and what was to be revoked is refused in the meantime.
+
+use super::{SECRET, folder_with, outcomes};
+use keyward_tests::cli::{Folder, keyward};
+use keyward_tests::daemon::{Daemon, wait_for};
+use keyward_tests::http::Request;
+use keyward_tests::postgres::{Cluster, block_on, own_cluster};
+use rustix::process::{Resource, Rlimit, prlimit};
+use serde_json::json;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, Executor};
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// It has to do its work again so soon after the fault is over.
+const BACK: Duration = Duration::from_secs(5);
+
+/// A daemon, and what can go wrong around it.
+struct Place {
+    daemon: Daemon,
+    folder: Folder,
+    other: Option<SqliteConnection>,
+    cluster: Option<Cluster>,
+}
+
+/// Something that goes wrong with a store.
+struct Fault {
+    name: &'static str,
+    /// Whether records can still be read.
+    readable: bool,
+    begin: fn(&mut Place),
+    end: fn(&mut Place),
+}
+
+/// Of the store in a file.
+const SQLITE: &[Fault] = &[
+    Fault {
+        // Root's processes are not kept from a full disk's last blocks, but from this.
+        name: "no file can grow",
+        readable: true,
+        begin: |place| place.limit_files(Some(0)),
+        end: |place| place.limit_files(None),
+    },
+    Fault {
+        name: "somebody else writes, and does not come to an end",
+        readable: true,
+        begin: |place| {
+            let file = SqliteConnectOptions::new().filename(place.folder.path().join("keyward.db"));
+            let mut other = block_on(file.disable_statement_logging().connect()).unwrap();
+            block_on(other.execute("BEGIN IMMEDIATE")).unwrap();
+            place.other = Some(other);
+        },
+        end: |place| block_on(place.other.take().unwrap().close()).unwrap(),
+    },
+    Fault {
+        name: "the file is moved away",
+        readable: false,
+        begin: |place| place.rename("keyward.db", "away.db"),
+        end: |place| place.rename("away.db", "keyward.db"),
+    },
+];
+
+/// Of the store on a server.
+const POSTGRES: &[Fault] = &[Fault {
+    name: "the server is stopped",
+    readable: false,
+    begin: |place| place.cluster.as_mut().unwrap().stop(),
+    end: |place| place.cluster.as_mut().unwrap().restart(),
+}];
+
+impl Place {
+    fn start(folder: Folder, cluster: Option<Cluster>) -> Self {
+        // Whoever writes more than it may is told so, instead of being ended.
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(keyward());
+        command.args(["serve", "--config", "keyward.toml"]);
+        command
+            .current_dir(folder.path())
+            .envs(folder.command().get_envs().filter_map(|(key, value)| Some((key, value?))));
+        let daemon = Daemon::spawn(command).unwrap();
+        Self { daemon, folder, other: None, cluster }
+    }
+
+    fn limit_files(&mut self, bytes: Option<u64>) {
+        prlimit(Some(self.daemon.pid()), Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
+    }
+
+    fn rename(&mut self, from: &str, to: &str) {
+        fs::rename(self.folder.path().join(from), self.folder.path().join(to)).unwrap();
+    }
+
+    fn try_create(&self, handler: &str, actor: &str) -> Result<String, u16> {
+        let request = Request::json("/v1/tokens", &json!({"actor": actor, "handler": handler})).bearer(SECRET);
+        let answer = request.send(self.daemon.service());
+        if answer.status == 201 { Ok(answer.json()["token"].as_str().unwrap().to_owned()) } else { Err(answer.status) }
+    }
+
+    fn create(&self, handler: &str, actor: &str) -> String {
+        self.try_create(handler, actor).unwrap_or_else(|status| panic!("{handler}: {status}"))
+    }
+
+    fn verify(&self, token: &str) -> u16 {
+        Request::get("/v1/actor").bearer(token).send(self.daemon.service()).status
+    }
+
+    fn revoke(&self, token: &str) -> u16 {
+        Request::form("/v1/revoke", format!("token={token}")).bearer(SECRET).send(self.daemon.service()).status
+    }
+
+    fn revoke_actor(&self, actor: &str) -> u16 {
+        Request::json("/v1/revocations", &json!({"actor": actor})).bearer(SECRET).send(self.daemon.service()).status
+    }
+}
+
+const NO_QUOTA: (&str, &str) = ("{ tokens = 5 }", "true");
+
+/// So that signed tokens are good for as long as the fault lasts.
+const PATIENT: (&str, &str) = ("[store]", "[store]\npatience_seconds = 3600");
+
+#[test]
+fn a_file_that_is_out_of_order() {
+    for (number, fault) in SQLITE.iter().enumerate() {
+        let folder = folder_with(&format!("fault-{number}"), &[NO_QUOTA, PATIENT]);
+        run(fault, &mut Place::start(folder, None));
+    }
+}
+
+#[test]
+fn a_server_that_is_out_of_order() {
+    for fault in POSTGRES {
+        let Some(cluster) = own_cluster() else { return };
+        let place = (r#"sqlite = "keyward.db""#, r#"postgres = { env = "DATABASE_URL" }"#);
+        let mut folder = folder_with("fault-postgres", &[NO_QUOTA, PATIENT, place]);
+        folder.set("DATABASE_URL", &cluster.database().0);
+        run(fault, &mut Place::start(folder, Some(cluster)));
+    }
+}
+
+fn run(fault: &Fault, place: &mut Place) {
+    let Fault { name, readable, begin, end } = fault;
+    println!("{name}");
+    let [kept, kept_too, signed, signed_too] = [("stored", "a"), ("stored", "b"), ("signed", "c"), ("signed", "d")]
+        .map(|(handler, actor)| place.create(handler, actor));
+    let taken = [place.create("signed", "y")];
+    let alices = [place.create("stored", "z"), place.create("signed", "z")];
+    let status = |good: bool, status| if good { status } else { 503 };
+
+    begin(place);
+    for handler in ["stored", "dev"] {
+        assert_eq!(place.try_create(handler, "e"), Err(503), "{name}: {handler}");
+    }
+    let meanwhile = place.create("signed", "e");
+    for (token, good) in
+        [(&kept, *readable), (&kept_too, *readable), (&signed, true), (&signed_too, true), (&meanwhile, true)]
+    {
+        assert_eq!(place.verify(token), status(good, 200), "{name}: {token}");
+    }
+    for token in taken.iter().chain([&kept]) {
+        for turn in ["first", "again"] {
+            assert_eq!(place.revoke(token), 503, "{name}: {token}, {turn}");
+        }
+    }
+    assert_eq!(place.revoke_actor("z"), 503, "{name}");
+    for (token, known) in
+        taken.iter().map(|token| (token, true)).chain([(&kept, *readable), (&alices[0], *readable), (&alices[1], true)])
+    {
+        assert_eq!(place.verify(token), status(known, 401), "{name}: {token} is not written down, and is refused");
+    }
+
+    end(place);
+    let over = Instant::now();
+    wait_for("it to make tokens again", || place.try_create("stored", "f").is_ok());
+    assert!(over.elapsed() < BACK, "{name}: after {:?}", over.elapsed());
+    // What it was told to revoke it has written down by itself: a process that knows nothing else says so.
+    let dead: Vec<&str> = taken.iter().chain(&alices).map(String::as_str).collect();
+    wait_for("what was revoked to be written down", || {
+        outcomes(&place.folder, &dead).iter().all(|outcome| outcome == "revoked")
+    });
+    for token in &dead {
+        assert_eq!(place.verify(token), 401, "{name}");
+    }
+    for token in [&kept_too, &signed, &signed_too, &meanwhile] {
+        assert_eq!(place.verify(token), 200, "{name}: {token}");
+    }
+    // Where its record could not be read, nobody knew which token it was.
+    assert_eq!(place.verify(&kept), if *readable { 401 } else { 200 }, "{name}");
+    wait_for("it to be confirmed", || place.revoke(&kept) == 200 && place.revoke(&taken[0]) == 200);
+    assert_eq!(place.verify(&kept), 401, "{name}");
+}

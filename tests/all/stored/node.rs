@@ -1,0 +1,90 @@
+//! A node without a daemon around it: a registry with the handlers that are of interest here, over a store.
+
+use crate::support::{SIGNED, TestClock};
+use keyward_cli::builtin::STORED;
+use keyward_runtime::{
+    Acceptance, Actors, Clock, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, Revocation,
+    Revocations, Runtime, RuntimeLimits, Secret, StoreGrant, TokenStore, UnixTime, Verdict,
+};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+pub(super) const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
+
+/// Longer than any test waits.
+pub(super) const FOREVER: Duration = Duration::from_secs(3_600);
+
+/// One runtime for all nodes, with room for all of their calls at once.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let limits = RuntimeLimits { slots: 256, ..RuntimeLimits::default() };
+    Runtime::with(limits, TestClock).unwrap()
+});
+
+/// `stored` keeps records, `signed` none. The clock of its calls is the one that each thread sets for itself.
+pub(super) fn node(store: &Arc<dyn TokenStore>, patience: Duration) -> Registry {
+    node_on(&RUNTIME, store, patience)
+}
+
+pub(super) fn node_with_clock(
+    clock: impl Clock + 'static,
+    store: &Arc<dyn TokenStore>,
+    patience: Duration,
+) -> Registry {
+    node_on(&Runtime::with(RuntimeLimits::default(), clock).unwrap(), store, patience)
+}
+
+fn node_on(runtime: &Runtime, store: &Arc<dyn TokenStore>, patience: Duration) -> Registry {
+    let ring = Arc::new(KeyRing::new("main", Secret::new([7; 32]), vec![]).unwrap());
+    let mut stored = HandlerConfig::new("stored", STORED, Actors::Any);
+    stored.prefixes = vec!["kwt_test_".into()];
+    stored.settings.insert("prefix".into(), "\"kwt_test_\"".into());
+    stored.store = Some(StoreGrant { store: store.clone(), most: u64::MAX });
+    let mut signed = HandlerConfig::new("signed", SIGNED, Actors::Any);
+    signed.prefixes = vec!["dstok_".into()];
+    signed.keys.insert("token".into(), KeyGrant::new(ring));
+    let mut builder = Registry::builder(runtime).revocations(Revocations::open(store.clone(), patience).unwrap());
+    for mut handler in [stored, signed] {
+        // The machine may be busy.
+        (handler.limits.wall, handler.limits.cpu) = (FOREVER, FOREVER);
+        builder = builder.handler(handler);
+    }
+    builder.build().unwrap()
+}
+
+pub(super) fn create(node: &Registry, handler: &str, actor: &str) -> String {
+    match node.create_blocking(Some(handler), CreateRequest::new(actor)) {
+        Ok(Creation::Created(created)) => created.token,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// `accepted`, why the token is rejected, or the code of the error.
+pub(super) fn outcome(node: &Registry, token: &str) -> String {
+    match node.verify_blocking(token) {
+        Ok(Verdict::Accepted(_)) => "accepted".to_owned(),
+        Ok(Verdict::Rejected(rejection)) => rejection.reason.to_string(),
+        Ok(Verdict::NotMine) => "not-mine".to_owned(),
+        Err(error) => error.code().to_owned(),
+    }
+}
+
+pub(super) fn accepted(node: &Registry, token: &str) -> Acceptance {
+    match node.verify_blocking(token) {
+        Ok(Verdict::Accepted(acceptance)) => acceptance,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The revocation of this token alone.
+pub(super) fn of_token(node: &Registry, token: &str) -> Revocation {
+    let Acceptance { handler, token_id, .. } = accepted(node, token);
+    Revocation { handler: Some(handler.to_string()), token_id, ..Revocation::default() }
+}
+
+pub(super) fn of_actor(actor: &str) -> Revocation {
+    Revocation { actor_id: Some(actor.to_owned()), ..Revocation::default() }
+}
+
+pub(super) fn revoke(node: &Registry, revocation: Revocation) {
+    pollster::block_on(node.revoke(revocation)).unwrap();
+}

@@ -1,0 +1,12 @@
+;; what: Looks for another handler's record, by its id.
+;; call: verify
+;; outcome: rejected unknown
+;; grants: store
+
+(import "keyward:handler/store@0.1.0" "find" (func $find (param i32 i32 i32)))
+
+(data $id "victims")
+(func $verify (param $token i32) (param $token.len i32) (result i32)
+  (call $find (global.get $id.ptr) (global.get $id.len) (global.get $out))
+  (if (i32.load8_u (global.get $out)) (then (return (call $accept))))
+  (call $reject (i32.const 6)))

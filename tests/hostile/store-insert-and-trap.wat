@@ -1,0 +1,10 @@
+;; what: Makes a record, and traps.
+;; call: create
+;; outcome: trap
+;; grants: store
+
+(import "keyward:handler/store@0.1.0" "insert" (func $insert (param i32 i32 i32 i32 i32 i64 i32)))
+
+(func $create (type $create)
+  (call $insert (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i64.const 0) (global.get $out))
+  unreachable)
