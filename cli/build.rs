@@ -7,7 +7,7 @@ use std::{env, fs};
 fn main() -> ExitCode {
     let Some(out) = env::var_os("OUT_DIR") else { return fail("cargo did not set OUT_DIR") };
     let out = Path::new(&out);
-    for name in ["signed", "hardcoded", "stored", "opaque", "dsatok"] {
+    for name in ["signed", "hardcoded", "stored", "opaque", "dsatok", "query"] {
         let package = format!("keyward-guest-{name}");
         keyward_componentize::rerun_if_changed(&package);
         // A target folder of its own: the outer cargo holds the lock of the other one.

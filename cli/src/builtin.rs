@@ -15,6 +15,9 @@ pub const OPAQUE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/opaque.wasm"
 /// The component of `builtin:dsatok`: the managed tokens of datasette-auth-tokens.
 pub const DSATOK: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dsatok.wasm"));
 
+/// The component of `builtin:query`: tokens from a table of the operator's.
+pub const QUERY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/query.wasm"));
+
 /// A handler that is built in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Builtin {
@@ -27,12 +30,13 @@ pub(crate) struct Builtin {
 /// What stands before the name of one, where a path could stand as well.
 const SCHEME: &str = "builtin:";
 
-const ALL: [Builtin; 5] = [
+const ALL: [Builtin; 6] = [
     Builtin { name: "signed", component: SIGNED, checksum: false },
     Builtin { name: "hardcoded", component: HARDCODED, checksum: false },
     Builtin { name: "stored", component: STORED, checksum: true },
     Builtin { name: "opaque", component: OPAQUE, checksum: false },
     Builtin { name: "dsatok", component: DSATOK, checksum: false },
+    Builtin { name: "query", component: QUERY, checksum: false },
 ];
 
 impl Builtin {

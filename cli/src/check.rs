@@ -48,7 +48,7 @@ struct Use {
 struct Grant {
     interface: String,
     state: State,
-    /// Key labels, or names of secrets.
+    /// Key labels, names of secrets, and the like.
     names: Vec<String>,
     /// What to add to the handler to grant it.
     add: Option<&'static str>,
@@ -123,12 +123,14 @@ impl Use {
     fn new(handler: &Handler, info: &ComponentInfo) -> Self {
         let keys = handler.keys.keys().cloned().collect();
         let store = handler.store.map(|most| format!("{most} tokens")).into_iter().collect();
+        let queries = handler.queries.iter().map(|(label, name)| format!("{label} (`{name}`)")).collect();
         let secrets = handler.secrets.keys().cloned().collect();
         let mut grants = Vec::new();
         for (interface, names, add) in [
             ("keys", keys, "keys.LABEL = { ring = \"…\" }"),
             ("secrets", secrets, "secrets.NAME = { file = \"…\" }"),
             ("store", store, "store = true"),
+            ("queries", queries, "queries.LABEL = \"…\""),
         ] {
             let names: Vec<String> = names;
             let state = match (info.imports.contains(interface), names.is_empty()) {
@@ -140,8 +142,10 @@ impl Use {
             let add = (state == State::NotGranted).then_some(add);
             grants.push(Grant { interface: interface.to_owned(), state, names, add });
         }
-        let others =
-            info.imports.iter().filter(|interface| !["keys", "secrets", "store"].contains(&interface.as_str()));
+        let others = info
+            .imports
+            .iter()
+            .filter(|interface| !["keys", "secrets", "store", "queries"].contains(&interface.as_str()));
         grants.extend(others.map(|interface| Grant {
             interface: interface.clone(),
             state: State::Always,

@@ -3,12 +3,14 @@
 
 mod access;
 mod handlers;
+mod queries;
 mod server;
 mod store;
 
 use access::{CallerTable, Known, PolicyEntry};
 use handlers::HandlerTable;
 use indexmap::IndexMap;
+use queries::QueryTable;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use server::ServerTable;
@@ -19,10 +21,11 @@ use toml::Spanned;
 
 pub(crate) use access::{NAME, is_name};
 pub(crate) use handlers::{Component, Handler};
+pub(crate) use queries::Query;
 pub(crate) use server::{Address, Server, TlsFiles};
 pub(crate) use store::{Store, StorePlace};
 
-/// A configuration. Its handlers name rings that it has, its callers and policies handlers and actions.
+/// A configuration. Its handlers name rings and queries that it has, its callers and policies handlers and actions.
 #[derive(Debug)]
 pub struct Config {
     pub(crate) rings: IndexMap<String, Ring>,
@@ -30,6 +33,7 @@ pub struct Config {
     pub(crate) actions: IndexMap<String, String>,
     pub(crate) share_unprefixed: bool,
     pub(crate) store: Option<Store>,
+    pub(crate) queries: IndexMap<String, Query>,
     pub(crate) server: Server,
 }
 
@@ -75,7 +79,8 @@ impl Config {
         let toml = toml::Deserializer::parse(text)
             .map_err(|error| lines.error(error.span(), format!("not TOML: {}", reword(error.message()))))?;
         let file = File::deserialize(toml).map_err(|error| lines.error(error.span(), reword(error.message())))?;
-        let File { keys, handlers, actions, dangerous_share_unprefixed, store, server, callers, policies } = file;
+        let File { keys, handlers, actions, dangerous_share_unprefixed, store, queries, server, callers, policies } =
+            file;
         let rings: IndexMap<_, _> = keys.into_iter().map(|(name, ring)| (name, ring.checked(lines))).collect();
         if handlers.is_empty() {
             return Err(lines.error(None, "no handler is configured: add a `[[handlers]]`"));
@@ -87,13 +92,14 @@ impl Config {
             }
             None => None,
         };
-        let handlers = handlers.into_iter().map(|handler| handler.checked(lines, &rings, store.is_some()));
+        let handlers = handlers.into_iter().map(|handler| handler.checked(lines, &rings, &queries, store.is_some()));
         let handlers = handlers.collect::<Result<Vec<_>, _>>()?;
+        let queries = queries::checked(queries, lines, &handlers)?;
         let mut server = server.checked(lines)?;
         let known = Known { lines, handlers: &handlers, actions: &actions };
         server.config.callers = known.callers(callers)?;
         server.config.policies = known.policies(policies)?;
-        Ok(Self { rings, handlers, actions, share_unprefixed: dangerous_share_unprefixed, store, server })
+        Ok(Self { rings, handlers, actions, share_unprefixed: dangerous_share_unprefixed, store, queries, server })
     }
 }
 
@@ -110,6 +116,8 @@ struct File {
     #[serde(default)]
     dangerous_share_unprefixed: bool,
     store: Option<Spanned<StoreTable>>,
+    #[serde(default)]
+    queries: IndexMap<Spanned<String>, QueryTable>,
     #[serde(default)]
     server: ServerTable,
     #[serde(default)]

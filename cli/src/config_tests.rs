@@ -34,6 +34,18 @@ secrets.zoe = { env = "ZOE" }
 secrets.bot = { env = "BOT" }
 settings = { actors = { zoe = { z = 1, a = [1.5, "é\n", false, {}] }, bot = { id = -3 } } }
 actors = "any"
+queries.token = "bots"
+queries.more = "others"
+
+[queries.bots]
+sqlite = "bots.db"
+sql = "select 1"
+
+[queries.others]
+postgres = { env = "BOTS_URL" }
+sql = "select 2"
+deadline_ms = 5
+rows = 1
 
 [actions]
 view-instance = "vi"
@@ -51,8 +63,15 @@ fn handler(more: &str) -> String {
 
 #[test]
 fn everything_has_its_place() {
-    let Config { rings, handlers, actions, share_unprefixed, store, server: _ } = Config::parse(WHOLE).unwrap();
+    let Config { rings, handlers, actions, share_unprefixed, store, queries, server: _ } =
+        Config::parse(WHOLE).unwrap();
     assert!(share_unprefixed);
+    let sql = At { line: 39, value: "select 1".to_owned() };
+    let place = At { line: 38, value: StorePlace::Sqlite("bots.db".into()) };
+    assert_eq!(queries["bots"], Query { place, sql, deadline: Duration::from_millis(100), rows: 100 });
+    let [Query { place, deadline, rows, .. }] = queries.values().skip(1).collect::<Vec<_>>()[..] else { panic!() };
+    assert_eq!(place.value, StorePlace::Postgres(SecretSource::Env("BOTS_URL".into())));
+    assert_eq!((deadline.as_millis(), *rows), (5, 1));
     let place = At { line: 3, value: StorePlace::Sqlite("keyward.db".into()) };
     assert_eq!(store, Some(Store { place, patience: Duration::from_secs(10) }));
     assert_eq!(actions.get("view-instance").unwrap(), "vi");

@@ -1,6 +1,6 @@
 //! From a configuration to what the runtime takes: the only place that reads the files and variables which it names.
 
-use crate::config::{At, Component, Config, ConfigError, Handler, Ring, SecretSource, StorePlace, TlsFiles};
+use crate::config::{At, Component, Config, ConfigError, Handler, Query, Ring, SecretSource, StorePlace, TlsFiles};
 use crate::store::OpenStore;
 use crate::{Env, Stop};
 use keyward_runtime::{
@@ -8,7 +8,7 @@ use keyward_runtime::{
     StoreGrant, SystemClock, UnixTime,
 };
 use keyward_server::Tls;
-use keyward_store::Location;
+use keyward_store::{Location, NamedQuery, QueryLimits, QueryThreads};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
@@ -91,6 +91,7 @@ impl Loaded {
         for (name, ring) in &self.config.rings {
             rings.insert(name.as_str(), Arc::new(self.ring(name, ring, env)?));
         }
+        let queries = self.queries(env)?;
         let mut builder = Registry::builder(runtime).dangerous_share_unprefixed(self.config.share_unprefixed);
         for (name, short) in &self.config.actions {
             builder = builder.action(name, short);
@@ -99,7 +100,7 @@ impl Loaded {
             builder = builder.revocations(revocations);
         }
         for handler in &self.config.handlers {
-            builder = builder.handler(self.handler(handler, &rings, env, store)?);
+            builder = builder.handler(self.handler(handler, &rings, &queries, env, store)?);
         }
         builder.build().map_err(|error| self.load_error(&error))
     }
@@ -119,10 +120,14 @@ impl Loaded {
 
     /// The configuration and every file that it names.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let Config { rings, handlers, actions: _, share_unprefixed: _, store: _, server } = &self.config;
+        let Config { rings, handlers, actions: _, share_unprefixed: _, store: _, queries, server } = &self.config;
         let rings = rings.values().flat_map(|ring| ring.previous.iter().chain([&ring.secret]));
         let secrets = rings.chain(handlers.iter().flat_map(|handler| handler.secrets.values()));
-        let secrets = secrets.filter_map(|secret| match &secret.value {
+        let urls = queries.values().filter_map(|query| match &query.place.value {
+            StorePlace::Postgres(source) => Some(source),
+            StorePlace::Sqlite(_) => None,
+        });
+        let secrets = secrets.map(|secret| &secret.value).chain(urls).filter_map(|source| match source {
             SecretSource::File(path) => Some(path),
             SecretSource::Env(_) => None,
         });
@@ -139,6 +144,7 @@ impl Loaded {
         &self,
         handler: &Handler,
         rings: &HashMap<&str, Arc<KeyRing>>,
+        queries: &HashMap<&str, Arc<NamedQuery>>,
         env: &Env,
         store: Option<&OpenStore>,
     ) -> Result<HandlerConfig, Stop> {
@@ -152,6 +158,7 @@ impl Loaded {
             keys,
             secrets,
             store: tokens,
+            queries: asked,
             actors,
             max_ttl,
             leeway,
@@ -184,10 +191,35 @@ impl Loaded {
             };
             config.store = Some(StoreGrant { store: store.clone(), most });
         }
+        for (label, name) in asked {
+            // The parser has checked that the query is there.
+            if let Some(query) = queries.get(name.as_str()) {
+                config.queries.insert(label.clone(), query.clone());
+            }
+        }
         config.max_ttl = *max_ttl;
         config.leeway = leeway.unwrap_or(config.leeway);
         config.limits = limits.clone();
         Ok(config)
+    }
+
+    /// The queries by name, each tried on its database.
+    fn queries(&self, env: &Env) -> Result<HashMap<&str, Arc<NamedQuery>>, Stop> {
+        let mut queries = HashMap::new();
+        let mut threads = None;
+        for (name, query) in &self.config.queries {
+            let Query { place, sql, deadline, rows } = query;
+            let wrong = |line: usize, text: &str| self.mistake(line, &format!("query `{name}`: {text}"));
+            let location = self.location(place, env).map_err(|text| wrong(place.line, &text))?;
+            let threads = match &threads {
+                Some(threads) => threads,
+                None => threads.insert(QueryThreads::new().map_err(|error| Stop::NoVerdict(error.to_string()))?),
+            };
+            let limits = QueryLimits { deadline: *deadline, rows: *rows };
+            let opened = NamedQuery::open(threads, location, &sql.value, limits);
+            queries.insert(name.as_str(), Arc::new(opened.map_err(|error| wrong(sql.line, &error.to_string()))?));
+        }
+        Ok(queries)
     }
 
     fn ring(&self, name: &str, ring: &Ring, env: &Env) -> Result<KeyRing, Stop> {

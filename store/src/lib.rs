@@ -28,6 +28,7 @@ mod database;
 mod import;
 mod location;
 mod pool;
+mod queries;
 mod records;
 mod revocations;
 mod uses;
@@ -48,6 +49,7 @@ use uses::{Uses, WRITE_EVERY};
 
 pub use import::Imported;
 pub use location::Location;
+pub use queries::{NamedQuery, QueryLimits, QueryThreads};
 
 /// The channel on which PostgreSQL tells that there is a new revocation. A hint: it may be lost.
 pub const CHANNEL: &str = "keyward_revocations";

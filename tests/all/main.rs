@@ -18,6 +18,7 @@ mod http;
 mod leaks;
 mod limits;
 mod proxies;
+mod queries;
 mod restrictions;
 mod routing;
 mod schemathesis;

@@ -1,5 +1,6 @@
 //! `[[handlers]]`: what a handler is made of, and what it may have.
 
+use super::queries::QueryTable;
 use super::store::Tokens;
 use super::{At, ConfigError, Digest, Lines, Ring, SecretSource};
 use crate::builtin::Builtin;
@@ -26,6 +27,8 @@ pub(crate) struct Handler {
     pub(crate) secrets: IndexMap<String, At<SecretSource>>,
     /// How many records it may have, if it keeps any.
     pub(crate) store: Option<u64>,
+    /// The queries that it may run: their names, by label.
+    pub(crate) queries: IndexMap<String, String>,
     pub(crate) actors: Vouching,
     pub(crate) max_ttl: Option<u64>,
     pub(crate) leeway: Option<u64>,
@@ -72,6 +75,8 @@ pub(super) struct HandlerTable {
     #[serde(default)]
     limits: LimitsTable,
     store: Option<Spanned<Tokens>>,
+    #[serde(default)]
+    queries: IndexMap<String, Spanned<String>>,
     actors: Option<Vouching>,
     max_ttl: Option<u64>,
     leeway: Option<u64>,
@@ -82,6 +87,7 @@ impl HandlerTable {
         self,
         lines: Lines<'_>,
         rings: &IndexMap<String, Ring>,
+        known: &IndexMap<Spanned<String>, QueryTable>,
         has_store: bool,
     ) -> Result<Handler, ConfigError> {
         let Self {
@@ -95,6 +101,7 @@ impl HandlerTable {
             secrets,
             limits,
             store,
+            queries,
             actors,
             max_ttl,
             leeway,
@@ -135,6 +142,17 @@ impl HandlerTable {
             }
             bound.insert(label, Key { ring: ring.into_inner(), scheme: scheme.unwrap_or_default().0, namespace });
         }
+        let mut asked = IndexMap::new();
+        for (label, query) in queries {
+            if !known.keys().any(|name| name.get_ref() == query.get_ref()) {
+                let text = format!(
+                    "`queries.{label}` names the query `{0}`, which is not there: add `[queries.{0}]`",
+                    query.get_ref()
+                );
+                return wrong(query.span(), text);
+            }
+            asked.insert(label, query.into_inner());
+        }
         Ok(Handler {
             component: At { line: lines.line(component.span().start), value: source },
             name: lines.at(name),
@@ -145,6 +163,7 @@ impl HandlerTable {
             keys: bound,
             secrets: secrets.into_iter().map(|(name, source)| (name, lines.at(source))).collect(),
             store: tokens,
+            queries: asked,
             actors,
             max_ttl,
             leeway,

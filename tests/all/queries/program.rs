@@ -1,0 +1,62 @@
+//! The same through the program.
+
+use super::{TOKENS, folder, operators};
+use keyward_tests::cli::Folder;
+
+const CONFIG: &str = r#"
+[queries.tokens]
+PLACE
+sql = """
+    select id as token_id, token_secret, actor_id, actor_name
+    from tokens where cast(id as text) = :token_id
+"""
+deadline_ms = 30000
+
+[[handlers]]
+name = "partners"
+component = "builtin:query"
+queries.token = "tokens"
+limits = { wall_ms = 60000 }
+"#;
+
+#[test]
+fn a_table_is_asked_as_the_configuration_says() {
+    for operator in operators(TOKENS) {
+        let kind = if operator.is_sqlite { "sqlite" } else { "postgres" };
+        let mut folder = Folder::new(folder(kind));
+        let place = match operator.is_sqlite {
+            true => format!("sqlite = \"{}\"", operator.place),
+            false => "postgres = { env = \"TOKENS_URL\" }".to_owned(),
+        };
+        folder.set("TOKENS_URL", &operator.place);
+        folder.write("keyward.toml", CONFIG.replace("PLACE", &place), 0o644);
+        let ran = folder.run(
+            &["verify", "--config", "keyward.toml", "--json"],
+            "1-bd3c94f51fcd\n1-one-one\n1-sécret\n1-wrong\n9-bd3c94f51fcd\nnothing\n",
+        );
+        assert_eq!((ran.status, ran.stderr.as_str()), (1, ""), "{}", ran.stdout);
+        let wanted = [
+            r#"{"outcome":"accepted","handler":"partners","actor":{"id":"cleo","name":"Cleopaws"},"token_id":"1","issued_at":null,"expires_at":null}"#,
+            r#"{"outcome":"rejected","handler":"partners","reason":"malformed","message":"Invalid token: not an id, a hyphen and a secret"}"#,
+            r#"{"outcome":"rejected","handler":"partners","reason":"malformed","message":"Invalid token: not an id, a hyphen and a secret"}"#,
+            r#"{"outcome":"rejected","handler":"partners","reason":"unknown","message":"Invalid token"}"#,
+            r#"{"outcome":"rejected","handler":"partners","reason":"unknown","message":"Invalid token"}"#,
+            r#"{"outcome":"not-mine"}"#,
+        ];
+        assert_eq!(ran.stdout.lines().collect::<Vec<_>>(), wanted);
+
+        let ran = folder.run(&["create", "--config", "keyward.toml", "--actor", "ann"], "");
+        assert_eq!(ran.status, 1, "{}", ran.stderr);
+        assert!(ran.stderr.contains("made in the operator's database"), "{}", ran.stderr);
+
+        let ran = folder.run(&["check", "builtin:query", "--config", "keyward.toml"], "");
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+        assert!(ran.stdout.contains("  queries: granted: token (`tokens`)\n"), "{}", ran.stdout);
+
+        operator.run("drop table tokens");
+        let ran = folder.run(&["check", "builtin:query", "--config", "keyward.toml"], "");
+        assert_eq!(ran.status, 2);
+        assert!(ran.stderr.starts_with("keyward: keyward.toml:4: query `tokens`: the "), "{}", ran.stderr);
+        assert!(ran.stderr.contains("tokens"), "{}", ran.stderr);
+    }
+}
