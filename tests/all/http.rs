@@ -8,7 +8,7 @@ mod hostile;
 mod leaks;
 mod program;
 mod running;
-mod server;
+pub(crate) mod server;
 mod slow;
 mod tls;
 mod vectors;

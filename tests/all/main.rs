@@ -17,6 +17,7 @@ mod hostile;
 mod http;
 mod leaks;
 mod limits;
+mod originals;
 mod proxies;
 mod queries;
 mod restrictions;

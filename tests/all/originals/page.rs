@@ -1,0 +1,29 @@
+//! `docs/originals.md` against what was seen.
+
+use super::{exchanges, vectors};
+use std::fs;
+use std::path::Path;
+
+/// Compares the page with these blocks, each of which stands in it between the comments of its name. With `KEYWARD_BLESS`
+/// the page gets them.
+pub(super) fn compare(blocks: &[(String, String)]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/originals.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let mut wanted = page.clone();
+    for (name, text) in blocks {
+        let (begin, end) = (format!("<!-- {name}: written by the tests -->\n"), format!("<!-- end of {name} -->"));
+        let from = wanted.find(&begin).unwrap_or_else(|| panic!("the page has no place for {name}")) + begin.len();
+        let to = wanted.find(&end).unwrap();
+        wanted.replace_range(from..to, text);
+    }
+    for token in exchanges::tokens(&vectors()) {
+        assert!(!wanted.contains(&token), "the page shows a token");
+    }
+    if std::env::var_os("KEYWARD_BLESS").is_some() {
+        fs::write(path, wanted).unwrap();
+        return;
+    }
+    let differ = |(there, seen): (&str, &str)| (there != seen).then(|| format!("- {there}\n+ {seen}\n"));
+    let lines: String = page.lines().zip(wanted.lines()).filter_map(differ).take(20).collect();
+    assert!(page == wanted, "docs/originals.md is not what was seen; KEYWARD_BLESS=1 writes it:\n{lines}");
+}

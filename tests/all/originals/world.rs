@@ -1,0 +1,187 @@
+//! Keyward, configured as the original was in a scenario: a server with a clock that the test sets, and its store.
+
+use super::vectors;
+use crate::http::server::Server;
+use crate::support;
+use keyward_runtime::{
+    Actors, HandlerConfig, Insert, KeyGrant, KeyRing, Record, Registry, Restrictions, Revocations, Runtime, Scheme,
+    Secret, SecretDigest, StoreGrant, Stored, TokenStore, UnixTime,
+};
+use keyward_server::{Caller, Config, Handlers, SecretDigest as CallerDigest};
+use keyward_store::{Location, NamedQuery, QueryLimits, QueryThreads, Store};
+use keyward_tests::http::{Request, Response};
+use keyward_tests::postgres;
+use pollster::block_on;
+use serde_json::{Map, Value};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Executor};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// The name of the handler for managed tokens.
+pub(super) const MANAGED: &str = "managed";
+
+/// Who makes and revokes tokens.
+const CALLER: (&str, &str) = ("app", "secret-of-app-0123456789-0123456789");
+
+/// A running server, and what it has.
+pub(super) struct World {
+    server: Server,
+    store: Arc<Store>,
+    _folder: TempDir,
+}
+
+impl World {
+    /// The handlers that do what the plugin was configured for; and Datasette's own beside them, as there.
+    pub(super) fn of(runtime: &Runtime, scenario: &Value) -> Self {
+        let (folder, store) = empty_store();
+        let (secret, plugin) = (scenario["secret"].as_str().unwrap(), &scenario["plugin_config"]);
+        let mut handlers = vec![with_key("signed", support::SIGNED, "dstok_", secret, "token")];
+        if plugin["manage_tokens"] == true {
+            // What else is configured is passed over, as there.
+            let mut config = with_key(MANAGED, keyward_cli::builtin::DSATOK, "dsatok_", secret, "dsatok");
+            config.store = Some(grant(&store));
+            handlers.push(config);
+        } else {
+            handlers.push(hardcoded(&plugin["tokens"], &scenario["env"]));
+            if plugin["query"].is_object() {
+                handlers.push(query(&plugin["query"], &tables(scenario), folder.path()));
+            }
+        }
+        // The plugin tries both on one token.
+        let mut builder = Registry::builder(runtime).dangerous_share_unprefixed(true);
+        for handler in handlers {
+            builder = builder.handler(handler);
+        }
+        for (action, short) in [("view-instance", "vi"), ("view-table", "vt"), ("insert-row", "ir")] {
+            builder = builder.action(action, short);
+        }
+        let revocations = Revocations::open(store.clone(), Duration::from_secs(60)).unwrap();
+        let registry = builder.revocations(revocations).build().unwrap();
+        let mut config = Config::default();
+        config.query_parameter = plugin["param"].as_str().map(str::to_owned);
+        let caller = Caller {
+            secret: CallerDigest::of(CALLER.1),
+            introspect: false,
+            verify: false,
+            create: true,
+            revoke: true,
+            handlers: Handlers::All,
+        };
+        config.callers.insert(CALLER.0.to_owned(), caller);
+        Self { server: Server::start(config, registry, None), store, _folder: folder }
+    }
+
+    pub(super) fn set_time(&self, seconds: u64) {
+        self.server.set_time(Some(at(seconds)));
+    }
+
+    pub(super) fn ask(&self, request: &Request) -> Response {
+        self.server.ask(request)
+    }
+
+    /// Asks as somebody who may make and revoke tokens.
+    pub(super) fn ask_as_caller(&self, path: &str, body: &Value) -> Response {
+        self.ask(&Request::json(path, body).basic(CALLER.0, CALLER.1))
+    }
+
+    /// The record of a managed token.
+    pub(super) fn record(&self, id: &str) -> Record {
+        block_on(self.store.find(MANAGED, id)).unwrap().unwrap().record
+    }
+
+    /// Puts a row of the plugin's table where the next record would come, as an import takes it.
+    pub(super) fn take_over(&self, row: &Value) {
+        let issued_at = row["created_timestamp"].as_u64().unwrap();
+        let ends =
+            row["expires_after_seconds"].as_i64().map(|lifetime| issued_at.checked_add_signed(lifetime).unwrap());
+        assert_eq!((row["permissions"].as_str(), row["token_status"].as_str()), (Some("null"), Some("A")));
+        let id = block_on(self.store.next_serial(MANAGED)).unwrap().to_string();
+        assert_eq!(id, row["id"].to_string());
+        put(&self.store, MANAGED, record(id, row["actor_id"].as_str().unwrap(), issued_at, ends), None);
+    }
+}
+
+/// A time.
+pub(super) fn at(seconds: u64) -> UnixTime {
+    UnixTime { seconds, nanoseconds: 0 }
+}
+
+/// A store with nothing in it.
+pub(super) fn empty_store() -> (TempDir, Arc<Store>) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(Location::sqlite(folder.path().join("keyward.db"))).unwrap();
+    (folder, Arc::new(store))
+}
+
+/// As many records as anybody wants.
+pub(super) fn grant(store: &Arc<Store>) -> StoreGrant {
+    StoreGrant { store: store.clone(), most: 1_000 }
+}
+
+/// A record with nothing special.
+pub(super) fn record(id: String, actor: &str, issued_at: u64, expires_at: Option<u64>) -> Record {
+    let (description, restrictions, last_used_at, ended) = (None, None::<Restrictions>, None, None);
+    Record { id, actor_id: actor.to_owned(), description, restrictions, issued_at, expires_at, last_used_at, ended }
+}
+
+/// Puts a record into the store.
+pub(super) fn put(store: &Store, handler: &str, record: Record, digest: Option<SecretDigest>) {
+    let insert = Insert { stored: Stored { record, digest }, replace: false, most: 1_000 };
+    let changes = keyward_runtime::Changes { at: 0, insert: Some(insert), end: Vec::new() };
+    block_on(store.commit(handler, changes)).unwrap();
+}
+
+/// A handler whose tokens Datasette signs: with any secret, however short.
+pub(super) fn with_key(name: &str, component: &[u8], prefix: &str, secret: &str, namespace: &str) -> HandlerConfig {
+    let ring = Arc::new(KeyRing::dangerous_allow_short("datasette", Secret::new(secret), vec![]).unwrap());
+    let mut config = HandlerConfig::new(name, component, Actors::Any);
+    config.prefixes = vec![prefix.to_owned()];
+    let grant = KeyGrant { ring, scheme: Scheme::Itsdangerous, namespace: Some(namespace.to_owned()) };
+    config.keys.insert("token".to_owned(), grant);
+    config
+}
+
+/// The plugin's `tokens`, each with a name.
+fn hardcoded(tokens: &Value, env: &Value) -> HandlerConfig {
+    let mut config = HandlerConfig::new("hardcoded", support::HARDCODED, Actors::Any);
+    let mut actors = Map::new();
+    for (place, token) in tokens.as_array().unwrap().iter().enumerate() {
+        let name = format!("token-{place}");
+        let secret = match token["token"]["$env"].as_str() {
+            // Where the vectors do not tell what the variable held, nobody asks with it.
+            Some(variable) => env[variable].as_str().unwrap_or(variable),
+            None => token["token"].as_str().unwrap(),
+        };
+        config.secrets.push((name.clone(), Secret::new(secret)));
+        actors.insert(name, token["actor"].clone());
+    }
+    config.settings.insert("actors".to_owned(), Value::Object(actors).to_string());
+    config
+}
+
+/// The plugin's `query`, over a database in this folder that is made so.
+fn query(query: &Value, tables: &str, folder: &Path) -> HandlerConfig {
+    let file = folder.join("tokens.db");
+    postgres::block_on(async {
+        let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+        options.connect().await.unwrap().execute(sqlx::raw_sql(sqlx::AssertSqlSafe(tables))).await.unwrap();
+    });
+    let limits = QueryLimits { deadline: Duration::from_secs(30), rows: 16 };
+    let sql = query["sql"].as_str().unwrap();
+    let query = NamedQuery::open(&QueryThreads::new().unwrap(), Location::sqlite(file), sql, limits).unwrap();
+    let mut config = HandlerConfig::new("query", keyward_cli::builtin::QUERY, Actors::Any);
+    config.queries.insert("token".to_owned(), Arc::new(query));
+    config
+}
+
+/// The database of a scenario, or of the one that it names.
+fn tables(scenario: &Value) -> String {
+    let tables = scenario["tokens.db"].as_str().unwrap();
+    let Some(other) = tables.strip_prefix("as in ") else { return tables.to_owned() };
+    let vectors = vectors();
+    let other = vectors["scenarios"].as_array().unwrap().iter().find(|scenario| scenario["name"] == other).unwrap();
+    other["tokens.db"].as_str().unwrap().to_owned()
+}
