@@ -31,8 +31,8 @@
 //! * **A record is good unless it has ended.** There any state but `R` and `E` counts as good.
 //! * **Restrictions that allow nothing allow nothing.** There an empty allow-list is the same as none.
 //! * **Expiry is a matter of the clock alone.** There the first look at a token that is over marks it, so that it stays expired
-//!   if the clock goes back. The last second is `created + lifetime` as there; but there it is good to its end, and here, by the
-//!   host's rule for all handlers, up to the moment when it begins.
+//!   if the clock goes back; here the clock of a process does not. The last second is `created + lifetime` as there; but
+//!   there it is good to its end, and here, by the host's rule for all handlers, up to the moment when it begins.
 //! * **`token_expires`** is in the actor of a token that ends, as with every handler. There it is not.
 
 #[cfg(test)]
