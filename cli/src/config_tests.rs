@@ -118,6 +118,7 @@ fn unknown_fields_are_named_with_their_line() {
         (handler("[handlers.limits]\nserver = 1"), 5, "`server`"),
         (handler("keys.token = { rings = \"a\" }"), 4, "`rings`"),
         (handler("secrets.a = { file = \"f\", mode = 1 }"), 4, "`mode`"),
+        (handler("[queries.a]\nsql = \"select 1\"\ndatabase = \"d\""), 6, "`database`"),
     ] {
         let (at, sentence) = error(&text);
         assert_eq!(at, line, "{text}: {sentence}");
@@ -174,6 +175,10 @@ fn values_of_the_wrong_kind_are_refused() {
         "secrets.a = { file = \"f\", env = \"e\" }",
         "secrets.a = {}",
         "secrets.a = []",
+        "queries = \"a\"",
+        "queries.a = 1",
+        "queries.a = { query = \"a\" }",
+        "queries.a = \"a\"",
         "settings = { a = 1979-05-27 }",
         "settings = { a = [07:32:00] }",
         "settings = { a = inf }",

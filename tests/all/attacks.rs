@@ -1,6 +1,7 @@
 //! Every hostile handler of `tests/hostile/`, run: each ends in the outcome that its file names, none of them in an actor it
 //! should not have, and the host and its other handlers go on as if nothing had been.
 
+mod queries;
 mod silent;
 
 use keyward_runtime::{
@@ -74,10 +75,14 @@ fn registry(
     if case.grants.secrets {
         config.secrets.push(("bot".into(), Secret::new(*b"ho_secret-of-the-operator")));
     }
+    if case.grants.queries {
+        config.queries = queries::granted();
+    }
     config.store = store.map(|store| StoreGrant { store, most: 100 });
     let mut victim = HandlerConfig::new("victim", hostile::case("benign").bytes, Actors::Any);
     victim.prefixes = vec!["vi_".into()];
     victim.limits.answer_bytes = 0;
+    victim.queries = queries::of_the_other();
     victim.keys.insert("token".into(), KeyGrant::new(ring(2)));
     Registry::builder(runtime).handler(config).handler(victim).build()
 }

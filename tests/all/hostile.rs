@@ -70,6 +70,7 @@ fn a_case_that_is_called_has_what_it_imports_and_exports_what_is_called() {
                 "keyward:handler/keys@0.1.0" => case.grants.keys,
                 "keyward:handler/secrets@0.1.0" => case.grants.secrets,
                 "keyward:handler/store@0.1.0" => case.grants.store || case.grants.silent_store,
+                "keyward:handler/queries@0.1.0" => case.grants.queries,
                 "keyward:handler/types@0.1.0"
                 | "keyward:handler/clock@0.1.0"
                 | "keyward:handler/settings@0.1.0"

@@ -265,7 +265,7 @@ fn a_file_that_is_locked_gone_or_another_is_noticed() {
     let away = format!("{}.away", operator.place);
     fs::rename(&operator.place, &away).unwrap();
     let text = verify();
-    assert!(text.starts_with("store: ") && text.contains("cannot be reached"), "{text}");
+    assert!(text.starts_with("store: ") && text.contains("there is no such file"), "{text}");
     let new = sqlite(&TOKENS.replace("'pan'", "'new'"));
     fs::rename(&new.place, &operator.place).unwrap();
     assert_eq!(verify(), good.replace("pan", "new"));

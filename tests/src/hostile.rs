@@ -9,7 +9,7 @@
 //! | `what` | one sentence: the attack |
 //! | `call` | `load`, `verify`, `create` or `verify+create` (both, each with this outcome) |
 //! | `outcome` | what must come of it, see [`Outcome`] |
-//! | `grants` | of `keys` (the label `mine`), `secrets`, `store` (no records of its own yet) and `silent-store` (which never answers); none by default |
+//! | `grants` | of `keys` (the label `mine`), `secrets`, `store` (no records of its own yet), `silent-store` (which never answers) and `queries` (labels `mine`, `long`, `broken`); none by default |
 //! | `max-ttl` | the handler's `max_ttl` in seconds; none by default |
 //! | `actor` | with the outcome `ok`: the actor, as JSON, that the caller gets |
 //! | `twice` | `same`: the call is made twice, and the second answer must be the first |
@@ -94,6 +94,8 @@ pub struct Grants {
     pub store: bool,
     /// `store`, which never answers.
     pub silent_store: bool,
+    /// `queries`: `mine`, which gives its parameter back, `long`, which gives back 17 MiB, and `broken`.
+    pub queries: bool,
 }
 
 /// What must come of a case.
@@ -238,7 +240,10 @@ impl Files {
                 "secrets" => grants.secrets = true,
                 "store" => grants.store = true,
                 "silent-store" => grants.silent_store = true,
-                other => return Err(format!("`grants: {other}` is none of keys, secrets, store and silent-store")),
+                "queries" => grants.queries = true,
+                other => {
+                    return Err(format!("`grants: {other}` is none of keys, secrets, store, silent-store and queries"));
+                }
             }
         }
         let max_ttl = get("max-ttl").map(str::parse).transpose().map_err(|error| format!("`max-ttl`: {error}"))?;

@@ -30,6 +30,8 @@ const CHECKING: Duration = Duration::from_secs(5);
 /// The connections to one database, for one query.
 pub(super) struct Links {
     location: Location,
+    /// The same as it was written, for people: without a password or a user.
+    shown: String,
     deadline: Duration,
     permits: Semaphore,
     idle: Mutex<Vec<Link>>,
@@ -75,12 +77,14 @@ macro_rules! ask {
 
 impl Links {
     pub(super) fn new(mut location: Location, deadline: Duration) -> Result<Self, OpenError> {
+        // It may have been made by anybody, so it is no store.
+        let shown = location.to_string().replacen(" store ", " database ", 1);
         if let Place::Sqlite(path) = &location.0 {
             // Relative paths mean something else after a change of the folder, and `file:` something else to SQLite.
             let absolute = path::absolute(path).map_err(|error| OpenError::new(error.to_string()))?;
             location = Location::sqlite(absolute);
         }
-        Ok(Self { location, deadline, permits: Semaphore::new(LINKS), idle: Mutex::default() })
+        Ok(Self { location, shown, deadline, permits: Semaphore::new(LINKS), idle: Mutex::default() })
     }
 
     pub(super) fn deadline(&self) -> Duration {
@@ -229,7 +233,10 @@ fn file_id(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 async fn connect_sqlite(path: &Path, within: Duration) -> Result<SqliteLink, Trouble> {
-    let file = file_id(path).map_err(|error| Trouble::Other(format!("the file cannot be reached: {error}")))?;
+    let file = file_id(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Trouble::new("there is no such file: put it there, or correct `sqlite`"),
+        _ => Trouble::Other(format!("the file cannot be reached: {error}")),
+    })?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)
@@ -315,10 +322,9 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// Where the database is, without a password or a user.
+/// Where the database is.
 impl fmt::Display for Links {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // It may have been made by anybody, so it is no store.
-        f.write_str(&self.location.to_string().replacen(" store ", " database ", 1))
+        f.write_str(&self.shown)
     }
 }

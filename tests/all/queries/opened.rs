@@ -103,7 +103,7 @@ fn a_database_that_cannot_be_had_is_said_with_its_place() {
     let missing = folder.path().join("missing.db");
     let said = open(Location::sqlite(&missing));
     assert!(said.starts_with(&format!("the SQLite database {}: ", missing.display())), "{said}");
-    assert!(said.contains("No such file") && !missing.exists(), "{said}");
+    assert!(said.contains("there is no such file") && !missing.exists(), "{said}");
     let said = open(Location::sqlite(&text));
     assert!(said.contains("not a database"), "{said}");
     let said = open(Location::sqlite(folder.path()));

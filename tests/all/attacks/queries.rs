@@ -1,0 +1,43 @@
+//! What hostile handlers may ask of an operator's database.
+
+use keyward_runtime::{Pending, Query, QueryValue, Rows, StoreError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What such a database does with the parameter `id`.
+enum Asked {
+    /// Gives it back, in a row.
+    Echo,
+    /// Gives back 17 MiB.
+    Long,
+    /// Does not answer.
+    Broken,
+}
+
+impl Query for Asked {
+    fn parameters(&self) -> &[String] {
+        static ID: std::sync::LazyLock<Vec<String>> = std::sync::LazyLock::new(|| vec!["id".to_owned()]);
+        &ID
+    }
+
+    fn run(&self, values: Vec<QueryValue>) -> Pending<'_, Rows> {
+        assert_eq!(values.len(), 1);
+        let row = match self {
+            Self::Echo => Ok(values),
+            Self::Long => Ok(vec![QueryValue::Blob(vec![0; 17 << 20])]),
+            Self::Broken => Err(StoreError::new("it is out of order")),
+        };
+        Box::pin(async { row.map(|row| Rows { columns: vec!["id".to_owned()], rows: vec![row] }) })
+    }
+}
+
+/// What a hostile handler is granted.
+pub(super) fn granted() -> BTreeMap<String, Arc<dyn Query>> {
+    let labels = [("mine", Asked::Echo), ("long", Asked::Long), ("broken", Asked::Broken)];
+    labels.into_iter().map(|(label, query)| (label.to_owned(), Arc::new(query) as Arc<dyn Query>)).collect()
+}
+
+/// What the other one is granted.
+pub(super) fn of_the_other() -> BTreeMap<String, Arc<dyn Query>> {
+    [("theirs".to_owned(), Arc::new(Asked::Echo) as Arc<dyn Query>)].into()
+}

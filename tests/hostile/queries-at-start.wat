@@ -1,0 +1,8 @@
+;; what: Asks the operator's database while it is instantiated.
+;; call: load
+;; outcome: forbidden-call
+;; grants: queries
+;; base: queries-ask-on
+
+(func (export "_initialize")
+  (call $query (i32.const 0)))

@@ -1,0 +1,11 @@
+;; what: Asks for a row that it has no memory for.
+;; call: verify
+;; outcome: limit-memory
+;; grants: queries
+;; base: queries-ask-on
+
+(data $label "long")
+(func $verify (param $token i32) (param $token.len i32) (result i32)
+  (call $parameter (i32.const 0) (global.get $message.ptr) (global.get $message.len))
+  (call $query (i32.const 1))
+  (call $accept))

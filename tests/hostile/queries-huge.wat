@@ -1,0 +1,12 @@
+;; what: Gives a query a text of 1 MiB.
+;; call: verify
+;; outcome: limit-host-bytes
+;; grants: queries
+;; base: queries-ask-on
+
+(memory $memory 20)
+(func $verify (param $token i32) (param $token.len i32) (result i32)
+  (memory.fill (i32.const 0x20000) (i32.const 0x61) (i32.const 0x100000))
+  (call $parameter (i32.const 0) (i32.const 0x20000) (i32.const 0x100000))
+  (call $query (i32.const 1))
+  (call $accept))
