@@ -27,8 +27,8 @@ mod refused;
 const NOW: u64 = 1_767_225_600;
 
 /// A database of a test's own.
-struct Place {
-    location: String,
+pub(crate) struct Place {
+    pub(crate) location: String,
     folder: Option<TempDir>,
 }
 
@@ -43,11 +43,11 @@ impl Place {
         cluster().map(|cluster| Self { location: cluster.database().0, folder: None })
     }
 
-    fn both() -> impl Iterator<Item = Self> {
+    pub(crate) fn both() -> impl Iterator<Item = Self> {
         [Self::sqlite()].into_iter().chain(Self::postgres())
     }
 
-    fn is_sqlite(&self) -> bool {
+    pub(crate) fn is_sqlite(&self) -> bool {
         self.folder.is_some()
     }
 
@@ -55,7 +55,7 @@ impl Place {
         PathBuf::from(&self.location)
     }
 
-    fn open(&self) -> Store {
+    pub(crate) fn open(&self) -> Store {
         Store::open(self.location.parse().unwrap()).unwrap()
     }
 
@@ -65,7 +65,7 @@ impl Place {
     }
 
     /// Changes it behind the store's back.
-    fn run(&self, sql: &str) {
+    pub(crate) fn run(&self, sql: &str) {
         let sql = AssertSqlSafe(sql.to_owned());
         if self.is_sqlite() {
             let mut connection = self.connect_sqlite();

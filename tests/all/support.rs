@@ -1,10 +1,13 @@
 //! What several tests use.
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use keyward_guest_signed::itsdangerous;
 use keyward_runtime::{Clock, Runtime, RuntimeLimits, UnixTime};
 use sha1::{Digest, Sha1};
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::{Arc, LazyLock, Mutex};
 use tracing::subscriber::DefaultGuard;
@@ -54,6 +57,32 @@ pub(crate) fn resign(token: &str, secret: &str) -> String {
     let mut signed = format!("dstok_{value}");
     itsdangerous::push_signature(&mut signed, &mac);
     signed
+}
+
+/// The ways in which a text may be written: as it is; in hexadecimal digits; in base64 of both alphabets, wherever it begins
+/// among groups of three; percent-encoded, as forms do it and each byte.
+pub(crate) fn forms(text: &str) -> BTreeSet<String> {
+    let bytes = text.as_bytes();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let percent: String = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
+    let form: String = bytes
+        .iter()
+        .map(|byte| match byte {
+            byte if byte.is_ascii_alphanumeric() || b"*-._".contains(byte) => char::from(*byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        })
+        .collect();
+    let mut forms = BTreeSet::from([text.to_owned(), hex.to_uppercase(), hex, percent.to_lowercase(), percent, form]);
+    for before in 0..3 {
+        let shifted = [&b"\0\0"[..before], bytes].concat();
+        // What the bytes around it have a part in is left away: those in front, and the last group if it is not full.
+        let whole = shifted.len() / 3 * 3;
+        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+            let encoded = engine.encode(&shifted[..whole]);
+            forms.insert(encoded[if before == 0 { 0 } else { 4 }..].to_owned());
+        }
+    }
+    forms
 }
 
 /// What is logged on this thread while `work` runs.

@@ -95,8 +95,9 @@ pub(crate) async fn revocations(
     let dry_run = request.dry_run;
     let revocation = request.checked(context, caller)?;
     if let Some(id) = &revocation.token_id {
-        // A token instead of its id would end nothing, and stand in the log and in the store.
-        if is_token(&decision::verify(context, id, |_| true).await) {
+        // A token instead of its id, mistyped or not, would end nothing, and stand in the log and in the store.
+        let mut prefixes = context.live.registry.handlers().flat_map(|handler| handler.prefixes);
+        if prefixes.any(|prefix| id.starts_with(prefix)) || is_token(&decision::verify(context, id, |_| true).await) {
             return Err(Problem::InvalidRequest("`token_id` holds a token: send that to `/v1/revoke`"));
         }
     }

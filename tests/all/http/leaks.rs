@@ -3,8 +3,9 @@
 
 use super::program;
 use super::world::{BAD, BOTS, CALLERS, KEY, secret, token};
+use crate::support::forms;
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyward_tests::cli::Folder;
 use keyward_tests::daemon::{Daemon, wait_for};
 use keyward_tests::http::{Request, Response, base64 as basic};
@@ -57,32 +58,6 @@ impl Watch {
 fn found(text: &str, forbidden: &BTreeSet<String>) -> Vec<String> {
     let all = forbidden.iter().flat_map(|secret| forms(secret).into_iter().map(move |form| (secret, form)));
     all.filter(|(_, form)| text.contains(form.as_str())).map(|(secret, form)| format!("{secret} as {form}")).collect()
-}
-
-/// The ways in which a text may be written: as it is; in hexadecimal digits; in base64 of both alphabets, wherever it begins
-/// among groups of three; percent-encoded, as forms do it and each byte.
-fn forms(text: &str) -> BTreeSet<String> {
-    let bytes = text.as_bytes();
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let percent: String = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
-    let form: String = bytes
-        .iter()
-        .map(|byte| match byte {
-            byte if byte.is_ascii_alphanumeric() || b"*-._".contains(byte) => char::from(*byte).to_string(),
-            byte => format!("%{byte:02X}"),
-        })
-        .collect();
-    let mut forms = BTreeSet::from([text.to_owned(), hex.to_uppercase(), hex, percent.to_lowercase(), percent, form]);
-    for before in 0..3 {
-        let shifted = [&b"\0\0"[..before], bytes].concat();
-        // What the bytes around it have a part in is left away: those in front, and the last group if it is not full.
-        let whole = shifted.len() / 3 * 3;
-        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-            let encoded = engine.encode(&shifted[..whole]);
-            forms.insert(encoded[if before == 0 { 0 } else { 4 }..].to_owned());
-        }
-    }
-    forms
 }
 
 #[test]

@@ -1,0 +1,131 @@
+//! A store of which one operation fails, whichever it is, before or behind its work: what was issued is good, what was to be
+//! revoked is not, and nothing else has changed.
+
+use super::node::{FOREVER, NOW, create, node, of_actor, outcome, revoke};
+use crate::store::Place;
+use crate::support::TestClock;
+use keyward_runtime::{
+    Changes, Committed, CreateRequest, Creation, Error, Pending, Registry, Revocation, SecretDigest, StoreError,
+    Stored, TokenStore,
+};
+use keyward_store::Store;
+use keyward_tests::daemon::wait_for;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The store, and how many operations are left until one fails.
+struct Failing {
+    store: Store,
+    left: AtomicUsize,
+    /// Whether it does its work first.
+    behind: bool,
+}
+
+impl Failing {
+    fn pass<'a, T: Send + 'a>(&self, work: Pending<'a, T>) -> Pending<'a, T> {
+        let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        match (left, self.behind) {
+            (Ok(1), true) => Box::pin(async {
+                work.await?;
+                Err(StoreError::new("the test wants it so"))
+            }),
+            (Ok(1), false) => Box::pin(async { Err(StoreError::new("the test wants it so")) }),
+            _ => work,
+        }
+    }
+}
+
+impl TokenStore for Failing {
+    fn find<'a>(&'a self, handler: &'a str, id: &'a str) -> Pending<'a, Option<Stored>> {
+        self.pass(self.store.find(handler, id))
+    }
+    fn find_digest<'a>(&'a self, handler: &'a str, digest: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
+        self.pass(self.store.find_digest(handler, digest))
+    }
+    fn next_serial<'a>(&'a self, handler: &'a str) -> Pending<'a, u64> {
+        self.pass(self.store.next_serial(handler))
+    }
+    fn commit<'a>(&'a self, handler: &'a str, changes: Changes) -> Pending<'a, Committed> {
+        self.pass(self.store.commit(handler, changes))
+    }
+    fn used(&self, handler: &str, id: &str, at: u64) {
+        self.store.used(handler, id, at);
+    }
+    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64> {
+        self.pass(self.store.count(revocation, at))
+    }
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64> {
+        self.pass(self.store.revoke(revocation, at))
+    }
+    /// Nobody knows when it is read: it does not count.
+    fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
+        self.store.revocations(after, most)
+    }
+}
+
+/// A token, unless the store failed.
+fn try_create(node: &Registry, actor: &str) -> Option<String> {
+    match node.create_blocking(Some("stored"), CreateRequest::new(actor)) {
+        Ok(Creation::Created(created)) => Some(created.token),
+        Err(error) if error.code() == "store" => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn try_revoke(node: &Registry, revocation: Revocation) -> Result<u64, Error> {
+    pollster::block_on(node.revoke(revocation))
+}
+
+/// Whether the store came to fail.
+fn failed(place: &Place, nth: usize, behind: bool) -> bool {
+    TestClock.set(Some(NOW));
+    let failing = Arc::new(Failing { store: place.open(), left: AtomicUsize::new(nth), behind });
+    let node = node(&(failing.clone() as Arc<dyn TokenStore>), FOREVER);
+    // Others each time: what is made in the second of a revocation is not given away.
+    let [a, b] = ["a", "b"].map(|actor| format!("{actor}-{nth}"));
+    let signed = [&a, &b].map(|actor| create(&node, "signed", actor));
+    let stored = [&a, &b].map(|actor| try_create(&node, actor));
+    let is_good = |token: &str| {
+        let outcome = outcome(&node, token);
+        assert!(["accepted", "store"].contains(&outcome.as_str()), "{nth}, {behind}: {outcome}");
+    };
+    stored.iter().flatten().chain(&signed).for_each(|token| is_good(token));
+    // Of the first one by its id, of the second all by the actor.
+    if let Some(token) = &stored[0] {
+        let (handler, token_id) = (Some("stored".to_owned()), Some(token["kwt_test_".len()..][..22].to_owned()));
+        let revoked = try_revoke(&node, Revocation { handler, token_id, ..Revocation::default() });
+        let wanted = ["revoked", if revoked.is_ok() { "store" } else { "revoked" }];
+        assert!(wanted.contains(&outcome(&node, token).as_str()), "{nth}, {behind}");
+    }
+    let revoked = try_revoke(&node, of_actor(&b));
+    for token in stored[1].iter().chain([&signed[1]]) {
+        let wanted = ["revoked", if revoked.is_ok() { "store" } else { "revoked" }];
+        assert!(wanted.contains(&outcome(&node, token).as_str()), "{nth}, {behind}");
+    }
+    is_good(&signed[0]);
+    let came_to_fail = failing.left.swap(0, Ordering::SeqCst) == 0;
+    // What was not confirmed is in the end. Each token is what it must be, for a node that knows the store alone as well.
+    wait_for("everything to be confirmed", || !node.has_unconfirmed_revocations());
+    let other = self::node(&(Arc::new(place.open()) as Arc<dyn TokenStore>), FOREVER);
+    let dead = stored.iter().flatten().chain([&signed[1]]);
+    for (token, wanted) in dead.map(|token| (token, "revoked")).chain([(&signed[0], "accepted")]) {
+        for node in [&node, &other] {
+            assert_eq!(outcome(node, token), wanted, "{nth}, {behind}");
+        }
+    }
+    revoke(&node, of_actor(&a));
+    came_to_fail
+}
+
+#[test]
+fn whichever_operation_fails_nothing_is_lost() {
+    for behind in [false, true] {
+        for place in Place::both() {
+            let mut nth = 1;
+            while failed(&place, nth, behind) {
+                nth += 1;
+            }
+            assert!(nth > 8, "only {nth} operations");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! A database that was restored from an old copy has forgotten what was revoked since: a node that remembers more does not
+//! believe it.
+
+use super::node::{FOREVER, NOW, create, node, of_actor, of_token, outcome, revoke};
+use crate::store::Place;
+use crate::support::TestClock;
+use keyward_runtime::{Registry, TokenStore};
+use keyward_tests::daemon::wait_for;
+use std::sync::Arc;
+
+fn start(place: &Place) -> Registry {
+    node(&(Arc::new(place.open()) as Arc<dyn TokenStore>), FOREVER)
+}
+
+#[test]
+fn what_has_forgotten_revocations_is_not_believed_until_a_restart() {
+    for restored in [
+        // As it was before the second one was written down, or before any was.
+        "DELETE FROM revocations WHERE seq = (SELECT max(seq) FROM revocations)",
+        "DELETE FROM revocations",
+        // Others have been written down since, under the same number.
+        "UPDATE revocations SET token_id = 'another' WHERE seq = (SELECT max(seq) FROM revocations)",
+    ] {
+        for place in Place::both() {
+            TestClock.set(Some(NOW));
+            let (near, far) = (start(&place), start(&place));
+            let [first, second, good] = ["a", "b", "c"].map(|actor| create(&near, "signed", actor));
+            for token in [&first, &second] {
+                revoke(&near, of_token(&near, token));
+                wait_for("the others to hear of it", || outcome(&far, token) == "revoked");
+            }
+            // It reads on from what it revoked itself, too.
+            wait_for("it to have read it back", || near.is_ready());
+            place.run(restored);
+            for node in [&near, &far] {
+                wait_for("the loss to be noticed", || !node.is_ready());
+                for token in [&first, &second, &good] {
+                    assert_eq!(outcome(node, token), "store", "{restored}");
+                }
+                let said = node.verify_blocking(&good).unwrap_err().to_string();
+                assert!(said.contains("restored from an old copy") && said.contains("restart"), "{said}");
+            }
+            // However many come behind it.
+            for actor in ["x", "y", "z"] {
+                revoke(&near, of_actor(actor));
+            }
+            let restarted = start(&place);
+            wait_for("everything to be read", || outcome(&restarted, &good) == "accepted");
+            for node in [&near, &far] {
+                assert_eq!(outcome(node, &good), "store", "{restored}");
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! A clock that steps: what has expired stays expired, what was revoked so far is all that was made so far, and no token is older
+//! than one that was made before it.
+
+use super::node::{FOREVER, accepted, create, node_with_clock, of_actor, outcome, revoke};
+use crate::store::Place;
+use keyward_runtime::{CreateRequest, Creation, MonotonicClock, Registry, TokenStore, UnixTime};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const START: u64 = 1_767_225_600;
+const YEAR: u64 = 31_536_000;
+
+/// A clock that a test sets, for all threads.
+#[derive(Clone)]
+struct Clock(Arc<AtomicU64>);
+
+impl Clock {
+    fn set(&self, seconds: u64) {
+        self.0.store(seconds, Ordering::SeqCst);
+    }
+
+    /// A node that goes by it, as the program does by the system's.
+    fn start(&self, place: &Place) -> Registry {
+        let time = self.0.clone();
+        let clock =
+            MonotonicClock::new(move || Some(UnixTime { seconds: time.load(Ordering::SeqCst), nanoseconds: 0 }));
+        node_with_clock(clock, &(Arc::new(place.open()) as Arc<dyn TokenStore>), FOREVER)
+    }
+}
+
+const HANDLERS: [&str; 2] = ["stored", "signed"];
+
+fn for_a_minute(node: &Registry, handler: &str) -> String {
+    let mut request = CreateRequest::new("alice");
+    request.expires_after = NonZeroU32::new(60);
+    match node.create_blocking(Some(handler), request) {
+        Ok(Creation::Created(created)) => created.token,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_has_expired_stays_expired_and_no_token_is_older_than_an_earlier_one() {
+    for place in Place::both() {
+        let clock = Clock(Arc::new(AtomicU64::new(START)));
+        let node = clock.start(&place);
+        let ending = HANDLERS.map(|handler| for_a_minute(&node, handler));
+        let mut latest = START;
+        let steps =
+            [(0, "accepted"), (61, "expired"), (0, "expired"), (1, "expired"), (YEAR, "expired"), (5, "expired")];
+        // A second forward and one back, again and again.
+        let jitter = (0..100).map(|number| (YEAR + number % 2, "expired"));
+        for (number, (step, wanted)) in (0..).zip(steps.into_iter().chain(jitter).chain([(2 * YEAR, "expired")])) {
+            clock.set(START + step);
+            for (handler, token) in HANDLERS.iter().zip(&ending) {
+                assert_eq!(outcome(&node, token), wanted, "{handler}, at {step}");
+                let made = create(&node, handler, &format!("user-{number}"));
+                let issued_at = accepted(&node, &made).issued_at.unwrap();
+                assert!(issued_at >= latest, "{handler}, at {step}: {issued_at} is before {latest}");
+                latest = issued_at;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_revoked_so_far_is_all_that_was_made_before_the_clock_went_back() {
+    for place in Place::both() {
+        let clock = Clock(Arc::new(AtomicU64::new(START + 1_000)));
+        let node = clock.start(&place);
+        let tokens = HANDLERS.map(|handler| create(&node, handler, "alice"));
+        clock.set(START);
+        revoke(&node, of_actor("alice"));
+        let refused = |node: &Registry| tokens.iter().all(|token| outcome(node, token) == "revoked");
+        assert!(refused(&node));
+        // Nor is anything of that actor made that is good already.
+        for handler in HANDLERS {
+            let error = node.create_blocking(Some(handler), CreateRequest::new("alice")).unwrap_err();
+            assert_eq!(error.code(), "just-revoked");
+        }
+        clock.set(START + 1_001);
+        for handler in HANDLERS {
+            assert_eq!(outcome(&node, &create(&node, handler, "alice")), "accepted");
+        }
+        assert!(refused(&node) && refused(&clock.start(&place)), "and behind a restart");
+    }
+}
