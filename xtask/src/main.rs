@@ -35,7 +35,7 @@ enum Command {
         /// What to measure; all of it by default.
         names: Vec<String>,
     },
-    /// Run the long forms of the random tests, and of reloads under load.
+    /// Run the long forms of the random tests, of kills and races, and of reloads under load.
     Soak {
         /// How long each target runs, in minutes.
         #[arg(default_value_t = 10)]

@@ -40,7 +40,7 @@ pub(crate) struct RevocationsRequest {
     #[schema(nullable = false, min_length = 1, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     actor: Option<String>,
     /// Tokens that were issued up to this second, and those that do not say when: those issued so far, unless it is given or
-    /// a token is named.
+    /// a token is named. No more than a minute ahead.
     #[serde(default, deserialize_with = "second")]
     #[schema(value_type = Option<u64>, nullable = false, minimum = 0, maximum = 253402300799_u64)]
     issued_until: Option<u64>,

@@ -44,8 +44,8 @@ pub(crate) struct RevocationRequest {
             headers(("Pragma" = String, description = "`no-cache`"))
         ),
         (status = 400, body = ErrorBody, description = "The request is malformed (`invalid_request`), the token's handler is none that this caller may use (`unauthorized_client`), or the token has no id (`unsupported_token_type`)"),
-        (status = 404, body = ErrorBody, description = "Nothing can be revoked here: no store is configured"),
-        (status = 503, body = ErrorBody, description = "No verdict could be had, the store did not confirm, or too many requests are being answered: take the token to be good still, and try again")
+        (status = 404, body = ErrorBody, description = "Nothing can be revoked here: no store is configured. The same for every token"),
+        (status = 503, body = ErrorBody, description = "No verdict could be had, the store has not confirmed, or too many requests are being answered: take the token to be good still, and try again")
     ),
     security(("basic" = []), ("bearer" = []), ())
 )]
