@@ -48,7 +48,7 @@ struct Use {
 struct Grant {
     interface: String,
     state: State,
-    /// Key labels, names of secrets, and the like.
+    /// Labels of keys and queries, names of secrets, and the like.
     names: Vec<String>,
     /// What to add to the handler to grant it.
     add: Option<&'static str>,
@@ -123,7 +123,7 @@ impl Use {
     fn new(handler: &Handler, info: &ComponentInfo) -> Self {
         let keys = handler.keys.keys().cloned().collect();
         let store = handler.store.map(|most| format!("{most} tokens")).into_iter().collect();
-        let queries = handler.queries.iter().map(|(label, name)| format!("{label} (`{name}`)")).collect();
+        let queries = handler.queries.keys().cloned().collect();
         let secrets = handler.secrets.keys().cloned().collect();
         let mut grants = Vec::new();
         for (interface, names, add) in [

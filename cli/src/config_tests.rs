@@ -66,8 +66,8 @@ fn everything_has_its_place() {
     let Config { rings, handlers, actions, share_unprefixed, store, queries, server: _ } =
         Config::parse(WHOLE).unwrap();
     assert!(share_unprefixed);
-    let sql = At { line: 39, value: "select 1".to_owned() };
-    let place = At { line: 38, value: StorePlace::Sqlite("bots.db".into()) };
+    let sql = At { line: 37, value: "select 1".to_owned() };
+    let place = At { line: 36, value: StorePlace::Sqlite("bots.db".into()) };
     assert_eq!(queries["bots"], Query { place, sql, deadline: Duration::from_millis(100), rows: 100 });
     let [Query { place, deadline, rows, .. }] = queries.values().skip(1).collect::<Vec<_>>()[..] else { panic!() };
     assert_eq!(place.value, StorePlace::Postgres(SecretSource::Env("BOTS_URL".into())));

@@ -60,7 +60,7 @@ pub(super) enum Found {
 pub(super) enum Trouble {
     /// The time is up.
     Late,
-    /// The connection is gone; another one may do.
+    /// The connection is gone or of no more use; another one may do.
     Gone(String),
     Other(String),
 }
@@ -304,8 +304,9 @@ impl Trouble {
         }
         match code.get(..2).unwrap_or_default() {
             _ if code == "57014" => Self::Late,
-            // The server is going down or up.
+            // The server is going down or up; or the tables are other ones than when the query was prepared.
             "57" => Self::Gone(text),
+            "0A" | "26" => Self::Gone(format!("the query failed (SQLSTATE {code})")),
             // Connections, rights, what is there, room, and what only reads.
             "08" | "25" | "28" | "3D" | "42" | "53" | "55" | "58" => Self::Other(text),
             _ => Self::Other(format!("the query failed (SQLSTATE {code})")),

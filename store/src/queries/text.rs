@@ -193,6 +193,7 @@ fn other_parameter(sign: char) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn both(text: &str) -> [Result<(String, String), String>; 2] {
         [Dialect::Sqlite, Dialect::Postgres]
@@ -261,5 +262,20 @@ mod tests {
         }
         assert!(both("select a ? 'b', @ -1")[1].is_ok(), "operators of PostgreSQL");
         assert!(both("select $t$ x")[1].clone().is_err_and(|error| error.contains("$t$")));
+    }
+
+    proptest! {
+        /// Whatever it is, it is read to its end, and nothing is lost but a `;` and what parameters are called.
+        #[test]
+        fn any_text_is_read(text in "(select|with )?([:;$'\"`\\[\\]/*e?@\\\\ \n1aé-]|--|/\\*|\\*/|\\$\\$|:a){0,30}") {
+            for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+                let Ok(Text { sql, parameters }) = Text::parse(&text, dialect) else { continue };
+                if parameters.is_empty() {
+                    prop_assert!(sql == text || text.chars().filter(|c| *c == ';').count() == sql.chars().filter(|c| *c == ';').count() + 1);
+                }
+                // Read again, it has no parameters that SQLite would not have a number for.
+                prop_assert!(parameters.iter().all(|name| !name.is_empty() && !name.contains(':')));
+            }
+        }
     }
 }

@@ -51,7 +51,7 @@ fn a_table_is_asked_as_the_configuration_says() {
 
         let ran = folder.run(&["check", "builtin:query", "--config", "keyward.toml"], "");
         assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
-        assert!(ran.stdout.contains("  queries: granted: token (`tokens`)\n"), "{}", ran.stdout);
+        assert!(ran.stdout.contains("  queries: granted: token\n"), "{}", ran.stdout);
 
         operator.run("drop table tokens");
         let ran = folder.run(&["check", "builtin:query", "--config", "keyward.toml"], "");
