@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn each_database_has_its_quotes() {
         let parameters =
-            |text: &str| both(text).map(|read| read.map(|(_, parameters)| parameters).unwrap_or("-".into()));
+            |text: &str| both(text).map(|read| read.map(|(_, parameters)| parameters).unwrap_or_else(|_| "-".into()));
         for (text, sqlite, postgres) in [
             ("select `:a`", "", "a"),
             ("select [:a]", "", "a"),
