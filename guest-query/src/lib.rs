@@ -40,8 +40,8 @@
 //! * **A bad token is refused**, and the reason told. There it is the same as none, and the request goes on as anonymous.
 //! * **Two hyphens, other characters than ASCII, or a secret in the table that is no text** are an internal error there.
 //! * **An empty secret fits nothing.** There it fits an empty one in the table.
-//! * **A query that cannot be used is said to the operator**: two columns that give the actor a member of the same name (there
-//!   the last one counts), bytes or an infinity in the actor, no column for an actor, more rows than `rows`.
+//! * **A query that cannot be used is said to the operator**: two columns that give the actor a member of the same name, bytes
+//!   or an infinity in the actor, no column for an actor, more rows than `rows`.
 
 #[cfg(test)]
 mod tests;

@@ -270,10 +270,9 @@ mod tests {
         fn any_text_is_read(text in "(select|with )?([:;$'\"`\\[\\]/*e?@\\\\ \n1aé-]|--|/\\*|\\*/|\\$\\$|:a){0,30}") {
             for dialect in [Dialect::Sqlite, Dialect::Postgres] {
                 let Ok(Text { sql, parameters }) = Text::parse(&text, dialect) else { continue };
-                if parameters.is_empty() {
-                    prop_assert!(sql == text || text.chars().filter(|c| *c == ';').count() == sql.chars().filter(|c| *c == ';').count() + 1);
-                }
-                // Read again, it has no parameters that SQLite would not have a number for.
+                let semicolons = |text: &str| text.chars().filter(|character| *character == ';').count();
+                let same = sql == text || semicolons(&text) == semicolons(&sql) + 1;
+                prop_assert!(same || !parameters.is_empty());
                 prop_assert!(parameters.iter().all(|name| !name.is_empty() && !name.contains(':')));
             }
         }
