@@ -4,12 +4,13 @@
 use super::{SECRET, folder_with, outcomes};
 use keyward_tests::cli::{Folder, keyward};
 use keyward_tests::daemon::{Daemon, wait_for};
-use keyward_tests::http::Request;
+use keyward_tests::http::{Connection as TcpConnection, Request, Response};
 use keyward_tests::postgres::{Cluster, block_on, own_cluster};
-use rustix::process::{Resource, Rlimit, prlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
+use std::cell::RefCell;
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ const BACK: Duration = Duration::from_secs(5);
 /// A daemon, and what can go wrong around it.
 struct Place {
     daemon: Daemon,
+    /// Made before anything goes wrong.
+    connection: RefCell<TcpConnection>,
     folder: Folder,
     other: Option<SqliteConnection>,
     cluster: Option<Cluster>,
@@ -40,8 +43,8 @@ const SQLITE: &[Fault] = &[
         // Root's processes are not kept from a full disk's last blocks, but from this.
         name: "no file can grow",
         readable: true,
-        begin: |place| place.limit_files(Some(0)),
-        end: |place| place.limit_files(None),
+        begin: |place| place.limit(Resource::Fsize, Some(0)),
+        end: |place| place.limit(Resource::Fsize, None),
     },
     Fault {
         name: "somebody else writes, and does not come to an end",
@@ -63,12 +66,25 @@ const SQLITE: &[Fault] = &[
 ];
 
 /// Of the store on a server.
-const POSTGRES: &[Fault] = &[Fault {
-    name: "the server is stopped",
-    readable: false,
-    begin: |place| place.cluster.as_mut().unwrap().stop(),
-    end: |place| place.cluster.as_mut().unwrap().restart(),
-}];
+const POSTGRES: &[Fault] = &[
+    Fault {
+        name: "the server is stopped",
+        readable: false,
+        begin: |place| place.cluster.as_mut().unwrap().stop(),
+        end: |place| place.cluster.as_mut().unwrap().restart(),
+    },
+    Fault {
+        name: "everybody is put out, and the daemon has no file descriptor for another connection",
+        readable: false,
+        begin: |place| {
+            place.limit(Resource::Nofile, Some(0));
+            let others = "backend_type = 'client backend' AND pid <> pg_backend_pid()";
+            let put_out = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}");
+            place.cluster.as_ref().unwrap().run(&put_out);
+        },
+        end: |place| place.limit(Resource::Nofile, None),
+    },
+];
 
 impl Place {
     fn start(folder: Folder, cluster: Option<Cluster>) -> Self {
@@ -80,11 +96,19 @@ impl Place {
             .current_dir(folder.path())
             .envs(folder.command().get_envs().filter_map(|(key, value)| Some((key, value?))));
         let daemon = Daemon::spawn(command).unwrap();
-        Self { daemon, folder, other: None, cluster }
+        let connection = RefCell::new(TcpConnection::open(daemon.service()).unwrap());
+        Self { daemon, connection, folder, other: None, cluster }
     }
 
-    fn limit_files(&mut self, bytes: Option<u64>) {
-        prlimit(Some(self.daemon.pid()), Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
+    /// Lets it have no more of something, or as much as this process may.
+    fn limit(&mut self, what: Resource, most: Option<u64>) {
+        let own = getrlimit(what);
+        let limit = Rlimit { current: most.or(own.current), maximum: own.maximum };
+        prlimit(Some(self.daemon.pid()), what, limit).unwrap();
+    }
+
+    fn ask(&self, request: Request) -> Response {
+        self.connection.borrow_mut().ask(&request.bearer(SECRET)).unwrap()
     }
 
     fn rename(&mut self, from: &str, to: &str) {
@@ -92,8 +116,7 @@ impl Place {
     }
 
     fn try_create(&self, handler: &str, actor: &str) -> Result<String, u16> {
-        let request = Request::json("/v1/tokens", &json!({"actor": actor, "handler": handler})).bearer(SECRET);
-        let answer = request.send(self.daemon.service());
+        let answer = self.ask(Request::json("/v1/tokens", &json!({"actor": actor, "handler": handler})));
         if answer.status == 201 { Ok(answer.json()["token"].as_str().unwrap().to_owned()) } else { Err(answer.status) }
     }
 
@@ -102,15 +125,15 @@ impl Place {
     }
 
     fn verify(&self, token: &str) -> u16 {
-        Request::get("/v1/actor").bearer(token).send(self.daemon.service()).status
+        self.connection.borrow_mut().ask(&Request::get("/v1/actor").bearer(token)).unwrap().status
     }
 
     fn revoke(&self, token: &str) -> u16 {
-        Request::form("/v1/revoke", format!("token={token}")).bearer(SECRET).send(self.daemon.service()).status
+        self.ask(Request::form("/v1/revoke", format!("token={token}"))).status
     }
 
     fn revoke_actor(&self, actor: &str) -> u16 {
-        Request::json("/v1/revocations", &json!({"actor": actor})).bearer(SECRET).send(self.daemon.service()).status
+        self.ask(Request::json("/v1/revocations", &json!({"actor": actor}))).status
     }
 }
 
