@@ -60,3 +60,31 @@ fn a_table_is_asked_as_the_configuration_says() {
         assert!(ran.stderr.contains("tokens"), "{}", ran.stderr);
     }
 }
+
+/// However its id is spelled in the token that is shown.
+#[test]
+fn a_token_is_taken_back_by_the_id_in_its_row() {
+    for operator in operators(TOKENS) {
+        let mut folder = Folder::new(folder(if operator.is_sqlite { "sqlite-revoked" } else { "postgres-revoked" }));
+        let place = match operator.is_sqlite {
+            true => format!("sqlite = \"{}\"", operator.place),
+            false => "postgres = { env = \"TOKENS_URL\" }".to_owned(),
+        };
+        folder.set("TOKENS_URL", &operator.place);
+        let compared = if operator.is_sqlite { "id = :token_id" } else { "id = cast(trim(:token_id) as int)" };
+        let config = CONFIG.replace("PLACE", &place).replace("cast(id as text) = :token_id", compared);
+        folder.write("keyward.toml", format!("[store]\nsqlite = \"keyward.db\"\n{config}"), 0o644);
+        let verify = || {
+            let ran = folder.run(
+                &["verify", "--config", "keyward.toml", "--json"],
+                "1-bd3c94f51fcd\n01-bd3c94f51fcd\n 1-bd3c94f51fcd\n",
+            );
+            assert_eq!(ran.stderr, "");
+            ran.stdout
+        };
+        assert_eq!(verify().matches(r#""outcome":"accepted""#).count(), 3);
+        let ran = folder.run(&["tokens", "revoke", "--config", "keyward.toml", "-"], "01-bd3c94f51fcd\n");
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
+        assert_eq!(verify().matches(r#""reason":"revoked""#).count(), 3);
+    }
+}
