@@ -82,8 +82,17 @@ mod tests {
         TokenDigest([number; 32])
     }
 
+    /// The locks are shuttle's here, which want to be asked from within.
+    fn run(work: fn()) {
+        shuttle::check_dfs(work, None);
+    }
+
     #[test]
     fn an_answer_is_that_of_its_second_and_its_token() {
+        run(by_second_and_token);
+    }
+
+    fn by_second_and_token() {
         let answers = Answers::new(1 << 20);
         answers.keep(token(1), 100, 10, Arc::new("yes"));
         assert_eq!(answers.get(&token(1), 100).as_deref(), Some(&"yes"));
@@ -101,6 +110,10 @@ mod tests {
 
     #[test]
     fn room_is_bounded_and_free_again_in_the_next_second() {
+        run(bounded);
+    }
+
+    fn bounded() {
         let answers = Answers::new(SHARDS * 100);
         for second in [1, 2] {
             answers.keep(token(0), second, 60, Arc::new(()));

@@ -107,8 +107,7 @@ impl Handler {
     /// Asks the handler about a token that is its own, and judges its answer.
     pub(crate) async fn verify(&self, token: &str) -> Result<Verdict, Error> {
         if self.checksum && !checksum::fits(token) {
-            let (reason, message) = (Reason::Malformed, "Invalid token: wrong checksum".to_owned());
-            return Ok(Verdict::Rejected(Rejection { handler: Some(self.name.clone()), reason, message }));
+            return Ok(Rejection::of(&self.name, Reason::Malformed, "Invalid token: wrong checksum"));
         }
         let judged = async {
             let now = self.runtime.shared().now()?;
@@ -145,9 +144,7 @@ impl Handler {
                 }
             }
             Answer::NotMine => Verdict::NotMine,
-            Answer::Rejected(reason, message) => {
-                Verdict::Rejected(Rejection { handler: Some(self.name.clone()), reason, message })
-            }
+            Answer::Rejected(reason, message) => Rejection::of(&self.name, reason, message),
         };
         Ok((verdict, repeatable))
     }
@@ -155,10 +152,7 @@ impl Handler {
     /// What the records of the call say of a token that is good otherwise; then what the call changes is kept.
     async fn with_records(&self, acceptance: Acceptance, records: Records, now: UnixTime) -> Result<Verdict, Fault> {
         let Records { shown, changes, .. } = records;
-        let reject = |reason, message: &str| {
-            let handler = Some(self.name.clone());
-            Ok(Verdict::Rejected(Rejection { handler, reason, message: message.to_owned() }))
-        };
+        let reject = |reason, message| Ok(Rejection::of(&self.name, reason, message));
         let record = acceptance.token_id.as_ref().and_then(|id| shown.iter().find(|record| record.id == *id));
         if let Some(record) = record {
             if record.ended.is_some() {
@@ -204,12 +198,13 @@ impl Handler {
         Ok(times)
     }
 
-    /// Asks the handler for a token, unless the policy refuses at once. `leads_back` is what the registry knows: whether the
-    /// token would be shown to this handler. What the handler keeps about it is kept when all is well.
+    /// Asks the handler for a token, unless the policy refuses at once. `check` is for what the registry knows: whether the
+    /// token would be shown to this handler, and be good. It is given the second in which the token was made. What the handler
+    /// keeps about it is kept when all is well.
     pub(crate) async fn create(
         &self,
         request: CreateRequest,
-        leads_back: impl Fn(&str) -> bool,
+        check: impl Fn(&Created, u64) -> Result<(), Fault>,
     ) -> Result<Creation, Error> {
         if let Some((denial, message)) = self.refuse(&request) {
             return Ok(Creation::Denied(Denied { handler: None, denial, message }));
@@ -222,10 +217,8 @@ impl Handler {
                 Made::Denied(denial, message) => return denied(Some(self.name.clone()), denial, message),
                 Made::Token(created) => self.check_created(created.token, created.token_id, created.expires_at)?,
             };
-            if !leads_back(&created.token) {
-                return Err(Fault::BadToken("it does not begin with a prefix of this handler"));
-            }
             check_recorded(&created, &changes)?;
+            check(&created, now.seconds)?;
             match self.commit(changes, now).await? {
                 Committed::Done => Ok(Creation::Created(created)),
                 Committed::Full => denied(None, Denial::NotPermitted, self.is_full()),

@@ -61,6 +61,8 @@ mod host;
 mod json;
 mod keys;
 mod limits;
+#[cfg(test)]
+mod model;
 mod permission;
 mod policy;
 mod pool;

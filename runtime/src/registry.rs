@@ -11,10 +11,13 @@ use crate::revocations::Revocations;
 use crate::runtime::Runtime;
 use crate::store::{Revocation, StoreError};
 use crate::text::printable;
-use crate::verdict::{Acceptance, CreateRequest, Creation, Reason, Rejection, Restrictions, Verdict};
+use crate::verdict::{Acceptance, CreateRequest, Created, Creation, Reason, Rejection, Restrictions, Verdict};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
+
+/// How far ahead of its clock a node takes tokens to have been issued, in seconds: those of another whose clock is fast.
+const AHEAD: u64 = 60;
 
 /// Handlers with their grants: an immutable value. To reload is to build another one from the same
 /// [`Runtime`] and to put it in this one's place.
@@ -124,13 +127,26 @@ impl Registry {
         self.0.revocations.as_ref().is_none_or(|revocations| revocations.are_fresh())
     }
 
+    /// Whether tokens can be taken back here at all.
+    pub fn can_revoke(&self) -> bool {
+        self.0.revocations.is_some()
+    }
+
+    /// Whether something is refused as revoked here that the store has not confirmed yet: that a token is revoked then does
+    /// not say that this is durable.
+    pub fn has_unconfirmed_revocations(&self) -> bool {
+        self.0.revocations.as_ref().is_some_and(|revocations| revocations.has_unwritten())
+    }
+
     /// Takes tokens back, of any handler, stored or signed. Durable before it answers, and a verification that begins later
     /// says no: at once in this process, within a second as a rule in others with the same store. Where neither a token nor a
     /// time of issue is given, it is what has been issued so far. Says how many records it ended; signed tokens have none.
     ///
     /// # Errors
-    /// [`Fault::NoStore`] without [`RegistryBuilder::revocations`]. [`Fault::Store`]: the store did not confirm it, so the
-    /// tokens must be taken to be good still; to ask again does no harm.
+    /// [`Fault::NoStore`] without [`RegistryBuilder::revocations`]. [`Fault::BadRevocation`]: it names a token without a
+    /// handler, or tokens that are yet to be made. [`Fault::Store`]: the store did not confirm it, so the tokens must be taken to
+    /// be good still elsewhere and after a restart; here they are refused, and it is written down as soon as that can be done. To
+    /// ask again does no harm.
     pub async fn revoke(&self, revocation: Revocation) -> Result<u64, Error> {
         let (revocations, revocation, now) = self.revocation(revocation)?;
         revocations.revoke(revocation, now).await.map_err(store_error)
@@ -151,6 +167,17 @@ impl Registry {
         if revocation.token_id.is_none() {
             revocation.issued_until.get_or_insert(now);
         }
+        let bad = |text| Err(Error::without_handler(Fault::BadRevocation(text)));
+        if revocation.token_id.is_some() && revocation.handler.is_none() {
+            return bad("a token is revoked by its id only together with its handler");
+        }
+        let Revocation { handler, token_id, actor_id, issued_until } = &revocation;
+        if [handler, token_id, actor_id].into_iter().flatten().any(|text| text.contains('\0')) {
+            return bad("no handler, token or actor has a NUL in its name");
+        }
+        if issued_until.is_some_and(|until| until > now.saturating_add(AHEAD)) {
+            return bad("`issued_until` is yet to come: tokens that are not made yet cannot be taken back");
+        }
         Ok((revocations, revocation, now))
     }
 
@@ -162,11 +189,7 @@ impl Registry {
         let Acceptance { handler, actor, token_id, issued_at, .. } = acceptance;
         match revocations.include(handler, token_id.as_deref(), actor.id(), *issued_at) {
             Ok(false) => Ok(verdict),
-            Ok(true) => Ok(Verdict::Rejected(Rejection {
-                handler: Some(acceptance.handler.clone()),
-                reason: Reason::Revoked,
-                message: "Token has been revoked".to_owned(),
-            })),
+            Ok(true) => Ok(Rejection::of(handler, Reason::Revoked, "Token has been revoked")),
             Err(stale) => Err(Error::new(handler, stale.into())),
         }
     }
@@ -201,19 +224,19 @@ impl Registry {
         let CreateRequest { actor_id, expires_after, restrictions, description } = request;
         let restrictions = restrictions.map(|some| some.map_actions(|action| self.0.actions.get(action).cloned()));
         let request = CreateRequest { actor_id: actor_id.clone(), expires_after, restrictions, description };
-        let creation = handler.create(request, |token| self.owners(token).contains(&place)).await?;
-        if let (Creation::Created(created), Some(revocations)) = (&creation, &self.0.revocations) {
-            // What was revoked in this second takes along what is made in it: a signed token may even be the same again.
-            let now = self.0.runtime.shared().now().map_err(|fault| Error::new(&handler.name, fault))?.seconds;
-            let revoked =
-                revocations.include(&created.handler, created.token_id.as_deref(), Some(&actor_id), Some(now));
-            match revoked {
-                Ok(false) => {}
-                Ok(true) => return Err(Error::new(&handler.name, Fault::JustRevoked)),
-                Err(stale) => return Err(Error::new(&handler.name, stale.into())),
+        let check = |created: &Created, now| {
+            if !self.owners(&created.token).contains(&place) {
+                return Err(Fault::BadToken("it does not begin with a prefix of this handler"));
             }
-        }
-        Ok(creation)
+            let Some(revocations) = &self.0.revocations else { return Ok(()) };
+            // What was revoked in this second takes along what is made in it: a signed token may even be the same again.
+            match revocations.include(&created.handler, created.token_id.as_deref(), Some(&actor_id), Some(now)) {
+                Ok(false) => Ok(()),
+                Ok(true) => Err(Fault::JustRevoked),
+                Err(stale) => Err(stale.into()),
+            }
+        };
+        handler.create(request, check).await
     }
 
     /// [`create`](Self::create) for callers that are not async.

@@ -7,10 +7,9 @@
 
 use crate::error::Fault;
 use crate::store::{Revocation, StoreError, TokenStore};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak, thread};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long to wait until the list is looked at again.
@@ -39,18 +38,23 @@ impl Revocations {
     /// # Errors
     /// The store cannot be read.
     pub fn open(store: Arc<dyn TokenStore>, patience: Duration) -> Result<Arc<Self>, StoreError> {
-        let this = Arc::new_cyclic(|this| Self {
-            this: this.clone(),
-            store,
-            patience,
-            known: RwLock::default(),
-            unwritten: Mutex::default(),
-        });
+        let this = Self::new(store, patience);
         this.read_on()?;
         let weak = this.this.clone();
         let thread = thread::Builder::new().name("keyward-revoked".into()).spawn(move || follow(&weak));
         thread.map_err(|error| StoreError::new(format!("the thread that follows it could not be started: {error}")))?;
         Ok(this)
+    }
+
+    /// Knows nothing yet.
+    pub(crate) fn new(store: Arc<dyn TokenStore>, patience: Duration) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            store,
+            patience,
+            known: RwLock::default(),
+            unwritten: Mutex::default(),
+        })
     }
 
     /// Takes tokens back, durably and before it answers: a verification that begins later says no. It does so as well if the
@@ -60,7 +64,7 @@ impl Revocations {
         let ended = self.store.revoke(&revocation, at).await;
         self.write_known().learn(revocation.clone());
         if let Err(error) = &ended {
-            tracing::warn!(target: "keyward::store", %error, "a revocation was not confirmed: its tokens are refused, and it is tried again");
+            tracing::warn!(target: "keyward::store", %error, "a revocation was not confirmed: this process refuses its tokens, and tries again while it runs");
             self.write_later(revocation, at);
         }
         ended
@@ -95,7 +99,7 @@ impl Revocations {
     }
 
     /// Reads what is new, to its end.
-    fn read_on(&self) -> Result<(), StoreError> {
+    pub(crate) fn read_on(&self) -> Result<(), StoreError> {
         loop {
             let asked = Instant::now();
             let last = self.read_known().last.clone();

@@ -1,3 +1,16 @@
-//! The locks of what the model checker runs: there it puts its own in their place (`tests/all/model.rs`).
+//! The locks and threads of what `model.rs` runs in every order.
 
-pub(crate) use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(not(test))]
+pub(crate) use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},
+    thread,
+};
+
+// They stand for those of the standard library where shuttle decides who comes next.
+#[cfg(test)]
+pub(crate) use shuttle::{
+    sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},
+    thread,
+};
+#[cfg(test)]
+pub(crate) use std::sync::PoisonError;

@@ -49,6 +49,13 @@ pub struct Rejection {
     pub message: String,
 }
 
+impl Rejection {
+    /// A verdict about a token of this handler.
+    pub(crate) fn of(handler: &Arc<str>, reason: Reason, message: impl Into<String>) -> Verdict {
+        Verdict::Rejected(Self { handler: Some(handler.clone()), reason, message: message.into() })
+    }
+}
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$doc])*

@@ -1,8 +1,8 @@
 //! Counters for OpenMetrics. Every label is from a fixed set or a handler's name: no client can add one.
 
-use keyward_runtime::{Error, Fault, Verdict};
+use keyward_runtime::{Counts, Error, Fault, Verdict};
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -49,6 +49,11 @@ struct Asked {
 struct Hit {
     handler: String,
     limit: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Loaded {
+    handler: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -116,11 +121,31 @@ impl Metrics {
         OpenConnection(self.connections.clone())
     }
 
-    /// The exposition in OpenMetrics' text format.
-    pub(crate) fn text(&self) -> Result<String, fmt::Error> {
+    /// The exposition in OpenMetrics' text format, with what has been counted of each handler since it was loaded.
+    pub(crate) fn text<'a>(&self, handlers: impl Iterator<Item = (&'a str, Counts)>) -> Result<String, fmt::Error> {
         let mut text = String::new();
-        encode(&mut text, &self.registry).map(|()| text)
+        encode_registry(&mut text, &self.registry)?;
+        encode_registry(&mut text, &loaded(handlers))?;
+        encode_eof(&mut text)?;
+        Ok(text)
     }
+}
+
+fn loaded<'a>(handlers: impl Iterator<Item = (&'a str, Counts)>) -> Registry {
+    let [calls, kept, lookups] = [(); 3].map(|()| Family::<Loaded, Counter>::default());
+    for (handler, counts) in handlers {
+        let add = |family: &Family<Loaded, Counter>, count| {
+            family.get_or_create(&Loaded { handler: handler.to_owned() }).inc_by(count);
+        };
+        add(&calls, counts.calls);
+        add(&kept, counts.kept);
+        add(&lookups, counts.lookups);
+    }
+    let mut registry = Registry::with_prefix("keyward");
+    registry.register("guest_calls", "Calls of the component since it was loaded", calls);
+    registry.register("answers_kept", "Tokens that were good by an answer of the same second", kept);
+    registry.register("store_lookups", "Questions of the component to the store", lookups);
+    registry
 }
 
 /// A connection that is open.

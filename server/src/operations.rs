@@ -10,6 +10,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -95,7 +96,7 @@ fn answer(request: &Request<Incoming>, service: &Service, stopping: bool) -> Res
             (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "no news from the store\n".to_owned())
         }
         (&Method::GET | &Method::HEAD, "/readyz") => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
-        (&Method::GET | &Method::HEAD, "/metrics") => match service.metrics().text() {
+        (&Method::GET | &Method::HEAD, "/metrics") => match metrics(service) {
             Ok(text) => (StatusCode::OK, OPENMETRICS, text),
             Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, PLAIN, String::new()),
         },
@@ -113,6 +114,12 @@ fn answer(request: &Request<Incoming>, service: &Service, stopping: bool) -> Res
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
     response
+}
+
+fn metrics(service: &Service) -> Result<String, fmt::Error> {
+    let live = service.live();
+    let handlers = live.registry.handlers();
+    service.metrics().text(handlers.map(|handler| (handler.name, handler.counts)))
 }
 
 const PLAIN: &str = "text/plain; charset=utf-8";

@@ -11,6 +11,7 @@ mod answers;
 mod attacks;
 mod bad_input;
 mod command_line;
+mod counted;
 mod datasette;
 mod embedding;
 mod hostile;

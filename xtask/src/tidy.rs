@@ -33,6 +33,7 @@ const LAYERS: &[&[&str]] = &[
     &["sandbox"],
     &["handler"],
     &["registry"],
+    &["model"],
 ];
 
 /// What may stand in one file only.

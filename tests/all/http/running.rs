@@ -83,8 +83,15 @@ fn operators_see_that_it_lives_is_ready_and_what_it_has_counted() {
         "keyward_http_requests_total{endpoint=\"actor\",status=\"200\"} 3",
         "keyward_http_requests_total{endpoint=\"actor\",status=\"503\"} 2",
         "keyward_http_requests_total{endpoint=\"other\",status=\"404\"} 1",
+        "keyward_store_lookups_total{handler=\"signed\"} 0",
     ] {
         assert!(text.lines().any(|has| has == line), "no line {line}\n{text}");
+    }
+    // Of the registry, which other tests ask as well.
+    for (counter, least) in [("guest_calls", 2), ("answers_kept", 1)] {
+        let line = format!("keyward_{counter}_total{{handler=\"signed\"}} ");
+        let counted: Option<u64> = text.lines().find_map(|has| has.strip_prefix(&line)?.parse().ok());
+        assert!(counted >= Some(least), "{counter}: {counted:?}");
     }
     // On a busy machine it may be the other limit of time.
     let hit = |limit| text.contains(&format!("keyward_limits_hit_total{{handler=\"looping\",limit=\"{limit}\"}} 1\n"));

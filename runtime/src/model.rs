@@ -1,0 +1,262 @@
+//! What is kept and what is revoked, under every interleaving: the real lists and locks, on a store and with handlers that are
+//! as small as can be.
+//!
+//! Two threads are run in every order that there is; more, in many orders drawn at random. In a unit test of this crate the
+//! locks of `sync` are shuttle's, which tries the orders.
+
+use crate::answers::{Answers, TokenDigest};
+use crate::revocations::Revocations;
+use crate::store::{Changes, Committed, Pending, Revocation, SecretDigest, StoreError, Stored, TokenStore};
+use crate::sync::{Arc, Mutex};
+use shuttle::thread;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const SCHEDULES: usize = 100_000;
+const HANDLER: &str = "signed";
+const ID: &str = "t";
+const TOKEN: TokenDigest = TokenDigest([7; 32]);
+const SECOND: u64 = 100;
+
+/// A store that has a list of revocations and nothing else.
+#[derive(Default)]
+struct Listed {
+    revocations: Mutex<Vec<Revocation>>,
+    /// Whether the next revocation is not confirmed.
+    fails: AtomicBool,
+}
+
+impl TokenStore for Listed {
+    fn find<'a>(&'a self, _: &'a str, _: &'a str) -> Pending<'a, Option<Stored>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn find_digest<'a>(&'a self, _: &'a str, _: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn next_serial<'a>(&'a self, _: &'a str) -> Pending<'a, u64> {
+        Box::pin(async { Ok(1) })
+    }
+
+    fn commit<'a>(&'a self, _: &'a str, _: Changes) -> Pending<'a, Committed> {
+        Box::pin(async { Ok(Committed::Done) })
+    }
+
+    fn used(&self, _: &str, _: &str, _: u64) {}
+
+    fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> Pending<'a, u64> {
+        Box::pin(async { Ok(0) })
+    }
+
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, _: u64) -> Pending<'a, u64> {
+        Box::pin(async {
+            if self.fails.swap(false, Ordering::SeqCst) {
+                return Err(StoreError::new("not now"));
+            }
+            self.revocations.lock().unwrap().push(revocation.clone());
+            Ok(0)
+        })
+    }
+
+    fn revocations<'a>(&'a self, after: u64, _: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
+        Box::pin(async move {
+            let all = self.revocations.lock().unwrap();
+            Ok((1..).zip(all.iter().cloned()).filter(|(number, _)| *number > after).collect())
+        })
+    }
+}
+
+/// One process: what it knows of the list, and the handler that it has at present.
+struct Node {
+    revocations: Arc<Revocations>,
+    handler: Mutex<Arc<Handler>>,
+}
+
+/// A handler that accepts the token as long as its key is there, and what it has said.
+struct Handler {
+    has_key: bool,
+    answers: Answers<()>,
+}
+
+/// How a verification goes about it.
+#[derive(Clone, Copy)]
+enum Way {
+    /// As `Registry::verify` does: the list has the last word.
+    ListLast,
+    /// What must be caught: an answer that is kept counts as it is.
+    KeptIsEnough,
+}
+
+impl Node {
+    fn new(store: &Arc<Listed>) -> Arc<Self> {
+        let revocations = Revocations::new(store.clone(), Duration::from_secs(3600));
+        revocations.read_on().unwrap();
+        let this = Self { revocations, handler: Mutex::new(Handler::new(true)) };
+        Arc::new(this)
+    }
+
+    /// Whether the token is good.
+    fn verify(&self, way: Way) -> bool {
+        let handler = self.handler.lock().unwrap().clone();
+        let kept = handler.answers.get(&TOKEN, SECOND).is_some();
+        if !kept {
+            if !handler.has_key {
+                return false;
+            }
+            handler.answers.keep(TOKEN, SECOND, 1, Arc::new(()));
+        }
+        if kept && matches!(way, Way::KeptIsEnough) {
+            return true;
+        }
+        !self.revocations.include(HANDLER, Some(ID), None, Some(SECOND)).unwrap()
+    }
+
+    fn revoke(&self) -> Result<u64, StoreError> {
+        let (handler, token_id) = (Some(HANDLER.to_owned()), Some(ID.to_owned()));
+        let revocation = Revocation { handler, token_id, ..Revocation::default() };
+        pollster::block_on(self.revocations.revoke(revocation, SECOND))
+    }
+
+    fn reload(&self, has_key: bool) {
+        *self.handler.lock().unwrap() = Handler::new(has_key);
+    }
+}
+
+impl Handler {
+    fn new(has_key: bool) -> Arc<Self> {
+        Arc::new(Self { has_key, answers: Answers::new(1 << 10) })
+    }
+}
+
+/// Runs every order that there is.
+fn in_every_order(work: impl Fn() + Send + Sync + 'static) {
+    shuttle::check_dfs(work, None);
+}
+
+fn in_many_orders(work: impl Fn() + Send + Sync + 'static) {
+    shuttle::check_random(work, SCHEDULES);
+}
+
+/// Some verifications beside a revocation on the same node. One that begins after the answer must say no.
+fn revoked_here(verifiers: usize, way: Way, confirmed: bool) {
+    let store = Arc::new(Listed::default());
+    let node = Node::new(&store);
+    store.fails.store(!confirmed, Ordering::SeqCst);
+    let answered = Arc::new(AtomicBool::new(false));
+    let threads: Vec<_> = (0..verifiers)
+        .map(|_| {
+            let (node, answered) = (node.clone(), answered.clone());
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    let begins_after = answered.load(Ordering::SeqCst);
+                    let good = node.verify(way);
+                    assert!(!(begins_after && good), "a yes that began after the answer");
+                }
+            })
+        })
+        .collect();
+    assert_eq!(node.revoke().is_ok(), confirmed);
+    answered.store(true, Ordering::SeqCst);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert!(matches!(way, Way::KeptIsEnough) || !node.verify(way), "revoked");
+}
+
+#[test]
+fn no_yes_that_begins_after_the_answer() {
+    in_every_order(|| revoked_here(1, Way::ListLast, true));
+    in_many_orders(|| revoked_here(3, Way::ListLast, true));
+}
+
+/// What the store did not confirm is refused all the same. Another thread writes it down later.
+#[test]
+fn no_yes_that_begins_after_an_answer_that_is_no_confirmation() {
+    in_many_orders(|| revoked_here(1, Way::ListLast, false));
+}
+
+/// The model can fail: an answer that is kept and not looked up again outlives the revocation in some order.
+#[test]
+fn an_answer_that_is_not_looked_up_again_is_found_out() {
+    let found = catch_unwind(AssertUnwindSafe(|| in_every_order(|| revoked_here(1, Way::KeptIsEnough, true))));
+    assert!(found.is_err());
+}
+
+/// Another node says no from the moment at which it has read on.
+fn revoked_elsewhere() {
+    let store = Arc::new(Listed::default());
+    let (here, there) = (Node::new(&store), Node::new(&store));
+    let has_read = Arc::new(AtomicBool::new(false));
+    let follower = {
+        let (there, has_read, here) = (there.clone(), has_read.clone(), here);
+        thread::spawn(move || {
+            here.revoke().unwrap();
+            there.revocations.read_on().unwrap();
+            has_read.store(true, Ordering::SeqCst);
+        })
+    };
+    let begins_after = has_read.load(Ordering::SeqCst);
+    let good = there.verify(Way::ListLast);
+    assert!(!(begins_after && good), "a yes that began after the list was read");
+    follower.join().unwrap();
+    assert!(!there.verify(Way::ListLast), "revoked");
+}
+
+#[test]
+fn another_node_says_no_once_it_has_read_on() {
+    in_every_order(revoked_elsewhere);
+}
+
+/// Three nodes, two of which revoke and follow at once: nothing is skipped.
+#[test]
+fn lists_that_are_read_and_written_at_once_lose_nothing() {
+    in_many_orders(|| {
+        let store = Arc::new(Listed::default());
+        let nodes = [(); 3].map(|()| Node::new(&store));
+        let threads: Vec<_> = nodes
+            .iter()
+            .enumerate()
+            .map(|(number, node)| {
+                let node = node.clone();
+                thread::spawn(move || {
+                    if number < 2 {
+                        let handler = Some(HANDLER.to_owned());
+                        let revocation =
+                            Revocation { handler, token_id: Some(number.to_string()), ..Revocation::default() };
+                        pollster::block_on(node.revocations.revoke(revocation, SECOND)).unwrap();
+                    }
+                    node.revocations.read_on().unwrap();
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for node in &nodes {
+            node.revocations.read_on().unwrap();
+            for id in ["0", "1"] {
+                assert_eq!(node.revocations.include(HANDLER, Some(id), None, None), Ok(true), "{id}");
+            }
+        }
+    });
+}
+
+/// A configuration that is put in place takes nothing over from the one before it.
+#[test]
+fn a_key_that_is_gone_is_gone_with_all_that_was_said_by_it() {
+    in_every_order(|| {
+        let node = Node::new(&Arc::new(Listed::default()));
+        let replaced = Arc::new(AtomicBool::new(false));
+        let reloading = {
+            let (node, replaced) = (node.clone(), replaced.clone());
+            thread::spawn(move || {
+                node.reload(false);
+                replaced.store(true, Ordering::SeqCst);
+            })
+        };
+        for _ in 0..2 {
+            let begins_after = replaced.load(Ordering::SeqCst);
+            assert!(!(node.verify(Way::ListLast) && begins_after));
+        }
+        reloading.join().unwrap();
+        assert!(!node.verify(Way::ListLast));
+    });
+}

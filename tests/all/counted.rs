@@ -1,0 +1,122 @@
+//! What a token costs: calls of its handler, and questions to the store. What can be seen to be bad costs none.
+
+use crate::support::{HARDCODED, RUNTIME, SIGNED, TestClock};
+use keyward_runtime::{
+    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, Secret, StoreGrant, UnixTime, Verdict,
+};
+use keyward_store::{Location, Store};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
+
+/// All handlers that ship, as a configuration loads them, over a store of their own.
+fn registry(folder: &TempDir) -> Registry {
+    let store = Arc::new(Store::open(Location::sqlite(folder.path().join("keyward.db"))).unwrap());
+    let ring = Arc::new(KeyRing::new("main", Secret::new([1; 32]), vec![]).unwrap());
+    let handler = |name: &str, component: &[u8], prefix: &str| {
+        let mut config = HandlerConfig::new(name, component, Actors::Any);
+        config.prefixes = vec![prefix.into()];
+        // The machine and its disk may be busy.
+        config.limits.wall = Duration::from_secs(60);
+        config
+    };
+    let kept = |mut config: HandlerConfig| {
+        config.store = Some(StoreGrant { store: store.clone(), most: 100 });
+        config
+    };
+    let mut stored = kept(handler("stored", keyward_cli::builtin::STORED, "kwt_test_"));
+    stored.checksum = true;
+    stored.settings.insert("prefix".into(), "\"kwt_test_\"".into());
+    let mut managed = kept(handler("managed", keyward_cli::builtin::DSATOK, "dsatok_"));
+    let mut signed = handler("signed", SIGNED, "dstok_");
+    for config in [&mut managed, &mut signed] {
+        config.keys.insert("token".into(), KeyGrant::new(ring.clone()));
+    }
+    let mut bots = handler("bots", HARDCODED, "bot_");
+    bots.secrets.push(("bot".into(), Secret::new(*b"bot_secret-of-the-operator")));
+    bots.settings.insert("actors".into(), r#"{"bot":{"id":"bot"}}"#.into());
+    let opaque = kept(handler("opaque", keyward_cli::builtin::OPAQUE, "6879-"));
+    let all = [stored, opaque, managed, signed, bots];
+    all.into_iter().fold(Registry::builder(&RUNTIME), |builder, config| builder.handler(config)).build().unwrap()
+}
+
+/// Calls and questions so far, of all handlers.
+fn counts(registry: &Registry) -> (u64, u64) {
+    let each = registry.handlers().map(|handler| (handler.counts.calls, handler.counts.lookups));
+    each.fold((0, 0), |sum, counts| (sum.0 + counts.0, sum.1 + counts.1))
+}
+
+fn create(registry: &Registry, handler: &str) -> String {
+    match registry.create_blocking(Some(handler), CreateRequest::new("alice")) {
+        Ok(Creation::Created(created)) => created.token,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_can_be_seen_to_be_bad_costs_nothing() {
+    TestClock.set(Some(NOW));
+    let folder = TempDir::new().unwrap();
+    let registry = registry(&folder);
+    let [stored, opaque, managed] = ["stored", "opaque", "managed"].map(|handler| create(&registry, handler));
+    // With another character in its place, and all that follows as it was.
+    let changed = |token: &str, at: usize| {
+        let mut bytes = token.as_bytes().to_vec();
+        bytes[at] = if bytes[at] == b'a' { b'b' } else { b'a' };
+        String::from_utf8(bytes).unwrap()
+    };
+    let with_checksum = |text: &str| {
+        let mut number = crc32fast::hash(text.as_bytes());
+        let mut digits = [b'0'; 6];
+        for digit in digits.iter_mut().rev() {
+            *digit = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"[(number % 62) as usize];
+            number /= 62;
+        }
+        format!("{text}{}", String::from_utf8_lossy(&digits))
+    };
+    let body = stored.len() - 6;
+    for (what, token, wanted, calls, lookups) in [
+        // Nobody's.
+        ("no token", String::new(), "not-mine", 0, 0),
+        ("an unknown prefix", "unknown_0123456789".to_owned(), "not-mine", 0, 0),
+        ("half a prefix", "kwt_test".to_owned(), "not-mine", 0, 0),
+        ("longer than any token", "kwt_test_".repeat(1_000), "malformed", 0, 0),
+        // Our own: the checksum covers every character.
+        ("its prefix only", "kwt_test_".to_owned(), "malformed", 0, 0),
+        ("one character in the id", changed(&stored, 12), "malformed", 0, 0),
+        ("one character in the secret", changed(&stored, 50), "malformed", 0, 0),
+        ("one character in the checksum", changed(&stored, body + 2), "malformed", 0, 0),
+        ("cut", stored[..stored.len() - 1].to_owned(), "malformed", 0, 0),
+        ("one too many", format!("{stored}0"), "malformed", 0, 0),
+        ("not ASCII", format!("{}é", &stored[..stored.len() - 2]), "malformed", 0, 0),
+        // Well made, and the handler sees that it is not one of its own.
+        ("too short, with a checksum", with_checksum("kwt_test_short"), "malformed", 1, 0),
+        ("bad characters, with a checksum", with_checksum(&format!("kwt_test_{}", "-".repeat(65))), "malformed", 1, 0),
+        // Formats without a checksum: their handler looks at them, and asks nobody.
+        ("an impossible developer token", "6879-%".to_owned(), "malformed", 1, 0),
+        ("a developer token that is too long", format!("{opaque}0"), "malformed", 1, 0),
+        ("a managed token without a signature", "dsatok_x".to_owned(), "bad-signature", 1, 0),
+        ("a managed token with another", changed(&managed, managed.len() - 5), "bad-signature", 1, 0),
+        ("a signed token without a signature", "dstok_x".to_owned(), "bad-signature", 1, 0),
+        // Only the store knows.
+        ("an unknown developer token", changed(&opaque, 20), "unknown", 1, 1),
+        ("an unknown id", with_checksum(&changed(&stored, 12)[..body]), "unknown", 1, 1),
+        ("a wrong secret", with_checksum(&changed(&stored, 50)[..body]), "unknown", 1, 1),
+        ("a good one", stored.clone(), "accepted", 1, 1),
+        ("a good one, again", stored.clone(), "accepted", 1, 1),
+        ("a good developer token", opaque.clone(), "accepted", 1, 1),
+        ("a good managed token", managed.clone(), "accepted", 1, 1),
+    ] {
+        let before = counts(&registry);
+        let said = match registry.verify_blocking(&token) {
+            Ok(Verdict::Accepted(_)) => "accepted",
+            Ok(Verdict::NotMine) => "not-mine",
+            Ok(Verdict::Rejected(rejection)) => rejection.reason.as_str(),
+            Err(error) => panic!("{what}: {error}"),
+        };
+        let after = counts(&registry);
+        assert_eq!((said, after.0 - before.0, after.1 - before.1), (wanted, calls, lookups), "{what}");
+    }
+}
