@@ -4,8 +4,8 @@ use crate::config::{At, Component, Config, ConfigError, Handler, Query, Ring, Se
 use crate::store::OpenStore;
 use crate::{Env, Stop};
 use keyward_runtime::{
-    HandlerConfig, KeyGrant, KeyRing, Limits, LoadError, MIN_SECRET_BYTES, Registry, Runtime, RuntimeLimits, Secret,
-    StoreGrant, SystemClock, UnixTime,
+    HandlerConfig, KeyGrant, KeyRing, Limits, LoadError, MIN_SECRET_BYTES, MonotonicClock, Registry, Runtime,
+    RuntimeLimits, Secret, StoreGrant, SystemClock, UnixTime,
 };
 use keyward_server::Tls;
 use keyward_store::{Location, NamedQuery, QueryLimits, QueryThreads};
@@ -33,7 +33,7 @@ pub(crate) fn runtime(at: Option<UnixTime>) -> Result<Runtime, Stop> {
     let limits = RuntimeLimits::default();
     let runtime = match at {
         Some(at) => Runtime::with(limits, at),
-        None => Runtime::with(limits, SystemClock),
+        None => Runtime::with(limits, MonotonicClock::new(SystemClock)),
     };
     runtime.map_err(|error| Stop::NoVerdict(format!("the sandbox could not be set up: {error}")))
 }

@@ -27,6 +27,7 @@ mod connect;
 mod database;
 mod import;
 mod location;
+mod news;
 mod pool;
 mod queries;
 mod records;
@@ -36,11 +37,14 @@ mod uses;
 use connect::{Database, Role};
 use database::Trouble;
 use keyward_runtime::{Changes, Committed, Pending, Revocation, SecretDigest, StoreError, Stored, TokenStore};
+use location::Place;
+use news::News;
 use pool::Pool;
+use sqlx::postgres::PgConnectOptions;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::thread;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -49,10 +53,8 @@ use uses::{Uses, WRITE_EVERY};
 
 pub use import::Imported;
 pub use location::Location;
+pub use news::CHANNEL;
 pub use queries::{NamedQuery, QueryLimits, QueryThreads};
-
-/// The channel on which PostgreSQL tells that there is a new revocation. A hint: it may be lost.
-pub const CHANNEL: &str = "keyward_revocations";
 
 /// For how long something is looked up.
 const READING: Duration = Duration::from_secs(2);
@@ -77,6 +79,8 @@ pub struct Store {
     reads: Arc<Pool>,
     writes: Arc<Pool>,
     uses: Arc<Uses>,
+    news: Arc<News>,
+    listening: Once,
     /// There until the end.
     runtime: Option<Runtime>,
 }
@@ -119,7 +123,7 @@ impl Store {
         writes.add(connection);
         let uses = Arc::new(Uses::default());
         runtime.spawn(write_uses(writes.clone(), uses.clone()));
-        Ok(Self { reads, writes, uses, runtime: Some(runtime) })
+        Ok(Self { reads, writes, uses, news: Arc::default(), listening: Once::new(), runtime: Some(runtime) })
     }
 
     /// Takes over the tokens of datasette-auth-tokens, from the SQLite database in which Datasette has them, as records of a
@@ -218,6 +222,16 @@ impl TokenStore for Store {
     fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
         let work = revocations::list(self.reads.clone(), after, most);
         self.run("reading revocations", READING, work)
+    }
+
+    fn wait_for_news(&self, most: Duration) -> bool {
+        // Only who waits needs a connection for it.
+        self.listening.call_once(|| {
+            if let (Some(runtime), Place::Postgres(options)) = (&self.runtime, &self.location().0) {
+                runtime.spawn(news::listen(PgConnectOptions::clone(options), self.news.clone()));
+            }
+        });
+        self.news.wait(most)
     }
 }
 
