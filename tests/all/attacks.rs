@@ -5,9 +5,9 @@ mod queries;
 mod silent;
 
 use keyward_runtime::{
-    Actors, Changes, CreateRequest, Creation, Error, Fault, HandlerConfig, Insert, KeyGrant, KeyRing, LimitName, Limits,
-    Record, Registry, Revocation, Runtime, RuntimeLimits, Secret, SecretDigest, StoreGrant, Stored, TokenStore, UnixTime,
-    Verdict,
+    Actors, Changes, CreateRequest, Creation, Error, Fault, HandlerConfig, Insert, KeyGrant, KeyRing, LimitName,
+    Limits, Record, Registry, Revocation, Runtime, RuntimeLimits, Secret, SecretDigest, StoreGrant, Stored, TokenStore,
+    UnixTime, Verdict,
 };
 use keyward_store::{Location, Store};
 use keyward_tests::hostile::{self, Call, Case, Grants, Outcome};

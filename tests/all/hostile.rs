@@ -10,7 +10,10 @@ use wit_parser::{Function, Resolve, SizeAlign, Type, TypeDefKind, WorldItem};
 /// Outcomes that no file can have by itself, and why.
 const WITHOUT_A_CASE: [(&str, &str); 2] = [
     ("busy", "needs other calls that hold all slots"),
-    ("limit-wall", "who waits does so for the store, which is to blame then, and a lone call ends at its CPU limit first; needs a loaded machine"),
+    (
+        "limit-wall",
+        "who waits does so for the store, which is to blame then, and a lone call ends at its CPU limit first; needs a loaded machine",
+    ),
 ];
 
 /// All cases, read once for all tests.
