@@ -156,9 +156,10 @@ fn kill_again_and_again(folder: &Folder) {
         }
         let (steps, within) = (known.draw(12), Duration::from_micros(known.draw(4_000) as u64));
         let done = AtomicUsize::new(0);
+        // Made here: it may be killed before the client has begun.
+        let mut connection = Connection::open(address).unwrap();
         thread::scope(|scope| {
             let client = scope.spawn(|| {
-                let mut connection = Connection::open(address).unwrap();
                 while known.step(&mut connection).is_some() {
                     done.fetch_add(1, Ordering::SeqCst);
                 }
