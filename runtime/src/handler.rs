@@ -112,7 +112,7 @@ impl Handler {
         let judged = async {
             let now = self.runtime.shared().now()?;
             if self.answers.is_off() {
-                return self.ask(token, now).await.map(|(verdict, _)| verdict);
+                return Box::pin(self.ask(token, now)).await.map(|(verdict, _)| verdict);
             }
             let digest = TokenDigest(digest(token.as_bytes()));
             let kept = self.answers.get(&digest, now.seconds);
@@ -120,7 +120,8 @@ impl Handler {
                 self.bound.counters.kept.count();
                 return Ok(Verdict::Accepted(Acceptance::clone(&kept)));
             }
-            let (verdict, repeatable) = self.ask(token, now).await?;
+            // In a box, so that the other way carries little about.
+            let (verdict, repeatable) = Box::pin(self.ask(token, now)).await?;
             if let Verdict::Accepted(acceptance) = &verdict
                 && repeatable
             {
