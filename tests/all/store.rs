@@ -362,11 +362,7 @@ fn a_revocation_ends_what_fits_it() {
         (Revocation { actor_id: some("alice"), ..h() }, 2, &["h.a1", "h.a2", "h.expired"]),
         (Revocation { issued_until: Some(10), ..none() }, 2, &["h.a1", "h.expired", "i.a1"]),
         (Revocation { issued_until: Some(9), ..none() }, 0, &[]),
-        (
-            Revocation { actor_id: some("alice"), issued_until: Some(20), ..h() },
-            2,
-            &["h.a1", "h.a2", "h.expired"],
-        ),
+        (Revocation { actor_id: some("alice"), issued_until: Some(20), ..h() }, 2, &["h.a1", "h.a2", "h.expired"]),
     ];
     for (revocation, good, ids) in cases {
         for place in Place::both() {
