@@ -41,10 +41,7 @@ mod tests;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyward_sdk::store::{self, IdForm};
-use keyward_sdk::{
-    Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, Reason, Rejection, TokenHandler,
-    Verdict, clock, keys,
-};
+use keyward_sdk::{CreateError, CreateRequest, Created, Failure, Reason, TokenHandler, Verdict, keys};
 
 /// The handler.
 #[derive(Debug)]
@@ -55,16 +52,9 @@ keyward_sdk::handler!(Dsatok);
 const PREFIX: &str = "dsatok_";
 const KEY: &str = "token";
 
-/// The last second of the year 9999.
-const LAST_SECOND: u64 = 253_402_300_799;
-
 impl TokenHandler for Dsatok {
     fn create(request: CreateRequest) -> Result<Created, CreateError> {
-        let expires_at = request.expires_after.map(|seconds| clock::now().seconds.saturating_add(u64::from(seconds)));
-        if expires_at.is_some_and(|second| second > LAST_SECOND) {
-            let message = "the token would end after the year 9999".to_owned();
-            return Err(CreateError::Denied(CreateDenied { denial: Denial::InvalidRequest, message }));
-        }
+        let expires_at = request.expires_at()?;
         let id = store::insert(IdForm::Serial, None, expires_at);
         let value = URL_SAFE_NO_PAD.encode(&id);
         let signature = keys::sign(KEY, value.as_bytes()).map_err(|error| CreateError::Failed(key_failure(error)))?;
@@ -75,14 +65,17 @@ impl TokenHandler for Dsatok {
     fn verify(token: &str) -> Result<Verdict, Failure> {
         let Some(signed) = token.strip_prefix(PREFIX) else { return Ok(Verdict::NotMine) };
         let Some(value) = signed_value(signed)? else {
-            return Ok(rejected(Reason::BadSignature, "Invalid token signature"));
+            return Ok(Verdict::rejected(Reason::BadSignature, "Invalid token signature"));
         };
         let Some(id) = number(value) else {
-            return Ok(rejected(Reason::Malformed, "Invalid token: not the number of a token"));
+            return Ok(Verdict::rejected(Reason::Malformed, "Invalid token: not the number of a token"));
         };
         Ok(match store::find(&id) {
-            Some(record) => judge(record),
-            None => rejected(Reason::Unknown, "Invalid token"),
+            Some(record) => {
+                let actor = actor(&record);
+                record.verdict(actor)
+            }
+            None => Verdict::rejected(Reason::Unknown, "Invalid token"),
         })
     }
 }
@@ -104,24 +97,11 @@ fn number(value: &str) -> Option<String> {
     (number > 0 && !text.starts_with(['+', '0'])).then_some(text)
 }
 
-/// Judges the record of a token whose signature is good.
-fn judge(record: store::Token) -> Verdict {
-    if record.ended.is_some() {
-        return rejected(Reason::Revoked, "Token has been revoked");
-    }
-    if record.expires_at.is_some_and(|last| clock::now().seconds > last) {
-        return rejected(Reason::Expired, "Token has expired");
-    }
+/// Whom a record speaks for. Its id is the number that was signed.
+fn actor(record: &store::Token) -> String {
     // To write a string cannot fail; if it did, the host would not take this for an actor.
     let id = serde_json::to_string(&record.actor_id).unwrap_or_default();
-    Verdict::Accepted(Acceptance {
-        // The id of the record is the number that was signed.
-        actor: ["{\"id\":", &id, ",\"token\":\"dsatok\",\"token_id\":", &record.id, "}"].concat(),
-        restrictions: record.restrictions,
-        token_id: Some(record.id),
-        issued_at: Some(record.issued_at),
-        expires_at: record.expires_at,
-    })
+    ["{\"id\":", &id, ",\"token\":\"dsatok\",\"token_id\":", &record.id, "}"].concat()
 }
 
 fn key_failure(error: keys::KeyError) -> Failure {
@@ -130,8 +110,4 @@ fn key_failure(error: keys::KeyError) -> Failure {
         keys::KeyError::NotPermittedNow => "may not be used in this phase",
     };
     Failure::Internal(["the key `", KEY, "` ", cause].concat())
-}
-
-fn rejected(reason: Reason, message: &str) -> Verdict {
-    Verdict::Rejected(Rejection { reason, message: message.to_owned() })
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use keyward_sdk::Restrictions;
+use keyward_sdk::{Denial, Restrictions};
 use keyward_sdk::store::Token;
 use keyward_sdk::testing::Host;
 use proptest::prelude::*;
@@ -11,6 +11,8 @@ use sha1::{Digest as _, Sha1};
 
 const SECRET: &str = "s3cr3t-C-managed";
 const NOW: u64 = 1_767_225_600;
+/// The last of the year 9999.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 /// The signature of the original: its key is the SHA-1 of the salt, the word `signer` and the secret.
 fn mac(secret: &str, message: &[u8]) -> Vec<u8> {

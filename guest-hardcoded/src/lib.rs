@@ -17,8 +17,8 @@
 //! Following datasette-auth-tokens, a token that equals no secret is not this handler's rather than a bad one.
 
 use keyward_sdk::{
-    Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, Restrictions, TokenHandler,
-    Verdict, secrets, settings,
+    Acceptance, CreateError, CreateRequest, Created, Denial, Failure, Restrictions, TokenHandler, Verdict, secrets,
+    settings,
 };
 use serde_json::{Map, Value};
 
@@ -31,7 +31,7 @@ keyward_sdk::handler!(Hardcoded, settings: ["actors"]);
 impl TokenHandler for Hardcoded {
     fn create(_: CreateRequest) -> Result<Created, CreateError> {
         let message = "hard-coded tokens come from the configuration".to_owned();
-        Err(CreateError::Denied(CreateDenied { denial: Denial::NotPermitted, message }))
+        Err(CreateError::denied(Denial::NotPermitted, message))
     }
 
     fn verify(token: &str) -> Result<Verdict, Failure> {

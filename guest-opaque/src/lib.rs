@@ -36,11 +36,8 @@ mod tests;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keyward_sdk::store::{self, Ending, IdForm};
-use keyward_sdk::{
-    Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, Reason, Rejection, TokenHandler,
-    Verdict, clock, random,
-};
+use keyward_sdk::store::{self, IdForm};
+use keyward_sdk::{CreateError, CreateRequest, Created, Denial, Failure, Reason, TokenHandler, Verdict, random};
 
 /// The handler.
 #[derive(Debug)]
@@ -71,40 +68,25 @@ impl TokenHandler for Opaque {
         let Some(rest) = token.strip_prefix(PREFIX) else { return Ok(Verdict::NotMine) };
         if rest.len() > SECRET || !rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         {
-            return Ok(rejected(Reason::Malformed, "Invalid token: wrong length or characters"));
+            return Ok(Verdict::rejected(Reason::Malformed, "Invalid token: wrong length or characters"));
         }
         Ok(match store::find_secret(token) {
-            Some(record) => judge(record),
-            None => rejected(Reason::Unknown, "Invalid token"),
+            Some(record) => {
+                let actor = actor(&record);
+                record.verdict(actor)
+            }
+            None => Verdict::rejected(Reason::Unknown, "Invalid token"),
         })
     }
 }
 
-/// Judges the record of a token. Those made here do not end by themselves, but h's table has a column for it.
-fn judge(record: store::Token) -> Verdict {
-    match record.ended {
-        Some(Ending::Revoked) => return rejected(Reason::Revoked, "Token has been revoked"),
-        Some(Ending::Replaced) => return rejected(Reason::Revoked, "Token has been replaced by a newer one"),
-        None => {}
-    }
-    if record.expires_at.is_some_and(|last| clock::now().seconds > last) {
-        return rejected(Reason::Expired, "Token has expired");
-    }
+/// Whom a record speaks for.
+fn actor(record: &store::Token) -> String {
     // To write a string cannot fail; if it did, the host would not take this for an actor.
     let id = serde_json::to_string(&record.actor_id).unwrap_or_default();
-    Verdict::Accepted(Acceptance {
-        actor: ["{\"id\":", &id, "}"].concat(),
-        restrictions: record.restrictions,
-        token_id: Some(record.id),
-        issued_at: Some(record.issued_at),
-        expires_at: record.expires_at,
-    })
-}
-
-fn rejected(reason: Reason, message: &str) -> Verdict {
-    Verdict::Rejected(Rejection { reason, message: message.to_owned() })
+    ["{\"id\":", &id, "}"].concat()
 }
 
 fn unheard_of(message: &str) -> CreateError {
-    CreateError::Denied(CreateDenied { denial: Denial::InvalidRequest, message: message.to_owned() })
+    CreateError::denied(Denial::InvalidRequest, message)
 }

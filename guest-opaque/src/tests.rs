@@ -113,7 +113,7 @@ fn a_user_has_one_token_at_most() {
     let second = create("acct:ann@h");
     let verdict = verify(&host, &first.token);
     let message = "Token has been replaced by a newer one".to_owned();
-    assert_eq!(verdict, Verdict::Rejected(Rejection { reason: Reason::Revoked, message }));
+    assert_eq!(verdict, Verdict::rejected(Reason::Revoked, message));
     for (created, user) in [(&second, "acct:ann@h"), (&other, "acct:bob@h")] {
         let Verdict::Accepted(acceptance) = verify(&host, &created.token) else { panic!("{user}") };
         assert_eq!(acceptance.actor, format!(r#"{{"id":"{user}"}}"#));
@@ -122,7 +122,7 @@ fn a_user_has_one_token_at_most() {
     host.run(|| store::end(second.token_id.as_deref().unwrap()));
     let verdict = verify(&host, &second.token);
     let message = "Token has been revoked".to_owned();
-    assert_eq!(verdict, Verdict::Rejected(Rejection { reason: Reason::Revoked, message }));
+    assert_eq!(verdict, Verdict::rejected(Reason::Revoked, message));
 }
 
 #[test]

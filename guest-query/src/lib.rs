@@ -48,8 +48,7 @@ mod tests;
 
 use keyward_sdk::queries::{self, Answer, QueryError, Value};
 use keyward_sdk::{
-    Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, Reason, Rejection, TokenHandler,
-    Verdict, digest,
+    Acceptance, CreateError, CreateRequest, Created, Denial, Failure, Reason, TokenHandler, Verdict, digest,
 };
 use subtle::ConstantTimeEq;
 
@@ -66,15 +65,15 @@ const ACTOR: &str = "actor_";
 
 impl TokenHandler for Query {
     fn create(_: CreateRequest) -> Result<Created, CreateError> {
-        let message = "these tokens are made in the operator's database".to_owned();
-        Err(CreateError::Denied(CreateDenied { denial: Denial::Disabled, message }))
+        let message = "these tokens are made in the operator's database";
+        Err(CreateError::denied(Denial::Disabled, message))
     }
 
     fn verify(token: &str) -> Result<Verdict, Failure> {
         let Some((id, secret)) = token.split_once('-') else { return Ok(Verdict::NotMine) };
         let is_plain = token.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         if secret.is_empty() || secret.contains('-') || !is_plain {
-            return Ok(rejected(Reason::Malformed, "Invalid token: not an id, a hyphen and a secret"));
+            return Ok(Verdict::rejected(Reason::Malformed, "Invalid token: not an id, a hyphen and a secret"));
         }
         let answer = queries::run(LABEL, &[(PARAMETER.to_owned(), Value::Text(id.to_owned()))]).map_err(failure)?;
         match first_row(answer) {
@@ -188,9 +187,5 @@ fn broken(how: &str) -> Failure {
 }
 
 fn unknown() -> Verdict {
-    rejected(Reason::Unknown, "Invalid token")
-}
-
-fn rejected(reason: Reason, message: &str) -> Verdict {
-    Verdict::Rejected(Rejection { reason, message: message.to_owned() })
+    Verdict::rejected(Reason::Unknown, "Invalid token")
 }

@@ -1,4 +1,5 @@
 use super::*;
+use keyward_sdk::Rejection;
 use keyward_sdk::testing::Host;
 
 fn text(text: &str) -> Value {

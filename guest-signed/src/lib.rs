@@ -18,8 +18,8 @@ pub mod restrictions;
 mod tests;
 
 use keyward_sdk::{
-    Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, Reason, Rejection, TokenHandler,
-    Verdict, clock, digest, keys, settings,
+    Acceptance, CreateError, CreateRequest, Created, Denial, Failure, Reason, TokenHandler, Verdict, clock, digest,
+    keys, settings,
 };
 
 use json::Document;
@@ -38,15 +38,15 @@ const DISABLED: &str = "Signed tokens are not enabled for this Datasette instanc
 impl TokenHandler for Signed {
     fn create(request: CreateRequest) -> Result<Created, CreateError> {
         if !allowed().map_err(CreateError::Failed)? {
-            return Err(denied(Denial::Disabled, DISABLED));
+            return Err(CreateError::denied(Denial::Disabled, DISABLED));
         }
         let made = clock::now().seconds;
         if made.saturating_add(request.expires_after.map_or(0, u64::from)) > LAST_SECOND {
-            return Err(denied(Denial::InvalidRequest, "the token would end after the year 9999"));
+            return Err(CreateError::denied(Denial::InvalidRequest, "the token would end after the year 9999"));
         }
         let json = payload::write(&request.actor_id, made, request.expires_after, request.restrictions.as_ref());
         if json.len() > itsdangerous::MAX_JSON {
-            return Err(denied(Denial::InvalidRequest, "the restrictions are too long for a token"));
+            return Err(CreateError::denied(Denial::InvalidRequest, "the restrictions are too long for a token"));
         }
         let mut token = String::with_capacity(PREFIX.len() + json.len() * 4 / 3 + 48);
         token.push_str(PREFIX);
@@ -62,12 +62,12 @@ impl TokenHandler for Signed {
     fn verify(token: &str) -> Result<Verdict, Failure> {
         let Some(signed) = token.strip_prefix(PREFIX) else { return Ok(Verdict::NotMine) };
         if !allowed()? {
-            return Ok(rejected(Reason::Disabled, DISABLED));
+            return Ok(Verdict::rejected(Reason::Disabled, DISABLED));
         }
         let Some(value) = signed_value(signed)? else {
-            return Ok(rejected(Reason::BadSignature, "Invalid token signature"));
+            return Ok(Verdict::rejected(Reason::BadSignature, "Invalid token signature"));
         };
-        Ok(judge(value, longest()?).unwrap_or_else(|sentence| rejected(Reason::Malformed, sentence)))
+        Ok(judge(value, longest()?).unwrap_or_else(|sentence| Verdict::rejected(Reason::Malformed, sentence)))
     }
 }
 
@@ -86,7 +86,7 @@ fn judge(value: &str, longest: u64) -> Result<Verdict, payload::Malformed> {
     let payload = Payload::read(&document)?;
     let expires_at = expiry(payload.made, payload.lifetime, longest);
     if expires_at.is_some_and(has_passed) {
-        return Ok(rejected(Reason::Expired, "Token has expired"));
+        return Ok(Verdict::rejected(Reason::Expired, "Token has expired"));
     }
     Ok(Verdict::Accepted(Acceptance {
         actor: payload.actor()?,
@@ -144,12 +144,4 @@ fn key_failure(error: keys::KeyError) -> Failure {
         keys::KeyError::NotPermittedNow => "may not be used in this phase",
     };
     Failure::Internal(["the key `", KEY, "` ", cause].concat())
-}
-
-fn rejected(reason: Reason, message: &str) -> Verdict {
-    Verdict::Rejected(Rejection { reason, message: message.to_owned() })
-}
-
-fn denied(denial: Denial, message: &str) -> CreateError {
-    CreateError::Denied(CreateDenied { denial, message: message.to_owned() })
 }

@@ -37,10 +37,7 @@
 mod tests;
 
 use keyward_sdk::store::{self, IdForm};
-use keyward_sdk::{
-    Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, Reason, Rejection, TokenHandler,
-    Verdict, clock, random, settings,
-};
+use keyward_sdk::{CreateError, CreateRequest, Created, Failure, Reason, TokenHandler, Verdict, random, settings};
 
 /// The handler.
 #[derive(Debug)]
@@ -55,17 +52,10 @@ const SECRET: usize = 43;
 /// 32 bits in base 62.
 const CRC: usize = 6;
 
-/// The last second of the year 9999.
-const LAST_SECOND: u64 = 253_402_300_799;
-
 impl TokenHandler for Stored {
     fn create(request: CreateRequest) -> Result<Created, CreateError> {
         let mut token = prefix().map_err(CreateError::Failed)?;
-        let expires_at = request.expires_after.map(|seconds| clock::now().seconds.saturating_add(u64::from(seconds)));
-        if expires_at.is_some_and(|second| second > LAST_SECOND) {
-            let message = "the token would end after the year 9999".to_owned();
-            return Err(CreateError::Denied(CreateDenied { denial: Denial::InvalidRequest, message }));
-        }
+        let expires_at = request.expires_at()?;
         let mut secret = String::with_capacity(SECRET);
         push_number(&mut secret, random::bytes(32), SECRET);
         let id = store::insert(IdForm::Random, Some(&secret), expires_at);
@@ -81,11 +71,14 @@ impl TokenHandler for Stored {
         let Some(rest) = token.strip_prefix(prefix()?.as_str()) else { return Ok(Verdict::NotMine) };
         let (id, secret) = match read(token, rest) {
             Ok(parts) => parts,
-            Err(sentence) => return Ok(rejected(Reason::Malformed, sentence)),
+            Err(sentence) => return Ok(Verdict::rejected(Reason::Malformed, sentence)),
         };
         Ok(match store::check_secret(id, secret) {
-            Some(record) => judge(record),
-            None => rejected(Reason::Unknown, "Invalid token"),
+            Some(record) => {
+                let actor = actor(&record);
+                record.verdict(actor)
+            }
+            None => Verdict::rejected(Reason::Unknown, "Invalid token"),
         })
     }
 }
@@ -104,23 +97,11 @@ fn read<'a>(token: &str, rest: &'a str) -> Result<(&'a str, &'a str), &'static s
     if crc == right { Ok((id, secret)) } else { Err("Invalid token: wrong checksum") }
 }
 
-/// Judges the record of a token whose secret is right.
-fn judge(record: store::Token) -> Verdict {
-    if record.ended.is_some() {
-        return rejected(Reason::Revoked, "Token has been revoked");
-    }
-    if record.expires_at.is_some_and(|last| clock::now().seconds > last) {
-        return rejected(Reason::Expired, "Token has expired");
-    }
+/// Whom a record speaks for.
+fn actor(record: &store::Token) -> String {
     // To write a string cannot fail; if it did, the host would not take this for an actor.
     let id = serde_json::to_string(&record.actor_id).unwrap_or_default();
-    Verdict::Accepted(Acceptance {
-        actor: ["{\"id\":", &id, "}"].concat(),
-        restrictions: record.restrictions,
-        token_id: Some(record.id),
-        issued_at: Some(record.issued_at),
-        expires_at: record.expires_at,
-    })
+    ["{\"id\":", &id, "}"].concat()
 }
 
 /// The setting `prefix`.
@@ -168,8 +149,4 @@ fn crc32(data: &[u8]) -> u32 {
     !data.iter().fold(!0, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })
     })
-}
-
-fn rejected(reason: Reason, message: &str) -> Verdict {
-    Verdict::Rejected(Rejection { reason, message: message.to_owned() })
 }

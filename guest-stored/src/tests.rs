@@ -1,12 +1,14 @@
 //! The handler on a test host.
 
 use super::*;
-use keyward_sdk::Restrictions;
+use keyward_sdk::{Acceptance, Denial, Rejection, Restrictions};
 use keyward_sdk::store::{Ending, Token};
 use keyward_sdk::testing::Host;
 use proptest::prelude::*;
 
 const NOW: u64 = 1_767_225_600;
+/// The last of the year 9999.
+const LAST_SECOND: u64 = 253_402_300_799;
 const PREFIX: &str = "kwt_live_";
 
 fn host() -> Host {

@@ -98,6 +98,7 @@
 // Generated code and macros name this crate by its name, here and in an author's crate.
 extern crate self as keyward_sdk;
 
+mod answers;
 #[doc(hidden)]
 pub mod bindings;
 pub mod build;
