@@ -5,7 +5,7 @@ use super::{described, forward};
 use crate::problem::{Problem, Scheme};
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
-use utoipa::OpenApi;
+use utoipa::{OpenApi, ToSchema};
 use utoipa::openapi::{Object, ObjectBuilder, Type};
 
 /// The document.
@@ -104,14 +104,29 @@ fn is_for_callers(operation: &Map<String, Value>) -> bool {
     ways.is_some_and(|ways| ways.iter().any(|way| way.get("basic").is_some()))
 }
 
+/// What is asked about a token, to introspect or to revoke it. Each parameter stands once; others do not matter.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form body, which is read parameter by parameter")]
+pub(crate) struct TokenForm {
+    /// The token.
+    token: String,
+    /// Ignored: the answer is the same with any hint.
+    #[schema(nullable = false)]
+    token_type_hint: Option<String>,
+    /// The caller's id, unless it authenticates in `Authorization`.
+    #[schema(nullable = false)]
+    client_id: Option<String>,
+    /// The caller's secret, unless it authenticates in `Authorization`. Goes with `client_id`.
+    #[schema(nullable = false)]
+    client_secret: Option<String>,
+}
+
 /// Adds all that is not there yet.
 fn complete(document: &mut Value) {
     if let Some(schemas) = object(document, "/components/schemas") {
         name_the_outcomes(schemas);
-        for form in ["IntrospectionRequest", "RevocationRequest"] {
-            if let Some(form) = schemas.get_mut(form).and_then(Value::as_object_mut) {
-                form.insert("dependentRequired".into(), json!({"client_secret": ["client_id"]}));
-            }
+        if let Some(form) = schemas.get_mut("TokenForm").and_then(Value::as_object_mut) {
+            form.insert("dependentRequired".into(), json!({"client_secret": ["client_id"]}));
         }
     }
     if let Some(request) = object(document, "/components/schemas/RevocationsRequest") {

@@ -8,7 +8,7 @@ use crate::decision;
 use crate::identity;
 use crate::outcome::actor_json;
 use crate::problem::{Problem, json};
-use crate::routes::document;
+use crate::routes::document::{self, TokenForm};
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
@@ -18,23 +18,6 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
-
-/// What introspection is asked. Each parameter stands once; others do not matter.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the form body, which is read parameter by parameter")]
-pub(crate) struct IntrospectionRequest {
-    /// The token.
-    token: String,
-    /// Ignored: the answer is the same with any hint.
-    #[schema(nullable = false)]
-    token_type_hint: Option<String>,
-    /// The caller's id, unless it authenticates in `Authorization`.
-    #[schema(nullable = false)]
-    client_id: Option<String>,
-    /// The caller's secret, unless it authenticates in `Authorization`. Goes with `client_id`.
-    #[schema(nullable = false)]
-    client_secret: Option<String>,
-}
 
 /// What is said of a token (RFC 7662 section 2.2): of any that is not good only that it is not active.
 #[derive(Serialize, ToSchema)]
@@ -115,7 +98,7 @@ struct ShortRestrictions {
     post,
     path = "/v1/introspect",
     tag = "applications",
-    request_body(content = IntrospectionRequest, content_type = "application/x-www-form-urlencoded"),
+    request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, body = Introspection, description = "Exactly `{\"active\":false}`, unless it is a clear yes")
     ),

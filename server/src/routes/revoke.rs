@@ -6,37 +6,20 @@ use crate::config::Caller;
 use crate::context::Context;
 use crate::decision;
 use crate::problem::{ErrorBody, Problem};
+use crate::routes::document::TokenForm;
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
 use hyper::HeaderMap;
 use hyper::header::{HeaderValue, PRAGMA};
 use keyward_runtime::{Acceptance, Reason, Rejection, Revocation, Verdict};
-use utoipa::ToSchema;
-
-/// Which token is revoked. Each parameter stands once; others do not matter.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the form body, which is read parameter by parameter")]
-pub(crate) struct RevocationRequest {
-    /// The token.
-    token: String,
-    /// Ignored: the answer is the same with any hint.
-    #[schema(nullable = false)]
-    token_type_hint: Option<String>,
-    /// The caller's id, unless it authenticates in `Authorization`.
-    #[schema(nullable = false)]
-    client_id: Option<String>,
-    /// The caller's secret, unless it authenticates in `Authorization`. Goes with `client_id`.
-    #[schema(nullable = false)]
-    client_secret: Option<String>,
-}
 
 /// Takes a token back.
 #[utoipa::path(
     post,
     path = "/v1/revoke",
     tag = "applications",
-    request_body(content = RevocationRequest, content_type = "application/x-www-form-urlencoded"),
+    request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (
             status = 200,
