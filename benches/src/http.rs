@@ -7,15 +7,14 @@ mod reload;
 mod server;
 mod wrk;
 
-use crate::stats::{median, spread};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) use reload::reloads;
 pub(crate) use server::{bare, keyward};
 
 /// What can be measured.
-pub(crate) const ALL: crate::Measurements =
-    [("cost", cost::run), ("neighbours", neighbours::run), ("idle", idle::run), ("reloads", || reloads(100))];
+pub(crate) const ALL: &crate::Measurements =
+    &[("cost", cost::run), ("neighbours", neighbours::run), ("idle", idle::run), ("reloads", || reloads(100))];
 
 /// Says so when it is dropped: threads that look at it end then, also where a measurement fails.
 struct Done<'a>(&'a AtomicBool);
@@ -24,18 +23,4 @@ impl Drop for Done<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
-}
-
-/// Says whether the middle of some figures is within its bound.
-fn at_most(what: &str, figures: &[f64], bound: f64) {
-    judge(what, figures, &format!("at most {bound}"), |middle| middle <= bound);
-}
-
-fn at_least(what: &str, figures: &[f64], bound: f64) {
-    judge(what, figures, &format!("at least {bound}"), |middle| middle >= bound);
-}
-
-fn judge(what: &str, figures: &[f64], bound: &str, fits: impl Fn(f64) -> bool) {
-    let judgement = if fits(median(figures.iter().copied())) { "met" } else { "NOT MET" };
-    println!("* {what}: **{}**; {bound}: {judgement}", spread(figures));
 }

@@ -10,15 +10,21 @@ mod kernel;
 mod neighbours;
 mod setup;
 mod stats;
+mod stored;
 mod verify;
 
 use std::process::ExitCode;
 
 /// What can be measured, by name.
-type Measurements = [(&'static str, fn()); 4];
+type Measurements = [(&'static str, fn())];
 
-const SANDBOX: Measurements =
-    [("verify", verify::run), ("phases", verify::phases), ("kernel", kernel::run), ("neighbours", neighbours::run)];
+const SANDBOX: &Measurements = &[
+    ("verify", verify::run),
+    ("phases", verify::phases),
+    ("kernel", kernel::run),
+    ("neighbours", neighbours::run),
+    ("stored", stored::run),
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -29,8 +35,8 @@ fn main() -> ExitCode {
         ["serve", ..] => return http::keyward(),
         ["bare"] => http::bare(),
         ["reloads", count] => http::reloads(count.parse().unwrap()),
-        ["--http", names @ ..] => measure(&http::ALL, names),
-        names => measure(&SANDBOX, names),
+        ["--http", names @ ..] => measure(http::ALL, names),
+        names => measure(SANDBOX, names),
     }
     ExitCode::SUCCESS
 }
@@ -38,7 +44,10 @@ fn main() -> ExitCode {
 fn measure(all: &Measurements, names: &[&str]) {
     let known = |name: &&&str| all.iter().any(|(known, _)| known == *name);
     if let Some(unknown) = names.iter().find(|name| !known(name)) {
-        panic!("there is no measurement `{unknown}` here, but {:?}", all.map(|(name, _)| name));
+        panic!(
+            "there is no measurement `{unknown}` here, but {:?}",
+            all.iter().map(|(name, _)| name).collect::<Vec<_>>()
+        );
     }
     for (name, run) in all {
         if names.is_empty() || names.contains(name) {

@@ -35,3 +35,17 @@ pub(crate) fn spread(values: &[f64]) -> String {
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), value| (least.min(*value), most.max(*value)));
     format!("{:.2} ({least:.2}–{most:.2})", median(values.iter().copied()))
 }
+
+/// Says whether the middle of some figures is within its bound.
+pub(crate) fn at_most(what: &str, figures: &[f64], bound: f64) {
+    judge(what, figures, &format!("at most {bound}"), |middle| middle <= bound);
+}
+
+pub(crate) fn at_least(what: &str, figures: &[f64], bound: f64) {
+    judge(what, figures, &format!("at least {bound}"), |middle| middle >= bound);
+}
+
+fn judge(what: &str, figures: &[f64], bound: &str, fits: impl Fn(f64) -> bool) {
+    let judgement = if fits(median(figures.iter().copied())) { "met" } else { "NOT MET" };
+    println!("* {what}: **{}**; {bound}: {judgement}", spread(figures));
+}

@@ -150,7 +150,7 @@ fn write(context: &Context, asked: Asked<'_>, decided: Decided<'_>) {
     let path = path.map(beginning);
     tracing::info!(
         target: "keyward::audit",
-        request_id = %context.id,
+        request_id = context.id.as_str(),
         peer = %context.peer,
         endpoint,
         caller,

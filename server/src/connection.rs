@@ -4,7 +4,6 @@ use crate::config::Limits;
 use crate::context::Live;
 use crate::operations;
 use crate::service::Service;
-use axum::body::Body;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -197,7 +196,7 @@ where
     let respond = service_fn(move |request: Request<Incoming>| {
         let service = service.clone();
         // On the heap while it lasts: hyper keeps room for it as long as the connection is open.
-        Box::pin(async move { Ok::<_, Infallible>(service.answer(peer, request.map(Body::new)).await) })
+        Box::pin(async move { Ok::<_, Infallible>(service.answer(peer, request).await) })
     });
     let connection = http(limits).serve_connection(TokioIo::new(stream), respond);
     let mut connection = pin!(connection);

@@ -5,7 +5,6 @@ use crate::metrics::Metrics;
 use hyper::header::HeaderValue;
 use keyward_runtime::Registry;
 use std::collections::HashMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,20 +45,27 @@ pub(crate) struct Context {
 
 /// The name of a request: 16 hexadecimal digits, the first 8 of which are random for each process.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RequestId {
-    process: u32,
-    number: u32,
-}
+pub(crate) struct RequestId([u8; 16]);
 
 impl RequestId {
-    pub(crate) fn header(self) -> HeaderValue {
-        HeaderValue::from_str(&self.to_string()).unwrap_or(HeaderValue::from_static("-"))
+    fn new(process: u32, number: u32) -> Self {
+        let number = u64::from(process) << 32 | u64::from(number);
+        let mut shift = u64::BITS;
+        Self([(); 16].map(|()| {
+            shift = shift.saturating_sub(4);
+            match (number >> shift) as u8 & 0xf {
+                digit @ 0..10 => b'0'.wrapping_add(digit),
+                digit => b'a'.wrapping_add(digit).wrapping_sub(10),
+            }
+        }))
     }
-}
 
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}{:08x}", self.process, self.number)
+    pub(crate) fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or("-")
+    }
+
+    pub(crate) fn header(self) -> HeaderValue {
+        HeaderValue::from_bytes(&self.0).unwrap_or(HeaderValue::from_static("-"))
     }
 }
 
@@ -79,6 +85,6 @@ impl RequestIds {
     pub(crate) fn next(&self) -> RequestId {
         // After 2^32 requests the names begin again, as those of log lines may.
         let number = u32::try_from(self.next.fetch_add(1, Ordering::Relaxed) & u64::from(u32::MAX)).unwrap_or(0);
-        RequestId { process: self.process, number }
+        RequestId::new(self.process, number)
     }
 }

@@ -2,7 +2,7 @@
 
 mod actor;
 mod document;
-mod forward;
+pub(crate) mod forward;
 mod introspect;
 mod metadata;
 mod revocations;
@@ -12,24 +12,17 @@ mod verify;
 
 use crate::problem::Problem;
 use axum::Router;
-use axum::routing::any;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use document::text as document;
 
-/// All endpoints.
+/// All endpoints but those for proxies. These are asked about every request of a site, so they are told by [`forward::Place`],
+/// without what a router does for paths and bodies of all kinds.
 pub(crate) fn router() -> Router {
     let (router, _) = described().split_for_parts();
-    router
-        .route("/v1/auth/nginx/{policy}", any(forward::nginx))
-        .route("/v1/auth/forward/{policy}", any(forward::forward))
-        .route("/v1/auth/envoy/{policy}", any(forward::envoy))
-        .route("/v1/auth/envoy/{policy}/", any(forward::envoy))
-        .route("/v1/auth/envoy/{policy}/{*path}", any(forward::envoy))
-        .fallback(async || Problem::NotFound)
-        .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
+    router.fallback(async || Problem::NotFound).method_not_allowed_fallback(async || Problem::MethodNotAllowed)
 }
 
 /// Those whose methods OpenAPI can name, with their description.
@@ -78,13 +71,19 @@ mod tests {
         let document: serde_json::Value = serde_json::from_str(document()).unwrap();
         let described = document["paths"].as_object().unwrap();
         let fallback = ["/", "/{__private__axum_fallback}"].map(str::to_owned);
-        assert_eq!(routed(), described.keys().cloned().chain(fallback).collect());
-        for (path, operations) in described {
-            let uri = path.replace("{policy}", "members").replace("{path}", "a/b");
+        let (for_proxies, others): (Vec<_>, Vec<_>) =
+            described.into_iter().partition(|(path, _)| path.starts_with("/v1/auth/"));
+        for (path, _) in &for_proxies {
+            let path = path.replace("{policy}", "members").replace("{path}", "a/b");
+            assert!(forward::Place::of(&path).is_some(), "{path}");
+        }
+        assert_eq!(for_proxies.len(), 5, "one for each dialect, and for Envoy's paths");
+        assert_eq!(routed(), others.iter().map(|(path, _)| (*path).clone()).chain(fallback).collect());
+        for (path, operations) in others {
             for method in
                 [Method::GET, Method::PUT, Method::POST, Method::DELETE, Method::OPTIONS, Method::PATCH, Method::TRACE]
             {
-                let request = Request::builder().method(&method).uri(&uri).body(Body::empty()).unwrap();
+                let request = Request::builder().method(&method).uri(path).body(Body::empty()).unwrap();
                 let status = router().oneshot(request).await.unwrap().status();
                 let is_described = operations.get(method.as_str().to_ascii_lowercase()).is_some();
                 assert_eq!(status == StatusCode::METHOD_NOT_ALLOWED, !is_described, "{method} {path}: {status}");

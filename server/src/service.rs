@@ -4,12 +4,14 @@ use crate::config::Config;
 use crate::context::{Context, Live, RequestIds};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::routes;
+use crate::routes::{self, forward, forward::Place};
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Version};
 use keyward_runtime::Registry;
@@ -66,16 +68,27 @@ impl Service {
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Body>) -> Response {
+    pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response {
         let Inner { live, metrics, ids, router } = &*self.0;
         let context =
             Context { live: live.load_full(), metrics: metrics.clone(), peer: peer.to_canonical(), id: ids.next() };
-        let endpoint = endpoint(request.uri().path());
+        let (request, body) = request.into_parts();
+        let place = Place::of(request.uri.path());
+        let endpoint = place.map_or_else(|| endpoint(request.uri.path()), |place| place.dialect.as_str());
         let mut response = match room(&context.live, &request).try_acquire() {
             Err(_) => Problem::Overloaded.into_response(),
-            Ok(_room) => match check(&context, &request) {
-                Err(problem) => problem.into_response(),
-                Ok(()) => route(router, context.clone(), request).await,
+            Ok(_room) => match (check(&context, &request), place) {
+                (Err(problem), _) => problem.into_response(),
+                (Ok(()), Some(place)) => forward::answer(&context, place, &request).await,
+                (Ok(()), None) => {
+                    let mut request = Request::from_parts(request, Body::new(body));
+                    request.extensions_mut().insert(context.clone());
+                    // In a box, so that what proxies ask carries little about.
+                    match Box::pin(router.clone().oneshot(request)).await {
+                        Ok(response) => response,
+                        Err(never) => match never {},
+                    }
+                }
             },
         };
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -96,24 +109,17 @@ impl fmt::Debug for Service {
 }
 
 /// Where there must be room for this request.
-fn room<'a>(live: &'a Live, request: &Request<Body>) -> &'a Semaphore {
-    let takes_secrets = matches!(request.uri().path(), "/v1/introspect" | "/v1/revoke");
-    let is_unknown = takes_secrets && !request.headers().contains_key(header::AUTHORIZATION);
+fn room<'a>(live: &'a Live, request: &Parts) -> &'a Semaphore {
+    let takes_secrets = matches!(request.uri.path(), "/v1/introspect" | "/v1/revoke");
+    let is_unknown = takes_secrets && !request.headers.contains_key(header::AUTHORIZATION);
     if is_unknown { &live.room_for_unknown } else { &live.room }
 }
 
-async fn route(router: &Router, context: Context, mut request: Request<Body>) -> Response {
-    request.extensions_mut().insert(context);
-    match router.clone().oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    }
-}
-
 /// What every request must keep to, whatever it asks.
-fn check(context: &Context, request: &Request<Body>) -> Result<(), Problem> {
+fn check(context: &Context, request: &Parts) -> Result<(), Problem> {
     let config = &context.live.config;
-    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let Parts { method, uri, version, headers, .. } = request;
+    let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return Err(Problem::InvalidRequest("There is not exactly one `Host` header"));
     };
@@ -125,28 +131,28 @@ fn check(context: &Context, request: &Request<Body>) -> Result<(), Problem> {
     let Some(authority) = authority.filter(plain) else {
         return Err(Problem::InvalidRequest("The `Host` header names no host"));
     };
-    if !config.hosts.include(authority.host()) || request.uri().host().is_some_and(|host| !config.hosts.include(host)) {
+    if !config.hosts.include(authority.host()) || uri.host().is_some_and(|host| !config.hosts.include(host)) {
         return Err(Problem::Misdirected);
     }
-    if request.method() == Method::CONNECT || request.version() > Version::HTTP_11 {
+    if method == Method::CONNECT || *version > Version::HTTP_11 {
         return Err(Problem::InvalidRequest("This is no tunnel, and speaks HTTP/1 only"));
     }
     // hyper reads the last coding only: a body in others before it would be taken for what it is not.
-    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let chunked = codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     if !chunked || codings.next().is_some() {
         return Err(Problem::UnknownCoding);
     }
-    let path = request.uri().path();
+    let path = uri.path();
     // A proxy may append the query of its client. Elsewhere a query is a mistake, or a token that is about to be logged.
     let may_have_query = path == "/v1/actor" || path.starts_with("/v1/auth/");
-    if !may_have_query && request.uri().query().is_some_and(|query| !query.is_empty()) {
+    if !may_have_query && uri.query().is_some_and(|query| !query.is_empty()) {
         return Err(Problem::InvalidRequest("This path takes no query: parameters stand in the body"));
     }
     Ok(())
 }
 
-/// The endpoint of a path, for metrics: one of a few.
+/// The endpoint of a path that is not for proxies, for metrics: one of a few.
 fn endpoint(path: &str) -> &'static str {
     match path {
         "/v1/introspect" => "introspect",
@@ -157,9 +163,6 @@ fn endpoint(path: &str) -> &'static str {
         "/v1/actor" => "actor",
         "/openapi.json" => "openapi",
         "/.well-known/oauth-authorization-server" => "metadata",
-        _ if path.starts_with("/v1/auth/nginx/") => "nginx",
-        _ if path.starts_with("/v1/auth/forward/") => "forward",
-        _ if path.starts_with("/v1/auth/envoy/") => "envoy",
         _ => "other",
     }
 }

@@ -2,9 +2,8 @@
 
 use crate::http::server::{ASKS, CALLER, PATH, REGISTRY, Server, TOKEN};
 use crate::http::wrk::{Ask, load};
-use crate::http::{at_least, at_most};
 use crate::setup::accepted;
-use crate::stats::{median, spread};
+use crate::stats::{at_least, at_most, median, spread};
 use rustix::time::{ClockId, clock_gettime};
 use std::thread;
 

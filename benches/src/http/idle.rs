@@ -1,7 +1,7 @@
 //! What open connections cost while nothing happens on them.
 
-use crate::http::at_most;
 use crate::http::server::{PATH, Server, TOKEN};
+use crate::stats::at_most;
 use keyward_tests::daemon::wait_for;
 use keyward_tests::http::{Connection, Request};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

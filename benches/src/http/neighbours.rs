@@ -1,9 +1,9 @@
 //! Good requests beside hostile ones.
 
+use crate::http::Done;
 use crate::http::server::{PATH, Server};
 use crate::http::wrk::{Ask, Load, load};
-use crate::http::{Done, at_least, at_most};
-use crate::stats::median;
+use crate::stats::{at_least, at_most, median};
 use keyward_tests::http::{Connection, Request};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

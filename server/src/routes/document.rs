@@ -5,8 +5,8 @@ use super::{described, forward};
 use crate::problem::{Problem, Scheme};
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
-use utoipa::{OpenApi, ToSchema};
 use utoipa::openapi::{Object, ObjectBuilder, Type};
+use utoipa::{OpenApi, ToSchema};
 
 /// The document.
 pub(crate) fn text() -> &'static str {

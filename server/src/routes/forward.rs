@@ -9,27 +9,36 @@ use crate::identity;
 use crate::original::{Dialect, Original};
 use crate::problem::{ErrorBody, Problem, challenge, json};
 use axum::body::Body;
-use axum::extract::{Extension, Request};
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use keyward_runtime::Verdict;
 use utoipa::OpenApi;
 use utoipa::openapi::HttpMethod;
 
-/// nginx's `auth_request`.
-pub(crate) async fn nginx(Extension(context): Extension<Context>, request: Request) -> Response {
-    answer(&context, Dialect::Nginx, request).await
+/// Where a proxy asks: `/v1/auth/DIALECT/POLICY`, and for Envoy the path of the original request behind it, as it was written:
+/// nothing is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place<'a> {
+    pub(crate) dialect: Dialect,
+    policy: &'a str,
+    path: &'a str,
 }
 
-/// Caddy, Traefik and HAProxy.
-pub(crate) async fn forward(Extension(context): Extension<Context>, request: Request) -> Response {
-    answer(&context, Dialect::Forward, request).await
-}
-
-/// Envoy's `ext_authz` over HTTP.
-pub(crate) async fn envoy(Extension(context): Extension<Context>, request: Request) -> Response {
-    answer(&context, Dialect::Envoy, request).await
+impl<'a> Place<'a> {
+    /// `None`: the path is none of these.
+    pub(crate) fn of(path: &'a str) -> Option<Self> {
+        let (dialect, rest) = path.strip_prefix("/v1/auth/")?.split_once('/')?;
+        let (dialect, (policy, path)) = match (dialect, rest.find('/')) {
+            ("nginx", None) => (Dialect::Nginx, (rest, "/")),
+            ("forward", None) => (Dialect::Forward, (rest, "/")),
+            ("envoy", None) => (Dialect::Envoy, (rest, "/")),
+            ("envoy", Some(end)) => (Dialect::Envoy, rest.split_at(end)),
+            _ => return None,
+        };
+        Some(Self { dialect, policy, path })
+    }
 }
 
 /// Why a request does not get through.
@@ -46,14 +55,12 @@ enum Refusal<'a> {
     NoVerdict,
 }
 
-/// Neither the query nor the body of the request is looked at: both are the client's.
-async fn answer(context: &Context, dialect: Dialect, request: Request<Body>) -> Response {
+/// Answers with any method. Neither the query nor the body of the request is looked at: both are the client's.
+pub(crate) async fn answer(context: &Context, place: Place<'_>, request: &Parts) -> Response {
     let config = &context.live.config;
-    let (method, headers) = (request.method(), request.headers());
-    let Some((name, path)) = policy_and_path(request.uri().path()) else {
-        return Problem::NotFound.into_response();
-    };
-    let Some((name, policy)) = config.policies.get_key_value(name) else {
+    let Parts { method, headers, .. } = request;
+    let Place { dialect, policy, path } = place;
+    let Some((name, policy)) = config.policies.get_key_value(policy) else {
         return Problem::NotFound.into_response();
     };
     let trusted = config.forward_auth.trusted_proxies.iter().any(|network| network.contains(&context.peer));
@@ -71,16 +78,6 @@ async fn answer(context: &Context, dialect: Dialect, request: Request<Body>) -> 
         Err(refusal) => refusal,
     };
     refuse(context, refusal)
-}
-
-/// `/v1/auth/DIALECT/POLICY/PATH`, as it was written: nothing is decoded.
-fn policy_and_path(path: &str) -> Option<(&str, &str)> {
-    let rest = path.strip_prefix("/v1/auth/")?;
-    let (_dialect, rest) = rest.split_once('/')?;
-    Some(match rest.find('/') {
-        Some(end) => rest.split_at(end),
-        None => (rest, "/"),
-    })
 }
 
 async fn decide<'a>(
@@ -302,13 +299,20 @@ mod tests {
     #[test]
     fn the_path_is_taken_as_it_was_written() {
         for (path, wanted) in [
-            ("/v1/auth/nginx/members", Some(("members", "/"))),
-            ("/v1/auth/envoy/members/", Some(("members", "/"))),
-            ("/v1/auth/envoy/members/a%2Fb/../c", Some(("members", "/a%2Fb/../c"))),
-            ("/v1/auth/envoy/members//a", Some(("members", "//a"))),
+            ("/v1/auth/nginx/members", Some((Dialect::Nginx, "members", "/"))),
+            ("/v1/auth/forward/members", Some((Dialect::Forward, "members", "/"))),
+            ("/v1/auth/envoy/members", Some((Dialect::Envoy, "members", "/"))),
+            ("/v1/auth/envoy/members/", Some((Dialect::Envoy, "members", "/"))),
+            ("/v1/auth/envoy/members/a%2Fb/../c", Some((Dialect::Envoy, "members", "/a%2Fb/../c"))),
+            ("/v1/auth/envoy/members//a", Some((Dialect::Envoy, "members", "//a"))),
             ("/v1/auth/envoy", None),
+            ("/v1/auth/nginx/members/", None),
+            ("/v1/auth/forward/members/x", None),
+            ("/v1/auth/traefik/members", None),
+            ("/v1/auth//members", None),
         ] {
-            assert_eq!(policy_and_path(path), wanted, "{path}");
+            let place = Place::of(path).map(|Place { dialect, policy, path }| (dialect, policy, path));
+            assert_eq!(place, wanted, "{path}");
         }
     }
 
@@ -325,15 +329,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_policy_ends_where_the_path_begins(dialect in "[a-z]{1,7}", policy in "[^/]{0,8}", path in "(/[^?]{0,12})?") {
-            let whole = format!("/v1/auth/{dialect}/{policy}{path}");
+        fn the_policy_ends_where_the_path_begins(policy in "[^/]{0,8}", path in "(/[^?]{0,12})?") {
+            let whole = format!("/v1/auth/envoy/{policy}{path}");
             let path = if path.is_empty() { "/" } else { &path };
-            prop_assert_eq!(policy_and_path(&whole), Some((policy.as_str(), path)));
+            prop_assert_eq!(Place::of(&whole), Some(Place { dialect: Dialect::Envoy, policy: &policy, path }));
         }
 
         #[test]
         fn any_path_has_a_policy_or_none(path in any::<String>()) {
-            if let Some((policy, rest)) = policy_and_path(&path) {
+            if let Some(Place { policy, path: rest, .. }) = Place::of(&path) {
                 prop_assert!(!policy.contains('/') && rest.starts_with('/') && path.contains(policy));
             }
         }

@@ -160,7 +160,7 @@ fn each_decision_is_one_line_of_the_audit() {
         let audit: Vec<_> = log[before..].lines().filter(|line| line.contains(" keyward::audit: ")).collect();
         assert_eq!(audit.len(), lines, "{request:?}:\n{log}");
         for line in audit {
-            for part in parts.iter().chain([&&*format!("request_id={id}"), &"peer=127.0.0.1"]) {
+            for part in parts.iter().chain([&&*format!("request_id=\"{id}\""), &"peer=127.0.0.1"]) {
                 assert!(line.contains(*part), "no {part} in {line}");
             }
         }
