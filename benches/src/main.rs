@@ -8,6 +8,7 @@
 mod http;
 mod kernel;
 mod neighbours;
+mod secrets;
 mod setup;
 mod stats;
 mod stored;
@@ -24,6 +25,7 @@ const SANDBOX: &Measurements = &[
     ("kernel", kernel::run),
     ("neighbours", neighbours::run),
     ("stored", stored::run),
+    ("secrets", secrets::run),
 ];
 
 fn main() -> ExitCode {

@@ -20,15 +20,20 @@ const ROUNDS: usize = 41;
 const TOKENS: usize = 100;
 const FEW: u32 = 1_000;
 const MANY: u32 = 1_000_000;
-const PREFIX: &str = "kwt_live_";
+pub(crate) const PREFIX: &str = "kwt_live_";
 const ID: usize = 22;
 const SECRET: usize = 43;
 
 /// A store with so many records, and the handler over it.
-struct Kept {
+pub(crate) struct Kept {
     store: Arc<Store>,
-    registry: Registry,
-    tokens: Vec<String>,
+    pub(crate) registry: Registry,
+    pub(crate) tokens: Vec<String>,
+}
+
+/// In SQLite, with few records.
+pub(crate) fn few(folder: &TempDir) -> Kept {
+    sqlite(folder, FEW)
 }
 
 pub(crate) fn run() {

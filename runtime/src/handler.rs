@@ -112,7 +112,7 @@ impl Handler {
         let judged = async {
             let now = self.runtime.shared().now()?;
             if self.answers.is_off() {
-                return Box::pin(self.ask(token, now)).await.map(|(verdict, _)| verdict);
+                return self.ask(token, now).await.map(|(verdict, _)| verdict);
             }
             let digest = TokenDigest(digest(token.as_bytes()));
             let kept = self.answers.get(&digest, now.seconds);
@@ -120,8 +120,7 @@ impl Handler {
                 self.bound.counters.kept.count();
                 return Ok(Verdict::Accepted(Acceptance::clone(&kept)));
             }
-            // In a box, so that the other way carries little about.
-            let (verdict, repeatable) = Box::pin(self.ask(token, now)).await?;
+            let (verdict, repeatable) = self.ask(token, now).await?;
             if let Verdict::Accepted(acceptance) = &verdict
                 && repeatable
             {
@@ -140,7 +139,10 @@ impl Handler {
                 let verdict = self.policy.judge(&self.name, &self.bound.limits, proposal, now)?;
                 names_no_token(&verdict, token)?;
                 match verdict {
-                    Verdict::Accepted(acceptance) => self.with_records(acceptance, records, now).await?,
+                    Verdict::Accepted(acceptance) if self.bound.store.is_some() => {
+                        // In a box: those without records need not carry all this about.
+                        Box::pin(self.with_records(acceptance, records, now)).await?
+                    }
                     verdict => verdict,
                 }
             }

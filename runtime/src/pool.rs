@@ -84,13 +84,17 @@ impl Pool {
     ///
     /// `overran` is what the calls of one handler know of each other: that the last one had to be stopped. The next one then
     /// has no slice on its caller's thread, until one ends by itself.
-    pub(crate) async fn run<T, F>(&self, budget: Budget, overran: &AtomicBool, call: F) -> Result<T, Fault>
+    pub(crate) async fn run<T, F>(
+        &self,
+        budget: Budget,
+        overran: &AtomicBool,
+        mut call: Pin<Box<F>>,
+    ) -> Result<T, Fault>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Fault>> + Send + 'static,
     {
         let started = Instant::now();
-        let mut call = Box::pin(call);
         let mut used = Duration::ZERO;
         if !overran.load(Ordering::Relaxed) {
             match self.run_inline(started, budget, call.as_mut()).await {
@@ -310,7 +314,7 @@ mod tests {
     fn is_inline(pool: &Pool, overran: &AtomicBool) -> bool {
         let here = thread::current().id();
         let call = async move { Ok(thread::current().id() == here) };
-        pollster::block_on(pool.run(BUDGET, overran, call)).unwrap()
+        pollster::block_on(pool.run(BUDGET, overran, Box::pin(call))).unwrap()
     }
 
     /// A call that yields once, and then ends like this.
@@ -326,7 +330,7 @@ mod tests {
             }
             Poll::Ready(end.take().unwrap())
         });
-        let _ = pollster::block_on(pool.run(BUDGET, overran, call));
+        let _ = pollster::block_on(pool.run(BUDGET, overran, Box::pin(call)));
     }
 
     #[test]
@@ -357,13 +361,13 @@ mod tests {
         };
         let done = thread::scope(|scope| {
             scope.spawn(|| answer.send(7).unwrap());
-            pollster::block_on(pool.run(budget, &overran, call))
+            pollster::block_on(pool.run(budget, &overran, Box::pin(call)))
         });
         assert_eq!(done, Ok((7, true)));
 
         let budget = Budget { wall: Duration::from_millis(1), ..budget };
         let never = async { std::future::pending::<Result<(), Fault>>().await };
-        let stopped = pollster::block_on(pool.run(budget, &overran, never)).unwrap_err();
+        let stopped = pollster::block_on(pool.run(budget, &overran, Box::pin(never))).unwrap_err();
         assert_eq!(stopped.code(), "store");
         assert!(is_inline(&pool, &overran), "it was not its fault");
     }

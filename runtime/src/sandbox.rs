@@ -171,7 +171,8 @@ impl Sandbox {
         let held = Held { _share: share, _slot: slot, _ticking: self.shared.engine.ticking() };
         let may_wait = self.bound.store.is_some() || !self.bound.queries.is_empty();
         let budget = Budget { cpu: self.bound.limits.cpu, wall: self.bound.limits.wall, may_wait };
-        self.shared.pool.run(budget, &self.overran, call(held)).await
+        // Into its box at once: a call is large, and would be carried about in every future around it.
+        self.shared.pool.run(budget, &self.overran, Box::pin(call(held))).await
     }
 
     /// A fresh instance under every limit that the engine enforces.

@@ -5,6 +5,7 @@ use keyward_runtime::{
     Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, Secret, StoreGrant, UnixTime, Verdict,
 };
 use keyward_store::{Location, Store};
+use keyward_tests::checksum::with_checksum;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -66,15 +67,6 @@ fn what_can_be_seen_to_be_bad_costs_nothing() {
         let mut bytes = token.as_bytes().to_vec();
         bytes[at] = if bytes[at] == b'a' { b'b' } else { b'a' };
         String::from_utf8(bytes).unwrap()
-    };
-    let with_checksum = |text: &str| {
-        let mut number = crc32fast::hash(text.as_bytes());
-        let mut digits = [b'0'; 6];
-        for digit in digits.iter_mut().rev() {
-            *digit = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"[(number % 62) as usize];
-            number /= 62;
-        }
-        format!("{text}{}", String::from_utf8_lossy(&digits))
     };
     let body = stored.len() - 6;
     for (what, token, wanted, calls, lookups) in [

@@ -1,5 +1,6 @@
 //! What the integration tests and the benches share.
 
+pub mod checksum;
 pub mod cli;
 pub mod daemon;
 pub mod hostile;

@@ -1,0 +1,106 @@
+//! Whether time tells an id that nobody has from a secret that is wrong, as dudect asks it: two classes of tokens in an order
+//! drawn at random, and Welch's t over the times of the calls.
+
+use crate::stats::{at_most, median, quantile};
+use crate::stored::{Kept, PREFIX, few};
+use keyward_runtime::{Reason, Verdict};
+use keyward_tests::checksum::with_checksum;
+use std::hint::black_box;
+use std::time::Instant;
+use tempfile::TempDir;
+
+const CALLS: usize = 200_000;
+/// Of each class there are so many tokens.
+const TOKENS: usize = 100;
+/// What takes longer was interrupted.
+const KEPT: f64 = 0.8;
+/// From here on dudect says that the classes are told apart for certain; from 4.5 on that they may be.
+const CERTAIN: f64 = 10.0;
+
+pub(crate) fn run() {
+    let folder = TempDir::new().unwrap();
+    let kept = few(&folder);
+    // The first character of the id, or of the secret, is another one.
+    let classes = [PREFIX.len(), PREFIX.len() + 22].map(|at| {
+        let tokens = kept.tokens.iter().take(TOKENS).map(|token| changed(token, at));
+        tokens.collect::<Vec<_>>()
+    });
+    let mut times = [Vec::new(), Vec::new()];
+    let mut order = 0x9e37_79b9_7f4a_7c15_u64;
+    for call in 0..CALLS {
+        // xorshift64: the order must only not follow the machine's own rhythms.
+        order ^= order << 13;
+        order ^= order >> 7;
+        order ^= order << 17;
+        let class = usize::from(order >> 63 == 1);
+        let (Some(tokens), Some(times)) = (classes.get(class), times.get_mut(class)) else { continue };
+        let time = refused(&kept, tokens.get(call % TOKENS).unwrap());
+        // The first ones warm everything up.
+        if call > CALLS / 20 {
+            times.push(time);
+        }
+    }
+    let [unknown, wrong] = &times;
+    println!("| | calls | median µs |");
+    println!("| --- | --- | --- |");
+    for (what, times) in [("an id that nobody has", unknown), ("a secret that is wrong", wrong)] {
+        println!("| {what} | {} | {:.2} |", times.len(), median(times.iter().copied()) / 1e3);
+    }
+    let longest = quantile(&mut times.concat(), KEPT);
+    let [unknown, wrong] = times.map(|times| Moments::of(times.into_iter().filter(|time| *time <= longest)));
+    let t = (unknown.mean - wrong.mean) / (unknown.squared_error() + wrong.squared_error()).sqrt();
+    println!("* on the average {:.0} ns apart", (unknown.mean - wrong.mean).abs());
+    at_most("Welch's t of the two, without its sign", &[t.abs()], CERTAIN);
+}
+
+fn refused(kept: &Kept, token: &str) -> f64 {
+    let start = Instant::now();
+    let verdict = kept.registry.verify_blocking(black_box(token));
+    let time = start.elapsed();
+    match verdict {
+        Ok(Verdict::Rejected(rejection)) if rejection.reason == Reason::Unknown => time.as_secs_f64() * 1e9,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The token with another character there, and the checksum that it should have then.
+fn changed(token: &str, at: usize) -> String {
+    let text: String = token
+        .chars()
+        .enumerate()
+        .map(|(place, c)| {
+            if place != at {
+                c
+            } else if c == 'a' {
+                'b'
+            } else {
+                'a'
+            }
+        })
+        .collect();
+    with_checksum(text.get(..text.len().saturating_sub(6)).unwrap())
+}
+
+struct Moments {
+    mean: f64,
+    variance: f64,
+    count: f64,
+}
+
+impl Moments {
+    /// By Welford's method.
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
+        for value in values {
+            count += 1.0;
+            let off = value - mean;
+            mean += off / count;
+            squares += off * (value - mean);
+        }
+        Self { mean, variance: squares / (count - 1.0), count }
+    }
+
+    fn squared_error(&self) -> f64 {
+        self.variance / self.count
+    }
+}
