@@ -25,7 +25,7 @@ name = "looper"
 component = "looper.wasm"
 prefixes = ["loop_"]
 actors = ["looper:*"]
-limits = { cpu_ms = 5 }
+limits = { cpu_ms = 5, wall_ms = 60000 }
 
 [actions]
 view-instance = "vi"
@@ -165,7 +165,7 @@ fn check_tells_what_a_component_would_get() {
     assert_eq!(
         of_handler,
         "handler `looper` (line 19):\n  settings given: none\n  prefixes: loop_\n  may vouch for: looper:*\n  \
-         longest lifetime: not limited\n  limits.cpu_ms: 5, not 50\n  not pinned; to pin it, add `sha256` with the digest above\n"
+         longest lifetime: not limited\n  limits.cpu_ms: 5, not 50\n  limits.wall_ms: 60000, not 250\n  not pinned; to pin it, add `sha256` with the digest above\n"
     );
     let bots = folder.run(&["check", "builtin:hardcoded", "--config", "keyward.toml"], "");
     assert!(bots.stdout.contains("  secrets: granted: bot\n"), "{}", bots.stdout);

@@ -6,15 +6,20 @@ use keyward_runtime::{
 };
 use keyward_store::{Location, Store};
 use keyward_tests::checksum::with_checksum;
+use keyward_tests::daemon::wait_for;
+use keyward_tests::postgres::{block_on, connect};
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
 const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
 
 /// All handlers that ship, as a configuration loads them, over a store of their own.
-fn registry(folder: &TempDir) -> Registry {
-    let store = Arc::new(Store::open(Location::sqlite(folder.path().join("keyward.db"))).unwrap());
+fn registry(place: Location) -> Registry {
+    let store = Arc::new(Store::open(place).unwrap());
     let ring = Arc::new(KeyRing::new("main", Secret::new([1; 32]), vec![]).unwrap());
     let handler = |name: &str, component: &[u8], prefix: &str| {
         let mut config = HandlerConfig::new(name, component, Actors::Any);
@@ -60,7 +65,7 @@ fn create(registry: &Registry, handler: &str) -> String {
 fn what_can_be_seen_to_be_bad_costs_nothing() {
     TestClock.set(Some(NOW));
     let folder = TempDir::new().unwrap();
-    let registry = registry(&folder);
+    let registry = registry(Location::sqlite(folder.path().join("keyward.db")));
     let [stored, opaque, managed] = ["stored", "opaque", "managed"].map(|handler| create(&registry, handler));
     // With another character in its place, and all that follows as it was.
     let changed = |token: &str, at: usize| {
@@ -111,4 +116,73 @@ fn what_can_be_seen_to_be_bad_costs_nothing() {
         let after = counts(&registry);
         assert_eq!((said, after.0 - before.0, after.1 - before.1), (wanted, calls, lookups), "{what}");
     }
+}
+
+/// Nobody is told whether it is the id or the secret that is wrong.
+#[test]
+fn an_unknown_id_is_refused_in_the_words_of_a_wrong_secret() {
+    TestClock.set(Some(NOW));
+    let folder = TempDir::new().unwrap();
+    let registry = registry(Location::sqlite(folder.path().join("keyward.db")));
+    let token = create(&registry, "stored");
+    let [id, secret] = [12, 50].map(|at| {
+        let mut text = token[..token.len() - 6].to_owned();
+        let other = if text.as_bytes()[at] == b'a' { "b" } else { "a" };
+        text.replace_range(at..=at, other);
+        match registry.verify_blocking(&with_checksum(&text)) {
+            Ok(Verdict::Rejected(rejection)) => rejection,
+            other => panic!("{other:?}"),
+        }
+    });
+    assert_eq!(id, secret);
+}
+
+/// A token that everybody uses is only read: no row of it is written or locked.
+#[test]
+fn a_hot_token_is_only_read() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("keyward.db");
+    let options = SqliteConnectOptions::new().filename(&path).read_only(true);
+    let hot = registry(Location::sqlite(&path));
+    let mut connection = block_on(options.connect()).unwrap();
+    // It changes with whatever somebody else commits.
+    is_only_read(&hot, || {
+        let version: i64 = block_on(sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut connection)).unwrap();
+        version.to_string()
+    });
+
+    let Some(cluster) = keyward_tests::postgres::cluster() else { return };
+    let (url, _) = cluster.database();
+    let hot = registry(Location::postgres(&url).unwrap());
+    let mut connection = connect(&url);
+    // Who wrote the row, and who wrote or locked it last.
+    is_only_read(&hot, || {
+        let sql = "SELECT coalesce(string_agg(xmin::text || ' ' || xmax::text, ','), '') FROM tokens";
+        block_on(sqlx::query_scalar(sql).fetch_one(&mut connection)).unwrap()
+    });
+}
+
+fn is_only_read(registry: &Registry, mut state: impl FnMut() -> String) {
+    TestClock.set(Some(NOW));
+    let untouched = state();
+    let token = create(registry, "stored");
+    let good = || {
+        TestClock.set(Some(NOW));
+        let verdict = registry.verify_blocking(&token).unwrap();
+        assert!(matches!(verdict, Verdict::Accepted(_)), "{verdict:?}");
+    };
+    let created = state();
+    assert_ne!(created, untouched, "what is written shows");
+    // The first use is noted, behind the answer.
+    good();
+    wait_for("the first use to be written", || state() != created);
+    let noted = state();
+    let lookups = counts(registry).1;
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..100).for_each(|_| good()));
+        }
+    });
+    assert_eq!(counts(registry).1 - lookups, 400, "each asked the store");
+    assert_eq!(state(), noted);
 }
