@@ -19,7 +19,6 @@ use std::thread;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 pub(crate) fn run(args: Serve, world: &mut World<'_>) -> Result<Status, Stop> {
@@ -44,7 +43,7 @@ pub(crate) fn run(args: Serve, world: &mut World<'_>) -> Result<Status, Stop> {
     let operations_at =
         Listen { option: "--operations", setting: "operations", given: operations, configured: server.operations };
     let done = tokio.block_on(async {
-        let end = ends().map_err(|error| cannot("signals could not be set up", &error))?;
+        let told = told_to_end().map_err(|error| cannot("signals could not be set up", &error))?;
         let service = service_at.bind(&loaded)?;
         let operations = operations_at.bind(&loaded)?;
         let scheme = if config.tls.is_some() { "https" } else { "http" };
@@ -56,8 +55,14 @@ pub(crate) fn run(args: Serve, world: &mut World<'_>) -> Result<Status, Stop> {
         let reloader = Reloader { source, service: answers.clone(), fixed };
         reloader.start(reload).map_err(|error| cannot("the thread that reloads could not be started", &error))?;
         let listeners = Listeners { service, operations: Some(operations) };
-        keyward_server::run(listeners, answers, async move { end.notified().await }).await;
-        tracing::info!(target: "keyward::server", "ended");
+        tokio::select! {
+            () = keyward_server::run(listeners, answers, times(told.clone(), 1)) => {
+                tracing::info!(target: "keyward::server", "ended");
+            }
+            () = times(told, 2) => {
+                tracing::warn!(target: "keyward::server", "ended at once, as it was told twice: what was being answered is cut off");
+            }
+        }
         Ok(Status::Good)
     });
     // What still runs is a call that was given up.
@@ -77,18 +82,28 @@ fn reload_requests() -> io::Result<Receiver<()>> {
     Ok(requests)
 }
 
-/// SIGTERM and SIGINT: finish.
-fn ends() -> io::Result<Arc<Notify>> {
-    let end = Arc::new(Notify::new());
+/// SIGTERM and SIGINT: finish; once more: do not wait for it. How often it has been told so.
+fn told_to_end() -> io::Result<tokio::sync::watch::Receiver<u32>> {
+    let (sender, told) = tokio::sync::watch::channel(0_u32);
+    let sender = Arc::new(sender);
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
         let mut signal = signal(kind)?;
-        let end = end.clone();
+        let sender = sender.clone();
         tokio::spawn(async move {
-            signal.recv().await;
-            end.notify_one();
+            while signal.recv().await.is_some() {
+                sender.send_modify(|times| *times = times.saturating_add(1));
+            }
         });
     }
-    Ok(end)
+    Ok(told)
+}
+
+/// Waits until it has been told so often.
+async fn times(mut told: tokio::sync::watch::Receiver<u32>, wanted: u32) {
+    if told.wait_for(|times| *times >= wanted).await.is_err() {
+        // Nobody is left who could tell.
+        std::future::pending().await
+    }
 }
 
 /// An address to listen on, and who gave it.

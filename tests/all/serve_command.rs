@@ -324,6 +324,25 @@ fn a_signal_ends_it_behind_what_is_being_answered() {
     }
 }
 
+/// It would wait for an hour for the rest of the request.
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let patient = "[server.limits]\ndrain_seconds = 3600\nbody_seconds = 3600\n[policies]";
+    let folder = folder("twice", &config("").replacen("[policies]", patient, 1));
+    let daemon = Daemon::start(&folder, "keyward.toml");
+    let request = Request::json("/v1/verify", &json!({"token": "x"})).basic("app", SECRET).to_bytes();
+    let mut connection = Connection::open(daemon.service()).unwrap();
+    connection.send(&[&Request::get("/v1/actor").to_bytes(), &request[..request.len() - 5]].concat()).unwrap();
+    assert_eq!(connection.answer(false).unwrap().status, 200);
+    daemon.signal(Signal::INT);
+    wait_for("new connections to be refused", || TcpStream::connect(daemon.service()).is_err());
+    daemon.signal(Signal::INT);
+    let ended = daemon.wait();
+    ended_well(&ended);
+    let (level, text) = said(&ended.stderr).pop().unwrap();
+    assert!(level == "WARN" && text.starts_with("ended at once"), "{level} {text}");
+}
+
 #[test]
 fn an_address_in_use_is_a_mistake_to_be_mended() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
