@@ -2,9 +2,9 @@
 
 use super::*;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use keyward_sdk::{Denial, Restrictions};
 use keyward_sdk::store::Token;
 use keyward_sdk::testing::Host;
+use keyward_sdk::{Denial, Restrictions};
 use proptest::prelude::*;
 use serde_json::Value;
 use sha1::{Digest as _, Sha1};

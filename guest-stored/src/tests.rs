@@ -1,9 +1,9 @@
 //! The handler on a test host.
 
 use super::*;
-use keyward_sdk::{Acceptance, Denial, Rejection, Restrictions};
 use keyward_sdk::store::{Ending, Token};
 use keyward_sdk::testing::Host;
+use keyward_sdk::{Acceptance, Denial, Rejection, Restrictions};
 use proptest::prelude::*;
 
 const NOW: u64 = 1_767_225_600;
