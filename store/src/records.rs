@@ -12,21 +12,22 @@ use serde::Deserialize;
 use std::sync::Arc;
 
 macro_rules! select {
-    ($which:literal) => {
+    ($from:literal) => {
         concat!(
-            "SELECT id, actor_id, description, restrictions, issued_at, expires_at, last_used_at, ended_at, ended_why, digest, CAST(0 AS BIGINT) ",
-            "FROM tokens WHERE handler = $1 AND ",
-            $which
+            "SELECT id, actor_id, description, restrictions, issued_at, expires_at, last_used_at, ended_at, ended_why, digest",
+            $from
         )
     };
 }
 
-/// The record of an id, or one that stands in for it where there is none: to read that takes as long, so that time does not
-/// tell an id that nobody has from a secret that is wrong. The last column says which it is.
+/// The record of an id, or nobody's, which the schema puts there: to find and to read that takes as long, so that time does not
+/// tell an id that is unknown from a secret that is wrong.
 const FIND: &str = select!(
-    "id = $2 UNION ALL SELECT '', 'nobody@example.com', NULL, NULL, 1767225600, NULL, 1767225600, NULL, NULL, NULL, CAST(1 AS BIGINT) \
-     ORDER BY 11 LIMIT 1"
+    ", found FROM (SELECT count(*) AS found FROM tokens WHERE handler = $1 AND id = $2) AS asked JOIN tokens \
+     ON handler = CASE found WHEN 1 THEN $1 ELSE '' END AND id = CASE found WHEN 1 THEN $2 ELSE '' END"
 );
+
+const FIND_DIGEST: &str = select!(" FROM tokens WHERE handler = $1 AND digest = $2");
 
 pub(crate) async fn find(pool: Arc<Pool>, handler: String, id: String) -> Result<Option<Stored>, Trouble> {
     if !is_storable(&handler) || !is_storable(&id) {
@@ -37,7 +38,7 @@ pub(crate) async fn find(pool: Arc<Pool>, handler: String, id: String) -> Result
     lease.done();
     let Some(row) = rows.first() else { return Ok(None) };
     let found = stored(row)?;
-    Ok((row.get::<i64>(10)? == 0).then_some(found))
+    Ok((row.get::<i64>(10)? == 1).then_some(found))
 }
 
 pub(crate) async fn find_digest(
@@ -50,7 +51,7 @@ pub(crate) async fn find_digest(
     }
     let mut lease = pool.lease().await?;
     let digest = Value::Bytes(Some(digest.bytes().to_vec()));
-    let rows = lease.rows(select!("digest = $2"), vec![handler.as_str().into(), digest]).await?;
+    let rows = lease.rows(FIND_DIGEST, vec![handler.as_str().into(), digest]).await?;
     lease.done();
     rows.first().map(stored).transpose()
 }
