@@ -332,7 +332,7 @@ fn a_second_signal_ends_it_at_once() {
     let daemon = Daemon::start(&folder, "keyward.toml");
     let request = Request::json("/v1/verify", &json!({"token": "x"})).basic("app", SECRET).to_bytes();
     let mut connection = Connection::open(daemon.service()).unwrap();
-    connection.send(&[&Request::get("/v1/actor").to_bytes(), &request[..request.len() - 5]].concat()).unwrap();
+    connection.send([&Request::get("/v1/actor").to_bytes(), &request[..request.len() - 5]].concat()).unwrap();
     assert_eq!(connection.answer(false).unwrap().status, 200);
     daemon.signal(Signal::INT);
     wait_for("new connections to be refused", || TcpStream::connect(daemon.service()).is_err());
