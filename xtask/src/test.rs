@@ -16,8 +16,8 @@ pub(crate) fn test() -> Step {
     build_all()?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))?;
     // What of the handlers is compiled for WebAssembly only.
-    let guests =
-        ["dsatok", "hardcoded", "opaque", "signed", "stored"].map(|name| format!("--package=keyward-guest-{name}"));
+    let guests = ["dsatok", "hardcoded", "opaque", "query", "signed", "stored"]
+        .map(|name| format!("--package=keyward-guest-{name}"));
     let clippy = ["clippy", "--locked", "--target", TARGET];
     run(cargo().args(clippy).args(guests).args(["--", "--deny", "warnings"]))?;
     run(cargo()
