@@ -7,7 +7,7 @@ use crate::problem::Problem;
 use crate::routes::{self, forward, forward::Place};
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
@@ -79,7 +79,14 @@ impl Service {
             Err(_) => Problem::Overloaded.into_response(),
             Ok(_room) => match (check(&context, &request), place) {
                 (Err(problem), _) => problem.into_response(),
-                (Ok(()), Some(place)) => forward::answer(&context, place, &request).await,
+                (Ok(()), Some(place)) => {
+                    let mut response = forward::answer(&context, place, &request).await;
+                    // hyper leaves the body of an answer to HEAD away, and with it the length that it would have.
+                    if let (&Method::HEAD, Some(length)) = (&request.method, response.body().size_hint().exact()) {
+                        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+                    }
+                    response
+                }
                 (Ok(()), None) => {
                     let mut request = Request::from_parts(request, Body::new(body));
                     request.extensions_mut().insert(context.clone());
