@@ -5,6 +5,7 @@ use crate::metrics::Metrics;
 use hyper::header::HeaderValue;
 use keyward_runtime::Registry;
 use std::collections::HashMap;
+use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,15 +50,10 @@ pub(crate) struct RequestId([u8; 16]);
 
 impl RequestId {
     fn new(process: u32, number: u32) -> Self {
-        let number = u64::from(process) << 32 | u64::from(number);
-        let mut shift = u64::BITS;
-        Self([(); 16].map(|()| {
-            shift = shift.saturating_sub(4);
-            match (number >> shift) as u8 & 0xf {
-                digit @ 0..10 => b'0'.wrapping_add(digit),
-                digit => b'a'.wrapping_add(digit).wrapping_sub(10),
-            }
-        }))
+        let mut text = [b'0'; 16];
+        // It has just the room that this takes.
+        let _ = write!(text.as_mut_slice(), "{process:08x}{number:08x}");
+        Self(text)
     }
 
     pub(crate) fn as_str(&self) -> &str {
