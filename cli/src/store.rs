@@ -4,7 +4,8 @@ use crate::config::{self, StorePlace};
 use crate::load::Loaded;
 use crate::{Env, Stop};
 use keyward_runtime::{
-    Changes, Committed, Pending, Revocation, Revocations, SecretDigest, StoreError, Stored, TokenStore,
+    Changes, Committed, Filter, KeyUse, Listed, NodeSeen, Pending, Place, Revocation, Revocations, SecretDigest,
+    StoreError, Stored, Tally, TokenStore,
 };
 use keyward_store::{Location, Store};
 use std::path::PathBuf;
@@ -98,6 +99,21 @@ impl TokenStore for Closed {
         Self::says()
     }
     fn revocations<'a>(&'a self, _: u64, _: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
+        Self::says()
+    }
+    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Place>, _: u32, _: u64) -> Pending<'a, Vec<Listed>> {
+        Self::says()
+    }
+    fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> Pending<'a, Vec<Tally>> {
+        Self::says()
+    }
+    fn key_uses<'a>(&'a self, _: u64) -> Pending<'a, Vec<KeyUse>> {
+        Self::says()
+    }
+    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> Pending<'a, ()> {
+        Self::says()
+    }
+    fn nodes<'a>(&'a self) -> Pending<'a, Vec<NodeSeen>> {
         Self::says()
     }
 }

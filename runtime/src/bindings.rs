@@ -109,7 +109,7 @@ pub(crate) fn request_out(request: CreateRequest) -> types::CreateRequest {
 
 /// What a handler may know of a record.
 pub(crate) fn token_out(record: &Record) -> store::Token {
-    let Record { id, actor_id, description: _, restrictions, issued_at, expires_at, last_used_at: _, ended } = record;
+    let Record { id, actor_id, restrictions, issued_at, expires_at, ended, .. } = record;
     store::Token {
         id: id.clone(),
         actor_id: actor_id.clone(),

@@ -225,7 +225,11 @@ impl Handler {
             match self.commit(changes, now).await? {
                 Committed::Done => Ok(Creation::Created(created)),
                 Committed::Full => denied(None, Denial::NotPermitted, self.is_full()),
+                Committed::FullForActor => {
+                    denied(None, Denial::NotPermitted, "the actor has as many tokens as it may".into())
+                }
                 Committed::Ended => denied(None, Denial::NotPermitted, "what it would replace has ended".into()),
+                Committed::Changed => denied(None, Denial::NotPermitted, "what it would replace has changed".into()),
             }
         };
         made.await.map_err(|fault| Error::new(&self.name, fault))

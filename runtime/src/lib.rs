@@ -92,8 +92,8 @@ pub use registry::{HandlerInfo, Registry, RegistryBuilder};
 pub use revocations::Revocations;
 pub use runtime::Runtime;
 pub use store::{
-    Changes, Committed, Ended, Ending, Insert, Pending, Record, Revocation, SecretDigest, StoreError, Stored,
-    TokenStore,
+    Changes, Committed, Edit, Ended, Ending, Filter, Insert, KeyUse, Listed, MadeBy, NodeSeen, Pending, Place, Record,
+    Revocation, SecretDigest, Status, StoreError, Stored, Tally, Terms, TokenStore,
 };
 pub use text::is_hidden;
 pub use verdict::{

@@ -6,7 +6,10 @@
 
 use crate::answers::{Answers, TokenDigest};
 use crate::revocations::Revocations;
-use crate::store::{Changes, Committed, Pending, Revocation, SecretDigest, StoreError, Stored, TokenStore};
+use crate::store::{
+    Changes, Committed, Filter, KeyUse, Listed, NodeSeen, Pending, Place, Revocation, SecretDigest, StoreError, Stored,
+    Tally, TokenStore,
+};
 use crate::sync::{Arc, Mutex};
 use shuttle::thread;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,13 +24,13 @@ const SECOND: u64 = 100;
 
 /// A store that has a list of revocations and nothing else.
 #[derive(Default)]
-struct Listed {
+struct Revoked {
     revocations: Mutex<Vec<Revocation>>,
     /// Whether the next revocation is not confirmed.
     fails: AtomicBool,
 }
 
-impl TokenStore for Listed {
+impl TokenStore for Revoked {
     fn find<'a>(&'a self, _: &'a str, _: &'a str) -> Pending<'a, Option<Stored>> {
         Box::pin(async { Ok(None) })
     }
@@ -66,6 +69,26 @@ impl TokenStore for Listed {
             Ok((1..).zip(all.iter().cloned()).filter(|(number, _)| *number > after).collect())
         })
     }
+
+    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Place>, _: u32, _: u64) -> Pending<'a, Vec<Listed>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> Pending<'a, Vec<Tally>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn key_uses<'a>(&'a self, _: u64) -> Pending<'a, Vec<KeyUse>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> Pending<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn nodes<'a>(&'a self) -> Pending<'a, Vec<NodeSeen>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 }
 
 /// One process: what it knows of the list, and the handler that it has at present.
@@ -90,7 +113,7 @@ enum Way {
 }
 
 impl Node {
-    fn new(store: &Arc<Listed>) -> Arc<Self> {
+    fn new(store: &Arc<Revoked>) -> Arc<Self> {
         let revocations = Revocations::new(store.clone(), Duration::from_secs(3600));
         revocations.read_on().unwrap();
         let this = Self { revocations, handler: Mutex::new(Handler::new(true)) };
@@ -141,7 +164,7 @@ fn in_many_orders(work: impl Fn() + Send + Sync + 'static) {
 
 /// Some verifications beside a revocation on the same node. One that begins after the answer must say no.
 fn revoked_here(verifiers: usize, way: Way, confirmed: bool) {
-    let store = Arc::new(Listed::default());
+    let store = Arc::new(Revoked::default());
     let node = Node::new(&store);
     store.fails.store(!confirmed, Ordering::SeqCst);
     let answered = Arc::new(AtomicBool::new(false));
@@ -184,7 +207,7 @@ fn an_answer_that_is_not_looked_up_again_is_found_out() {
 
 /// Another node says no from the moment at which it has read on.
 fn revoked_elsewhere() {
-    let store = Arc::new(Listed::default());
+    let store = Arc::new(Revoked::default());
     let (here, there) = (Node::new(&store), Node::new(&store));
     let has_read = Arc::new(AtomicBool::new(false));
     let follower = {
@@ -211,7 +234,7 @@ fn another_node_says_no_once_it_has_read_on() {
 #[test]
 fn lists_that_are_read_and_written_at_once_lose_nothing() {
     in_many_orders(|| {
-        let store = Arc::new(Listed::default());
+        let store = Arc::new(Revoked::default());
         let nodes = [(); 3].map(|()| Node::new(&store));
         let threads: Vec<_> = nodes
             .iter()
@@ -243,7 +266,7 @@ fn lists_that_are_read_and_written_at_once_lose_nothing() {
 #[test]
 fn a_key_that_is_gone_is_gone_with_all_that_was_said_by_it() {
     in_every_order(|| {
-        let node = Node::new(&Arc::new(Listed::default()));
+        let node = Node::new(&Arc::new(Revoked::default()));
         let replaced = Arc::new(AtomicBool::new(false));
         let reloading = {
             let (node, replaced) = (node.clone(), replaced.clone());

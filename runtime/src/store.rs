@@ -40,6 +40,26 @@ pub trait TokenStore: Send + Sync + 'static {
     /// misses nothing: none appears in front of one that could be read before, and none is taken away.
     fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Revocation)>>;
 
+    /// Records that fit the filter, newest first: by the second in which they were made, then by handler, then by id; those
+    /// behind that place, at most so many. What `at` is decides their status, and looking changes nothing. Whoever reads on
+    /// from the place of the last one sees each record that is there all the while once, whatever is added or changed.
+    fn list<'a>(&'a self, filter: &'a Filter, after: Option<&'a Place>, most: u32, at: u64)
+    -> Pending<'a, Vec<Listed>>;
+
+    /// How many records there are, by handler and by their status at `at`; `idle` as in [`Filter`]. Sorted, and without
+    /// zeros.
+    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> Pending<'a, Vec<Tally>>;
+
+    /// What is known of each key that a record names, in the order of their names.
+    fn key_uses<'a>(&'a self, at: u64) -> Pending<'a, Vec<KeyUse>>;
+
+    /// Notes up to which number a node has read the revocations, and when. Those that have said nothing for 30 days are
+    /// forgotten.
+    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> Pending<'a, ()>;
+
+    /// What the nodes have said of themselves, in the order of their names.
+    fn nodes<'a>(&'a self) -> Pending<'a, Vec<NodeSeen>>;
+
     /// Blocks until there may be a new revocation, but never for longer than `most`. Says whether it was told so. It is a
     /// hint: the list itself is read in any case.
     fn wait_for_news(&self, most: Duration) -> bool {
@@ -80,6 +100,62 @@ pub struct Record {
     pub last_used_at: Option<u64>,
     /// When and why it was ended, if it was.
     pub ended: Option<Ended>,
+    /// The caller of the daemon's that had it made. Without one it was the operator, or nobody knows.
+    pub caller: Option<String>,
+    /// The key that signed the token, as `ring/id`, if one did and it is known.
+    pub key: Option<String>,
+}
+
+impl Record {
+    /// What has become of it at `at`. `idle_before`: it counts as expired if it was idle since before that.
+    pub fn status(&self, at: u64, idle_before: Option<u64>) -> Status {
+        match self.ended {
+            Some(Ended { why: Ending::Revoked, .. }) => Status::Revoked,
+            Some(Ended { why: Ending::Replaced, .. }) => Status::Replaced,
+            None if self.expires_at.is_some_and(|end| end < at) => Status::Expired,
+            None if idle_before.is_some_and(|before| self.idle_since() < before) => Status::Expired,
+            None => Status::Active,
+        }
+    }
+
+    /// When it was last used, or made if it never was.
+    pub fn idle_since(&self) -> u64 {
+        self.last_used_at.unwrap_or(self.issued_at)
+    }
+
+    /// What an edit may change.
+    pub fn terms(&self) -> Terms {
+        let Self { description, expires_at, restrictions, .. } = self.clone();
+        Terms { description, expires_at, restrictions }
+    }
+}
+
+/// What has become of a record. It is computed whenever somebody looks, and written nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// It is good.
+    Active,
+    /// Its time is over, or it was not used for too long.
+    Expired,
+    /// It was taken back.
+    Revoked,
+    /// Another has taken its place.
+    Replaced,
+}
+
+impl Status {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Expired, Self::Revoked, Self::Replaced];
+
+    /// Its name: `active`, `expired`, `revoked` or `replaced`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Replaced => "replaced",
+        }
+    }
 }
 
 /// The end of a record, before its time.
@@ -136,6 +212,32 @@ pub struct Changes {
     pub insert: Option<Insert>,
     /// Records to end as revoked. If one of them is not there or has ended, nothing is changed.
     pub end: Vec<String>,
+    /// Other terms for a record.
+    pub edit: Option<Edit>,
+}
+
+/// A record's new terms. If it is not there or has ended, or its terms are not what they were, nothing is changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// Of this record.
+    pub id: String,
+    /// What its terms were when somebody decided on the new ones.
+    pub before: Terms,
+    /// What they are to be.
+    pub after: Terms,
+    /// Whether the record ends too, as replaced.
+    pub replaced: bool,
+}
+
+/// What may be changed of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// The note of whoever asked for it.
+    pub description: Option<String>,
+    /// The last second in which it is good.
+    pub expires_at: Option<u64>,
+    /// What it narrows the actor's rights to.
+    pub restrictions: Option<Restrictions>,
 }
 
 /// A record to be made.
@@ -147,6 +249,11 @@ pub struct Insert {
     pub replace: bool,
     /// How many records of the handler may be good at once, this one included.
     pub most: u64,
+    /// How many of them the actor may have, this one included.
+    pub most_per_actor: Option<u64>,
+    /// Whether it is well if there is a record of that id that has not ended: it is left as it is, and counts as made. A
+    /// signed token may come out the same twice in a second.
+    pub same_is_fine: bool,
 }
 
 /// What became of changes.
@@ -156,8 +263,107 @@ pub enum Committed {
     Done,
     /// None is made: the handler has as many records as it may.
     Full,
-    /// None is made: a record to be ended has ended meanwhile.
+    /// None is made: the actor has as many records of the handler as it may.
+    FullForActor,
+    /// None is made: a record to be ended or edited, or the same that was to be made, has ended meanwhile.
     Ended,
+    /// None is made: the terms of the record to be edited have changed meanwhile.
+    Changed,
+}
+
+/// Which records are listed: those that fit all that is given here.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Of one of these handlers. Without it, of any.
+    pub handlers: Option<Vec<String>>,
+    /// For the actor with this id.
+    pub actor_id: Option<String>,
+    /// Made by them.
+    pub caller: Option<MadeBy>,
+    /// With this status.
+    pub status: Option<Status>,
+    /// Not used at this second or later, and not made then either.
+    pub unused_since: Option<u64>,
+    /// Only those without a last second.
+    pub never_ends: bool,
+    /// Handlers whose records expire when they are idle, and since before when one must be for that.
+    pub idle: Vec<(String, u64)>,
+}
+
+/// Who had a record made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MadeBy {
+    /// No caller that is known.
+    Operator,
+    /// The caller with this id.
+    Caller(String),
+}
+
+/// Where a record stands among all others, in the order in which they were made.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// When it was made, in unix seconds.
+    pub issued_at: u64,
+    /// Whose it is.
+    pub handler: String,
+    /// Its id.
+    pub id: String,
+}
+
+/// A record in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Whose it is.
+    pub handler: String,
+    /// What may be shown of it.
+    pub record: Record,
+}
+
+impl Listed {
+    /// Where it stands.
+    pub fn place(&self) -> Place {
+        let Record { issued_at, id, .. } = &self.record;
+        Place { issued_at: *issued_at, handler: self.handler.clone(), id: id.clone() }
+    }
+}
+
+/// How many records of a handler have a status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// The handler.
+    pub handler: String,
+    /// The status.
+    pub status: Status,
+    /// How many.
+    pub tokens: u64,
+}
+
+/// What is known of the tokens that a key has signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyUse {
+    /// The key, as `ring/id`.
+    pub key: String,
+    /// How many there are, good or not.
+    pub minted: u64,
+    /// How many are good, if none of them was idle for too long.
+    pub good: u64,
+    /// How many of the good ones have no last second.
+    pub never_end: u64,
+    /// The last second of the good one that has the latest.
+    pub newest_expiry: Option<u64>,
+}
+
+/// What a node has said of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeSeen {
+    /// Its name.
+    pub node: String,
+    /// The number of the last revocation that it has read.
+    pub last: u64,
+    /// How many there are behind that.
+    pub behind: u64,
+    /// When it said so, in unix seconds.
+    pub at: u64,
 }
 
 /// A store did not answer, or did not do as it was told. What it was told to change may have been changed or not.

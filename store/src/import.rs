@@ -99,6 +99,8 @@ fn record(row: &Row, at: u64) -> Result<(i64, Record), Trouble> {
         expires_at: expires_at.map(number).transpose()?,
         last_used_at: row.get::<Option<i64>>(6)?.and_then(|time| u64::try_from(time).ok()),
         ended,
+        caller: None,
+        key: None,
     };
     Ok((id, record))
 }

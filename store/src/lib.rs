@@ -36,7 +36,10 @@ mod uses;
 
 use connect::{Database, Role};
 use database::Trouble;
-use keyward_runtime::{Changes, Committed, Pending, Revocation, SecretDigest, StoreError, Stored, TokenStore};
+use keyward_runtime::{
+    Changes, Committed, Filter, KeyUse, Listed, NodeSeen, Pending, Revocation, SecretDigest, StoreError, Stored, Tally,
+    TokenStore,
+};
 use location::Place;
 use news::News;
 use pool::Pool;
@@ -222,6 +225,32 @@ impl TokenStore for Store {
     fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
         let work = revocations::list(self.reads.clone(), after, most);
         self.run("reading revocations", READING, work)
+    }
+
+    fn list<'a>(
+        &'a self,
+        _: &'a Filter,
+        _: Option<&'a keyward_runtime::Place>,
+        _: u32,
+        _: u64,
+    ) -> Pending<'a, Vec<Listed>> {
+        self.run("listing records", READING, async { Err(Trouble::new("not yet")) })
+    }
+
+    fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> Pending<'a, Vec<Tally>> {
+        self.run("counting records", READING, async { Err(Trouble::new("not yet")) })
+    }
+
+    fn key_uses<'a>(&'a self, _: u64) -> Pending<'a, Vec<KeyUse>> {
+        self.run("counting what keys have signed", READING, async { Err(Trouble::new("not yet")) })
+    }
+
+    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> Pending<'a, ()> {
+        self.run("noting a node", WRITING, async { Err(Trouble::new("not yet")) })
+    }
+
+    fn nodes<'a>(&'a self) -> Pending<'a, Vec<NodeSeen>> {
+        self.run("listing nodes", READING, async { Err(Trouble::new("not yet")) })
     }
 
     fn wait_for_news(&self, most: Duration) -> bool {

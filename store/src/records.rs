@@ -68,7 +68,7 @@ pub(crate) async fn next_serial(pool: Arc<Pool>, handler: String) -> Result<u64,
 }
 
 pub(crate) async fn commit(pool: Arc<Pool>, handler: String, changes: Changes) -> Result<Committed, Trouble> {
-    let Changes { at, insert, end } = changes;
+    let Changes { at, insert, end, edit: _ } = changes;
     let at = seconds(at)?;
     storable([handler.as_str()])?;
     let mut lease = pool.lease().await?;
@@ -87,7 +87,7 @@ pub(crate) async fn commit(pool: Arc<Pool>, handler: String, changes: Changes) -
             return Ok(Committed::Ended);
         }
     }
-    if let Some(Insert { stored, replace, most }) = insert {
+    if let Some(Insert { stored, replace, most, .. }) = insert {
         if replace {
             replace_others(&mut lease, &handler, &stored.record.actor_id, at).await?;
         }
@@ -145,7 +145,7 @@ async fn live(lease: &mut Lease, handler: &str, at: i64) -> Result<u64, Trouble>
 
 pub(crate) async fn insert_one(lease: &mut Lease, handler: &str, stored: Stored) -> Result<(), Trouble> {
     let Stored { record, digest } = stored;
-    let Record { id, actor_id, description, restrictions, issued_at, expires_at, last_used_at, ended } = record;
+    let Record { id, actor_id, description, restrictions, issued_at, expires_at, last_used_at, ended, .. } = record;
     storable([id.as_str(), &actor_id].into_iter().chain(description.as_deref()))?;
     let restrictions = restrictions.map(|restrictions| serde_json::to_string(&restrictions)).transpose();
     let restrictions = restrictions.map_err(|_| Trouble::new("the restrictions cannot be written"))?;
@@ -230,6 +230,8 @@ fn stored(row: &Row) -> Result<Stored, Trouble> {
         expires_at: time(5)?,
         last_used_at: time(6)?,
         ended,
+        caller: None,
+        key: None,
     };
     Ok(Stored { record, digest })
 }

@@ -37,10 +37,13 @@ static STORE: LazyLock<(Arc<Store>, TempDir)> = LazyLock::new(|| {
         expires_at: None,
         last_used_at: None,
         ended: None,
+        caller: None,
+        key: None,
     };
     let digest = SecretDigest::new(Sha256::digest("secret-of-the-victims").into());
-    let insert = Insert { stored: Stored { record, digest: Some(digest) }, replace: false, most: 1 };
-    let changes = Changes { at: NOW.seconds, insert: Some(insert), end: vec![] };
+    let stored = Stored { record, digest: Some(digest) };
+    let insert = Insert { stored, replace: false, most: 1, most_per_actor: None, same_is_fine: false };
+    let changes = Changes { at: NOW.seconds, insert: Some(insert), ..Changes::default() };
     pollster::block_on(store.commit("victim", changes)).unwrap();
     (Arc::new(store), folder)
 });

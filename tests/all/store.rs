@@ -92,6 +92,8 @@ fn record(id: &str, actor: &str) -> Record {
         expires_at: None,
         last_used_at: None,
         ended: None,
+        caller: None,
+        key: None,
     }
 }
 
@@ -101,17 +103,19 @@ fn digest(byte: u8) -> SecretDigest {
 
 /// Makes a record, of as many as one likes.
 fn insert(record: Record, digest: Option<SecretDigest>) -> Changes {
-    let insert = Insert { stored: Stored { record, digest }, replace: false, most: u64::MAX };
-    Changes { at: NOW, insert: Some(insert), end: vec![] }
+    let stored = Stored { record, digest };
+    let insert = Insert { stored, replace: false, most: u64::MAX, most_per_actor: None, same_is_fine: false };
+    Changes { at: NOW, insert: Some(insert), ..Changes::default() }
 }
 
 fn replace(record: Record) -> Changes {
-    let insert = Insert { stored: Stored { record, digest: None }, replace: true, most: u64::MAX };
-    Changes { at: NOW, insert: Some(insert), end: vec![] }
+    let mut changes = insert(record, None);
+    changes.insert.as_mut().unwrap().replace = true;
+    changes
 }
 
 fn end(ids: &[&str]) -> Changes {
-    Changes { at: NOW, insert: None, end: ids.iter().map(|&id| id.to_owned()).collect() }
+    Changes { at: NOW, end: ids.iter().map(|&id| id.to_owned()).collect(), ..Changes::default() }
 }
 
 fn revocation(handler: &str, actor: &str) -> Revocation {

@@ -96,9 +96,17 @@ impl Store<'_> {
             expires_at,
             last_used_at: None,
             ended: None,
+            caller: None,
+            key: None,
         };
         let digest = secret.map(|secret| digest(&secret));
-        self.records.changes.insert = Some(Insert { stored: Stored { record, digest }, replace, most: store.most });
+        self.records.changes.insert = Some(Insert {
+            stored: Stored { record, digest },
+            replace,
+            most: store.most,
+            most_per_actor: None,
+            same_is_fine: false,
+        });
         Ok(id)
     }
 }

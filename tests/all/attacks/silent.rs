@@ -2,8 +2,8 @@
 
 use super::{TOKEN, registry};
 use keyward_runtime::{
-    Changes, Committed, Pending, Revocation, Runtime, RuntimeLimits, SecretDigest, StoreError, Stored, TokenStore,
-    UnixTime, Verdict,
+    Changes, Committed, Filter, KeyUse, Listed, NodeSeen, Pending, Place, Revocation, Runtime, RuntimeLimits,
+    SecretDigest, StoreError, Stored, Tally, TokenStore, UnixTime, Verdict,
 };
 use keyward_tests::daemon::wait_for;
 use keyward_tests::hostile;
@@ -51,6 +51,21 @@ impl TokenStore for Silent {
     }
     fn revocations<'a>(&'a self, _: u64, _: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
         Box::pin(pending())
+    }
+    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Place>, _: u32, _: u64) -> Pending<'a, Vec<Listed>> {
+        self.says()
+    }
+    fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> Pending<'a, Vec<Tally>> {
+        self.says()
+    }
+    fn key_uses<'a>(&'a self, _: u64) -> Pending<'a, Vec<KeyUse>> {
+        self.says()
+    }
+    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> Pending<'a, ()> {
+        self.says()
+    }
+    fn nodes<'a>(&'a self) -> Pending<'a, Vec<NodeSeen>> {
+        self.says()
     }
 }
 

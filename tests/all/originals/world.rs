@@ -4,7 +4,7 @@ use super::vectors;
 use crate::http::server::Server;
 use crate::support;
 use keyward_runtime::{
-    Actors, HandlerConfig, Insert, KeyGrant, KeyRing, Record, Registry, Restrictions, Revocations, Runtime, Scheme,
+    Actors, HandlerConfig, Insert, KeyGrant, KeyRing, Record, Registry, Revocations, Runtime, Scheme,
     Secret, SecretDigest, StoreGrant, Stored, TokenStore, UnixTime,
 };
 use keyward_server::{Caller, Config, Handlers, SecretDigest as CallerDigest};
@@ -123,14 +123,25 @@ pub(super) fn grant(store: &Arc<Store>) -> StoreGrant {
 
 /// A record with nothing special.
 pub(super) fn record(id: String, actor: &str, issued_at: u64, expires_at: Option<u64>) -> Record {
-    let (description, restrictions, last_used_at, ended) = (None, None::<Restrictions>, None, None);
-    Record { id, actor_id: actor.to_owned(), description, restrictions, issued_at, expires_at, last_used_at, ended }
+    Record {
+        id,
+        actor_id: actor.to_owned(),
+        description: None,
+        restrictions: None,
+        issued_at,
+        expires_at,
+        last_used_at: None,
+        ended: None,
+        caller: None,
+        key: None,
+    }
 }
 
 /// Puts a record into the store.
 pub(super) fn put(store: &Store, handler: &str, record: Record, digest: Option<SecretDigest>) {
-    let insert = Insert { stored: Stored { record, digest }, replace: false, most: 1_000 };
-    let changes = keyward_runtime::Changes { at: 0, insert: Some(insert), end: Vec::new() };
+    let stored = Stored { record, digest };
+    let insert = Insert { stored, replace: false, most: 1_000, most_per_actor: None, same_is_fine: false };
+    let changes = keyward_runtime::Changes { insert: Some(insert), ..Default::default() };
     block_on(store.commit(handler, changes)).unwrap();
 }
 

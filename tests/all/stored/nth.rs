@@ -5,8 +5,8 @@ use super::node::{FOREVER, NOW, create, node, of_actor, outcome, revoke};
 use crate::store::Place;
 use crate::support::TestClock;
 use keyward_runtime::{
-    Changes, Committed, CreateRequest, Creation, Error, Pending, Registry, Revocation, SecretDigest, StoreError,
-    Stored, TokenStore,
+    Changes, Committed, CreateRequest, Creation, Error, Filter, KeyUse, Listed, NodeSeen, Pending, Registry,
+    Revocation, SecretDigest, StoreError, Stored, Tally, TokenStore,
 };
 use keyward_store::Store;
 use keyward_tests::daemon::wait_for;
@@ -60,6 +60,27 @@ impl TokenStore for Failing {
     /// Nobody knows when it is read: it does not count.
     fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
         self.store.revocations(after, most)
+    }
+    fn list<'a>(
+        &'a self,
+        filter: &'a Filter,
+        after: Option<&'a keyward_runtime::Place>,
+        most: u32,
+        at: u64,
+    ) -> Pending<'a, Vec<Listed>> {
+        self.pass(self.store.list(filter, after, most, at))
+    }
+    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> Pending<'a, Vec<Tally>> {
+        self.pass(self.store.tally(idle, at))
+    }
+    fn key_uses<'a>(&'a self, at: u64) -> Pending<'a, Vec<KeyUse>> {
+        self.pass(self.store.key_uses(at))
+    }
+    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> Pending<'a, ()> {
+        self.store.note_node(node, last, at)
+    }
+    fn nodes<'a>(&'a self) -> Pending<'a, Vec<NodeSeen>> {
+        self.pass(self.store.nodes())
     }
 }
 
