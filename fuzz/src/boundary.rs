@@ -107,7 +107,7 @@ pub(crate) fn create(registry: &Registry, description: Option<String>) -> Option
 
 /// What must hold of whatever `hostile` vouches for.
 fn check_acceptance(acceptance: &Acceptance) {
-    let Acceptance { handler, actor, restrictions: _, token_id, issued_at, expires_at } = acceptance;
+    let Acceptance { handler, actor, restrictions: _, token_id, issued_at, expires_at, key } = acceptance;
     assert_eq!(&**handler, "hostile");
     let json: Value = serde_json::from_str(actor.json()).unwrap();
     let id = json["id"].as_str().unwrap();
@@ -119,6 +119,7 @@ fn check_acceptance(acceptance: &Acceptance) {
         check_restrictions(restrictions);
     }
     check_token_id(token_id.as_deref());
+    assert!(key.is_none(), "a handler without keys: {key:?}");
     assert!(issued_at.is_none_or(|start| start <= NOW + 60), "from the future: {issued_at:?}");
     let end = expires_at.unwrap();
     assert!(end >= NOW && end - issued_at.unwrap_or(NOW) <= MAX_TTL, "{issued_at:?} to {end}");

@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) growth: Growth,
     pub(crate) records: store::Records,
     pub(crate) asked: queries::Asked,
+    /// The key that signed last or, in `verify`, whose signature was good last.
+    pub(crate) key: Option<Arc<str>>,
 }
 
 impl State {
@@ -62,6 +64,7 @@ impl State {
             growth: Growth { memory: Sum { used: 0, of: memory_bytes }, table: Sum { used: 0, of: table_elements } },
             records: store::Records::default(),
             asked: queries::Asked::default(),
+            key: None,
             bound,
         }
     }

@@ -159,6 +159,7 @@ impl Policy {
             token_id,
             issued_at,
             expires_at,
+            key: None,
         }))
     }
 }

@@ -39,13 +39,16 @@ pub(crate) struct Verified {
     pub(crate) answer: Answer,
     /// What it had to do with records meanwhile.
     pub(crate) records: Records,
+    /// The key whose signature it found good last.
+    pub(crate) key: Option<Arc<str>>,
     /// Whether it would say the same again in this second.
     pub(crate) repeatable: bool,
 }
 
 /// What a handler answers to `create`, less what is broken.
 pub(crate) enum Made {
-    Token(bindings::Created),
+    /// With the key that signed last.
+    Token(bindings::Created, Option<Arc<str>>),
     Denied(Denial, String),
 }
 
@@ -90,9 +93,9 @@ impl Sandbox {
             let words = this.words(&token);
             match this.finish(&store, called)? {
                 Ok(verdict) => {
-                    let State { calls, records, .. } = store.into_data();
+                    let State { calls, records, key, .. } = store.into_data();
                     let repeatable = calls.are_repeatable();
-                    Ok(Verified { answer: bindings::answer(verdict, &words), records, repeatable })
+                    Ok(Verified { answer: bindings::answer(verdict, &words), records, key, repeatable })
                 }
                 Err(failure) => Err(bindings::fault(failure, &words)),
             }
@@ -119,7 +122,10 @@ impl Sandbox {
             let token = if let Ok(Ok(created)) = &called { created.token.as_str() } else { "" };
             store.data_mut().lines.release(token);
             match this.finish(&store, called)? {
-                Ok(created) => Ok((Made::Token(created), store.into_data().records)),
+                Ok(created) => {
+                    let State { records, key, .. } = store.into_data();
+                    Ok((Made::Token(created, key), records))
+                }
                 Err(types::CreateError::Denied(denied)) => {
                     let (denial, message) = bindings::denied(denied, &this.words(""));
                     Ok((Made::Denied(denial, message), Records::default()))

@@ -36,6 +36,8 @@ pub struct Acceptance {
     pub issued_at: Option<u64>,
     /// The last second in which it is good, in unix seconds.
     pub expires_at: Option<u64>,
+    /// The key whose signature its handler found good, as `ring/id`, if it asked for one.
+    pub key: Option<Arc<str>>,
 }
 
 /// A bad token.
@@ -162,15 +164,18 @@ pub struct Created {
     pub token_id: Option<String>,
     /// When it ends, in unix seconds.
     pub expires_at: Option<u64>,
+    /// The key that signed for it, as `ring/id`, if one did.
+    pub key: Option<Arc<str>>,
 }
 
 impl fmt::Debug for Created {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { handler, token: _, token_id, expires_at } = self;
+        let Self { handler, token: _, token_id, expires_at, key } = self;
         f.debug_struct("Created")
             .field("handler", handler)
             .field("token_id", token_id)
             .field("expires_at", expires_at)
+            .field("key", key)
             .finish_non_exhaustive()
     }
 }

@@ -65,7 +65,7 @@ pub(crate) fn verified(context: &Context, asked: Asked<'_>, verdict: &Result<Ver
 /// A token was asked for.
 pub(crate) fn created(context: &Context, asked: Asked<'_>, actor: &str, creation: &Result<Creation, Error>) {
     match creation {
-        Ok(Creation::Created(Created { handler, token: _, token_id, expires_at: _ })) => {
+        Ok(Creation::Created(Created { handler, token: _, token_id, expires_at: _, key: _ })) => {
             write(
                 context,
                 asked,

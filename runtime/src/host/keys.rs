@@ -4,6 +4,7 @@ use super::{Calls, Phase, State, Stop};
 use crate::bindings::keys;
 use crate::keys::BoundKeys;
 use std::collections::HashMap;
+use std::sync::Arc;
 use wasmtime::Result;
 use wasmtime::component::{HasData, Linker};
 
@@ -11,6 +12,7 @@ pub(crate) struct Keys<'a> {
     calls: &'a mut Calls,
     labels: &'a HashMap<String, BoundKeys>,
     phase: Phase,
+    used: &'a mut Option<Arc<str>>,
 }
 
 struct Has;
@@ -19,9 +21,9 @@ impl HasData for Has {
     type Data<'a> = Keys<'a>;
 }
 
-impl Keys<'_> {
+impl<'a> Keys<'a> {
     /// The keys of a label. Every label that this handler does not have gives the same answer, whoever has it.
-    fn find(&mut self, label: &str) -> Result<Option<&BoundKeys>> {
+    fn find(&mut self, label: &str) -> Result<Option<&'a BoundKeys>> {
         self.calls.enter_repeatable()?;
         if self.phase == Phase::Instantiate {
             return Err(Stop::forbidden("`keys` while the component is being instantiated"));
@@ -32,18 +34,30 @@ impl Keys<'_> {
 
 impl keys::Host for Keys<'_> {
     fn sign(&mut self, label: String, message: Vec<u8>) -> Result<Result<Vec<u8>, keys::KeyError>> {
-        let phase = self.phase;
         Ok(match self.find(&label)? {
             None => Err(keys::KeyError::NotGranted),
-            Some(_) if phase != Phase::Create => Err(keys::KeyError::NotPermittedNow),
-            Some(keys) => Ok(keys.sign(&message)),
+            Some(_) if self.phase != Phase::Create => Err(keys::KeyError::NotPermittedNow),
+            Some(keys) => {
+                let (signature, key) = keys.sign(&message);
+                *self.used = Some(key.clone());
+                Ok(signature)
+            }
         })
     }
 
     fn verify(&mut self, label: String, message: Vec<u8>, signature: Vec<u8>) -> Result<Result<bool, keys::KeyError>> {
         Ok(match self.find(&label)? {
             None => Err(keys::KeyError::NotGranted),
-            Some(keys) => Ok(keys.verify(&message, &signature)),
+            Some(keys) => {
+                let key = keys.verify(&message, &signature);
+                // What `create` looks at on its way has not signed the token.
+                if let Some(key) = key
+                    && self.phase == Phase::Verify
+                {
+                    *self.used = Some(key.clone());
+                }
+                Ok(key.is_some())
+            }
         })
     }
 }
@@ -53,5 +67,6 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
         calls: &mut state.calls,
         labels: &state.bound.keys,
         phase: state.phase,
+        used: &mut state.key,
     })
 }

@@ -114,7 +114,7 @@ pub(crate) async fn create(
     let asked = Asked { endpoint: "tokens", caller: Some(caller.id()), ..Asked::default() };
     audit::created(context, asked, &actor, &creation);
     match creation {
-        Ok(Creation::Created(Created { handler, token, token_id, expires_at })) => {
+        Ok(Creation::Created(Created { handler, token, token_id, expires_at, key: _ })) => {
             let token = Token { token: &token, handler: &handler, token_id: token_id.as_deref(), expires_at };
             Ok(json(StatusCode::CREATED, &token))
         }
