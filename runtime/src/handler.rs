@@ -133,10 +133,13 @@ impl Handler {
 
     /// Calls the handler. Says too whether it would answer the same again in this second.
     async fn ask(&self, token: &str, now: UnixTime) -> Result<(Verdict, bool), Fault> {
-        let Verified { answer, records, repeatable } = self.sandbox.verify(token.into(), now).await?;
+        let Verified { answer, records, key, repeatable } = self.sandbox.verify(token.into(), now).await?;
         let verdict = match answer {
             Answer::Proposal(proposal) => {
-                let verdict = self.policy.judge(&self.name, &self.bound.limits, proposal, now)?;
+                let mut verdict = self.policy.judge(&self.name, &self.bound.limits, proposal, now)?;
+                if let Verdict::Accepted(acceptance) = &mut verdict {
+                    acceptance.key = key;
+                }
                 names_no_token(&verdict, token)?;
                 match verdict {
                     Verdict::Accepted(acceptance) if self.bound.store.is_some() => {
@@ -218,7 +221,9 @@ impl Handler {
             let (made, Records { changes, .. }) = self.sandbox.create(request, now).await?;
             let created = match made {
                 Made::Denied(denial, message) => return denied(Some(self.name.clone()), denial, message),
-                Made::Token(created) => self.check_created(created.token, created.token_id, created.expires_at)?,
+                Made::Token(made, key) => {
+                    Created { key, ..self.check_created(made.token, made.token_id, made.expires_at)? }
+                }
             };
             check_recorded(&created, &changes)?;
             check(&created, now.seconds)?;
@@ -282,7 +287,7 @@ impl Handler {
         if self.checksum && !checksum::fits(&token) {
             return Err(Fault::BadToken("it does not end with its checksum"));
         }
-        Ok(Created { handler: self.name.clone(), token, token_id, expires_at })
+        Ok(Created { handler: self.name.clone(), token, token_id, expires_at, key: None })
     }
 }
 

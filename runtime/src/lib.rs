@@ -83,7 +83,7 @@ pub use component::ComponentInfo;
 pub use counts::Counts;
 pub use error::{Blame, Error, Fault, LimitHit, LimitName, LoadError};
 pub use grants::{HandlerConfig, StoreGrant};
-pub use keys::{KeyGrant, KeyRing, MIN_SECRET_BYTES, Scheme, Secret, ShortSecret};
+pub use keys::{Key, KeyGrant, KeyRing, KeyState, MIN_SECRET_BYTES, RingError, Scheme, Secret};
 pub use limits::{Limits, RuntimeLimits};
 pub use permission::Permission;
 pub use policy::{ActorPattern, Actors, BadPattern};
