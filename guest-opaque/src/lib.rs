@@ -43,7 +43,7 @@ use keyward_sdk::{CreateError, CreateRequest, Created, Denial, Failure, Reason, 
 #[derive(Debug)]
 pub struct Opaque;
 
-keyward_sdk::handler!(Opaque);
+keyward_sdk::handler!(Opaque, forms: ["[0-9A-Za-z_-]{0,43}"]);
 
 const PREFIX: &str = "6879-";
 /// 32 bytes in base64url.

@@ -32,7 +32,7 @@
 //! # Answers
 //!
 //! A token without a hyphen is not this handler's. One with two or more, or with characters other than printable ASCII, or
-//! without a secret, is malformed, and costs no query. An unknown id and a wrong secret get the same answer. A secret in the table
+//! without a secret, is malformed, and costs neither a call nor a query. An unknown id and a wrong secret get the same answer. A secret in the table
 //! that is no text (a number, NULL, bytes) or no ASCII is one that no token has.
 //!
 //! # Differences from datasette-auth-tokens
@@ -56,7 +56,11 @@ use subtle::ConstantTimeEq;
 #[derive(Debug)]
 pub struct Query;
 
-keyward_sdk::handler!(Query);
+keyward_sdk::handler!(
+    Query,
+    // Without a hyphen it is not one of ours, which is for us to say.
+    forms: ["[^-]{0,65535}", "[ -,.-~]{0,65535}[-]{1}[ -,.-~]{1,65535}"]
+);
 
 const LABEL: &str = "token";
 const PARAMETER: &str = "token_id";

@@ -43,7 +43,7 @@ use keyward_sdk::{CreateError, CreateRequest, Created, Failure, Reason, TokenHan
 #[derive(Debug)]
 pub struct Stored;
 
-keyward_sdk::handler!(Stored, settings: ["prefix"]);
+keyward_sdk::handler!(Stored, settings: ["prefix"], forms: ["[0-9A-Za-z]{71}"]);
 
 /// 128 bits, as the host writes them.
 const ID: usize = 22;

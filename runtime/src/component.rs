@@ -4,6 +4,7 @@
 //! it would stand around [`CheckedComponent::new`], which takes bytes and an engine and nothing else.
 
 use crate::error::LoadError;
+use crate::form::Form;
 use crate::text::printable;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -32,10 +33,15 @@ const MAX_FUNCTIONS: u64 = 100_000;
 /// The section in which a component names the settings that it knows, one a line.
 const SETTINGS_SECTION: &str = "keyward:settings";
 
+/// The section in which a component states the forms of its tokens, one a line.
+const FORM_SECTION: &str = "keyward:form";
+
 /// A component that is whole, speaks this version of the contract and asks for nothing unknown. Only
 /// [`CheckedComponent::new`] makes one.
 pub(crate) struct CheckedComponent {
     pub(crate) component: Component,
+    /// The forms of its tokens. None: it has not stated any.
+    pub(crate) forms: Vec<Form>,
     pub(crate) info: ComponentInfo,
 }
 
@@ -73,7 +79,7 @@ impl CheckedComponent {
     /// Checks and compiles. `digest` is that of `bytes`.
     pub(crate) fn new(engine: &wasmtime::Engine, bytes: &[u8], digest: [u8; 32]) -> Result<Self, LoadError> {
         refuse_other_files(bytes)?;
-        let settings = look_at_shape(bytes)?;
+        let Shape { settings, forms, .. } = look_at_shape(bytes)?;
         let component = catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, bytes)))
             .map_err(|_| LoadError::new("invalid", "the component makes the compiler panic; it is refused"))?
             .map_err(|error| {
@@ -82,7 +88,7 @@ impl CheckedComponent {
                 LoadError::new(code, format!("the component does not compile: {}", printable(&text, 500)))
             })?;
         let imports = imports(engine, &component)?;
-        Ok(Self { component, info: ComponentInfo { sha256: digest, bytes: bytes.len(), imports, settings } })
+        Ok(Self { component, forms, info: ComponentInfo { sha256: digest, bytes: bytes.len(), imports, settings } })
     }
 }
 
@@ -116,13 +122,13 @@ fn refuse_other_files(bytes: &[u8]) -> Result<(), LoadError> {
     Err(LoadError::new(code, text))
 }
 
-/// Refuses what would be too much to take apart, and finds the settings that the component names.
-fn look_at_shape(bytes: &[u8]) -> Result<BTreeSet<String>, LoadError> {
+/// Refuses what would be too much to take apart, and finds what the component says of itself.
+fn look_at_shape(bytes: &[u8]) -> Result<Shape, LoadError> {
     let mut shape = Shape::default();
     for payload in Parser::new(0).parse_all(bytes) {
         shape.add(payload.map_err(damaged)?)?;
     }
-    Ok(shape.settings)
+    Ok(shape)
 }
 
 fn damaged(error: wasmparser::BinaryReaderError) -> LoadError {
@@ -144,6 +150,7 @@ struct Shape {
     modules: usize,
     functions: u64,
     settings: BTreeSet<String>,
+    forms: Vec<Form>,
 }
 
 impl Shape {
@@ -217,6 +224,11 @@ impl Shape {
                 let names = std::str::from_utf8(section.data())
                     .map_err(|_| LoadError::new("invalid", "the section `keyward:settings` is not text"))?;
                 self.settings.extend(names.lines().filter(|name| !name.is_empty()).map(str::to_owned));
+            }
+            Payload::CustomSection(section) if section.name() == FORM_SECTION && self.forms.is_empty() => {
+                let read = Form::read(section.data());
+                let wrong = |what| LoadError::new("invalid", format!("the section `keyward:form` {what}"));
+                self.forms = read.map_err(wrong)?;
             }
             _ => {}
         }

@@ -109,6 +109,9 @@ impl Handler {
         if self.checksum && !checksum::fits(token) {
             return Ok(Rejection::of(&self.name, Reason::Malformed, "Invalid token: wrong checksum"));
         }
+        if !self.is_of_its_form(token) {
+            return Ok(Rejection::of(&self.name, Reason::Malformed, "Invalid token: wrong form"));
+        }
         let judged = async {
             let now = self.runtime.shared().now()?;
             if self.answers.is_off() {
@@ -129,6 +132,14 @@ impl Handler {
             Ok(verdict)
         };
         judged.await.map_err(|fault| Error::new(&self.name, fault))
+    }
+
+    /// Whether a token has one of the forms that the component states, if it states any.
+    fn is_of_its_form(&self, token: &str) -> bool {
+        let forms = &self.component.forms;
+        let prefix = self.prefixes.iter().filter(|prefix| token.starts_with(prefix.as_str())).map(String::len).max();
+        let rest = token.get(prefix.unwrap_or(0)..).unwrap_or_default();
+        forms.is_empty() || forms.iter().any(|form| form.fits(rest))
     }
 
     /// Calls the handler. Says too whether it would answer the same again in this second.
@@ -286,6 +297,9 @@ impl Handler {
         }
         if self.checksum && !checksum::fits(&token) {
             return Err(Fault::BadToken("it does not end with its checksum"));
+        }
+        if !self.is_of_its_form(&token) {
+            return Err(Fault::BadToken("it has none of the forms that its component states"));
         }
         Ok(Created { handler: self.name.clone(), token, token_id, expires_at, key: None })
     }

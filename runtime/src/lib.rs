@@ -55,6 +55,7 @@ mod component;
 mod counts;
 mod engine;
 mod error;
+mod form;
 mod grants;
 mod handler;
 mod host;

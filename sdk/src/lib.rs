@@ -90,7 +90,8 @@
 //! * A panic ends the call, and its text reaches the operator's log. Never put a token into a panic's message.
 //! * Memory: a page of 64 KiB with 16 KiB of stack and an allocator that leaves the page only when it must. The allocator
 //!   takes back the last block only, so a handler that needs megabytes should reuse its buffers.
-//! * The settings named in [`handler!`] are written into the component. An operator who misspells one gets an error.
+//! * The settings named in [`handler!`] are written into the component. An operator who misspells one gets an error. So are the
+//!   forms of tokens: the host refuses what has none of them, and the handler is not called for it.
 //!
 //! The macro writes exported functions, which Rust counts as unsafe code: `#![deny(unsafe_code)]` in a handler is fine,
 //! `#![forbid(unsafe_code)]` is not.
@@ -136,7 +137,8 @@ pub trait TokenHandler {
     fn verify(token: &str) -> Result<Verdict, Failure>;
 }
 
-/// Makes a type that implements [`TokenHandler`] the handler of this component, and names the settings it knows.
+/// Makes a type that implements [`TokenHandler`] the handler of this component, names the settings it knows, and states the
+/// forms of its tokens.
 ///
 /// ```
 /// # use keyward_sdk::{CreateError, CreateRequest, Created, Failure, TokenHandler, Verdict};
@@ -145,13 +147,22 @@ pub trait TokenHandler {
 /// #     fn create(_: CreateRequest) -> Result<Created, CreateError> { Err(CreateError::Failed(Failure::Internal(String::new()))) }
 /// #     fn verify(_: &str) -> Result<Verdict, Failure> { Ok(Verdict::NotMine) }
 /// # }
-/// keyward_sdk::handler!(Mine, settings: ["max_age"]);
+/// keyward_sdk::handler!(Mine, settings: ["max_age"], forms: ["[0-9]{1,9}[.]{1}[0-9A-Za-z_-]{43}"]);
 /// ```
+///
+/// Both may be left out. A form is what stands behind the prefix of a token, or all of a token without a prefix: parts
+/// `[characters]{count}` or `[characters]{least,most}`, one behind the other, where no part could also begin earlier. The host
+/// rejects a token that has none of the forms as malformed, in one pass over it.
 ///
 /// Once in a crate. Compiled for anything but wasm32 it checks the trait and does nothing else.
 #[macro_export]
 macro_rules! handler {
-    ($handler:ty $(, settings: [$($setting:literal),* $(,)?])? $(,)?) => {
+    (
+        $handler:ty
+        $(, settings: [$($setting:literal),* $(,)?])?
+        $(, forms: [$($form:literal),* $(,)?])?
+        $(,)?
+    ) => {
         #[cfg(target_arch = "wasm32")]
         #[allow(unsafe_code, reason = "functions exported from a component are unsafe attributes and raw pointers")]
         const _: () = {
@@ -178,6 +189,17 @@ macro_rules! handler {
                 #[unsafe(link_section = "keyward:settings")]
                 static SETTINGS: [u8; NAMES.len()] = match NAMES.as_bytes().first_chunk() {
                     ::core::option::Option::Some(names) => *names,
+                    ::core::option::Option::None => ::core::unreachable!(),
+                };
+            )?
+
+            $(
+                /// One form a line.
+                const FORM: &str = ::core::concat!($($form, "\n"),*);
+                #[used]
+                #[unsafe(link_section = "keyward:form")]
+                static FORMS: [u8; FORM.len()] = match FORM.as_bytes().first_chunk() {
+                    ::core::option::Option::Some(forms) => *forms,
                     ::core::option::Option::None => ::core::unreachable!(),
                 };
             )?

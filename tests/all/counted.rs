@@ -4,7 +4,7 @@ use crate::support::{HARDCODED, RUNTIME, SIGNED, TestClock};
 use keyward_runtime::{
     Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, Secret, StoreGrant, UnixTime, Verdict,
 };
-use keyward_store::{Location, Store};
+use keyward_store::{Location, NamedQuery, QueryLimits, QueryThreads, Store};
 use keyward_tests::checksum::with_checksum;
 use keyward_tests::daemon::wait_for;
 use keyward_tests::postgres::{block_on, connect};
@@ -88,12 +88,12 @@ fn what_can_be_seen_to_be_bad_costs_nothing() {
         ("cut", stored[..stored.len() - 1].to_owned(), "malformed", 0, 0),
         ("one too many", format!("{stored}0"), "malformed", 0, 0),
         ("not ASCII", format!("{}é", &stored[..stored.len() - 2]), "malformed", 0, 0),
-        // Well made, and the handler sees that it is not one of its own.
-        ("too short, with a checksum", with_checksum("kwt_test_short"), "malformed", 1, 0),
-        ("bad characters, with a checksum", with_checksum(&format!("kwt_test_{}", "-".repeat(65))), "malformed", 1, 0),
-        // Formats without a checksum: their handler looks at them, and asks nobody.
-        ("an impossible developer token", "6879-%".to_owned(), "malformed", 1, 0),
-        ("a developer token that is too long", format!("{opaque}0"), "malformed", 1, 0),
+        ("too short, with a checksum", with_checksum("kwt_test_short"), "malformed", 0, 0),
+        ("bad characters, with a checksum", with_checksum(&format!("kwt_test_{}", "-".repeat(65))), "malformed", 0, 0),
+        // Formats without a checksum: their components say what their tokens look like.
+        ("an impossible developer token", "6879-%".to_owned(), "malformed", 0, 0),
+        ("a developer token that is too long", format!("{opaque}0"), "malformed", 0, 0),
+        // Well made, and only the key knows: a signature is not looked up, either.
         ("a managed token without a signature", "dsatok_x".to_owned(), "bad-signature", 1, 0),
         ("a managed token with another", changed(&managed, managed.len() - 5), "bad-signature", 1, 0),
         ("a signed token without a signature", "dstok_x".to_owned(), "bad-signature", 1, 0),
@@ -106,15 +106,50 @@ fn what_can_be_seen_to_be_bad_costs_nothing() {
         ("a good developer token", opaque.clone(), "accepted", 1, 1),
         ("a good managed token", managed.clone(), "accepted", 1, 1),
     ] {
-        let before = counts(&registry);
-        let said = match registry.verify_blocking(&token) {
-            Ok(Verdict::Accepted(_)) => "accepted",
-            Ok(Verdict::NotMine) => "not-mine",
-            Ok(Verdict::Rejected(rejection)) => rejection.reason.as_str(),
-            Err(error) => panic!("{what}: {error}"),
-        };
-        let after = counts(&registry);
-        assert_eq!((said, after.0 - before.0, after.1 - before.1), (wanted, calls, lookups), "{what}");
+        assert_eq!(cost(&registry, &token), (wanted, calls, lookups), "{what}");
+    }
+}
+
+/// What is said of a token, and how many calls and look-ups that takes.
+fn cost(registry: &Registry, token: &str) -> (&'static str, u64, u64) {
+    let before = counts(registry);
+    let said = match registry.verify_blocking(token) {
+        Ok(Verdict::Accepted(_)) => "accepted",
+        Ok(Verdict::NotMine) => "not-mine",
+        Ok(Verdict::Rejected(rejection)) => rejection.reason.as_str(),
+        Err(error) => panic!("{token:?}: {error}"),
+    };
+    let after = counts(registry);
+    (said, after.0 - before.0, after.1 - before.1)
+}
+
+/// The tokens of a table have no prefix: what could be another handler's is for the handler to say.
+#[test]
+fn a_token_with_two_hyphens_costs_nothing() {
+    TestClock.set(Some(NOW));
+    let folder = TempDir::new().unwrap();
+    let limits = QueryLimits { deadline: Duration::from_secs(60), rows: 1 };
+    let sql = "SELECT 's3cret' AS token_secret, 'ann' AS actor_id WHERE :token_id = '1'";
+    let place = Location::sqlite(folder.path().join("table.db"));
+    drop(Store::open(place.clone()).unwrap());
+    let query = NamedQuery::open(&QueryThreads::new().unwrap(), place, sql, limits).unwrap();
+    let mut config = HandlerConfig::new("table", keyward_cli::builtin::QUERY, Actors::Any);
+    config.limits.wall = Duration::from_secs(60);
+    config.queries.insert("token".into(), Arc::new(query));
+    let registry = Registry::builder(&RUNTIME).handler(config).build().unwrap();
+    for (token, said, calls) in [
+        ("1-one-two", "malformed", 0),
+        ("1-", "malformed", 0),
+        ("-", "malformed", 0),
+        ("é-s3cret", "malformed", 0),
+        ("1-s3cret\n", "malformed", 0),
+        ("1", "not-mine", 1),
+        ("é", "not-mine", 1),
+        ("1-other", "unknown", 1),
+        ("1-s3cret", "accepted", 1),
+    ] {
+        let (answer, cost, _) = cost(&registry, token);
+        assert_eq!((answer, cost), (said, calls), "{token:?}");
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The modules of the runtime from the bottom up. A module uses only modules of lines above its own; those of one line do
 /// not use each other, but for the files of `host`, which share the parent's types.
 const LAYERS: &[&[&str]] = &[
-    &["text", "checksum", "clock", "counts", "json", "limits", "actor", "sync"],
+    &["text", "checksum", "clock", "counts", "json", "limits", "actor", "sync", "form"],
     &["answers"],
     &["error"],
     &["keys"],

@@ -37,8 +37,8 @@ fn a_table_is_asked_as_the_configuration_says() {
         assert_eq!((ran.status, ran.stderr.as_str()), (1, ""), "{}", ran.stdout);
         let wanted = [
             r#"{"outcome":"accepted","handler":"partners","actor":{"id":"cleo","name":"Cleopaws"},"token_id":"1","issued_at":null,"expires_at":null}"#,
-            r#"{"outcome":"rejected","handler":"partners","reason":"malformed","message":"Invalid token: not an id, a hyphen and a secret"}"#,
-            r#"{"outcome":"rejected","handler":"partners","reason":"malformed","message":"Invalid token: not an id, a hyphen and a secret"}"#,
+            r#"{"outcome":"rejected","handler":"partners","reason":"malformed","message":"Invalid token: wrong form"}"#,
+            r#"{"outcome":"rejected","handler":"partners","reason":"malformed","message":"Invalid token: wrong form"}"#,
             r#"{"outcome":"rejected","handler":"partners","reason":"unknown","message":"Invalid token"}"#,
             r#"{"outcome":"rejected","handler":"partners","reason":"unknown","message":"Invalid token"}"#,
             r#"{"outcome":"not-mine"}"#,
