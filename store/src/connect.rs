@@ -27,8 +27,11 @@ const BREAK: Duration = Duration::from_millis(500);
 /// Where sqlx writes down which migrations a database has. Not its own name for it, which others share a database with.
 const MIGRATIONS: &str = "keyward_migrations";
 
-const SQLITE: &[&str] = &[include_str!("../migrations/sqlite/1_tokens.sql")];
-const POSTGRES: &[&str] = &[include_str!("../migrations/postgres/1_tokens.sql")];
+/// Each as it was released: what a database has of them is compared.
+pub(crate) const SQLITE: &[&str] =
+    &[include_str!("../migrations/sqlite/1_tokens.sql"), include_str!("../migrations/sqlite/2_management.sql")];
+const POSTGRES: &[&str] =
+    &[include_str!("../migrations/postgres/1_tokens.sql"), include_str!("../migrations/postgres/2_management.sql")];
 
 /// A database that has been opened.
 pub(crate) struct Database {

@@ -2,7 +2,8 @@
 
 use crate::database::{Connection, Row, Trouble};
 use crate::pool::{Lease, Pool};
-use crate::records::{insert_one, read_restrictions};
+use crate::records::insert_one;
+use crate::rows::read_restrictions;
 use crate::{number, seconds};
 use keyward_runtime::{Ended, Ending, Record, Restrictions, Stored};
 use sqlx::ConnectOptions;

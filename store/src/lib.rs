@@ -26,12 +26,15 @@
 mod connect;
 mod database;
 mod import;
+mod listing;
 mod location;
 mod news;
+mod nodes;
 mod pool;
 mod queries;
 mod records;
 mod revocations;
+mod rows;
 mod uses;
 
 use connect::{Database, Role};
@@ -61,6 +64,9 @@ pub use queries::{NamedQuery, QueryLimits, QueryThreads};
 
 /// For how long something is looked up.
 const READING: Duration = Duration::from_secs(2);
+
+/// For how long all records are counted, of which there may be millions.
+const COUNTING: Duration = Duration::from_secs(30);
 
 /// For how long something is changed.
 const WRITING: Duration = Duration::from_secs(5);
@@ -229,28 +235,30 @@ impl TokenStore for Store {
 
     fn list<'a>(
         &'a self,
-        _: &'a Filter,
-        _: Option<&'a keyward_runtime::Place>,
-        _: u32,
-        _: u64,
+        filter: &'a Filter,
+        after: Option<&'a keyward_runtime::Place>,
+        most: u32,
+        at: u64,
     ) -> Pending<'a, Vec<Listed>> {
-        self.run("listing records", READING, async { Err(Trouble::new("not yet")) })
+        let work = listing::list(self.reads.clone(), filter.clone(), after.cloned(), most, at);
+        self.run("listing records", READING, work)
     }
 
-    fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> Pending<'a, Vec<Tally>> {
-        self.run("counting records", READING, async { Err(Trouble::new("not yet")) })
+    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> Pending<'a, Vec<Tally>> {
+        let work = listing::tally(self.reads.clone(), idle.to_vec(), at);
+        self.run("counting records", COUNTING, work)
     }
 
-    fn key_uses<'a>(&'a self, _: u64) -> Pending<'a, Vec<KeyUse>> {
-        self.run("counting what keys have signed", READING, async { Err(Trouble::new("not yet")) })
+    fn key_uses<'a>(&'a self, at: u64) -> Pending<'a, Vec<KeyUse>> {
+        self.run("counting what keys have signed", COUNTING, listing::key_uses(self.reads.clone(), at))
     }
 
-    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> Pending<'a, ()> {
-        self.run("noting a node", WRITING, async { Err(Trouble::new("not yet")) })
+    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> Pending<'a, ()> {
+        self.run("noting a node", WRITING, nodes::note(self.writes.clone(), node.to_owned(), last, at))
     }
 
     fn nodes<'a>(&'a self) -> Pending<'a, Vec<NodeSeen>> {
-        self.run("listing nodes", READING, async { Err(Trouble::new("not yet")) })
+        self.run("listing nodes", READING, nodes::list(self.reads.clone()))
     }
 
     fn wait_for_news(&self, most: Duration) -> bool {

@@ -3,32 +3,23 @@
 use crate::database::{Row, Trouble, Value};
 use crate::pool::{Lease, Pool};
 use crate::revocations::{LOCK, append, tell};
+use crate::rows::{COLUMNS, columns, record, stored, why, write_restrictions};
 use crate::{is_storable, number, seconds, storable};
-use indexmap::IndexMap;
-use keyward_runtime::{
-    Changes, Committed, Ended, Ending, Insert, Record, Restrictions, Revocation, SecretDigest, Stored,
-};
-use serde::Deserialize;
+use keyward_runtime::{Changes, Committed, Edit, Ending, Insert, Record, Revocation, SecretDigest, Stored};
+use sqlx::AssertSqlSafe;
 use std::sync::Arc;
-
-macro_rules! select {
-    ($from:literal) => {
-        concat!(
-            "SELECT id, actor_id, description, restrictions, issued_at, expires_at, last_used_at, ended_at, ended_why, digest",
-            $from
-        )
-    };
-}
 
 /// The record of an id, or the one in front of where it would be: to find and to read that takes as long, so that time does not
 /// tell an id that is unknown from a secret that is wrong. There always is one, as nobody's, which the schema puts there, comes
 /// before all others.
-const FIND: &str = select!(
-    ", CAST(CASE WHEN handler = $1 AND id = $2 THEN 1 ELSE 0 END AS bigint) FROM tokens \
+const FIND: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", digest, CAST(CASE WHEN handler = $1 AND id = $2 THEN 1 ELSE 0 END AS bigint) FROM tokens \
      WHERE (handler, id) <= ($1, $2) ORDER BY handler DESC, id DESC LIMIT 1"
 );
 
-const FIND_DIGEST: &str = select!(" FROM tokens WHERE handler = $1 AND digest = $2");
+const FIND_DIGEST: &str = concat!("SELECT ", columns!(), ", digest FROM tokens WHERE handler = $1 AND digest = $2");
 
 pub(crate) async fn find(pool: Arc<Pool>, handler: String, id: String) -> Result<Option<Stored>, Trouble> {
     if !is_storable(&handler) || !is_storable(&id) {
@@ -40,7 +31,7 @@ pub(crate) async fn find(pool: Arc<Pool>, handler: String, id: String) -> Result
     let Some(row) = rows.first() else { return Ok(None) };
     let read = stored(row);
     // What is wrong with another record is no matter here.
-    if row.get::<i64>(10)? == 1 { read.map(Some) } else { Ok(None) }
+    if row.get::<i64>(COLUMNS.saturating_add(1))? == 1 { read.map(Some) } else { Ok(None) }
 }
 
 pub(crate) async fn find_digest(
@@ -70,13 +61,25 @@ pub(crate) async fn next_serial(pool: Arc<Pool>, handler: String) -> Result<u64,
 }
 
 pub(crate) async fn commit(pool: Arc<Pool>, handler: String, changes: Changes) -> Result<Committed, Trouble> {
-    let Changes { at, insert, end, edit: _ } = changes;
-    let at = seconds(at)?;
-    storable([handler.as_str()])?;
     let mut lease = pool.lease().await?;
     lease.begin().await?;
+    let committed = make(&mut lease, &handler, changes).await?;
+    match committed {
+        Committed::Done => lease.commit().await?,
+        _ => lease.roll_back().await,
+    }
+    Ok(committed)
+}
+
+/// Makes the changes, inside of a transaction, unless one of them is not to be.
+async fn make(lease: &mut Lease, handler: &str, changes: Changes) -> Result<Committed, Trouble> {
+    let Changes { at, insert, end, edit } = changes;
+    let at = seconds(at)?;
+    storable([handler])?;
     // All in this order, so that nobody waits for somebody who waits for him: revocations, the handler, records.
-    let revokes = !end.is_empty() || insert.as_ref().is_some_and(|insert| insert.replace);
+    let replaces =
+        insert.as_ref().is_some_and(|insert| insert.replace) || edit.as_ref().is_some_and(|edit| edit.replaced);
+    let revokes = !end.is_empty() || replaces;
     if revokes {
         lease.lock(LOCK).await?;
     }
@@ -84,25 +87,26 @@ pub(crate) async fn commit(pool: Arc<Pool>, handler: String, changes: Changes) -
         lease.lock(&format!("handler {handler}")).await?;
     }
     for id in end {
-        if !end_one(&mut lease, &handler, &id, at).await? {
-            lease.roll_back().await;
+        if !end_one(lease, handler, &id, at).await? {
             return Ok(Committed::Ended);
         }
     }
-    if let Some(Insert { stored, replace, most, .. }) = insert {
-        if replace {
-            replace_others(&mut lease, &handler, &stored.record.actor_id, at).await?;
+    // What ends makes room for what is new.
+    if let Some(edit) = edit {
+        let edited = edit_one(lease, handler, edit, at).await?;
+        if edited != Committed::Done {
+            return Ok(edited);
         }
-        if live(&mut lease, &handler, at).await? >= most {
-            lease.roll_back().await;
-            return Ok(Committed::Full);
+    }
+    if let Some(insert) = insert {
+        let inserted = insert_if_room(lease, handler, insert, at).await?;
+        if inserted != Committed::Done {
+            return Ok(inserted);
         }
-        insert_one(&mut lease, &handler, stored).await?;
     }
     if revokes {
-        tell(&mut lease).await?;
+        tell(lease).await?;
     }
-    lease.commit().await?;
     Ok(Committed::Done)
 }
 
@@ -118,12 +122,75 @@ async fn end_one(lease: &mut Lease, handler: &str, id: &str, at: i64) -> Result<
     Ok(!rows.is_empty())
 }
 
+/// The terms are compared as they are read, not as they are written: the same can be written in several ways.
+async fn edit_one(lease: &mut Lease, handler: &str, edit: Edit, at: i64) -> Result<Committed, Trouble> {
+    let Edit { id, before, after, replaced } = edit;
+    if !is_storable(&id) {
+        return Ok(Committed::Ended);
+    }
+    storable(after.description.as_deref())?;
+    let find = concat!("SELECT ", columns!(), " FROM tokens WHERE handler = $1 AND id = $2");
+    // In SQLite a transaction that writes is alone anyway.
+    let lock = if lease.is_sqlite() { "" } else { " FOR UPDATE" };
+    let rows = lease.rows(AssertSqlSafe(format!("{find}{lock}")), vec![handler.into(), id.as_str().into()]).await?;
+    let Some(found) = rows.first().map(record).transpose()?.filter(|record| record.ended.is_none()) else {
+        return Ok(Committed::Ended);
+    };
+    if found.terms() != before {
+        return Ok(Committed::Changed);
+    }
+    let sql = "UPDATE tokens SET description = $1, expires_at = $2, restrictions = $3, \
+               ended_at = $4, ended_why = $5 WHERE handler = $6 AND id = $7 RETURNING id";
+    let values = vec![
+        after.description.into(),
+        after.expires_at.map(seconds).transpose()?.into(),
+        write_restrictions(after.restrictions.as_ref())?.into(),
+        replaced.then_some(at).into(),
+        replaced.then(|| why(Ending::Replaced).to_owned()).into(),
+        handler.into(),
+        id.as_str().into(),
+    ];
+    let rows = lease.rows(sql, values).await?;
+    if replaced {
+        append_ended(lease, handler, &rows, at).await?;
+    }
+    Ok(Committed::Done)
+}
+
+async fn insert_if_room(lease: &mut Lease, handler: &str, insert: Insert, at: i64) -> Result<Committed, Trouble> {
+    let Insert { stored, replace, most, most_per_actor, same_is_fine } = insert;
+    let Record { id, actor_id, .. } = &stored.record;
+    storable([id.as_str(), actor_id])?;
+    if replace {
+        replace_others(lease, handler, &stored.record, at).await?;
+    }
+    if same_is_fine {
+        let sql = "SELECT ended_at FROM tokens WHERE handler = $1 AND id = $2";
+        let same = lease.rows(sql, vec![handler.into(), id.as_str().into()]).await?;
+        if let Some(same) = same.first() {
+            let ended = same.get::<Option<i64>>(0)?.is_some();
+            return Ok(if ended { Committed::Ended } else { Committed::Done });
+        }
+    }
+    // Where any number will do, millions are not counted for it.
+    if most < u64::MAX && live(lease, handler, at).await? >= most {
+        return Ok(Committed::Full);
+    }
+    if let Some(most) = most_per_actor
+        && live_of_actor(lease, handler, actor_id, at).await? >= most
+    {
+        return Ok(Committed::FullForActor);
+    }
+    insert_one(lease, handler, stored).await?;
+    Ok(Committed::Done)
+}
+
 /// Those that have expired too: a clock that was wrong must not bring them back.
-async fn replace_others(lease: &mut Lease, handler: &str, actor_id: &str, at: i64) -> Result<(), Trouble> {
-    storable([actor_id])?;
+async fn replace_others(lease: &mut Lease, handler: &str, by: &Record, at: i64) -> Result<(), Trouble> {
     let sql = "UPDATE tokens SET ended_at = $1, ended_why = 'replaced' \
-               WHERE handler = $2 AND actor_id = $3 AND ended_at IS NULL RETURNING id";
-    let rows = lease.rows(sql, vec![at.into(), handler.into(), actor_id.into()]).await?;
+               WHERE handler = $2 AND actor_id = $3 AND id <> $4 AND ended_at IS NULL RETURNING id";
+    let values = vec![at.into(), handler.into(), by.actor_id.as_str().into(), by.id.as_str().into()];
+    let rows = lease.rows(sql, values).await?;
     append_ended(lease, handler, &rows, at).await
 }
 
@@ -145,12 +212,18 @@ async fn live(lease: &mut Lease, handler: &str, at: i64) -> Result<u64, Trouble>
     number(lease.row(sql, vec![handler.into(), at.into()]).await?.get(0)?)
 }
 
+async fn live_of_actor(lease: &mut Lease, handler: &str, actor_id: &str, at: i64) -> Result<u64, Trouble> {
+    let sql = "SELECT count(*) FROM tokens WHERE handler = $1 AND actor_id = $3 \
+               AND ended_at IS NULL AND (expires_at IS NULL OR expires_at >= $2)";
+    number(lease.row(sql, vec![handler.into(), at.into(), actor_id.into()]).await?.get(0)?)
+}
+
 pub(crate) async fn insert_one(lease: &mut Lease, handler: &str, stored: Stored) -> Result<(), Trouble> {
     let Stored { record, digest } = stored;
-    let Record { id, actor_id, description, restrictions, issued_at, expires_at, last_used_at, ended, .. } = record;
-    storable([id.as_str(), &actor_id].into_iter().chain(description.as_deref()))?;
-    let restrictions = restrictions.map(|restrictions| serde_json::to_string(&restrictions)).transpose();
-    let restrictions = restrictions.map_err(|_| Trouble::new("the restrictions cannot be written"))?;
+    let Record { id, actor_id, description, restrictions, issued_at, expires_at, last_used_at, ended, caller, key } =
+        record;
+    let optional = [&description, &caller, &key].into_iter().flatten().map(String::as_str);
+    storable([id.as_str(), &actor_id].into_iter().chain(optional))?;
     let ended_at = ended.map(|ended| seconds(ended.at)).transpose()?;
     let ended_why = ended.map(|ended| why(ended.why).to_owned());
     let values = vec![
@@ -158,16 +231,21 @@ pub(crate) async fn insert_one(lease: &mut Lease, handler: &str, stored: Stored)
         id.as_str().into(),
         actor_id.as_str().into(),
         description.into(),
-        restrictions.into(),
+        write_restrictions(restrictions.as_ref())?.into(),
         seconds(issued_at)?.into(),
         expires_at.map(seconds).transpose()?.into(),
         last_used_at.map(seconds).transpose()?.into(),
         ended_at.into(),
         ended_why.into(),
+        caller.into(),
+        key.into(),
         Value::Bytes(digest.map(|digest| digest.bytes().to_vec())),
     ];
-    let sql = "INSERT INTO tokens (handler, id, actor_id, description, restrictions, issued_at, expires_at, last_used_at, ended_at, ended_why, digest) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    let sql = concat!(
+        "INSERT INTO tokens (handler, ",
+        columns!(),
+        ", digest) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+    );
     lease.change(sql, values).await.map(drop)
 }
 
@@ -196,113 +274,4 @@ pub(crate) async fn touch(pool: Arc<Pool>, used: Vec<(String, String, u64)>) -> 
         }
     }
     lease.commit().await
-}
-
-fn why(ending: Ending) -> &'static str {
-    match ending {
-        Ending::Revoked => "revoked",
-        Ending::Replaced => "replaced",
-    }
-}
-
-/// A row of [`select`]. Whatever is odd in it, the token is no better for it.
-fn stored(row: &Row) -> Result<Stored, Trouble> {
-    let time = |column| row.get::<Option<i64>>(column)?.map(number).transpose();
-    let why = row.get::<Option<String>>(8)?;
-    let ended = match (time(7)?, why.as_deref()) {
-        (None, None) => None,
-        (Some(at), Some("replaced")) => Some(Ended { at, why: Ending::Replaced }),
-        (Some(at), _) => Some(Ended { at, why: Ending::Revoked }),
-        (None, Some(_)) => return Err(Trouble::new("a record has ended at no time")),
-    };
-    let restrictions = row.get::<Option<String>>(3)?;
-    let digest = match row.get::<Option<Vec<u8>>>(9)? {
-        Some(bytes) => {
-            let bytes = bytes.try_into().map_err(|_| Trouble::new("a digest in the database is not 32 bytes long"))?;
-            Some(SecretDigest::new(bytes))
-        }
-        None => None,
-    };
-    let record = Record {
-        id: row.get(0)?,
-        actor_id: row.get(1)?,
-        description: row.get(2)?,
-        restrictions: restrictions.as_deref().map(read_restrictions).transpose()?,
-        issued_at: number(row.get(4)?)?,
-        expires_at: time(5)?,
-        last_used_at: time(6)?,
-        ended,
-        caller: None,
-        key: None,
-    };
-    Ok(Stored { record, digest })
-}
-
-/// Datasette's `_r`. The runtime writes it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    #[serde(default)]
-    a: Vec<String>,
-    #[serde(default)]
-    d: IndexMap<String, Vec<String>>,
-    #[serde(default)]
-    r: IndexMap<String, IndexMap<String, Vec<String>>>,
-}
-
-/// What cannot be read is an error: no restrictions would be all rights.
-pub(crate) fn read_restrictions(text: &str) -> Result<Restrictions, Trouble> {
-    // To serde a list is an object too.
-    let object = Some(text).filter(|text| text.trim_start().starts_with('{'));
-    let read = object.and_then(|text| serde_json::from_str(text).ok());
-    let Written { a, d, r } = read.ok_or_else(|| Trouble::new("restrictions in the database cannot be read"))?;
-    let mut restrictions = Restrictions::new();
-    for action in a {
-        restrictions = restrictions.allow_all(action);
-    }
-    for (database, actions) in d {
-        for action in actions {
-            restrictions = restrictions.allow_database(database.as_str(), action);
-        }
-    }
-    for (database, resources) in r {
-        for (resource, actions) in resources {
-            for action in actions {
-                restrictions = restrictions.allow_resource(database.as_str(), resource.as_str(), action);
-            }
-        }
-    }
-    Ok(restrictions)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn restrictions_are_read_as_they_were_written_or_not_at_all() {
-        let written = Restrictions::new()
-            .allow_all("view")
-            .allow_all("a\"\0\u{1f980}")
-            .allow_database("d", "x")
-            .allow_database("", "y")
-            .allow_resource("d", "t", "z");
-        let text = serde_json::to_string(&written).unwrap();
-        assert!(read_restrictions(&text).ok() == Some(written), "{text}");
-        assert!(read_restrictions("{}").ok() == Some(Restrictions::new()), "restrictions that allow nothing");
-        for text in [
-            "",
-            "null",
-            "[",
-            "[]",
-            "[[\"x\"]]",
-            "1",
-            r#"{"a":null}"#,
-            r#"{"a":["x"],"b":[]}"#,
-            r#"{"d":{"x":"y"}}"#,
-            r#"{"a":[1]}"#,
-        ] {
-            assert!(read_restrictions(text).is_err(), "{text}");
-        }
-    }
 }

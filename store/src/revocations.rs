@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub(crate) const LOCK: &str = "revocations";
 
 /// Good at `$1`.
-const GOOD: &str = "ended_at IS NULL AND (expires_at IS NULL OR expires_at >= $1)";
+pub(crate) const GOOD: &str = "ended_at IS NULL AND (expires_at IS NULL OR expires_at >= $1)";
 
 /// Past its time at `$1`. It ends like the others: a clock that was wrong must not bring it back. With the `+`, SQLite does
 /// not go through all that has expired.

@@ -1,0 +1,140 @@
+//! A row of `tokens`, and the record that it is.
+
+use crate::database::{Row, Trouble};
+use crate::number;
+use indexmap::IndexMap;
+use keyward_runtime::{Ended, Ending, Record, Restrictions, SecretDigest, Stored};
+use serde::Deserialize;
+
+/// The columns of a [`record`], for [`concat!`].
+macro_rules! columns {
+    () => {
+        "id, actor_id, description, restrictions, issued_at, expires_at, last_used_at, ended_at, ended_why, caller, key"
+    };
+}
+
+pub(crate) use columns;
+
+/// How many they are: what else is selected stands behind them.
+pub(crate) const COLUMNS: usize = 11;
+
+/// A record, and its digest behind it.
+pub(crate) fn stored(row: &Row) -> Result<Stored, Trouble> {
+    let record = record(row)?;
+    let digest = match row.get::<Option<Vec<u8>>>(COLUMNS)? {
+        Some(bytes) => {
+            let bytes = bytes.try_into().map_err(|_| Trouble::new("a digest in the database is not 32 bytes long"))?;
+            Some(SecretDigest::new(bytes))
+        }
+        None => None,
+    };
+    Ok(Stored { record, digest })
+}
+
+/// A record. Whatever is odd in it, the token is no better for it.
+pub(crate) fn record(row: &Row) -> Result<Record, Trouble> {
+    let time = |column| row.get::<Option<i64>>(column)?.map(number).transpose();
+    let why = row.get::<Option<String>>(8)?;
+    let ended = match (time(7)?, why.as_deref()) {
+        (None, None) => None,
+        (Some(at), Some("replaced")) => Some(Ended { at, why: Ending::Replaced }),
+        (Some(at), _) => Some(Ended { at, why: Ending::Revoked }),
+        (None, Some(_)) => return Err(Trouble::new("a record has ended at no time")),
+    };
+    let restrictions = row.get::<Option<String>>(3)?;
+    Ok(Record {
+        id: row.get(0)?,
+        actor_id: row.get(1)?,
+        description: row.get(2)?,
+        restrictions: restrictions.as_deref().map(read_restrictions).transpose()?,
+        issued_at: number(row.get(4)?)?,
+        expires_at: time(5)?,
+        last_used_at: time(6)?,
+        ended,
+        caller: row.get(9)?,
+        key: row.get(10)?,
+    })
+}
+
+/// How an ending is written.
+pub(crate) fn why(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Revoked => "revoked",
+        Ending::Replaced => "replaced",
+    }
+}
+
+/// How restrictions are written: as Datasette's `_r`.
+pub(crate) fn write_restrictions(restrictions: Option<&Restrictions>) -> Result<Option<String>, Trouble> {
+    let text = restrictions.map(serde_json::to_string).transpose();
+    text.map_err(|_| Trouble::new("the restrictions cannot be written"))
+}
+
+/// Datasette's `_r`. The runtime writes it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    a: Vec<String>,
+    #[serde(default)]
+    d: IndexMap<String, Vec<String>>,
+    #[serde(default)]
+    r: IndexMap<String, IndexMap<String, Vec<String>>>,
+}
+
+/// What cannot be read is an error: no restrictions would be all rights.
+pub(crate) fn read_restrictions(text: &str) -> Result<Restrictions, Trouble> {
+    // To serde a list is an object too.
+    let object = Some(text).filter(|text| text.trim_start().starts_with('{'));
+    let read = object.and_then(|text| serde_json::from_str(text).ok());
+    let Written { a, d, r } = read.ok_or_else(|| Trouble::new("restrictions in the database cannot be read"))?;
+    let mut restrictions = Restrictions::new();
+    for action in a {
+        restrictions = restrictions.allow_all(action);
+    }
+    for (database, actions) in d {
+        for action in actions {
+            restrictions = restrictions.allow_database(database.as_str(), action);
+        }
+    }
+    for (database, resources) in r {
+        for (resource, actions) in resources {
+            for action in actions {
+                restrictions = restrictions.allow_resource(database.as_str(), resource.as_str(), action);
+            }
+        }
+    }
+    Ok(restrictions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restrictions_are_read_as_they_were_written_or_not_at_all() {
+        let written = Restrictions::new()
+            .allow_all("view")
+            .allow_all("a\"\0\u{1f980}")
+            .allow_database("d", "x")
+            .allow_database("", "y")
+            .allow_resource("d", "t", "z");
+        let text = serde_json::to_string(&written).unwrap();
+        assert!(read_restrictions(&text).ok() == Some(written), "{text}");
+        assert!(read_restrictions("{}").ok() == Some(Restrictions::new()), "restrictions that allow nothing");
+        for text in [
+            "",
+            "null",
+            "[",
+            "[]",
+            "[[\"x\"]]",
+            "1",
+            r#"{"a":null}"#,
+            r#"{"a":["x"],"b":[]}"#,
+            r#"{"d":{"x":"y"}}"#,
+            r#"{"a":[1]}"#,
+        ] {
+            assert!(read_restrictions(text).is_err(), "{text}");
+        }
+    }
+}
