@@ -1,0 +1,71 @@
+//! The files of an audit: the one that is written, those before it, named by their first line, and the head.
+
+use crate::head::Head;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A file with something behind its name.
+fn beside(file: &Path, end: &str) -> PathBuf {
+    let mut name = file.file_name().map(OsString::from).unwrap_or_default();
+    name.push(end);
+    file.with_file_name(name)
+}
+
+/// Where the head stands.
+pub(crate) fn head_of(file: &Path) -> PathBuf {
+    beside(file, ".head")
+}
+
+/// What a file is called that is not written any more. As names, they are in the order of their lines.
+pub(crate) fn rotated_name(file: &Path, first: u64) -> PathBuf {
+    beside(file, &format!(".{first:012}"))
+}
+
+/// The folder that it is in.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+/// The files that are not written any more, in the order of their lines.
+pub(crate) fn rotated(file: &Path) -> io::Result<Vec<PathBuf>> {
+    let begin = beside(file, ".").file_name().map(OsString::from).unwrap_or_default();
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder_of(file))? {
+        let name = entry?.file_name();
+        let (Some(name), Some(begin)) = (name.to_str(), begin.to_str()) else { continue };
+        let Some(digits) = name.strip_prefix(begin) else { continue };
+        let first = digits.parse::<u64>().ok().filter(|first| digits == format!("{first:012}"));
+        if let Some(first) = first {
+            found.push(first);
+        }
+    }
+    found.sort_unstable();
+    Ok(found.into_iter().map(|first| rotated_name(file, first)).collect())
+}
+
+/// The head that was noted beside the file, if there is one that can be understood.
+pub(crate) fn noted_head(file: &Path) -> io::Result<Option<Head>> {
+    match fs::read(head_of(file)) {
+        Ok(text) => Ok(std::str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Which file it is, whatever it is called.
+pub(crate) fn id_of(file: &File) -> io::Result<(u64, u64)> {
+    let metadata = file.metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Which file stands at a path, if one does.
+pub(crate) fn id_at(path: &Path) -> io::Result<Option<(u64, u64)>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some((metadata.dev(), metadata.ino()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

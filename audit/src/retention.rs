@@ -1,0 +1,47 @@
+//! How long files are kept. What is removed is written down first, so that the rest can still be proven.
+
+use crate::Settings;
+use crate::files::rotated;
+use crate::head::Head;
+use crate::tail::Tail;
+use crate::time::rfc3339;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A file that has had its time.
+pub(crate) struct Removal {
+    pub(crate) file: PathBuf,
+    /// Its last line.
+    pub(crate) up_to: Head,
+}
+
+/// The moment before which nothing has to be kept, if there is one.
+pub(crate) fn oldest(settings: &Settings, now: Duration) -> Option<String> {
+    let kept = Duration::from_secs(u64::from(settings.keep_days?).saturating_mul(86_400));
+    now.checked_sub(kept).map(rfc3339)
+}
+
+/// The oldest files, as many as need not be kept.
+pub(crate) fn due(settings: &Settings, now: Duration) -> io::Result<Vec<Removal>> {
+    let Settings { keep_files, file, .. } = settings;
+    let oldest = oldest(settings, now);
+    if keep_files.is_none() && oldest.is_none() {
+        return Ok(Vec::new());
+    }
+    let files = rotated(file)?;
+    let kept = keep_files.and_then(|kept| usize::try_from(kept).ok()).unwrap_or(usize::MAX);
+    let too_many = files.len().saturating_sub(kept);
+    let mut due = Vec::new();
+    for (number, file) in files.into_iter().enumerate() {
+        let open = File::open(&file)?;
+        // Whatever cannot be understood is not removed, nor what stands behind it.
+        let Some((up_to, time)) = Tail::read(&open, open.metadata()?.len(), None)?.last else { break };
+        if number >= too_many && oldest.as_ref().is_none_or(|oldest| time >= *oldest) {
+            break;
+        }
+        due.push(Removal { file, up_to });
+    }
+    Ok(due)
+}
