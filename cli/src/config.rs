@@ -3,6 +3,7 @@
 
 mod access;
 mod handlers;
+mod keys;
 mod queries;
 mod server;
 mod store;
@@ -10,17 +11,17 @@ mod store;
 use access::{CallerTable, Known, PolicyEntry};
 use handlers::HandlerTable;
 use indexmap::IndexMap;
+use keys::RingTable;
 use queries::QueryTable;
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer};
 use server::ServerTable;
-use std::fmt;
-use std::path::PathBuf;
 use store::StoreTable;
 use toml::Spanned;
 
 pub(crate) use access::{NAME, is_name};
 pub(crate) use handlers::{Component, Handler};
+pub(crate) use keys::{Ring, RingKey, SecretSource};
 pub(crate) use queries::Query;
 pub(crate) use server::{Address, Server, TlsFiles};
 pub(crate) use store::{Store, StorePlace};
@@ -42,21 +43,6 @@ pub struct Config {
 pub(crate) struct At<T> {
     pub(crate) line: usize,
     pub(crate) value: T,
-}
-
-/// A key ring.
-#[derive(Debug)]
-pub(crate) struct Ring {
-    pub(crate) secret: At<SecretSource>,
-    pub(crate) previous: Vec<At<SecretSource>>,
-    pub(crate) allow_short: bool,
-}
-
-/// Where a secret is.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum SecretSource {
-    File(PathBuf),
-    Env(String),
 }
 
 /// What is wrong with a configuration, in a sentence without the file's name. It repeats names and words of the file, never
@@ -81,7 +67,8 @@ impl Config {
         let file = File::deserialize(toml).map_err(|error| lines.error(error.span(), reword(error.message())))?;
         let File { keys, handlers, actions, dangerous_share_unprefixed, store, queries, server, callers, policies } =
             file;
-        let rings: IndexMap<_, _> = keys.into_iter().map(|(name, ring)| (name, ring.checked(lines))).collect();
+        let rings = keys.into_iter().map(|(name, ring)| Ok((name.clone().into_inner(), ring.checked(&name, lines)?)));
+        let rings = rings.collect::<Result<IndexMap<_, _>, _>>()?;
         if handlers.is_empty() {
             return Err(lines.error(None, "no handler is configured: add a `[[handlers]]`"));
         }
@@ -108,7 +95,7 @@ impl Config {
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
-    keys: IndexMap<String, RingTable>,
+    keys: IndexMap<Spanned<String>, RingTable>,
     #[serde(default)]
     handlers: Vec<HandlerTable>,
     #[serde(default)]
@@ -124,24 +111,6 @@ struct File {
     callers: IndexMap<Spanned<String>, CallerTable>,
     #[serde(default)]
     policies: IndexMap<Spanned<String>, PolicyEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RingTable {
-    secret: Spanned<SecretSource>,
-    #[serde(default)]
-    previous: Vec<Spanned<SecretSource>>,
-    #[serde(default)]
-    dangerous_allow_short: bool,
-}
-
-impl RingTable {
-    fn checked(self, lines: Lines<'_>) -> Ring {
-        let Self { secret, previous, dangerous_allow_short: allow_short } = self;
-        let previous = previous.into_iter().map(|secret| lines.at(secret)).collect();
-        Ring { secret: lines.at(secret), previous, allow_short }
-    }
 }
 
 struct Digest([u8; 32]);
@@ -161,41 +130,6 @@ impl<'de> Deserialize<'de> for Digest {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text)
             .ok_or_else(|| de::Error::custom("a SHA-256 has 64 hexadecimal digits; `keyward check` prints it"))
-    }
-}
-
-impl<'de> Deserialize<'de> for SecretSource {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Table {
-            file: Option<PathBuf>,
-            env: Option<String>,
-        }
-        struct Source;
-        impl<'de> Visitor<'de> for Source {
-            type Value = SecretSource;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`{ file = \"…\" }` or `{ env = \"…\" }`")
-            }
-
-            /// The likeliest mistake is the secret itself: nothing of it may be repeated.
-            fn visit_str<E: de::Error>(self, _: &str) -> Result<Self::Value, E> {
-                Err(E::custom("a secret does not stand in this file: write `{ file = \"…\" }` or `{ env = \"…\" }`"))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                match Table::deserialize(de::value::MapAccessDeserializer::new(map))? {
-                    Table { file: Some(path), env: None } => Ok(SecretSource::File(path)),
-                    Table { file: None, env: Some(name) } => Ok(SecretSource::Env(name)),
-                    _ => Err(de::Error::custom(
-                        "a secret is in one place: write `{ file = \"…\" }` or `{ env = \"…\" }`",
-                    )),
-                }
-            }
-        }
-        deserializer.deserialize_any(Source)
     }
 }
 

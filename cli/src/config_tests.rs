@@ -1,5 +1,5 @@
 use super::*;
-use keyward_runtime::{Actors, Limits, Scheme};
+use keyward_runtime::{Actors, KeyState, Limits, Scheme};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -76,9 +76,14 @@ fn everything_has_its_place() {
     assert_eq!(store, Some(Store { place, patience: Duration::from_secs(10) }));
     assert_eq!(actions.get("view-instance").unwrap(), "vi");
     let ring = &rings["main"];
-    assert_eq!((ring.secret.line, &ring.secret.value), (5, &SecretSource::File("secret.key".into())));
-    let previous: Vec<_> = ring.previous.iter().map(|secret| &secret.value).collect();
-    assert_eq!(previous, [&SecretSource::Env("OLD".into()), &SecretSource::File("older.key".into())]);
+    let keys: Vec<_> = ring.keys.iter().map(|key| (key.id.value.as_str(), key.id.line, key.state)).collect();
+    assert_eq!(
+        keys,
+        [("secret", 5, KeyState::Active), ("OLD", 6, KeyState::VerifyOnly), ("older", 6, KeyState::VerifyOnly)]
+    );
+    let sources: Vec<_> = ring.keys.iter().filter_map(RingKey::loaded).map(|source| &source.value).collect();
+    let [secret, older] = ["secret.key", "older.key"].map(|file| SecretSource::File(file.into()));
+    assert_eq!(sources, [&secret, &SecretSource::Env("OLD".into()), &older]);
 
     let [signed, partner, bots] = handlers.as_slice() else { panic!() };
     assert!(matches!(signed.component.value, Component::Builtin(builtin) if builtin.name == "signed"));
@@ -143,7 +148,6 @@ fn what_is_expected_is_said_in_terms_of_toml() {
 #[test]
 fn what_is_missing_is_named() {
     assert!(error("").1.contains("`[[handlers]]`"));
-    assert_eq!(error("[keys.a]\n").1, "`secret` is missing; add it");
     assert_eq!(error("[[handlers]]\nname = \"h\"").1, "`component` is missing; add it");
     assert_eq!(error("[[handlers]]\ncomponent = \"x\"").1, "`name` is missing; add it");
     let (line, text) = error("[[handlers]]\nname = \"h\"\ncomponent = \"x.wasm\"\n");

@@ -1,11 +1,13 @@
 //! From a configuration to what the runtime takes: the only place that reads the files and variables which it names.
 
-use crate::config::{At, Component, Config, ConfigError, Handler, Query, Ring, SecretSource, StorePlace, TlsFiles};
+use crate::config::{
+    At, Component, Config, ConfigError, Handler, Query, Ring, RingKey, SecretSource, StorePlace, TlsFiles,
+};
 use crate::store::OpenStore;
 use crate::{Env, Stop};
 use keyward_runtime::{
-    HandlerConfig, KeyGrant, KeyRing, Limits, LoadError, MIN_SECRET_BYTES, MonotonicClock, Registry, Runtime,
-    RuntimeLimits, Secret, StoreGrant, SystemClock, UnixTime,
+    HandlerConfig, Key, KeyGrant, KeyRing, KeyState, Limits, LoadError, MIN_SECRET_BYTES, MonotonicClock, Registry,
+    Runtime, RuntimeLimits, Secret, StoreGrant, SystemClock, UnixTime,
 };
 use keyward_server::Tls;
 use keyward_store::{Location, NamedQuery, QueryLimits, QueryThreads};
@@ -87,10 +89,7 @@ impl Loaded {
     /// Loads all that the configuration names and makes its registry.
     /// The store is the one that this process has opened.
     pub(crate) fn registry(&self, runtime: &Runtime, env: &Env, store: Option<&OpenStore>) -> Result<Registry, Stop> {
-        let mut rings = HashMap::new();
-        for (name, ring) in &self.config.rings {
-            rings.insert(name.as_str(), Arc::new(self.ring(name, ring, env)?));
-        }
+        let rings = self.rings(env)?;
         let queries = self.queries(env)?;
         let mut builder = Registry::builder(runtime).dangerous_share_unprefixed(self.config.share_unprefixed);
         for (name, short) in &self.config.actions {
@@ -121,7 +120,7 @@ impl Loaded {
     /// The configuration and every file that it names.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let Config { rings, handlers, actions: _, share_unprefixed: _, store: _, queries, server } = &self.config;
-        let rings = rings.values().flat_map(|ring| ring.previous.iter().chain([&ring.secret]));
+        let rings = rings.values().flat_map(|ring| ring.keys.iter().filter_map(RingKey::loaded));
         let secrets = rings.chain(handlers.iter().flat_map(|handler| handler.secrets.values()));
         let urls = queries.values().filter_map(|query| match &query.place.value {
             StorePlace::Postgres(source) => Some(source),
@@ -222,32 +221,57 @@ impl Loaded {
         Ok(queries)
     }
 
+    /// The rings by name, each with its secrets.
+    pub(crate) fn rings(&self, env: &Env) -> Result<HashMap<&str, Arc<KeyRing>>, Stop> {
+        let rings = self.config.rings.iter();
+        rings.map(|(name, ring)| Ok((name.as_str(), Arc::new(self.ring(name, ring, env)?)))).collect()
+    }
+
     fn ring(&self, name: &str, ring: &Ring, env: &Env) -> Result<KeyRing, Stop> {
-        let Ring { secret: active, previous, allow_short } = ring;
+        let Ring { keys, has_ids: _, allow_short } = ring;
+        let wrong = |line: usize, text: &str| self.mistake(line, &format!("key ring `{name}`: {text}"));
         let load = |source: &At<SecretSource>| {
-            let wrong = |text: &str| self.mistake(source.line, &format!("key ring `{name}`: {text}"));
-            let secret = self.secret(&source.value, env).map_err(|text| wrong(&text))?;
+            let secret = self.secret(&source.value, env).map_err(|text| wrong(source.line, &text))?;
             let place = self.place(&source.value);
             if secret.is_empty() {
-                return Err(wrong(&format!("the secret in {place} is empty: make one with `keyward keygen FILE`")));
+                let text = format!("the secret in {place} is empty: make one with `keyward keygen FILE`");
+                return Err(wrong(source.line, &text));
             }
             if secret.len() < MIN_SECRET_BYTES && !allow_short {
-                return Err(wrong(&format!(
+                let text = format!(
                     "the secret in {place} has {} bytes, fewer than {MIN_SECRET_BYTES}: make one with `keyward keygen FILE`, \
                      or say `dangerous_allow_short = true` in `[keys.{name}]` if it must stay",
                     secret.len()
-                )));
+                );
+                return Err(wrong(source.line, &text));
             }
             Ok(secret)
         };
-        let active_secret = load(active)?;
-        let previous = previous.iter().map(load).collect::<Result<_, _>>()?;
+        let mut loaded = Vec::new();
+        for key in keys {
+            let id = &key.id.value;
+            // The parser has checked that only retired ones have no secret.
+            let Some(source) = key.loaded() else {
+                loaded.push(Key::retired(id));
+                continue;
+            };
+            let secret = load(source)?;
+            loaded.push(match key.state {
+                KeyState::Pending => Key::pending(id, secret),
+                KeyState::Active => Key::active(id, secret),
+                KeyState::VerifyOnly => Key::verify_only(id, secret),
+                KeyState::Retired => Key::retired(id),
+            });
+        }
         let made = if *allow_short {
-            KeyRing::dangerous_allow_short(name, active_secret, previous)
+            KeyRing::dangerous_allow_short_keys(name, loaded)
         } else {
-            KeyRing::new(name, active_secret, previous)
+            KeyRing::with_keys(name, loaded)
         };
-        made.map_err(|error| self.mistake(active.line, &format!("key ring `{name}`: {error}")))
+        made.map_err(|error| {
+            let about = keys.iter().find(|key| error.id() == Some(key.id.value.as_str()));
+            self.mistake(about.map(|key| key.id.line), &format!("key ring `{name}`: {error}"))
+        })
     }
 
     /// Where the store is. The error says nothing of a password.
@@ -283,6 +307,14 @@ impl Loaded {
                 }
                 Ok(bytes)
             }
+        }
+    }
+
+    /// When the file of a secret was last written, in unix seconds. It is not read.
+    pub(crate) fn modified(&self, source: &SecretSource) -> Option<u64> {
+        match source {
+            SecretSource::File(path) => fs::metadata(self.path(path)).ok()?.mtime().try_into().ok(),
+            SecretSource::Env(_) => None,
         }
     }
 
@@ -415,6 +447,12 @@ tls = { certificate = "tls.pem", key = "/etc/tls.key" }
 [keys.main]
 secret = { file = "main.key" }
 previous = [{ env = "OLD" }, { file = "../old.key" }]
+[keys.named]
+keys = [
+  { id = "1", file = "retired.key", state = "retired" },
+  { id = "2", file = "two.key", state = "active" },
+  { id = "3", env = "THREE", state = "pending" },
+]
 [[handlers]]
 name = "partner"
 component = "partner.wasm"
@@ -428,7 +466,7 @@ secrets.two = { env = "TWO" }
         fs::write(&file, text).unwrap();
         let mut files = Loaded::read(&file).unwrap().files();
         assert_eq!(files.remove(0), file);
-        let named = ["../old.key", "main.key", "one.key", "partner.wasm", "tls.pem", "/etc/tls.key"];
+        let named = ["main.key", "../old.key", "two.key", "one.key", "partner.wasm", "tls.pem", "/etc/tls.key"];
         assert_eq!(files, named.map(|name| folder.path().join(name)));
     }
 }

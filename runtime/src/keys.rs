@@ -252,6 +252,20 @@ pub enum RingError {
     },
 }
 
+impl RingError {
+    /// The key that it is about, or the later of two.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::NoneActive => None,
+            Self::ShortSecret { id, .. }
+            | Self::TwoActive { id, .. }
+            | Self::BadId { id }
+            | Self::SameId { id }
+            | Self::SameSecret { id, .. } => Some(id),
+        }
+    }
+}
+
 /// How a ring's secret becomes a key, and which MAC it makes. It is a property of the grant, never of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
