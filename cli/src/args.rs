@@ -3,11 +3,13 @@
 //! Whatever stands among the arguments may be a token that somebody put there by mistake. So clap's own error texts, which
 //! repeat it, are never shown; [`sentence`] says the same of options that are known.
 
+pub(crate) mod keys;
 pub(crate) mod tokens;
 
 use crate::Stop;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use keys::Keys;
 use keyward_runtime::UnixTime;
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -26,6 +28,7 @@ pub(crate) enum Command {
     Check(Check),
     Keygen(Keygen),
     Caller(Caller),
+    Keys(Keys),
     Tokens(Tokens),
 }
 
@@ -59,6 +62,7 @@ enum Commands {
     Check(Check),
     Keygen(Keygen),
     Caller(Caller),
+    Keys(Keys),
     Tokens(Tokens),
 }
 
@@ -218,6 +222,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         Ok(Commands::Check(args)) => Ok(Command::Check(args)),
         Ok(Commands::Keygen(args)) => Ok(Command::Keygen(args)),
         Ok(Commands::Caller(args)) => Ok(Command::Caller(args)),
+        Ok(Commands::Keys(args)) => Ok(Command::Keys(args)),
         Ok(Commands::Tokens(args)) => Ok(Command::Tokens(args)),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Command::Help(error.to_string()))
@@ -240,11 +245,11 @@ fn sentence(error: &clap::Error) -> String {
             _ => "there is an unknown argument".to_owned(),
         },
         ErrorKind::InvalidSubcommand | ErrorKind::MissingSubcommand => {
-            "the first argument is none of the commands serve, create, verify, check, keygen, caller and tokens"
+            "the first argument is none of the commands serve, create, verify, check, keygen, caller, keys and tokens"
                 .to_owned()
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "a command is missing: serve, create, verify, check, keygen, caller or tokens".to_owned()
+            "a command is missing: serve, create, verify, check, keygen, caller, keys or tokens".to_owned()
         }
         ErrorKind::MissingRequiredArgument => format!("{} is missing", option()),
         ErrorKind::ValueValidation => match error.source() {
@@ -388,6 +393,7 @@ mod tests {
         assert!(!mistake(&["check", "a", TOKEN]).contains(TOKEN));
         assert!(!mistake(&["keygen", "a", TOKEN]).contains(TOKEN));
         assert!(!mistake(&["caller", "a", TOKEN]).contains(TOKEN));
+        assert!(!mistake(&["keys", "list", TOKEN]).contains(TOKEN));
         assert!(!mistake(&["serve", TOKEN]).contains(TOKEN));
         assert!(!mistake(&["serve", "--listen", TOKEN]).contains(TOKEN));
     }
@@ -403,6 +409,8 @@ mod tests {
             &["check", "-h"],
             &["keygen", "-h"],
             &["caller", "-h"],
+            &["keys", "list", "--help"],
+            &["keys", "check", "-h"],
         ] {
             let Ok(Command::Help(text)) = parse_words(words) else { panic!("{words:?}") };
             assert!(text.contains("Example"), "{words:?}");

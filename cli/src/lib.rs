@@ -9,7 +9,9 @@ mod caller;
 mod check;
 pub mod config;
 mod create;
+mod date;
 mod keygen;
+mod keys;
 mod limits;
 mod load;
 mod log;
@@ -113,6 +115,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, mut world: World<'_>) -> St
         Command::Check(args) => check::run(args, &mut world),
         Command::Keygen(args) => keygen::run(&args, &mut world),
         Command::Caller(args) => caller::run(&args, &mut world),
+        Command::Keys(args) => keys::run(args, &mut world),
         Command::Tokens(args) => tokens::run(args, &mut world),
         Command::Serve(args) => serve::run(args, &mut world),
     });
