@@ -22,7 +22,10 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 mod absent;
+mod edited;
+mod listed;
 mod refused;
+mod upgraded;
 
 const NOW: u64 = 1_767_225_600;
 

@@ -1,0 +1,251 @@
+//! Records get other terms, are replaced by others, and are not made twice: all of it or nothing, however many try at once.
+
+use super::*;
+use keyward_runtime::{Edit, Terms};
+
+fn terms(description: &str, expires_at: Option<u64>, allowed: &[&str]) -> Terms {
+    let restrictions = allowed.iter().fold(Restrictions::new(), |restrictions, &action| restrictions.allow_all(action));
+    Terms { description: Some(description.to_owned()), expires_at, restrictions: Some(restrictions) }
+}
+
+fn with_terms(id: &str, terms: &Terms) -> Record {
+    let Terms { description, expires_at, restrictions } = terms.clone();
+    let (caller, key) = (Some("caller".to_owned()), Some("main/k".to_owned()));
+    Record { description, expires_at, restrictions, last_used_at: Some(NOW), caller, key, ..record(id, "alice") }
+}
+
+fn edit(id: &str, before: &Terms, after: &Terms, replaced: bool) -> Changes {
+    let edit = Edit { id: id.to_owned(), before: before.clone(), after: after.clone(), replaced };
+    Changes { at: NOW + 5, edit: Some(edit), ..Changes::default() }
+}
+
+/// Another record in place of one.
+fn rotate(id: &str, before: &Terms, by: Record) -> Changes {
+    Changes { insert: insert(by, None).insert, ..edit(id, before, before, true) }
+}
+
+#[test]
+fn an_edit_changes_the_terms_and_nothing_else() {
+    let before = terms("before", Some(NOW + 100), &["x", "y"]);
+    let made = with_terms("a", &before);
+    for place in Place::both() {
+        let store = place.open();
+        commit(&store, "h", insert(made.clone(), Some(digest(1))));
+        commit(&store, "i", insert(made.clone(), None));
+        let mut terms_now = before.clone();
+        for after in [
+            Terms { description: None, ..before.clone() },
+            terms("after'\u{1f980}", Some(NOW + 50), &["x"]),
+            Terms { restrictions: Some(Restrictions::new()), ..before.clone() },
+            Terms::default(),
+            before.clone(),
+        ] {
+            assert_eq!(commit(&store, "h", edit("a", &terms_now, &after, false)), Committed::Done);
+            let wanted = with_terms("a", &after);
+            // For whoever opens it anew as well.
+            for store in [&store, &place.open()] {
+                let stored = wait(store.find("h", "a")).unwrap();
+                assert_eq!(stored.record, wanted);
+                assert_eq!(*stored.digest.unwrap().bytes(), [1; 32]);
+                assert_eq!(find(store, "i", "a").unwrap(), made);
+            }
+            terms_now = after;
+        }
+        assert_eq!(wait(store.revocations(0, 10)), []);
+    }
+}
+
+#[test]
+fn an_edit_of_what_is_not_as_it_was_changes_nothing() {
+    let before = terms("before", Some(NOW + 100), &["x", "y"]);
+    let after = terms("after", Some(NOW + 50), &["x"]);
+    for place in Place::both() {
+        let store = place.open();
+        for id in ["a", "revoked", "replaced"] {
+            commit(&store, "h", insert(with_terms(id, &before), None));
+        }
+        commit(&store, "h", insert(record("by", "bob"), None));
+        commit(&store, "h", end(&["revoked"]));
+        commit(&store, "h", edit("replaced", &before, &before, true));
+        let told = wait(store.revocations(0, 10));
+        let cases = [
+            ("nobody", before.clone(), Committed::Ended),
+            ("a\0", before.clone(), Committed::Ended),
+            ("revoked", before.clone(), Committed::Ended),
+            ("replaced", before.clone(), Committed::Ended),
+            ("a", Terms { description: None, ..before.clone() }, Committed::Changed),
+            ("a", Terms { description: Some("Before".to_owned()), ..before.clone() }, Committed::Changed),
+            ("a", Terms { expires_at: None, ..before.clone() }, Committed::Changed),
+            ("a", Terms { expires_at: Some(NOW + 101), ..before.clone() }, Committed::Changed),
+            ("a", Terms { restrictions: None, ..before.clone() }, Committed::Changed),
+            ("a", Terms { restrictions: Some(Restrictions::new()), ..before.clone() }, Committed::Changed),
+        ];
+        for (id, before, wanted) in &cases {
+            for replaced in [false, true] {
+                let mut changes = edit(id, before, &after, replaced);
+                assert_eq!(commit(&store, "h", changes), *wanted, "{id:?}, {before:?}");
+                // Neither is what comes with it.
+                changes = edit(id, before, &after, replaced);
+                changes.end = vec!["by".to_owned()];
+                changes.insert = insert(record("new", "carol"), None).insert;
+                assert_eq!(commit(&store, "h", changes), *wanted, "{id:?}, {before:?}");
+            }
+        }
+        for bad in [terms("\0", None, &[]), terms("", Some(u64::MAX), &[])] {
+            store.commit("h", edit("a", &before, &bad, false)).block_on().unwrap_err();
+        }
+        assert_eq!(find(&store, "h", "a").unwrap(), with_terms("a", &before));
+        assert_eq!(find(&store, "h", "revoked").unwrap().ended, Some(Ended { at: NOW, why: Ending::Revoked }));
+        assert_eq!(find(&store, "h", "replaced").unwrap().ended, Some(Ended { at: NOW + 5, why: Ending::Replaced }));
+        assert!(is_live(&store, "h", "by") && find(&store, "h", "new").is_none());
+        assert_eq!(wait(store.revocations(0, 10)), told);
+    }
+}
+
+#[test]
+fn one_that_is_replaced_makes_room_for_the_other_or_both_stay_away() {
+    let before = terms("before", None, &["x"]);
+    for place in Place::both() {
+        let store = place.open();
+        commit(&store, "h", insert(with_terms("old", &before), None));
+        commit(&store, "h", insert(record("bobs", "bob"), None));
+        let rotate_within = |most, most_per_actor| {
+            let mut changes = rotate("old", &before, with_terms("new", &before));
+            let insert = changes.insert.as_mut().unwrap();
+            (insert.most, insert.most_per_actor) = (most, most_per_actor);
+            commit(&store, "h", changes)
+        };
+        assert_eq!(rotate_within(1, None), Committed::Full);
+        assert_eq!(rotate_within(2, Some(0)), Committed::FullForActor);
+        assert!(is_live(&store, "h", "old") && wait(store.revocations(0, 10)).is_empty());
+        assert_eq!(rotate_within(2, Some(1)), Committed::Done);
+        assert_eq!(find(&store, "h", "old").unwrap().ended, Some(Ended { at: NOW + 5, why: Ending::Replaced }));
+        assert!(is_live(&store, "h", "new") && is_live(&store, "h", "bobs"));
+        let told = wait(store.revocations(0, 10)).pop().unwrap().1;
+        assert_eq!(
+            told,
+            Revocation { handler: Some("h".to_owned()), token_id: Some("old".to_owned()), ..Revocation::default() }
+        );
+    }
+}
+
+#[test]
+fn of_many_who_edit_at_once_one_does() {
+    let before = terms("before", Some(NOW + 100), &["x"]);
+    for place in Place::both() {
+        let (here, there) = (place.open(), place.open());
+        for id in ["edited", "rotated"] {
+            commit(&here, "h", insert(with_terms(id, &before), None));
+        }
+        let done = race(16, |thread| {
+            let store = if thread % 2 == 0 { &here } else { &there };
+            let after = terms(&thread.to_string(), Some(NOW + thread), &[]);
+            let edited = commit(store, "h", edit("edited", &before, &after, false));
+            let rotated = commit(store, "h", rotate("rotated", &before, record(&format!("new {thread}"), "alice")));
+            (edited, rotated)
+        });
+        for (edited, rotated) in &done {
+            assert!([Committed::Done, Committed::Changed].contains(edited), "{edited:?}");
+            assert!([Committed::Done, Committed::Ended].contains(rotated), "{rotated:?}");
+        }
+        let edited: Vec<_> = (0..).zip(&done).filter(|(_, (edited, _))| *edited == Committed::Done).collect();
+        let rotated: Vec<_> = (0..).zip(&done).filter(|(_, (_, rotated))| *rotated == Committed::Done).collect();
+        let ([(edited, _)], [(rotated, _)]) = (&edited[..], &rotated[..]) else { panic!("{done:?}") };
+        assert_eq!(find(&here, "h", "edited").unwrap().terms(), terms(&edited.to_string(), Some(NOW + edited), &[]));
+        let new: Vec<u64> = (0..16).filter(|thread| find(&here, "h", &format!("new {thread}")).is_some()).collect();
+        assert_eq!(new, [*rotated]);
+        assert_eq!(wait(there.revocations(0, 10)).len(), 1);
+    }
+}
+
+/// Whatever it is in the way of, all at once; nobody may be told of a deadlock.
+#[test]
+fn whatever_is_done_at_once_a_record_has_whole_terms_and_ends_once() {
+    let made = terms("0", Some(NOW + 1_000), &["0"]);
+    for place in Place::both() {
+        let (here, there) = (place.open(), place.open());
+        commit(&here, "h", insert(with_terms("a", &made), None));
+        race(8, |thread| {
+            let store = if thread % 2 == 0 { &here } else { &there };
+            for step in 0..10 {
+                let now = find(store, "h", "a").unwrap().terms();
+                let number = format!("{thread}.{step}");
+                let after = terms(&number, Some(NOW + 100 * thread + step), &[&number]);
+                commit(store, "h", edit("a", &now, &after, false));
+                wait(store.touch(vec![("h".to_owned(), "a".to_owned(), NOW + step)]));
+                commit(store, "h", replace(record(&number, "bob")));
+                match (thread, step) {
+                    (7, 8) => drop(commit(store, "h", edit("a", &after, &after, true))),
+                    (6, 9) => drop(wait(store.revoke(&revocation("h", "alice"), NOW))),
+                    _ => {}
+                }
+            }
+        });
+        let Record { description, restrictions, ended, .. } = find(&here, "h", "a").unwrap();
+        assert!(ended.is_some());
+        let description = description.unwrap();
+        assert_eq!(restrictions.unwrap(), Restrictions::new().allow_all(description.clone()), "{description}");
+    }
+}
+
+#[test]
+fn the_same_again_is_left_as_it_is() {
+    let again = |record: Record, most| {
+        let mut changes = insert(record, None);
+        let insert = changes.insert.as_mut().unwrap();
+        (insert.same_is_fine, insert.most, insert.most_per_actor) = (true, most, Some(most));
+        changes
+    };
+    for place in Place::both() {
+        let (here, there) = (place.open(), place.open());
+        let made = race(16, |thread| {
+            let store = if thread % 2 == 0 { &here } else { &there };
+            let record = Record { description: Some(thread.to_string()), ..record("same", "alice") };
+            // The first one takes all the room that there is.
+            commit(store, "h", again(record, 1))
+        });
+        assert_eq!(made, [Committed::Done; 16]);
+        let first = find(&here, "h", "same").unwrap();
+        assert_eq!(commit(&here, "h", again(record("same", "alice"), 1)), Committed::Done);
+        assert_eq!(find(&here, "h", "same").unwrap(), first);
+        assert_eq!(commit(&here, "h", again(record("other", "alice"), 1)), Committed::Full);
+        assert_eq!(commit(&here, "i", again(record("same", "alice"), 1)), Committed::Done);
+        // What comes with it is done.
+        commit(&here, "h", insert(record("another", "alice"), None));
+        let mut changes = again(record("same", "alice"), 1);
+        changes.insert.as_mut().unwrap().replace = true;
+        assert_eq!(commit(&here, "h", changes), Committed::Done);
+        assert!(is_live(&here, "h", "same") && !is_live(&here, "h", "another"));
+        commit(&here, "h", end(&["same"]));
+        assert_eq!(commit(&there, "h", again(record("same", "alice"), 9)), Committed::Ended);
+        assert!(!is_live(&there, "h", "same"));
+        here.commit("h", insert(record("same", "alice"), None)).block_on().unwrap_err();
+    }
+}
+
+#[test]
+fn an_actor_has_no_more_than_it_may_however_many_try() {
+    for place in Place::both() {
+        let (here, there) = (place.open(), place.open());
+        // These are none of them: past their time, ended, another handler's or somebody else's.
+        commit(&here, "h", insert(Record { expires_at: Some(NOW - 1), ..record("old", "alice") }, None));
+        commit(&here, "h", insert(record("ended", "alice"), None));
+        commit(&here, "h", end(&["ended"]));
+        commit(&here, "other", insert(record("other", "alice"), None));
+        commit(&here, "h", insert(record("bobs", "bob"), None));
+        // And this one is, for one more second.
+        commit(&here, "h", insert(Record { expires_at: Some(NOW), ..record("last", "alice") }, None));
+        let made = race(16, |thread| {
+            let mut changes = insert(record(&thread.to_string(), "alice"), None);
+            let insert = changes.insert.as_mut().unwrap();
+            (insert.most, insert.most_per_actor) = (100, Some(6));
+            commit(if thread % 2 == 0 { &here } else { &there }, "h", changes)
+        });
+        assert_eq!(made.iter().filter(|&&made| made == Committed::Done).count(), 5);
+        assert_eq!(made.iter().filter(|&&made| made == Committed::FullForActor).count(), 11);
+        // Those that it replaces do not count.
+        let mut changes = replace(record("one", "alice"));
+        changes.insert.as_mut().unwrap().most_per_actor = Some(1);
+        assert_eq!(commit(&here, "h", changes), Committed::Done);
+    }
+}
