@@ -47,7 +47,7 @@ pub(crate) async fn list(
 pub(crate) async fn tally(pool: Arc<Pool>, idle: Vec<(String, u64)>, at: u64) -> Result<Vec<Tally>, Trouble> {
     let mut query = Query::new(seconds(at)?);
     let status = query.status(&idle);
-    let sql = format!("SELECT handler, {status} AS status, count(*) FROM tokens WHERE {SOMEBODYS} GROUP BY 1, 2");
+    let sql = format!("SELECT handler, {status} AS status, count(*) FROM tokens WHERE {SOMEBODYS} GROUP BY 2, 1");
     let mut lease = pool.lease().await?;
     let rows = counted(&mut lease, sql, query.values).await?;
     lease.done();
