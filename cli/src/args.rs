@@ -8,9 +8,9 @@ pub(crate) mod tokens;
 
 use crate::Stop;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use keys::Keys;
-use keyward_runtime::UnixTime;
+use keyward_runtime::{Restrictions, UnixTime};
 use std::error::Error as _;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -116,15 +116,8 @@ pub(crate) struct Create {
     /// Seconds until it ends [default: it does not end]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub(crate) expires_after: Option<NonZeroU32>,
-    /// Allows an action on everything
-    #[arg(long, value_name = "ACTION")]
-    pub(crate) all: Vec<String>,
-    /// Allows an action on a database and all that is in it
-    #[arg(long, num_args = 2, value_names = ["DB", "ACTION"])]
-    pub(crate) database: Vec<String>,
-    /// Allows an action on one resource, such as a table
-    #[arg(long, num_args = 3, value_names = ["DB", "RESOURCE", "ACTION"])]
-    pub(crate) resource: Vec<String>,
+    #[command(flatten)]
+    pub(crate) restrictions: RestrictionArgs,
     /// A note for handlers that keep one
     #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
@@ -134,6 +127,42 @@ pub(crate) struct Create {
     /// Prints {"token":…,"handler":…,"token_id":…,"expires_at":…}
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What a token is restricted to.
+#[derive(Debug, Args)]
+pub(crate) struct RestrictionArgs {
+    /// Allows an action on everything
+    #[arg(long, value_name = "ACTION")]
+    all: Vec<String>,
+    /// Allows an action on a database and all that is in it
+    #[arg(long, num_args = 2, value_names = ["DB", "ACTION"])]
+    database: Vec<String>,
+    /// Allows an action on one resource, such as a table
+    #[arg(long, num_args = 3, value_names = ["DB", "RESOURCE", "ACTION"])]
+    resource: Vec<String>,
+}
+
+impl RestrictionArgs {
+    /// None without an option for them: that is "all the actor's rights", not "none".
+    pub(crate) fn restrictions(&self) -> Option<Restrictions> {
+        let Self { all, database, resource } = self;
+        if all.is_empty() && database.is_empty() && resource.is_empty() {
+            return None;
+        }
+        let mut restrictions = all.iter().fold(Restrictions::new(), Restrictions::allow_all);
+        for pair in database.chunks_exact(2) {
+            if let [database, action] = pair {
+                restrictions = restrictions.allow_database(database, action);
+            }
+        }
+        for triple in resource.chunks_exact(3) {
+            if let [database, resource, action] = triple {
+                restrictions = restrictions.allow_resource(database, resource, action);
+            }
+        }
+        Some(restrictions)
+    }
 }
 
 /// Judges the tokens on standard input, one a line
@@ -324,8 +353,8 @@ mod tests {
         let words =
             ["create", "--config=f", "--actor=a", "--database", "d", "x", "--all", "vi", "--database", "c", "y"];
         let Ok(Command::Create(args)) = parse_words(&words) else { panic!() };
-        assert_eq!(args.database, ["d", "x", "c", "y"]);
-        assert_eq!(args.all, ["vi"]);
+        let restrictions = Restrictions::new().allow_database("d", "x").allow_all("vi").allow_database("c", "y");
+        assert_eq!(args.restrictions.restrictions(), Some(restrictions));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{Status, Stop, World, limits, load};
 use keyward_runtime::ComponentInfo;
 use serde::Serialize;
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 use std::path::Path;
 
 /// All that is said. The order of the members is that of the JSON.
@@ -38,7 +39,10 @@ struct Use {
     prefixes: Vec<String>,
     /// The patterns of the actors that it may vouch for, or null: any.
     actors: Option<Vec<String>>,
+    default_ttl: Option<NonZeroU32>,
     max_ttl: Option<u64>,
+    max_idle: Option<u64>,
+    max_tokens_per_actor: Option<u64>,
     leeway: Option<u64>,
     /// Limits that are not the default.
     limits: Vec<Limit>,
@@ -161,7 +165,10 @@ impl Use {
             settings: handler.settings.keys().cloned().collect(),
             prefixes: handler.prefixes.clone(),
             actors: handler.actors.patterns.clone(),
+            default_ttl: handler.default_ttl,
             max_ttl: handler.max_ttl,
+            max_idle: handler.max_idle,
+            max_tokens_per_actor: handler.max_tokens_per_actor,
             leeway: handler.leeway,
             limits: limits.map(|(setting, value, default)| Limit { setting, value, default }).collect(),
         }
@@ -192,6 +199,15 @@ impl Use {
             None => "  longest lifetime: not limited".to_owned(),
             Some(seconds) => format!("  longest lifetime: {seconds} s"),
         });
+        if let Some(seconds) = self.default_ttl {
+            lines.push(format!("  lifetime where none is asked for: {seconds} s"));
+        }
+        if let Some(seconds) = self.max_idle {
+            lines.push(format!("  ends when not used for: {seconds} s"));
+        }
+        if let Some(tokens) = self.max_tokens_per_actor {
+            lines.push(format!("  tokens of an actor at once: {tokens}"));
+        }
         if let Some(seconds) = self.leeway {
             lines.push(format!("  leeway: {seconds} s"));
         }

@@ -3,7 +3,7 @@
 use crate::args::Create;
 use crate::output::{self, write_json};
 use crate::{Status, Stop, World, complain, load, store};
-use keyward_runtime::{CreateRequest, Restrictions};
+use keyward_runtime::{CreateRequest, Creation, Error};
 use keyward_server::Outcome;
 
 pub(crate) fn run(args: Create, world: &mut World<'_>) -> Result<Status, Stop> {
@@ -13,10 +13,15 @@ pub(crate) fn run(args: Create, world: &mut World<'_>) -> Result<Status, Stop> {
     }
     let store = store::open(&config, world.env)?;
     let registry = config.registry(&load::runtime(args.at)?, world.env, store.as_ref())?;
-    let restrictions = restrictions(&args);
-    let Create { actor: actor_id, expires_after, description, handler, json, .. } = args;
-    let request = CreateRequest { actor_id, expires_after, restrictions, description };
-    match output::created(registry.create_blocking(handler.as_deref(), request)) {
+    let Create { actor: actor_id, expires_after, restrictions, description, handler, json, .. } = args;
+    let restrictions = restrictions.restrictions();
+    let request = CreateRequest { expires_after, restrictions, description, ..CreateRequest::new(actor_id) };
+    print(registry.create_blocking(handler.as_deref(), request), json, world)
+}
+
+/// Prints a token, or why there is none.
+pub(crate) fn print(creation: Result<Creation, Error>, json: bool, world: &mut World<'_>) -> Result<Status, Stop> {
+    match output::created(creation) {
         Ok(created) => {
             output::write_token(world.stdout, &created, json)?;
             Ok(Status::Good)
@@ -31,26 +36,4 @@ pub(crate) fn run(args: Create, world: &mut World<'_>) -> Result<Status, Stop> {
             Ok(if matches!(outcome, Outcome::Denied { .. }) { Status::No } else { Status::NoVerdict })
         }
     }
-}
-
-/// None without an option for them: that is "all the actor's rights", not "none".
-fn restrictions(args: &Create) -> Option<Restrictions> {
-    if args.all.is_empty() && args.database.is_empty() && args.resource.is_empty() {
-        return None;
-    }
-    let mut restrictions = Restrictions::new();
-    for action in &args.all {
-        restrictions = restrictions.allow_all(action);
-    }
-    for pair in args.database.chunks_exact(2) {
-        if let [database, action] = pair {
-            restrictions = restrictions.allow_database(database, action);
-        }
-    }
-    for triple in args.resource.chunks_exact(3) {
-        if let [database, resource, action] = triple {
-            restrictions = restrictions.allow_resource(database, resource, action);
-        }
-    }
-    Some(restrictions)
 }

@@ -95,8 +95,11 @@ impl Loaded {
         for (name, short) in &self.config.actions {
             builder = builder.action(name, short);
         }
-        if let Some(revocations) = store.and_then(|store| store.revocations.clone()) {
-            builder = builder.revocations(revocations);
+        if let Some(OpenStore { store, revocations }) = store {
+            builder = builder.records(store.clone());
+            if let Some(revocations) = revocations {
+                builder = builder.revocations(revocations.clone());
+            }
         }
         for handler in &self.config.handlers {
             builder = builder.handler(self.handler(handler, &rings, &queries, env, store)?);
@@ -159,7 +162,10 @@ impl Loaded {
             store: tokens,
             queries: asked,
             actors,
+            default_ttl,
             max_ttl,
+            max_idle,
+            max_tokens_per_actor,
             leeway,
             limits,
         } = handler;
@@ -196,7 +202,10 @@ impl Loaded {
                 config.queries.insert(label.clone(), query.clone());
             }
         }
+        config.default_ttl = *default_ttl;
         config.max_ttl = *max_ttl;
+        config.max_idle = *max_idle;
+        config.max_tokens_per_actor = *max_tokens_per_actor;
         config.leeway = leeway.unwrap_or(config.leeway);
         config.limits = limits.clone();
         Ok(config)

@@ -1,5 +1,7 @@
 //! `keyward tokens …`
 
+mod records;
+
 use crate::args::tokens::{Command, Import, Revoke, Tokens};
 use crate::output::write_json;
 use crate::verify::next_line;
@@ -10,6 +12,10 @@ use serde::Serialize;
 
 pub(crate) fn run(args: Tokens, world: &mut World<'_>) -> Result<Status, Stop> {
     match args.command {
+        Command::List(args) => records::list(args, world),
+        Command::Show(args) => records::show(&args, world),
+        Command::Edit(args) => records::edit(args, world),
+        Command::Rotate(args) => records::rotate(&args, world),
         Command::Revoke(args) => revoke(args, world),
         Command::Import(args) => import(&args, world),
     }
@@ -66,8 +72,12 @@ fn revoke(args: Revoke, world: &mut World<'_>) -> Result<Status, Stop> {
         write_json(world.stdout, &done)?;
     } else {
         let text = match done {
-            Done::Ended { ended } => format!("revoked; {ended} records ended (signed tokens have none)"),
-            Done::WouldEnd { would_end } => format!("would end {would_end} records (signed tokens have none)"),
+            Done::Ended { ended } => {
+                format!("revoked; {ended} records ended (tokens that were not made here have none)")
+            }
+            Done::WouldEnd { would_end } => {
+                format!("would end {would_end} records (tokens that were not made here have none)")
+            }
         };
         writeln!(world.stdout, "{text}").map_err(Stop::stdout)?;
     }
@@ -142,6 +152,6 @@ fn mistake(text: &str) -> Stop {
 fn unconfirmed(error: &Error) -> Stop {
     match error.code() {
         "no-store" | "bad-revocation" => Stop::Mistake(error.to_string()),
-        _ => Stop::NoVerdict(format!("it is not known to be revoked: {error}; ask again")),
+        _ => Stop::NoVerdict(format!("it is not known to be done: {error}; ask again")),
     }
 }

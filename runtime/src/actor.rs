@@ -1,5 +1,6 @@
 //! Whom a token speaks for.
 
+use serde::Deserialize;
 use std::fmt;
 
 /// An actor that a handler vouched for and the host's policy let through. Nothing outside this crate can make one.
@@ -23,6 +24,15 @@ impl VerifiedActor {
     /// `token_expires` (unix seconds, where the token ends) in Datasette's terms.
     pub fn json(&self) -> &str {
         &self.json
+    }
+
+    /// Whether its id is this text, and no number that looks like it.
+    pub(crate) fn has_text_id(&self, id: &str) -> bool {
+        #[derive(Deserialize)]
+        struct Actor {
+            id: String,
+        }
+        serde_json::from_str::<Actor>(&self.json).is_ok_and(|actor| actor.id == id)
     }
 
     /// Its id, if it has one: the string, or the digits of the integer.

@@ -98,7 +98,7 @@ pub(crate) fn denied(denied: types::CreateDenied, words: &Words<'_>) -> (verdict
 }
 
 pub(crate) fn request_out(request: CreateRequest) -> types::CreateRequest {
-    let CreateRequest { actor_id, expires_after, restrictions, description } = request;
+    let CreateRequest { actor_id, expires_after, restrictions, description, parent: _, caller: _ } = request;
     types::CreateRequest {
         actor_id,
         expires_after: expires_after.map(Into::into),

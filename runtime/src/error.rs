@@ -56,7 +56,7 @@ impl Error {
             Fault::NoHandler => "No verdict: there is no handler.",
             Fault::NoStore => "Tokens cannot be taken back here.",
             Fault::BadRevocation(text) => text,
-            Fault::Unavailable(_) | Fault::Store(_) => {
+            Fault::Unavailable(_) | Fault::Store(_) | Fault::Unwitnessed(_) => {
                 "No verdict: something that the handler needs is out of order. Try again later."
             }
             _ => "No verdict: the handler of this token is out of order.",
@@ -114,11 +114,14 @@ pub enum Fault {
     /// The records of tokens could not be read or written.
     #[error("cannot look up its tokens: {0}")]
     Store(String),
+    /// Whoever was to be told of a token before it is good was not.
+    #[error("made a token that could not be recorded, so it is not given away: {0}")]
+    Unwitnessed(String),
     /// The token that it made is one that was revoked in the same second.
     #[error("made a token of a second whose tokens have been revoked; ask again in the next one")]
     JustRevoked,
-    /// Nothing can be revoked, for there is no store.
-    #[error("tokens cannot be taken back without a store: add `[store]` to the configuration")]
+    /// There is no store in which records of tokens are kept, and what was revoked.
+    #[error("tokens cannot be taken back or looked at without a store: add `[store]` to the configuration")]
     NoStore,
     /// What was to be revoked cannot be: the text says why, and repeats nothing of it.
     #[error("nothing is revoked: {0}")]
@@ -165,7 +168,7 @@ impl Fault {
             | Self::Internal(_) => Blame::Handler,
             Self::Busy { .. } | Self::JustRevoked | Self::Runtime(_) => Blame::Runtime,
             Self::NoSuchHandler { .. } | Self::BadRevocation(_) => Blame::Caller,
-            Self::NoHandler | Self::Store(_) | Self::NoStore => Blame::Operator,
+            Self::NoHandler | Self::Store(_) | Self::NoStore | Self::Unwitnessed(_) => Blame::Operator,
         }
     }
 
@@ -179,6 +182,7 @@ impl Fault {
             Self::BadToken(_) => "bad-token",
             Self::Unavailable(_) => "unavailable",
             Self::Store(_) => "store",
+            Self::Unwitnessed(_) => "unwitnessed",
             Self::JustRevoked => "just-revoked",
             Self::NoStore => "no-store",
             Self::BadRevocation(_) => "bad-revocation",

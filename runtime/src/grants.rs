@@ -9,6 +9,7 @@ use crate::queries::Query;
 use crate::store::TokenStore;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// One handler as its operator configured it: the component and all that it may touch. A handler gets nothing that does
@@ -37,8 +38,15 @@ pub struct HandlerConfig {
     pub queries: BTreeMap<String, Arc<dyn Query>>,
     /// Whom it may vouch for.
     pub actors: Actors,
+    /// The lifetime in seconds of tokens for which none is asked; `None`: they do not end.
+    pub default_ttl: Option<NonZeroU32>,
     /// The longest lifetime of its tokens in seconds; `None` allows tokens that do not end.
     pub max_ttl: Option<u64>,
+    /// For how many seconds a token of it may go unused and stay good; at least 600. It needs records: of its own, or
+    /// [`RegistryBuilder::records`](crate::RegistryBuilder::records), and then they are looked up at each verification.
+    pub max_idle: Option<u64>,
+    /// How many good tokens of it an actor may have at once. It needs records too.
+    pub max_tokens_per_actor: Option<u64>,
     /// How far in the future a token may have been issued, in seconds.
     pub leeway: u64,
     /// What it may use.
@@ -60,7 +68,10 @@ impl HandlerConfig {
             store: None,
             queries: BTreeMap::new(),
             actors,
+            default_ttl: None,
             max_ttl: None,
+            max_idle: None,
+            max_tokens_per_actor: None,
             leeway: 60,
             limits: Limits::default(),
         }

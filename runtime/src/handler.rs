@@ -1,27 +1,35 @@
 //! One loaded handler: its sandbox and the policy over what it says.
 
+mod create;
+
 use crate::answers::{Answers, TokenDigest};
 use crate::bindings::Answer;
 use crate::checksum;
-use crate::clock::{MAX_SECONDS, UnixTime};
+use crate::clock::UnixTime;
 use crate::component::{CheckedComponent, ComponentInfo, digest};
 use crate::counts::Counts;
 use crate::error::{Error, Fault, LoadError};
-use crate::grants::{Bound, HandlerConfig, StoreGrant};
+use crate::grants::{Bound, HandlerConfig};
 use crate::host::store::Records;
 use crate::limits::Limits;
-use crate::policy::{Policy, is_actor_id, is_token_id};
+use crate::policy::{IDLE, Policy};
 use crate::runtime::Runtime;
-use crate::sandbox::{Made, Sandbox, Verified, trial_error};
-use crate::store::{Changes, Committed, Insert, Stored};
+use crate::sandbox::{Sandbox, Verified, trial_error};
+use crate::store::{Changes, Committed, Record, Stored, TokenStore};
 use crate::text::printable;
-use crate::verdict::{Acceptance, CreateRequest, Created, Creation, Denial, Denied, Reason, Rejection, Verdict};
+use crate::verdict::{Acceptance, Reason, Rejection, Verdict};
+use create::is_token_text;
 use std::sync::Arc;
+
+pub(crate) use create::Together;
 #[cfg(feature = "phases")]
 use std::time::{Duration, Instant};
 
 /// How old the time of the last use may be that a record says, in seconds.
 const LAST_USED: u64 = 60;
+
+/// The least time for which a token may have to be idle to end, in seconds.
+const LEAST_IDLE: u64 = 600;
 
 pub(crate) struct Handler {
     pub(crate) name: Arc<str>,
@@ -32,19 +40,29 @@ pub(crate) struct Handler {
     /// Held for as long as the handler is, so that one that replaces it does not compile it again.
     component: Arc<CheckedComponent>,
     runtime: Runtime,
-    policy: Policy,
+    pub(crate) policy: Policy,
+    /// Where the host keeps records of its tokens, if it keeps none itself.
+    records: Option<Arc<dyn TokenStore>>,
     sandbox: Arc<Sandbox>,
     answers: Answers<Acceptance>,
 }
 
 impl Handler {
     /// Loads the component and tries it out.
-    pub(crate) fn load(runtime: &Runtime, config: HandlerConfig) -> Result<Self, LoadError> {
+    pub(crate) fn load(
+        runtime: &Runtime,
+        config: HandlerConfig,
+        records: Option<Arc<dyn TokenStore>>,
+    ) -> Result<Self, LoadError> {
         let shown = printable(&config.name, 100);
-        Self::load_unnamed(runtime, config).map_err(|error| error.in_handler(&shown))
+        Self::load_unnamed(runtime, config, records).map_err(|error| error.in_handler(&shown))
     }
 
-    fn load_unnamed(runtime: &Runtime, config: HandlerConfig) -> Result<Self, LoadError> {
+    fn load_unnamed(
+        runtime: &Runtime,
+        config: HandlerConfig,
+        records: Option<Arc<dyn TokenStore>>,
+    ) -> Result<Self, LoadError> {
         let HandlerConfig {
             name,
             component,
@@ -57,13 +75,18 @@ impl Handler {
             store,
             queries,
             actors,
+            default_ttl,
             max_ttl,
+            max_idle,
+            max_tokens_per_actor,
             leeway,
             limits,
         } = config;
         check_name(&name)?;
         check_prefixes(&prefixes)?;
         check_limits(runtime, &limits)?;
+        let policy = Policy { actors, default_ttl, max_ttl, max_idle, max_tokens_per_actor, leeway };
+        check_policy(&policy, store.is_some() || records.is_some())?;
         let component = runtime.load(&component, limits.component_bytes, sha256)?;
         if let Some(unknown) = settings.keys().find(|name| !component.info.settings.contains(*name)) {
             return Err(LoadError::new(
@@ -88,7 +111,8 @@ impl Handler {
             bound: sandbox.bound.clone(),
             component,
             runtime: runtime.clone(),
-            policy: Policy { actors, max_ttl, leeway },
+            policy,
+            records,
             answers: Answers::new(sandbox.bound.limits.answer_bytes),
             sandbox,
         })
@@ -153,9 +177,12 @@ impl Handler {
                 }
                 names_no_token(&verdict, token)?;
                 match verdict {
+                    // In a box: those without records need not carry all this about.
                     Verdict::Accepted(acceptance) if self.bound.store.is_some() => {
-                        // In a box: those without records need not carry all this about.
                         Box::pin(self.with_records(acceptance, records, now)).await?
+                    }
+                    Verdict::Accepted(acceptance) if self.policy.max_idle.is_some() => {
+                        Box::pin(self.with_host_record(acceptance, now)).await?
                     }
                     verdict => verdict,
                 }
@@ -169,31 +196,63 @@ impl Handler {
     /// What the records of the call say of a token that is good otherwise; then what the call changes is kept.
     async fn with_records(&self, acceptance: Acceptance, records: Records, now: UnixTime) -> Result<Verdict, Fault> {
         let Records { shown, changes, .. } = records;
-        let reject = |reason, message| Ok(Rejection::of(&self.name, reason, message));
         let record = acceptance.token_id.as_ref().and_then(|id| shown.iter().find(|record| record.id == *id));
         if let Some(record) = record {
-            if record.ended.is_some() {
-                return reject(Reason::Revoked, "Token has been revoked");
+            if let Some((reason, message)) = self.policy.refuse_record(record, now) {
+                return Ok(Rejection::of(&self.name, reason, message));
             }
-            if record.expires_at.is_some_and(|end| now.is_past(end)) {
-                return reject(Reason::Expired, "Token has expired");
+            let kept = record.restrictions.as_ref();
+            if kept.is_some_and(|kept| !kept.lists_all_of(acceptance.restrictions.as_ref())) {
+                return Err(Fault::BadResult("the token is less restricted than its record".into()));
             }
         }
         if self.commit(changes, now).await? != Committed::Done {
-            return reject(Reason::Revoked, "Token has been revoked");
+            return Ok(Rejection::of(&self.name, Reason::Revoked, "Token has been revoked"));
         }
-        let is_old = |used_at: u64| now.seconds >= used_at.saturating_add(LAST_USED);
-        if let (Some(record), Some(StoreGrant { store, .. })) = (record, &self.bound.store)
-            && record.last_used_at.is_none_or(is_old)
-        {
-            store.used(&self.name, &record.id, now.seconds);
+        if let Some(record) = record {
+            self.note_use(record, now);
         }
         Ok(Verdict::Accepted(acceptance))
     }
 
+    /// What the host's own record says of a token of a handler that keeps none, whose tokens end when they are idle.
+    async fn with_host_record(&self, acceptance: Acceptance, now: UnixTime) -> Result<Verdict, Fault> {
+        let reject = |reason, message| Ok(Rejection::of(&self.name, reason, message));
+        let (Some(id), Some(records)) = (&acceptance.token_id, &self.records) else {
+            return reject(Reason::NotPermitted, "Token has no id, so nobody knows when it was last used");
+        };
+        self.bound.counters.lookups.count();
+        let found = records.find(&self.name, id).await.map_err(|error| Fault::Store(error.to_string()))?;
+        match (found, acceptance.issued_at) {
+            (Some(Stored { record, .. }), _) => {
+                if let Some((reason, message)) = self.policy.refuse_record(&record, now) {
+                    return reject(reason, message);
+                }
+                self.note_use(&record, now);
+            }
+            (None, Some(issued)) if !self.policy.is_idle(issued, now) => {}
+            (None, _) => return reject(Reason::Expired, IDLE),
+        }
+        Ok(Verdict::Accepted(acceptance))
+    }
+
+    /// Where records of its tokens are kept, by itself or by the host.
+    fn store(&self) -> Option<&Arc<dyn TokenStore>> {
+        self.bound.store.as_ref().map(|grant| &grant.store).or(self.records.as_ref())
+    }
+
+    fn note_use(&self, record: &Record, now: UnixTime) {
+        let is_old = |used_at: u64| now.seconds >= used_at.saturating_add(LAST_USED);
+        if let Some(store) = self.store()
+            && record.last_used_at.is_none_or(is_old)
+        {
+            store.used(&self.name, &record.id, now.seconds);
+        }
+    }
+
     async fn commit(&self, mut changes: Changes, now: UnixTime) -> Result<Committed, Fault> {
-        let Some(StoreGrant { store, .. }) = &self.bound.store else { return Ok(Committed::Done) };
-        if changes.insert.is_none() && changes.end.is_empty() {
+        let Some(store) = self.store() else { return Ok(Committed::Done) };
+        if changes.insert.is_none() && changes.end.is_empty() && changes.edit.is_none() {
             return Ok(Committed::Done);
         }
         changes.at = now.seconds;
@@ -214,95 +273,22 @@ impl Handler {
         times.push(("all of it, without room and pool", start.elapsed()));
         Ok(times)
     }
+}
 
-    /// Asks the handler for a token, unless the policy refuses at once. `check` is for what the registry knows: whether the
-    /// token would be shown to this handler, and be good. It is given the second in which the token was made. What the handler
-    /// keeps about it is kept when all is well.
-    pub(crate) async fn create(
-        &self,
-        request: CreateRequest,
-        check: impl Fn(&Created, u64) -> Result<(), Fault>,
-    ) -> Result<Creation, Error> {
-        if let Some((denial, message)) = self.refuse(&request) {
-            return Ok(Creation::Denied(Denied { handler: None, denial, message }));
-        }
-        let made = async {
-            let now = self.runtime.shared().now()?;
-            let denied = |handler, denial, message| Ok(Creation::Denied(Denied { handler, denial, message }));
-            let (made, Records { changes, .. }) = self.sandbox.create(request, now).await?;
-            let created = match made {
-                Made::Denied(denial, message) => return denied(Some(self.name.clone()), denial, message),
-                Made::Token(made, key) => {
-                    Created { key, ..self.check_created(made.token, made.token_id, made.expires_at)? }
-                }
-            };
-            check_recorded(&created, &changes)?;
-            check(&created, now.seconds)?;
-            match self.commit(changes, now).await? {
-                Committed::Done => Ok(Creation::Created(created)),
-                Committed::Full => denied(None, Denial::NotPermitted, self.is_full()),
-                Committed::FullForActor => {
-                    denied(None, Denial::NotPermitted, "the actor has as many tokens as it may".into())
-                }
-                Committed::Ended => denied(None, Denial::NotPermitted, "what it would replace has ended".into()),
-                Committed::Changed => denied(None, Denial::NotPermitted, "what it would replace has changed".into()),
-            }
-        };
-        made.await.map_err(|fault| Error::new(&self.name, fault))
+/// What the host keeps must be kept somewhere.
+fn check_policy(policy: &Policy, has_records: bool) -> Result<(), LoadError> {
+    let Policy { default_ttl, max_ttl, max_idle, max_tokens_per_actor, .. } = policy;
+    let wrong = |text: &str| Err(LoadError::new("bad-policy", text));
+    if default_ttl.zip(*max_ttl).is_some_and(|(default, max)| u64::from(default.get()) > max) {
+        return wrong("`default_ttl` is greater than `max_ttl`: no token could be made without a lifetime");
     }
-
-    fn is_full(&self) -> String {
-        let most = self.bound.store.as_ref().map_or(0, |grant| grant.most);
-        format!("handler `{}` has {most} tokens, as many as it may (`store.tokens`)", self.name)
+    if (max_idle.is_some() || max_tokens_per_actor.is_some()) && !has_records {
+        return wrong("`max_idle` and `max_tokens_per_actor` need records of tokens: add `[store]`");
     }
-
-    fn refuse(&self, request: &CreateRequest) -> Option<(Denial, String)> {
-        let id = &request.actor_id;
-        if !is_actor_id(id) {
-            return Some((
-                Denial::InvalidRequest,
-                "an actor id is a non-empty string without control characters".into(),
-            ));
-        }
-        let max = self.bound.limits.actor_id_bytes;
-        if id.len() > max {
-            return Some((Denial::InvalidRequest, format!("the actor id has {} bytes of {max} allowed", id.len())));
-        }
-        if !self.policy.actors.include(Some(id)) {
-            return Some((Denial::NotPermitted, format!("handler `{}` may not vouch for this actor", self.name)));
-        }
-        None
+    if max_idle.is_some_and(|idle| idle < LEAST_IDLE) {
+        return wrong("`max_idle` is less than 600 seconds: when a token was last used is known to the minute or so");
     }
-
-    fn check_created(
-        &self,
-        token: String,
-        token_id: Option<String>,
-        expires_at: Option<u64>,
-    ) -> Result<Created, Fault> {
-        if token.is_empty() {
-            return Err(Fault::BadToken("it is empty"));
-        }
-        if token.len() > self.bound.limits.token_bytes {
-            return Err(Fault::BadToken("it is longer than `limits.token_bytes`"));
-        }
-        if !is_token_text(&token) {
-            return Err(Fault::BadToken("it has characters other than `A-Z a-z 0-9 . _ ~ + / = -`"));
-        }
-        if token_id.as_deref().is_some_and(|id| !is_token_id(id)) {
-            return Err(Fault::BadResult("the token id is not 1 to 256 printable ASCII characters".into()));
-        }
-        if expires_at.is_some_and(|time| time > MAX_SECONDS) {
-            return Err(Fault::BadResult("a time is after the year 9999".into()));
-        }
-        if self.checksum && !checksum::fits(&token) {
-            return Err(Fault::BadToken("it does not end with its checksum"));
-        }
-        if !self.is_of_its_form(&token) {
-            return Err(Fault::BadToken("it has none of the forms that its component states"));
-        }
-        Ok(Created { handler: self.name.clone(), token, token_id, expires_at, key: None })
-    }
+    Ok(())
 }
 
 /// How much memory a good answer takes, generously: its restrictions stand in it twice, once as text.
@@ -311,15 +297,6 @@ fn size(acceptance: &Acceptance) -> usize {
     let bytes: usize = texts.into_iter().flatten().map(str::len).sum();
     let per_byte = if acceptance.restrictions.is_some() { 16 } else { 1 };
     bytes.saturating_mul(per_byte).saturating_add(512)
-}
-
-/// Whether what is said of a token is what is written down of it.
-fn check_recorded(created: &Created, changes: &Changes) -> Result<(), Fault> {
-    let Some(Insert { stored: Stored { record, .. }, .. }) = &changes.insert else { return Ok(()) };
-    if created.token_id.as_ref() != Some(&record.id) || created.expires_at != record.expires_at {
-        return Err(Fault::BadResult("the token's id or its end is not that of its record".into()));
-    }
-    Ok(())
 }
 
 /// A token of which the ids are made would stand in logs and headers, where they go. Short ones are hard-coded by an
@@ -332,11 +309,6 @@ fn names_no_token(verdict: &Verdict, token: &str) -> Result<(), Fault> {
         return Err(Fault::BadResult("the token stands in the actor's id or in the token id".into()));
     }
     Ok(())
-}
-
-/// What a created token and a prefix are made of: RFC 6750's `b64token`.
-fn is_token_text(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~+/=-".contains(&byte))
 }
 
 fn check_name(name: &str) -> Result<(), LoadError> {

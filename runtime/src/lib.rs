@@ -89,7 +89,7 @@ pub use limits::{Limits, RuntimeLimits};
 pub use permission::Permission;
 pub use policy::{ActorPattern, Actors, BadPattern};
 pub use queries::{Query, QueryValue, Rows};
-pub use registry::{HandlerInfo, Registry, RegistryBuilder};
+pub use registry::{Amendment, Edited, HandlerInfo, Registry, RegistryBuilder};
 pub use revocations::Revocations;
 pub use runtime::Runtime;
 pub use store::{
@@ -98,5 +98,6 @@ pub use store::{
 };
 pub use text::is_hidden;
 pub use verdict::{
-    Acceptance, CreateRequest, Created, Creation, Denial, Denied, Reason, Rejection, Restrictions, Verdict,
+    Acceptance, CreateRequest, Created, Creation, Denial, Denied, Parent, Reason, Rejection, Restrictions, Verdict,
+    Witness, Witnessed,
 };

@@ -89,6 +89,23 @@ impl Permission {
         }
     }
 
+    /// Whether all that the one allows is allowed by the other; without restrictions everything is allowed.
+    pub(crate) fn is_covered(
+        narrow: Option<&Restrictions>,
+        wide: Option<&Restrictions>,
+        short: &HashMap<String, String>,
+    ) -> bool {
+        let Some(wide) = wide else { return true };
+        let Some(narrow) = narrow else { return false };
+        narrow.iter().all(|(action, database, resource)| {
+            // Tokens carry short names, and the full one stands for both.
+            let full = short.iter().find(|(_, known)| *known == action).map_or(action, |(name, _)| name.as_str());
+            let permission =
+                Self { action: full.into(), database: database.map(Into::into), resource: resource.map(Into::into) };
+            permission.is_listed(full, wide, short) || wide.lists(action, database, resource)
+        })
+    }
+
     fn is_listed(&self, action: &str, restrictions: &Restrictions, short: &HashMap<String, String>) -> bool {
         let short = short.get(action).map(String::as_str);
         let lists = |actions: &Vec<String>| actions.iter().any(|name| name == action || Some(name.as_str()) == short);

@@ -5,9 +5,11 @@ use crate::clock::{MAX_SECONDS, UnixTime};
 use crate::error::{Fault, LimitHit, LimitName};
 use crate::json::{self, Defect, Scalar};
 use crate::limits::Limits;
+use crate::store::Record;
 use crate::text::printable;
 use crate::verdict::{Acceptance, Reason, Rejection, Restrictions, Verdict};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// Whom a handler may vouch for.
@@ -93,13 +95,78 @@ pub(crate) struct Proposal {
 /// What one handler's proposals must pass.
 pub(crate) struct Policy {
     pub(crate) actors: Actors,
+    /// The lifetime in seconds where none is asked for.
+    pub(crate) default_ttl: Option<NonZeroU32>,
     /// The longest lifetime in seconds.
     pub(crate) max_ttl: Option<u64>,
+    /// For how many seconds a token may not be used and stay good.
+    pub(crate) max_idle: Option<u64>,
+    /// How many good tokens an actor may have.
+    pub(crate) max_tokens_per_actor: Option<u64>,
     /// How far in the future a token may have been issued, in seconds, for clocks that differ.
     pub(crate) leeway: u64,
 }
 
+/// What is said of a token that was not used for too long.
+pub(crate) const IDLE: &str = "Token has not been used for too long";
+
 impl Policy {
+    /// The lifetime that a token is made with, of whom one was asked for or not. `parent_ends` is when the token ends that whoever
+    /// asks has presented.
+    ///
+    /// # Errors
+    /// Why there is none, for people.
+    pub(crate) fn lifetime(
+        &self,
+        wanted: Option<NonZeroU32>,
+        parent_ends: Option<u64>,
+        now: u64,
+    ) -> Result<Option<NonZeroU32>, String> {
+        let lifetime = wanted.or(self.default_ttl);
+        if let Some(max_ttl) = self.max_ttl
+            && lifetime.is_none_or(|lifetime| u64::from(lifetime.get()) > max_ttl)
+        {
+            return Err(format!(
+                "a token of this handler ends after {max_ttl} seconds at most: ask for no more (`max_ttl`)"
+            ));
+        }
+        let Some(left) = parent_ends.map(|end| end.saturating_sub(now)) else { return Ok(lifetime) };
+        let left = NonZeroU32::new(u32::try_from(left).unwrap_or(u32::MAX));
+        let left = left.ok_or("the token that was presented ends now")?;
+        if wanted.is_some_and(|wanted| wanted > left) {
+            return Err(format!("the token that was presented ends in {left} seconds: ask for no more"));
+        }
+        Ok(Some(lifetime.map_or(left, |lifetime| lifetime.min(left))))
+    }
+
+    /// Whether there is more to the lifetime of a token than the wish of whoever asks for it.
+    pub(crate) fn bounds_lifetimes(&self) -> bool {
+        self.default_ttl.is_some() || self.max_ttl.is_some()
+    }
+
+    /// Whether a token that was last used then, or made, is not good any more for that.
+    pub(crate) fn is_idle(&self, since: u64, now: UnixTime) -> bool {
+        self.max_idle.is_some_and(|idle| since.saturating_add(idle) < now.seconds)
+    }
+
+    /// Before which second a token that has been idle since is not good at `now`.
+    pub(crate) fn idle_before(&self, now: u64) -> Option<u64> {
+        self.max_idle.map(|idle| now.saturating_sub(idle))
+    }
+
+    /// Why a token is not good by its record, if it is not.
+    pub(crate) fn refuse_record(&self, record: &Record, now: UnixTime) -> Option<(Reason, &'static str)> {
+        if record.ended.is_some() {
+            Some((Reason::Revoked, "Token has been revoked"))
+        } else if record.expires_at.is_some_and(|end| now.is_past(end)) {
+            Some((Reason::Expired, "Token has expired"))
+        } else if self.is_idle(record.idle_since(), now) {
+            Some((Reason::Expired, IDLE))
+        } else {
+            None
+        }
+    }
+
     /// Judges a proposal: a broken result is a fault of the handler, a broken fact about the token is a rejection.
     pub(crate) fn judge(
         &self,
@@ -218,7 +285,8 @@ mod tests {
     const NOW: UnixTime = UnixTime { seconds: 1_000, nanoseconds: 5 };
 
     fn policy() -> Policy {
-        Policy { actors: Actors::matching(["bob", "p:*"]).unwrap(), max_ttl: None, leeway: 60 }
+        let actors = Actors::matching(["bob", "p:*"]).unwrap();
+        Policy { actors, default_ttl: None, max_ttl: None, max_idle: None, max_tokens_per_actor: None, leeway: 60 }
     }
 
     fn proposal(actor: &str) -> Proposal {

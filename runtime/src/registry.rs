@@ -1,20 +1,26 @@
 //! Handlers in order, and which of them a token belongs to.
 
+mod records;
+
 use crate::component::ComponentInfo;
 use crate::counts::Counts;
 use crate::error::{Error, Fault, LoadError};
 use crate::grants::HandlerConfig;
-use crate::handler::Handler;
+use crate::handler::{Handler, Together};
 use crate::limits::Limits;
 use crate::permission::Permission;
 use crate::revocations::Revocations;
 use crate::runtime::Runtime;
-use crate::store::{Revocation, StoreError};
+use crate::store::{Revocation, StoreError, TokenStore};
 use crate::text::printable;
-use crate::verdict::{Acceptance, CreateRequest, Created, Creation, Reason, Rejection, Restrictions, Verdict};
+use crate::verdict::{
+    Acceptance, CreateRequest, Created, Creation, Denial, Denied, Reason, Rejection, Restrictions, Verdict, Witness,
+};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
+
+pub use records::{Amendment, Edited};
 
 /// How far ahead of its clock a node takes tokens to have been issued, in seconds: those of another whose clock is fast.
 const AHEAD: u64 = 60;
@@ -36,6 +42,8 @@ struct Handlers {
     actions: HashMap<String, String>,
     /// What has been taken back, if that is possible here.
     revocations: Option<Arc<Revocations>>,
+    /// Where a record of every token is kept, if one is.
+    records: Option<Arc<dyn TokenStore>>,
     /// The longest token that any handler takes.
     token_bytes: usize,
 }
@@ -63,6 +71,7 @@ impl Registry {
             actions: HashMap::new(),
             share_unprefixed: false,
             revocations: None,
+            records: None,
         }
     }
 
@@ -140,7 +149,8 @@ impl Registry {
 
     /// Takes tokens back, of any handler, stored or signed. Durable before it answers, and a verification that begins later
     /// says no: at once in this process, within a second as a rule in others with the same store. Where neither a token nor a
-    /// time of issue is given, it is what has been issued so far. Says how many records it ended; signed tokens have none.
+    /// time of issue is given, it is what has been issued so far. Says how many records it ended; a token
+    /// that was not made here has none.
     ///
     /// # Errors
     /// [`Fault::NoStore`] without [`RegistryBuilder::revocations`]. [`Fault::BadRevocation`]: it names a token without a
@@ -211,19 +221,48 @@ impl Registry {
         pollster::block_on(self.verify(token))
     }
 
-    /// Makes a token: with the named handler, or the first one.
+    /// Makes a token: with the named handler, or the first one. With [`RegistryBuilder::records`] there is a durable record of it
+    /// before this answers, whichever handler it is.
     ///
     /// # Errors
     /// None could be made, and it is not for the policy to say why.
     pub async fn create(&self, handler: Option<&str>, request: CreateRequest) -> Result<Creation, Error> {
+        self.create_together(handler, request, Together::default()).await
+    }
+
+    /// Like [`create`](Self::create), and tells the witness of the token before it is good.
+    ///
+    /// # Errors
+    /// As for `create`, and what the witness says.
+    pub async fn create_witnessed(
+        &self,
+        handler: Option<&str>,
+        request: CreateRequest,
+        witness: &dyn Witness,
+    ) -> Result<Creation, Error> {
+        self.create_together(handler, request, Together { witness: Some(witness), edit: None }).await
+    }
+
+    async fn create_together(
+        &self,
+        handler: Option<&str>,
+        request: CreateRequest,
+        together: Together<'_>,
+    ) -> Result<Creation, Error> {
         let place = match handler {
             Some(name) => self.named(name)?,
             None => 0,
         };
         let Some(handler) = self.0.handlers.get(place) else { return Err(Error::without_handler(Fault::NoHandler)) };
-        let CreateRequest { actor_id, expires_after, restrictions, description } = request;
-        let restrictions = restrictions.map(|some| some.map_actions(|action| self.0.actions.get(action).cloned()));
-        let request = CreateRequest { actor_id: actor_id.clone(), expires_after, restrictions, description };
+        let restrictions = request.restrictions.map(|restrictions| self.abbreviate(restrictions));
+        let request = match self.within_parent(CreateRequest { restrictions, ..request }) {
+            Ok(request) => request,
+            Err(message) => {
+                let denied = Denied { handler: None, denial: Denial::NotPermitted, message: message.to_owned() };
+                return Ok(Creation::Denied(denied));
+            }
+        };
+        let actor_id = request.actor_id.clone();
         let check = |created: &Created, now| {
             if !self.owners(&created.token).contains(&place) {
                 return Err(Fault::BadToken("it does not begin with a prefix of this handler"));
@@ -236,7 +275,25 @@ impl Registry {
                 Err(stale) => Err(stale.into()),
             }
         };
-        handler.create(request, check).await
+        handler.create(request, together, check).await
+    }
+
+    /// The restrictions with the names that tokens carry.
+    fn abbreviate(&self, restrictions: Restrictions) -> Restrictions {
+        restrictions.map_actions(|action| self.0.actions.get(action).cloned())
+    }
+
+    /// The request with no more rights than the token has that was presented. Without restrictions of its own it gets those.
+    fn within_parent(&self, request: CreateRequest) -> Result<CreateRequest, &'static str> {
+        let Some(parent) = &request.parent else { return Ok(request) };
+        if !parent.actor.has_text_id(&request.actor_id) {
+            return Err("a token that was presented makes tokens for its own actor only");
+        }
+        let restrictions = request.restrictions.or_else(|| parent.restrictions.clone());
+        if !Permission::is_covered(restrictions.as_ref(), parent.restrictions.as_ref(), &self.0.actions) {
+            return Err("the token that was presented does not allow all that is asked for");
+        }
+        Ok(CreateRequest { restrictions, ..request })
     }
 
     /// [`create`](Self::create) for callers that are not async.
@@ -294,13 +351,14 @@ impl fmt::Debug for Registry {
 }
 
 /// Gathers handlers; [`build`](Self::build) loads and checks them together.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "a store has none")]
 pub struct RegistryBuilder {
     runtime: Runtime,
     handlers: Vec<HandlerConfig>,
     actions: HashMap<String, String>,
     share_unprefixed: bool,
     revocations: Option<Arc<Revocations>>,
+    records: Option<Arc<dyn TokenStore>>,
 }
 
 impl RegistryBuilder {
@@ -329,21 +387,28 @@ impl RegistryBuilder {
         self
     }
 
+    /// Keeps a record there of every token that is made: for handlers that have a store themselves it is their own, for others
+    /// the host writes one, if the token has an id. What is listed, counted and found idle are these.
+    pub fn records(mut self, records: Arc<dyn TokenStore>) -> Self {
+        self.records = Some(records);
+        self
+    }
+
     /// Loads, compiles and tries out every handler. It takes CPU time and blocks: in an async program call it where
     /// blocking is allowed.
     ///
     /// # Errors
     /// The first thing that is wrong.
     pub fn build(self) -> Result<Registry, LoadError> {
-        let Self { runtime, handlers, actions, share_unprefixed, revocations } = self;
+        let Self { runtime, handlers, actions, share_unprefixed, revocations, records } = self;
         check_actions(&actions)?;
         let mut names = HashSet::new();
         if let Some(twice) = handlers.iter().find(|config| !names.insert(config.name.clone())) {
             return Err(LoadError::new("duplicate-name", "this name is given twice; name each handler once")
                 .in_handler(&printable(&twice.name, 100)));
         }
-        let handlers =
-            handlers.into_iter().map(|config| Handler::load(&runtime, config)).collect::<Result<Vec<_>, _>>()?;
+        let handlers = handlers.into_iter().map(|config| Handler::load(&runtime, config, records.clone()));
+        let handlers = handlers.collect::<Result<Vec<_>, _>>()?;
         let prefixes = claims(&handlers)?;
         let unprefixed: Vec<usize> = handlers
             .iter()
@@ -366,8 +431,16 @@ impl RegistryBuilder {
         check_keys(&handlers)?;
         let token_bytes = handlers.iter().map(|handler| handler.bound.limits.token_bytes).max();
         let token_bytes = token_bytes.unwrap_or_else(|| Limits::default().token_bytes);
-        let registry =
-            Registry(Arc::new(Handlers { runtime, handlers, prefixes, unprefixed, actions, revocations, token_bytes }));
+        let registry = Registry(Arc::new(Handlers {
+            runtime,
+            handlers,
+            prefixes,
+            unprefixed,
+            actions,
+            revocations,
+            records,
+            token_bytes,
+        }));
         check_secrets(&registry)?;
         Ok(registry)
     }

@@ -4,7 +4,9 @@ use crate::actor::VerifiedActor;
 use indexmap::IndexMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt;
+use std::future::Future;
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// The three answers about a token. A failure to answer is none of them: that is an [`Error`](crate::Error).
@@ -134,12 +136,45 @@ pub struct CreateRequest {
     pub restrictions: Option<Restrictions>,
     /// A note for handlers that keep one.
     pub description: Option<String>,
+    /// The token that whoever asks has presented. What is made is never wider than it and ends no later.
+    pub parent: Option<Parent>,
+    /// The caller of a daemon that asks, for the record of the token.
+    pub caller: Option<String>,
 }
+
+/// A good token with which another one is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    pub(crate) actor: VerifiedActor,
+    pub(crate) restrictions: Option<Restrictions>,
+    pub(crate) expires_at: Option<u64>,
+}
+
+impl Parent {
+    /// What a registry has accepted.
+    pub fn of(acceptance: &Acceptance) -> Self {
+        let Acceptance { actor, restrictions, expires_at, .. } = acceptance.clone();
+        Self { actor, restrictions, expires_at }
+    }
+}
+
+/// Is told of each token that is made before it is good, and can keep it from being so.
+pub trait Witness: Send + Sync {
+    /// A token is about to be kept and given away. It must not need an executor, and must come to an end.
+    ///
+    /// # Errors
+    /// Why the token must not be given away, in a few words for the operator.
+    fn made<'a>(&'a self, created: &'a Created) -> Witnessed<'a>;
+}
+
+/// What comes of telling a [`Witness`].
+pub type Witnessed<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
 impl CreateRequest {
     /// A token for `actor_id` that does not end and is not restricted.
     pub fn new(actor_id: impl Into<String>) -> Self {
-        Self { actor_id: actor_id.into(), expires_after: None, restrictions: None, description: None }
+        let actor_id = actor_id.into();
+        Self { actor_id, expires_after: None, restrictions: None, description: None, parent: None, caller: None }
     }
 }
 
@@ -242,6 +277,23 @@ impl Restrictions {
             })
         });
         all.chain(databases).chain(resources)
+    }
+
+    /// Whether every entry of the other one is literally one of these. Having no restrictions is more than any list.
+    pub(crate) fn lists_all_of(&self, other: Option<&Self>) -> bool {
+        other.is_some_and(|other| {
+            other.iter().all(|(action, database, resource)| self.lists(action, database, resource))
+        })
+    }
+
+    /// Whether this is literally one of the entries.
+    pub(crate) fn lists(&self, action: &str, database: Option<&str>, resource: Option<&str>) -> bool {
+        let actions = match (database, resource) {
+            (None, _) => Some(&self.all),
+            (Some(database), None) => self.database.get(database),
+            (Some(database), Some(resource)) => self.resource.get(database).and_then(|all| all.get(resource)),
+        };
+        actions.is_some_and(|actions| actions.iter().any(|known| known == action))
     }
 
     /// With every action replaced by what `abbreviate` says.

@@ -12,7 +12,8 @@ const LAYERS: &[&[&str]] = &[
     &["error"],
     &["keys"],
     &["verdict"],
-    &["policy", "permission", "store"],
+    &["store"],
+    &["policy", "permission"],
     &["queries"],
     &["grants", "revocations"],
     &["bindings", "engine"],
@@ -31,8 +32,8 @@ const LAYERS: &[&[&str]] = &[
     &["host", "component"],
     &["runtime"],
     &["sandbox"],
-    &["handler"],
-    &["registry"],
+    &["handler", "handler::create"],
+    &["registry", "registry::records"],
     &["model"],
 ];
 

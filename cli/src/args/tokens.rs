@@ -1,6 +1,8 @@
 //! `keyward tokens …`: what has been made, and taking it back.
 
+use super::{RestrictionArgs, parse_at};
 use clap::{Parser, Subcommand};
+use keyward_runtime::{Status, UnixTime};
 use std::path::PathBuf;
 
 /// Looks after tokens that have been made
@@ -12,8 +14,147 @@ pub(crate) struct Tokens {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    List(List),
+    Show(Show),
+    Edit(Edit),
+    Rotate(Rotate),
     Revoke(Revoke),
     Import(Import),
+}
+
+/// Lists tokens that have been made, the newest first
+///
+/// Those are listed that have a record: all that were made since there is a [store]. What is given must all fit.
+#[derive(Debug, Parser)]
+#[command(after_help = "\
+Exit status: 0 done, 2 a mistake in the command or the configuration, 3 the store gave no answer.
+
+Examples:
+  keyward tokens list --config keyward.toml --status active --never-ends
+  keyward tokens list --config keyward.toml --actor alice --json")]
+pub(crate) struct List {
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Tokens of this actor
+    #[arg(long, value_name = "ID")]
+    pub(crate) actor: Option<String>,
+    /// Tokens of this handler
+    #[arg(long, value_name = "NAME")]
+    pub(crate) handler: Option<String>,
+    /// Tokens that are active, expired, revoked or replaced
+    #[arg(long, value_name = "STATUS", value_parser = parse_status)]
+    pub(crate) status: Option<Status>,
+    /// Tokens that were not used, or made, at this second since 1970 or later
+    #[arg(long, value_name = "UNIX", value_parser = clap::value_parser!(u64))]
+    pub(crate) unused_since: Option<u64>,
+    /// Tokens that do not end by themselves
+    #[arg(long)]
+    pub(crate) never_ends: bool,
+    /// No more than so many
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    pub(crate) limit: u32,
+    /// The time to go by, in seconds since 1970; decimals are allowed [default: now]
+    #[arg(long, value_name = "UNIX", value_parser = parse_at)]
+    pub(crate) at: Option<UnixTime>,
+    /// Prints a JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Shows what is known of a token
+#[derive(Debug, Parser)]
+#[command(after_help = "\
+Exit status: 0 done, 1 there is no such token, 2 a mistake in the command or the configuration, 3 the store gave no answer.
+
+Example:
+  keyward tokens show --config keyward.toml --handler stored --id 4GAtsCiYAQWTNiDbMScMBJ")]
+pub(crate) struct Show {
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The handler of the token
+    #[arg(long, value_name = "NAME")]
+    pub(crate) handler: String,
+    /// The token's id
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: String,
+    /// The time to go by, in seconds since 1970; decimals are allowed [default: now]
+    #[arg(long, value_name = "UNIX", value_parser = parse_at)]
+    pub(crate) at: Option<UnixTime>,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Changes the note of a token, brings its end forward or tightens its restrictions
+///
+/// It holds for every verification that begins later. What a token may do only ever gets less: with --all, --database and
+/// --resource it has those rights only, and must have had them. Tokens of handlers without `store = true` say themselves what
+/// they allow and when they end, so that only their note can be changed.
+#[derive(Debug, Parser)]
+#[command(after_help = "\
+Exit status: 0 done, 1 it cannot be changed so, or there is no such token, 2 a mistake in the command or the configuration,
+3 it is not known to be done.
+
+Examples:
+  keyward tokens edit --config keyward.toml --handler stored --id 4GAtsCiYAQWTNiDbMScMBJ --expires-at 1767225600
+  keyward tokens edit --config keyward.toml --handler stored --id 4GAtsCiYAQWTNiDbMScMBJ --all view-instance")]
+pub(crate) struct Edit {
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The handler of the token
+    #[arg(long, value_name = "NAME")]
+    pub(crate) handler: String,
+    /// The token's id
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: String,
+    /// Another note; an empty one for none
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
+    /// An earlier end, in seconds since 1970
+    #[arg(long, value_name = "UNIX", value_parser = clap::value_parser!(u64))]
+    pub(crate) expires_at: Option<u64>,
+    #[command(flatten)]
+    pub(crate) restrictions: RestrictionArgs,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Makes another token in the place of one, and prints it
+///
+/// It has the same actor, rights, note and end. The old one ends at once, or after --overlap seconds if it does not end before.
+#[derive(Debug, Parser)]
+#[command(after_help = "\
+Exit status: 0 done, 1 it cannot be replaced, or there is no such token, 2 a mistake in the command or the configuration,
+3 it is not known to be done.
+
+Example:
+  keyward tokens rotate --config keyward.toml --handler stored --id 4GAtsCiYAQWTNiDbMScMBJ --overlap 86400")]
+pub(crate) struct Rotate {
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The handler of the token
+    #[arg(long, value_name = "NAME")]
+    pub(crate) handler: String,
+    /// The token's id
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: String,
+    /// For how many seconds the old one is still good
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) overlap: u32,
+    /// Prints {"token":…,"handler":…,"token_id":…,"expires_at":…}
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The text goes on from "the value of --status".
+fn parse_status(text: &str) -> Result<Status, &'static str> {
+    let known = Status::ALL.into_iter().find(|status| status.name() == text);
+    known.ok_or("is none of active, expired, revoked and replaced")
 }
 
 /// Takes tokens back: those that fit all that is given, or those on standard input

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use toml::Spanned;
 
@@ -30,7 +31,10 @@ pub(crate) struct Handler {
     /// The queries that it may run: their names, by label.
     pub(crate) queries: IndexMap<String, String>,
     pub(crate) actors: Vouching,
+    pub(crate) default_ttl: Option<NonZeroU32>,
     pub(crate) max_ttl: Option<u64>,
+    pub(crate) max_idle: Option<u64>,
+    pub(crate) max_tokens_per_actor: Option<u64>,
     pub(crate) leeway: Option<u64>,
     pub(crate) limits: Limits,
 }
@@ -78,7 +82,10 @@ pub(super) struct HandlerTable {
     #[serde(default)]
     queries: IndexMap<String, Spanned<String>>,
     actors: Option<Vouching>,
+    default_ttl: Option<NonZeroU32>,
     max_ttl: Option<u64>,
+    max_idle: Option<u64>,
+    max_tokens_per_actor: Option<NonZeroU64>,
     leeway: Option<u64>,
 }
 
@@ -103,7 +110,10 @@ impl HandlerTable {
             store,
             queries,
             actors,
+            default_ttl,
             max_ttl,
+            max_idle,
+            max_tokens_per_actor,
             leeway,
         } = self;
         let wrong = |span, text: String| Err(lines.error(Some(span), format!("handler `{}`: {text}", name.get_ref())));
@@ -165,7 +175,10 @@ impl HandlerTable {
             store: tokens,
             queries: asked,
             actors,
+            default_ttl,
             max_ttl,
+            max_idle,
+            max_tokens_per_actor: max_tokens_per_actor.map(NonZeroU64::get),
             leeway,
             limits: limits.limits(),
         })

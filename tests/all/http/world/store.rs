@@ -95,8 +95,9 @@ impl TokenStore for Double {
         Box::pin(async { Err(StoreError::new("no handler may ask")) })
     }
 
+    /// What the host writes down of tokens that are made.
     fn commit<'a>(&'a self, _: &'a str, _: Changes) -> Pending<'a, Committed> {
-        Box::pin(async { Err(StoreError::new("no handler may ask")) })
+        Box::pin(async { Ok(Committed::Done) })
     }
 
     fn used(&self, _: &str, _: &str, _: u64) {}
