@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use keyward_cli::builtin;
 use keyward_runtime::{Actors, HandlerConfig, KeyGrant, KeyRing, Permission, Registry, Scheme, Secret};
-use keyward_server::{Caller, Config, Handlers, PathPattern, Policy, SecretDigest, Service, serve_stream};
+use keyward_server::{Caller, Config, PathPattern, Policy, SecretDigest, Service, serve_stream};
 use keyward_tests::hostile;
 use keyward_tests::http::Request;
 use percent_encoding::percent_decode;
@@ -238,7 +238,7 @@ static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     let mut config = Config::default();
     config.query_parameter = Some("_auth_token".to_owned());
     let secret = SecretDigest::of(SECRET);
-    let app = Caller { secret, introspect: true, verify: true, create: true, revoke: true, handlers: Handlers::All };
+    let app = Caller { introspect: true, verify: true, create: true, revoke: true, ..Caller::new(secret) };
     config.callers.insert("app".to_owned(), app);
     let get = Policy {
         methods: Some(["GET".to_owned()].into()),

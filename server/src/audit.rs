@@ -1,7 +1,9 @@
 //! One line of the log for each decision: who asked, about whom, what was decided and by which component. Never a token.
 
 use crate::context::Context;
-use keyward_runtime::{Acceptance, Created, Creation, Denied, Error, Rejection, Revocation, Verdict, is_hidden};
+use keyward_runtime::{
+    Acceptance, Created, Creation, Denied, Error, Record, Rejection, Revocation, Verdict, is_hidden,
+};
 use std::borrow::Cow;
 
 /// What was asked.
@@ -111,8 +113,8 @@ pub(crate) fn revoked(
     write(context, asked, Decided { outcome, reason, handler, actor, token_id, detail: Some(&detail) });
 }
 
-/// A good token was not taken back.
-pub(crate) fn not_revoked(context: &Context, asked: Asked<'_>, acceptance: &Acceptance, reason: &'static str) {
+/// A good token was not taken for what it was presented for.
+pub(crate) fn refused(context: &Context, asked: Asked<'_>, acceptance: &Acceptance, reason: &'static str) {
     let Acceptance { handler, actor, token_id, .. } = acceptance;
     let decided = Decided {
         outcome: "refused",
@@ -125,12 +127,32 @@ pub(crate) fn not_revoked(context: &Context, asked: Asked<'_>, acceptance: &Acce
     write(context, asked, decided);
 }
 
+/// Something was asked about a record, by whoever may see it or not. `reason` and `detail` go with the outcome.
+pub(crate) fn recorded(
+    context: &Context,
+    asked: Asked<'_>,
+    (handler, record): (&str, &Record),
+    (outcome, reason): (&'static str, Option<&'static str>),
+    detail: Option<&str>,
+) {
+    let Record { id, actor_id, .. } = record;
+    let (handler, actor, token_id) = (Some(handler), Some(actor_id.as_str()), Some(id.as_str()));
+    write(context, asked, Decided { outcome, reason, handler, actor, token_id, detail });
+}
+
+/// Records were listed. The actor is named where there are any of theirs: any other text that was sent may be a token.
+pub(crate) fn listed(context: &Context, asked: Asked<'_>, handler: Option<&str>, actor: Option<&str>, records: usize) {
+    let (actor, detail) = (actor.filter(|_| records > 0), format!("records: {records}"));
+    write(context, asked, Decided { outcome: "listed", handler, actor, detail: Some(&detail), ..Decided::default() });
+}
+
 /// It was decided without asking about a token: there is none, or no single one, or the request itself is refused.
 pub(crate) fn without_token(context: &Context, asked: Asked<'_>, outcome: &'static str) {
     write(context, asked, Decided { outcome, ..Decided::default() });
 }
 
-fn failed(context: &Context, asked: Asked<'_>, error: &Error) {
+/// There is no answer.
+pub(crate) fn failed(context: &Context, asked: Asked<'_>, error: &Error) {
     let detail = error.to_string();
     let decided = Decided {
         outcome: "failed",

@@ -163,7 +163,6 @@ fn digest(secret: &[u8]) -> Option<SecretDigest> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Handlers;
     use hyper::header::HeaderValue;
     use proptest::prelude::*;
 
@@ -171,8 +170,7 @@ mod tests {
     const ODD: &str = "s3 cret%25 with + and more than 32 bytes";
 
     fn introspecting(secret: SecretDigest) -> Caller {
-        let handlers = Handlers::All;
-        Caller { secret, introspect: true, verify: false, create: false, revoke: false, handlers }
+        Caller { introspect: true, ..Caller::new(secret) }
     }
 
     fn config() -> Config {

@@ -174,13 +174,48 @@ pub struct Caller {
     pub introspect: bool,
     /// May use `/v1/verify`.
     pub verify: bool,
-    /// May use `/v1/tokens`.
+    /// May make tokens by `POST /v1/tokens`.
     pub create: bool,
     /// May use `/v1/revoke` and `/v1/revocations`.
     pub revoke: bool,
-    /// Whose tokens it may ask about, make and revoke; others do not exist for it, but that a token is not revoked without a
-    /// word (RFC 7009 section 2.1).
+    /// Which tokens it may look at by `GET /v1/tokens`.
+    pub sees: Sees,
+    /// May edit and rotate the tokens that it sees.
+    pub edit: bool,
+    /// May make tokens from a restricted one that was presented to it.
+    pub delegate: bool,
+    /// Whose tokens it may ask about, make, see and revoke; others do not exist for it, but that a token is not revoked
+    /// without a word (RFC 7009 section 2.1).
     pub handlers: Handlers,
+}
+
+impl Caller {
+    /// One that may nothing, with the tokens of all handlers.
+    pub fn new(secret: SecretDigest) -> Self {
+        Self {
+            secret,
+            introspect: false,
+            verify: false,
+            create: false,
+            revoke: false,
+            sees: Sees::Nothing,
+            edit: false,
+            delegate: false,
+            handlers: Handlers::All,
+        }
+    }
+}
+
+/// Which tokens a caller sees, of those of its handlers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sees {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those that it had made itself, by the id that it has in the configuration.
+    Own,
+    /// All.
+    All,
 }
 
 /// The SHA-256 of a caller's secret. The secret is random, so a fast hash is enough: nobody can try 2^256 of them.

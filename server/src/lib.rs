@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use keyward_runtime::{Registry, Runtime};
-//! use keyward_server::{Caller, Config, Handlers, Listeners, SecretDigest, Service};
+//! use keyward_server::{Caller, Config, Listeners, SecretDigest, Service};
 //! use tokio::net::TcpListener;
 //!
 //! #[tokio::main]
@@ -12,8 +12,7 @@
 //!
 //!     let mut config = Config::default();
 //!     let secret = SecretDigest::of("a secret of at least 32 random characters");
-//!     let handlers = Handlers::All;
-//!     let app = Caller { secret, introspect: true, verify: true, create: false, revoke: false, handlers };
+//!     let app = Caller { introspect: true, verify: true, ..Caller::new(secret) };
 //!     config.callers.insert("app".to_owned(), app);
 //!
 //!     let service = Service::new(config, registry);
@@ -51,13 +50,14 @@ mod outcome;
 mod problem;
 mod receive;
 mod routes;
+mod seen;
 mod service;
 mod tls;
 
 // The public interface is:
 pub use config::{
     BadValue, Caller, Config, ForwardAuth, Handlers, Hosts, IdentityHeaders, Issuer, Limits, PathPattern, Policy,
-    Realm, SecretDigest,
+    Realm, SecretDigest, Sees,
 };
 #[doc(hidden)]
 pub use connection::serve_stream;

@@ -20,6 +20,10 @@ pub(crate) enum Operation {
     Verify,
     Create,
     Revoke,
+    List,
+    Find,
+    Edit,
+    Rotate,
 }
 
 impl Operation {
@@ -28,6 +32,10 @@ impl Operation {
             Self::Verify => "verify",
             Self::Create => "create",
             Self::Revoke => "revoke",
+            Self::List => "list",
+            Self::Find => "find",
+            Self::Edit => "edit",
+            Self::Rotate => "rotate",
         }
     }
 }

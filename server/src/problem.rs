@@ -24,8 +24,16 @@ pub(crate) enum Problem {
     NotFound,
     /// 404: no such handler, or none that the caller may use.
     NoSuchHandler,
+    /// 404: no such token, or none that the caller may see.
+    NoSuchToken,
     /// 404: there is nowhere to write a revocation down.
     NoStore,
+    /// 404: there are no records of tokens.
+    NoRecords,
+    /// 403: the token that another one is to be made from is not good, for whatever reason.
+    BadParent,
+    /// 403: the token that another one is to be made from is restricted, and the caller may not.
+    RestrictedParent,
     /// 400: the token to be revoked is of a handler that the caller may not use (RFC 7009 section 2.1).
     NotItsToken,
     /// 400: the token to be revoked has no id.
@@ -46,6 +54,10 @@ pub(crate) enum Problem {
     NoVerdict,
     /// 503: it is not certain that tokens are revoked.
     NotRevoked,
+    /// 503: the store does not say what there is.
+    NoAnswer,
+    /// 503: it is not certain what has become of a token.
+    NotConfirmed,
 }
 
 /// How callers authenticate.
@@ -95,6 +107,20 @@ impl Problem {
             Self::NoStore => {
                 (StatusCode::NOT_FOUND, "not_found", "Nothing can be revoked here: no `[store]` is configured")
             }
+            Self::NoSuchToken => {
+                (StatusCode::NOT_FOUND, "not_found", "There is no such token, or this caller may not see it")
+            }
+            Self::NoRecords => {
+                (StatusCode::NOT_FOUND, "not_found", "There are no records of tokens here: no `[store]` is configured")
+            }
+            Self::BadParent => {
+                (StatusCode::FORBIDDEN, "access_denied", "The token in `parent` is not good: none is made from it")
+            }
+            Self::RestrictedParent => (
+                StatusCode::FORBIDDEN,
+                "unauthorized_client",
+                "The token in `parent` is restricted, and this caller may make none from such a one: `delegate` is not in its `may`",
+            ),
             Self::NotItsToken => (
                 StatusCode::BAD_REQUEST,
                 "unauthorized_client",
@@ -135,6 +161,24 @@ impl Problem {
                 "temporarily_unavailable",
                 "It is not certain that anything is revoked: take tokens to be good still, and try again",
             ),
+            Self::NoAnswer => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                "The store does not say what there is: try again",
+            ),
+            Self::NotConfirmed => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                "It is not certain that anything is changed: look at the token, and try again",
+            ),
+        }
+    }
+
+    /// Why nothing is known of records.
+    pub(crate) fn of_records(error: &Error) -> Self {
+        match error.fault() {
+            Fault::NoStore => Self::NoRecords,
+            _ => Self::NoAnswer,
         }
     }
 
@@ -164,7 +208,9 @@ impl Problem {
             Self::Timeout | Self::TooLarge | Self::UnknownCoding => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Self::Overloaded | Self::NoVerdict | Self::NotRevoked => retry_after(headers),
+            Self::Overloaded | Self::NoVerdict | Self::NotRevoked | Self::NoAnswer | Self::NotConfirmed => {
+                retry_after(headers);
+            }
             _ => {}
         }
         response

@@ -8,7 +8,7 @@ use hyper::HeaderMap;
 use hyper::body::Body as _;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Number;
 use std::fmt;
 use std::marker::PhantomData;
@@ -93,6 +93,30 @@ pub(crate) fn whole(number: &Number, max: u64) -> Option<u64> {
     let exact = |number: &f64| number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(number);
     let whole = number.as_u64().or_else(|| number.as_f64().filter(exact).map(|number| number as u64));
     whole.filter(|whole| *whole <= max)
+}
+
+/// The end of the year 9999. Beyond it are times in milliseconds.
+pub(crate) const LAST_SECOND: u64 = 253_402_300_799;
+
+/// A member that is there is not null.
+pub(crate) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// A member that is there is a time in unix seconds.
+pub(crate) fn second<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let second = whole(&Number::deserialize(deserializer)?, LAST_SECOND);
+    second.map(Some).ok_or_else(|| D::Error::custom("no time in unix seconds"))
+}
+
+/// Whether a text can be a token's id.
+pub(crate) fn is_token_id(text: &str) -> bool {
+    (1..=256).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+}
+
+/// Whether a text can be an actor's id.
+pub(crate) fn is_actor_id(text: &str) -> bool {
+    !text.is_empty() && !text.chars().any(char::is_control)
 }
 
 /// One content type, with `charset=utf-8` or without parameters, and no compression.

@@ -151,8 +151,10 @@ fn check(context: &Context, request: &Parts) -> Result<(), Problem> {
         return Err(Problem::UnknownCoding);
     }
     let path = uri.path();
-    // A proxy may append the query of its client. Elsewhere a query is a mistake, or a token that is about to be logged.
-    let may_have_query = path == "/v1/actor" || path.starts_with("/v1/auth/");
+    // A proxy may append the query of its client. Elsewhere a query is a mistake, or a token that is about to be logged, but
+    // where tokens are listed.
+    let lists = path == "/v1/tokens" && matches!(*method, Method::GET | Method::HEAD);
+    let may_have_query = lists || path == "/v1/actor" || path.starts_with("/v1/auth/");
     if !may_have_query && uri.query().is_some_and(|query| !query.is_empty()) {
         return Err(Problem::InvalidRequest("This path takes no query: parameters stand in the body"));
     }
@@ -168,6 +170,13 @@ fn endpoint(path: &str) -> &'static str {
         "/v1/revoke" => "revoke",
         "/v1/revocations" => "revocations",
         "/v1/actor" => "actor",
+        path if path.starts_with("/v1/tokens/") => {
+            if path.ends_with("/rotate") && path.matches('/').count() == 5 {
+                "rotate"
+            } else {
+                "token"
+            }
+        }
         "/openapi.json" => "openapi",
         "/.well-known/oauth-authorization-server" => "metadata",
         _ => "other",

@@ -94,8 +94,7 @@ fn numbered(runtime: &Runtime, number: u64) -> (Config, Registry) {
     config.realm = Realm::new(&name).unwrap();
     let handlers = Handlers::Only([name, "looping".to_owned()].into());
     let secret = SecretDigest::of(CALLER);
-    let caller =
-        Caller { secret, introspect: true, verify: false, create: false, revoke: false, handlers: handlers.clone() };
+    let caller = Caller { introspect: true, handlers: handlers.clone(), ..Caller::new(secret) };
     config.callers.insert("bench".to_owned(), caller);
     config.policies.insert("members".to_owned(), Policy { handlers, ..Policy::default() });
     (config, registry)

@@ -3,7 +3,7 @@
 use super::{ConfigError, Digest, Handler, Lines};
 use indexmap::IndexMap;
 use keyward_runtime::Permission;
-use keyward_server::{Caller, Handlers, PathPattern, Policy, SecretDigest};
+use keyward_server::{Caller, Handlers, PathPattern, Policy, SecretDigest, Sees};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,6 +109,9 @@ pub(super) struct CallerTable {
     handlers: Option<Words>,
 }
 
+/// What a caller may do.
+const RIGHTS: &str = "`introspect`, `verify`, `create`, `revoke`, `list`, `list-all`, `edit` and `delegate`";
+
 struct CallerDigest([u8; 32]);
 
 impl<'de> Deserialize<'de> for CallerDigest {
@@ -134,18 +137,30 @@ impl CallerTable {
             return Err(known.wrong(span, &of, &text));
         }
         let handlers = known.handlers(handlers, &of)?;
-        let mut caller = Caller { secret, introspect: false, verify: false, create: false, revoke: false, handlers };
+        let mut caller = Caller { handlers, ..Caller::new(secret) };
+        let span = may.span();
         known.list(Some(may), &of, "`may` has no word: say `introspect`, `verify`, `create` or `revoke`", |word| {
-            let right = match word.as_str() {
-                "introspect" => &mut caller.introspect,
-                "verify" => &mut caller.verify,
-                "create" => &mut caller.create,
-                "revoke" => &mut caller.revoke,
-                _ => return Err("`may` has the words `introspect`, `verify`, `create` and `revoke` only".to_owned()),
-            };
-            *right = true;
+            match word.as_str() {
+                "introspect" => caller.introspect = true,
+                "verify" => caller.verify = true,
+                "create" => caller.create = true,
+                "revoke" => caller.revoke = true,
+                "list" if caller.sees == Sees::Nothing => caller.sees = Sees::Own,
+                "list" => {}
+                "list-all" => caller.sees = Sees::All,
+                "edit" => caller.edit = true,
+                "delegate" => caller.delegate = true,
+                _ => return Err(format!("`may` has the words {RIGHTS} only")),
+            }
             Ok(())
         })?;
+        let needs = |text| Err(known.wrong(span, &of, text));
+        if caller.edit && caller.sees == Sees::Nothing {
+            return needs("`edit` is for tokens that it sees: add `list` (those that it had made) or `list-all`");
+        }
+        if caller.delegate && !caller.create {
+            return needs("`delegate` is for tokens that it makes: add `create`");
+        }
         Ok(caller)
     }
 }

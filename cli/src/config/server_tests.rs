@@ -3,7 +3,7 @@
 use super::*;
 use crate::config;
 use keyward_runtime::Permission;
-use keyward_server::{Handlers, PathPattern};
+use keyward_server::{Handlers, PathPattern, Sees};
 
 /// What every configuration needs; more lines begin on line 7.
 const HANDLERS: &str = r#"[[handlers]]
@@ -118,18 +118,24 @@ fn every_limit_reaches_its_place_and_no_other() {
 fn callers_have_their_rights_and_nothing_else() {
     let server = parse(&format!(
         "[callers.app]\nsecret_sha256 = \"{DIGEST}\"\nmay = [\"verify\", \"introspect\"]\nhandlers = [\"signed\"]\n\
-         [callers.B-_9]\nsecret_sha256 = \"{}\"\nmay = [\"create\"]\n",
-        "0".repeat(64)
+         [callers.B-_9]\nsecret_sha256 = \"{}\"\nmay = [\"create\", \"delegate\", \"list-all\", \"edit\", \"list\"]\n\
+         [callers.own]\nsecret_sha256 = \"{}\"\nmay = [\"list\"]\n",
+        "0".repeat(64),
+        "1".repeat(64)
     ))
     .unwrap();
     let callers = server.config.callers;
-    assert_eq!(callers.keys().collect::<Vec<_>>(), ["B-_9", "app"]);
+    assert_eq!(callers.keys().collect::<Vec<_>>(), ["B-_9", "app", "own"]);
     let app = &callers["app"];
     assert_eq!(app.secret.to_hex(), DIGEST.to_lowercase());
     assert_eq!((app.introspect, app.verify, app.create), (true, true, false));
+    assert_eq!((app.sees, app.edit, app.delegate), (Sees::Nothing, false, false));
     assert_eq!(app.handlers, Handlers::Only(["signed".to_owned()].into()));
     let other = &callers["B-_9"];
     assert_eq!((other.introspect, other.verify, other.create), (false, false, true));
+    assert_eq!((other.sees, other.edit, other.delegate), (Sees::All, true, true));
+    let own = &callers["own"];
+    assert_eq!((own.create, own.sees, own.edit, own.delegate), (false, Sees::Own, false, false));
     assert_eq!(other.handlers, Handlers::All);
 }
 
@@ -210,8 +216,10 @@ fn mistakes_in_callers_are_named_with_their_line() {
         (
             caller("may = [\n\"verify\",\n\"revise\"]"),
             5,
-            "caller `app`: `may` has the words `introspect`, `verify`, `create` and",
+            "caller `app`: `may` has the words `introspect`, `verify`, `create`, `revoke`, `list`, `list-all`, `edit` and",
         ),
+        (caller("may = [\"verify\",\n\"edit\"]"), 3, "caller `app`: `edit` is for tokens that it sees: add `list`"),
+        (caller("may = [\"list\", \"delegate\"]"), 3, "caller `app`: `delegate` is for tokens that it makes: add"),
         (caller("may = \"verify\""), 3, "this string is of the wrong kind"),
         (caller("may = [\"verify\"]\nhandlers = [\"sinned\"]"), 4, "caller `app`: `handlers` names `sinned`"),
         (caller("may = [\"verify\"]\nhandlers = []"), 4, "caller `app`: `handlers` names none"),

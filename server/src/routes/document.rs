@@ -87,11 +87,17 @@ fn applies(problem: Problem, path: &str, operation: &Map<String, Value>) -> bool
         // Their status stands here already.
         Problem::UnknownCoding
         | Problem::NoSuchHandler
+        | Problem::NoSuchToken
         | Problem::NoStore
+        | Problem::NoRecords
+        | Problem::BadParent
+        | Problem::RestrictedParent
         | Problem::NotItsToken
         | Problem::NoTokenId
         | Problem::NoVerdict
-        | Problem::NotRevoked => false,
+        | Problem::NotRevoked
+        | Problem::NoAnswer
+        | Problem::NotConfirmed => false,
     }
 }
 
@@ -134,6 +140,9 @@ fn complete(document: &mut Value) {
         request.insert("anyOf".into(), json!(some));
         request.insert("dependentRequired".into(), json!({"token_id": ["handler"]}));
         request.insert("not".into(), json!({"required": ["token_id", "actor"]}));
+    }
+    if let Some(request) = object(document, "/components/schemas/TokenRequest") {
+        request.insert("anyOf".into(), json!([{"required": ["actor"]}, {"required": ["parent"]}]));
     }
     if let Some(components) = object(document, "/components") {
         let responses = SHARED.map(|(problem, description)| (word(problem).to_owned(), answer(problem, description)));

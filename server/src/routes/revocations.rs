@@ -6,21 +6,16 @@ use crate::config::Handlers;
 use crate::context::Context;
 use crate::decision;
 use crate::problem::{ErrorBody, Problem, json};
-use crate::receive::{self, whole};
+use crate::receive::{self, given, is_actor_id, is_token_id, second};
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
 use hyper::{HeaderMap, StatusCode};
-use keyward_runtime::{Error, Reason, Rejection, Revocation, Verdict};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Number;
+use keyward_runtime::Revocation;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 const WANTED: &str = "The body is not as it should be: send at least one of `handler`, `actor`, `issued_until` (unix seconds), or `handler` and `token_id`; and `dry_run` (true or false) to count only";
-
-/// The end of the year 9999. Beyond it are times in milliseconds.
-const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Which tokens are revoked: those that fit all that is given. No member is null: one that somebody forgot to fill in would
 /// make of one token all of them.
@@ -49,7 +44,7 @@ pub(crate) struct RevocationsRequest {
     dry_run: bool,
 }
 
-/// How many records it is about. Signed tokens have none, and are revoked all the same.
+/// How many records it is about. Tokens that were made elsewhere have none, and are revoked all the same.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum Revoked {
@@ -94,12 +89,10 @@ pub(crate) async fn revocations(
     let request: RevocationsRequest = receive::json(context, &headers, body, WANTED).await?;
     let dry_run = request.dry_run;
     let revocation = request.checked(context, caller)?;
-    if let Some(id) = &revocation.token_id {
-        // A token instead of its id, mistyped or not, would end nothing, and stand in the log and in the store.
-        let mut prefixes = context.live.registry.handlers().flat_map(|handler| handler.prefixes);
-        if prefixes.any(|prefix| id.starts_with(prefix)) || is_token(&decision::verify(context, id, |_| true).await) {
-            return Err(Problem::InvalidRequest("`token_id` holds a token: send that to `/v1/revoke`"));
-        }
+    if let Some(id) = &revocation.token_id
+        && decision::is_token(context, id).await
+    {
+        return Err(Problem::InvalidRequest("`token_id` holds a token: send that to `/v1/revoke`"));
     }
     let asked = Asked { endpoint: "revocations", caller: Some(caller.id()), ..Asked::default() };
     let answer = if dry_run {
@@ -114,24 +107,11 @@ pub(crate) async fn revocations(
     answer.map(|answer| json(StatusCode::OK, &answer)).map_err(|error| Problem::of_revocation(&error))
 }
 
-/// Whether a handler knows it for a token, good or not any more. One that says no to everything says nothing.
-fn is_token(verdict: &Result<Verdict, Error>) -> bool {
-    match verdict {
-        Ok(Verdict::Accepted(_)) => true,
-        Ok(Verdict::Rejected(Rejection { reason, .. })) => {
-            matches!(reason, Reason::BadSignature | Reason::Expired | Reason::NotYetValid | Reason::Revoked)
-        }
-        Ok(Verdict::NotMine) | Err(_) => false,
-    }
-}
-
 impl RevocationsRequest {
     /// What it asks for, if that is something and this caller's to ask.
     fn checked(self, context: &Context, caller: AuthenticatedCaller<'_>) -> Result<Revocation, Problem> {
         let Self { handler, token_id, actor: actor_id, issued_until, dry_run: _ } = self;
-        let is_id = |id: &String| (1..=256).contains(&id.len()) && id.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-        let is_actor = |id: &String| !id.is_empty() && !id.chars().any(char::is_control);
-        if !(token_id.as_ref().is_none_or(is_id) && actor_id.as_ref().is_none_or(is_actor)) {
+        if !(token_id.as_deref().is_none_or(is_token_id) && actor_id.as_deref().is_none_or(is_actor_id)) {
             return Err(Problem::InvalidRequest(
                 "`token_id` has 1 to 256 printable ASCII characters, `actor` at least one and no control characters",
             ));
@@ -157,16 +137,6 @@ impl RevocationsRequest {
         }
         Ok(Revocation { handler, token_id, actor_id, issued_until })
     }
-}
-
-/// A member that is there is not null.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    String::deserialize(deserializer).map(Some)
-}
-
-fn second<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let second = whole(&Number::deserialize(deserializer)?, LAST_SECOND);
-    second.map(Some).ok_or_else(|| D::Error::custom("no time in unix seconds"))
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub(crate) async fn revoke(
     let asked = Asked { endpoint: "revoke", caller: Some(caller.id()), ..Asked::default() };
     match verdict {
         Ok(Verdict::Accepted(acceptance)) if !caller.rights().handlers.include(&acceptance.handler) => {
-            audit::not_revoked(context, asked, &acceptance, "unauthorized-client");
+            audit::refused(context, asked, &acceptance, "unauthorized-client");
             return Err(Problem::NotItsToken);
         }
         Ok(Verdict::Accepted(acceptance)) => take_back(context, asked, acceptance).await?,
@@ -71,7 +71,7 @@ pub(crate) async fn revoke(
 
 async fn take_back(context: &Context, asked: Asked<'_>, acceptance: Acceptance) -> Result<(), Problem> {
     if acceptance.token_id.is_none() {
-        audit::not_revoked(context, asked, &acceptance, "no-token-id");
+        audit::refused(context, asked, &acceptance, "no-token-id");
         return Err(Problem::NoTokenId);
     }
     let revocation = Revocation {

@@ -2,7 +2,7 @@
 
 use super::server::Server;
 use super::world::{self, CALLERS, NOW, SERVER, secret, token};
-use keyward_server::{Caller, Handlers, SecretDigest};
+use keyward_server::{Caller, SecretDigest};
 use keyward_tests::http::{Request, base64};
 use serde_json::json;
 
@@ -64,8 +64,7 @@ fn id_and_secret_may_be_encoded_or_not() {
     let mut config = world::config();
     for (id, secret) in [("rs_1", secret), ("short", "hunter2")] {
         let secret = SecretDigest::of(secret);
-        let handlers = Handlers::All;
-        let caller = Caller { secret, introspect: true, verify: false, create: false, revoke: false, handlers };
+        let caller = Caller { introspect: true, ..Caller::new(secret) };
         config.callers.insert(id.to_owned(), caller);
     }
     let server = Server::start(config, world::registry(), Some(NOW));

@@ -9,7 +9,7 @@ use keyward_runtime::{
     Actors, HandlerConfig, KeyGrant, KeyRing, Permission, Registry, RegistryBuilder, Revocations, Runtime, Scheme,
     Secret, UnixTime, Verdict,
 };
-use keyward_server::{Caller, Config, Handlers, Hosts, Issuer, PathPattern, Policy, SecretDigest};
+use keyward_server::{Caller, Config, Handlers, Hosts, Issuer, PathPattern, Policy, SecretDigest, Sees};
 use keyward_tests::hostile;
 use keyward_tests::http::base64;
 use serde_json::{Value, json};
@@ -127,12 +127,20 @@ pub(crate) fn config() -> Config {
     config.hosts = Hosts::and(["auth.example.org", "10.0.0.7"]).unwrap();
     for (id, may, handlers) in CALLERS {
         let may = |what| may.split(' ').any(|word| word == what);
+        let sees = match (may("list-all"), may("list")) {
+            (true, _) => Sees::All,
+            (false, true) => Sees::Own,
+            (false, false) => Sees::Nothing,
+        };
         let caller = Caller {
             secret: SecretDigest::of(&secret(id)),
             introspect: may("introspect"),
             verify: may("verify"),
             create: may("create"),
             revoke: may("revoke"),
+            sees,
+            edit: may("edit"),
+            delegate: may("delegate"),
             handlers: handlers.map_or(Handlers::All, |name| Handlers::Only([name.to_owned()].into())),
         };
         config.callers.insert(id.to_owned(), caller);

@@ -7,7 +7,7 @@ use keyward_runtime::{
     Actors, HandlerConfig, Insert, KeyGrant, KeyRing, Record, Registry, Revocations, Runtime, Scheme,
     Secret, SecretDigest, StoreGrant, Stored, TokenStore, UnixTime,
 };
-use keyward_server::{Caller, Config, Handlers, SecretDigest as CallerDigest};
+use keyward_server::{Caller, Config, SecretDigest as CallerDigest};
 use keyward_store::{Location, NamedQuery, QueryLimits, QueryThreads, Store};
 use keyward_tests::http::{Request, Response};
 use keyward_tests::postgres;
@@ -62,14 +62,7 @@ impl World {
         let registry = builder.revocations(revocations).build().unwrap();
         let mut config = Config::default();
         config.query_parameter = plugin["param"].as_str().map(str::to_owned);
-        let caller = Caller {
-            secret: CallerDigest::of(CALLER.1),
-            introspect: false,
-            verify: false,
-            create: true,
-            revoke: true,
-            handlers: Handlers::All,
-        };
+        let caller = Caller { create: true, revoke: true, ..Caller::new(CallerDigest::of(CALLER.1)) };
         config.callers.insert(CALLER.0.to_owned(), caller);
         Self { server: Server::start(config, registry, None), store, _folder: folder }
     }
