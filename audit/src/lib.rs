@@ -272,11 +272,9 @@ impl Shared {
         let refuse = self.settings.when_stuck == WhenStuck::Refuse;
         if !self.queue.record(entry.cut(), (self.clock)(), &ticket, refuse) {
             if refuse {
-                self.count_refused();
-                ticket.answer(Err(self.error("too many records wait to be written")));
+                ticket.answer(Err(self.error("too many records wait to be written")), || self.count_refused());
             } else {
-                self.count_lost(1);
-                ticket.answer(Ok(Recorded::Later));
+                ticket.answer(Ok(Recorded::Later), || self.count_lost(1));
             }
         }
         ticket
@@ -288,16 +286,14 @@ impl Shared {
             WhenStuck::Refuse => Err(self.late()),
             WhenStuck::Continue => Ok(Recorded::Later),
         };
-        match ticket.give_up(outcome.clone()) {
-            // It was answered at the last moment.
-            Some(answered) => answered,
-            None => {
-                if outcome.is_err() {
-                    self.count_refused();
-                }
-                outcome
+        let is_refused = outcome.is_err();
+        let count = || {
+            if is_refused {
+                self.count_refused()
             }
-        }
+        };
+        // It may have been answered at the last moment.
+        ticket.give_up(outcome.clone(), count).unwrap_or(outcome)
     }
 
     fn late(&self) -> AuditError {

@@ -35,21 +35,22 @@ impl Ticket {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers. False: the deadline has passed, and the other answer counts.
-    pub(crate) fn answer(&self, outcome: Outcome) -> bool {
-        self.settle(outcome, false).is_none()
+    /// Answers, and does `first` before anybody knows. False: the deadline has passed, and the other answer counts.
+    pub(crate) fn answer(&self, outcome: Outcome, first: impl FnOnce()) -> bool {
+        self.settle(outcome, false, first).is_none()
     }
 
     /// The deadline has passed: answers so. Where there is an answer already, that is returned, and counts.
-    pub(crate) fn give_up(&self, outcome: Outcome) -> Option<Outcome> {
-        self.settle(outcome, true)
+    pub(crate) fn give_up(&self, outcome: Outcome, first: impl FnOnce()) -> Option<Outcome> {
+        self.settle(outcome, true, first)
     }
 
-    fn settle(&self, outcome: Outcome, give_up: bool) -> Option<Outcome> {
+    fn settle(&self, outcome: Outcome, give_up: bool, first: impl FnOnce()) -> Option<Outcome> {
         let mut state = self.state();
         if let Some(outcome) = &state.outcome {
             return Some(outcome.clone());
         }
+        first();
         state.outcome = Some(outcome);
         state.given_up = give_up;
         let waker = state.waker.take();

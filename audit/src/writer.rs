@@ -59,7 +59,7 @@ fn write(shared: &Shared, chain: &mut Chain, mut batch: Batch) -> bool {
             let mut late = None;
             for (item, seq) in batch.items.iter().zip(first..) {
                 let Some(ticket) = &item.ticket else { continue };
-                if ticket.answer(Ok(Recorded::Written(seq))) || !ticket.is_given_up() {
+                if ticket.answer(Ok(Recorded::Written(seq)), || {}) || !ticket.is_given_up() {
                     continue;
                 }
                 if refuse {
@@ -85,9 +85,7 @@ fn write(shared: &Shared, chain: &mut Chain, mut batch: Batch) -> bool {
             batch.items.retain(|item| {
                 let Some(ticket) = &item.ticket else { return true };
                 if refuse {
-                    if ticket.answer(Err(shared.error(&why))) {
-                        shared.count_refused();
-                    }
+                    ticket.answer(Err(shared.error(&why)), || shared.count_refused());
                 } else {
                     let _ = shared.give_up(ticket);
                 }

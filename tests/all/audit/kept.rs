@@ -1,0 +1,139 @@
+//! Files that are rotated away and have had their time: what is left can still be proven.
+
+use super::{Place, any_entry, entry};
+use keyward_audit::{Noted, Wrong, verify};
+use proptest::prelude::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[test]
+fn files_are_named_by_their_first_record_and_only_their_owner_reads_them() {
+    let mut place = Place::new();
+    place.settings.rotate_bytes = 1;
+    place.write((1..=11).map(entry));
+    let names: Vec<_> =
+        place.files().iter().map(|file| file.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    assert_eq!(names.len(), 11);
+    assert_eq!((names[0].as_str(), names[9].as_str()), ("audit.jsonl.000000000001", "audit.jsonl.000000000010"));
+    for file in fs::read_dir(place.folder.path()).unwrap() {
+        assert_eq!(file.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    place.is_whole();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn what_is_removed_leaves_the_rest_provable(
+        entries in proptest::collection::vec((any_entry(), 0..40_u64), 2..30),
+        rotate in prop_oneof![Just(1), 300..3_000_u64],
+        keep_files in proptest::option::of(0..4_u32),
+        keep_days in proptest::option::of(1..90_u32),
+    ) {
+        let mut place = Place::new();
+        place.settings.rotate_bytes = rotate;
+        (place.settings.keep_files, place.settings.keep_days) = (keep_files, keep_days);
+        let mut heads = Vec::new();
+        for (entry, days) in entries {
+            place.hand.forward(DAY * u32::try_from(days).unwrap());
+            heads.extend(place.write([entry]));
+            let verified = verify(place.file(), None).unwrap();
+            prop_assert_eq!(&verified.problem, &None);
+            prop_assert_eq!(Some(&verified.head), heads.last());
+            let kept = place.files().len();
+            if let Some(most) = keep_files {
+                prop_assert!(kept <= most as usize + 1);
+            }
+            if let Some(days) = keep_days {
+                let oldest = &place.records()[0].time;
+                let limit = (place.hand.clock())() - DAY * (2 * days + 40);
+                prop_assert!(*oldest >= keyward_audit::rfc3339(limit), "{}", oldest);
+            }
+            let first = verified.first.unwrap().0;
+            prop_assert_eq!(verified.removed.map_or(1, |removed| removed.seq + 1), first);
+        }
+        // A head of a line that had its time can be told only if it is the last one that was removed.
+        let first = verify(place.file(), None).unwrap().first.unwrap().0;
+        for head in &heads {
+            let noted = verify(place.file(), Some(head)).unwrap().noted;
+            if head.seq + 1 >= first {
+                prop_assert_eq!(noted, Noted::Found);
+            } else {
+                prop_assert_eq!(noted, Noted::TooOld);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_first_line_that_nobody_vouches_for_is_found() {
+    let place = || {
+        let mut place = Place::new();
+        (place.settings.rotate_bytes, place.settings.keep_files) = (1_200, Some(2));
+        place.write((1..=40).map(entry));
+        place
+    };
+    let found = |place: &Place| {
+        let problem = verify(place.file(), None).unwrap().problem.unwrap();
+        (problem.wrong, problem.line, problem.seq)
+    };
+    let one = place();
+    let first = verify(one.file(), None).unwrap().first.unwrap().0;
+    assert!(first > 10);
+    let oldest = one.files().remove(0);
+    let text = fs::read_to_string(&oldest).unwrap();
+
+    // The first line of all that are left.
+    fs::write(&oldest, text.split_once('\n').unwrap().1).unwrap();
+    assert_eq!(found(&one), (Wrong::Removed, 1, first));
+    fs::write(&oldest, text.replacen("here", "herd", 1)).unwrap();
+    assert_eq!(found(&one), (Wrong::Changed, 1, first));
+    fs::write(&oldest, text.replacen(&format!("\"seq\":{first}"), "\"seq\":9999", 1)).unwrap();
+    assert_eq!(found(&one), (Wrong::Changed, 1, first));
+    fs::write(&oldest, &text).unwrap();
+    assert_eq!(verify(one.file(), None).unwrap().problem, None);
+    // The first file.
+    fs::remove_file(&oldest).unwrap();
+    assert_eq!(found(&one), (Wrong::Removed, 1, first));
+}
+
+/// It was written down that a file is removed, and the process ended before it was.
+#[test]
+fn a_removal_that_did_not_come_about_is_made_up_for() {
+    let mut place = Place::new();
+    (place.settings.rotate_bytes, place.settings.keep_files) = (1, None);
+    place.write((1..=3).map(entry));
+    let copies: Vec<_> = place.files().iter().map(|file| (file.clone(), fs::read(file).unwrap())).collect();
+    (place.settings.rotate_bytes, place.settings.keep_files) = (u64::MAX, Some(0));
+    place.write([entry(4)]);
+    assert_eq!(place.files().len(), 1);
+    for (file, text) in copies.iter().take(2).rev() {
+        fs::write(file, text).unwrap();
+        place.is_whole();
+    }
+    place.write([entry(5)]);
+    place.is_whole();
+    assert_eq!(place.files().len(), 1);
+}
+
+#[test]
+fn a_file_that_is_in_the_way_is_not_overwritten() {
+    let mut place = Place::new();
+    place.settings.rotate_bytes = 1;
+    place.write([entry(1)]);
+    let in_the_way = place.folder.path().join("audit.jsonl.000000000001");
+    fs::write(&in_the_way, "mine").unwrap();
+    let error = place.open_again().unwrap_err().to_string();
+    assert!(error.contains("audit.jsonl.000000000001 is in the way"), "{error}");
+    assert_eq!(fs::read_to_string(&in_the_way).unwrap(), "mine");
+}
+
+impl Place {
+    fn open_again(&self) -> Result<keyward_audit::Audit, keyward_audit::AuditError> {
+        keyward_audit::Audit::open(self.settings.clone(), self.hand.clock())
+    }
+}

@@ -1,0 +1,121 @@
+//! Processes that write are killed at any moment: what was answered is there, and the chain is whole.
+
+use super::records;
+use keyward_audit::{Audit, Entry, Event, Recorded, Settings, verify};
+use std::collections::BTreeMap;
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Where a child writes.
+const FILE: &str = "KEYWARD_TEST_AUDIT";
+
+/// What a child is called.
+const NODE: &str = "KEYWARD_TEST_AUDIT_NODE";
+
+fn kills() -> u32 {
+    if env::var_os("KEYWARD_SOAK_SECONDS").is_some() { 1_000 } else { 100 }
+}
+
+/// Not a test: what a child does, which is this program once more.
+#[test]
+fn child() {
+    let (Some(file), Some(node)) = (env::var_os(FILE), env::var_os(NODE)) else { return };
+    let node = node.into_string().unwrap();
+    let settings = Settings {
+        node: node.clone(),
+        rotate_bytes: 20_000,
+        deadline: Duration::from_secs(60),
+        ..Settings::new(PathBuf::from(file))
+    };
+    let audit = Audit::open(settings, || SystemTime::now().duration_since(UNIX_EPOCH).unwrap()).unwrap();
+    thread::scope(|scope| {
+        for thread in 0..3 {
+            let (audit, node) = (&audit, &node);
+            scope.spawn(move || {
+                for number in 0.. {
+                    let request = format!("{node}-{thread}-{number}");
+                    let entry = Entry { request: Some(request.clone()), ..Entry::new(Event::Create) };
+                    let Ok(Recorded::Written(seq)) = audit.record_blocking(entry) else { panic!("{request}") };
+                    println!("\nanswered {seq} {request}");
+                    audit.note(Entry::new(Event::Verify));
+                }
+            });
+        }
+    });
+}
+
+fn start(file: &Path, node: &str) -> Child {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["audit::killed::child", "--exact", "--nocapture", "--test-threads=1"]);
+    command.env(FILE, file).env(NODE, node).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+#[test]
+fn what_was_answered_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.jsonl");
+    let mut answered = BTreeMap::new();
+    let mut seed = 7_u64;
+    let mut draw = |most: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % most
+    };
+    for kill in 0..kills() / 2 {
+        // Two at once, each killed at a moment of its own.
+        let plans = [0, 1].map(|which| (format!("{kill}-{which}"), draw(40), Duration::from_micros(draw(3_000))));
+        let told: Vec<_> = thread::scope(|scope| {
+            let children = plans.map(|(node, steps, within)| {
+                let file = &file;
+                scope.spawn(move || run(file, &node, steps, within))
+            });
+            children.into_iter().flat_map(|child| child.join().unwrap()).collect()
+        });
+        answered.extend(told);
+        let verified = verify(&file, None).unwrap();
+        assert_eq!(verified.problem, None, "after {kill}");
+    }
+    let found: BTreeMap<u64, String> =
+        records(&file).into_iter().filter_map(|record| Some((record.seq, record.request?))).collect();
+    for (seq, request) in &answered {
+        assert_eq!(found.get(seq), Some(request));
+    }
+    let verified = verify(&file, None).unwrap();
+    println!(
+        "{} answered, {} records in {} files, {} lines cut",
+        answered.len(),
+        verified.records,
+        verified.files,
+        verified.cut
+    );
+    assert!(answered.len() > 500 && verified.files > 3);
+}
+
+/// Lets a child write so many records and a moment longer. What it was answered: number and request.
+fn run(file: &Path, node: &str, steps: u64, within: Duration) -> Vec<(u64, String)> {
+    let mut child = start(file, node);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let parse = |line: &str| {
+        let mut words = line.strip_prefix("answered ")?.split(' ');
+        Some((words.next()?.parse().ok()?, words.next()?.to_owned()))
+    };
+    let mut told = Vec::new();
+    while (told.len() as u64) < steps {
+        let line = lines.next().unwrap_or_else(|| panic!("{node} has ended by itself")).unwrap();
+        told.extend(parse(&line));
+    }
+    let since = Instant::now();
+    while since.elapsed() < within {
+        std::hint::spin_loop();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What it has still said before. Only whole lines count.
+    let mut rest: Vec<String> = lines.map_while(Result::ok).collect();
+    rest.pop();
+    told.extend(rest.iter().filter_map(|line| parse(line)));
+    told
+}
