@@ -3,10 +3,12 @@
 //! Whatever stands among the arguments may be a token that somebody put there by mistake. So clap's own error texts, which
 //! repeat it, are never shown; [`sentence`] says the same of options that are known.
 
+pub(crate) mod audit;
 pub(crate) mod keys;
 pub(crate) mod tokens;
 
 use crate::Stop;
+use audit::Audit;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use keys::Keys;
@@ -30,6 +32,7 @@ pub(crate) enum Command {
     Caller(Caller),
     Keys(Keys),
     Tokens(Tokens),
+    Audit(Audit),
 }
 
 /// Creates and verifies API tokens with handlers that nobody has to trust.
@@ -64,6 +67,7 @@ enum Commands {
     Caller(Caller),
     Keys(Keys),
     Tokens(Tokens),
+    Audit(Audit),
 }
 
 /// Answers host services and proxies over HTTP
@@ -253,6 +257,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         Ok(Commands::Caller(args)) => Ok(Command::Caller(args)),
         Ok(Commands::Keys(args)) => Ok(Command::Keys(args)),
         Ok(Commands::Tokens(args)) => Ok(Command::Tokens(args)),
+        Ok(Commands::Audit(args)) => Ok(Command::Audit(args)),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Command::Help(error.to_string()))
         }
@@ -274,11 +279,11 @@ fn sentence(error: &clap::Error) -> String {
             _ => "there is an unknown argument".to_owned(),
         },
         ErrorKind::InvalidSubcommand | ErrorKind::MissingSubcommand => {
-            "the first argument is none of the commands serve, create, verify, check, keygen, caller, keys and tokens"
+            "the first argument is none of the commands serve, create, verify, check, keygen, caller, keys, tokens and audit"
                 .to_owned()
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "a command is missing: serve, create, verify, check, keygen, caller, keys or tokens".to_owned()
+            "a command is missing: serve, create, verify, check, keygen, caller, keys, tokens or audit".to_owned()
         }
         ErrorKind::MissingRequiredArgument => format!("{} is missing", option()),
         ErrorKind::ValueValidation => match error.source() {

@@ -2,6 +2,7 @@
 //! here.
 
 mod access;
+mod audit;
 mod handlers;
 mod keys;
 mod queries;
@@ -9,6 +10,7 @@ mod server;
 mod store;
 
 use access::{CallerTable, Known, PolicyEntry};
+use audit::AuditTable;
 use handlers::HandlerTable;
 use indexmap::IndexMap;
 use keys::RingTable;
@@ -20,6 +22,7 @@ use store::StoreTable;
 use toml::Spanned;
 
 pub(crate) use access::{NAME, is_name};
+pub(crate) use audit::Audit;
 pub(crate) use handlers::{Component, Handler};
 pub(crate) use keys::{Ring, RingKey, SecretSource};
 pub(crate) use queries::Query;
@@ -34,6 +37,7 @@ pub struct Config {
     pub(crate) actions: IndexMap<String, String>,
     pub(crate) share_unprefixed: bool,
     pub(crate) store: Option<Store>,
+    pub(crate) audit: Option<Audit>,
     pub(crate) queries: IndexMap<String, Query>,
     pub(crate) server: Server,
 }
@@ -65,8 +69,18 @@ impl Config {
         let toml = toml::Deserializer::parse(text)
             .map_err(|error| lines.error(error.span(), format!("not TOML: {}", reword(error.message()))))?;
         let file = File::deserialize(toml).map_err(|error| lines.error(error.span(), reword(error.message())))?;
-        let File { keys, handlers, actions, dangerous_share_unprefixed, store, queries, server, callers, policies } =
-            file;
+        let File {
+            keys,
+            handlers,
+            actions,
+            dangerous_share_unprefixed,
+            store,
+            audit,
+            queries,
+            server,
+            callers,
+            policies,
+        } = file;
         let rings = keys.into_iter().map(|(name, ring)| Ok((name.clone().into_inner(), ring.checked(&name, lines)?)));
         let rings = rings.collect::<Result<IndexMap<_, _>, _>>()?;
         if handlers.is_empty() {
@@ -79,6 +93,7 @@ impl Config {
             }
             None => None,
         };
+        let audit = audit.map(|audit| audit.checked(lines)).transpose()?;
         let handlers = handlers.into_iter().map(|handler| handler.checked(lines, &rings, &queries, store.is_some()));
         let handlers = handlers.collect::<Result<Vec<_>, _>>()?;
         let queries = queries::checked(queries, lines, &handlers)?;
@@ -86,7 +101,16 @@ impl Config {
         let known = Known { lines, handlers: &handlers, actions: &actions };
         server.config.callers = known.callers(callers)?;
         server.config.policies = known.policies(policies)?;
-        Ok(Self { rings, handlers, actions, share_unprefixed: dangerous_share_unprefixed, store, queries, server })
+        Ok(Self {
+            rings,
+            handlers,
+            actions,
+            share_unprefixed: dangerous_share_unprefixed,
+            store,
+            audit,
+            queries,
+            server,
+        })
     }
 }
 
@@ -103,6 +127,7 @@ struct File {
     #[serde(default)]
     dangerous_share_unprefixed: bool,
     store: Option<Spanned<StoreTable>>,
+    audit: Option<AuditTable>,
     #[serde(default)]
     queries: IndexMap<Spanned<String>, QueryTable>,
     #[serde(default)]

@@ -63,7 +63,7 @@ fn handler(more: &str) -> String {
 
 #[test]
 fn everything_has_its_place() {
-    let Config { rings, handlers, actions, share_unprefixed, store, queries, server: _ } =
+    let Config { rings, handlers, actions, share_unprefixed, store, audit: _, queries, server: _ } =
         Config::parse(WHOLE).unwrap();
     assert!(share_unprefixed);
     let sql = At { line: 37, value: "select 1".to_owned() };

@@ -4,6 +4,7 @@
 //! besides files comes in as a [`World`].
 
 mod args;
+mod audit;
 pub mod builtin;
 mod caller;
 mod check;
@@ -117,6 +118,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, mut world: World<'_>) -> St
         Command::Caller(args) => caller::run(&args, &mut world),
         Command::Keys(args) => keys::run(args, &mut world),
         Command::Tokens(args) => tokens::run(args, &mut world),
+        Command::Audit(args) => audit::run(args, &mut world),
         Command::Serve(args) => serve::run(args, &mut world),
     });
     let done = done.and_then(|status| world.stdout.flush().map(|()| status).map_err(Stop::stdout));

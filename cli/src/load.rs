@@ -122,7 +122,8 @@ impl Loaded {
 
     /// The configuration and every file that it names.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let Config { rings, handlers, actions: _, share_unprefixed: _, store: _, queries, server } = &self.config;
+        let Config { rings, handlers, actions: _, share_unprefixed: _, store: _, audit: _, queries, server } =
+            &self.config;
         let rings = rings.values().flat_map(|ring| ring.keys.iter().filter_map(RingKey::loaded));
         let secrets = rings.chain(handlers.iter().flat_map(|handler| handler.secrets.values()));
         let urls = queries.values().filter_map(|query| match &query.place.value {
@@ -328,7 +329,7 @@ impl Loaded {
     }
 
     /// Paths are relative to the folder of the configuration.
-    fn path(&self, path: &Path) -> PathBuf {
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
         self.file.parent().map_or_else(|| path.to_owned(), |folder| folder.join(path))
     }
 

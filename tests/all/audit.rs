@@ -3,6 +3,7 @@
 mod broken;
 mod kept;
 mod killed;
+mod program;
 mod python;
 mod stuck;
 

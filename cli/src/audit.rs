@@ -1,0 +1,243 @@
+//! `keyward audit …`: whether what was written down is whole, and what it is. Only reads.
+
+use crate::args::audit::{Audit, Command, Export, Tail, Verify};
+use crate::load::Loaded;
+use crate::output::{one_line, write_json};
+use crate::{Status, Stop, World};
+use keyward_audit::{BadLine, Noted, Problem, Record, Settings, Verified, last, lines, rfc3339, verify};
+use keyward_runtime::UnixTime;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::path::Path;
+use std::time::Duration;
+
+/// How wide what people read may be.
+const WIDTH: usize = 80;
+
+pub(crate) fn run(args: Audit, world: &mut World<'_>) -> Result<Status, Stop> {
+    match args.command {
+        Command::Verify(args) => verified(&args, world),
+        Command::Tail(args) => tail(&args, world),
+        Command::Export(args) => export(args, world),
+    }
+}
+
+/// What the audit of a configuration is opened with, if it has one.
+pub(crate) fn settings(loaded: &Loaded) -> Option<Settings> {
+    let audit = loaded.config.audit.as_ref()?;
+    let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let node = audit.node.clone().unwrap_or_else(machine);
+    Some(Settings { file: loaded.path(&audit.file.value), node, ..audit.settings.clone() })
+}
+
+fn configured(config: &Path) -> Result<Settings, Stop> {
+    let loaded = Loaded::read(config)?;
+    let text = "there is no `[audit]`: add it, with `file = \"audit.jsonl\"`";
+    settings(&loaded).ok_or_else(|| loaded.mistake(None, text))
+}
+
+fn cannot(error: impl ToString) -> Stop {
+    Stop::NoVerdict(error.to_string())
+}
+
+/// What was found, as JSON.
+#[derive(Serialize)]
+struct Finding<'a> {
+    whole: bool,
+    files: usize,
+    records: u64,
+    first: Option<Moment<'a>>,
+    last: Option<Moment<'a>>,
+    head: String,
+    removed: Option<String>,
+    unfinished: bool,
+    cut: u64,
+    lost: u64,
+    noted: Option<&'static str>,
+    problem: Option<Wrong<'a>>,
+}
+
+#[derive(Serialize)]
+struct Moment<'a> {
+    seq: u64,
+    time: &'a str,
+}
+
+#[derive(Serialize)]
+struct Wrong<'a> {
+    wrong: &'static str,
+    file: Cow<'a, str>,
+    line: u64,
+    seq: u64,
+}
+
+fn verified(args: &Verify, world: &mut World<'_>) -> Result<Status, Stop> {
+    let settings = configured(&args.config)?;
+    let verified = verify(&settings.file, args.head.as_ref()).map_err(cannot)?;
+    if args.json {
+        write_json(world.stdout, &finding(&verified, args.head.is_some()))?;
+    } else {
+        for line in sentences(&verified) {
+            writeln!(world.stdout, "{}", one_line(&line)).map_err(Stop::stdout)?;
+        }
+    }
+    match (verified.problem.is_some(), verified.noted) {
+        (true, _) => Ok(Status::No),
+        (false, Noted::TooOld) => {
+            Err(cannot("the line of --head has had its time: nothing can be said of it; note a newer head"))
+        }
+        (false, _) => Ok(Status::Good),
+    }
+}
+
+fn finding(verified: &Verified, asked: bool) -> Finding<'_> {
+    let Verified { files, records, first, last, head, removed, unfinished, cut, lost, noted, problem } = verified;
+    Finding {
+        whole: problem.is_none(),
+        files: *files,
+        records: *records,
+        first: first.as_ref().map(|(seq, time)| Moment { seq: *seq, time }),
+        last: last.as_ref().map(|(seq, time)| Moment { seq: *seq, time }),
+        head: head.to_string(),
+        removed: removed.map(|removed| removed.to_string()),
+        unfinished: *unfinished,
+        cut: *cut,
+        lost: *lost,
+        noted: asked.then_some(match noted {
+            Noted::Found => "found",
+            Noted::TooOld => "too-old",
+            Noted::Unseen => "unseen",
+        }),
+        problem: problem.as_ref().map(|Problem { wrong, file, line, seq }| Wrong {
+            wrong: wrong.as_str(),
+            file: file.to_string_lossy(),
+            line: *line,
+            seq: *seq,
+        }),
+    }
+}
+
+/// What was found, for people.
+fn sentences(verified: &Verified) -> Vec<String> {
+    let Verified { files, records, first, last, head, removed, unfinished, cut, lost, noted, problem } = verified;
+    let mut told = Vec::new();
+    if let Some(problem) = problem {
+        told.push(format!("not whole: {problem}"));
+    }
+    let begin = if problem.is_some() { "good before it" } else { "whole" };
+    told.push(format!(
+        "{begin}: {} in {}",
+        number(*records, "record"),
+        number(u64::try_from(*files).unwrap_or(u64::MAX), "file")
+    ));
+    if let (Some((_, first)), Some((_, last))) = (first, last) {
+        told.push(format!("from {first} to {last}"));
+    }
+    if let Some(removed) = removed {
+        told.push(format!("those up to {} had had their time and were removed in order", removed.seq));
+    }
+    if *lost > 0 {
+        told.push(format!("{} more counted instead of being written", number(*lost, "record")));
+    }
+    if *cut > 0 {
+        told.push(format!("{} cut, for which nobody had been answered", number(*cut, "unfinished line")));
+    }
+    if *unfinished {
+        told.push("the last line is not finished: whoever writes next will cut it".to_owned());
+    }
+    if *noted == Noted::Found {
+        told.push("it leads to the head that was given".to_owned());
+    }
+    told.push(format!("head {head}"));
+    told
+}
+
+fn number(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn tail(args: &Tail, world: &mut World<'_>) -> Result<Status, Stop> {
+    let settings = configured(&args.config)?;
+    let lines = last(&settings.file, args.n).map_err(cannot)?;
+    if !args.json {
+        let row = row(["SEQ", "TIME (UTC)", "EVENT", "HANDLER", "TOKEN", "ACTOR", "RESULT"]);
+        writeln!(world.stdout, "{row}").map_err(Stop::stdout)?;
+    }
+    let mut bad = None;
+    for line in lines {
+        match line {
+            Ok((text, _)) if args.json => writeln!(world.stdout, "{text}").map_err(Stop::stdout)?,
+            Ok((_, record)) => writeln!(world.stdout, "{}", described(&record)).map_err(Stop::stdout)?,
+            Err(error) => bad = bad.or(Some(error)),
+        }
+    }
+    end(bad)
+}
+
+/// What cannot be read is said behind what can.
+fn end(bad: Option<BadLine>) -> Result<Status, Stop> {
+    bad.map_or(Ok(Status::Good), |bad| Err(cannot(bad)))
+}
+
+/// A record as a row.
+fn described(record: &Record) -> String {
+    let time = record.time.get(..19).unwrap_or(&record.time).replace('T', " ");
+    let of = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let lost = record.lost.iter().flatten().fold(0_u64, |sum, loss| sum.saturating_add(loss.count));
+    let up_to = record.up_to.as_ref().and_then(|head| head.split(':').next()).map(|seq| format!("up to {seq}"));
+    let count = record.count.map(|count| count.to_string());
+    let lost = record.lost.is_some().then(|| lost.to_string());
+    let bytes = record.bytes.map(|bytes| format!("{bytes} bytes"));
+    let result = record.reason.clone().or_else(|| record.outcome.clone()).or(up_to).or(count).or(lost).or(bytes);
+    let seq = record.seq.to_string();
+    row([&seq, &time, &record.event, &of(&record.handler), &of(&record.token_id), &of(&record.actor), &of(&result)])
+}
+
+/// Seven cells, cut so that they fit on a line.
+fn row([seq, time, event, handler, token, actor, result]: [&str; 7]) -> String {
+    let [event, handler, token, actor] = [(event, 7), (handler, 10), (token, 8), (actor, 10)].map(|(text, width)| {
+        let text = cut(text, width);
+        format!("{text:width$}")
+    });
+    let line = format!("{seq:>6} {time:19} {event} {handler} {token} {actor} ");
+    let left = WIDTH.saturating_sub(line.chars().count());
+    format!("{line}{}", cut(result, left)).trim_end().to_owned()
+}
+
+/// A text on one line, of so many characters at most.
+fn cut(text: &str, width: usize) -> String {
+    let text = one_line(text);
+    if text.chars().count() <= width {
+        return text;
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+fn export(args: Export, world: &mut World<'_>) -> Result<Status, Stop> {
+    let Export { config, since, until, event, actor, caller, handler, token_id, json: _ } = args;
+    let settings = configured(&config)?;
+    // As texts they are in the same order as moments.
+    let moment = |at: UnixTime| rfc3339(Duration::new(at.seconds, at.nanoseconds));
+    let (since, until) = (since.map(moment), until.map(moment));
+    let is_wanted = |record: &Record| {
+        let wanted = [
+            (&actor, &record.actor),
+            (&caller, &record.caller),
+            (&handler, &record.handler),
+            (&token_id, &record.token_id),
+        ];
+        wanted.iter().all(|(wanted, is)| wanted.is_none() || wanted == is)
+            && event.as_ref().is_none_or(|event| *event == record.event)
+            && since.as_ref().is_none_or(|since| record.time >= *since)
+            && until.as_ref().is_none_or(|until| record.time <= *until)
+    };
+    let mut bad = None;
+    for line in lines(&settings.file).map_err(cannot)? {
+        match line {
+            Ok((text, record)) if is_wanted(&record) => writeln!(world.stdout, "{text}").map_err(Stop::stdout)?,
+            Ok(_) => {}
+            Err(error) => bad = bad.or(Some(error)),
+        }
+    }
+    end(bad)
+}

@@ -1,0 +1,147 @@
+//! `[audit]`: where the audit is kept, for how long, and what becomes of a change that cannot be written down.
+
+use super::{At, ConfigError, Lines, NAME, is_name};
+use keyward_audit::{Settings, WhenStuck};
+use serde::Deserialize;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+use toml::Spanned;
+
+/// The audit.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Audit {
+    /// As it stands in the configuration.
+    pub(crate) file: At<PathBuf>,
+    /// What this process is called. None: as the machine.
+    pub(crate) node: Option<String>,
+    /// All but these two.
+    pub(crate) settings: Settings,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuditTable {
+    file: Spanned<PathBuf>,
+    node: Option<Spanned<String>>,
+    rotate_mib: Option<Spanned<u64>>,
+    keep_days: Option<Spanned<u64>>,
+    keep_files: Option<Spanned<u64>>,
+    when_stuck: Option<Policy>,
+    deadline_ms: Option<Spanned<u64>>,
+    notes_per_second: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Policy {
+    Refuse,
+    Continue,
+}
+
+impl AuditTable {
+    pub(super) fn checked(self, lines: Lines<'_>) -> Result<Audit, ConfigError> {
+        let Self { file, node, rotate_mib, keep_days, keep_files, when_stuck, deadline_ms, notes_per_second } = self;
+        if file.get_ref().file_name().is_none() {
+            return Err(lines.error(Some(file.span()), "`file` names no file: write `file = \"audit.jsonl\"`"));
+        }
+        if let Some(node) = node.as_ref().filter(|node| !is_name(node.get_ref())) {
+            return Err(lines.error(Some(node.span()), format!("`node` is {NAME}: choose such a name")));
+        }
+        let number = |given: Option<Spanned<u64>>, name: &str, range: RangeInclusive<u32>| match given {
+            None => Ok(None),
+            Some(given) => match u32::try_from(*given.get_ref()).ok().filter(|number| range.contains(number)) {
+                Some(number) => Ok(Some(number)),
+                None => {
+                    let text = format!("`{name}` is a whole number from {} to {}", range.start(), range.end());
+                    Err(lines.error(Some(given.span()), text))
+                }
+            },
+        };
+        let mut settings = Settings::new("");
+        if let Some(mib) = number(rotate_mib, "rotate_mib", 1..=65_536)? {
+            settings.rotate_bytes = u64::from(mib) << 20;
+        }
+        settings.keep_days = number(keep_days, "keep_days", 1..=36_500)?;
+        settings.keep_files = number(keep_files, "keep_files", 1..=1_000_000)?;
+        if let Some(ms) = number(deadline_ms, "deadline_ms", 1..=60_000)? {
+            settings.deadline = Duration::from_millis(ms.into());
+        }
+        if let Some(notes) = number(notes_per_second, "notes_per_second", 0..=1_000_000)? {
+            settings.notes_per_second = notes;
+        }
+        if let Some(policy) = when_stuck {
+            settings.when_stuck = match policy {
+                Policy::Refuse => WhenStuck::Refuse,
+                Policy::Continue => WhenStuck::Continue,
+            };
+        }
+        Ok(Audit { file: lines.at(file), node: node.map(Spanned::into_inner), settings })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn audit(members: &str) -> Result<Audit, (usize, String)> {
+        let text = format!(
+            "[[handlers]]\nname = \"h\"\ncomponent = \"builtin:hardcoded\"\nprefixes = [\"h_\"]\n[audit]\n{members}"
+        );
+        match Config::parse(&text) {
+            Ok(config) => Ok(config.audit.unwrap()),
+            Err(ConfigError { line, text }) => Err((line.unwrap_or(0), text)),
+        }
+    }
+
+    #[test]
+    fn an_audit_is_a_file_and_has_defaults() {
+        let Audit { file, node, settings } = audit("file = \"a/audit.jsonl\"").unwrap();
+        assert_eq!((file, node), (At { line: 6, value: "a/audit.jsonl".into() }, None));
+        assert_eq!(settings, Settings::new(""));
+    }
+
+    #[test]
+    fn all_of_it_can_be_set() {
+        let audit = audit(
+            "file = \"x\"\nnode = \"a-1\"\nrotate_mib = 1\nkeep_days = 2\nkeep_files = 3\nwhen_stuck = \"continue\"\n\
+             deadline_ms = 5\nnotes_per_second = 0",
+        );
+        let Audit { file: _, node, settings } = audit.unwrap();
+        assert_eq!(node.as_deref(), Some("a-1"));
+        let wanted = Settings {
+            rotate_bytes: 1 << 20,
+            keep_days: Some(2),
+            keep_files: Some(3),
+            when_stuck: WhenStuck::Continue,
+            deadline: Duration::from_millis(5),
+            notes_per_second: 0,
+            ..Settings::new("")
+        };
+        assert_eq!(settings, wanted);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (members, wanted) in [
+            ("keep_days = 1", (5, "`file` is missing; add it")),
+            ("file = \"\"", (6, "`file` names no file")),
+            ("file = \"..\"", (6, "`file` names no file")),
+            ("file = \"x\"\nnode = \"a b\"", (7, "`node` is 1 to 64 of the characters")),
+            ("file = \"x\"\nrotate_mib = 0", (7, "`rotate_mib` is a whole number from 1 to 65536")),
+            ("file = \"x\"\nkeep_days = 0", (7, "`keep_days` is a whole number from 1 to 36500")),
+            ("file = \"x\"\nkeep_files = 0", (7, "`keep_files` is a whole number from 1 to 1000000")),
+            ("file = \"x\"\ndeadline_ms = 60001", (7, "`deadline_ms` is a whole number from 1 to 60000")),
+            (
+                "file = \"x\"\nnotes_per_second = 4294967296",
+                (7, "`notes_per_second` is a whole number from 0 to 1000000"),
+            ),
+            ("file = \"x\"\nwhen_stuck = \"wait\"", (7, "unknown variant `wait`")),
+            ("file = \"x\"\nkeep = 1", (7, "unknown field `keep`")),
+        ] {
+            let (line, text) = audit(members).unwrap_err();
+            assert!(line == wanted.0 && text.starts_with(wanted.1), "{members}: {line}: {text}");
+        }
+    }
+}

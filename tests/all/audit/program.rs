@@ -1,0 +1,210 @@
+//! `keyward audit …`, as an operator runs it.
+
+use super::{Hand, entry};
+use keyward_audit::{Audit, Entry, Event, Settings};
+use keyward_tests::cli::{Folder, Ran};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+const CONFIG: &str = r#"[audit]
+file = "audit.jsonl"
+node = "here"
+
+[keys.main]
+secret = { file = "secret.key" }
+
+[[handlers]]
+name = "signed"
+component = "builtin:signed"
+prefixes = ["dstok_"]
+keys.token = { ring = "main" }
+"#;
+
+struct World {
+    folder: Folder,
+    hand: Hand,
+}
+
+impl World {
+    fn new(name: &str) -> Self {
+        let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("audit").join(name));
+        folder.write("keyward.toml", CONFIG, 0o644);
+        Self { folder, hand: Hand::new() }
+    }
+
+    fn open(&self) -> Audit {
+        let settings = Settings {
+            node: "here".to_owned(),
+            rotate_bytes: 2_000,
+            deadline: Duration::from_secs(60),
+            ..Settings::new(self.folder.path().join("audit.jsonl"))
+        };
+        Audit::open(settings, self.hand.clock()).unwrap()
+    }
+
+    /// Ten records, a minute apart.
+    fn write(&self) {
+        let audit = self.open();
+        audit.record_blocking(Entry::new(Event::Start)).unwrap();
+        for number in 0..9 {
+            self.hand.forward(Duration::from_secs(60));
+            let made = Entry {
+                actor: Some(
+                    ["alice", "bob\n\u{1b}[2J\u{202e}", "an actor with a very long name"][number % 3].to_owned(),
+                ),
+                handler: Some("signed".to_owned()),
+                token_id: Some(format!("767ed2bf{number}")),
+                outcome: Some("created".to_owned()),
+                ..entry(number)
+            };
+            let denied = Entry { event: Event::Verify, reason: Some("expired".to_owned()), ..made.clone() };
+            audit.record_blocking(if number % 2 == 0 { made } else { denied }).unwrap();
+        }
+    }
+
+    fn run(&self, words: &str) -> Ran {
+        let mut args = vec!["audit"];
+        args.extend(words.split(' '));
+        args.extend(["--config", "keyward.toml"]);
+        self.folder.run(&args, "")
+    }
+}
+
+#[test]
+fn verify_says_whether_it_is_whole() {
+    let world = World::new("verify");
+    let ran = world.run("verify");
+    assert_eq!((ran.status, ran.stdout.as_str()), (3, ""));
+    assert!(ran.stderr.contains("there is no audit "), "{}", ran.stderr);
+
+    world.write();
+    let ran = world.run("verify");
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+    let told: Vec<_> = ran.stdout.lines().collect();
+    assert_eq!(told[0], "whole: 10 records in 2 files");
+    assert_eq!(told[1], "from 2026-11-22T14:00:00.000Z to 2026-11-22T14:09:00.000Z");
+    let head = told[2].strip_prefix("head ").unwrap();
+    assert!(head.starts_with("10:") && told.len() == 3 && told[2].len() <= 80, "{told:?}");
+
+    let json: Value = serde_json::from_str(&world.run("verify --json").stdout).unwrap();
+    let wanted = json!({"whole": true, "files": 2, "records": 10,
+        "first": {"seq": 1, "time": "2026-11-22T14:00:00.000Z"}, "last": {"seq": 10, "time": "2026-11-22T14:09:00.000Z"},
+        "head": head, "removed": null, "unfinished": false, "cut": 0, "lost": 0, "noted": null, "problem": null});
+    assert_eq!(json, wanted);
+
+    world.open().record_blocking(entry("later")).unwrap();
+    let ran = world.run(&format!("verify --head {head}"));
+    assert_eq!(ran.status, 0);
+    assert!(ran.stdout.contains("\nit leads to the head that was given\n"), "{}", ran.stdout);
+    let other = head.replace("10:", "3:");
+    let ran = world.run(&format!("verify --json --head {other}"));
+    assert_eq!(ran.status, 1);
+    let json: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&json["problem"]["wrong"], &json["problem"]["seq"]), (&json!("changed"), &json!(3)));
+    let ran = world.run("verify --head 3:xyz");
+    assert_eq!(ran.status, 2);
+    assert!(ran.stderr.contains("the value of --head is no head: write SEQ:HASH"), "{}", ran.stderr);
+
+    let file = world.folder.path().join("audit.jsonl.000000000001");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replacen("created", "creatod", 1)).unwrap();
+    let ran = world.run("verify");
+    assert_eq!(ran.status, 1);
+    let wanted = "not whole: audit.jsonl.000000000001:2: record 2 was changed, or does not follow from the one before it\n\
+                  good before it: 1 record in 2 files\n";
+    assert!(ran.stdout.starts_with(wanted), "{}", ran.stdout);
+}
+
+#[test]
+fn tail_fits_a_terminal() {
+    let world = World::new("tail");
+    world.write();
+    let ran = world.run("tail -n 4");
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+    assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80 && line.chars().all(|c| !c.is_control())));
+    let wanted = "\
+\x20  SEQ TIME (UTC)          EVENT   HANDLER    TOKEN    ACTOR      RESULT
+     7 2026-11-22 14:06:00 verify  signed     767ed2b… an actor … expired
+     8 2026-11-22 14:07:00 create  signed     767ed2b… alice      created
+     9 2026-11-22 14:08:00 verify  signed     767ed2b… bob\\u{a}\\… expired
+    10 2026-11-22 14:09:00 create  signed     767ed2b… an actor … created
+";
+    assert_eq!(ran.stdout, wanted);
+    // From as many files as it takes.
+    for (most, count) in [(1, 1), (9, 9), (10, 10), (11, 10)] {
+        let ran = world.run(&format!("tail --json -n {most}"));
+        let seqs: Vec<_> =
+            ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["seq"].clone()).collect();
+        assert_eq!(seqs, (11 - count..=10).map(Value::from).collect::<Vec<_>>());
+    }
+    assert_eq!(world.run("tail -n 0").status, 2);
+}
+
+#[test]
+fn export_prints_what_is_wanted_as_it_stands() {
+    let world = World::new("export");
+    world.write();
+    let whole: String = ["audit.jsonl.000000000001", "audit.jsonl"]
+        .map(|name| fs::read_to_string(world.folder.path().join(name)).unwrap())
+        .concat();
+    assert_eq!(world.run("export").stdout, whole);
+    let seqs = |words: &str| -> Vec<u64> {
+        let ran = world.run(words);
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{words}");
+        let seq = |line: &str| serde_json::from_str::<Value>(line).unwrap()["seq"].as_u64().unwrap();
+        ran.stdout.lines().map(seq).collect()
+    };
+    for (words, wanted) in [
+        ("export --event start", vec![1]),
+        ("export --event create --actor alice", vec![2, 8]),
+        ("export --token-id 767ed2bf3", vec![5]),
+        ("export --handler signed --event verify", vec![3, 5, 7, 9]),
+        ("export --since 1795356420", vec![8, 9, 10]),
+        ("export --since 1795356420.001", vec![9, 10]),
+        ("export --until 1795356060 --json", vec![1, 2]),
+        ("export --caller app", vec![]),
+    ] {
+        assert_eq!(seqs(words), wanted, "{words}");
+    }
+    let ran = world.run("export --event creat");
+    assert_eq!((ran.status, ran.stderr.lines().count()), (2, 1), "{}", ran.stderr);
+
+    // What can be read is printed, and what cannot is said.
+    let file = world.folder.path().join("audit.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("rubbish\n{text}")).unwrap();
+    let ran = world.run("export");
+    assert_eq!((ran.status, ran.stdout), (3, whole));
+    assert!(ran.stderr.contains("audit.jsonl:1: this is no line of an audit"), "{}", ran.stderr);
+}
+
+/// A reader raises no false alarm, and takes nothing from those who write.
+#[test]
+fn readers_and_writers_do_not_mind_each_other() {
+    let world = World::new("beside");
+    let audit = world.open();
+    let done = AtomicBool::new(false);
+    let (verified, ran) = thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 0;
+            while !done.load(Ordering::SeqCst) {
+                audit.record_blocking(entry(number)).unwrap();
+                number += 1;
+            }
+        });
+        let file = world.folder.path().join("audit.jsonl");
+        let verified: Vec<_> = (0..300).filter_map(|_| keyward_audit::verify(&file, None).ok()).collect();
+        let ran = ["verify", "tail", "export", "verify --json"].map(|words| world.run(words));
+        done.store(true, Ordering::SeqCst);
+        (verified, ran)
+    });
+    assert!(verified.iter().all(|verified| verified.problem.is_none() && !verified.unfinished), "{verified:?}");
+    assert!(verified.last().unwrap().files > 1);
+    for ran in ran {
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
+    }
+}
