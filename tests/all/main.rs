@@ -9,6 +9,7 @@
 
 mod answers;
 mod attacks;
+mod audit;
 mod bad_input;
 mod command_line;
 mod counted;
