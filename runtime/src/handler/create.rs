@@ -52,8 +52,9 @@ impl Handler {
             if let Some(parent) = &request.parent {
                 self.check_child(&created, &request, parent, now).await?;
             }
-            self.keep(&created, &request, now, &mut changes);
+            // A handler that replaces an actor's tokens by itself has ended the old one already.
             changes.edit = together.edit.filter(|_| !changes.insert.as_ref().is_some_and(|insert| insert.replace));
+            self.keep(&created, &request, now, &mut changes);
             if let Some(witness) = together.witness {
                 witness.made(&created).await.map_err(Fault::Unwitnessed)?;
             }
@@ -145,7 +146,10 @@ impl Handler {
             changes.insert = Some(Insert { stored, replace: false, most, most_per_actor, same_is_fine: true });
         }
         if let Some(insert) = &mut changes.insert {
-            insert.most_per_actor = self.policy.max_tokens_per_actor;
+            // One that takes another's place needs none of its own.
+            let extra = u64::from(changes.edit.is_some());
+            insert.most = insert.most.saturating_add(extra);
+            insert.most_per_actor = self.policy.max_tokens_per_actor.map(|most| most.saturating_add(extra));
             insert.stored.record.caller.clone_from(&request.caller);
             insert.stored.record.key = created.key.as_deref().map(str::to_owned);
         }

@@ -1,0 +1,74 @@
+//! Tokens that are looked after: who may have one made and for how long, what may become of it, and who sees it.
+
+mod months;
+mod narrowing;
+mod policy;
+
+use crate::support::{RUNTIME, SIGNED};
+use keyward_cli::builtin::STORED;
+use keyward_runtime::{
+    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, Restrictions, Revocations, Secret,
+    StoreGrant, TokenStore, UnixTime,
+};
+use keyward_store::{Location, Store};
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
+
+/// Longer than any test waits.
+const FOREVER: Duration = Duration::from_secs(3_600);
+
+/// A store in memory, if the machine has a folder there: what it keeps is of no interest behind the test.
+fn store() -> (TempDir, Arc<Store>) {
+    let memory = fs::metadata("/dev/shm").is_ok_and(|folder| folder.is_dir());
+    let folder = if memory { TempDir::new_in("/dev/shm") } else { TempDir::new() }.unwrap();
+    let store = Store::open(Location::sqlite(folder.path().join("keyward.db"))).unwrap();
+    (folder, Arc::new(store))
+}
+
+/// `stored`, which keeps records, and `signed`, for which the host does, over a store; `change` has the last word on each.
+fn registry(store: Arc<dyn TokenStore>, ring: Arc<KeyRing>, change: impl Fn(&mut HandlerConfig)) -> Registry {
+    let mut stored = HandlerConfig::new("stored", STORED, Actors::Any);
+    stored.prefixes = vec!["kwt_test_".into()];
+    stored.settings.insert("prefix".into(), "\"kwt_test_\"".into());
+    stored.store = Some(StoreGrant { store: store.clone(), most: u64::MAX });
+    let mut signed = HandlerConfig::new("signed", SIGNED, Actors::Any);
+    signed.prefixes = vec!["dstok_".into()];
+    signed.keys.insert("token".into(), KeyGrant::new(ring));
+    let revocations = Revocations::open(store.clone(), FOREVER).unwrap();
+    let mut builder = Registry::builder(&RUNTIME).records(store).revocations(revocations);
+    for (action, short) in [("view-table", "vt"), ("execute-sql", "es"), ("view-database", "vd")] {
+        builder = builder.action(action, short);
+    }
+    for mut handler in [stored, signed] {
+        // The machine may be busy.
+        (handler.limits.wall, handler.limits.cpu) = (FOREVER, FOREVER);
+        change(&mut handler);
+        builder = builder.handler(handler);
+    }
+    builder.build().unwrap()
+}
+
+fn ring() -> Arc<KeyRing> {
+    Arc::new(KeyRing::new("main", Secret::new([7; 32]), vec![]).unwrap())
+}
+
+fn create(registry: &Registry, handler: &str, request: CreateRequest) -> Result<String, String> {
+    match registry.create_blocking(Some(handler), request) {
+        Ok(Creation::Created(created)) => Ok(created.token),
+        Ok(Creation::Denied(denied)) => Err(denied.message),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Entries as actions, and what each is allowed on.
+fn restrictions(entries: &[(&str, Option<&str>, Option<&str>)]) -> Restrictions {
+    entries.iter().fold(Restrictions::new(), |all, (action, database, resource)| match (database, resource) {
+        (None, _) => all.allow_all(*action),
+        (Some(database), None) => all.allow_database(*database, *action),
+        (Some(database), Some(resource)) => all.allow_resource(*database, *resource, *action),
+    })
+}

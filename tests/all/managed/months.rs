@@ -1,0 +1,539 @@
+//! Months in the life of a service, in steps that chance chooses: what every token is worth at any time is what a model of a few
+//! lines says. `cargo xtask soak` lives longer.
+
+use super::{FOREVER, restrictions, store};
+use crate::support::{RUNTIME, SIGNED, TestClock};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use keyward_cli::builtin::{DSATOK, STORED};
+use keyward_runtime::{
+    Acceptance, Actors, Amendment, Changes, Committed, CreateRequest, Creation, Edited, Filter, HandlerConfig, Key,
+    KeyGrant, KeyRing, KeyUse, Listed, NodeSeen, Pending, Place, Registry, Restrictions, Revocation, Revocations,
+    Scheme, Secret, SecretDigest, Status, StoreGrant, Stored, Tally, TokenStore, UnixTime, Verdict,
+};
+use keyward_store::Store;
+use keyward_tests::postgres::block_on;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRng, TestRunner};
+use sha1::{Digest, Sha1};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Executor};
+use std::collections::BTreeMap;
+use std::env;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+const START: u64 = 1_767_225_600;
+const DAY: u32 = 86_400;
+const IDLE: u64 = 30 * DAY as u64;
+/// How many of its tokens an actor may have at once.
+const MOST: usize = 12;
+const HANDLERS: [&str; 3] = ["stored", "signed", "managed"];
+const ACTORS: [&str; 3] = ["ann", "bob", "cleo"];
+
+/// What can happen. Tokens are named by any number: there are as many as there are.
+#[derive(Debug, Clone)]
+enum Step {
+    Create {
+        handler: usize,
+        actor: usize,
+        seconds: Option<u32>,
+        level: usize,
+    },
+    Verify {
+        token: usize,
+    },
+    Wait {
+        seconds: u32,
+    },
+    RevokeToken {
+        token: usize,
+    },
+    RevokeAll {
+        handler: Option<usize>,
+        actor: Option<usize>,
+    },
+    Edit {
+        token: usize,
+        seconds: Option<u32>,
+        level: usize,
+    },
+    Rotate {
+        token: usize,
+        overlap: u32,
+    },
+    /// The next state of the oldest key that can have one, and a reload.
+    Keys(KeyStep),
+    Import {
+        actor: usize,
+        seconds: Option<u32>,
+    },
+    List,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum KeyStep {
+    Add,
+    Promote,
+    Retire,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let seconds = || prop::option::weighted(0.7, prop_oneof![1..100_u32, 1..90 * DAY]);
+    let (token, actor) = (|| 0..usize::MAX, || 0..ACTORS.len());
+    prop_oneof![
+        12 => (0..HANDLERS.len(), actor(), seconds(), 0..LEVELS).prop_map(|(handler, actor, seconds, level)| Step::Create { handler, actor, seconds, level }),
+        50 => token().prop_map(|token| Step::Verify { token }),
+        15 => prop_oneof![8 => 0..100_u32, 3 => 0..DAY, 1 => 0..40 * DAY].prop_map(|seconds| Step::Wait { seconds }),
+        3 => token().prop_map(|token| Step::RevokeToken { token }),
+        1 => (prop::option::of(0..HANDLERS.len()), prop::option::of(actor())).prop_map(|(handler, actor)| Step::RevokeAll { handler, actor }),
+        6 => (token(), prop::option::of(0..10 * DAY), 0..LEVELS).prop_map(|(token, seconds, level)| Step::Edit { token, seconds, level }),
+        5 => (token(), prop_oneof![Just(0), 1..DAY]).prop_map(|(token, overlap)| Step::Rotate { token, overlap }),
+        2 => prop::sample::select(&[KeyStep::Add, KeyStep::Promote, KeyStep::Retire][..]).prop_map(Step::Keys),
+        1 => (actor(), seconds()).prop_map(|(actor, seconds)| Step::Import { actor, seconds }),
+        2 => Just(Step::List),
+    ]
+}
+
+/// How far a token is restricted, each level within the one before it.
+const LEVELS: usize = 3;
+
+fn level(level: usize) -> Option<Restrictions> {
+    match level {
+        0 => None,
+        1 => Some(restrictions(&[("own", None, None), ("view-table", Some("one"), None)])),
+        _ => Some(restrictions(&[("view-table", Some("one"), Some("t"))])),
+    }
+}
+
+/// All that there is to be known of a token.
+#[derive(Debug, Clone)]
+struct Token {
+    text: String,
+    id: String,
+    handler: usize,
+    actor: usize,
+    level: usize,
+    issued: u64,
+    end: Option<u64>,
+    used: Option<u64>,
+    /// How it ended before its time.
+    ended: Option<Status>,
+    /// The number of the key under it, of those that are rotated.
+    key: Option<u8>,
+}
+
+/// The model: what every token is worth, and which keys there are.
+#[derive(Default)]
+struct Model {
+    tokens: Vec<Token>,
+    /// The keys that are not retired, and which of them signs.
+    keys: Vec<u8>,
+    active: u8,
+    made: u8,
+}
+
+impl Model {
+    fn status(&self, token: &Token, now: u64) -> Status {
+        let is_over = token.end.is_some_and(|end| end < now) || token.used.unwrap_or(token.issued) + IDLE < now;
+        token.ended.unwrap_or(if is_over { Status::Expired } else { Status::Active })
+    }
+
+    fn is_good(&self, token: &Token, now: u64) -> bool {
+        self.status(token, now) == Status::Active && token.key.is_none_or(|key| self.keys.contains(&key))
+    }
+
+    fn has_room(&self, handler: usize, actor: usize, now: u64) -> bool {
+        let of_actor = self.tokens.iter().filter(|token| (token.handler, token.actor) == (handler, actor));
+        of_actor.filter(|token| token.ended.is_none() && token.end.is_none_or(|end| end >= now)).count() < MOST
+    }
+
+    fn key_of(&self, handler: usize) -> Option<u8> {
+        (HANDLERS[handler] == "signed").then_some(self.active)
+    }
+}
+
+/// The service itself.
+struct World {
+    folder: TempDir,
+    store: Arc<dyn TokenStore>,
+    sqlite: Arc<Store>,
+    revocations: Arc<Revocations>,
+    registry: Registry,
+    model: Model,
+    now: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        let (folder, sqlite) = store();
+        let store: Arc<dyn TokenStore> = Arc::new(Prompt(sqlite.clone()));
+        let revocations = Revocations::open(store.clone(), FOREVER).unwrap();
+        let model = Model { keys: vec![0], made: 1, ..Model::default() };
+        let registry = registry(&model, &store, &revocations);
+        Self { folder, store, sqlite, revocations, registry, model, now: START }
+    }
+
+    /// A token, if there is one.
+    fn pick(&self, number: usize) -> Option<usize> {
+        (!self.model.tokens.is_empty()).then(|| number % self.model.tokens.len())
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        // Nothing happens twice in a second: what is made in the second of a revocation is taken along.
+        self.now += 1;
+        TestClock.set(Some(UnixTime { seconds: self.now, nanoseconds: 0 }));
+        match *step {
+            Step::Create { handler, actor, seconds, level } => self.create(handler, actor, seconds, level)?,
+            Step::Verify { token } => {
+                if let Some(token) = self.pick(token) {
+                    self.verify(token)?;
+                }
+            }
+            Step::Wait { seconds } => self.now += u64::from(seconds),
+            Step::RevokeToken { token } => {
+                let Some(token) = self.pick(token) else { return Ok(()) };
+                let Token { handler, id, .. } = self.model.tokens[token].clone();
+                let (handler, token_id) = (Some(HANDLERS[handler].to_owned()), Some(id));
+                self.revoke(Revocation { handler, token_id, ..Revocation::default() }, |at, _| at == token)?;
+            }
+            Step::RevokeAll { handler, actor } => {
+                let revocation = Revocation {
+                    handler: handler.map(|handler| HANDLERS[handler].to_owned()),
+                    actor_id: actor.map(|actor| ACTORS[actor].to_owned()),
+                    ..Revocation::default()
+                };
+                self.revoke(revocation, |_, token| {
+                    handler.is_none_or(|wanted| wanted == token.handler)
+                        && actor.is_none_or(|wanted| wanted == token.actor)
+                })?;
+            }
+            Step::Edit { token, seconds, level } => {
+                if let Some(token) = self.pick(token) {
+                    self.edit(token, seconds, level)?;
+                }
+            }
+            Step::Rotate { token, overlap } => {
+                if let Some(token) = self.pick(token) {
+                    self.rotate(token, overlap)?;
+                }
+            }
+            Step::Keys(step) => self.change_keys(step),
+            Step::Import { actor, seconds } => self.import(actor, seconds),
+            Step::List => self.list()?,
+        }
+        Ok(())
+    }
+
+    fn create(
+        &mut self,
+        handler: usize,
+        actor: usize,
+        seconds: Option<u32>,
+        wanted: usize,
+    ) -> Result<(), TestCaseError> {
+        let request = CreateRequest {
+            expires_after: seconds.and_then(NonZeroU32::new),
+            restrictions: level(wanted),
+            ..CreateRequest::new(ACTORS[actor])
+        };
+        let creation = self.registry.create_blocking(Some(HANDLERS[handler]), request).unwrap();
+        let has_room = self.model.has_room(handler, actor, self.now);
+        match creation {
+            Creation::Created(created) => {
+                prop_assert!(has_room, "{} has too many", ACTORS[actor]);
+                let end = seconds.map(|seconds| self.now + u64::from(seconds));
+                let key = self.model.key_of(handler);
+                prop_assert_eq!(created.expires_at, end);
+                self.model.tokens.push(Token {
+                    text: created.token,
+                    id: created.token_id.unwrap(),
+                    handler,
+                    actor,
+                    level: wanted,
+                    issued: self.now,
+                    end,
+                    used: None,
+                    ended: None,
+                    key,
+                });
+            }
+            Creation::Denied(denied) => prop_assert!(!has_room, "{}", denied.message),
+        }
+        Ok(())
+    }
+
+    fn verify(&mut self, token: usize) -> Result<(), TestCaseError> {
+        let known = &self.model.tokens[token];
+        let good = self.model.is_good(known, self.now);
+        match self.registry.verify_blocking(&known.text).unwrap() {
+            Verdict::Accepted(Acceptance { handler, actor, restrictions, expires_at, token_id, .. }) => {
+                prop_assert!(good, "accepted: {:?}", known);
+                let said = (&*handler, actor.id(), token_id.as_deref(), expires_at);
+                let wanted = (HANDLERS[known.handler], Some(ACTORS[known.actor]), Some(known.id.as_str()), known.end);
+                prop_assert_eq!(said, wanted);
+                prop_assert_eq!(restrictions, level(known.level));
+                let known = &mut self.model.tokens[token];
+                if known.used.is_none_or(|used| self.now >= used + 60) {
+                    known.used = Some(self.now);
+                }
+            }
+            verdict => prop_assert!(!good, "{verdict:?}: {known:?}"),
+        }
+        Ok(())
+    }
+
+    fn revoke(&mut self, revocation: Revocation, fits: impl Fn(usize, &Token) -> bool) -> Result<(), TestCaseError> {
+        let ended = block_on(self.registry.revoke(revocation)).unwrap();
+        let now = self.now;
+        let mut good = 0;
+        for (at, token) in self.model.tokens.iter_mut().enumerate() {
+            if fits(at, token) && token.ended.is_none() {
+                good += u64::from(token.end.is_none_or(|end| end >= now));
+                token.ended = Some(Status::Revoked);
+            }
+        }
+        prop_assert_eq!(ended, good);
+        Ok(())
+    }
+
+    fn edit(&mut self, token: usize, seconds: Option<u32>, wanted: usize) -> Result<(), TestCaseError> {
+        let known = self.model.tokens[token].clone();
+        let end = seconds.map(|seconds| self.now + u64::from(seconds));
+        let amendment = Amendment { description: None, expires_at: end, restrictions: level(wanted) };
+        let is_sooner = end.is_none_or(|end| known.end.is_none_or(|known| end <= known));
+        let changes_nothing = end.is_none() && wanted == 0;
+        let may = HANDLERS[known.handler] != "signed" && self.model.status(&known, self.now) == Status::Active;
+        let good =
+            (may && is_sooner && (wanted == 0 || wanted >= known.level)) || (changes_nothing && known.ended.is_none());
+        match block_on(self.registry.edit(HANDLERS[known.handler], &known.id, amendment)).unwrap() {
+            Edited::Done(_) => {
+                prop_assert!(good, "edited: {known:?}");
+                let changed = &mut self.model.tokens[token];
+                changed.end = end.or(changed.end);
+                changed.level = if wanted == 0 { changed.level } else { wanted };
+            }
+            Edited::Denied(denied) => prop_assert!(!good, "{}: {known:?}", denied.message),
+            Edited::Unknown => prop_assert!(false, "no record: {known:?}"),
+        }
+        Ok(())
+    }
+
+    fn rotate(&mut self, token: usize, overlap: u32) -> Result<(), TestCaseError> {
+        let known = self.model.tokens[token].clone();
+        let has_time = known.end.is_none_or(|end| end > self.now);
+        let may =
+            HANDLERS[known.handler] != "signed" && self.model.status(&known, self.now) == Status::Active && has_time;
+        let rotated = block_on(self.registry.rotate(HANDLERS[known.handler], &known.id, overlap, None)).unwrap();
+        match rotated.expect("it has a record") {
+            Creation::Created(created) => {
+                prop_assert!(may, "rotated: {known:?}");
+                prop_assert_eq!(created.expires_at, known.end);
+                let old = &mut self.model.tokens[token];
+                if overlap == 0 {
+                    old.ended = Some(Status::Replaced);
+                } else {
+                    let cut = self.now + u64::from(overlap);
+                    old.end = Some(old.end.map_or(cut, |end| end.min(cut)));
+                }
+                let (text, id) = (created.token, created.token_id.unwrap());
+                self.model.tokens.push(Token { text, id, issued: self.now, used: None, ..known });
+            }
+            // One that was rotated may have left its actor with one token more than allowed.
+            Creation::Denied(denied) => {
+                prop_assert!(!may || !self.model.has_room(known.handler, known.actor, self.now), "{}", denied.message);
+            }
+        }
+        Ok(())
+    }
+
+    fn change_keys(&mut self, step: KeyStep) {
+        let Model { keys, active, made, .. } = &mut self.model;
+        match step {
+            KeyStep::Add => {
+                keys.push(*made);
+                *made += 1;
+            }
+            // The newest one signs from now on, and the others still verify.
+            KeyStep::Promote => *active = *keys.last().unwrap(),
+            KeyStep::Retire => {
+                if let Some(oldest) = keys.iter().position(|key| key != active) {
+                    keys.remove(oldest);
+                }
+            }
+        }
+        self.registry = registry(&self.model, &self.store, &self.revocations);
+    }
+
+    /// A token of datasette-auth-tokens, with a number of its own.
+    fn import(&mut self, actor: usize, seconds: Option<u32>) {
+        let number = 1 + self.model.tokens.len() * 2_000_000;
+        let file = self.folder.path().join(format!("{number}.db"));
+        block_on(async {
+            let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+            let mut database = options.connect().await.unwrap();
+            let table = "CREATE TABLE _datasette_auth_tokens (id INTEGER PRIMARY KEY, token_status TEXT, description TEXT, \
+                 actor_id TEXT, permissions TEXT, created_timestamp INTEGER, last_used_timestamp INTEGER, \
+                 expires_after_seconds INTEGER, ended_timestamp INTEGER, secret_version INTEGER DEFAULT 0)";
+            database.execute(table).await.unwrap();
+            let insert = "INSERT INTO _datasette_auth_tokens VALUES ($1, 'A', NULL, $2, 'null', $3, NULL, $4, NULL, 0)";
+            let insert = sqlx::query(insert).bind(i64::try_from(number).unwrap()).bind(ACTORS[actor]);
+            let insert = insert.bind(i64::try_from(self.now).unwrap()).bind(seconds);
+            insert.execute(&mut database).await.unwrap();
+        });
+        block_on(self.sqlite.import("managed", file, self.now)).unwrap();
+        let value = URL_SAFE_NO_PAD.encode(number.to_string());
+        let key = Sha1::new().chain_update("dsatok").chain_update("signer").chain_update([255; 32]).finalize();
+        let mac = Hmac::<Sha1>::new_from_slice(&key).unwrap().chain_update(&value).finalize().into_bytes();
+        self.model.tokens.push(Token {
+            text: format!("dsatok_{value}.{}", URL_SAFE_NO_PAD.encode(mac)),
+            id: number.to_string(),
+            handler: 2,
+            actor,
+            level: 0,
+            issued: self.now,
+            end: seconds.map(|seconds| self.now + u64::from(seconds)),
+            used: None,
+            ended: None,
+            key: None,
+        });
+    }
+
+    /// What is listed and counted is what the model knows, and looking changes nothing.
+    fn list(&mut self) -> Result<(), TestCaseError> {
+        let listed = block_on(self.registry.list(Filter::default(), None, 100_000)).unwrap();
+        let said: BTreeMap<_, _> = listed
+            .iter()
+            .map(|Listed { handler, record }| {
+                let status = self.registry.status(handler, record).unwrap();
+                ((handler.as_str(), record.id.as_str()), (record.actor_id.as_str(), status, record.expires_at))
+            })
+            .collect();
+        let known = self.model.tokens.iter().map(|token| {
+            let status = self.model.status(token, self.now);
+            ((HANDLERS[token.handler], token.id.as_str()), (ACTORS[token.actor], status, token.end))
+        });
+        prop_assert_eq!(said, known.collect::<BTreeMap<_, _>>());
+        let mut wanted = BTreeMap::new();
+        for token in &self.model.tokens {
+            *wanted.entry((HANDLERS[token.handler], self.model.status(token, self.now))).or_insert(0) += 1;
+        }
+        let tally = block_on(self.registry.tally()).unwrap();
+        let said: BTreeMap<_, _> =
+            tally.iter().map(|tally| ((tally.handler.as_str(), tally.status), tally.tokens)).collect();
+        prop_assert_eq!(said, wanted);
+        Ok(())
+    }
+}
+
+/// What a reload would build.
+fn registry(model: &Model, store: &Arc<dyn TokenStore>, revocations: &Arc<Revocations>) -> Registry {
+    let key = |key: &u8| {
+        let (id, secret) = (format!("k{key}"), Secret::new([*key; 32]));
+        if *key == model.active { Key::active(id, secret) } else { Key::verify_only(id, secret) }
+    };
+    let rotated = Arc::new(KeyRing::with_keys("main", model.keys.iter().map(key).collect()).unwrap());
+    let datasette = Arc::new(KeyRing::new("datasette", Secret::new([255; 32]), vec![]).unwrap());
+    let mut builder = Registry::builder(&RUNTIME).records(store.clone()).revocations(revocations.clone());
+    for (name, component, prefix) in
+        [("stored", STORED, "kwt_test_"), ("signed", SIGNED, "dstok_"), ("managed", DSATOK, "dsatok_")]
+    {
+        let mut handler = HandlerConfig::new(name, component, Actors::Any);
+        handler.prefixes = vec![prefix.into()];
+        (handler.limits.wall, handler.limits.cpu) = (FOREVER, FOREVER);
+        handler.max_idle = Some(IDLE);
+        handler.max_tokens_per_actor = Some(MOST as u64);
+        match name {
+            "stored" => drop(handler.settings.insert("prefix".into(), "\"kwt_test_\"".into())),
+            "signed" => drop(handler.keys.insert("token".into(), KeyGrant::new(rotated.clone()))),
+            _ => {
+                let grant = KeyGrant {
+                    scheme: Scheme::Itsdangerous,
+                    namespace: Some("dsatok".into()),
+                    ..KeyGrant::new(datasette.clone())
+                };
+                handler.keys.insert("token".into(), grant);
+            }
+        }
+        if name != "signed" {
+            handler.store = Some(StoreGrant { store: store.clone(), most: u64::MAX });
+        }
+        builder = builder.handler(handler);
+    }
+    builder.build().unwrap()
+}
+
+#[test]
+fn every_token_is_worth_what_the_model_says() {
+    let steps = if env::var_os("KEYWARD_SOAK_SECONDS").is_some() { 10_000_000 } else { 100_000 };
+    const A_LIFE: usize = 1_000;
+    let config = Config {
+        cases: u32::try_from(steps / A_LIFE).unwrap(),
+        failure_persistence: None,
+        max_shrink_iters: 300,
+        ..Config::default()
+    };
+    let mut runner = TestRunner::new_with_rng(config.clone(), TestRng::deterministic_rng(config.rng_algorithm));
+    let lives = prop::collection::vec(step(), A_LIFE);
+    let result = runner.run(&lives, |steps| {
+        let mut world = World::new();
+        for (number, step) in steps.iter().enumerate() {
+            world.step(step).map_err(|error| TestCaseError::fail(format!("step {number}, {step:?}: {error}")))?;
+        }
+        Ok(())
+    });
+    result.unwrap();
+}
+
+/// The store, which writes down at once when a token was used: otherwise it does so after a second, which here are days.
+struct Prompt(Arc<Store>);
+
+impl TokenStore for Prompt {
+    fn used(&self, handler: &str, id: &str, at: u64) {
+        block_on(self.0.touch(vec![(handler.to_owned(), id.to_owned(), at)])).unwrap();
+    }
+    fn find<'a>(&'a self, handler: &'a str, id: &'a str) -> Pending<'a, Option<Stored>> {
+        self.0.find(handler, id)
+    }
+    fn find_digest<'a>(&'a self, handler: &'a str, digest: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
+        self.0.find_digest(handler, digest)
+    }
+    fn next_serial<'a>(&'a self, handler: &'a str) -> Pending<'a, u64> {
+        self.0.next_serial(handler)
+    }
+    fn commit<'a>(&'a self, handler: &'a str, changes: Changes) -> Pending<'a, Committed> {
+        self.0.commit(handler, changes)
+    }
+    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64> {
+        self.0.count(revocation, at)
+    }
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64> {
+        self.0.revoke(revocation, at)
+    }
+    fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
+        self.0.revocations(after, most)
+    }
+    fn list<'a>(
+        &'a self,
+        filter: &'a Filter,
+        after: Option<&'a Place>,
+        most: u32,
+        at: u64,
+    ) -> Pending<'a, Vec<Listed>> {
+        self.0.list(filter, after, most, at)
+    }
+    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> Pending<'a, Vec<Tally>> {
+        self.0.tally(idle, at)
+    }
+    fn key_uses<'a>(&'a self, at: u64) -> Pending<'a, Vec<KeyUse>> {
+        self.0.key_uses(at)
+    }
+    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> Pending<'a, ()> {
+        self.0.note_node(node, last, at)
+    }
+    fn nodes<'a>(&'a self) -> Pending<'a, Vec<NodeSeen>> {
+        self.0.nodes()
+    }
+}

@@ -1,0 +1,239 @@
+//! What an operator says about lifetimes, idle tokens and how many there may be, for every handler.
+
+use super::{NOW, create, registry, restrictions, ring, store};
+use crate::support::TestClock;
+use keyward_runtime::{
+    Acceptance, Amendment, CreateRequest, Creation, Edited, HandlerConfig, Parent, Registry, Revocation, UnixTime,
+    Verdict,
+};
+use std::num::NonZeroU32;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const BOTH: [&str; 2] = ["stored", "signed"];
+
+fn at(seconds: u64) {
+    TestClock.set(Some(UnixTime { seconds: NOW.seconds + seconds, nanoseconds: 0 }));
+}
+
+fn lasting(seconds: u32) -> CreateRequest {
+    CreateRequest { expires_after: NonZeroU32::new(seconds), ..CreateRequest::new("ann") }
+}
+
+fn verify(registry: &Registry, token: &str) -> Result<Acceptance, String> {
+    match registry.verify_blocking(token).unwrap() {
+        Verdict::Accepted(acceptance) => Ok(acceptance),
+        Verdict::Rejected(rejection) => Err(rejection.message),
+        Verdict::NotMine => Err("not mine".to_owned()),
+    }
+}
+
+#[test]
+fn lifetimes_are_what_the_policy_says() {
+    let wanted = |default: Option<u32>, max: Option<u64>, asked: Option<u32>| {
+        let (_folder, store) = store();
+        at(0);
+        let registry = registry(store, ring(), |handler| {
+            (handler.default_ttl, handler.max_ttl) = (default.and_then(NonZeroU32::new), max);
+        });
+        BOTH.map(|handler| {
+            let token = create(&registry, handler, lasting(asked.unwrap_or(0))).ok()?;
+            Some(verify(&registry, &token).unwrap().expires_at.map(|end| end - NOW.seconds))
+        })
+    };
+    for (default, max, asked, ends) in [
+        (None, None, None, Some(None)),
+        (None, None, Some(9), Some(Some(9))),
+        (Some(5), None, None, Some(Some(5))),
+        (Some(5), None, Some(9), Some(Some(9))),
+        (Some(5), Some(7), None, Some(Some(5))),
+        (Some(5), Some(7), Some(7), Some(Some(7))),
+        (Some(5), Some(7), Some(8), None),
+        (None, Some(7), Some(7), Some(Some(7))),
+        (None, Some(7), Some(u32::MAX), None),
+        (None, Some(7), None, None),
+    ] {
+        assert_eq!(wanted(default, max, asked), [ends; 2], "{default:?} {max:?} {asked:?}");
+    }
+}
+
+/// A policy that contradicts itself, or needs what is not there, does not load.
+#[test]
+fn a_policy_that_cannot_be_kept_does_not_load() {
+    let build = |change: &dyn Fn(&mut HandlerConfig), has_store: bool| {
+        let mut config = HandlerConfig::new("signed", crate::support::SIGNED, keyward_runtime::Actors::Any);
+        config.keys.insert("token".into(), keyward_runtime::KeyGrant::new(ring()));
+        change(&mut config);
+        let (_folder, store) = store();
+        let builder = Registry::builder(&crate::support::RUNTIME).handler(config);
+        let builder = if has_store { builder.records(store) } else { builder };
+        builder.build().map(drop).map_err(|error| error.code())
+    };
+    for (change, has_store, wanted) in [
+        (&(|_: &mut HandlerConfig| {}) as &dyn Fn(&mut HandlerConfig), false, Ok(())),
+        (&|config| config.max_idle = Some(600), true, Ok(())),
+        (&|config| config.max_idle = Some(600), false, Err("bad-policy")),
+        (&|config| config.max_idle = Some(599), true, Err("bad-policy")),
+        (&|config| config.max_tokens_per_actor = Some(1), true, Ok(())),
+        (&|config| config.max_tokens_per_actor = Some(1), false, Err("bad-policy")),
+        (&|config| (config.default_ttl, config.max_ttl) = (NonZeroU32::new(2), Some(1)), true, Err("bad-policy")),
+        (&|config| (config.default_ttl, config.max_ttl) = (NonZeroU32::new(2), Some(2)), true, Ok(())),
+    ] {
+        assert_eq!(build(change, has_store), wanted);
+    }
+}
+
+/// What is used stays good; what is not used ends, of handlers with records and without.
+#[test]
+fn a_token_that_is_not_used_ends() {
+    let (_folder, store) = store();
+    let registry = registry(store.clone(), ring(), |handler| handler.max_idle = Some(1_000));
+    at(0);
+    let tokens = BOTH.map(|handler| create(&registry, handler, lasting(0)).unwrap());
+    let elsewhere = {
+        let (_folder, store) = super::store();
+        create(&super::registry(store, ring(), |_| {}), "signed", CreateRequest::new("bob")).unwrap()
+    };
+    let written = |seconds: u64| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let used = || {
+            let listed = pollster::block_on(registry.list(keyward_runtime::Filter::default(), None, 9)).unwrap();
+            listed.iter().all(|listed| listed.record.last_used_at == Some(NOW.seconds + seconds))
+        };
+        while !used() {
+            assert!(Instant::now() < deadline);
+            thread::sleep(Duration::from_millis(20));
+        }
+    };
+    for seconds in [900, 1_900, 2_900] {
+        at(seconds);
+        for token in &tokens {
+            verify(&registry, token).unwrap();
+        }
+        written(seconds);
+    }
+    at(1_000);
+    verify(&registry, &elsewhere).unwrap();
+    // Nobody has noted that it was used: it is as old as it is.
+    at(1_001);
+    assert_eq!(verify(&registry, &elsewhere).unwrap_err(), "Token has not been used for too long");
+    for token in &tokens {
+        at(3_900);
+        verify(&registry, token).unwrap();
+    }
+    written(3_900);
+    for token in &tokens {
+        at(4_900);
+        let status = |seconds| {
+            at(seconds);
+            let listed = pollster::block_on(registry.list(keyward_runtime::Filter::default(), None, 9)).unwrap();
+            listed.iter().map(|listed| registry.status(&listed.handler, &listed.record).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(status(4_900), [keyward_runtime::Status::Active; 2]);
+        assert_eq!(status(4_901), [keyward_runtime::Status::Expired; 2]);
+        assert_eq!(verify(&registry, token).unwrap_err(), "Token has not been used for too long");
+    }
+}
+
+#[test]
+fn an_actor_has_so_many_tokens_at_once() {
+    let (_folder, store) = store();
+    let registry = registry(store, ring(), |handler| handler.max_tokens_per_actor = Some(2));
+    for handler in BOTH {
+        at(0);
+        create(&registry, handler, lasting(10)).unwrap();
+        at(1);
+        let second = create(&registry, handler, lasting(100)).unwrap();
+        at(2);
+        assert!(create(&registry, handler, lasting(0)).unwrap_err().contains("`max_tokens_per_actor`"));
+        create(&registry, handler, CreateRequest::new("bob")).unwrap();
+        // One that has expired makes room, and so does one that is taken back.
+        at(11);
+        create(&registry, handler, lasting(0)).unwrap();
+        at(12);
+        assert!(create(&registry, handler, lasting(0)).is_err());
+        let token_id = verify(&registry, &second).unwrap().token_id;
+        let revocation = Revocation { handler: Some(handler.to_owned()), token_id, ..Revocation::default() };
+        assert_eq!(pollster::block_on(registry.revoke(revocation)).unwrap(), 1);
+        create(&registry, handler, lasting(0)).unwrap();
+    }
+    // To put one in the place of another takes no room.
+    let listed = pollster::block_on(registry.list(
+        keyward_runtime::Filter {
+            handlers: Some(vec!["stored".into()]),
+            actor_id: Some("ann".into()),
+            status: Some(keyward_runtime::Status::Active),
+            ..Default::default()
+        },
+        None,
+        9,
+    ));
+    let listed = listed.unwrap();
+    assert_eq!(listed.len(), 2);
+    for (overlap, listed) in [0, 60].into_iter().zip(&listed) {
+        let made = pollster::block_on(registry.rotate("stored", &listed.record.id, overlap, None)).unwrap().unwrap();
+        assert!(matches!(made, Creation::Created(_)), "{overlap}: {made:?}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_with_a_token_is_for_its_actor() {
+    let (_folder, store) = store();
+    let registry = registry(store, ring(), |_| {});
+    at(0);
+    for handler in BOTH {
+        let parent = verify(&registry, &create(&registry, handler, lasting(50)).unwrap()).unwrap();
+        let child = |actor: &str, seconds: u32| CreateRequest {
+            parent: Some(Parent::of(&parent)),
+            actor_id: actor.to_owned(),
+            ..lasting(seconds)
+        };
+        assert!(create(&registry, handler, child("bob", 1)).unwrap_err().contains("its own actor only"));
+        assert!(create(&registry, handler, child("ann", 51)).unwrap_err().contains("ends in 50 seconds"));
+        let token = create(&registry, handler, child("ann", 0)).unwrap();
+        assert_eq!(verify(&registry, &token).unwrap().expires_at, Some(NOW.seconds + 50), "no later than its parent");
+    }
+}
+
+#[test]
+fn a_change_holds_at_once_and_only_where_records_are_looked_up() {
+    let (_folder, store) = store();
+    let registry = registry(store, ring(), |_| {});
+    at(0);
+    let make = |handler: &str| {
+        let request = CreateRequest {
+            restrictions: Some(restrictions(&[("view-table", None, None), ("own", Some("one"), None)])),
+            ..lasting(100)
+        };
+        let token = create(&registry, handler, request).unwrap();
+        let id = verify(&registry, &token).unwrap().token_id.unwrap();
+        (token, id)
+    };
+    let edit =
+        |handler: &str, id: &str, amendment: Amendment| match pollster::block_on(registry.edit(handler, id, amendment))
+            .unwrap()
+        {
+            Edited::Done(record) => Ok(record),
+            Edited::Denied(denied) => Err(denied.message),
+            Edited::Unknown => Err("unknown".to_owned()),
+        };
+    let sooner = |seconds: u64| Amendment { expires_at: Some(NOW.seconds + seconds), ..Amendment::default() };
+    let (token, id) = make("stored");
+    let narrow = restrictions(&[("own", Some("one"), Some("t"))]);
+    edit("stored", &id, Amendment { restrictions: Some(narrow.clone()), ..Amendment::default() }).unwrap();
+    assert_eq!(verify(&registry, &token).unwrap().restrictions, Some(narrow));
+    edit("stored", &id, Amendment { description: Some(Some("note".into())), ..sooner(20) }).unwrap();
+    assert_eq!(verify(&registry, &token).unwrap().expires_at, Some(NOW.seconds + 20));
+    assert!(edit("stored", &id, sooner(21)).unwrap_err().contains("later than it ends"));
+    at(10);
+    assert!(edit("stored", &id, sooner(9)).unwrap_err().contains("has passed"));
+    edit("stored", &id, sooner(10)).unwrap();
+    at(11);
+    assert_eq!(verify(&registry, &token).unwrap_err(), "Token has expired");
+    assert_eq!(edit("stored", &id, sooner(10)).unwrap_err(), "it has expired");
+    assert_eq!(edit("stored", "nobody", sooner(10)).unwrap_err(), "unknown");
+    let (_, id) = make("signed");
+    assert!(edit("signed", &id, sooner(20)).unwrap_err().contains("say themselves"));
+    let note = Amendment { description: Some(Some("note".into())), ..Amendment::default() };
+    assert_eq!(edit("signed", &id, note).unwrap().description.as_deref(), Some("note"));
+}
