@@ -5,17 +5,15 @@ use crate::head::Head;
 use crate::line::{Line, MAX_LINE, Record};
 use std::collections::VecDeque;
 use std::fmt;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Take};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// For how long a reader waits for whoever writes.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// How often it is asked again whether somebody still writes.
-const ASK: Duration = Duration::from_millis(1);
 
 /// The files cannot be read. One sentence for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,23 +53,21 @@ impl Snapshot {
         if fs::metadata(file).is_ok_and(|metadata| !metadata.is_file()) {
             return Err(failed(io::Error::other("it is no regular file")));
         }
-        let current = match File::open(file) {
-            Ok(current) => Some(current),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(failed(error)),
+        let mut current = open(file).map_err(failed)?;
+        let until = Instant::now().checked_add(PATIENCE);
+        let locked = loop {
+            let Some(open_file) = &current else { break false };
+            let left = until.map_or(PATIENCE, |until| until.saturating_duration_since(Instant::now()));
+            let locked = wait_for(open_file, left);
+            // Whoever had the lock may have renamed it.
+            if is_at(open_file, file) || !locked {
+                break locked;
+            }
+            current = open(file).map_err(failed)?;
         };
-        let locked = current.as_ref().is_some_and(wait_for);
         // Whoever goes on without the lock must not find a head that is younger than the lines.
         let head = noted_head(file).map_err(failed)?;
-        let mut rotated = rotated(file).map_err(failed)?;
-        let current = match current {
-            // It has been renamed meanwhile, or may have been.
-            Some(old) if !is_at(&old, file) => {
-                rotated = crate::files::rotated(file).map_err(failed)?;
-                File::open(file).ok()
-            }
-            current => current,
-        };
+        let rotated = rotated(file).map_err(failed)?;
         let current = match current {
             Some(file) => {
                 let len = file.metadata().map_err(failed)?.len();
@@ -94,16 +90,29 @@ fn is_at(open: &File, file: &Path) -> bool {
     matches!((crate::files::id_of(open), crate::files::id_at(file)), (Ok(open), Ok(Some(there))) if open == there)
 }
 
-/// Waits until nobody writes, and keeps them from it until the file is unlocked or closed. False: they go on and on.
-fn wait_for(file: &File) -> bool {
-    let since = Instant::now();
-    loop {
-        match file.try_lock_shared() {
-            Ok(()) => return true,
-            Err(TryLockError::WouldBlock) if since.elapsed() < PATIENCE => thread::sleep(ASK),
-            Err(_) => return false,
-        }
+fn open(file: &Path) -> io::Result<Option<File>> {
+    match File::open(file) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
+}
+
+/// Waits until nobody writes, and keeps them from it until the file is unlocked or closed. False: they do not come to an end.
+fn wait_for(file: &File, most: Duration) -> bool {
+    if file.try_lock_shared().is_ok() {
+        return true;
+    }
+    // To ask again and again would never find the moment between two who write. Whoever waits is woken.
+    let Ok(same) = file.try_clone() else { return false };
+    let (tell, told) = mpsc::sync_channel(0);
+    let waits = thread::Builder::new().spawn(move || {
+        let locked = same.lock_shared().is_ok();
+        if tell.send(locked).is_err() {
+            let _ = same.unlock();
+        }
+    });
+    waits.is_ok() && told.recv_timeout(most).unwrap_or(false)
 }
 
 /// What a file has next.

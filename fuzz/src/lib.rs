@@ -16,6 +16,7 @@
 
 mod answers;
 mod area;
+mod audit;
 mod boundary;
 mod components;
 mod configuration;
@@ -26,6 +27,7 @@ mod stream;
 mod strict_json;
 
 pub use answers::answers;
+pub use audit::audit;
 pub use components::components;
 pub use configuration::configuration;
 pub use itsdangerous::itsdangerous;
@@ -48,8 +50,9 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "answers", run: answers, seeds: answers::seeds, cases: 30_000 },
+    Target { name: "audit", run: audit, seeds: audit::seeds, cases: 5_000 },
     Target { name: "components", run: components, seeds: components::seeds, cases: 400 },
     Target { name: "configuration", run: configuration, seeds: configuration::seeds, cases: 3_000 },
     Target { name: "itsdangerous", run: itsdangerous, seeds: itsdangerous::seeds, cases: 25_000 },

@@ -32,6 +32,11 @@ fn answers() {
 }
 
 #[test]
+fn audit() {
+    run("audit");
+}
+
+#[test]
 fn components() {
     run("components");
 }

@@ -40,6 +40,7 @@ impl World {
         let settings = Settings {
             node: "here".to_owned(),
             rotate_bytes: 2_000,
+            keep_files: Some(9),
             deadline: Duration::from_secs(60),
             ..Settings::new(self.folder.path().join("audit.jsonl"))
         };
@@ -107,7 +108,7 @@ fn verify_says_whether_it_is_whole() {
     assert_eq!((&json["problem"]["wrong"], &json["problem"]["seq"]), (&json!("changed"), &json!(3)));
     let ran = world.run("verify --head 3:xyz");
     assert_eq!(ran.status, 2);
-    assert!(ran.stderr.contains("the value of --head is no head: write SEQ:HASH"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("is no head: write SEQ:HASH"), "{}", ran.stderr);
 
     let file = world.folder.path().join("audit.jsonl.000000000001");
     let text = fs::read_to_string(&file).unwrap();
@@ -197,12 +198,14 @@ fn readers_and_writers_do_not_mind_each_other() {
             }
         });
         let file = world.folder.path().join("audit.jsonl");
-        let verified: Vec<_> = (0..300).filter_map(|_| keyward_audit::verify(&file, None).ok()).collect();
+        let verified: Vec<_> = (0..60).filter_map(|_| keyward_audit::verify(&file, None).ok()).collect();
         let ran = ["verify", "tail", "export", "verify --json"].map(|words| world.run(words));
         done.store(true, Ordering::SeqCst);
         (verified, ran)
     });
-    assert!(verified.iter().all(|verified| verified.problem.is_none() && !verified.unfinished), "{verified:?}");
+    for verified in &verified {
+        assert!(verified.problem.is_none() && !verified.unfinished, "{verified:?}");
+    }
     assert!(verified.last().unwrap().files > 1);
     for ran in ran {
         assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
