@@ -1,7 +1,7 @@
 //! `keyward audit …`, as an operator runs it.
 
 use super::{Hand, entry};
-use keyward_audit::{Audit, Entry, Event, Settings};
+use keyward_audit::{Audit, Entry, Event, Settings, Verified, verify};
 use keyward_tests::cli::{Folder, Ran};
 use serde_json::{Value, json};
 use std::fs;
@@ -198,7 +198,11 @@ fn readers_and_writers_do_not_mind_each_other() {
             }
         });
         let file = world.folder.path().join("audit.jsonl");
-        let verified: Vec<_> = (0..60).filter_map(|_| keyward_audit::verify(&file, None).ok()).collect();
+        let mut verified: Vec<Verified> = Vec::new();
+        // Until files have had their time, too.
+        while verified.len() < 60 || verified.last().is_none_or(|verified| verified.removed.is_none()) {
+            verified.extend(verify(&file, None));
+        }
         let ran = ["verify", "tail", "export", "verify --json"].map(|words| world.run(words));
         done.store(true, Ordering::SeqCst);
         (verified, ran)
@@ -206,7 +210,6 @@ fn readers_and_writers_do_not_mind_each_other() {
     for verified in &verified {
         assert!(verified.problem.is_none() && !verified.unfinished, "{verified:?}");
     }
-    assert!(verified.last().unwrap().files > 1);
     for ran in ran {
         assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
     }
