@@ -208,7 +208,9 @@ pub(crate) async fn edit(
             Err(Problem::NoSuchToken)
         }
         Err(error) => {
-            told(("failed", Some(error.code())));
+            let detail = format!("{named}; {error}");
+            let failed = ("failed", Some(error.code()));
+            audit::recorded(context, asked, (seen.handler(), seen.record()), failed, Some(&detail));
             Err(Problem::NotConfirmed)
         }
     }
