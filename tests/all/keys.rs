@@ -1,0 +1,140 @@
+//! Keys and their states: what each of them does on a node, and that a rotation over nodes that are reloaded one after another
+//! loses no live token. `docs/keys.md` is the drill.
+
+mod drill;
+mod program;
+
+use crate::support::SIGNED;
+use keyward_runtime::{
+    Actors, CreateRequest, Created, Creation, HandlerConfig, Key, KeyGrant, KeyRing, KeyState, Limits, Registry,
+    Runtime, RuntimeLimits, Secret, UnixTime, Verdict,
+};
+use proptest::prelude::*;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+/// One runtime for all nodes, with room for all of their calls at once. Its clock stands still.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let limits = RuntimeLimits { slots: 64, ..RuntimeLimits::default() };
+    Runtime::with(limits, UnixTime { seconds: 1_767_225_600, nanoseconds: 0 }).unwrap()
+});
+
+/// Nobody asks it: what it has compiled is compiled for all.
+static COMPILED: LazyLock<Registry> = LazyLock::new(|| load([(1, KeyState::Active)]));
+
+/// A node whose ring `main` has these keys. The key of a number has its name, and always the same secret.
+fn node(keys: impl IntoIterator<Item = (u8, KeyState)>) -> Registry {
+    LazyLock::force(&COMPILED);
+    load(keys)
+}
+
+fn load(keys: impl IntoIterator<Item = (u8, KeyState)>) -> Registry {
+    let key = |(number, state): (u8, KeyState)| {
+        let (id, secret) = (format!("k{number}"), Secret::new([number; 32]));
+        match state {
+            KeyState::Pending => Key::pending(id, secret),
+            KeyState::Active => Key::active(id, secret),
+            KeyState::VerifyOnly => Key::verify_only(id, secret),
+            KeyState::Retired => Key::retired(id),
+        }
+    };
+    let ring = KeyRing::with_keys("main", keys.into_iter().map(key).collect()).unwrap();
+    let mut signed = HandlerConfig::new("signed", SIGNED, Actors::Any);
+    signed.prefixes = vec!["dstok_".into()];
+    signed.keys.insert("token".into(), KeyGrant::new(Arc::new(ring)));
+    // The machine may be busy.
+    let patient = Duration::from_secs(60);
+    signed.limits = Limits { wall: patient, cpu: patient, concurrent_calls: Some(16), ..signed.limits };
+    Registry::builder(&RUNTIME).handler(signed).build().unwrap()
+}
+
+fn create(node: &Registry, actor: &str) -> Created {
+    match node.create_blocking(None, CreateRequest::new(actor)) {
+        Ok(Creation::Created(created)) => created,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The key that a token is good by, if it is.
+fn good_by(node: &Registry, token: &str) -> Option<Arc<str>> {
+    match node.verify_blocking(token) {
+        Ok(Verdict::Accepted(acceptance)) => Some(acceptance.key.unwrap()),
+        Ok(Verdict::Rejected(_)) => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The states of the keys of a ring, by number.
+type States = [KeyState; 5];
+
+fn of(states: &States) -> Registry {
+    node((1..).zip(states.iter().copied()))
+}
+
+/// What an operator may do to a ring on a node.
+#[derive(Debug, Clone, Copy)]
+struct Change {
+    node: usize,
+    key: usize,
+    state: KeyState,
+}
+
+impl Change {
+    /// To make a key active ends that of the one before; to make the active key anything else would leave none.
+    fn apply(self, states: &mut States, demoted: KeyState) {
+        if self.state == KeyState::Active {
+            for state in states.iter_mut().filter(|state| **state == KeyState::Active) {
+                *state = demoted;
+            }
+        } else if states[self.key] == KeyState::Active {
+            return;
+        }
+        states[self.key] = self.state;
+    }
+}
+
+fn changes() -> impl Strategy<Value = Vec<(Change, KeyState)>> {
+    let state = || proptest::sample::select(KeyState::ALL.to_vec());
+    let demoted = state().prop_filter("one is active", |state| *state != KeyState::Active);
+    let change = (0..3_usize, 0..5_usize, state()).prop_map(|(node, key, state)| Change { node, key, state });
+    proptest::collection::vec((change, demoted), 50)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
+
+    /// 1,000 changes. A token is good on a node if its key is pending, active or verify-only there; the active key signs.
+    #[test]
+    fn a_key_does_what_its_state_says(changes in changes()) {
+        let start = [KeyState::Active, KeyState::Pending, KeyState::Pending, KeyState::Retired, KeyState::Retired];
+        // A token by each key.
+        let tokens: Vec<_> = (0..5).map(|active| {
+            let mut states = [KeyState::Retired; 5];
+            states[active] = KeyState::Active;
+            create(&of(&states), "root").token
+        }).collect();
+        let mut states = [start; 3];
+        let mut nodes = [of(&start), of(&start), of(&start)];
+        let check = |node: &Registry, states: &States| {
+            for ((number, state), token) in (1..).zip(states).zip(&tokens) {
+                let good = (*state != KeyState::Retired).then(|| format!("main/k{number}"));
+                prop_assert_eq!(good_by(node, token).map(|name| name.to_string()), good);
+            }
+            let active = (1..).zip(states).find(|(_, state)| **state == KeyState::Active).map(|(number, _)| number);
+            let name = active.map(|number: u8| format!("main/k{number}"));
+            let made = create(node, "root");
+            prop_assert_eq!(made.key.as_deref(), name.as_deref());
+            prop_assert_eq!(good_by(node, &made.token).map(|name| name.to_string()), name);
+            Ok(())
+        };
+        for (change, demoted) in changes {
+            let (node, states) = (&mut nodes[change.node], &mut states[change.node]);
+            change.apply(states, demoted);
+            *node = of(states);
+            check(node, states)?;
+        }
+        for (node, states) in nodes.iter().zip(&states) {
+            check(node, states)?;
+        }
+    }
+}

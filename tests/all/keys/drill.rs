@@ -1,0 +1,214 @@
+//! The rotation drill, while threads on every node make tokens and present them everywhere without pause.
+
+use super::{create, good_by, node};
+use keyward_runtime::{KeyState, Registry};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often a key takes the place of another.
+const ROTATIONS: u8 = 5;
+
+/// How the drill is done.
+#[derive(Clone, Copy)]
+struct Plan {
+    nodes: usize,
+    /// Whether every node knows a key before one signs with it.
+    pending_first: bool,
+    /// Whether a key is retired only when its tokens have ended.
+    wait_for_ends: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Wrong {
+    /// Live tokens that were refused.
+    refused: u64,
+    /// Tokens that a node signed with a key that it had retired, or took for good by it.
+    by_retired: u64,
+    /// Tokens that are good by another key than the one that signed them.
+    by_another: u64,
+}
+
+/// A set of keys, by number.
+#[derive(Default)]
+struct Keys(AtomicU64);
+
+impl Keys {
+    fn insert(&self, key: u8) {
+        self.0.fetch_or(1 << key, Ordering::SeqCst);
+    }
+
+    fn contain(&self, key: u8) -> bool {
+        self.0.load(Ordering::SeqCst) >> key & 1 == 1
+    }
+}
+
+/// A node, as a daemon holds it: a registry that a reload swaps.
+struct Node {
+    registry: RwLock<Registry>,
+    /// Those that it has retired: nothing that begins now knows them.
+    retired: Keys,
+    /// How many tokens have been made and presented here.
+    steps: AtomicU64,
+}
+
+struct World {
+    nodes: Vec<Node>,
+    /// Those whose tokens have all ended, as far as their holders are concerned.
+    ended: Keys,
+    /// Tokens and the keys that signed them.
+    tokens: Mutex<Vec<(String, u8)>>,
+    wrong: Mutex<Wrong>,
+    made: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl World {
+    fn new(nodes: usize) -> Self {
+        let start = || Node {
+            registry: RwLock::new(node([(1, KeyState::Active)])),
+            retired: Keys::default(),
+            steps: AtomicU64::new(0),
+        };
+        let nodes = (0..nodes).map(|_| start()).collect();
+        Self {
+            nodes,
+            ended: Keys::default(),
+            tokens: Mutex::default(),
+            wrong: Mutex::default(),
+            made: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+        }
+    }
+
+    /// Reloads the nodes one after another, and lets every thread do a few steps in between.
+    fn reload(&self, keys: &[(u8, KeyState)], retired: Option<u8>) {
+        for node in &self.nodes {
+            let registry = super::node(keys.iter().copied());
+            *node.registry.write().unwrap() = registry;
+            if let Some(key) = retired {
+                node.retired.insert(key);
+            }
+            let seen: Vec<_> = self.nodes.iter().map(|node| node.steps.load(Ordering::SeqCst)).collect();
+            let deadline = Instant::now() + Duration::from_secs(120);
+            for (node, seen) in self.nodes.iter().zip(seen) {
+                while node.steps.load(Ordering::SeqCst) < seen + 6 {
+                    assert!(Instant::now() < deadline, "the threads stand still");
+                    thread::yield_now();
+                }
+            }
+        }
+    }
+
+    /// Makes tokens on a node and presents them on all.
+    fn make(&self, at: &Node) {
+        while !self.stop.load(Ordering::SeqCst) {
+            let number = self.made.fetch_add(1, Ordering::SeqCst);
+            let retired = Keys(AtomicU64::new(at.retired.0.load(Ordering::SeqCst)));
+            let registry = at.registry.read().unwrap().clone();
+            let created = create(&registry, &format!("actor {number}"));
+            let key = created.key.unwrap().strip_prefix("main/k").unwrap().parse().unwrap();
+            self.wrong.lock().unwrap().by_retired += u64::from(retired.contain(key));
+            for node in &self.nodes {
+                self.present(node, &created.token, key);
+            }
+            self.tokens.lock().unwrap().push((created.token, key));
+            at.steps.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Presents tokens on a node, those that were made last and those before them.
+    fn hold(&self, at: &Node) {
+        for step in 0.. {
+            if self.stop.load(Ordering::SeqCst) {
+                return;
+            }
+            let token = {
+                let tokens = self.tokens.lock().unwrap();
+                let back = (step * 7) % tokens.len().clamp(1, 50);
+                tokens.iter().rev().filter(|(_, key)| !self.ended.contain(*key)).nth(back).cloned()
+            };
+            if let Some((token, key)) = token {
+                self.present(at, &token, key);
+            }
+            at.steps.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn present(&self, at: &Node, token: &str, key: u8) {
+        let was_retired = at.retired.contain(key);
+        let registry = at.registry.read().unwrap().clone();
+        let good_by = good_by(&registry, token);
+        let mut wrong = self.wrong.lock().unwrap();
+        match good_by {
+            // It had not ended when it was refused if it has not now.
+            None => wrong.refused += u64::from(!self.ended.contain(key)),
+            Some(name) => {
+                wrong.by_retired += u64::from(was_retired);
+                wrong.by_another += u64::from(*name != *format!("main/k{key}"));
+            }
+        }
+    }
+}
+
+/// Ends the threads when the drill has, however it has.
+struct Stopping<'a>(&'a AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+fn drill(plan: Plan) -> Wrong {
+    let Plan { nodes, pending_first, wait_for_ends } = plan;
+    let world = World::new(nodes);
+    thread::scope(|scope| {
+        let _stopping = Stopping(&world.stop);
+        for node in &world.nodes {
+            scope.spawn(|| world.make(node));
+            scope.spawn(|| world.hold(node));
+        }
+        for old in 1..=ROTATIONS {
+            let new = old + 1;
+            // The ids of all that were retired stay.
+            let ring = |states: &[(u8, KeyState)]| {
+                let gone = (1..old).map(|key| (key, KeyState::Retired));
+                gone.chain(states.iter().copied()).collect::<Vec<_>>()
+            };
+            if pending_first {
+                world.reload(&ring(&[(old, KeyState::Active), (new, KeyState::Pending)]), None);
+            }
+            world.reload(&ring(&[(old, KeyState::VerifyOnly), (new, KeyState::Active)]), None);
+            if wait_for_ends {
+                world.ended.insert(old);
+            }
+            world.reload(&ring(&[(old, KeyState::Retired), (new, KeyState::Active)]), Some(old));
+            world.ended.insert(old);
+        }
+    });
+    assert!(world.made.into_inner() > u64::from(ROTATIONS), "nothing was made");
+    world.wrong.into_inner().unwrap()
+}
+
+#[test]
+fn no_live_token_is_refused_and_no_retired_key_signs() {
+    for nodes in [1, 3] {
+        let wrong = drill(Plan { nodes, pending_first: true, wait_for_ends: true });
+        assert_eq!(wrong, Wrong::default(), "{nodes} nodes");
+    }
+}
+
+/// The order of its steps is what the drill is: without it the same threads see what goes wrong.
+#[test]
+fn each_step_of_the_drill_is_needed() {
+    let hasty = drill(Plan { nodes: 3, pending_first: false, wait_for_ends: true });
+    assert!(hasty.refused > 0, "a node signs with a key that others do not know: {hasty:?}");
+    let early = drill(Plan { nodes: 1, pending_first: true, wait_for_ends: false });
+    assert!(early.refused > 0, "a key is retired with live tokens under it: {early:?}");
+    for wrong in [hasty, early] {
+        assert_eq!((wrong.by_retired, wrong.by_another), (0, 0));
+    }
+}
