@@ -122,10 +122,19 @@ struct Waiting {
     ending: bool,
 }
 
+impl Waiting {
+    fn forget_answered(&mut self) {
+        while self.tickets.front().is_some_and(|ticket| ticket.state().outcome.is_some()) {
+            self.tickets.pop_front();
+        }
+    }
+}
+
 impl Deadlines {
     /// All have as long as one another, so the last one to come is the last one due.
     pub(crate) fn add(&self, ticket: &Arc<Ticket>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.forget_answered();
         state.tickets.push_back(ticket.clone());
         if state.tickets.len() == 1 {
             self.more.notify_all();
@@ -142,9 +151,7 @@ impl Deadlines {
     pub(crate) fn keep(&self, shared: &Shared) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            while state.tickets.front().is_some_and(|ticket| ticket.state().outcome.is_some()) {
-                state.tickets.pop_front();
-            }
+            state.forget_answered();
             let Some(next) = state.tickets.front() else {
                 if state.ending {
                     return;
