@@ -184,7 +184,7 @@ impl Open {
     /// Where the file ends that somebody else has written to last, or nobody. Returns what there is to say of it.
     fn find_end(&mut self, settings: &Settings, len: u64) -> io::Result<Vec<Body>> {
         let noted = noted_head(&settings.file)?;
-        let Tail { last, good } = Tail::read(&self.file, len, noted.as_ref())?;
+        let Tail { last, good } = Tail::read(&self.file, len, noted.as_ref(), self.known.is_none())?;
         self.end = match &last {
             Some((head, _)) => *head,
             // It goes on where the last one ended.
@@ -193,7 +193,7 @@ impl Open {
                 Some(before) => {
                     let before = File::open(before)?;
                     let len = before.metadata()?.len();
-                    Tail::read(&before, len, noted.as_ref())?.last.map_or_else(Head::default, |(head, _)| head)
+                    Tail::read(&before, len, noted.as_ref(), false)?.last.map_or_else(Head::default, |(head, _)| head)
                 }
             },
         };

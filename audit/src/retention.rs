@@ -37,7 +37,7 @@ pub(crate) fn due(settings: &Settings, now: Duration) -> io::Result<Vec<Removal>
     for (number, file) in files.into_iter().enumerate() {
         let open = File::open(&file)?;
         // Whatever cannot be understood is not removed, nor what stands behind it.
-        let Some((up_to, time)) = Tail::read(&open, open.metadata()?.len(), None)?.last else { break };
+        let Some((up_to, time)) = Tail::read(&open, open.metadata()?.len(), None, false)?.last else { break };
         if number >= too_many && oldest.as_ref().is_none_or(|oldest| time >= *oldest) {
             break;
         }

@@ -19,17 +19,16 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// Reads the end of a file that has `len` bytes. Up to `noted` its lines were answered for, and are not given up whatever
-    /// stands in them.
+    /// Reads the end of a file that has `len` bytes, the last line at least; `after_crash` looks for what a machine may have
+    /// left that lost its power. Up to `noted` its lines were answered for, and are not given up whatever stands in them.
     ///
     /// # Errors
     /// It cannot be read, or its last line is not one of ours.
-    pub(crate) fn read(file: &File, len: u64, noted: Option<&Head>) -> io::Result<Self> {
-        // Most ends are short.
-        match Self::read_last(file, len, MAX_LINE.saturating_mul(2), noted) {
-            Ok(Some(tail)) => Ok(tail),
-            Ok(None) | Err(_) => Self::read_last(file, len, WINDOW, noted)?.ok_or_else(not_ours),
+    pub(crate) fn read(file: &File, len: u64, noted: Option<&Head>, after_crash: bool) -> io::Result<Self> {
+        if !after_crash && let Ok(Some(tail)) = Self::read_last(file, len, MAX_LINE.saturating_mul(2), noted) {
+            return Ok(tail);
         }
+        Self::read_last(file, len, WINDOW, noted)?.ok_or_else(not_ours)
     }
 
     /// The same, from the last bytes only. `None`: they are too few to tell.

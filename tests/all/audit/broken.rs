@@ -168,7 +168,7 @@ fn is_found(place: &Place, (file, line, seq, wrongs): Wanted) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(250))]
 
     #[test]
     fn harm_is_found_where_it_was_done(
@@ -283,7 +283,6 @@ fn an_unfinished_line_is_cut_and_that_is_written_down() {
             assert_eq!((verified.problem, verified.records, verified.cut), (None, 4, 1));
             let cut = &place.records()[2];
             assert_eq!((cut.event.as_str(), cut.bytes), ("cut", Some(len as u64)));
-            fs::write(place.folder.path().join("audit.jsonl.head"), format!("{}\n", verified.head)).unwrap();
             fs::write(place.file(), &whole).unwrap();
             fs::remove_file(place.folder.path().join("audit.jsonl.head")).unwrap();
         }
@@ -294,8 +293,10 @@ fn an_unfinished_line_is_cut_and_that_is_written_down() {
 #[test]
 fn zeros_that_nobody_was_answered_for_are_cut() {
     let place = Place::new();
-    let heads = place.write((1..=4).map(entry));
+    // More of it than a last line, as one write may have.
+    let heads = place.write((1..=400).map(entry));
     let whole = fs::read(place.file()).unwrap();
+    assert!(whole.len() > 64 << 10);
     let third = whole.split_inclusive(|byte| *byte == b'\n').take(2).map(<[u8]>::len).sum::<usize>() + 20;
     let mut torn = whole.clone();
     torn[third..third + 100].fill(0);
@@ -308,7 +309,7 @@ fn zeros_that_nobody_was_answered_for_are_cut() {
 
     // What was answered for stays, whatever has become of it.
     fs::write(place.file(), &torn).unwrap();
-    fs::write(place.folder.path().join("audit.jsonl.head"), format!("{}\n", heads[3])).unwrap();
+    fs::write(place.folder.path().join("audit.jsonl.head"), format!("{}\n", heads[399])).unwrap();
     place.write([entry("next")]);
     assert!(fs::read(place.file()).unwrap().starts_with(&torn));
     let problem = verify(place.file(), None).unwrap().problem.unwrap();
