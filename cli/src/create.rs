@@ -2,9 +2,10 @@
 
 use crate::args::Create;
 use crate::output::{self, write_json};
-use crate::{Status, Stop, World, complain, load, store};
+use crate::{Status, Stop, World, complain, load, record, store};
+use keyward_audit::{Entry, Event};
 use keyward_runtime::{CreateRequest, Creation, Error};
-use keyward_server::Outcome;
+use keyward_server::{Intent, Outcome};
 
 pub(crate) fn run(args: Create, world: &mut World<'_>) -> Result<Status, Stop> {
     let config = load::Loaded::read(&args.config)?;
@@ -13,10 +14,16 @@ pub(crate) fn run(args: Create, world: &mut World<'_>) -> Result<Status, Stop> {
     }
     let store = store::open(&config, world.env)?;
     let registry = config.registry(&load::runtime(args.at)?, world.env, store.as_ref())?;
-    let Create { actor: actor_id, expires_after, restrictions, description, handler, json, .. } = args;
+    let audit = record::open(&config)?;
+    let Create { actor, expires_after, restrictions, description, handler, json, .. } = args;
     let restrictions = restrictions.restrictions();
-    let request = CreateRequest { expires_after, restrictions, description, ..CreateRequest::new(actor_id) };
-    print(registry.create_blocking(handler.as_deref(), request), json, world)
+    let handler = handler.or_else(|| registry.handlers().next().map(|first| first.name.to_owned()));
+    let entry = Entry { actor: Some(actor.clone()), ..record::entry(Event::Create, &registry, handler.as_deref()) };
+    let request = CreateRequest { expires_after, restrictions, description, ..CreateRequest::new(actor) };
+    let intent = Intent::new(audit.as_ref(), entry);
+    let creation = pollster::block_on(registry.create_witnessed(handler.as_deref(), request, &intent));
+    intent.made(&creation);
+    print(creation, json, world)
 }
 
 /// Prints a token, or why there is none.

@@ -17,6 +17,7 @@ mod limits;
 mod load;
 mod log;
 mod output;
+mod record;
 mod serve;
 mod store;
 mod tokens;

@@ -5,8 +5,10 @@ mod records;
 use crate::args::tokens::{Command, Import, Revoke, Tokens};
 use crate::output::write_json;
 use crate::verify::next_line;
-use crate::{Status, Stop, World, complain, load, store};
+use crate::{Status, Stop, World, complain, load, record, store};
+use keyward_audit::{Audit, Entry, Event};
 use keyward_runtime::{Acceptance, Clock, Error, Registry, Revocation, SystemClock, Verdict};
+use keyward_server::Intent;
 use keyward_store::{Imported, Store};
 use serde::Serialize;
 
@@ -30,6 +32,10 @@ fn import(args: &Import, world: &mut World<'_>) -> Result<Status, Stop> {
     }
     let store = store::location(&config, world.env)?.ok_or_else(|| mistake("there is no `[store]`"))?;
     let store = Store::open(store).map_err(|error| Stop::Mistake(error.to_string()))?;
+    if let Some(audit) = record::open(&config)? {
+        let entry = Entry { handler: Some(handler.clone()), ..Entry::new(Event::Import) };
+        audit.record_blocking(entry).map_err(|error| record::not_recorded(&error))?;
+    }
     let now = SystemClock.now().map_or(0, |now| now.seconds);
     let imported = pollster::block_on(store.import(handler, database.clone(), now));
     let Imported { active, ended } = imported.map_err(|error| Stop::Mistake(error.to_string()))?;
@@ -58,14 +64,16 @@ fn revoke(args: Revoke, world: &mut World<'_>) -> Result<Status, Stop> {
     }
     let store = store::open(&config, world.env)?;
     let registry = config.registry(&load::runtime(None)?, world.env, store.as_ref())?;
+    // Counting changes nothing.
+    let audit = if dry_run { None } else { record::open(&config)? };
     if from_stdin {
-        return presented(&registry, dry_run, json, world);
+        return presented(&registry, audit.as_ref(), dry_run, json, world);
     }
     let revocation = Revocation { handler, token_id: id, actor_id: actor, issued_until };
     let done = if dry_run {
         pollster::block_on(registry.count_revoked(revocation)).map(|records| Done::WouldEnd { would_end: records })
     } else {
-        pollster::block_on(registry.revoke(revocation)).map(|records| Done::Ended { ended: records })
+        take_back(&registry, audit.as_ref(), revocation, None)?.map(|records| Done::Ended { ended: records })
     };
     let done = done.map_err(|error| unconfirmed(&error))?;
     if json {
@@ -100,7 +108,36 @@ struct Line<'a> {
     token_id: Option<&'a str>,
 }
 
-fn presented(registry: &Registry, dry_run: bool, json: bool, world: &mut World<'_>) -> Result<Status, Stop> {
+/// Revokes, if that can be written down before. `whose` it was is for the audit.
+fn take_back(
+    registry: &Registry,
+    audit: Option<&Audit>,
+    revocation: Revocation,
+    whose: Option<&str>,
+) -> Result<Result<u64, Error>, Stop> {
+    let Revocation { handler, token_id, actor_id, issued_until } = &revocation;
+    let entry = Entry {
+        token_id: token_id.clone(),
+        actor: actor_id.clone().or(whose.map(str::to_owned)),
+        detail: issued_until.map(|until| format!("issued until {until}")),
+        ..record::entry(Event::Revoke, registry, handler.as_deref())
+    };
+    let intent = Intent::new(audit, entry);
+    pollster::block_on(intent.record()).map_err(|error| record::not_recorded(&error))?;
+    let ended = pollster::block_on(registry.revoke(revocation));
+    if let Err(error) = &ended {
+        intent.failed(error);
+    }
+    Ok(ended)
+}
+
+fn presented(
+    registry: &Registry,
+    audit: Option<&Audit>,
+    dry_run: bool,
+    json: bool,
+    world: &mut World<'_>,
+) -> Result<Status, Stop> {
     let mut status = Status::Good;
     let mut line = Vec::new();
     while let Some(whole) = next_line(world.stdin, &mut line)? {
@@ -108,14 +145,14 @@ fn presented(registry: &Registry, dry_run: bool, json: bool, world: &mut World<'
         let verdict = token.map(|token| registry.verify_blocking(token)).transpose();
         let verdict = verdict.map_err(|error| unconfirmed(&error))?;
         let answer = match &verdict {
-            Some(Verdict::Accepted(Acceptance { handler, token_id: Some(id), .. })) => {
+            Some(Verdict::Accepted(Acceptance { handler, actor, token_id: Some(id), .. })) => {
                 if !dry_run {
                     let revocation = Revocation {
                         handler: Some(handler.to_string()),
                         token_id: Some(id.clone()),
                         ..Revocation::default()
                     };
-                    pollster::block_on(registry.revoke(revocation)).map_err(|error| unconfirmed(&error))?;
+                    take_back(registry, audit, revocation, actor.id())?.map_err(|error| unconfirmed(&error))?;
                 }
                 let outcome = if dry_run { "would-revoke" } else { "revoked" };
                 Line { outcome, handler: Some(handler), token_id: Some(id) }

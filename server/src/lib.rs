@@ -43,6 +43,7 @@ mod context;
 mod credential;
 mod decision;
 mod identity;
+mod intent;
 mod metrics;
 mod operations;
 mod original;
@@ -62,6 +63,7 @@ pub use config::{
 #[doc(hidden)]
 pub use connection::serve_stream;
 pub use connection::{Listeners, run};
+pub use intent::Intent;
 pub use outcome::{Outcome, escape_json};
 pub use service::Service;
 pub use tls::Tls;

@@ -5,8 +5,10 @@ use crate::args::tokens::{Edit, List, Rotate, Show};
 use crate::date::date;
 use crate::load::{self, Loaded};
 use crate::output::{one_line, write_json};
-use crate::{Status, Stop, World, complain, create, store};
+use crate::{Status, Stop, World, complain, create, record, store};
+use keyward_audit::{Entry, Event};
 use keyward_runtime::{Amendment, Edited, Error, Filter, Listed, Record, Registry, Restrictions, UnixTime};
+use keyward_server::Intent;
 use serde::Serialize;
 
 /// What is known of a token. The order of the members is that of the JSON.
@@ -126,15 +128,37 @@ pub(super) fn edit(args: Edit, world: &mut World<'_>) -> Result<Status, Stop> {
     let config = Loaded::read(&config)?;
     config.must_have(&handler)?;
     let registry = registry(&config, None, world)?;
+    let audit = record::open(&config)?;
+    let changes = [
+        description.as_ref().map(|_| "another note".to_owned()),
+        expires_at.map(|end| format!("an end at {end}")),
+        restrictions.as_ref().map(|_| "other restrictions".to_owned()),
+    ];
+    let entry = Entry {
+        token_id: Some(id.clone()),
+        detail: Some(changes.into_iter().flatten().collect::<Vec<_>>().join(", ")),
+        ..record::entry(Event::Edit, &registry, Some(&handler))
+    };
+    let intent = Intent::new(audit.as_ref(), entry);
+    pollster::block_on(intent.record()).map_err(|error| record::not_recorded(&error))?;
     let description = description.map(|text| Some(text).filter(|text| !text.is_empty()));
     let amendment = Amendment { description, expires_at, restrictions };
-    match pollster::block_on(registry.edit(&handler, &id, amendment)).map_err(|error| unconfirmed(&error))? {
-        Edited::Done(record) => shown(&registry, &handler, &record, json, world),
-        Edited::Denied(denied) => {
+    match pollster::block_on(registry.edit(&handler, &id, amendment)) {
+        Ok(Edited::Done(record)) => shown(&registry, &handler, &record, json, world),
+        Ok(Edited::Denied(denied)) => {
+            intent.denied(denied.denial.as_str());
             complain(world.stderr, &format!("it is not changed: {}", denied.message));
             Ok(Status::No)
         }
-        Edited::Unknown => Ok(unknown(world, &handler)),
+        Ok(Edited::Unknown) => {
+            intent.denied("unknown");
+            Ok(unknown(world, &handler))
+        }
+        Err(error) => {
+            let stop = unconfirmed(&error);
+            intent.failed(&error);
+            Err(stop)
+        }
     }
 }
 
@@ -143,9 +167,21 @@ pub(super) fn rotate(args: &Rotate, world: &mut World<'_>) -> Result<Status, Sto
     let config = Loaded::read(config)?;
     config.must_have(handler)?;
     let registry = registry(&config, None, world)?;
-    match pollster::block_on(registry.rotate(handler, id, *overlap, None)).transpose() {
-        Some(creation) => create::print(creation, *json, world),
-        None => Ok(unknown(world, handler)),
+    let audit = record::open(&config)?;
+    let entry = Entry {
+        detail: Some(format!("in the place of {id}")),
+        ..record::entry(Event::Rotate, &registry, Some(handler))
+    };
+    let intent = Intent::new(audit.as_ref(), entry);
+    match pollster::block_on(registry.rotate(handler, id, *overlap, Some(&intent))).transpose() {
+        Some(creation) => {
+            intent.made(&creation);
+            create::print(creation, *json, world)
+        }
+        None => {
+            intent.denied("unknown");
+            Ok(unknown(world, handler))
+        }
     }
 }
 

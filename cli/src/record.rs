@@ -1,0 +1,34 @@
+//! What commands change is written down in the audit before it is changed.
+
+use crate::Stop;
+use crate::audit::settings;
+use crate::load::Loaded;
+use keyward_audit::{Audit, AuditError, Entry, Event};
+use keyward_runtime::{Clock, Registry, SystemClock};
+use std::time::Duration;
+
+/// Opens the audit of a configuration, if it has one.
+pub(crate) fn open(loaded: &Loaded) -> Result<Option<Audit>, Stop> {
+    let Some(settings) = settings(loaded) else { return Ok(None) };
+    Audit::open(settings, now).map(Some).map_err(|error| not_recorded(&error))
+}
+
+/// The time of records, whatever `--at` says.
+pub(crate) fn now() -> Duration {
+    SystemClock.now().map_or(Duration::ZERO, |now| Duration::new(now.seconds, now.nanoseconds))
+}
+
+/// What is known of something that is about to be changed with a handler: the operator does it.
+pub(crate) fn entry(event: Event, registry: &Registry, handler: Option<&str>) -> Entry {
+    let found = handler.and_then(|name| registry.handlers().find(|handler| handler.name == name));
+    Entry {
+        handler: handler.map(str::to_owned),
+        handler_sha256: found.map(|handler| handler.component.sha256_hex()),
+        ..Entry::new(event)
+    }
+}
+
+/// Nothing has been changed.
+pub(crate) fn not_recorded(error: &AuditError) -> Stop {
+    Stop::NoVerdict(format!("{error}; so nothing is changed"))
+}
