@@ -48,17 +48,47 @@ fn child() {
     });
 }
 
-fn start(file: &Path, node: &str) -> Child {
-    let mut command = Command::new(env::current_exe().unwrap());
+/// Starts a child, by means of a shell that prepares something for it.
+fn start(file: &Path, node: &str, prepare: &str) -> Child {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{prepare}; exec \"$0\" \"$@\"")]).arg(env::current_exe().unwrap());
     command.args(["audit::killed::child", "--exact", "--nocapture", "--test-threads=1"]);
-    command.env(FILE, file).env(NODE, node).stdout(Stdio::piped()).spawn().unwrap()
+    command.env(FILE, file).env(NODE, node).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// A record that a child was answered for: number and request.
+fn answered(line: &str) -> Option<(u64, String)> {
+    let mut words = line.strip_prefix("answered ")?.split(' ');
+    Some((words.next()?.parse().ok()?, words.next()?.to_owned()))
+}
+
+/// Root's processes are not kept from a full disk's last blocks, but from this.
+#[test]
+fn a_file_that_cannot_grow() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.jsonl");
+    let mut told = BTreeMap::new();
+    for (node, blocks) in [("some", 8), ("none", 8), ("more", 12)] {
+        // Whoever writes more than it may is told so, instead of being ended.
+        let prepare = format!("trap '' XFSZ; ulimit -f {blocks}");
+        let output = start(&file, node, &prepare).wait_with_output().unwrap();
+        assert!(!output.status.success(), "it goes on until it is refused");
+        let output = String::from_utf8(output.stdout).unwrap();
+        let before = told.len();
+        told.extend(output.lines().filter_map(answered));
+        assert_eq!(told.len() > before, node != "none", "{node}");
+        assert_eq!(verify(&file, None).unwrap().problem, None);
+    }
+    let found: BTreeMap<u64, String> =
+        records(&file).into_iter().filter_map(|record| Some((record.seq, record.request?))).collect();
+    assert!(told.iter().all(|(seq, request)| found.get(seq) == Some(request)));
 }
 
 #[test]
 fn what_was_answered_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("audit.jsonl");
-    let mut answered = BTreeMap::new();
+    let mut told = BTreeMap::new();
     let mut seed = 7_u64;
     let mut draw = |most: u64| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -67,45 +97,41 @@ fn what_was_answered_is_there() {
     for kill in 0..kills() / 2 {
         // Two at once, each killed at a moment of its own.
         let plans = [0, 1].map(|which| (format!("{kill}-{which}"), draw(40), Duration::from_micros(draw(3_000))));
-        let told: Vec<_> = thread::scope(|scope| {
+        let new: Vec<_> = thread::scope(|scope| {
             let children = plans.map(|(node, steps, within)| {
                 let file = &file;
                 scope.spawn(move || run(file, &node, steps, within))
             });
             children.into_iter().flat_map(|child| child.join().unwrap()).collect()
         });
-        answered.extend(told);
+        told.extend(new);
         let verified = verify(&file, None).unwrap();
         assert_eq!(verified.problem, None, "after {kill}");
     }
     let found: BTreeMap<u64, String> =
         records(&file).into_iter().filter_map(|record| Some((record.seq, record.request?))).collect();
-    for (seq, request) in &answered {
+    for (seq, request) in &told {
         assert_eq!(found.get(seq), Some(request));
     }
     let verified = verify(&file, None).unwrap();
     println!(
         "{} answered, {} records in {} files, {} lines cut",
-        answered.len(),
+        told.len(),
         verified.records,
         verified.files,
         verified.cut
     );
-    assert!(answered.len() > 500 && verified.files > 3);
+    assert!(told.len() > 500 && verified.files > 3);
 }
 
 /// Lets a child write so many records and a moment longer. What it was answered: number and request.
 fn run(file: &Path, node: &str, steps: u64, within: Duration) -> Vec<(u64, String)> {
-    let mut child = start(file, node);
+    let mut child = start(file, node, ":");
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let parse = |line: &str| {
-        let mut words = line.strip_prefix("answered ")?.split(' ');
-        Some((words.next()?.parse().ok()?, words.next()?.to_owned()))
-    };
     let mut told = Vec::new();
     while (told.len() as u64) < steps {
         let line = lines.next().unwrap_or_else(|| panic!("{node} has ended by itself")).unwrap();
-        told.extend(parse(&line));
+        told.extend(answered(&line));
     }
     let since = Instant::now();
     while since.elapsed() < within {
@@ -116,6 +142,6 @@ fn run(file: &Path, node: &str, steps: u64, within: Duration) -> Vec<(u64, Strin
     // What it has still said before. Only whole lines count.
     let mut rest: Vec<String> = lines.map_while(Result::ok).collect();
     rest.pop();
-    told.extend(rest.iter().filter_map(|line| parse(line)));
+    told.extend(rest.iter().filter_map(|line| answered(line)));
     told
 }
