@@ -7,6 +7,7 @@ use keyward_tests::cli::Folder;
 use keyward_tests::daemon::Daemon;
 use keyward_tests::http::Request;
 use keyward_tests::{hostile, peers};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::env;
 use std::path::{Path, PathBuf};
@@ -141,14 +142,57 @@ include-path = "/v1/revocations"
 checks.positive_data_acceptance.enabled = false
 "#;
 
-/// Where tokens can be taken back, and by whom.
+/// How a caller that may see and change tokens asks. A cursor is what a page has said, and what is narrower than a token and
+/// earlier than its end no schema can say.
+const KEEPER: &str = r#"
+[auth.openapi]
+basic = { username = "app", password = "SECRET" }
+bearer = { bearer = "SECRET" }
+
+[dictionaries.handlers]
+values = ["kept", "signed", "nobody"]
+
+[dictionaries.ids]
+values = IDS
+
+[parameters]
+"path.handler" = { dictionary = "handlers", probability = 0.9 }
+"path.token_id" = { dictionary = "ids", probability = 0.9 }
+"query.handler" = { dictionary = "handlers", probability = 0.9 }
+
+[[operations]]
+include-path = "/v1/tokens"
+checks.positive_data_acceptance.enabled = false
+
+[[operations]]
+include-path = "/v1/tokens/{handler}/{token_id}"
+generation.max-examples = MANY
+checks.positive_data_acceptance.enabled = false
+
+[[operations]]
+include-path = "/v1/tokens/{handler}/{token_id}/rotate"
+generation.max-examples = MANY
+"#;
+
+/// Where tokens are kept and can be taken back, and who may do that.
 const STORE: &str = "\n[store]\nsqlite = \"keyward.db\"\n";
-const RIGHTS: [&str; 2] = [r#"["introspect", "verify", "create"]"#, r#"["revoke"]"#];
+const KEPT: &str = r#"
+[[handlers]]
+name = "kept"
+component = "builtin:stored"
+prefixes = ["kwt_kept_"]
+settings = { prefix = "kwt_kept_" }
+store = true
+limits = { cpu_ms = 10000, wall_ms = 30000 }
+"#;
+const RIGHTS: [&str; 3] =
+    [r#"["introspect", "verify", "create"]"#, r#"["revoke"]"#, r#"["create", "list-all", "edit"]"#];
 
 /// All of the document but what would make good tokens bad.
 #[test]
 fn a_known_caller_with_a_good_token() {
-    let Some(answers) = run("known", KNOWN, &["--exclude-path-regex", "^/v1/revo"]) else { return };
+    let others = ["--exclude-path-regex", "^/v1/(revo|tokens/)", "--exclude-operation-id", "list"];
+    let Some(answers) = run("known", KNOWN, &others) else { return };
     for (endpoint, statuses) in [
         ("introspect", &[200, 400, 405, 415, 503][..]),
         ("verify", &[200, 400, 401, 404, 405, 415, 503]),
@@ -172,6 +216,20 @@ fn a_caller_that_may_revoke() {
     for endpoint in ["revoke", "revocations"] {
         for status in [200, 400, 405, 415] {
             assert_had(&answers, endpoint, status);
+        }
+    }
+}
+
+#[test]
+fn a_caller_that_may_see_and_change_tokens() {
+    let Some(answers) = run("keeper", KEEPER, &["--include-path-regex", "^/v1/tokens"]) else { return };
+    for (endpoint, statuses) in [
+        ("tokens", &[200, 201, 400, 404, 405, 415][..]),
+        ("token", &[200, 400, 404, 405, 409, 415]),
+        ("rotate", &[201, 400, 404, 405, 409, 415]),
+    ] {
+        for status in statuses {
+            assert_had(&answers, endpoint, *status);
         }
     }
 }
@@ -238,14 +296,18 @@ fn run(name: &str, auth: &str, args: &[&str]) -> Option<BTreeSet<(String, u16)>>
     folder.write("off.wasm", hostile::case("answer-denied-disabled").bytes, 0o644);
     let digest = keyward_server::SecretDigest::of(SECRET).to_hex();
     let mut config = DAEMON.replace("SHA256", &digest);
-    if name == "revoker" {
-        config = config.replace(RIGHTS[0], RIGHTS[1]) + STORE;
+    match name {
+        "revoker" => config = config.replace(RIGHTS[0], RIGHTS[1]) + STORE,
+        "keeper" => config = config.replace(RIGHTS[0], RIGHTS[2]) + KEPT + STORE,
+        _ => {}
     }
     folder.write("keyward.toml", config, 0o644);
+    let daemon = Daemon::start(&folder, "keyward.toml");
+    let ids = if name == "keeper" { kept(&daemon) } else { Vec::new() };
     let (examples, many) = if soak().is_some() { ("1000", "1000") } else { ("10", "100") };
     let asking = format!("{ASKING}\n{auth}").replace("SECRET", SECRET).replace("TOKEN", TOKEN);
-    folder.write("schemathesis.toml", asking.replace("EXAMPLES", examples).replace("MANY", many), 0o644);
-    let daemon = Daemon::start(&folder, "keyward.toml");
+    let asking = asking.replace("EXAMPLES", examples).replace("MANY", many).replace("IDS", &format!("{ids:?}"));
+    folder.write("schemathesis.toml", asking, 0o644);
 
     let mut command = Command::new(program);
     command.current_dir(folder.path()).env("HOME", folder.path()).stdin(Stdio::null());
@@ -264,6 +326,16 @@ fn run(name: &str, auth: &str, args: &[&str]) -> Option<BTreeSet<(String, u16)>>
     let ended = daemon.stop();
     assert!(ended.status.success() && !ended.stderr.contains("panicked"), "{ended:#?}");
     Some(answers)
+}
+
+/// The ids of some tokens that are kept.
+fn kept(daemon: &Daemon) -> Vec<String> {
+    let make = |body: &Value| {
+        let answer = Request::json("/v1/tokens", body).bearer(SECRET).send(daemon.service());
+        answer.json()["token_id"].as_str().unwrap().to_owned()
+    };
+    let bodies = (0..8).map(|number| json!({"actor": format!("actor-{number}"), "handler": "kept"}));
+    bodies.map(|body| make(&body)).chain(["nothing".to_owned()]).collect()
 }
 
 /// Of `keyward_http_requests_total{endpoint="verify",status="200"} 7`.

@@ -4,10 +4,15 @@ use super::server::Server;
 use super::world::{self, CALLERS, NOW, SERVER, secret, token};
 use keyward_server::{Caller, SecretDigest};
 use keyward_tests::http::{Request, base64};
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn introspection() -> Request {
     Request::form("/v1/introspect", format!("token={}", token("bot")))
+}
+
+/// `PATCH` of JSON.
+pub(super) fn patch(target: &str, body: &Value) -> Request {
+    Request::new("PATCH", target).header("Content-Type", "application/json").body(body.to_string())
 }
 
 /// What each caller may do, by each endpoint and each way of authentication.
@@ -22,9 +27,13 @@ fn each_caller_may_do_what_its_configuration_says() {
             // On a server without a store.
             ("revoke", Request::form("/v1/revoke", format!("token={}", token("nobody"))), 404),
             ("revoke", Request::json("/v1/revocations", &json!({"handler": "bots"})), 404),
+            ("list list-all", Request::get("/v1/tokens"), 404),
+            ("list list-all", Request::get("/v1/tokens/signed/x"), 404),
+            ("edit", patch("/v1/tokens/signed/x", &json!({"description": null})), 404),
+            ("edit", Request::json("/v1/tokens/signed/x/rotate", &json!({})), 404),
         ];
         for (right, request, status) in endpoints {
-            let allowed = may.split(' ').any(|word| word == right);
+            let allowed = may.split(' ').any(|word| right.split(' ').any(|right| word == right));
             let error = match (allowed, status) {
                 (false, _) => Some("unauthorized_client"),
                 (true, 403) => Some("access_denied"),

@@ -38,9 +38,11 @@
 //! Whatever a case does, the next good request on another connection must be answered as ever.
 
 use super::server::Server;
+use super::world::managed::Managed;
 use super::world::store::{Double, records};
 use super::world::{self, NOW, SERVER};
 use keyward_server::{Config, IdentityHeaders};
+use keyward_store::{Location, Store};
 use keyward_tests::http::{Connection, Request, Response, is_end};
 use std::fs;
 use std::path::Path;
@@ -48,7 +50,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// The servers, and how they differ from that of [`world::SERVER`].
-const SERVERS: [(&str, &LazyLock<Server>); 8] = [
+const SERVERS: [(&str, &LazyLock<Server>); 9] = [
     ("default", &SERVER),
     ("query", &QUERY),
     ("strict", &STRICT),
@@ -58,6 +60,7 @@ const SERVERS: [(&str, &LazyLock<Server>); 8] = [
     ("another store", &ANOTHER_STORE),
     ("failing store", &FAILING_STORE),
     ("silent store", &SILENT_STORE),
+    ("managed", &MANAGED),
 ];
 
 static QUERY: LazyLock<Server> = LazyLock::new(|| start(|config| config.query_parameter = Some("_auth_token".into())));
@@ -85,6 +88,15 @@ static FAILING_STORE: LazyLock<Server> = LazyLock::new(|| {
     let store = Double::with(&records(NOW));
     store.fail(true);
     start_with(store, PATIENCE)
+});
+
+static MANAGED: LazyLock<Server> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("http/managed");
+    // Of another run.
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    let store = Store::open(Location::sqlite(folder.join("keyward.db"))).unwrap();
+    Managed::over(store, []).with_records().server
 });
 
 /// Nothing that is known of it counts any more.

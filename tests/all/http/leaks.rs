@@ -134,6 +134,8 @@ fn tokens_where_they_belong(watch: &mut Watch, token: &str) {
     watch.ask(&Request::form("/v1/revoke", format!("token={token}&client_id={id}&client_secret={secret}")));
     watch.ask(&Request::json("/v1/verify", &json!({ "token": token })).bearer(secret));
     watch.ask(&Request::json("/v1/verify", &json!({"tokens": [token, "x", token], "handler": "bots"})).bearer(secret));
+    // A handler that makes none.
+    watch.ask(&Request::json("/v1/tokens", &json!({"parent": token, "handler": "bots"})).bearer(secret));
     for dialect in ["nginx", "forward", "envoy"] {
         for policy in ["members", "orders", "nothing"] {
             watch.ask(&Request::get(&format!("/v1/auth/{dialect}/{policy}")).bearer(token));
@@ -166,6 +168,13 @@ fn tokens_where_they_do_not_belong(watch: &mut Watch, token: &str) {
     watch.ask(&Request::get(&format!("/{token}")));
     watch.ask(&Request::get(&format!("/v1/actor/{token}")));
     watch.ask(&Request::get(&format!("/v1/auth/nginx/{token}")));
+    let keeper = &super::world::secret("keeper");
+    for path in
+        [format!("/{token}/{token}"), format!("/signed/{token}"), format!("?actor={token}"), format!("?{token}=x")]
+    {
+        watch.ask(&Request::get(&format!("/v1/tokens{path}")).bearer(keeper));
+    }
+    watch.ask(&Request::json(&format!("/v1/tokens/signed/{token}/rotate"), &json!({})).bearer(keeper));
     watch.ask(&Request::new(&token.replace('.', "-"), "/v1/actor"));
     for query in [format!("token={token}"), format!("_auth_token={token}&_auth_token={token}"), token.to_owned()] {
         for path in ["/v1/actor", "/v1/introspect", "/v1/revoke", "/v1/auth/envoy/members/x", "/openapi.json", "/"] {
@@ -187,6 +196,7 @@ fn tokens_where_they_do_not_belong(watch: &mut Watch, token: &str) {
     watch.ask(&Request::json("/v1/tokens", &json!({"actor": "x", "handler": token})).bearer(secret));
     watch.ask(&Request::json("/v1/tokens", &json!({"actor": "x", "expires_after": token})).bearer(secret));
     watch.ask(&Request::json("/v1/tokens", &json!({"actor": {"x": token}})).bearer(secret));
+    watch.ask(&Request::json("/v1/tokens", &json!({"parent": [token]})).bearer(secret));
     watch.ask(&Request::json("/v1/revocations", &json!({"handler": token})).bearer(secret));
     watch.ask(&Request::json("/v1/revocations", &json!({"handler": "bots", "issued_until": token})).bearer(secret));
 }

@@ -1,5 +1,7 @@
 //! A server as it runs: time passes, configurations replace each other, operators look at it, and it ends.
 
+mod foreign;
+mod managed;
 mod revocation;
 
 use super::server::Server;

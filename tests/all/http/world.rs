@@ -1,6 +1,7 @@
 //! What the tests ask about: handlers of every kind, callers, policies and tokens, each by the name that the cases in
 //! `tests/cases/http/` use.
 
+pub(crate) mod managed;
 pub(crate) mod store;
 
 use super::server::Server;
@@ -36,12 +37,14 @@ pub(crate) const HOSTILE: [(&str, &str, &str); 6] = [
 ];
 
 /// Who may ask: what each may do, and with whose tokens.
-pub(crate) const CALLERS: [(&str, &str, Option<&str>); 7] = [
+pub(crate) const CALLERS: [(&str, &str, Option<&str>); 9] = [
     ("app", "introspect verify create revoke", None),
     ("looker", "introspect", None),
     ("asker", "verify", None),
     ("maker", "create", None),
     ("revoker", "revoke", None),
+    ("lister", "list", None),
+    ("keeper", "create list-all edit delegate", None),
     ("nothing", "", None),
     ("only-bots", "introspect verify create revoke", Some("bots")),
 ];
@@ -125,26 +128,7 @@ pub(crate) fn config() -> Config {
     let mut config = Config::default();
     config.issuer = Some(Issuer::new("https://auth.example.org").unwrap());
     config.hosts = Hosts::and(["auth.example.org", "10.0.0.7"]).unwrap();
-    for (id, may, handlers) in CALLERS {
-        let may = |what| may.split(' ').any(|word| word == what);
-        let sees = match (may("list-all"), may("list")) {
-            (true, _) => Sees::All,
-            (false, true) => Sees::Own,
-            (false, false) => Sees::Nothing,
-        };
-        let caller = Caller {
-            secret: SecretDigest::of(&secret(id)),
-            introspect: may("introspect"),
-            verify: may("verify"),
-            create: may("create"),
-            revoke: may("revoke"),
-            sees,
-            edit: may("edit"),
-            delegate: may("delegate"),
-            handlers: handlers.map_or(Handlers::All, |name| Handlers::Only([name.to_owned()].into())),
-        };
-        config.callers.insert(id.to_owned(), caller);
-    }
+    config.callers = CALLERS.map(|(id, may, handlers)| (id.to_owned(), caller(id, may, handlers))).into();
     let view = || Some(Permission::new("view-table").on_database("shop"));
     let only_signed = || Handlers::Only(["signed".to_owned()].into());
     let read = || Some(["GET", "HEAD"].map(str::to_owned).into());
@@ -168,6 +152,27 @@ pub(crate) fn config() -> Config {
     .map(|(name, policy)| (name.to_owned(), policy))
     .into();
     config
+}
+
+/// A caller that may do what these words say, with the tokens of one handler or of all.
+pub(crate) fn caller(id: &str, may: &str, handler: Option<&str>) -> Caller {
+    let may = |what| may.split(' ').any(|word| word == what);
+    let sees = match (may("list-all"), may("list")) {
+        (true, _) => Sees::All,
+        (false, true) => Sees::Own,
+        (false, false) => Sees::Nothing,
+    };
+    Caller {
+        secret: SecretDigest::of(&secret(id)),
+        introspect: may("introspect"),
+        verify: may("verify"),
+        create: may("create"),
+        revoke: may("revoke"),
+        sees,
+        edit: may("edit"),
+        delegate: may("delegate"),
+        handlers: handler.map_or(Handlers::All, |name| Handlers::Only([name.to_owned()].into())),
+    }
 }
 
 /// A server with all of it, that tests share which leave it as it is.

@@ -82,9 +82,7 @@ pub(crate) async fn list(
     let (context, live) = (&context, &context.live);
     let caller = caller::authorize(context, "tokens", &headers, None, |rights| rights.sees != Sees::Nothing)?;
     let page = Page::read(query.as_deref().unwrap_or_default())?;
-    if !live.registry.can_revoke() {
-        return Err(Problem::NoRecords);
-    }
+    live.registry.records().map_err(|error| Problem::of_records(&error))?;
     let Page { actor, handler, status, unused_since, never_ends, cursor, limit } = page;
     if handler.as_ref().is_some_and(|name| !(caller.rights().handlers.include(name) && live.digests.contains_key(name)))
     {

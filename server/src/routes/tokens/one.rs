@@ -228,9 +228,7 @@ pub(super) async fn find(
     caller: AuthenticatedCaller<'_>,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Seen, Problem> {
-    if !context.live.registry.can_revoke() {
-        return Err(Problem::NoRecords);
-    }
+    context.live.registry.records().map_err(|error| Problem::of_records(&error))?;
     let unknown = || {
         audit::without_token(context, asked, "unknown-token");
         Err(Problem::NoSuchToken)

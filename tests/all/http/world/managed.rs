@@ -1,0 +1,118 @@
+//! Handlers that keep records, over a real store: what is seen, narrowed and replaced is what a database holds.
+
+use super::super::server::Server;
+use super::{NOW, bots, caller, config, signed};
+use crate::support::{RUNTIME, TestClock};
+use keyward_cli::builtin::STORED;
+use keyward_runtime::{
+    Actors, Changes, Committed, CreateRequest, Created, Creation, HandlerConfig, Insert, Record, Registry,
+    Restrictions, Revocations, StoreGrant, Stored, TokenStore,
+};
+use keyward_store::Store;
+use keyward_tests::hostile;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Who may ask here, besides those of the world.
+pub(crate) const CALLERS: [(&str, &str, Option<&str>); 4] = [
+    ("owner", "introspect create list edit revoke", None),
+    ("neighbour", "introspect create list edit", None),
+    ("overseer", "introspect create list-all edit delegate", Some("first")),
+    ("reader", "list", Some("first")),
+];
+
+/// A server, and what it is made of.
+pub(crate) struct Managed {
+    pub(crate) server: Server,
+    pub(crate) registry: Registry,
+    pub(crate) store: Arc<dyn TokenStore>,
+}
+
+impl Managed {
+    /// Over this store, and with callers besides these.
+    pub(crate) fn over<'a>(store: Store, more: impl IntoIterator<Item = (&'a str, &'a str, Option<&'a str>)>) -> Self {
+        let store: Arc<dyn TokenStore> = Arc::new(store);
+        let registry = registry(&store);
+        let mut config = config();
+        for (id, may, handler) in CALLERS.into_iter().chain(more) {
+            config.callers.insert(id.to_owned(), caller(id, may, handler));
+        }
+        Self { server: Server::start(config, registry.clone(), Some(NOW)), registry, store }
+    }
+
+    /// Makes a token without asking the server, at [`NOW`].
+    pub(crate) fn make(&self, handler: &str, actor: &str, caller: Option<&str>) -> Created {
+        let mut request = CreateRequest::new(actor);
+        request.caller = caller.map(str::to_owned);
+        TestClock.set(Some(NOW));
+        match self.registry.create_blocking(Some(handler), request) {
+            Ok(Creation::Created(created)) => created,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Puts the records of the cases into the store: their ids are known beforehand.
+    pub(crate) fn with_records(self) -> Self {
+        let record = |id: &str, actor: &str, caller: Option<&str>, age| Record {
+            id: id.to_owned(),
+            actor_id: actor.to_owned(),
+            description: None,
+            restrictions: None,
+            issued_at: NOW.seconds - age,
+            expires_at: None,
+            last_used_at: None,
+            ended: None,
+            caller: caller.map(str::to_owned),
+            key: None,
+        };
+        let narrow = Restrictions::new().allow_database("shop", "vt").allow_all("unknown-to-the-configuration");
+        for (handler, record) in [
+            ("first", record("f-1", "alice", Some("owner"), 40)),
+            (
+                "first",
+                Record {
+                    description: Some("a note".into()),
+                    restrictions: Some(narrow),
+                    expires_at: Some(NOW.seconds + 600),
+                    last_used_at: Some(NOW.seconds - 5),
+                    ..record("f 2/?%", "bob", Some("owner"), 30)
+                },
+            ),
+            ("first", record("f-3", "carol", Some("neighbour"), 20)),
+            ("second", record("s-1", "alice", None, 10)),
+            ("gone", record("g-1", "alice", Some("owner"), 5)),
+        ] {
+            let stored = Stored { record, digest: None };
+            let insert = Insert { stored, replace: false, most: u64::MAX, most_per_actor: None, same_is_fine: false };
+            let changes = Changes { at: NOW.seconds, insert: Some(insert), ..Changes::default() };
+            assert_eq!(pollster::block_on(self.store.commit(handler, changes)).unwrap(), Committed::Done);
+        }
+        self
+    }
+}
+
+/// Two handlers that keep records, one that signs, one whose tokens have no prefix, and one that says nothing.
+fn registry(store: &Arc<dyn TokenStore>) -> Registry {
+    let keeping = |name: &str| {
+        let prefix = format!("kwt_{name}_");
+        let mut config = HandlerConfig::new(name, STORED, Actors::Any);
+        config.settings.insert("prefix".into(), format!("{prefix:?}"));
+        config.prefixes = vec![prefix];
+        config.store = Some(StoreGrant { store: store.clone(), most: u64::MAX });
+        config
+    };
+    let mut down = HandlerConfig::new("down", hostile::case("answer-unavailable").bytes, Actors::Any);
+    down.prefixes = vec!["dn_".into()];
+    let revocations = Revocations::open(store.clone(), Duration::from_secs(3_600)).unwrap();
+    let mut builder = Registry::builder(&RUNTIME).revocations(revocations).records(store.clone());
+    for mut handler in [keeping("first"), keeping("second"), signed(), bots(), down] {
+        // The machine may be busy.
+        handler.limits.wall = Duration::from_secs(60);
+        handler.limits.cpu = Duration::from_secs(60);
+        builder = builder.handler(handler);
+    }
+    for (action, short) in [("view-instance", "vi"), ("view-table", "vt"), ("insert-row", "ir")] {
+        builder = builder.action(action, short);
+    }
+    builder.build().unwrap()
+}
