@@ -193,8 +193,8 @@ fn whoever_turns_pages_sees_what_is_there_all_the_while_once() {
                         break;
                     }
                     seen.extend(more);
+                    assert!(seen.is_sorted_by(|one, two| one.place() > two.place()), "{filter:?}");
                 }
-                assert!(seen.is_sorted_by(|one, two| one.place() > two.place()));
                 let there = seen.iter().filter(|listed| listed.record.id.starts_with("there")).count();
                 assert_eq!(there as u64, wanted, "{filter:?}");
             }

@@ -1,12 +1,12 @@
-//! The daemon is killed at any moment, again and again: what was issued is good, and what was revoked is not, whatever it was
-//! doing. `cargo xtask soak` kills more often.
+//! The daemon is killed at any moment, again and again: what was issued is good, what was revoked or replaced is not, and what
+//! was edited is, all of it, whatever it was doing. `cargo xtask soak` kills more often.
 
 use super::{SECRET, folder_with};
 use keyward_tests::cli::Folder;
 use keyward_tests::daemon::Daemon;
 use keyward_tests::http::{Connection, Request, Response};
 use keyward_tests::postgres::cluster;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::env;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,9 +18,11 @@ const NO_QUOTA: (&str, &str) = ("{ tokens = 5 }", "true");
 /// The machine may be busy: what says no must not be the clock.
 const NO_HURRY: (&str, &str) = ("prefixes = [", "limits.wall_ms = 60000\nprefixes = [");
 
+const MAY_EDIT: (&str, &str) = (r#""revoke"]"#, r#""revoke", "list-all", "edit"]"#);
+
 #[test]
 fn with_sqlite() {
-    kill_again_and_again(&folder_with("killed-sqlite", &[NO_QUOTA, NO_HURRY]));
+    kill_again_and_again(&folder_with("killed-sqlite", &[NO_QUOTA, NO_HURRY, MAY_EDIT]));
 }
 
 #[test]
@@ -28,7 +30,7 @@ fn with_postgresql() {
     let Some(cluster) = cluster() else { return };
     let mut folder = folder_with(
         "killed-postgres",
-        &[NO_QUOTA, NO_HURRY, (r#"sqlite = "keyward.db""#, r#"postgres = { env = "DATABASE_URL" }"#)],
+        &[NO_QUOTA, NO_HURRY, MAY_EDIT, (r#"sqlite = "keyward.db""#, r#"postgres = { env = "DATABASE_URL" }"#)],
     );
     folder.set("DATABASE_URL", &cluster.database().0);
     kill_again_and_again(&folder);
@@ -53,6 +55,9 @@ struct Known {
     tokens: BTreeMap<String, State>,
     /// The last developer token of each actor.
     last: BTreeMap<String, String>,
+    /// Of each token that may be edited, which edits may have been the last one. 0: none.
+    edits: BTreeMap<String, Vec<u32>>,
+    edited: u32,
     seed: u64,
     made: u32,
 }
@@ -70,11 +75,13 @@ impl Known {
 
     /// One step of a client. `None`: the daemon was killed before it answered.
     fn step(&mut self, connection: &mut Connection) -> Option<()> {
-        match self.draw(10) {
-            0..3 => self.make(connection, "stored"),
-            3..5 => self.make(connection, "signed"),
-            5..7 => self.replace(connection),
-            _ => self.revoke(connection),
+        match self.draw(16) {
+            0..4 => self.make(connection, "stored"),
+            4..7 => self.make(connection, "signed"),
+            7..9 => self.replace(connection),
+            9..12 => self.revoke(connection),
+            12..15 => self.edit(connection),
+            _ => self.rotate(connection),
         }
     }
 
@@ -83,6 +90,9 @@ impl Known {
         let request = json!({"actor": format!("user-{}", self.made), "handler": handler});
         let token = created(connection.ask(&Request::json("/v1/tokens", &request).bearer(SECRET)).ok()?);
         self.set(&token, State::Good);
+        if handler == "stored" {
+            self.edits.insert(token, vec![0]);
+        }
         Some(())
     }
 
@@ -102,13 +112,37 @@ impl Known {
         Some(())
     }
 
+    fn draw_good(&mut self, which: impl Fn(&Self, &str) -> bool) -> Option<String> {
+        let good = self.tokens.iter().filter(|(token, state)| **state == State::Good && which(self, token));
+        let good: Vec<String> = good.map(|(token, _)| token.clone()).collect();
+        if good.is_empty() { None } else { Some(good[self.draw(good.len())].clone()) }
+    }
+
+    /// All that can be edited, so that each edit can be told from each other one and from the half of one.
+    fn edit(&mut self, connection: &mut Connection) -> Option<()> {
+        let Some(token) = self.draw_good(|known, token| known.edits.contains_key(token)) else { return Some(()) };
+        self.edited += 1;
+        let edit = self.edited;
+        self.edits.get_mut(&token).unwrap().push(edit);
+        let request = Request::new("PATCH", &path(&token)).header("Content-Type", "application/json");
+        let answer = connection.ask(&request.bearer(SECRET).body(terms(edit).to_string())).ok()?;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        self.edits.insert(token, vec![edit]);
+        Some(())
+    }
+
+    fn rotate(&mut self, connection: &mut Connection) -> Option<()> {
+        let Some(token) = self.draw_good(|known, token| known.edits.contains_key(token)) else { return Some(()) };
+        self.set(&token, State::Either);
+        let request = Request::json(&format!("{}/rotate", path(&token)), &json!({})).bearer(SECRET);
+        let new = created(connection.ask(&request).ok()?);
+        self.set(&token, State::Dead);
+        self.set(&new, State::Good);
+        Some(())
+    }
+
     fn revoke(&mut self, connection: &mut Connection) -> Option<()> {
-        let good: Vec<String> =
-            self.tokens.iter().filter(|(_, state)| **state == State::Good).map(|(token, _)| token.clone()).collect();
-        if good.is_empty() {
-            return Some(());
-        }
-        let token = good[self.draw(good.len())].clone();
+        let Some(token) = self.draw_good(|_, _| true) else { return Some(()) };
         self.set(&token, State::Either);
         let answer = connection.ask(&Request::form("/v1/revoke", format!("token={token}")).bearer(SECRET)).ok()?;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -136,7 +170,32 @@ impl Known {
                 self.set(token, is);
             }
         }
+        for (token, edits) in &mut self.edits {
+            let answer = connection.ask(&Request::get(&path(token)).bearer(SECRET)).unwrap().json();
+            let edit = answer["description"].as_str().map_or(0, |edit| edit.parse().unwrap());
+            assert!(edits.contains(&edit), "{edits:?}: {answer}");
+            for (name, is) in terms(edit).as_object().unwrap() {
+                assert_eq!(answer[name], *is, "{answer}");
+            }
+            *edits = vec![edit];
+        }
     }
+}
+
+/// Each later than the one before it.
+fn terms(edit: u32) -> Value {
+    match edit {
+        0 => json!({"description": null, "expires_at": null, "restrictions": null}),
+        _ => json!({
+            "description": edit.to_string(),
+            "expires_at": 4_000_000_000 - edit,
+            "restrictions": {"all": ["view-instance"]},
+        }),
+    }
+}
+
+fn path(token: &str) -> String {
+    format!("/v1/tokens/stored/{}", &token["kwt_test_".len()..][..22])
 }
 
 fn created(answer: Response) -> String {
@@ -180,6 +239,7 @@ fn kill_again_and_again(folder: &Folder) {
     known.check(&mut Connection::open(daemon.service()).unwrap());
     known.check(&mut Connection::open(daemon.service()).unwrap());
     let count = |state| known.tokens.values().filter(|is| **is == state).count();
-    println!("{} good, {} dead, {killed_amid} times in doubt", count(State::Good), count(State::Dead));
-    assert!(count(State::Good) > 100 && count(State::Dead) > 100 && killed_amid > 0);
+    let edited = known.edits.values().filter(|edits| **edits != [0]).count();
+    println!("{} good, {} dead, {edited} edited, {killed_amid} times in doubt", count(State::Good), count(State::Dead));
+    assert!(count(State::Good) > 100 && count(State::Dead) > 100 && edited > 20 && killed_amid > 0);
 }

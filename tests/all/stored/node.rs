@@ -3,8 +3,8 @@
 use crate::support::{SIGNED, TestClock};
 use keyward_cli::builtin::STORED;
 use keyward_runtime::{
-    Acceptance, Actors, Clock, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, Revocation,
-    Revocations, Runtime, RuntimeLimits, Secret, StoreGrant, TokenStore, UnixTime, Verdict,
+    Acceptance, Actors, Clock, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, RegistryBuilder,
+    Revocation, Revocations, Runtime, RuntimeLimits, Secret, StoreGrant, TokenStore, UnixTime, Verdict,
 };
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -33,7 +33,16 @@ pub(super) fn node_with_clock(
     node_on(&Runtime::with(RuntimeLimits::default(), clock).unwrap(), store, patience)
 }
 
+/// It may look at records, and change them.
+pub(super) fn node_with_records(store: &Arc<dyn TokenStore>) -> Registry {
+    builder_on(&RUNTIME, store, FOREVER).records(store.clone()).build().unwrap()
+}
+
 fn node_on(runtime: &Runtime, store: &Arc<dyn TokenStore>, patience: Duration) -> Registry {
+    builder_on(runtime, store, patience).build().unwrap()
+}
+
+fn builder_on(runtime: &Runtime, store: &Arc<dyn TokenStore>, patience: Duration) -> RegistryBuilder {
     let ring = Arc::new(KeyRing::new("main", Secret::new([7; 32]), vec![]).unwrap());
     let mut stored = HandlerConfig::new("stored", STORED, Actors::Any);
     stored.prefixes = vec!["kwt_test_".into()];
@@ -48,7 +57,7 @@ fn node_on(runtime: &Runtime, store: &Arc<dyn TokenStore>, patience: Duration) -
         (handler.limits.wall, handler.limits.cpu) = (FOREVER, FOREVER);
         builder = builder.handler(handler);
     }
-    builder.build().unwrap()
+    builder
 }
 
 pub(super) fn create(node: &Registry, handler: &str, actor: &str) -> String {

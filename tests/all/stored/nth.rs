@@ -1,15 +1,16 @@
 //! A store of which one operation fails, whichever it is, before or behind its work: what was issued is good, what was to be
 //! revoked is not, and nothing else has changed.
 
-use super::node::{FOREVER, NOW, node, of_actor, outcome, revoke};
+use super::node::{FOREVER, NOW, create, node, node_with_records, of_actor, outcome, revoke};
 use crate::store::Place;
 use crate::support::TestClock;
 use keyward_runtime::{
-    Changes, Committed, CreateRequest, Creation, Error, Filter, KeyUse, Listed, NodeSeen, Pending, Registry,
-    Revocation, SecretDigest, StoreError, Stored, Tally, TokenStore,
+    Amendment, Changes, Committed, CreateRequest, Creation, Edited, Error, Filter, KeyUse, Listed, NodeSeen, Pending,
+    Record, Registry, Restrictions, Revocation, SecretDigest, Status, StoreError, Stored, Tally, TokenStore,
 };
 use keyward_store::Store;
 use keyward_tests::daemon::wait_for;
+use pollster::block_on;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -94,7 +95,7 @@ fn try_create(node: &Registry, handler: &str, actor: &str) -> Option<String> {
 }
 
 fn try_revoke(node: &Registry, revocation: Revocation) -> Result<u64, Error> {
-    pollster::block_on(node.revoke(revocation))
+    block_on(node.revoke(revocation))
 }
 
 /// Whether the store came to fail.
@@ -139,15 +140,60 @@ fn failed(place: &Place, nth: usize, behind: bool) -> bool {
     came_to_fail
 }
 
+/// The same of a token that is edited, and of one in whose place another is put.
+fn edit_failed(place: &Place, nth: usize, behind: bool) -> bool {
+    TestClock.set(Some(NOW));
+    let failing = Arc::new(Failing { store: place.open(), left: AtomicUsize::new(nth), behind });
+    let here = node_with_records(&(failing.clone() as Arc<dyn TokenStore>));
+    let there = node_with_records(&(Arc::new(place.open()) as Arc<dyn TokenStore>));
+    let actor = format!("rotated-{nth}");
+    let [edited, rotated] = ["edited", &actor].map(|actor| create(&there, "stored", actor));
+    let [edited_id, rotated_id] = [&edited, &rotated].map(|token| &token["kwt_test_".len()..][..22]);
+    let record = || block_on(there.find("stored", edited_id)).unwrap().unwrap();
+    let before = record();
+    let amendment = Amendment {
+        description: Some(Some("after".to_owned())),
+        expires_at: Some(NOW.seconds + 60),
+        restrictions: Some(Restrictions::new().allow_all("x")),
+    };
+    let Amendment { description, expires_at, restrictions } = amendment.clone();
+    let after = Record { description: description.flatten(), expires_at, restrictions, ..before.clone() };
+    // All of it, or nothing; and all of it where that was said.
+    match block_on(here.edit("stored", edited_id, amendment)) {
+        Ok(Edited::Done(said)) => assert!(said == after && record() == after, "{nth}, {behind}: {:?}", record()),
+        Err(error) if error.code() == "store" => {
+            assert!(record() == before || behind && record() == after, "{nth}, {behind}: {:?}", record());
+        }
+        other => panic!("{nth}, {behind}: {other:?}"),
+    }
+
+    let says = block_on(here.rotate("stored", rotated_id, 0, None));
+    // One is good, whatever was said: the old one, or a new one.
+    let filter = Filter { actor_id: Some(actor), status: Some(Status::Active), ..Filter::default() };
+    let good = block_on(there.list(filter, None, 10)).unwrap();
+    let [Listed { record: good, .. }] = &good[..] else { panic!("{nth}, {behind}: {good:?}") };
+    match says {
+        Ok(Some(Creation::Created(created))) => {
+            assert_eq!([&rotated, &created.token].map(|token| outcome(&there, token)), ["revoked", "accepted"]);
+            assert_eq!(created.token_id.as_ref(), Some(&good.id));
+        }
+        Err(error) if error.code() == "store" => assert!(good.id == rotated_id || behind, "{nth}"),
+        other => panic!("{nth}, {behind}: {other:?}"),
+    }
+    failing.left.swap(0, Ordering::SeqCst) == 0
+}
+
 #[test]
 fn whichever_operation_fails_nothing_is_lost() {
-    for behind in [false, true] {
-        for place in Place::both() {
-            let mut nth = 1;
-            while failed(&place, nth, behind) {
-                nth += 1;
+    for (failed, least) in [(failed as fn(&Place, usize, bool) -> bool, 8), (edit_failed, 4)] {
+        for behind in [false, true] {
+            for place in Place::both() {
+                let mut nth = 1;
+                while failed(&place, nth, behind) {
+                    nth += 1;
+                }
+                assert!(nth > least, "only {nth} operations");
             }
-            assert!(nth > 8, "only {nth} operations");
         }
     }
 }
