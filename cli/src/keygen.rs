@@ -34,7 +34,8 @@ pub(crate) fn run(args: &Keygen, world: &mut World<'_>) -> Result<Status, Stop> 
 /// Makes a file that only its owner can read, if there is none. Whenever this ends, the file is there and whole, or not there:
 /// it is written under another name, and given its own when it has been.
 fn create(file: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
     let mut number = [0; 8];
     getrandom::fill(&mut number).map_err(io::Error::other)?;
     let new = folder.join(format!(".keyward-{:016x}.new", u64::from_ne_bytes(number)));

@@ -446,12 +446,12 @@ mod tests {
         for bit in 0..mac.len() * 8 {
             let mut flipped = mac.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(None == keys.verify(b"message", &flipped));
+            assert!(keys.verify(b"message", &flipped).is_none());
         }
-        assert!(None == keys.verify(b"message", &mac[..31]));
-        assert!(None == keys.verify(b"message", &[&mac[..], b"\0"].concat()));
-        assert!(None == keys.verify(b"message", b""));
-        assert!(None == keys.verify(b"other", &mac));
+        assert!(keys.verify(b"message", &mac[..31]).is_none());
+        assert!(keys.verify(b"message", &[&mac[..], b"\0"].concat()).is_none());
+        assert!(keys.verify(b"message", b"").is_none());
+        assert!(keys.verify(b"other", &mac).is_none());
     }
 
     #[test]
