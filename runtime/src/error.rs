@@ -27,6 +27,12 @@ impl Error {
         Self { handler: None, fault }
     }
 
+    /// Of a change that is not made because whoever was to be told of it before was not, such as an audit. `why` is for the
+    /// operator.
+    pub fn unwitnessed(why: impl Into<String>) -> Self {
+        Self::without_handler(Fault::Unwitnessed(why.into()))
+    }
+
     /// The name of the handler that was asked, if it came to that.
     pub fn handler(&self) -> Option<&str> {
         self.handler.as_deref()
@@ -114,8 +120,8 @@ pub enum Fault {
     /// The records of tokens could not be read or written.
     #[error("cannot look up its tokens: {0}")]
     Store(String),
-    /// Whoever was to be told of a token before it is good was not.
-    #[error("made a token that could not be recorded, so it is not given away: {0}")]
+    /// Whoever was to be told of a change before it is made was not.
+    #[error("is kept from a change that cannot be written down: {0}")]
     Unwitnessed(String),
     /// The token that it made is one that was revoked in the same second.
     #[error("made a token of a second whose tokens have been revoked; ask again in the next one")]

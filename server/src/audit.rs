@@ -1,6 +1,8 @@
 //! One line of the log for each decision: who asked, about whom, what was decided and by which component. Never a token.
 
 use crate::context::Context;
+use crate::decision::entry;
+use keyward_audit::{Entry, Event};
 use keyward_runtime::{
     Acceptance, Created, Creation, Denied, Error, Record, Rejection, Revocation, Verdict, is_hidden,
 };
@@ -36,31 +38,34 @@ struct Decided<'a> {
 
 /// A token was judged. `granted` is false where it is good and the policy refuses it all the same.
 pub(crate) fn verified(context: &Context, asked: Asked<'_>, verdict: &Result<Verdict, Error>, granted: bool) {
-    match verdict {
-        Ok(Verdict::Accepted(Acceptance { handler, actor, token_id, .. })) => write(
-            context,
-            asked,
-            Decided {
-                outcome: if granted { "accepted" } else { "refused" },
-                reason: (!granted).then_some("insufficient-scope"),
-                handler: Some(handler),
-                actor: actor.id(),
-                token_id: token_id.as_deref(),
-                detail: None,
-            },
-        ),
-        Ok(Verdict::NotMine) => write(context, asked, Decided { outcome: "not-mine", ..Decided::default() }),
-        Ok(Verdict::Rejected(Rejection { handler, reason, message: _ })) => write(
-            context,
-            asked,
-            Decided {
-                outcome: "rejected",
-                reason: Some(reason.as_str()),
-                handler: handler.as_deref(),
-                ..Decided::default()
-            },
-        ),
-        Err(error) => failed(context, asked, error),
+    let error = verdict.as_ref().err().map(Error::to_string);
+    let decided = match verdict {
+        Ok(Verdict::Accepted(Acceptance { handler, actor, token_id, .. })) => Decided {
+            outcome: if granted { "accepted" } else { "refused" },
+            reason: (!granted).then_some("insufficient-scope"),
+            handler: Some(handler),
+            actor: actor.id(),
+            token_id: token_id.as_deref(),
+            detail: None,
+        },
+        Ok(Verdict::NotMine) => Decided { outcome: "not-mine", ..Decided::default() },
+        Ok(Verdict::Rejected(Rejection { handler, reason, message: _ })) => Decided {
+            outcome: "rejected",
+            reason: Some(reason.as_str()),
+            handler: handler.as_deref(),
+            ..Decided::default()
+        },
+        Err(fault) => Decided {
+            outcome: "failed",
+            reason: Some(fault.code()),
+            handler: fault.handler(),
+            detail: error.as_deref(),
+            ..Decided::default()
+        },
+    };
+    write(context, asked, decided);
+    if decided.outcome != "accepted" {
+        note(context, asked, decided);
     }
 }
 
@@ -125,6 +130,7 @@ pub(crate) fn refused(context: &Context, asked: Asked<'_>, acceptance: &Acceptan
         detail: None,
     };
     write(context, asked, decided);
+    note(context, asked, decided);
 }
 
 /// Something was asked about a record, by whoever may see it or not. `reason` and `detail` go with the outcome.
@@ -148,7 +154,9 @@ pub(crate) fn listed(context: &Context, asked: Asked<'_>, handler: Option<&str>,
 
 /// It was decided without asking about a token: there is none, or no single one, or the request itself is refused.
 pub(crate) fn without_token(context: &Context, asked: Asked<'_>, outcome: &'static str) {
-    write(context, asked, Decided { outcome, ..Decided::default() });
+    let decided = Decided { outcome, ..Decided::default() };
+    write(context, asked, decided);
+    note(context, asked, decided);
 }
 
 /// There is no answer.
@@ -162,6 +170,20 @@ pub(crate) fn failed(context: &Context, asked: Asked<'_>, error: &Error) {
         ..Decided::default()
     };
     write(context, asked, decided);
+}
+
+/// What was refused is in the audit too, or how much of it there was. What was let in is not: that is for the log.
+fn note(context: &Context, asked: Asked<'_>, decided: Decided<'_>) {
+    let Some(audit) = &context.audit else { return };
+    let Decided { outcome, reason, handler, actor, token_id, detail } = decided;
+    audit.note(Entry {
+        actor: actor.map(str::to_owned),
+        token_id: token_id.map(str::to_owned),
+        outcome: Some(outcome.to_owned()),
+        reason: reason.map(str::to_owned),
+        detail: detail.map(str::to_owned),
+        ..entry(context, Event::Verify, asked.caller, handler)
+    });
 }
 
 fn write(context: &Context, asked: Asked<'_>, decided: Decided<'_>) {

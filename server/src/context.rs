@@ -3,12 +3,14 @@
 use crate::config::Config;
 use crate::metrics::Metrics;
 use hyper::header::HeaderValue;
+use keyward_audit::Audit;
 use keyward_runtime::Registry;
 use std::collections::HashMap;
 use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use tokio::sync::Semaphore;
 
 /// Configuration and handlers that belong together. A reload puts another one in its place; a request keeps the one that it
@@ -40,8 +42,11 @@ impl Live {
 pub(crate) struct Context {
     pub(crate) live: Arc<Live>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Where changes are written down before they are made, and what is refused.
+    pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) peer: IpAddr,
     pub(crate) id: RequestId,
+    pub(crate) begun: Instant,
 }
 
 /// The name of a request: 16 hexadecimal digits, the first 8 of which are random for each process.

@@ -1,7 +1,11 @@
 //! The one place that asks the registry: every decision is counted here, and becomes one line of the audit.
 
+use crate::audit::Asked;
 use crate::context::Context;
+use crate::intent::Intent;
 use crate::metrics::{Operation, outcome};
+use crate::seen::Seen;
+use keyward_audit::{Entry, Event};
 use keyward_runtime::{
     Amendment, CreateRequest, Creation, Edited, Error, Filter, Listed, Place, Reason, Record, Rejection, Revocation,
     Verdict,
@@ -42,20 +46,66 @@ pub(crate) async fn is_token(context: &Context, text: &str) -> bool {
 }
 
 /// Asks for a token.
-pub(crate) async fn create(context: &Context, handler: &str, request: CreateRequest) -> Result<Creation, Error> {
-    let creation = context.live.registry.create(Some(handler), request);
-    counted(context, Operation::Create, handler, creation, |creation| match creation {
+pub(crate) async fn create(
+    context: &Context,
+    asked: Asked<'_>,
+    handler: &str,
+    request: CreateRequest,
+) -> Result<Creation, Error> {
+    let entry =
+        Entry { actor: Some(request.actor_id.clone()), ..entry(context, Event::Create, asked.caller, Some(handler)) };
+    let intent = Intent::new(context.audit.as_deref(), entry);
+    let creation = context.live.registry.create_witnessed(Some(handler), request, &intent);
+    let creation = counted(context, Operation::Create, handler, creation, |creation| match creation {
         Creation::Created(_) => "created",
         Creation::Denied(_) => "denied",
     })
-    .await
+    .await;
+    intent.made(&creation);
+    creation
 }
 
-/// Takes tokens back. Says how many records were ended.
-pub(crate) async fn revoke(context: &Context, revocation: Revocation) -> Result<u64, Error> {
-    let handler = revocation.handler.clone();
-    let ended = context.live.registry.revoke(revocation);
-    counted(context, Operation::Revoke, handler.as_deref().unwrap_or("-"), ended, |_| "revoked").await
+/// Takes tokens back: those of that actor, if that is known. Says how many records were ended.
+pub(crate) async fn revoke(
+    context: &Context,
+    asked: Asked<'_>,
+    revocation: Revocation,
+    actor: Option<&str>,
+) -> Result<u64, Error> {
+    let Revocation { handler, token_id, actor_id: _, issued_until } = revocation.clone();
+    let entry = Entry {
+        actor: actor.map(str::to_owned),
+        token_id,
+        detail: issued_until.map(|until| format!("issued until {until}")),
+        ..entry(context, Event::Revoke, asked.caller, handler.as_deref())
+    };
+    let intent = Intent::new(context.audit.as_deref(), entry);
+    let ended = async {
+        record(&intent).await?;
+        context.live.registry.revoke(revocation).await
+    };
+    let ended = counted(context, Operation::Revoke, handler.as_deref().unwrap_or("-"), ended, |_| "revoked").await;
+    if let Err(error) = &ended {
+        intent.failed(error);
+    }
+    ended
+}
+
+/// Writes down what is about to be done.
+async fn record(intent: &Intent<'_>) -> Result<(), Error> {
+    intent.record().await.map_err(|error| Error::unwitnessed(error.to_string()))
+}
+
+/// What is known of a request, for the audit.
+pub(crate) fn entry(context: &Context, event: Event, caller: Option<&str>, handler: Option<&str>) -> Entry {
+    Entry {
+        request: Some(context.id.as_str().to_owned()),
+        caller: caller.map(str::to_owned),
+        handler: handler.map(str::to_owned),
+        handler_sha256: handler.and_then(|name| context.live.digests.get(name)).cloned(),
+        duration: Some(context.begun.elapsed()),
+        ..Entry::new(event)
+    }
 }
 
 /// Says how many records [`revoke`] would end. Nothing is decided by it.
@@ -81,31 +131,77 @@ pub(crate) async fn find(context: &Context, handler: &str, id: &str) -> Result<O
     counted(context, Operation::Find, handler, found, |found| if found.is_some() { "found" } else { "unknown" }).await
 }
 
-/// Narrows a token.
-pub(crate) async fn edit(context: &Context, handler: &str, id: &str, amendment: Amendment) -> Result<Edited, Error> {
-    let edited = context.live.registry.edit(handler, id, amendment);
-    counted(context, Operation::Edit, handler, edited, |edited| match edited {
+/// Narrows the token of this record; `how` says it for the audit.
+pub(crate) async fn edit(
+    context: &Context,
+    asked: Asked<'_>,
+    seen: &Seen,
+    amendment: Amendment,
+    how: &str,
+) -> Result<Edited, Error> {
+    let (handler, Record { id, actor_id, .. }) = (seen.handler(), seen.record());
+    let entry = Entry {
+        actor: Some(actor_id.clone()),
+        token_id: Some(id.clone()),
+        detail: Some(how.to_owned()),
+        ..entry(context, Event::Edit, asked.caller, Some(handler))
+    };
+    let intent = Intent::new(context.audit.as_deref(), entry);
+    let edited = async {
+        record(&intent).await?;
+        context.live.registry.edit(handler, id, amendment).await
+    };
+    let edited = counted(context, Operation::Edit, handler, edited, |edited| match edited {
         Edited::Done(_) => "edited",
         Edited::Denied(_) => "denied",
         Edited::Unknown => "unknown",
     })
-    .await
+    .await;
+    match &edited {
+        Ok(Edited::Done(_)) => {}
+        Ok(Edited::Denied(denied)) => intent.denied(denied.denial.as_str()),
+        Ok(Edited::Unknown) => intent.denied("unknown"),
+        Err(error) => intent.failed(error),
+    }
+    edited
 }
 
-/// Puts another token in the place of this one.
+/// Puts another token in the place of the one of this record.
 pub(crate) async fn rotate(
     context: &Context,
-    handler: &str,
-    id: &str,
+    asked: Asked<'_>,
+    seen: &Seen,
     overlap: u32,
 ) -> Result<Option<Creation>, Error> {
-    let made = context.live.registry.rotate(handler, id, overlap, None);
-    counted(context, Operation::Rotate, handler, made, |made| match made {
+    let (handler, Record { id, actor_id, .. }) = (seen.handler(), seen.record());
+    let entry = Entry {
+        actor: Some(actor_id.clone()),
+        detail: Some(format!("in the place of {id}, which is good for {overlap} s more")),
+        ..entry(context, Event::Rotate, asked.caller, Some(handler))
+    };
+    let intent = Intent::new(context.audit.as_deref(), entry);
+    let made = context.live.registry.rotate(handler, id, overlap, Some(&intent));
+    let made = counted(context, Operation::Rotate, handler, made, |made| match made {
         Some(Creation::Created(_)) => "rotated",
         Some(Creation::Denied(_)) => "denied",
         None => "unknown",
     })
-    .await
+    .await;
+    match made {
+        Ok(Some(creation)) => {
+            let creation = Ok(creation);
+            intent.made(&creation);
+            creation.map(Some)
+        }
+        Ok(None) => {
+            intent.denied("unknown");
+            Ok(None)
+        }
+        Err(error) => {
+            intent.failed(&error);
+            Err(error)
+        }
+    }
 }
 
 /// What the registry answers, counted. The name of the handler is one of the registry's, or `-`.

@@ -14,10 +14,12 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Version};
+use keyward_audit::Audit;
 use keyward_runtime::Registry;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
@@ -31,6 +33,7 @@ pub struct Service(Arc<Inner>);
 
 struct Inner {
     live: ArcSwap<Live>,
+    audit: Option<Arc<Audit>>,
     metrics: Arc<Metrics>,
     ids: RequestIds,
     router: Router,
@@ -39,8 +42,15 @@ struct Inner {
 impl Service {
     /// Begins with these.
     pub fn new(config: Config, registry: Registry) -> Self {
+        Self::with_audit(config, registry, None)
+    }
+
+    /// The same with an audit: each change is written down in it before it is made, or not made, as its settings say; what is
+    /// refused is noted. It is the same one for as long as the service lives.
+    pub fn with_audit(config: Config, registry: Registry, audit: Option<Arc<Audit>>) -> Self {
         Self(Arc::new(Inner {
             live: ArcSwap::from_pointee(Live::new(config, registry)),
+            audit,
             metrics: Arc::new(Metrics::new()),
             ids: RequestIds::new(),
             router: routes::router(),
@@ -69,9 +79,15 @@ impl Service {
 
     /// Answers one request.
     pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response {
-        let Inner { live, metrics, ids, router } = &*self.0;
-        let context =
-            Context { live: live.load_full(), metrics: metrics.clone(), peer: peer.to_canonical(), id: ids.next() };
+        let Inner { live, audit, metrics, ids, router } = &*self.0;
+        let context = Context {
+            live: live.load_full(),
+            metrics: metrics.clone(),
+            audit: audit.clone(),
+            peer: peer.to_canonical(),
+            id: ids.next(),
+            begun: Instant::now(),
+        };
         let (request, body) = request.into_parts();
         let place = Place::of(request.uri.path());
         let endpoint = place.map_or_else(|| endpoint(request.uri.path()), |place| place.dialect.as_str());

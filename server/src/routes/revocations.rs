@@ -100,7 +100,8 @@ pub(crate) async fn revocations(
         audit::revoked(context, asked, &revocation, "counted", &counted);
         counted.map(|would_end| Revoked::DryRun(DryRun { would_end }))
     } else {
-        let ended = decision::revoke(context, revocation.clone()).await;
+        let actor = revocation.actor_id.clone();
+        let ended = decision::revoke(context, asked, revocation.clone(), actor.as_deref()).await;
         audit::revoked(context, asked, &revocation, "revoked", &ended);
         ended.map(|ended| Revoked::Done(Done { ended }))
     };

@@ -79,8 +79,8 @@ async fn take_back(context: &Context, asked: Asked<'_>, acceptance: Acceptance) 
         token_id: acceptance.token_id.clone(),
         ..Revocation::default()
     };
-    let ended = decision::revoke(context, revocation.clone()).await;
     // Whose it was is for the audit: the token is named by its id.
+    let ended = decision::revoke(context, asked, revocation.clone(), acceptance.actor.id()).await;
     let named = Revocation { actor_id: acceptance.actor.id().map(str::to_owned), ..revocation };
     audit::revoked(context, asked, &named, "revoked", &ended);
     ended.map(|_| ()).map_err(|error| Problem::of_revocation(&error))

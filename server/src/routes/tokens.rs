@@ -117,7 +117,7 @@ pub(crate) async fn create(
         parent: parent.as_ref().map(Parent::of),
         caller: Some(caller.id().to_owned()),
     };
-    let creation = decision::create(context, &handler, request).await;
+    let creation = decision::create(context, asked, &handler, request).await;
     audit::created(context, asked, &actor, &creation);
     match creation {
         Ok(Creation::Created(created)) => Ok(shown(&created)),

@@ -191,7 +191,7 @@ pub(crate) async fn edit(
     let restrictions = restrictions.map(|Object(restrictions)| restrictions.checked());
     let amendment = Amendment { description, expires_at, restrictions };
     let told = |outcome| audit::recorded(context, asked, (seen.handler(), seen.record()), outcome, Some(&named));
-    match decision::edit(context, seen.handler(), &seen.record().id, amendment).await {
+    match decision::edit(context, asked, &seen, amendment, &named).await {
         Ok(Edited::Done(record)) => {
             told(("edited", None));
             answer(context, &seen.now(record))

@@ -68,7 +68,7 @@ pub(crate) async fn rotate(
         audit::recorded(context, asked, (seen.handler(), seen.record()), outcome, Some(detail));
     };
     let how = format!("overlap: {overlap}");
-    match decision::rotate(context, seen.handler(), &seen.record().id, overlap).await {
+    match decision::rotate(context, asked, &seen, overlap).await {
         Ok(Some(Creation::Created(created))) => {
             // Handlers whose tokens can be rotated give them ids.
             let new = created.token_id.as_deref().unwrap_or("-");
