@@ -7,7 +7,9 @@ mod watch;
 use crate::args::Serve;
 use crate::config::Address;
 use crate::load::{Loaded, file_error};
-use crate::{Status, Stop, World, load};
+use crate::{Status, Stop, World, load, record};
+use keyward_audit::{Entry, Event};
+use keyward_runtime::Registry;
 use keyward_server::{Listeners, Service};
 use reload::{Fixed, Ready, Reloader, Source};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -38,6 +40,7 @@ pub(crate) fn run(args: Serve, world: &mut World<'_>) -> Result<Status, Stop> {
     let Ready { loaded, registry, mut config } = source.load()?;
     let server = &loaded.config.server;
     let fixed = Fixed::of(&loaded);
+    let audit = record::open(&loaded)?.map(Arc::new);
     fit_connections(&mut config);
     let service_at = Listen { option: "--listen", setting: "listen", given: listen, configured: server.listen };
     let operations_at =
@@ -51,8 +54,11 @@ pub(crate) fn run(args: Serve, world: &mut World<'_>) -> Result<Status, Stop> {
         let handlers = registry.handlers().count();
         tracing::info!(target: "keyward::server", handlers, "started");
 
-        let answers = Service::new(config, registry);
-        let reloader = Reloader { source, service: answers.clone(), fixed };
+        if let Some(audit) = &audit {
+            audit.note(Entry { detail: Some(handlers_of(&registry)), ..Entry::new(Event::Start) });
+        }
+        let answers = Service::with_audit(config, registry, audit.clone());
+        let reloader = Reloader { source, service: answers.clone(), audit: audit.clone(), fixed };
         reloader.start(reload).map_err(|error| cannot("the thread that reloads could not be started", &error))?;
         let listeners = Listeners { service, operations: Some(operations) };
         tokio::select! {
@@ -67,7 +73,22 @@ pub(crate) fn run(args: Serve, world: &mut World<'_>) -> Result<Status, Stop> {
     });
     // What still runs is a call that was given up.
     tokio.shutdown_background();
+    if let Some(audit) = audit {
+        audit.note(Entry::new(Event::Stop));
+        if !audit.flush() {
+            tracing::warn!(target: "keyward::server", "the audit could not be written to its end");
+        }
+    }
     done
+}
+
+/// Which handlers there are, by their names and the beginnings of their components' digests.
+fn handlers_of(registry: &Registry) -> String {
+    let handlers = registry.handlers().map(|handler| {
+        let digest: String = handler.component.sha256_hex().chars().take(16).collect();
+        format!("{} {digest}", handler.name)
+    });
+    handlers.collect::<Vec<_>>().join(", ")
 }
 
 fn cannot(what: &str, error: &io::Error) -> Stop {

@@ -1,16 +1,19 @@
 //! Loading all that a configuration names: at the start, and again while requests are answered.
 
+use super::handlers_of;
 use super::watch::Watched;
 use crate::load::Loaded;
 use crate::output::one_line;
 use crate::store::{self, Kept, OpenStore};
-use crate::{Env, Stop};
+use crate::{Env, Stop, audit};
+use keyward_audit::{Audit, AuditError, Entry, Event, Settings};
 use keyward_runtime::{Registry, Runtime};
 use keyward_server::{Config, Service};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -63,6 +66,7 @@ pub(super) struct Fixed {
     operations: SocketAddr,
     connections: usize,
     store: Kept,
+    audit: Option<Settings>,
 }
 
 impl Fixed {
@@ -73,17 +77,19 @@ impl Fixed {
             operations: server.operations.value,
             connections: server.config.limits.connections,
             store: Kept::of(loaded),
+            audit: audit::settings(loaded),
         }
     }
 
     /// The settings that differ.
     fn changed(&self, new: &Self) -> Vec<&'static str> {
-        let Self { listen, operations, connections, store } = self;
+        let Self { listen, operations, connections, store, audit } = self;
         let changed = [
             ("server.listen", *listen != new.listen),
             ("server.operations", *operations != new.operations),
             ("server.limits.connections", *connections != new.connections),
             ("store", *store != new.store),
+            ("audit", *audit != new.audit),
         ];
         changed.into_iter().filter_map(|(setting, changed)| changed.then_some(setting)).collect()
     }
@@ -96,6 +102,7 @@ const POLL: Duration = Duration::from_secs(1);
 pub(super) struct Reloader {
     pub(super) source: Source,
     pub(super) service: Service,
+    pub(super) audit: Option<Arc<Audit>>,
     /// As it was at the start.
     pub(super) fixed: Fixed,
 }
@@ -122,10 +129,21 @@ impl Reloader {
         Ok(())
     }
 
+    /// Writes down what is about to come of a reload.
+    fn record(&self, outcome: &str, detail: String) -> Result<(), AuditError> {
+        let Some(audit) = &self.audit else { return Ok(()) };
+        let entry = Entry { outcome: Some(outcome.to_owned()), detail: Some(detail), ..Entry::new(Event::Reload) };
+        audit.record_blocking(entry).map(drop)
+    }
+
     fn reload(&mut self) {
         match self.source.load() {
             Ok(Ready { loaded, registry, config }) => {
                 let handlers = registry.handlers().count();
+                if let Err(error) = self.record("loaded", handlers_of(&registry)) {
+                    tracing::error!(target: "keyward::server", %error, "not loaded anew; what was there stays");
+                    return;
+                }
                 self.service.replace(config, registry);
                 tracing::info!(target: "keyward::server", handlers, "loaded anew");
                 for setting in self.fixed.changed(&Fixed::of(&loaded)) {
@@ -135,6 +153,8 @@ impl Reloader {
             Err(stop) => {
                 let (_, error) = stop.sentence();
                 let error = one_line(&error);
+                // There is nobody else to tell than the log.
+                let _ = self.record("refused", error.clone());
                 tracing::error!(target: "keyward::server", error, "not loaded anew; what was there stays");
             }
         }
