@@ -155,23 +155,21 @@ values = ["kept", "signed", "nobody"]
 [dictionaries.ids]
 values = IDS
 
-[parameters]
-"path.handler" = { dictionary = "handlers", probability = 0.9 }
-"path.token_id" = { dictionary = "ids", probability = 0.9 }
-"query.handler" = { dictionary = "handlers", probability = 0.9 }
-
 [[operations]]
 include-path = "/v1/tokens"
 checks.positive_data_acceptance.enabled = false
+parameters = { "query.handler" = { dictionary = "handlers", probability = 0.9 }, "body.handler" = { dictionary = "handlers", probability = 0.9 } }
 
 [[operations]]
 include-path = "/v1/tokens/{handler}/{token_id}"
 generation.max-examples = MANY
 checks.positive_data_acceptance.enabled = false
+parameters = { "path.handler" = { dictionary = "handlers", probability = 0.9 }, "path.token_id" = { dictionary = "ids", probability = 0.9 } }
 
 [[operations]]
 include-path = "/v1/tokens/{handler}/{token_id}/rotate"
 generation.max-examples = MANY
+parameters = { "path.handler" = { dictionary = "handlers", probability = 0.9 }, "path.token_id" = { dictionary = "ids", probability = 0.9 } }
 "#;
 
 /// Where tokens are kept and can be taken back, and who may do that.
