@@ -1,6 +1,7 @@
 //! A store that is away, locked or not what it was: an error, soon, and no restart when it is back.
 
 use super::*;
+use keyward_runtime::Filter;
 
 /// It has to be used again so soon after it is back.
 const BACK: Duration = Duration::from_secs(5);
@@ -17,12 +18,15 @@ fn comes_back(store: &Store) {
 /// Every operation fails, within its deadline and a moment; those that cannot know better at once.
 fn all_fail(store: &Store, reads: Duration, writes: Duration) -> Vec<String> {
     let used = [("h".to_owned(), "a".to_owned(), NOW)];
-    let (alice, secret) = (revocation("h", "alice"), digest(0xd1));
-    let operations: [(Pending<'_, ()>, Duration); 8] = [
+    let (alice, secret, all) = (revocation("h", "alice"), digest(0xd1), Filter::default());
+    let operations: [(Pending<'_, ()>, Duration); 11] = [
         (ignored(store.find("h", "a")), reads),
         (ignored(store.find_digest("h", &secret)), reads),
         (ignored(store.count(&alice, NOW)), reads),
         (ignored(store.revocations(0, 1)), reads),
+        (ignored(store.list(&all, None, 1, NOW)), reads),
+        (ignored(store.nodes()), reads),
+        (store.note_node("n", 0, NOW), writes),
         (ignored(store.next_serial("h")), writes),
         (ignored(store.commit("h", insert(record("b", "alice"), Some(secret.clone())))), writes),
         (store.touch(used.into()), writes),
@@ -129,7 +133,7 @@ fn a_server_that_does_not_answer() {
     let Some(place) = Place::postgres() else { return };
     let store = store_with_a_record(&place);
     let mut other = connect(&place.location);
-    block_on(other.execute("BEGIN; LOCK TABLE tokens, serials, revocations IN ACCESS EXCLUSIVE MODE")).unwrap();
+    block_on(other.execute("BEGIN; LOCK TABLE tokens, serials, revocations, nodes IN ACCESS EXCLUSIVE MODE")).unwrap();
     all_fail(&store, Duration::from_secs(3), Duration::from_secs(6));
     block_on(other.execute("ROLLBACK")).unwrap();
     comes_back(&store);
