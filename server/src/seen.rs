@@ -13,14 +13,14 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// The record of a token of that handler, if this caller may see it; otherwise it is given back.
-    pub(crate) fn by(caller: AuthenticatedCaller<'_>, handler: String, record: Record) -> Result<Self, Record> {
+    pub(crate) fn by(caller: AuthenticatedCaller<'_>, handler: String, record: Record) -> Result<Self, Box<Record>> {
         let Caller { sees, handlers, .. } = caller.rights();
         let is_its_to_see = match sees {
             Sees::Nothing => false,
             Sees::Own => record.caller.as_deref() == Some(caller.id()),
             Sees::All => true,
         };
-        if is_its_to_see && handlers.include(&handler) { Ok(Self { handler, record }) } else { Err(record) }
+        if is_its_to_see && handlers.include(&handler) { Ok(Self { handler, record }) } else { Err(Box::new(record)) }
     }
 
     /// With what has become of the same record.

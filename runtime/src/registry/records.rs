@@ -23,6 +23,7 @@ pub struct Amendment {
 /// The answer to an amendment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is nearly always the large one")]
 pub enum Edited {
     /// It is made, and durable, and holds for every verification that begins from now on.
     Done(Record),
