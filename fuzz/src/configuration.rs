@@ -70,6 +70,12 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
 [keys.main]
 secret = { file = "secret.key" }
 previous = [{ env = "OLD" }, { file = "older.key" }]
+[keys.named]
+keys = [
+  { id = "2026-11", file = "2026-11.key", state = "active" },
+  { id = "2026-12", env = "NEXT", state = "pending" },
+  { id = "2026-10", state = "retired" },
+]
 [[handlers]]
 name = "signed"
 component = "builtin:signed"
