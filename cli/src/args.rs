@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Keys(Keys),
     Tokens(Tokens),
     Audit(Audit),
+    Status(StatusOf),
 }
 
 /// Creates and verifies API tokens with handlers that nobody has to trust.
@@ -68,6 +69,7 @@ enum Commands {
     Keys(Keys),
     Tokens(Tokens),
     Audit(Audit),
+    Status(StatusOf),
 }
 
 /// Answers host services and proxies over HTTP
@@ -241,6 +243,34 @@ pub(crate) struct Caller {
     pub(crate) name: String,
 }
 
+/// Shows what there is: tokens by handler and status, keys, daemons and the audit
+///
+/// What is known of tokens and daemons stands in the store: without one it is left out.
+#[derive(Debug, Parser)]
+#[command(after_help = "\
+Exit status: 0 done, 2 a mistake in the command or the configuration, 3 the store does not answer.
+
+Example:
+  keyward status --config keyward.toml")]
+pub(crate) struct StatusOf {
+    #[command(flatten)]
+    pub(crate) of: Of,
+}
+
+/// A configuration to look at, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Of {
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The time to go by, in seconds since 1970; decimals are allowed [default: now]
+    #[arg(long, value_name = "UNIX", value_parser = parse_at)]
+    pub(crate) at: Option<UnixTime>,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Reads the arguments, the program's name first.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Stop> {
     let mut clap = Arguments::command();
@@ -258,6 +288,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         Ok(Commands::Keys(args)) => Ok(Command::Keys(args)),
         Ok(Commands::Tokens(args)) => Ok(Command::Tokens(args)),
         Ok(Commands::Audit(args)) => Ok(Command::Audit(args)),
+        Ok(Commands::Status(args)) => Ok(Command::Status(args)),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Command::Help(error.to_string()))
         }
@@ -279,11 +310,11 @@ fn sentence(error: &clap::Error) -> String {
             _ => "there is an unknown argument".to_owned(),
         },
         ErrorKind::InvalidSubcommand | ErrorKind::MissingSubcommand => {
-            "the first argument is none of the commands serve, create, verify, check, keygen, caller, keys, tokens and audit"
+            "the first argument is none of the commands serve, create, verify, check, keygen, caller, keys, tokens, audit and status"
                 .to_owned()
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "a command is missing: serve, create, verify, check, keygen, caller, keys, tokens or audit".to_owned()
+            "a command is missing: serve, create, verify, check, keygen, caller, keys, tokens, audit or status".to_owned()
         }
         ErrorKind::MissingRequiredArgument => format!("{} is missing", option()),
         ErrorKind::ValueValidation => match error.source() {

@@ -25,9 +25,7 @@ pub(crate) fn run(args: Audit, world: &mut World<'_>) -> Result<Status, Stop> {
 /// What the audit of a configuration is opened with, if it has one.
 pub(crate) fn settings(loaded: &Loaded) -> Option<Settings> {
     let audit = loaded.config.audit.as_ref()?;
-    let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let node = audit.node.clone().unwrap_or_else(machine);
-    Some(Settings { file: loaded.path(&audit.file.value), node, ..audit.settings.clone() })
+    Some(Settings { file: loaded.path(&audit.file.value), node: loaded.node(), ..audit.settings.clone() })
 }
 
 fn configured(config: &Path) -> Result<Settings, Stop> {

@@ -1,6 +1,7 @@
 //! `keyward keys …`: which keys there are, what is known of the tokens under them, and what it would break to retire one.
 
-use crate::args::keys::{Check, Command, Keys, Of};
+use crate::args::Of;
+use crate::args::keys::{Check, Command, Keys, List as ListArgs};
 use crate::config::{At, RingKey};
 use crate::date::{age, date};
 use crate::load::Loaded;
@@ -66,7 +67,7 @@ struct Finding {
 
 pub(crate) fn run(args: Keys, world: &mut World<'_>) -> Result<Status, Stop> {
     match args.command {
-        Command::List(args) => list(&args, world),
+        Command::List(ListArgs { of }) => list(&of, world),
         Command::Check(Check { of }) => check(&of, world),
     }
 }

@@ -19,6 +19,7 @@ mod log;
 mod output;
 mod record;
 mod serve;
+mod status;
 mod store;
 mod tokens;
 mod verify;
@@ -120,6 +121,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, mut world: World<'_>) -> St
         Command::Keys(args) => keys::run(args, &mut world),
         Command::Tokens(args) => tokens::run(args, &mut world),
         Command::Audit(args) => audit::run(args, &mut world),
+        Command::Status(args) => status::run(&args.of, &mut world),
         Command::Serve(args) => serve::run(args, &mut world),
     });
     let done = done.and_then(|status| world.stdout.flush().map(|()| status).map_err(Stop::stdout));

@@ -9,7 +9,7 @@ use keyward_runtime::{
     HandlerConfig, Key, KeyGrant, KeyRing, KeyState, Limits, LoadError, MIN_SECRET_BYTES, MonotonicClock, Registry,
     Runtime, RuntimeLimits, Secret, StoreGrant, SystemClock, UnixTime,
 };
-use keyward_server::Tls;
+use keyward_server::{KeyAge, Tls};
 use keyward_store::{Location, NamedQuery, QueryLimits, QueryThreads};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -110,6 +110,7 @@ impl Loaded {
     /// What the daemon does apart from its handlers. Loads the certificate and its key.
     pub(crate) fn server(&self) -> Result<keyward_server::Config, Stop> {
         let mut config = self.config.server.config.clone();
+        (config.node, config.keys) = (self.node(), self.key_ages());
         if let Some(At { line, value: TlsFiles { certificate, key } }) = &self.config.server.tls {
             let wrong = |text: &str| self.mistake(*line, &format!("`tls`: {text}"));
             let certificate = read(&self.path(certificate), MAX_CERTIFICATE, "correct `certificate`");
@@ -118,6 +119,28 @@ impl Loaded {
             config.tls = Some(Tls::from_pem(&certificate, &key).map_err(|error| wrong(&error.to_string()))?);
         }
         Ok(config)
+    }
+
+    /// What the daemon of this configuration is called in the store and in the audit: as it says, or by its machine and port.
+    pub(crate) fn node(&self) -> String {
+        let named = self.config.audit.as_ref().and_then(|audit| audit.node.clone());
+        named.unwrap_or_else(|| {
+            let machine = rustix::system::uname();
+            format!("{}-{}", machine.nodename().to_string_lossy(), self.config.server.listen.value.port())
+        })
+    }
+
+    /// The keys of all rings.
+    pub(crate) fn key_ages(&self) -> Vec<KeyAge> {
+        let of_ring = |(ring, config): (&String, &Ring)| -> Vec<KeyAge> {
+            let age = |RingKey { id, state, source }: &RingKey| KeyAge {
+                key: format!("{ring}/{}", id.value),
+                state: state.as_str(),
+                made_at: source.as_ref().and_then(|source| self.modified(&source.value)),
+            };
+            config.keys.iter().map(age).collect()
+        };
+        self.config.rings.iter().flat_map(of_ring).collect()
     }
 
     /// The configuration and every file that it names.

@@ -93,6 +93,11 @@ impl Revocations {
         Ok(known.revoked(handler, token_id, actor_id, issued_at))
     }
 
+    /// The number of the last one that was read.
+    pub(crate) fn last(&self) -> u64 {
+        self.read_known().last.as_ref().map_or(0, |(number, _)| *number)
+    }
+
     /// Whether it has heard from the store recently enough.
     pub(crate) fn are_fresh(&self) -> bool {
         self.read_known().sure(Instant::now(), self.patience).is_ok()

@@ -31,6 +31,21 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// What clients may use.
     pub limits: Limits,
+    /// The name of this process among those that share a store.
+    pub node: String,
+    /// The keys that its handlers use, for metrics.
+    pub keys: Vec<KeyAge>,
+}
+
+/// A key, and how old it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyAge {
+    /// The ring and the key's id: `main/2026-11`.
+    pub key: String,
+    /// Its state: `pending`, `active`, `verify-only` or `retired`.
+    pub state: &'static str,
+    /// When it was made, in unix seconds, if that is known.
+    pub made_at: Option<u64>,
 }
 
 /// A value that cannot stand in a [`Config`]. The text goes on from the setting's name.

@@ -4,6 +4,7 @@ use crate::config::Limits;
 use crate::context::Live;
 use crate::operations;
 use crate::service::Service;
+use crate::stock;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -52,9 +53,14 @@ pub async fn run(listeners: Listeners, service: Service, shutdown: impl Future<O
     {
         let accepting = accept(&listener, &service, &stopping, &mut connections);
         let mut accepting = pin!(accepting);
+        let mut stock = pin!(async {
+            stock::keep(&service).await;
+            std::future::pending::<()>().await;
+        });
         let mut shutdown = pin!(shutdown);
         tokio::select! {
             () = &mut accepting => {}
+            () = &mut stock => {}
             () = &mut shutdown => {}
         }
     }

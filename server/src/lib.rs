@@ -53,12 +53,13 @@ mod receive;
 mod routes;
 mod seen;
 mod service;
+mod stock;
 mod tls;
 
 // The public interface is:
 pub use config::{
-    BadValue, Caller, Config, ForwardAuth, Handlers, Hosts, IdentityHeaders, Issuer, Limits, PathPattern, Policy,
-    Realm, SecretDigest, Sees,
+    BadValue, Caller, Config, ForwardAuth, Handlers, Hosts, IdentityHeaders, Issuer, KeyAge, Limits, PathPattern,
+    Policy, Realm, SecretDigest, Sees,
 };
 #[doc(hidden)]
 pub use connection::serve_stream;

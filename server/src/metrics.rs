@@ -1,6 +1,9 @@
 //! Counters for OpenMetrics. Every label is from a fixed set or a handler's name: no client can add one.
 
-use keyward_runtime::{Counts, Error, Fault, Verdict};
+use crate::config::KeyAge;
+use crate::stock::Stock;
+use keyward_audit::Standing;
+use keyward_runtime::{Counts, Error, Fault, NodeSeen, Tally, Verdict};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
@@ -70,6 +73,23 @@ struct Answered {
     status: u16,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kept {
+    handler: String,
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AKey {
+    key: String,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Node {
+    node: String,
+}
+
 /// All that is counted.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -129,11 +149,23 @@ impl Metrics {
         OpenConnection(self.connections.clone())
     }
 
-    /// The exposition in OpenMetrics' text format, with what has been counted of each handler since it was loaded.
-    pub(crate) fn text<'a>(&self, handlers: impl Iterator<Item = (&'a str, Counts)>) -> Result<String, fmt::Error> {
+    /// The exposition in OpenMetrics' text format, with what has been counted of each handler since it was loaded, what there is
+    /// in the store, how the audit is doing, and how old the keys are at `now`, in unix seconds.
+    pub(crate) fn text<'a>(
+        &self,
+        handlers: impl Iterator<Item = (&'a str, Counts)>,
+        stock: &Stock,
+        audit: Option<&Standing>,
+        keys: &[KeyAge],
+        now: u64,
+    ) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)?;
         encode_registry(&mut text, &loaded(handlers))?;
+        encode_registry(&mut text, &kept(stock, keys, now))?;
+        if let Some(audit) = audit {
+            encode_registry(&mut text, &written(audit))?;
+        }
         encode_eof(&mut text)?;
         Ok(text)
     }
@@ -153,6 +185,67 @@ fn loaded<'a>(handlers: impl Iterator<Item = (&'a str, Counts)>) -> Registry {
     registry.register("guest_calls", "Calls of the component since it was loaded", calls);
     registry.register("answers_kept", "Tokens that were good by an answer of the same second", kept);
     registry.register("store_lookups", "Questions of the component to the store", lookups);
+    registry
+}
+
+/// What there is in the store, and the keys.
+fn kept(stock: &Stock, keys: &[KeyAge], now: u64) -> Registry {
+    let (tokens, ages) = (Family::<Kept, Gauge>::default(), Family::<AKey, Gauge>::default());
+    let [behind, seen] = [(); 2].map(|()| Family::<Node, Gauge>::default());
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    for Tally { handler, status, tokens: count } in &stock.tokens {
+        let labels = Kept { handler: handler.clone(), status: status.name() };
+        tokens.get_or_create(&labels).set(number(*count));
+    }
+    for NodeSeen { node, last: _, behind: unread, at } in &stock.nodes {
+        let labels = Node { node: node.clone() };
+        behind.get_or_create(&labels).set(number(*unread));
+        seen.get_or_create(&labels).set(number(*at));
+    }
+    for KeyAge { key, state, made_at } in keys {
+        if let Some(made_at) = made_at {
+            let labels = AKey { key: key.clone(), state };
+            ages.get_or_create(&labels).set(number(now.saturating_sub(*made_at)));
+        }
+    }
+    let mut registry = Registry::with_prefix("keyward");
+    registry.register("tokens", "Tokens that have a record, by handler and status", tokens);
+    registry.register_with_unit("key_age", "How old keys are", Unit::Seconds, ages);
+    registry.register("node_behind", "Revocations that a node had not read when it last said so", behind);
+    registry.register_with_unit("node_seen_timestamp", "When a node last said so", Unit::Seconds, seen);
+    registry
+}
+
+/// How the audit is doing.
+fn written(standing: &Standing) -> Registry {
+    let Standing { head, written: _, waiting, lag, lost, refused, trouble } = standing;
+    let gauge = |number: u64| {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
+        gauge
+    };
+    let counter = |number: u64| {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(number);
+        counter
+    };
+    let behind = Gauge::<f64, std::sync::atomic::AtomicU64>::default();
+    behind.set(lag.as_secs_f64());
+    let mut registry = Registry::with_prefix("keyward");
+    registry.register("audit_head", "The number of the last record of the audit", gauge(head.seq));
+    registry.register(
+        "audit_waiting",
+        "Records that wait to be written",
+        gauge(u64::try_from(*waiting).unwrap_or(u64::MAX)),
+    );
+    registry.register_with_unit("audit_lag", "For how long the first of them has waited", Unit::Seconds, behind);
+    registry.register("audit_stuck", "1 if nothing can be written at present", gauge(u64::from(trouble.is_some())));
+    registry.register("audit_lost", "Records that were counted instead of being written", counter(*lost));
+    registry.register(
+        "audit_refused",
+        "Changes that were not made because they could not be written down",
+        counter(*refused),
+    );
     registry
 }
 

@@ -9,11 +9,12 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use keyward_audit::Audit;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
@@ -118,8 +119,10 @@ fn answer(request: &Request<Incoming>, service: &Service, stopping: bool) -> Res
 
 fn metrics(service: &Service) -> Result<String, fmt::Error> {
     let live = service.live();
-    let handlers = live.registry.handlers();
-    service.metrics().text(handlers.map(|handler| (handler.name, handler.counts)))
+    let handlers = live.registry.handlers().map(|handler| (handler.name, handler.counts));
+    let standing = service.audit().map(Audit::standing);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    service.metrics().text(handlers, &service.stock().load(), standing.as_ref(), &live.config.keys, now)
 }
 
 const PLAIN: &str = "text/plain; charset=utf-8";

@@ -5,6 +5,7 @@ use crate::context::{Context, Live, RequestIds};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::routes::{self, forward, forward::Place};
+use crate::stock::Stock;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -34,6 +35,7 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     live: ArcSwap<Live>,
     audit: Option<Arc<Audit>>,
+    stock: ArcSwap<Stock>,
     metrics: Arc<Metrics>,
     ids: RequestIds,
     router: Router,
@@ -51,6 +53,7 @@ impl Service {
         Self(Arc::new(Inner {
             live: ArcSwap::from_pointee(Live::new(config, registry)),
             audit,
+            stock: ArcSwap::default(),
             metrics: Arc::new(Metrics::new()),
             ids: RequestIds::new(),
             router: routes::router(),
@@ -73,13 +76,21 @@ impl Service {
         self.0.live.load_full()
     }
 
+    pub(crate) fn stock(&self) -> &ArcSwap<Stock> {
+        &self.0.stock
+    }
+
+    pub(crate) fn audit(&self) -> Option<&Audit> {
+        self.0.audit.as_deref()
+    }
+
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.0.metrics
     }
 
     /// Answers one request.
     pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response {
-        let Inner { live, audit, metrics, ids, router } = &*self.0;
+        let Inner { live, audit, stock: _, metrics, ids, router } = &*self.0;
         let context = Context {
             live: live.load_full(),
             metrics: metrics.clone(),

@@ -1,9 +1,7 @@
 //! `keyward keys …`: the keys of a configuration, and what it would break to retire one.
 
-use super::parse_at;
+use super::Of;
 use clap::{Parser, Subcommand};
-use keyward_runtime::UnixTime;
-use std::path::PathBuf;
 
 /// Looks after the keys that tokens are signed with
 ///
@@ -16,7 +14,7 @@ pub(crate) struct Keys {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    List(Of),
+    List(List),
     Check(Check),
 }
 
@@ -30,16 +28,9 @@ Exit status: 0 done, 2 a mistake in the command or the configuration, 3 the stor
 
 Example:
   keyward keys list --config keyward.toml")]
-pub(crate) struct Of {
-    /// The configuration
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
-    /// The time to go by, in seconds since 1970; decimals are allowed [default: now]
-    #[arg(long, value_name = "UNIX", value_parser = parse_at)]
-    pub(crate) at: Option<UnixTime>,
-    /// Prints one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
+pub(crate) struct List {
+    #[command(flatten)]
+    pub(crate) of: Of,
 }
 
 /// Says which keys can be retired and when, and what has been broken

@@ -4,7 +4,9 @@ use super::{Registry, store_error};
 use crate::error::{Error, Fault};
 use crate::handler::{Handler, Together};
 use crate::permission::Permission;
-use crate::store::{Changes, Committed, Edit, Filter, Listed, Place, Record, Status, Stored, Tally, Terms, TokenStore};
+use crate::store::{
+    Changes, Committed, Edit, Filter, Listed, NodeSeen, Place, Record, Status, Stored, Tally, Terms, TokenStore,
+};
 use crate::verdict::{CreateRequest, Creation, Denial, Denied, Restrictions, Witness};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -72,6 +74,23 @@ impl Registry {
     pub async fn tally(&self) -> Result<Vec<Tally>, Error> {
         let now = self.now()?;
         self.records()?.tally(&self.idle(now), now).await.map_err(store_error)
+    }
+
+    /// Says in the store up to where this node knows what was revoked.
+    ///
+    /// # Errors
+    /// As for [`list`](Self::list).
+    pub async fn note_node(&self, node: &str) -> Result<(), Error> {
+        let last = self.0.revocations.as_ref().map_or(0, |revocations| revocations.last());
+        self.records()?.note_node(node, last, self.now()?).await.map_err(store_error)
+    }
+
+    /// What the nodes have said of themselves.
+    ///
+    /// # Errors
+    /// As for [`list`](Self::list).
+    pub async fn nodes(&self) -> Result<Vec<NodeSeen>, Error> {
+        self.records()?.nodes().await.map_err(store_error)
     }
 
     /// Where records are kept.
