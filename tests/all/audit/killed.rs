@@ -106,8 +106,11 @@ fn what_was_answered_is_there() {
             children.into_iter().flat_map(|child| child.join().unwrap()).collect()
         });
         told.extend(new);
-        let verified = verify(&file, None).unwrap();
-        assert_eq!(verified.problem, None, "after {kill}");
+        // All of it each time would be most of the work, later on.
+        if kill < 50 || kill % 25 == 0 {
+            let verified = verify(&file, None).unwrap();
+            assert_eq!(verified.problem, None, "after {kill}");
+        }
     }
     let found: BTreeMap<u64, String> =
         records(&file).into_iter().filter_map(|record| Some((record.seq, record.request?))).collect();
