@@ -118,7 +118,7 @@ fn take_back(
     let Revocation { handler, token_id, actor_id, issued_until } = &revocation;
     let entry = Entry {
         token_id: token_id.clone(),
-        actor: actor_id.clone().or(whose.map(str::to_owned)),
+        actor: actor_id.clone().or_else(|| whose.map(str::to_owned)),
         detail: issued_until.map(|until| format!("issued until {until}")),
         ..record::entry(Event::Revoke, registry, handler.as_deref())
     };

@@ -101,7 +101,9 @@ fn the_first_start_makes_what_the_second_one_uses() {
     assert_eq!(secret.len(), 47);
     let mut files: Vec<_> = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     files.sort();
-    assert_eq!(files, ["keyward.db", "keyward.db-shm", "keyward.db-wal", "keyward.toml", "secret.key"]);
+    let audit = ["audit.jsonl", "audit.jsonl.head"];
+    let others = ["keyward.db", "keyward.db-shm", "keyward.db-wal", "keyward.toml", "secret.key"];
+    assert_eq!(files, [&audit[..], &others].concat());
     assert_eq!(mode(&data), 0o700);
     assert!(files.iter().all(|file| mode(&data.join(file)) == 0o600));
     let files = ["keyward.toml", "secret.key"];

@@ -7,7 +7,7 @@ use crate::error::{Error, Fault};
 use crate::host::store::Records;
 use crate::policy::{is_actor_id, is_token_id};
 use crate::sandbox::Made;
-use crate::store::{Changes, Committed, Edit, Insert, Record, Stored};
+use crate::store::{Changes, Committed, Edit, Insert, Record, Stored, Terms};
 use crate::verdict::{Acceptance, CreateRequest, Created, Creation, Denial, Denied, Parent, Verdict, Witness};
 use std::num::NonZeroU32;
 
@@ -33,7 +33,7 @@ impl Handler {
         let made = async {
             let now = self.runtime.shared().now()?;
             let denied = |handler, denial, message| Ok(Creation::Denied(Denied { handler, denial, message }));
-            let request = match self.admit(request, now.seconds) {
+            let request = match self.admit(request, &together, now.seconds) {
                 Ok(request) => request,
                 Err((denial, message)) => return denied(None, denial, message),
             };
@@ -72,7 +72,12 @@ impl Handler {
     }
 
     /// The request as the policy lets it through, with the lifetime that the token is to have.
-    fn admit(&self, request: CreateRequest, now: u64) -> Result<CreateRequest, (Denial, String)> {
+    fn admit(
+        &self,
+        request: CreateRequest,
+        together: &Together<'_>,
+        now: u64,
+    ) -> Result<CreateRequest, (Denial, String)> {
         let id = &request.actor_id;
         if !is_actor_id(id) {
             return Err((
@@ -88,7 +93,15 @@ impl Handler {
             return Err((Denial::NotPermitted, format!("handler `{}` may not vouch for this actor", self.name)));
         }
         let parent_ends = request.parent.as_ref().and_then(|parent| parent.expires_at);
-        let expires_after = self.policy.lifetime(request.expires_after, parent_ends, now);
+        let wanted = match &together.edit {
+            // As long as the one in whose place it is made.
+            Some(Edit { before: Terms { expires_at: Some(end), .. }, .. }) => {
+                let left = u32::try_from(end.saturating_sub(now)).unwrap_or(u32::MAX);
+                Some(NonZeroU32::new(left).ok_or_else(|| (Denial::NotPermitted, "it ends now".to_owned()))?)
+            }
+            _ => request.expires_after,
+        };
+        let expires_after = self.policy.lifetime(wanted, parent_ends, now);
         let expires_after = expires_after.map_err(|message| (Denial::NotPermitted, message))?;
         Ok(CreateRequest { expires_after, ..request })
     }

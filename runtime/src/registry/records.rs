@@ -8,7 +8,6 @@ use crate::store::{
     Changes, Committed, Edit, Filter, Listed, NodeSeen, Place, Record, Status, Stored, Tally, Terms, TokenStore,
 };
 use crate::verdict::{CreateRequest, Creation, Denial, Denied, Restrictions, Witness};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// What is to be changed of a record. What is not given stays as it is.
@@ -146,17 +145,13 @@ impl Registry {
         if let Err(message) = may_change(self.handler(handler)?, &record, now) {
             return no(message);
         }
-        let left = record.expires_at.map(|end| u32::try_from(end.saturating_sub(now)).unwrap_or(u32::MAX));
-        let expires_after = match left.map(NonZeroU32::new) {
-            Some(None) => return no("it ends now"),
-            left => left.flatten(),
-        };
         let before = record.terms();
         let cut = now.saturating_add(overlap.into());
         let expires_at = Some(before.expires_at.map_or(cut, |end| end.min(cut)));
         let after = if overlap == 0 { before.clone() } else { Terms { expires_at, ..before.clone() } };
         let Record { actor_id, description, restrictions, caller, .. } = record;
-        let request = CreateRequest { actor_id, expires_after, restrictions, description, parent: None, caller };
+        // It ends with the old one: that is seen to where it is made.
+        let request = CreateRequest { restrictions, description, caller, ..CreateRequest::new(actor_id) };
         let edit = Edit { id: id.to_owned(), before, after, replaced: overlap == 0 };
         self.create_together(Some(handler), request, Together { witness, edit: Some(edit) }).await.map(Some)
     }

@@ -48,6 +48,10 @@ enum Step {
     Wait {
         seconds: u32,
     },
+    /// To the last second in which a token is good, and beyond.
+    Outlive {
+        token: usize,
+    },
     RevokeToken {
         token: usize,
     },
@@ -87,6 +91,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (0..HANDLERS.len(), actor(), seconds(), 0..LEVELS).prop_map(|(handler, actor, seconds, level)| Step::Create { handler, actor, seconds, level }),
         50 => token().prop_map(|token| Step::Verify { token }),
         15 => prop_oneof![8 => 0..100_u32, 3 => 0..DAY, 1 => 0..40 * DAY].prop_map(|seconds| Step::Wait { seconds }),
+        3 => token().prop_map(|token| Step::Outlive { token }),
         3 => token().prop_map(|token| Step::RevokeToken { token }),
         1 => (prop::option::of(0..HANDLERS.len()), prop::option::of(actor())).prop_map(|(handler, actor)| Step::RevokeAll { handler, actor }),
         6 => (token(), prop::option::of(0..10 * DAY), 0..LEVELS).prop_map(|(token, seconds, level)| Step::Edit { token, seconds, level }),
@@ -181,10 +186,14 @@ impl World {
         (!self.model.tokens.is_empty()).then(|| number % self.model.tokens.len())
     }
 
+    fn at(&mut self, now: u64) {
+        self.now = now;
+        TestClock.set(Some(UnixTime { seconds: now, nanoseconds: 0 }));
+    }
+
     fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
         // Nothing happens twice in a second: what is made in the second of a revocation is taken along.
-        self.now += 1;
-        TestClock.set(Some(UnixTime { seconds: self.now, nanoseconds: 0 }));
+        self.at(self.now + 1);
         match *step {
             Step::Create { handler, actor, seconds, level } => self.create(handler, actor, seconds, level)?,
             Step::Verify { token } => {
@@ -193,6 +202,16 @@ impl World {
                 }
             }
             Step::Wait { seconds } => self.now += u64::from(seconds),
+            Step::Outlive { token } => {
+                let Some(token) = self.pick(token) else { return Ok(()) };
+                let known = &self.model.tokens[token];
+                let last = (known.used.unwrap_or(known.issued) + IDLE).min(known.end.unwrap_or(u64::MAX));
+                if last > self.now {
+                    // A use in its last second may make it last longer, so it is one or the other.
+                    self.at(last + self.now % 2);
+                    self.verify(token)?;
+                }
+            }
             Step::RevokeToken { token } => {
                 let Some(token) = self.pick(token) else { return Ok(()) };
                 let Token { handler, id, .. } = self.model.tokens[token].clone();
@@ -327,7 +346,7 @@ impl World {
         let may =
             HANDLERS[known.handler] != "signed" && self.model.status(&known, self.now) == Status::Active && has_time;
         let rotated = block_on(self.registry.rotate(HANDLERS[known.handler], &known.id, overlap, None)).unwrap();
-        match rotated.expect("it has a record") {
+        match rotated.unwrap() {
             Creation::Created(created) => {
                 prop_assert!(may, "rotated: {known:?}");
                 prop_assert_eq!(created.expires_at, known.end);

@@ -4,8 +4,8 @@ use super::vectors;
 use crate::http::server::Server;
 use crate::support;
 use keyward_runtime::{
-    Actors, HandlerConfig, Insert, KeyGrant, KeyRing, Record, Registry, Revocations, Runtime, Scheme,
-    Secret, SecretDigest, StoreGrant, Stored, TokenStore, UnixTime,
+    Actors, HandlerConfig, Insert, KeyGrant, KeyRing, Record, Registry, Revocations, Runtime, Scheme, Secret,
+    SecretDigest, StoreGrant, Stored, TokenStore, UnixTime,
 };
 use keyward_server::{Caller, Config, SecretDigest as CallerDigest};
 use keyward_store::{Location, NamedQuery, QueryLimits, QueryThreads, Store};
