@@ -3,6 +3,7 @@
 mod months;
 mod narrowing;
 mod policy;
+mod program;
 
 use crate::support::{RUNTIME, SIGNED};
 use keyward_cli::builtin::STORED;

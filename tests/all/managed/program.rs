@@ -1,0 +1,162 @@
+//! The commands that look after tokens, as operators give them.
+
+use keyward_tests::cli::{Folder, Ran};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+const CONFIG: &str = r#"
+[keys.main]
+keys = [{ id = "2026-11", file = "secret.key", state = "active" }]
+
+[store]
+sqlite = "keyward.db"
+
+[audit]
+file = "audit.jsonl"
+
+[[handlers]]
+name = "stored"
+component = "builtin:stored"
+prefixes = ["kwt_test_"]
+settings = { prefix = "kwt_test_" }
+store = true
+max_tokens_per_actor = 2
+limits.wall_ms = 60000
+
+[[handlers]]
+name = "signed"
+component = "builtin:signed"
+prefixes = ["dstok_"]
+keys.token = { ring = "main" }
+max_ttl = 86400
+default_ttl = 3600
+limits.wall_ms = 60000
+
+[actions]
+view-instance = "vi"
+"#;
+
+struct Program(Folder);
+
+impl Program {
+    fn new(name: &str) -> Self {
+        let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("managed").join(name));
+        folder.write("keyward.toml", CONFIG, 0o644);
+        folder.write("secret.key", "only-for-tests-only-for-tests-only-for-test\n", 0o600);
+        Self(folder)
+    }
+
+    fn run(&self, words: &str, stdin: &str) -> Ran {
+        self.0.run(&format!("{words} --config keyward.toml").split(' ').collect::<Vec<_>>(), stdin)
+    }
+
+    /// What is printed if all is well.
+    #[track_caller]
+    fn says(&self, words: &str) -> String {
+        let ran = self.run(words, "");
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{words}: {ran:?}");
+        ran.stdout
+    }
+
+    #[track_caller]
+    fn json(&self, words: &str) -> Vec<Value> {
+        self.says(&format!("{words} --json")).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Its status, and what it complains of.
+    #[track_caller]
+    fn complains(&self, words: &str, status: i32, of: &str) {
+        let ran = self.run(words, "");
+        assert_eq!((ran.status, ran.stdout.as_str()), (status, ""), "{words}: {ran:?}");
+        assert!(ran.stderr.contains(of), "{words}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_token_is_made_looked_at_narrowed_replaced_and_taken_back() {
+    let program = Program::new("life");
+    let made =
+        &program.json("create --handler stored --actor ann --expires-after 5000 --all view-instance --all own")[0];
+    let id = made["token_id"].as_str().unwrap();
+    let known = &program.json(&format!("tokens show --handler stored --id {id}"))[0];
+    for (member, wanted) in [
+        ("token_id", json!(id)),
+        ("handler", json!("stored")),
+        ("actor", json!("ann")),
+        ("restrictions", json!({"a": ["vi", "own"]})),
+        ("expires_at", made["expires_at"].clone()),
+        ("last_used_at", json!(null)),
+        ("status", json!("active")),
+        ("caller", json!(null)),
+        ("key", json!(null)),
+    ] {
+        assert_eq!(known[member], wanted, "{member}");
+    }
+    assert!(
+        program
+            .says(&format!("tokens show --handler stored --id {id}"))
+            .contains("restrictions: {\"a\":[\"vi\",\"own\"]}")
+    );
+    let edit = format!("tokens edit --handler stored --id {id}");
+    let edited = &program.json(&format!("{edit} --all view-instance --description ci"))[0];
+    assert_eq!((&edited["restrictions"], &edited["description"]), (&json!({"a": ["vi"]}), &json!("ci")));
+    program.complains(&format!("{edit} --all own"), 1, "`restrictions` allow what the token does not");
+    program.complains(&format!("{edit} --expires-at 253402300799"), 1, "`expires_at` is later than it ends");
+    program.complains(&format!("{edit} --expires-at 1"), 1, "`expires_at` has passed");
+    program.complains(&edit, 2, "say what to change");
+    program.complains(
+        "tokens edit --handler stored --id none --description x",
+        1,
+        "has no record of a token with this id",
+    );
+
+    let new = program.says(&format!("tokens rotate --handler stored --id {id} --overlap 1000"));
+    let verified = program.run("verify --json", &new);
+    assert!(verified.stdout.contains(r#""_r":{"a":["vi"]}"#), "{verified:?}");
+    let active = program.json("tokens list --status active --actor ann");
+    assert_eq!(active.len(), 2);
+    let token_id = |token: &Value| token["token_id"].as_str().unwrap().to_owned();
+    let newer = active.iter().map(token_id).find(|other| other != id).unwrap();
+    program.says(&format!("tokens rotate --handler stored --id {newer}"));
+    let replaced = program.json("tokens list --status replaced");
+    assert_eq!(replaced.iter().map(token_id).collect::<Vec<_>>(), [newer.as_str()]);
+    program.complains(&format!("tokens rotate --handler stored --id {newer}"), 1, "it has been replaced");
+
+    program.says("tokens revoke --handler stored --actor ann");
+    assert_eq!(program.json("tokens list --status revoked").len(), 2);
+    assert_eq!(program.json("tokens list --status active"), [] as [Value; 0]);
+    // All of it was written down, what was refused too.
+    let whole = program.says("audit verify");
+    assert!(whole.starts_with("whole: "), "{whole}");
+    let events: Vec<_> =
+        program.json("audit export").iter().map(|record| record["event"].as_str().unwrap().to_owned()).collect();
+    for (event, times) in [("create", 1), ("edit", 5), ("rotate", 3), ("revoke", 1), ("failed", 4)] {
+        assert_eq!(events.iter().filter(|known| *known == event).count(), times, "{event}: {events:?}");
+    }
+}
+
+#[test]
+fn signed_tokens_are_known_too_and_say_themselves_what_they_allow() {
+    let program = Program::new("signed");
+    let made = &program.json("create --handler signed --actor bob")[0];
+    let id = made["token_id"].as_str().unwrap();
+    let known = &program.json(&format!("tokens show --handler signed --id {id}"))[0];
+    assert_eq!((&known["key"], &known["expires_at"]), (&json!("main/2026-11"), &made["expires_at"]));
+    program.complains(&format!("tokens edit --handler signed --id {id} --expires-at 4000000000"), 1, "say themselves");
+    program.complains(&format!("tokens rotate --handler signed --id {id}"), 1, "say themselves");
+    program.complains("create --handler signed --actor bob --expires-after 86401", 1, "`max_ttl`");
+    let status = &program.json("status")[0];
+    assert_eq!(status["tokens"], json!({"signed": {"active": 1}}));
+    assert_eq!(status["keys"][0]["key"], json!("main/2026-11"));
+    assert_eq!(status["nodes"], json!([]));
+    assert_eq!(status["audit"]["last"], json!(5));
+    // What people read fits their screens.
+    for words in ["status", "tokens list", "keys list", "keys check", "audit tail"] {
+        let text = program.says(words);
+        assert!(!text.is_empty(), "{words}");
+        let path = |line: &str| line.starts_with("AUDIT");
+        for line in text.lines().filter(|line| !path(line)) {
+            assert!(line.chars().count() <= 80, "{words}: {line}");
+        }
+    }
+}
