@@ -1,6 +1,7 @@
 //! The audit: what was answered is there, and whatever is done to its files is found.
 
 mod broken;
+mod daemon;
 mod kept;
 mod killed;
 mod program;

@@ -5,6 +5,7 @@ use crate::support;
 use keyward_runtime::{Actors, HandlerConfig, Registry, Runtime};
 use keyward_tests::cli::{Folder, Ran};
 use keyward_tests::hostile;
+use std::fs;
 use std::path::PathBuf;
 
 const RING_SECRET: &str = "ring-secret-Zk3vQ9-ring-secret-Zk3vQ9-ring";
@@ -14,6 +15,10 @@ const HARDCODED: &str = "hardcoded-token-Xp4n";
 const FILE_TOKEN: &str = "hardcoded-file-Wm8k";
 
 const CONFIG: &str = r#"
+[audit]
+file = "audit.jsonl"
+deadline_ms = 60000
+
 [keys.main]
 secret = { file = "secret.key" }
 previous = [{ env = "RING_SECRET" }]
@@ -95,6 +100,7 @@ fn no_output_holds_a_token_or_a_secret() {
     tokens_that_are_presented(&mut watch, &token);
     tokens_among_the_arguments(&mut watch, &token);
     configurations(&mut watch);
+    audit(&watch);
     assert!(watch.runs > 30, "{}", watch.runs);
 }
 
@@ -175,24 +181,34 @@ fn configurations(watch: &mut Watch) {
     }
 }
 
+/// The tokens that were made are in it, and nothing of them that must not be.
+fn audit(watch: &Watch) {
+    let text =
+        ["audit.jsonl", "audit.jsonl.head"].map(|name| fs::read_to_string(watch.folder.path().join(name)).unwrap());
+    assert_eq!(text[0].matches(r#""event":"create","actor":"root""#).count(), 2, "{}", text[0]);
+    for forbidden in &watch.forbidden {
+        assert!(!text.iter().any(|text| text.contains(forbidden.as_str())), "{forbidden} is in the audit: {text:?}");
+    }
+}
+
 #[test]
 fn a_new_secret_is_in_its_file_only() {
     let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("keygen"));
     let ran = folder.run(&["keygen", "new.key"], "");
-    let text = std::fs::read_to_string(folder.path().join("new.key")).unwrap();
+    let text = fs::read_to_string(folder.path().join("new.key")).unwrap();
     let secret = text.strip_suffix('\n').unwrap();
     assert_eq!(secret.len(), 43);
     assert!(secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
     assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
     assert!(!ran.stdout.contains(secret));
-    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(folder.path().join("new.key")).unwrap());
+    let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(folder.path().join("new.key")).unwrap());
     assert_eq!(mode & 0o777, 0o600);
     let again = folder.run(&["keygen", "new.key"], "");
     assert_eq!(again.status, 2);
-    assert_eq!(std::fs::read_to_string(folder.path().join("new.key")).unwrap(), text, "not overwritten");
+    assert_eq!(fs::read_to_string(folder.path().join("new.key")).unwrap(), text, "not overwritten");
     let other = folder.run(&["keygen", "other.key"], "");
     assert_eq!(other.status, 0);
-    assert_ne!(std::fs::read_to_string(folder.path().join("other.key")).unwrap(), text);
+    assert_ne!(fs::read_to_string(folder.path().join("other.key")).unwrap(), text);
 }
 
 /// In-process: what a careless handler says of its token, and what the library's own errors and `Debug` say.

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
 
-const SECRET: &str = "kwc_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
+pub(crate) const SECRET: &str = "kwc_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 
 /// The handlers that keep records, and one that signs and keeps none.
 const CONFIG: &str = r#"
@@ -76,7 +76,7 @@ fn folder(name: &str) -> Folder {
 }
 
 /// A folder with the configuration, in which some text is replaced.
-fn folder_with(name: &str, changes: &[(&str, &str)]) -> Folder {
+pub(crate) fn folder_with(name: &str, changes: &[(&str, &str)]) -> Folder {
     let config = CONFIG.replace("DIGEST", &SecretDigest::of(SECRET).to_hex());
     let config = changes.iter().fold(config, |config, (old, new)| {
         assert!(config.contains(old), "{old}");
@@ -88,7 +88,7 @@ fn folder_with(name: &str, changes: &[(&str, &str)]) -> Folder {
     folder
 }
 
-fn keyward(folder: &Folder, words: &str, stdin: &str) -> Ran {
+pub(crate) fn keyward(folder: &Folder, words: &str, stdin: &str) -> Ran {
     let mut args: Vec<&str> = words.split(' ').collect();
     let behind = if args[0] == "tokens" { 2 } else { 1 };
     args.splice(behind..behind, ["--config", "keyward.toml"]);

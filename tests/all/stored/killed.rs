@@ -1,13 +1,15 @@
 //! The daemon is killed at any moment, again and again: what was issued is good, what was revoked or replaced is not, and what
-//! was edited is, all of it, whatever it was doing. `cargo xtask soak` kills more often.
+//! was edited is, all of it, whatever it was doing; and whatever it has done stands in the audit. `cargo xtask soak` kills more
+//! often.
 
-use super::{SECRET, folder_with};
+use super::{SECRET, folder_with, keyward};
+use keyward_audit::{Record, lines, verify};
 use keyward_tests::cli::Folder;
 use keyward_tests::daemon::Daemon;
 use keyward_tests::http::{Connection, Request, Response};
 use keyward_tests::postgres::cluster;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -20,9 +22,11 @@ const NO_HURRY: (&str, &str) = ("prefixes = [", "limits.wall_ms = 60000\nprefixe
 
 const MAY_EDIT: (&str, &str) = (r#""revoke"]"#, r#""revoke", "list-all", "edit"]"#);
 
+const AUDITED: (&str, &str) = ("[store]", "[audit]\nfile = \"audit.jsonl\"\ndeadline_ms = 60000\n\n[store]");
+
 #[test]
 fn with_sqlite() {
-    kill_again_and_again(&folder_with("killed-sqlite", &[NO_QUOTA, NO_HURRY, MAY_EDIT]));
+    kill_again_and_again(&folder_with("killed-sqlite", &[NO_QUOTA, NO_HURRY, MAY_EDIT, AUDITED]));
 }
 
 #[test]
@@ -30,7 +34,13 @@ fn with_postgresql() {
     let Some(cluster) = cluster() else { return };
     let mut folder = folder_with(
         "killed-postgres",
-        &[NO_QUOTA, NO_HURRY, MAY_EDIT, (r#"sqlite = "keyward.db""#, r#"postgres = { env = "DATABASE_URL" }"#)],
+        &[
+            NO_QUOTA,
+            NO_HURRY,
+            MAY_EDIT,
+            AUDITED,
+            (r#"sqlite = "keyward.db""#, r#"postgres = { env = "DATABASE_URL" }"#),
+        ],
     );
     folder.set("DATABASE_URL", &cluster.database().0);
     kill_again_and_again(&folder);
@@ -57,6 +67,8 @@ struct Known {
     last: BTreeMap<String, String>,
     /// Of each token that may be edited, which edits may have been the last one. 0: none.
     edits: BTreeMap<String, Vec<u32>>,
+    /// Which edits were made, for certain.
+    done: BTreeMap<String, BTreeSet<u32>>,
     edited: u32,
     seed: u64,
     made: u32,
@@ -127,6 +139,7 @@ impl Known {
         let request = Request::new("PATCH", &path(&token)).header("Content-Type", "application/json");
         let answer = connection.ask(&request.bearer(SECRET).body(terms(edit).to_string())).ok()?;
         assert_eq!(answer.status, 200, "{answer:?}");
+        self.done.entry(token.clone()).or_default().insert(edit);
         self.edits.insert(token, vec![edit]);
         Some(())
     }
@@ -178,8 +191,62 @@ impl Known {
                 assert_eq!(answer[name], *is, "{answer}");
             }
             *edits = vec![edit];
+            if edit > 0 {
+                self.done.entry(token.clone()).or_default().insert(edit);
+            }
         }
     }
+
+    /// Whatever was made, edited or ended was written down before.
+    fn check_audit(&self, folder: &Folder) {
+        let ran = keyward(folder, "tokens list --json --limit 1000000", "");
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+        let tokens: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let audit: Vec<Record> =
+            lines(&folder.path().join("audit.jsonl")).unwrap().map(|line| line.unwrap().1).collect();
+        let makes = audit.iter().filter(|record| matches!(record.event.as_str(), "create" | "rotate"));
+        let mut made: BTreeMap<_, _> =
+            makes.map(|record| ((record.handler.as_deref(), record.token_id.as_deref()), record)).collect();
+        for token in &tokens {
+            let text = |name: &str| token[name].as_str();
+            let maker = made.remove(&(text("handler"), text("token_id")));
+            let maker = maker.unwrap_or_else(|| panic!("nobody has written down that it was made: {token}"));
+            assert_eq!(maker.actor.as_deref(), text("actor"), "{token}");
+            let mut later = audit.iter().filter(|record| record.seq > maker.seq);
+            let is_known = match text("status").unwrap() {
+                "active" => true,
+                "revoked" => later.any(|record| revokes(record, token)),
+                _ => later.any(|record| replaces(record, token)),
+            };
+            assert!(is_known, "nobody has written down that it was ended: {token}");
+        }
+        for (token, edits) in &self.done {
+            let is_one = |record: &&Record| record.event == "edit" && record.token_id.as_deref() == Some(id(token));
+            let written = audit.iter().filter(is_one).count();
+            assert!(written >= edits.len(), "{written} of {edits:?} are written down: {token}");
+        }
+        // What was written down, and then the daemon was killed.
+        println!("{} tokens, {} records, {} tokens were not made any more", tokens.len(), audit.len(), made.len());
+        assert!(tokens.len() > 200 && made.len() <= kills() as usize, "{made:?}");
+    }
+}
+
+fn revokes(record: &Record, token: &Value) -> bool {
+    let said = [(&record.handler, "handler"), (&record.token_id, "token_id"), (&record.actor, "actor")];
+    record.event == "revoke" && said.iter().all(|(said, name)| said.as_deref().is_none_or(|said| token[*name] == said))
+}
+
+/// By a rotation, or because the handler gives an actor one token only.
+fn replaces(record: &Record, token: &Value) -> bool {
+    let place = format!("in the place of {},", token["token_id"].as_str().unwrap());
+    let same = |said: &Option<String>, name: &str| said.as_deref() == token[name].as_str();
+    same(&record.handler, "handler")
+        && same(&record.actor, "actor")
+        && match record.event.as_str() {
+            "rotate" => record.detail.as_deref().is_some_and(|detail| detail.starts_with(&place)),
+            "create" => token["handler"] == "dev",
+            _ => false,
+        }
 }
 
 /// Each later than the one before it.
@@ -194,8 +261,17 @@ fn terms(edit: u32) -> Value {
     }
 }
 
+fn id(token: &str) -> &str {
+    &token["kwt_test_".len()..][..22]
+}
+
 fn path(token: &str) -> String {
-    format!("/v1/tokens/stored/{}", &token["kwt_test_".len()..][..22])
+    format!("/v1/tokens/stored/{}", id(token))
+}
+
+fn is_whole(folder: &Folder) {
+    let verified = verify(&folder.path().join("audit.jsonl"), None).unwrap();
+    assert_eq!((verified.problem, verified.lost), (None, 0));
 }
 
 fn created(answer: Response) -> String {
@@ -233,11 +309,17 @@ fn kill_again_and_again(folder: &Folder) {
             }
             drop(daemon);
         });
+        // All of it each time would be most of the work, later on.
+        if kill <= 25 || kill % 25 == 0 {
+            is_whole(folder);
+        }
         killed_amid += usize::from(known.tokens.values().any(|state| *state == State::Either));
     }
     let daemon = Daemon::start(folder, "keyward.toml");
     known.check(&mut Connection::open(daemon.service()).unwrap());
     known.check(&mut Connection::open(daemon.service()).unwrap());
+    is_whole(folder);
+    known.check_audit(folder);
     let count = |state| known.tokens.values().filter(|is| **is == state).count();
     let edited = known.edits.values().filter(|edits| **edits != [0]).count();
     println!("{} good, {} dead, {edited} edited, {killed_amid} times in doubt", count(State::Good), count(State::Dead));

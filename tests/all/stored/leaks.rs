@@ -1,8 +1,9 @@
-//! What was issued is in no file but in the client's hands: the database, its journal and every log are searched for the secrets of
-//! tokens that were made, used, imported, replaced, revoked and mistyped, in every form in which one may be written.
+//! What was issued is in no file but in the client's hands: the database, its journal, the audit and every log are searched for the
+//! secrets of tokens that were made, used, imported, replaced, revoked and mistyped, in every form in which one may be written.
 
 use super::{ALL, SECRET, folder_with, keyward};
 use crate::support::forms;
+use keyward_audit::{Audit, Entry, Event, Settings, lines};
 use keyward_tests::cli::Folder;
 use keyward_tests::daemon::Daemon;
 use keyward_tests::http::{Request, Response};
@@ -13,8 +14,12 @@ use sqlx::{ConnectOptions, Executor};
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const NO_QUOTA: (&str, &str) = ("{ tokens = 5 }", "true");
+
+const AUDITED: (&str, &str) =
+    ("[store]", "[audit]\nfile = \"audit.jsonl\"\nrotate_mib = 1\ndeadline_ms = 60000\n\n[store]");
 
 /// Tokens of each handler, and all that came out of the programs meanwhile.
 struct Watch {
@@ -186,7 +191,8 @@ fn search(watch: Watch, folders: &[&Path], must_have: &[&str]) {
     search(&mut searched);
     let ended = daemon.stop();
     search(&mut searched);
-    for name in must_have {
+    has_written(folder.path());
+    for name in must_have.iter().chain(&["audit.jsonl", "audit.jsonl.head", "audit.jsonl.000000000001"]) {
         assert!(searched.iter().any(|file| file.contains(name)), "no {name} among {searched:#?}");
     }
     let said = [seen, ended.stdout, ended.stderr].concat();
@@ -204,9 +210,31 @@ fn search(watch: Watch, folders: &[&Path], must_have: &[&str]) {
 /// With the key that Datasette's tokens were made with.
 fn with_key(name: &str, changes: &[(&str, &str)]) -> Folder {
     let short = ("[keys.main]", "[keys.main]\ndangerous_allow_short = true");
-    let folder = folder_with(name, &[&[NO_QUOTA, short], changes].concat());
+    let folder = folder_with(name, &[&[NO_QUOTA, AUDITED, short], changes].concat());
     folder.write("secret.key", "mysecret\n", 0o600);
+    fill(&folder.path().join("audit.jsonl"));
     folder
+}
+
+/// So that the daemon goes on in this file and begins another.
+fn fill(audit: &Path) {
+    let settings = Settings { notes_per_second: u32::MAX, deadline: Duration::from_secs(60), ..Settings::new(audit) };
+    let filled = Audit::open(settings, || Duration::from_secs(1_767_225_600)).unwrap();
+    while fs::metadata(audit).unwrap().len() < (1 << 20) - 16_000 {
+        for _ in 0..4 {
+            filled.note(Entry { detail: Some("x".repeat(1_000)), ..Entry::new(Event::Reload) });
+        }
+        assert!(filled.flush());
+    }
+}
+
+/// The daemon has written in both files.
+fn has_written(folder: &Path) {
+    let made = |record: &keyward_audit::Record| record.event == "create" && record.actor.as_deref() == Some("alice");
+    let made = lines(&folder.join("audit.jsonl")).unwrap().filter(|line| made(&line.as_ref().unwrap().1)).count();
+    let current = fs::read_to_string(folder.join("audit.jsonl")).unwrap();
+    let later = current.matches("\"event\":\"create\"").count();
+    assert!(made == 3 * ALL.len() && (1..made).contains(&later), "{later} of {made}");
 }
 
 #[test]
