@@ -1,10 +1,16 @@
 //! The commands that look after tokens, as operators give them.
 
 use keyward_tests::cli::{Folder, Ran};
+use keyward_tests::daemon::{Daemon, wait_for};
+use keyward_tests::http::Request;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
 const CONFIG: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+operations = "127.0.0.1:0"
+
 [keys.main]
 keys = [{ id = "2026-11", file = "secret.key", state = "active" }]
 
@@ -159,4 +165,40 @@ fn signed_tokens_are_known_too_and_say_themselves_what_they_allow() {
             assert!(line.chars().count() <= 80, "{words}: {line}");
         }
     }
+}
+
+#[test]
+fn a_daemon_says_what_there_is_and_writes_down_when_it_is_loaded_anew() {
+    let program = Program::new("daemon");
+    program.says("create --handler signed --actor bob");
+    let daemon = Daemon::start(&program.0, "keyward.toml");
+    let metrics = || Request::get("/metrics").send(daemon.operations());
+    for line in [
+        "keyward_tokens{handler=\"signed\",status=\"active\"} 1\n",
+        "keyward_node_behind{node=\"",
+        "keyward_node_seen_timestamp_seconds{node=\"",
+        "keyward_key_age_seconds{key=\"main/2026-11\",state=\"active\"} ",
+        "keyward_audit_head ",
+        "keyward_audit_lag_seconds 0.0\n",
+        "keyward_audit_stuck 0\n",
+    ] {
+        wait_for(line, || metrics().text().contains(line));
+    }
+    let nodes = program.json("status")[0]["nodes"].clone();
+    assert_eq!((nodes.as_array().unwrap().len(), &nodes[0]["behind"]), (1, &json!(0)), "{nodes}");
+    let reloads = || {
+        let records = program.json("audit export");
+        let reloads = records.iter().filter(|record| record["event"] == "reload");
+        reloads.map(|record| record["outcome"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    program.0.write("keyward.toml", CONFIG.to_owned() + "# changed", 0o644);
+    wait_for("it to be loaded", || reloads() == ["loaded"]);
+    program.0.write("keyward.toml", "no", 0o644);
+    wait_for("it to be refused", || daemon.stderr().contains("not loaded anew"));
+    program.0.write("keyward.toml", CONFIG, 0o644);
+    wait_for("it to be loaded again", || reloads() == ["loaded", "refused", "loaded"]);
+    drop(daemon.stop());
+    let events: Vec<_> = program.json("audit export").iter().map(|record| record["event"].clone()).collect();
+    assert_eq!((&events[0], &events[1], events.last().unwrap()), (&json!("create"), &json!("start"), &json!("stop")));
+    assert!(program.says("audit verify").starts_with("whole: "));
 }
