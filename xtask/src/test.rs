@@ -31,7 +31,8 @@ pub(crate) fn test() -> Step {
 
 /// The random tests in their long form: each fuzz target for that many minutes, and a hundred thousand cases of each
 /// property; each store's daemon killed a thousand times, and a thousand tokens taken back among a hundred thousand questions
-/// (`tests/all/stored/`). And a thousand reloads of a daemon that is being asked.
+/// (`tests/all/stored/`), and ten million steps in the life of a service (`tests/all/managed/months.rs`). And a thousand
+/// reloads of a daemon that is being asked.
 pub(crate) fn soak(minutes: u64) -> Step {
     wasm_target()?;
     run(cargo()

@@ -24,7 +24,8 @@ pub(crate) enum Command {
 
 /// Lists tokens that have been made, the newest first
 ///
-/// Those are listed that have a record: all that were made since there is a [store]. What is given must all fit.
+/// Those are listed that have a record: all that were made since there is a store. What is given
+/// must all fit.
 #[derive(Debug, Parser)]
 #[command(after_help = "\
 Exit status: 0 done, 2 a mistake in the command or the configuration, 3 the store gave no answer.
