@@ -1,0 +1,284 @@
+//! A daemon whose audit cannot be written: what would change something is not done, or is done all the same, whichever is wanted.
+//! Tokens are verified meanwhile, and when it is over nothing has to be started anew.
+
+use super::records;
+use crate::stored::{SECRET, folder_with, keyward as run};
+use keyward_audit::{Audit, Entry, Event, Head, Settings, verify};
+use keyward_tests::cli::{Folder, keyward};
+use keyward_tests::daemon::{Daemon, wait_for};
+use keyward_tests::http::{Request, Response};
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+const NO_QUOTA: (&str, &str) = ("{ tokens = 5 }", "true");
+
+/// The machine may be busy: what says no must not be the clock.
+const NO_HURRY: (&str, &str) = ("prefixes = [", "limits.wall_ms = 60000\nprefixes = [");
+
+const MAY_EDIT: (&str, &str) = (r#""revoke"]"#, r#""revoke", "list-all", "edit"]"#);
+
+/// Longer than the journal of the store becomes, so that there is a limit that is in the way of the audit alone.
+const LONG: u64 = 6 << 20;
+
+/// A daemon, and what can go wrong with its audit.
+struct Place {
+    folder: Folder,
+    daemon: Daemon,
+    lock: Option<File>,
+}
+
+struct Fault {
+    name: &'static str,
+    begin: fn(&mut Place),
+    end: fn(&mut Place),
+}
+
+const FAULTS: &[Fault] = &[
+    Fault {
+        // Root's processes are not kept from a full disk's last blocks, but from this. There is room for half a line.
+        name: "full",
+        begin: |place| place.limit(Some(fs::metadata(place.audit()).unwrap().len() + 100)),
+        end: |place| place.limit(None),
+    },
+    Fault {
+        name: "locked",
+        begin: |place| {
+            let file = File::open(place.audit()).unwrap();
+            file.lock().unwrap();
+            place.lock = Some(file);
+        },
+        end: |place| place.lock = None,
+    },
+    Fault {
+        name: "moved",
+        begin: |place| {
+            fs::rename(place.audit(), place.folder.path().join("away")).unwrap();
+            fs::create_dir(place.audit()).unwrap();
+        },
+        end: |place| {
+            fs::remove_dir(place.audit()).unwrap();
+            fs::rename(place.folder.path().join("away"), place.audit()).unwrap();
+        },
+    },
+];
+
+/// A change that is asked for, and what comes of it if it is made.
+struct Change {
+    event: &'static str,
+    actor: String,
+    request: Request,
+    done: u16,
+}
+
+impl Place {
+    fn start(name: &str, when_stuck: &str) -> Self {
+        let audit =
+            format!("[audit]\nfile = \"audit.jsonl\"\ndeadline_ms = 3000\nwhen_stuck = \"{when_stuck}\"\n\n[store]");
+        let changes = [NO_QUOTA, NO_HURRY, MAY_EDIT, ("[store]", &audit)];
+        let folder = folder_with(&format!("audit-{name}-{when_stuck}"), &changes);
+        fill(folder.path().join("audit.jsonl"));
+        // Whoever writes more than it may is told so, instead of being ended.
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(keyward());
+        command.args(["serve", "--config", "keyward.toml"]).current_dir(folder.path());
+        Self { daemon: Daemon::spawn(command).unwrap(), folder, lock: None }
+    }
+
+    fn audit(&self) -> PathBuf {
+        self.folder.path().join("audit.jsonl")
+    }
+
+    /// Lets no file of the daemon's become longer, or as long as this process may make it.
+    fn limit(&self, most: Option<u64>) {
+        let own = getrlimit(Resource::Fsize);
+        let limit = Rlimit { current: most.or(own.current), maximum: own.maximum };
+        prlimit(Some(self.daemon.pid()), Resource::Fsize, limit).unwrap();
+    }
+
+    fn ask(&self, request: &Request) -> Response {
+        request.clone().bearer(SECRET).send(self.daemon.service())
+    }
+
+    fn create(&self, handler: &str, actor: &str) -> String {
+        let mut token = None;
+        // Where the machine is busy it may be refused.
+        wait_for("a token", || {
+            let answer = self.ask(&making(handler, actor));
+            token = (answer.status == 201).then(|| answer.json()["token"].as_str().unwrap().to_owned());
+            token.is_some()
+        });
+        token.unwrap()
+    }
+
+    fn verify(&self, token: &str) -> u16 {
+        Request::get("/v1/actor").bearer(token).send(self.daemon.service()).status
+    }
+
+    /// Tokens of actors whose names begin with `who`, and one of each change for them.
+    fn prepare(&self, who: &str) -> (Vec<String>, Vec<Change>) {
+        let actor = |what: &str| format!("{who}-{what}");
+        let make = |handler: &str, what: &str| self.create(handler, &actor(what));
+        let kept = ["edit", "rotate", "revoke", "all"].map(|what| make("stored", what));
+        let (dev, signed) = (make("dev", "dev"), make("signed", "signed"));
+        let path = |token: &str| format!("/v1/tokens/stored/{}", &token["kwt_test_".len()..][..22]);
+        let revoking = |token: &str| Request::form("/v1/revoke", format!("token={token}"));
+        let edit = Request::new("PATCH", &path(&kept[0])).header("Content-Type", "application/json");
+        let changes = [
+            ("create", "new", making("stored", &actor("new")), 201),
+            ("create", "signed-new", making("signed", &actor("signed-new")), 201),
+            // The one before it would be replaced.
+            ("create", "dev", making("dev", &actor("dev")), 201),
+            ("edit", "edit", edit.body(json!({"description": "edited"}).to_string()), 200),
+            ("rotate", "rotate", Request::json(&format!("{}/rotate", path(&kept[1])), &json!({})), 201),
+            ("revoke", "revoke", revoking(&kept[2]), 200),
+            ("revoke", "signed", revoking(&signed), 200),
+            ("revoke", "all", Request::json("/v1/revocations", &json!({"actor": actor("all")})), 200),
+        ];
+        let changes =
+            changes.map(|(event, what, request, done)| Change { event, actor: actor(what), request, done }).into();
+        (kept.into_iter().chain([dev, signed]).collect(), changes)
+    }
+
+    /// Asks for all at once, so that all wait for the same deadline.
+    fn statuses(&self, changes: &[Change]) -> Vec<u16> {
+        thread::scope(|scope| {
+            let asked: Vec<_> = changes.iter().map(|change| scope.spawn(|| self.ask(&change.request).status)).collect();
+            asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+        })
+    }
+
+    /// What the store has, but for when it was used.
+    fn stored(&self) -> BTreeSet<String> {
+        let ran = run(&self.folder, "tokens list --json --limit 1000", "");
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+        let tokens = ran.stdout.lines().map(|line| {
+            let mut token: Value = serde_json::from_str(line).unwrap();
+            token["last_used_at"].take();
+            token.to_string()
+        });
+        tokens.collect()
+    }
+
+    fn metric(&self, name: &str) -> u64 {
+        let text = Request::get("/metrics").send(self.daemon.operations());
+        let line = text.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
+    }
+
+    fn last(&self) -> u64 {
+        let head = fs::read_to_string(self.folder.path().join("audit.jsonl.head")).unwrap();
+        head.trim().parse::<Head>().unwrap().seq
+    }
+
+    /// Changes behind this record that were written down and not taken back, and whose.
+    fn written(&self, behind: u64) -> Vec<(String, String)> {
+        let all = records(&self.audit());
+        let failed: BTreeSet<u64> = all.iter().filter_map(|record| record.of).collect();
+        let changes = all.into_iter().filter(|record| record.seq > behind && !failed.contains(&record.seq));
+        let changes = changes.filter(|record| record.outcome.is_none());
+        changes.filter_map(|record| Some((record.event, record.actor?))).collect()
+    }
+}
+
+fn making(handler: &str, actor: &str) -> Request {
+    Request::json("/v1/tokens", &json!({"actor": actor, "handler": handler}))
+}
+
+fn fill(file: PathBuf) {
+    let settings = Settings { notes_per_second: u32::MAX, deadline: Duration::from_secs(60), ..Settings::new(&file) };
+    let audit = Audit::open(settings, || Duration::from_secs(1_767_225_600)).unwrap();
+    while fs::metadata(&file).unwrap().len() < LONG {
+        for _ in 0..1_000 {
+            let [request, detail] = ["r", "d"].map(|text| Some(text.repeat(1_000)));
+            audit.note(Entry { request, detail, ..Entry::new(Event::Reload) });
+        }
+        assert!(audit.flush());
+    }
+}
+
+#[test]
+fn what_cannot_be_written_down_is_not_done() {
+    for fault in FAULTS {
+        run_through(fault, true);
+    }
+}
+
+#[test]
+fn what_cannot_be_written_down_is_done_where_that_is_wanted() {
+    for fault in FAULTS {
+        run_through(fault, false);
+    }
+}
+
+fn run_through(fault: &Fault, refuse: bool) {
+    let Fault { name, begin, end } = fault;
+    println!("{name}, {refuse}");
+    let place = &mut Place::start(name, if refuse { "refuse" } else { "continue" });
+    let (tokens, changes) = place.prepare("amid");
+    for token in &tokens {
+        assert_eq!(place.verify(token), 200, "{name}");
+    }
+    let (before, behind, refused) = (place.stored(), place.last(), place.metric("keyward_audit_refused_total"));
+
+    let asked = changes.len() as u64;
+    begin(place);
+    let statuses = place.statuses(&changes);
+    if refuse {
+        assert_eq!(statuses, vec![503; changes.len()], "{name}");
+        assert_eq!(place.metric("keyward_audit_refused_total") - refused, asked, "{name}");
+        assert_eq!(place.stored(), before, "{name}");
+    } else {
+        assert_eq!(statuses, changes.iter().map(|change| change.done).collect::<Vec<_>>(), "{name}");
+    }
+    // Edited, rotated, revoked, all of an actor's, replaced, and a signed one.
+    let good: Vec<bool> = tokens.iter().map(|token| place.verify(token) == 200).collect();
+    assert_eq!(good, if refuse { [true; 6] } else { [true, false, false, false, false, false] }, "{name}");
+    // What is refused is noted, and nobody waits for that.
+    for _ in 0..10 {
+        assert_eq!(place.verify("dstok_wrong"), 401, "{name}");
+    }
+    assert!(place.metric("keyward_audit_stuck") + place.metric("keyward_audit_waiting") > 0, "{name}");
+    if *name == "full" {
+        let verified = verify(&place.audit(), None).unwrap();
+        assert_eq!((verified.problem, verified.head.seq), (None, behind), "{name}: half a line is no harm");
+    }
+
+    end(place);
+    let (_, later) = place.prepare("later");
+    for change in &later {
+        wait_for("a change to be made", || place.ask(&change.request).status == change.done);
+    }
+    let all_later = place.written(behind);
+    let is_among = |written: &[(String, String)], change: &Change| {
+        written.iter().any(|(event, actor)| event == change.event && *actor == change.actor)
+    };
+    assert!(later.iter().all(|change| is_among(&all_later, change)), "{name}: {all_later:?}");
+    if refuse {
+        // If it could be written after all, it is said that nothing came of it.
+        wait_for("the audit to say so", || !place.written(behind).iter().any(|(_, actor)| actor.starts_with("amid-")));
+        let after = place.stored();
+        assert!(before.is_subset(&after), "{name}: {before:?}, {after:?}");
+        assert!(!after.iter().any(|token| token.contains("amid-new") || token.contains("amid-signed-new")), "{name}");
+        // Those that were refused can be asked for again.
+        for change in &changes {
+            wait_for("it to be made after all", || place.ask(&change.request).status == change.done);
+        }
+    } else {
+        wait_for("it to be said what was late", || {
+            let all = records(&place.audit()).into_iter();
+            all.filter(|record| record.event == "late").filter_map(|record| record.count).sum::<u64>() >= asked
+        });
+    }
+    let all = place.written(behind);
+    assert!(changes.iter().all(|change| is_among(&all, change)), "{name}: {all:?}");
+    assert_eq!(place.metric("keyward_audit_stuck"), 0, "{name}");
+    let verified = verify(&place.audit(), None).unwrap();
+    assert_eq!((verified.problem, verified.unfinished, verified.lost), (None, false, 0), "{name}");
+    println!("{} records", verified.records);
+}
