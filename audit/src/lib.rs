@@ -17,7 +17,7 @@
 //! # What can be counted on
 //!
 //! * What [`Audit::record`] has answered is durable, and it is answered within [`Settings::deadline`], whatever the disk does.
-//! * Each line has a number and a hash of itself and of the line before it: [`verify`] says which is the first that was
+//! * Each line has a number and a hash of itself and of the line before it: [`verify()`] says which is the first that was
 //!   changed, removed or moved. A file that is rotated away or removed after its time leaves the rest provable.
 //! * Several processes may write one file, and others read it meanwhile.
 //! * A line is printable ASCII, whatever strangers have sent, and no text of theirs in it is longer than 1 KiB.

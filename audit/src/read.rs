@@ -183,7 +183,7 @@ pub enum BadLine {
     Failed(ReadError),
 }
 
-/// Reads all lines of an audit. Whether they are right is for [`verify`](crate::verify) to say.
+/// Reads all lines of an audit. Whether they are right is for [`verify`](crate::verify()) to say.
 ///
 /// # Errors
 /// There is none, or it cannot be read.

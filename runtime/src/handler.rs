@@ -161,9 +161,12 @@ impl Handler {
     /// Whether a token has one of the forms that the component states, if it states any.
     fn is_of_its_form(&self, token: &str) -> bool {
         let forms = &self.component.forms;
+        if forms.is_empty() {
+            return true;
+        }
         let prefix = self.prefixes.iter().filter(|prefix| token.starts_with(prefix.as_str())).map(String::len).max();
         let rest = token.get(prefix.unwrap_or(0)..).unwrap_or_default();
-        forms.is_empty() || forms.iter().any(|form| form.fits(rest))
+        forms.iter().any(|form| form.fits(rest))
     }
 
     /// Calls the handler. Says too whether it would answer the same again in this second.

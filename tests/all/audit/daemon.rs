@@ -19,7 +19,7 @@ use std::time::Duration;
 const NO_QUOTA: (&str, &str) = ("{ tokens = 5 }", "true");
 
 /// The machine may be busy: what says no must not be the clock.
-const NO_HURRY: (&str, &str) = ("prefixes = [", "limits.wall_ms = 60000\nprefixes = [");
+const NO_HURRY: (&str, &str) = ("prefixes = [", "limits = { wall_ms = 60000, cpu_ms = 60000 }\nprefixes = [");
 
 const MAY_EDIT: (&str, &str) = (r#""revoke"]"#, r#""revoke", "list-all", "edit"]"#);
 
