@@ -47,7 +47,7 @@ fn with_postgresql() {
 }
 
 fn kills() -> u32 {
-    25
+    if env::var_os("KEYWARD_SOAK_SECONDS").is_some() { 1_000 } else { 100 }
 }
 
 /// What must come of a token.
@@ -198,13 +198,12 @@ impl Known {
     }
 
     /// Whatever was made, edited or ended was written down before.
-    fn check_audit(&self, folder: &Folder, without: &str) {
+    fn check_audit(&self, folder: &Folder) {
         let ran = keyward(folder, "tokens list --json --limit 1000000", "");
         assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
         let tokens: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let mut audit: Vec<Record> =
+        let audit: Vec<Record> =
             lines(&folder.path().join("audit.jsonl")).unwrap().map(|line| line.unwrap().1).collect();
-        audit.retain(|record| record.event != without);
         let makes = audit.iter().filter(|record| matches!(record.event.as_str(), "create" | "rotate"));
         let mut made: BTreeMap<_, _> =
             makes.map(|record| ((record.handler.as_deref(), record.token_id.as_deref()), record)).collect();
@@ -228,7 +227,7 @@ impl Known {
         }
         // What was written down, and then the daemon was killed.
         println!("{} tokens, {} records, {} tokens were not made any more", tokens.len(), audit.len(), made.len());
-        assert!( made.len() <= kills() as usize, "{made:?}");
+        assert!(tokens.len() > 200 && made.len() <= kills() as usize, "{made:?}");
     }
 }
 
@@ -320,14 +319,9 @@ fn kill_again_and_again(folder: &Folder) {
     known.check(&mut Connection::open(daemon.service()).unwrap());
     known.check(&mut Connection::open(daemon.service()).unwrap());
     is_whole(folder);
-    for without in ["create", "rotate", "revoke", "edit"] {
-        let known = std::panic::AssertUnwindSafe(&known);
-        let failed = std::panic::catch_unwind(move || { let known = known; known.0.check_audit(folder, without) }).is_err();
-        println!("without {without}: fails: {failed}");
-    }
-    known.check_audit(folder, "");
+    known.check_audit(folder);
     let count = |state| known.tokens.values().filter(|is| **is == state).count();
     let edited = known.edits.values().filter(|edits| **edits != [0]).count();
     println!("{} good, {} dead, {edited} edited, {killed_amid} times in doubt", count(State::Good), count(State::Dead));
-    assert!(true);
+    assert!(count(State::Good) > 100 && count(State::Dead) > 100 && edited > 20 && killed_amid > 0);
 }
