@@ -25,7 +25,8 @@ use std::path::PathBuf;
 
 pub(crate) const SECRET: &str = "kwc_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 
-/// The handlers that keep records, and one that signs and keeps none.
+/// The handlers that keep records, and one that signs and keeps none. The machine may be busy: what says no must not be the
+/// clock.
 const CONFIG: &str = r#"
 [server]
 listen = "127.0.0.1:0"
@@ -41,6 +42,7 @@ secret = { file = "secret.key" }
 name = "stored"
 component = "builtin:stored"
 prefixes = ["kwt_test_"]
+limits = { wall_ms = 60000, cpu_ms = 60000 }
 settings = { prefix = "kwt_test_" }
 store = { tokens = 5 }
 
@@ -48,12 +50,14 @@ store = { tokens = 5 }
 name = "dev"
 component = "builtin:opaque"
 prefixes = ["6879-"]
+limits = { wall_ms = 60000, cpu_ms = 60000 }
 store = true
 
 [[handlers]]
 name = "managed"
 component = "builtin:dsatok"
 prefixes = ["dsatok_"]
+limits = { wall_ms = 60000, cpu_ms = 60000 }
 keys.token = { ring = "main", scheme = "itsdangerous", namespace = "dsatok" }
 store = true
 
@@ -61,6 +65,7 @@ store = true
 name = "signed"
 component = "builtin:signed"
 prefixes = ["dstok_"]
+limits = { wall_ms = 60000, cpu_ms = 60000 }
 keys.token = { ring = "main" }
 
 [callers.admin]

@@ -18,9 +18,6 @@ use std::time::Duration;
 
 const NO_QUOTA: (&str, &str) = ("{ tokens = 5 }", "true");
 
-/// The machine may be busy: what says no must not be the clock.
-const NO_HURRY: (&str, &str) = ("prefixes = [", "limits = { wall_ms = 60000, cpu_ms = 60000 }\nprefixes = [");
-
 const MAY_EDIT: (&str, &str) = (r#""revoke"]"#, r#""revoke", "list-all", "edit"]"#);
 
 /// Longer than the journal of the store becomes, so that there is a limit that is in the way of the audit alone.
@@ -80,7 +77,7 @@ impl Place {
     fn start(name: &str, when_stuck: &str) -> Self {
         let audit =
             format!("[audit]\nfile = \"audit.jsonl\"\ndeadline_ms = 3000\nwhen_stuck = \"{when_stuck}\"\n\n[store]");
-        let changes = [NO_QUOTA, NO_HURRY, MAY_EDIT, ("[store]", &audit)];
+        let changes = [NO_QUOTA, MAY_EDIT, ("[store]", &audit)];
         let folder = folder_with(&format!("audit-{name}-{when_stuck}"), &changes);
         fill(folder.path().join("audit.jsonl"));
         // Whoever writes more than it may is told so, instead of being ended.

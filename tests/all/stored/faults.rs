@@ -139,16 +139,13 @@ impl Place {
 
 const NO_QUOTA: (&str, &str) = ("{ tokens = 5 }", "true");
 
-/// The machine may be busy: what says no must not be the clock.
-const NO_HURRY: (&str, &str) = ("prefixes = [", "limits.wall_ms = 60000\nprefixes = [");
-
 /// So that signed tokens are good for as long as the fault lasts.
 const PATIENT: (&str, &str) = ("[store]", "[store]\npatience_seconds = 3600");
 
 #[test]
 fn a_file_that_is_out_of_order() {
     for (number, fault) in SQLITE.iter().enumerate() {
-        let folder = folder_with(&format!("fault-{number}"), &[NO_QUOTA, NO_HURRY, PATIENT]);
+        let folder = folder_with(&format!("fault-{number}"), &[NO_QUOTA, PATIENT]);
         run(fault, &mut Place::start(folder, None));
     }
 }
@@ -158,7 +155,7 @@ fn a_server_that_is_out_of_order() {
     for fault in POSTGRES {
         let Some(cluster) = own_cluster() else { return };
         let place = (r#"sqlite = "keyward.db""#, r#"postgres = { env = "DATABASE_URL" }"#);
-        let mut folder = folder_with("fault-postgres", &[NO_QUOTA, NO_HURRY, PATIENT, place]);
+        let mut folder = folder_with("fault-postgres", &[NO_QUOTA, PATIENT, place]);
         folder.set("DATABASE_URL", &cluster.database().0);
         run(fault, &mut Place::start(folder, Some(cluster)));
     }
