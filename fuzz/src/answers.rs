@@ -72,7 +72,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         Area::verify().byte(0, 1).byte(8, 1).text(12, "at fault"),
     ];
     let create = [
-        Area::create().text(8, "ho_made"),
+        Area::create().text(8, "ho_made").byte(32, 1).number(40, NOW + 1),
         Area::create().text(8, "ho_made").byte(16, 1).text(20, "id").byte(32, 1).number(40, NOW + 60),
         Area::create().byte(0, 1).byte(12, 1).text(16, "no"),
         Area::create().byte(0, 1).byte(8, 1).text(16, "not there"),

@@ -6,6 +6,7 @@ use keyward_runtime::{
 };
 use keyward_tests::hostile::{self, CALL_CODES, REASONS};
 use serde_json::Value;
+use std::num::NonZeroU32;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -86,12 +87,14 @@ pub(crate) fn verify(registry: &Registry, token: &str) -> Option<Acceptance> {
 pub(crate) fn create(registry: &Registry, description: Option<String>) -> Option<String> {
     let mut request = CreateRequest::new("hostile:alice");
     request.description = description;
+    // Without one it would not be asked: its tokens must end.
+    request.expires_after = NonZeroU32::new(60);
     match registry.create_blocking(Some("hostile"), request) {
         Ok(Creation::Created(created)) => {
             assert!(created.token.starts_with("ho_"), "a token leads back to its maker");
             assert!(created.token.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~+/=-".contains(&b)));
             check_token_id(created.token_id.as_deref());
-            assert!(created.expires_at.is_none_or(|end| end <= 253_402_300_799));
+            assert!(created.expires_at.is_some_and(|end| end <= NOW + 60), "it ends when it was to end, or sooner");
             Some(created.token)
         }
         Ok(Creation::Denied(denied)) => {
