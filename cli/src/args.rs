@@ -12,7 +12,7 @@ use audit::Audit;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use keys::Keys;
-use keyward_runtime::{Restrictions, UnixTime};
+use keyward_runtime::{Clock, Restrictions, SystemClock, UnixTime};
 use std::error::Error as _;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -269,6 +269,14 @@ pub(crate) struct Of {
     /// Prints one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl Of {
+    /// The time to go by, in unix seconds.
+    pub(crate) fn now(&self) -> Result<u64, Stop> {
+        let now = self.at.or_else(|| SystemClock.now()).map(|now| now.seconds);
+        now.ok_or_else(|| Stop::NoVerdict("the system's clock stands before 1970: set it, or give --at".to_owned()))
+    }
 }
 
 /// Reads the arguments, the program's name first.

@@ -2,7 +2,7 @@
 
 use crate::args::audit::{Audit, Command, Export, Tail, Verify};
 use crate::load::Loaded;
-use crate::output::{one_line, write_json};
+use crate::output::{WIDTH, cut, write_json, write_lines};
 use crate::{Status, Stop, World};
 use keyward_audit::{BadLine, Noted, Problem, Record, Settings, Verified, last, lines, rfc3339, verify};
 use keyward_runtime::UnixTime;
@@ -10,9 +10,6 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
-
-/// How wide what people read may be.
-const WIDTH: usize = 80;
 
 pub(crate) fn run(args: Audit, world: &mut World<'_>) -> Result<Status, Stop> {
     match args.command {
@@ -75,9 +72,7 @@ fn verified(args: &Verify, world: &mut World<'_>) -> Result<Status, Stop> {
     if args.json {
         write_json(world.stdout, &finding(&verified, args.head.is_some()))?;
     } else {
-        for line in sentences(&verified) {
-            writeln!(world.stdout, "{}", one_line(&line)).map_err(Stop::stdout)?;
-        }
+        write_lines(world.stdout, sentences(&verified))?;
     }
     match (verified.problem.is_some(), verified.noted) {
         (true, _) => Ok(Status::No),
@@ -200,15 +195,6 @@ fn row([seq, time, event, handler, token, actor, result]: [&str; 7]) -> String {
     let line = format!("{seq:>6} {time:19} {event} {handler} {token} {actor} ");
     let left = WIDTH.saturating_sub(line.chars().count());
     format!("{line}{}", cut(result, left)).trim_end().to_owned()
-}
-
-/// A text on one line, of so many characters at most.
-fn cut(text: &str, width: usize) -> String {
-    let text = one_line(text);
-    if text.chars().count() <= width {
-        return text;
-    }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
 fn export(args: Export, world: &mut World<'_>) -> Result<Status, Stop> {

@@ -3,7 +3,7 @@
 use crate::args::Check;
 use crate::builtin::Builtin;
 use crate::config::{Component, Handler};
-use crate::output::{one_line, write_json};
+use crate::output::{one_line, write_json, write_lines};
 use crate::store::OpenStore;
 use crate::{Status, Stop, World, limits, load};
 use keyward_runtime::ComponentInfo;
@@ -116,9 +116,7 @@ pub(crate) fn run(args: Check, world: &mut World<'_>) -> Result<Status, Stop> {
     if args.json {
         write_json(world.stdout, &report)?;
     } else {
-        for line in report.text() {
-            writeln!(world.stdout, "{}", one_line(&line)).map_err(Stop::stdout)?;
-        }
+        write_lines(world.stdout, report.text())?;
     }
     refused.map_or(Ok(Status::Good), Err)
 }

@@ -5,15 +5,12 @@ use crate::args::keys::{Check, Command, Keys, List as ListArgs};
 use crate::config::{At, RingKey};
 use crate::date::{age, date};
 use crate::load::Loaded;
-use crate::output::{one_line, write_json};
+use crate::output::{WIDTH, write_json, write_lines};
 use crate::{Env, Status, Stop, World, store};
-use keyward_runtime::{Clock, KeyState, KeyUse, SystemClock, TokenStore};
+use keyward_runtime::{KeyState, KeyUse, TokenStore};
 use keyward_store::Store;
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// How wide what people read may be.
-const WIDTH: usize = 80;
 
 /// What no store can say.
 const NOT_KNOWN: &str = "Not known: tokens that were made elsewhere, or before there was a store.";
@@ -74,11 +71,11 @@ pub(crate) fn run(args: Keys, world: &mut World<'_>) -> Result<Status, Stop> {
 
 fn list(args: &Of, world: &mut World<'_>) -> Result<Status, Stop> {
     let loaded = Loaded::read(&args.config)?;
-    let keys = rows(&loaded, now(args)?, world.env)?;
+    let keys = rows(&loaded, args.now()?, world.env)?;
     if args.json {
         write_json(world.stdout, &List { keys })?;
     } else {
-        print(world, table(&keys))?;
+        write_lines(world.stdout, table(&keys))?;
     }
     Ok(Status::Good)
 }
@@ -86,7 +83,7 @@ fn list(args: &Of, world: &mut World<'_>) -> Result<Status, Stop> {
 fn check(args: &Of, world: &mut World<'_>) -> Result<Status, Stop> {
     let loaded = Loaded::read(&args.config)?;
     loaded.rings(world.env)?;
-    let keys: Vec<_> = rows(&loaded, now(args)?, world.env)?.into_iter().map(Finding::of).collect();
+    let keys: Vec<_> = rows(&loaded, args.now()?, world.env)?.into_iter().map(Finding::of).collect();
     let status = if keys.iter().any(|finding| finding.broken) { Status::No } else { Status::Good };
     let mut notes: Vec<String> = loaded.config.rings.iter().filter(|(_, ring)| !ring.has_ids).map(by_name).collect();
     notes.push(NOT_KNOWN.to_owned());
@@ -94,7 +91,7 @@ fn check(args: &Of, world: &mut World<'_>) -> Result<Status, Stop> {
         write_json(world.stdout, &Checked { keys, notes })?;
     } else {
         let findings = keys.iter().map(|finding| &finding.advice).chain(&notes);
-        print(world, findings.flat_map(|text| wrap(text)).collect())?;
+        write_lines(world.stdout, findings.flat_map(|text| wrap(text)))?;
     }
     Ok(status)
 }
@@ -104,11 +101,6 @@ fn by_name((name, _): (&String, &crate::config::Ring)) -> String {
         "Ring {name} goes by the names of files and variables: a key that takes another's place under its name is taken for it. \
          With `keys = [{{ id = \"…\", … }}]` each has an id of its own."
     )
-}
-
-fn now(args: &Of) -> Result<u64, Stop> {
-    let now = args.at.or_else(|| SystemClock.now()).map(|now| now.seconds);
-    now.ok_or_else(|| Stop::NoVerdict("the system's clock stands before 1970: set it, or give --at".to_owned()))
 }
 
 /// The keys of the configuration in its order, and behind them those that the store knows and the configuration does not.
@@ -314,13 +306,6 @@ fn wrap(text: &str) -> Vec<String> {
         }
     }
     lines
-}
-
-fn print(world: &mut World<'_>, lines: Vec<String>) -> Result<(), Stop> {
-    for line in lines {
-        writeln!(world.stdout, "{}", one_line(&line)).map_err(Stop::stdout)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

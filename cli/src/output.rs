@@ -58,6 +58,29 @@ pub(crate) fn write_json(stdout: &mut dyn Write, value: &impl Serialize) -> Resu
     writeln!(stdout, "{}", escape_json(&text)).and_then(|()| stdout.flush()).map_err(Stop::stdout)
 }
 
+/// How wide what people read may be.
+pub(crate) const WIDTH: usize = 80;
+
+/// Writes lines for people.
+pub(crate) fn write_lines(
+    stdout: &mut dyn Write,
+    lines: impl IntoIterator<Item = impl AsRef<str>>,
+) -> Result<(), Stop> {
+    for line in lines {
+        writeln!(stdout, "{}", one_line(line.as_ref())).map_err(Stop::stdout)?;
+    }
+    Ok(())
+}
+
+/// A text on one line, of so many characters at most.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    let text = one_line(text);
+    if text.chars().count() <= width {
+        return text;
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
 /// Text on one line of printable characters, others as `\u{…}`.
 pub(crate) fn one_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

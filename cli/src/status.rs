@@ -4,10 +4,10 @@ use crate::args::Of;
 use crate::audit::settings;
 use crate::date::age;
 use crate::load::{self, Loaded};
-use crate::output::{one_line, write_json};
+use crate::output::{cut, write_json, write_lines};
 use crate::{Status, Stop, World, store};
 use keyward_audit::last;
-use keyward_runtime::{Clock, Error, Registry, SystemClock, Tally};
+use keyward_runtime::{Error, Registry, Tally};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -45,11 +45,9 @@ struct Audit {
 }
 
 pub(crate) fn run(args: &Of, world: &mut World<'_>) -> Result<Status, Stop> {
+    let now = args.now()?;
     let Of { config, at, json } = args;
     let loaded = Loaded::read(config)?;
-    let now = at.or_else(|| SystemClock.now()).map(|now| now.seconds);
-    let now =
-        now.ok_or_else(|| Stop::NoVerdict("the system's clock stands before 1970: set it, or give --at".into()))?;
     let keys = loaded.key_ages().into_iter();
     let keys = keys.map(|key| Key {
         age_seconds: key.made_at.map(|made_at| now.saturating_sub(made_at)),
@@ -65,9 +63,7 @@ pub(crate) fn run(args: &Of, world: &mut World<'_>) -> Result<Status, Stop> {
     if *json {
         write_json(world.stdout, &page)?;
     } else {
-        for line in page.lines() {
-            writeln!(world.stdout, "{}", one_line(&line)).map_err(Stop::stdout)?;
-        }
+        write_lines(world.stdout, page.lines())?;
     }
     Ok(Status::Good)
 }
@@ -151,11 +147,4 @@ impl Page {
         }
         lines
     }
-}
-
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }

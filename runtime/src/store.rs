@@ -147,6 +147,11 @@ impl Status {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Active, Self::Expired, Self::Revoked, Self::Replaced];
 
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+
     /// Its name: `active`, `expired`, `revoked` or `replaced`.
     pub fn name(self) -> &'static str {
         match self {

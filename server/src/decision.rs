@@ -187,19 +187,14 @@ pub(crate) async fn rotate(
         None => "unknown",
     })
     .await;
-    match made {
-        Ok(Some(creation)) => {
-            let creation = Ok(creation);
+    match made.transpose() {
+        Some(creation) => {
             intent.made(&creation);
             creation.map(Some)
         }
-        Ok(None) => {
+        None => {
             intent.denied("unknown");
             Ok(None)
-        }
-        Err(error) => {
-            intent.failed(&error);
-            Err(error)
         }
     }
 }

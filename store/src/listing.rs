@@ -53,7 +53,7 @@ pub(crate) async fn tally(pool: Arc<Pool>, idle: Vec<(String, u64)>, at: u64) ->
     lease.done();
     let tallies = rows.iter().map(|row| {
         let name: String = row.get(1)?;
-        let status = Status::ALL.into_iter().find(|status| status.name() == name);
+        let status = Status::named(&name);
         let status = status.ok_or_else(|| Trouble::new("there is no such status"))?;
         Ok(Tally { handler: row.get(0)?, status, tokens: number(row.get(2)?)? })
     });

@@ -154,8 +154,7 @@ pub(crate) struct Rotate {
 
 /// The text goes on from "the value of --status".
 fn parse_status(text: &str) -> Result<Status, &'static str> {
-    let known = Status::ALL.into_iter().find(|status| status.name() == text);
-    known.ok_or("is none of active, expired, revoked and replaced")
+    Status::named(text).ok_or("is none of active, expired, revoked and replaced")
 }
 
 /// Takes tokens back: those that fit all that is given, or those on standard input

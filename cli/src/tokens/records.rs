@@ -4,7 +4,7 @@ use super::unconfirmed;
 use crate::args::tokens::{Edit, List, Rotate, Show};
 use crate::date::date;
 use crate::load::{self, Loaded};
-use crate::output::{one_line, write_json};
+use crate::output::{WIDTH, cut, one_line, write_json, write_lines};
 use crate::{Status, Stop, World, complain, create, record, store};
 use keyward_audit::{Entry, Event};
 use keyward_runtime::{Amendment, Edited, Error, Filter, Listed, Record, Registry, Restrictions, UnixTime};
@@ -95,9 +95,9 @@ pub(super) fn list(args: List, world: &mut World<'_>) -> Result<Status, Stop> {
         }
     }
     if !json {
-        print(world, table(&rows))?;
+        write_lines(world.stdout, table(&rows))?;
         if rows.is_empty() {
-            print(world, vec!["no token fits".to_owned()])?;
+            write_lines(world.stdout, ["no token fits"])?;
         }
     }
     if is_more {
@@ -201,7 +201,7 @@ fn shown(
     if json {
         write_json(world.stdout, &known)?;
     } else {
-        print(world, known.lines()?)?;
+        write_lines(world.stdout, known.lines()?)?;
     }
     Ok(Status::Good)
 }
@@ -218,9 +218,6 @@ fn no_answer(error: &Error) -> Stop {
         _ => Stop::NoVerdict(error.to_string()),
     }
 }
-
-/// How wide what people read may be.
-const WIDTH: usize = 80;
 
 /// The columns that are cut first if the others leave them no room, and how narrow they get.
 const NARROWEST: usize = 8;
@@ -250,9 +247,7 @@ fn table(rows: &[Known<'_>]) -> Vec<String> {
         let too_wide = all.saturating_sub(WIDTH.saturating_add(2));
         let width = widest(&rows, column).saturating_sub(too_wide).max(NARROWEST);
         for cell in rows.iter_mut().filter_map(|row| row.get_mut(column)) {
-            if cell.chars().count() > width {
-                *cell = cell.chars().take(width.saturating_sub(1)).chain(['…']).collect();
-            }
+            *cell = cut(cell, width);
         }
     }
     let widths: Vec<usize> = (0..6).map(|column| widest(&rows, column)).collect();
@@ -261,11 +256,4 @@ fn table(rows: &[Known<'_>]) -> Vec<String> {
         cells.join("  ").trim_end().to_owned()
     };
     if rows.len() == 1 { Vec::new() } else { rows.into_iter().map(line).collect() }
-}
-
-fn print(world: &mut World<'_>, lines: Vec<String>) -> Result<(), Stop> {
-    for line in lines {
-        writeln!(world.stdout, "{}", one_line(&line)).map_err(Stop::stdout)?;
-    }
-    Ok(())
 }

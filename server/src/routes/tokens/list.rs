@@ -132,7 +132,7 @@ impl Page {
                 "handler" => put(&mut page.handler, Some(value.to_owned()), "`handler` stands once")?,
                 "status" => put(
                     &mut page.status,
-                    Status::ALL.into_iter().find(|status| status.name() == value),
+                    Status::named(value),
                     "`status` stands once, and is `active`, `expired`, `revoked` or `replaced`",
                 )?,
                 "unused_since" => put(
