@@ -180,15 +180,16 @@ impl Store {
     }
 }
 
-/// Writes what was noted, for as long as the store is open. What cannot be written is lost.
+/// Writes what was noted, for as long as the store is open. What cannot be written is tried again.
 async fn write_uses(pool: Arc<Pool>, uses: Arc<Uses>) {
     let mut ticks = interval(WRITE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let used = uses.take();
-        if !used.is_empty() {
-            let _ = timeout(WRITING, records::touch(pool.clone(), used)).await;
+        if !used.is_empty() && !matches!(timeout(WRITING, records::touch(pool.clone(), used.clone())).await, Ok(Ok(())))
+        {
+            uses.again(used);
         }
     }
 }

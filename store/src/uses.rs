@@ -36,7 +36,7 @@ impl Uses {
         noted.insert(key, Noted { at, written: false });
     }
 
-    /// What has not been written yet; it counts as written from now on. Forgets what was written more than a minute before the
+    /// What has not been written yet; it counts as written from now on, unless [`again`](Self::again) is told otherwise. Forgets what was written more than a minute before the
     /// latest use.
     pub(crate) fn take(&self) -> Vec<(String, String, u64)> {
         let mut noted = self.lock();
@@ -48,6 +48,18 @@ impl Uses {
             fresh.push((handler.clone(), id.clone(), noted.at));
         }
         fresh
+    }
+
+    /// What was taken could not be written: it is taken again, with whatever has been noted since.
+    pub(crate) fn again(&self, taken: Vec<(String, String, u64)>) {
+        let mut noted = self.lock();
+        for (handler, id, at) in taken {
+            if let Some(known) = noted.get_mut(&(handler, id))
+                && known.at == at
+            {
+                known.written = false;
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Noted>> {
@@ -80,6 +92,18 @@ mod tests {
         // Long ago, and of another handler.
         uses.note("i", "a", 10);
         assert_eq!(taken(&uses), [("i/a".to_owned(), 10)]);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_taken_again() {
+        let uses = Uses::default();
+        uses.note("h", "a", 100);
+        uses.note("h", "b", 100);
+        let taken_first = uses.take();
+        uses.note("h", "b", 160);
+        uses.again(taken_first);
+        assert_eq!(taken(&uses), [("h/a".to_owned(), 100), ("h/b".to_owned(), 160)]);
+        assert_eq!(taken(&uses), []);
     }
 
     #[test]

@@ -19,6 +19,7 @@ fn at(seconds: u64, nanoseconds: u32) {
 
 fn recorder(name: &str, component: &str) -> HandlerConfig {
     let mut config = HandlerConfig::new(name, hostile::case(component).bytes, Actors::Any);
+    support::unhurried(&mut config.limits);
     config.prefixes = vec!["ho_".into()];
     config
 }
@@ -26,6 +27,7 @@ fn recorder(name: &str, component: &str) -> HandlerConfig {
 fn signed(key: u8) -> HandlerConfig {
     let ring = Arc::new(KeyRing::new("main", Secret::new([key; 32]), vec![]).unwrap());
     let mut config = HandlerConfig::new("signed", support::SIGNED, Actors::Any);
+    support::unhurried(&mut config.limits);
     config.prefixes = vec!["dstok_".into()];
     config.keys.insert("token".into(), KeyGrant::new(ring));
     config

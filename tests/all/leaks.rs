@@ -216,6 +216,7 @@ fn a_new_secret_is_in_its_file_only() {
 fn a_careless_handler_does_not_put_its_token_into_the_log() {
     let runtime = Runtime::new().unwrap();
     let mut config = HandlerConfig::new("careless", hostile::case("answer-echoes-token").bytes, Actors::Any);
+    support::unhurried(&mut config.limits);
     config.prefixes = vec!["ho_".into()];
     let registry = Registry::builder(&runtime).handler(config).build().unwrap();
     let token = "ho_live-token-Qx7r";

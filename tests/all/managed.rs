@@ -5,7 +5,7 @@ mod narrowing;
 mod policy;
 mod program;
 
-use crate::support::{RUNTIME, SIGNED};
+use crate::support::{RUNTIME, SIGNED, unhurried};
 use keyward_cli::builtin::STORED;
 use keyward_runtime::{
     Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, Restrictions, Revocations, Secret,
@@ -45,8 +45,7 @@ fn registry(store: Arc<dyn TokenStore>, ring: Arc<KeyRing>, change: impl Fn(&mut
         builder = builder.action(action, short);
     }
     for mut handler in [stored, signed] {
-        // The machine may be busy.
-        (handler.limits.wall, handler.limits.cpu) = (FOREVER, FOREVER);
+        unhurried(&mut handler.limits);
         change(&mut handler);
         builder = builder.handler(handler);
     }

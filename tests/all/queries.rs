@@ -1,6 +1,6 @@
 //! Tokens from tables of the operator's: queries on both databases, as the handler that ships asks them.
 
-use crate::support::captured_log;
+use crate::support::{captured_log, unhurried};
 use keyward_cli::builtin::QUERY;
 use keyward_runtime::{Actors, Error, HandlerConfig, Query, Registry, Runtime, UnixTime, Verdict};
 use keyward_store::{Location, NamedQuery, QueryLimits, QueryThreads};
@@ -87,7 +87,7 @@ impl Operator {
 fn registry(label: &str, query: Arc<dyn Query>) -> Registry {
     let mut config = HandlerConfig::new("partners", QUERY, Actors::Any);
     config.queries.insert(label.to_owned(), query);
-    config.limits.wall = Duration::from_secs(60);
+    unhurried(&mut config.limits);
     Registry::builder(&RUNTIME).handler(config).build().unwrap()
 }
 

@@ -20,6 +20,7 @@ fn recorder() -> Vec<u8> {
 
 fn recording(name: &str, prefixes: &[&str]) -> HandlerConfig {
     let mut config = HandlerConfig::new(name, recorder(), Actors::Any);
+    support::unhurried(&mut config.limits);
     config.prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
     config
 }
@@ -27,6 +28,7 @@ fn recording(name: &str, prefixes: &[&str]) -> HandlerConfig {
 fn signed(prefixes: &[&str]) -> HandlerConfig {
     let ring = Arc::new(KeyRing::new("main", Secret::new([1; 32]), vec![]).unwrap());
     let mut config = HandlerConfig::new("signed", support::SIGNED, Actors::Any);
+    support::unhurried(&mut config.limits);
     config.prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
     config.keys.insert("token".into(), KeyGrant::new(ring));
     config
@@ -136,6 +138,7 @@ fn unprefixed_tokens_have_one_owner_or_the_operators_word() {
 
 fn hardcoded(name: &str, secret: &str) -> HandlerConfig {
     let mut config = HandlerConfig::new(name, support::HARDCODED, Actors::Any);
+    support::unhurried(&mut config.limits);
     config.secrets.push(("bot".into(), Secret::new(secret.as_bytes())));
     config.settings.insert("actors".into(), r#"{"bot":{"bot_id":"my-bot","_r":{"a":["vi"]}}}"#.into());
     config

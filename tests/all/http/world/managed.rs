@@ -2,7 +2,7 @@
 
 use super::super::server::Server;
 use super::{NOW, bots, caller, config, signed};
-use crate::support::{RUNTIME, TestClock};
+use crate::support::{RUNTIME, TestClock, unhurried};
 use keyward_cli::builtin::STORED;
 use keyward_runtime::{
     Actors, Changes, Committed, CreateRequest, Created, Creation, HandlerConfig, Insert, Record, Registry,
@@ -106,9 +106,7 @@ fn registry(store: &Arc<dyn TokenStore>) -> Registry {
     let revocations = Revocations::open(store.clone(), Duration::from_secs(3_600)).unwrap();
     let mut builder = Registry::builder(&RUNTIME).revocations(revocations).records(store.clone());
     for mut handler in [keeping("first"), keeping("second"), signed(), bots(), down] {
-        // The machine may be busy.
-        handler.limits.wall = Duration::from_secs(60);
-        handler.limits.cpu = Duration::from_secs(60);
+        unhurried(&mut handler.limits);
         builder = builder.handler(handler);
     }
     for (action, short) in [("view-instance", "vi"), ("view-table", "vt"), ("insert-row", "ir")] {
