@@ -162,6 +162,17 @@ impl Registry {
         revocations.revoke(revocation, now).await.map_err(store_error)
     }
 
+    /// Refuses tokens here from now on that cannot be revoked yet, because what must be done before that cannot be: nothing of it
+    /// is durable, and no other node knows. Gives the revocation that is to follow as soon as it can, or `None` if this process
+    /// has been told already, and whoever told it sees to that.
+    ///
+    /// # Errors
+    /// As for [`revoke`](Self::revoke), but for what the store says.
+    pub fn hold(&self, revocation: Revocation) -> Result<Option<Revocation>, Error> {
+        let (revocations, revocation, _) = self.revocation(revocation)?;
+        Ok(revocations.hold(revocation.clone()).then_some(revocation))
+    }
+
     /// How many records [`revoke`](Self::revoke) would end now.
     ///
     /// # Errors

@@ -8,7 +8,7 @@
 use crate::error::Fault;
 use crate::store::{Revocation, StoreError, TokenStore};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak, thread};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -63,11 +63,25 @@ impl Revocations {
     pub(crate) async fn revoke(&self, revocation: Revocation, at: u64) -> Result<u64, StoreError> {
         let ended = self.store.revoke(&revocation, at).await;
         self.write_known().learn(revocation.clone());
+        let held = revocation.clone();
         if let Err(error) = &ended {
             tracing::warn!(target: "keyward::store", %error, "a revocation was not confirmed: this process refuses its tokens, and tries again while it runs");
             self.write_later(revocation, at);
         }
+        if self.unwritten().held.remove(&held) && ended.is_ok() {
+            tracing::info!(target: "keyward::store", "a revocation that could not be made at once is made");
+        }
         ended
+    }
+
+    /// Refuses tokens here, until they are revoked. Says whether it had not been told so already.
+    pub(crate) fn hold(&self, revocation: Revocation) -> bool {
+        let is_new = self.unwritten().held.insert(revocation.clone());
+        if is_new {
+            tracing::warn!(target: "keyward::store", "a revocation cannot be made yet: this process refuses its tokens while it runs");
+            self.write_known().learn(revocation);
+        }
+        is_new
     }
 
     /// How many records a revocation would end.
@@ -77,7 +91,8 @@ impl Revocations {
 
     /// Whether the store has yet to confirm something that is refused here.
     pub(crate) fn has_unwritten(&self) -> bool {
-        !self.unwritten().waiting.is_empty()
+        let Unwritten { waiting, held, is_attended: _ } = &*self.unwritten();
+        !(waiting.is_empty() && held.is_empty())
     }
 
     /// Whether a token that is good otherwise has been revoked.
@@ -222,6 +237,8 @@ fn write_down(revocations: &Weak<Revocations>) {
 struct Unwritten {
     /// Each with the time at which it was asked for.
     waiting: HashMap<Revocation, u64>,
+    /// What it has not been asked for: something else must be done first.
+    held: HashSet<Revocation>,
     /// Whether a thread is at it.
     is_attended: bool,
 }

@@ -256,6 +256,8 @@ pub struct Insert {
     pub most: u64,
     /// How many of them the actor may have, this one included.
     pub most_per_actor: Option<u64>,
+    /// Those that have been idle since before this second are not counted: they are not good any more.
+    pub idle_before: Option<u64>,
     /// Whether it is well if there is a record of that id that has not ended: it is left as it is, and counts as made. A
     /// signed token may come out the same twice in a second.
     pub same_is_fine: bool,

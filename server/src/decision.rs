@@ -10,7 +10,11 @@ use keyward_runtime::{
     Amendment, CreateRequest, Creation, Edited, Error, Filter, Listed, Place, Reason, Record, Rejection, Revocation,
     Verdict,
 };
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+/// How long to wait until it is tried again to write a revocation down.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Asks about a token; `handlers` says whose tokens count.
 pub(crate) async fn verify(
@@ -81,7 +85,10 @@ pub(crate) async fn revoke(
     };
     let intent = Intent::new(context.audit.as_deref(), entry);
     let ended = async {
-        record(&intent).await?;
+        if let Err(error) = record(&intent).await {
+            hold(context, revocation, intent.entry());
+            return Err(error);
+        }
         context.live.registry.revoke(revocation).await
     };
     let ended = counted(context, Operation::Revoke, handler.as_deref().unwrap_or("-"), ended, |_| "revoked").await;
@@ -89,6 +96,23 @@ pub(crate) async fn revoke(
         intent.failed(error);
     }
     ended
+}
+
+/// Refuses tokens whose revocation cannot be written down, and revokes them when it can be, as long as this process runs.
+fn hold(context: &Context, revocation: Revocation, entry: &Entry) {
+    let (Some(audit), live, entry) = (context.audit.clone(), context.live.clone(), entry.clone()) else { return };
+    // One that asks for nothing that can be revoked is answered so.
+    let Ok(Some(revocation)) = live.registry.hold(revocation) else { return };
+    tokio::spawn(async move {
+        loop {
+            sleep(AGAIN).await;
+            if audit.standing().trouble.is_none() && audit.record(entry.clone()).await.is_ok() {
+                // What the store does not confirm is tried again where it is known.
+                let _ = live.registry.revoke(revocation).await;
+                return;
+            }
+        }
+    });
 }
 
 /// Writes down what is about to be done.

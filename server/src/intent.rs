@@ -32,6 +32,11 @@ impl<'a> Intent<'a> {
         self.write(self.entry.clone()).await
     }
 
+    /// What would be written.
+    pub(crate) fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
     async fn write(&self, entry: Entry) -> Result<(), AuditError> {
         let Some(audit) = self.audit else { return Ok(()) };
         let number = match audit.record(Entry { duration: Some(self.begun.elapsed()), ..entry }).await? {

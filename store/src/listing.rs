@@ -15,7 +15,7 @@ use std::sync::Arc;
 const SOMEBODYS: &str = "(handler <> '' OR id <> '')";
 
 /// Since when a record is idle.
-const IDLE_SINCE: &str = "COALESCE(last_used_at, issued_at)";
+pub(crate) const IDLE_SINCE: &str = "COALESCE(last_used_at, issued_at)";
 
 /// Newest first.
 pub(crate) async fn list(

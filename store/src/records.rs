@@ -1,6 +1,7 @@
 //! Records of tokens.
 
 use crate::database::{Row, Trouble, Value};
+use crate::listing::IDLE_SINCE;
 use crate::pool::{Lease, Pool};
 use crate::revocations::{LOCK, append, tell};
 use crate::rows::{COLUMNS, columns, record, stored, why, write_restrictions};
@@ -158,7 +159,8 @@ async fn edit_one(lease: &mut Lease, handler: &str, edit: Edit, at: i64) -> Resu
 }
 
 async fn insert_if_room(lease: &mut Lease, handler: &str, insert: Insert, at: i64) -> Result<Committed, Trouble> {
-    let Insert { stored, replace, most, most_per_actor, same_is_fine } = insert;
+    let Insert { stored, replace, most, most_per_actor, idle_before, same_is_fine } = insert;
+    let good = Good { handler, at, idle_before: idle_before.map(seconds).transpose()? };
     let Record { id, actor_id, .. } = &stored.record;
     storable([id.as_str(), actor_id])?;
     if replace {
@@ -173,11 +175,11 @@ async fn insert_if_room(lease: &mut Lease, handler: &str, insert: Insert, at: i6
         }
     }
     // Where any number will do, millions are not counted for it.
-    if most < u64::MAX && live(lease, handler, at).await? >= most {
+    if most < u64::MAX && good.count(lease, None).await? >= most {
         return Ok(Committed::Full);
     }
     if let Some(most) = most_per_actor
-        && live_of_actor(lease, handler, actor_id, at).await? >= most
+        && good.count(lease, Some(actor_id)).await? >= most
     {
         return Ok(Committed::FullForActor);
     }
@@ -205,17 +207,30 @@ async fn append_ended(lease: &mut Lease, handler: &str, rows: &[Row], at: i64) -
     Ok(())
 }
 
-/// How many records are good.
-async fn live(lease: &mut Lease, handler: &str, at: i64) -> Result<u64, Trouble> {
-    let sql = "SELECT count(*) FROM tokens \
-               WHERE handler = $1 AND ended_at IS NULL AND (expires_at IS NULL OR expires_at >= $2)";
-    number(lease.row(sql, vec![handler.into(), at.into()]).await?.get(0)?)
+/// Records of a handler that are good at that time.
+struct Good<'a> {
+    handler: &'a str,
+    at: i64,
+    idle_before: Option<i64>,
 }
 
-async fn live_of_actor(lease: &mut Lease, handler: &str, actor_id: &str, at: i64) -> Result<u64, Trouble> {
-    let sql = "SELECT count(*) FROM tokens WHERE handler = $1 AND actor_id = $3 \
-               AND ended_at IS NULL AND (expires_at IS NULL OR expires_at >= $2)";
-    number(lease.row(sql, vec![handler.into(), at.into(), actor_id.into()]).await?.get(0)?)
+impl Good<'_> {
+    /// How many there are, of an actor or of all.
+    async fn count(&self, lease: &mut Lease, actor_id: Option<&str>) -> Result<u64, Trouble> {
+        let mut sql = "SELECT count(*) FROM tokens \
+                       WHERE handler = $1 AND ended_at IS NULL AND (expires_at IS NULL OR expires_at >= $2)"
+            .to_owned();
+        let mut values: Vec<Value> = vec![self.handler.into(), self.at.into()];
+        if let Some(actor_id) = actor_id {
+            values.push(actor_id.into());
+            sql.push_str(&format!(" AND actor_id = ${}", values.len()));
+        }
+        if let Some(before) = self.idle_before {
+            values.push(before.into());
+            sql.push_str(&format!(" AND {IDLE_SINCE} >= ${}", values.len()));
+        }
+        number(lease.row(AssertSqlSafe(sql), values).await?.get(0)?)
+    }
 }
 
 pub(crate) async fn insert_one(lease: &mut Lease, handler: &str, stored: Stored) -> Result<(), Trouble> {

@@ -42,7 +42,8 @@ static STORE: LazyLock<(Arc<Store>, TempDir)> = LazyLock::new(|| {
     };
     let digest = SecretDigest::new(Sha256::digest("secret-of-the-victims").into());
     let stored = Stored { record, digest: Some(digest) };
-    let insert = Insert { stored, replace: false, most: 1, most_per_actor: None, same_is_fine: false };
+    let insert =
+        Insert { stored, replace: false, most: 1, most_per_actor: None, idle_before: None, same_is_fine: false };
     let changes = Changes { at: NOW.seconds, insert: Some(insert), ..Changes::default() };
     pollster::block_on(store.commit("victim", changes)).unwrap();
     (Arc::new(store), folder)

@@ -183,7 +183,7 @@ fn a_hot_token_is_only_read() {
     // It changes with whatever somebody else commits.
     is_only_read(&hot, || {
         let version: i64 = block_on(sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut connection)).unwrap();
-        version.to_string()
+        (version.to_string(), block_on(sqlx::query_scalar(USED).fetch_one(&mut connection)).unwrap())
     });
 
     let Some(cluster) = keyward_tests::postgres::cluster() else { return };
@@ -193,11 +193,17 @@ fn a_hot_token_is_only_read() {
     // Who wrote the row, and who wrote or locked it last.
     is_only_read(&hot, || {
         let sql = "SELECT coalesce(string_agg(xmin::text || ' ' || xmax::text, ','), '') FROM tokens";
-        block_on(sqlx::query_scalar(sql).fetch_one(&mut connection)).unwrap()
+        let rows: String = block_on(sqlx::query_scalar(sql).fetch_one(&mut connection)).unwrap();
+        (rows, block_on(sqlx::query_scalar(USED).fetch_one(&mut connection)).unwrap())
     });
 }
 
-fn is_only_read(registry: &Registry, mut state: impl FnMut() -> String) {
+/// How many tokens have been used, as far as that is written.
+const USED: &str = "SELECT count(last_used_at) FROM tokens";
+
+/// `state` is what changes with each write, and how many tokens have been used: a row shows who is about to write it before that
+/// is done.
+fn is_only_read(registry: &Registry, mut state: impl FnMut() -> (String, i64)) {
     TestClock.set(Some(NOW));
     let untouched = state();
     let token = create(registry, "stored");
@@ -221,7 +227,7 @@ fn is_only_read(registry: &Registry, mut state: impl FnMut() -> String) {
     assert_ne!(created, untouched, "what is written shows");
     // The first use is noted, behind the answer.
     good();
-    wait_for("the first use to be written", || state() != created);
+    wait_for("the first use to be written", || state().1 == 1);
     let noted = state();
     thread::scope(|scope| {
         for _ in 0..4 {

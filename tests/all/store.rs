@@ -107,7 +107,8 @@ fn digest(byte: u8) -> SecretDigest {
 /// Makes a record, of as many as one likes.
 fn insert(record: Record, digest: Option<SecretDigest>) -> Changes {
     let stored = Stored { record, digest };
-    let insert = Insert { stored, replace: false, most: u64::MAX, most_per_actor: None, same_is_fine: false };
+    let insert =
+        Insert { stored, replace: false, most: u64::MAX, most_per_actor: None, idle_before: None, same_is_fine: false };
     Changes { at: NOW, insert: Some(insert), ..Changes::default() }
 }
 

@@ -155,14 +155,21 @@ impl Handler {
                 key: None,
             };
             let stored = Stored { record, digest: None };
-            let (most, most_per_actor) = (u64::MAX, None);
-            changes.insert = Some(Insert { stored, replace: false, most, most_per_actor, same_is_fine: true });
+            changes.insert = Some(Insert {
+                stored,
+                replace: false,
+                most: u64::MAX,
+                most_per_actor: None,
+                idle_before: None,
+                same_is_fine: true,
+            });
         }
         if let Some(insert) = &mut changes.insert {
             // One that takes another's place needs none of its own.
             let extra = u64::from(changes.edit.is_some());
             insert.most = insert.most.saturating_add(extra);
             insert.most_per_actor = self.policy.max_tokens_per_actor.map(|most| most.saturating_add(extra));
+            insert.idle_before = self.policy.idle_before(now.seconds);
             insert.stored.record.caller.clone_from(&request.caller);
             insert.stored.record.key = created.key.as_deref().map(str::to_owned);
         }

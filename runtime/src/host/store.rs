@@ -105,6 +105,7 @@ impl Store<'_> {
             replace,
             most: store.most,
             most_per_actor: None,
+            idle_before: None,
             same_is_fine: false,
         });
         Ok(id)

@@ -64,6 +64,7 @@ fn record(store: &Store, id: &str, key: &str, expires_at: Option<u64>) {
         replace: false,
         most: 100,
         most_per_actor: None,
+        idle_before: None,
         same_is_fine: false,
     };
     let changes = Changes { at: NOW - DAY, insert: Some(insert), ..Changes::default() };

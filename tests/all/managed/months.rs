@@ -152,7 +152,7 @@ impl Model {
 
     fn has_room(&self, handler: usize, actor: usize, now: u64) -> bool {
         let of_actor = self.tokens.iter().filter(|token| (token.handler, token.actor) == (handler, actor));
-        of_actor.filter(|token| token.ended.is_none() && token.end.is_none_or(|end| end >= now)).count() < MOST
+        of_actor.filter(|token| self.status(token, now) == Status::Active).count() < MOST
     }
 
     fn key_of(&self, handler: usize) -> Option<u8> {

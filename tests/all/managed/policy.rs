@@ -157,6 +157,20 @@ fn an_actor_has_so_many_tokens_at_once() {
         assert_eq!(pollster::block_on(registry.revoke(revocation)).unwrap(), 1);
         create(&registry, handler, lasting(0)).unwrap();
     }
+    // What has not been used for too long has no room of its own either.
+    let (_folder, store) = super::store();
+    let idle = super::registry(store, ring(), |handler| {
+        (handler.max_tokens_per_actor, handler.max_idle) = (Some(1), Some(600));
+    });
+    for handler in BOTH {
+        at(0);
+        create(&idle, handler, lasting(0)).unwrap();
+        at(600);
+        assert!(create(&idle, handler, lasting(0)).unwrap_err().contains("`max_tokens_per_actor`"));
+        at(601);
+        create(&idle, handler, lasting(0)).unwrap();
+    }
+    at(12);
     // To put one in the place of another takes no room.
     let listed = pollster::block_on(registry.list(
         keyward_runtime::Filter {

@@ -227,18 +227,22 @@ fn the_same_again_is_left_as_it_is() {
 fn an_actor_has_no_more_than_it_may_however_many_try() {
     for place in Place::both() {
         let (here, there) = (place.open(), place.open());
-        // These are none of them: past their time, ended, another handler's or somebody else's.
+        // These are none of them: past their time, idle, ended, another handler's or somebody else's.
+        commit(&here, "h", insert(Record { issued_at: NOW - 101, ..record("unused", "alice") }, None));
+        let used = Record { issued_at: NOW - 900, last_used_at: Some(NOW - 101), ..record("used", "alice") };
+        commit(&here, "h", insert(used, None));
         commit(&here, "h", insert(Record { expires_at: Some(NOW - 1), ..record("old", "alice") }, None));
         commit(&here, "h", insert(record("ended", "alice"), None));
         commit(&here, "h", end(&["ended"]));
         commit(&here, "other", insert(record("other", "alice"), None));
         commit(&here, "h", insert(record("bobs", "bob"), None));
         // And this one is, for one more second.
-        commit(&here, "h", insert(Record { expires_at: Some(NOW), ..record("last", "alice") }, None));
+        let used = Record { issued_at: NOW - 900, last_used_at: Some(NOW - 100), ..record("last", "alice") };
+        commit(&here, "h", insert(Record { expires_at: Some(NOW), ..used }, None));
         let made = race(16, |thread| {
             let mut changes = insert(record(&thread.to_string(), "alice"), None);
             let insert = changes.insert.as_mut().unwrap();
-            (insert.most, insert.most_per_actor) = (100, Some(6));
+            (insert.most, insert.most_per_actor, insert.idle_before) = (100, Some(6), Some(NOW - 100));
             commit(if thread % 2 == 0 { &here } else { &there }, "h", changes)
         });
         assert_eq!(made.iter().filter(|&&made| made == Committed::Done).count(), 5);

@@ -83,7 +83,14 @@ impl Managed {
             ("gone", record("g-1", "alice", Some("owner"), 5)),
         ] {
             let stored = Stored { record, digest: None };
-            let insert = Insert { stored, replace: false, most: u64::MAX, most_per_actor: None, same_is_fine: false };
+            let insert = Insert {
+                stored,
+                replace: false,
+                most: u64::MAX,
+                most_per_actor: None,
+                idle_before: None,
+                same_is_fine: false,
+            };
             let changes = Changes { at: NOW.seconds, insert: Some(insert), ..Changes::default() };
             assert_eq!(pollster::block_on(self.store.commit(handler, changes)).unwrap(), Committed::Done);
         }
