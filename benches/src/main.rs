@@ -6,7 +6,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a measurement that cannot be made stops")]
 
 mod http;
+mod kept;
 mod kernel;
+mod managed;
 mod neighbours;
 mod secrets;
 mod setup;
@@ -26,6 +28,7 @@ const SANDBOX: &Measurements = &[
     ("neighbours", neighbours::run),
     ("stored", stored::run),
     ("secrets", secrets::run),
+    ("managed", managed::run),
 ];
 
 fn main() -> ExitCode {

@@ -1,17 +1,14 @@
 //! Whether time tells an id that nobody has from a secret that is wrong, as dudect asks it: two classes of tokens in an order
 //! drawn at random, and Welch's t over the times of the calls.
 
+use crate::kept::{ID, Kept, PREFIX, changed, few};
 use crate::stats::{at_most, median, quantile};
-use crate::stored::{Kept, PREFIX, few};
 use keyward_runtime::{Reason, Verdict};
-use keyward_tests::checksum::with_checksum;
 use std::hint::black_box;
 use std::time::Instant;
 use tempfile::TempDir;
 
 const CALLS: usize = 200_000;
-/// Of each class there are so many tokens.
-const TOKENS: usize = 100;
 /// What takes longer was interrupted.
 const KEPT: f64 = 0.8;
 /// From here on dudect says that the classes are told apart for certain; from 4.5 on that they may be.
@@ -21,10 +18,8 @@ pub(crate) fn run() {
     let folder = TempDir::new().unwrap();
     let kept = few(&folder);
     // The first character of the id, or of the secret, is another one.
-    let classes = [PREFIX.len(), PREFIX.len() + 22].map(|at| {
-        let tokens = kept.tokens.iter().take(TOKENS).map(|token| changed(token, at));
-        tokens.collect::<Vec<_>>()
-    });
+    let classes = [PREFIX.len(), PREFIX.len() + ID]
+        .map(|at| kept.tokens.iter().map(|token| changed(token, at)).collect::<Vec<_>>());
     let mut times = [Vec::new(), Vec::new()];
     let mut order = 0x9e37_79b9_7f4a_7c15_u64;
     for call in 0..CALLS {
@@ -34,7 +29,7 @@ pub(crate) fn run() {
         order ^= order << 17;
         let class = usize::from(order >> 63 == 1);
         let (Some(tokens), Some(times)) = (classes.get(class), times.get_mut(class)) else { continue };
-        let time = refused(&kept, tokens.get(call % TOKENS).unwrap());
+        let time = refused(&kept, tokens.get(call % tokens.len()).unwrap());
         // The first ones warm everything up.
         if call > CALLS / 20 {
             times.push(time);
@@ -61,24 +56,6 @@ fn refused(kept: &Kept, token: &str) -> f64 {
         Ok(Verdict::Rejected(rejection)) if rejection.reason == Reason::Unknown => time.as_secs_f64() * 1e9,
         other => panic!("{other:?}"),
     }
-}
-
-/// The token with another character there, and the checksum that it should have then.
-fn changed(token: &str, at: usize) -> String {
-    let text: String = token
-        .chars()
-        .enumerate()
-        .map(|(place, c)| {
-            if place != at {
-                c
-            } else if c == 'a' {
-                'b'
-            } else {
-                'a'
-            }
-        })
-        .collect();
-    with_checksum(text.get(..text.len().saturating_sub(6)).unwrap())
 }
 
 struct Moments {

@@ -1,0 +1,119 @@
+//! Pages of records, and their numbers, among few and among many.
+
+use super::{micros, ratio, shown};
+use crate::kept::{ACTOR, FEW, HANDLER, Kept, MANY, each_kind};
+use crate::setup::NOW;
+use crate::stats::{at_most, nanos};
+use keyward_runtime::{Error, Filter, Place, Status};
+use std::hint::black_box;
+
+/// Records of a page, as many as the actor has.
+const PAGE: u32 = 100;
+
+/// A kind of question.
+struct Row {
+    what: &'static str,
+    /// How many records it finds among so many.
+    ask: fn(&Kept, u32) -> Result<usize, Error>,
+    finds: usize,
+    rounds: usize,
+    calls: u32,
+    /// Whether it looks at no more records than it finds, so that it should not take longer among many.
+    few: bool,
+}
+
+const QUICK: Row = Row { what: "", ask: |_, _| Ok(0), finds: PAGE as usize, rounds: 41, calls: 10, few: true };
+
+const SLOW: Row = Row { finds: 0, rounds: 9, calls: 1, few: false, ..QUICK };
+
+const ROWS: [Row; 8] = [
+    Row { what: "the first page of all", ask: |kept, _| list(kept, Filter::default(), None), ..QUICK },
+    Row {
+        what: "a page from the middle",
+        ask: |kept, records| {
+            let issued_at = NOW.seconds - u64::from(records) / 2;
+            let after = Place { issued_at, handler: HANDLER.to_owned(), id: String::new() };
+            list(kept, Filter::default(), Some(&after))
+        },
+        ..QUICK
+    },
+    Row { what: "the first page of a handler", ask: |kept, _| list(kept, of_handler(), None), ..QUICK },
+    Row {
+        what: "an actor's tokens",
+        ask: |kept, _| list(kept, Filter { actor_id: Some(ACTOR.to_owned()), ..Filter::default() }, None),
+        ..QUICK
+    },
+    Row { what: "a page that nothing fits", ask: |kept, _| list(kept, revoked(Filter::default()), None), ..SLOW },
+    Row { what: "the same of a handler", ask: |kept, _| list(kept, revoked(of_handler()), None), ..SLOW },
+    Row {
+        what: "the same of an actor",
+        ask: |kept, _| list(kept, revoked(Filter { actor_id: Some(ACTOR.to_owned()), ..Filter::default() }), None),
+        finds: 0,
+        ..QUICK
+    },
+    Row {
+        what: "how many have which status",
+        ask: |kept, _| Ok(pollster::block_on(kept.registry.tally())?.len()),
+        finds: 1,
+        ..SLOW
+    },
+];
+
+pub(super) fn run() {
+    println!("| {PAGE} a page | among {FEW}, µs | among {MANY}, µs | ratio |");
+    println!("| --- | --- | --- | --- |");
+    for (what, ratios) in each_kind([FEW, MANY], measure) {
+        at_most(&format!("{what}: pages among {MANY}, of the same among {FEW}"), &ratios, 1.3);
+    }
+}
+
+/// All ratios of those that should not take longer among many.
+fn measure(what: &str, kept: [Kept; 2]) -> Vec<f64> {
+    let rows = ROWS.iter().map(|row| (row, time(row, &kept)));
+    rows.flat_map(|(row, timed)| {
+        match timed {
+            Ok([few, many]) => {
+                let (of_few, of_many) = (micros(&few), micros(&many));
+                println!("| {what}: {} | {of_few:.0} | {of_many:.0} | **{}** |", row.what, shown(&many, &few));
+                return if row.few { ratio(&many, &few) } else { Vec::new() };
+            }
+            Err(error) => println!("| {what}: {} | | no answer: {error} | |", row.what),
+        }
+        Vec::new()
+    })
+    .collect()
+}
+
+/// Nanoseconds that it takes among few and among many, round by round.
+fn time(row: &Row, kept: &[Kept; 2]) -> Result<[Vec<f64>; 2], Error> {
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..=row.rounds {
+        for ((kept, records), times) in kept.iter().zip([FEW, MANY]).zip(&mut times) {
+            let mut answer = Ok(row.finds);
+            let time = nanos(row.calls, || {
+                let found = (row.ask)(black_box(kept), records);
+                if !matches!(found, Ok(found) if found == row.finds) {
+                    answer = found;
+                }
+            });
+            assert_eq!(answer?, row.finds, "{}", row.what);
+            // The first round warms everything up.
+            if round > 0 {
+                times.push(time);
+            }
+        }
+    }
+    Ok(times)
+}
+
+fn list(kept: &Kept, filter: Filter, after: Option<&Place>) -> Result<usize, Error> {
+    Ok(pollster::block_on(kept.registry.list(filter, after, PAGE))?.len())
+}
+
+fn of_handler() -> Filter {
+    Filter { handlers: Some(vec![HANDLER.to_owned()]), ..Filter::default() }
+}
+
+fn revoked(filter: Filter) -> Filter {
+    Filter { status: Some(Status::Revoked), ..filter }
+}
