@@ -5,7 +5,7 @@ mod queue;
 
 use crate::{Env, Status, complain};
 use line::Lines;
-use queue::{AUDIT, Queue};
+use queue::{DECISION, Queue};
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
@@ -62,14 +62,14 @@ pub fn log_to_stderr(args: &[OsString], env: &Env, stderr: &mut dyn Write) -> Re
         complain(stderr, &format!("the log could not be set up: {error}"));
         Status::NoVerdict
     })?;
-    let audit = level.max(Level::INFO);
+    let decisions = level.max(Level::INFO);
     let log = tracing_subscriber::fmt()
         .event_format(Lines)
-        .with_max_level(audit)
+        .with_max_level(decisions)
         .with_writer(queue.clone())
         .finish()
         // Who was let in is to be known whatever the level is.
-        .with(Targets::new().with_default(level).with_target(AUDIT, audit));
+        .with(Targets::new().with_default(level).with_target(DECISION, decisions));
     let _ = tracing::subscriber::set_global_default(log);
     Ok(Log(Some(queue)))
 }

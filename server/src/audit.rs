@@ -193,7 +193,7 @@ fn write(context: &Context, asked: Asked<'_>, decided: Decided<'_>) {
     let actor = actor.map(visible);
     let path = path.map(beginning);
     tracing::info!(
-        target: "keyward::audit",
+        target: "keyward::decision",
         request_id = context.id.as_str(),
         peer = %context.peer,
         endpoint,

@@ -50,7 +50,7 @@ pub(crate) struct Posted<'a> {
     pub(crate) secret: &'a str,
 }
 
-/// Finds out who asks, and that it may. Who is not known or may not is a line of the audit.
+/// Finds out who asks, and that it may. Who is not known or may not is a line of the log.
 pub(crate) fn authorize<'a>(
     context: &'a Context,
     endpoint: &'static str,

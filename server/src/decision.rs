@@ -1,4 +1,4 @@
-//! The one place that asks the registry: every decision is counted here, and becomes one line of the audit.
+//! The one place that asks the registry: every decision is counted here, and becomes one line of the log.
 
 use crate::audit::Asked;
 use crate::context::Context;

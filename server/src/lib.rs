@@ -32,7 +32,7 @@
 //! What it answers, status by status, stands in `docs/serve.md`. It takes no argument, reads no environment and no file:
 //! that is for whoever embeds it.
 //!
-//! Every decision is one [`tracing`] event with the target `keyward::audit`; other events have the target
+//! Every decision is one [`tracing`] event with the target `keyward::decision`; other events have the target
 //! `keyward::server`. None holds a token or a secret.
 
 mod audit;

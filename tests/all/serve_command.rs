@@ -416,7 +416,7 @@ fn decisions_are_logged_whatever_the_level_is() {
         assert_eq!(create(daemon.service(), "app", SECRET).status, 201);
         let ended = daemon.stop();
         let events = events(&ended.stderr);
-        let audit: Vec<_> = events.iter().filter(|event| event["target"] == "keyward::audit").collect();
+        let audit: Vec<_> = events.iter().filter(|event| event["target"] == "keyward::decision").collect();
         assert_eq!(audit.len(), 1, "{level}");
         assert_eq!((&audit[0]["outcome"], &audit[0]["caller"]), (&json!("created"), &json!("app")));
         assert!(audit[0]["timestamp"].as_str().unwrap().ends_with('Z'));
@@ -484,7 +484,7 @@ fn lines_that_are_lost_are_counted_and_told() {
         let told = lines.iter().rev().find(|event| event["target"] == "keyward::log");
         told.map_or(0, |event| event["lines"].as_u64().unwrap())
     };
-    let written = || lines().iter().filter(|event| event["target"] == "keyward::audit").count() as u64;
+    let written = || lines().iter().filter(|event| event["target"] == "keyward::decision").count() as u64;
     wait_for("all to be written or told", || written() + lost() == decisions);
     assert!(lost() > 0);
     ended_well(&daemon.stop());

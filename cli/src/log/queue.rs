@@ -9,13 +9,13 @@ use std::time::Duration;
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The target of the audit's lines.
-pub(super) const AUDIT: &str = "keyward::audit";
+/// The target of the line that each decision is.
+pub(super) const DECISION: &str = "keyward::decision";
 
 /// How many bytes may wait.
 const ROOM: usize = 4 << 20;
 
-/// How many of them may be other lines than the audit's: a handler that talks a lot must not push out who was let in.
+/// How many of them may be other lines than decisions: a handler that talks a lot must not push out who was let in.
 const ROOM_FOR_OTHERS: usize = ROOM / 2;
 
 /// How long lines gather before they are written: to wake the thread that writes for each of them would cost whoever logs
@@ -127,7 +127,7 @@ impl<'a> MakeWriter<'a> for Queue {
     }
 
     fn make_writer_for(&'a self, event: &Metadata<'_>) -> Writer<'a> {
-        Writer { queue: self, room: if event.target() == AUDIT { ROOM } else { ROOM_FOR_OTHERS } }
+        Writer { queue: self, room: if event.target() == DECISION { ROOM } else { ROOM_FOR_OTHERS } }
     }
 }
 
@@ -181,7 +181,7 @@ mod tests {
         assert!(lost > sent / 2, "{lost}");
         assert_eq!(numbers.len() as u64 + lost, sent + 1);
         assert!(numbers.is_sorted() && numbers.first() == Some(&0), "what is there is in order");
-        assert_eq!(numbers.last(), Some(&sent), "there was still room for the audit");
+        assert_eq!(numbers.last(), Some(&sent), "there was still room for decisions");
     }
 
     #[test]

@@ -39,7 +39,7 @@ fn connections_beyond_the_limit_wait() {
         assert_eq!(connection.ask(&actor("good")).unwrap().status, 200, "those that are in stay in");
     }
     // That it has no answer yet cannot be waited for: the log says what was answered, and in which order.
-    assert_eq!(server.log().matches("keyward::audit").count(), 6);
+    assert_eq!(server.log().matches("keyward::decision").count(), 6);
     drop(open.pop());
     assert_eq!(waiting.answer(false).unwrap().status, 200);
 }

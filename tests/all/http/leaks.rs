@@ -113,7 +113,7 @@ fn no_token_and_no_secret_leaves_the_daemon() {
     let Watch { daemon, seen, forbidden, .. } = watch;
     let ended = daemon.stop();
     assert!(ended.status.success());
-    for what in ["keyward::audit", "keyward::handler", "[token]", "fewer than 32"] {
+    for what in ["keyward::decision", "keyward::handler", "[token]", "fewer than 32"] {
         assert!(ended.stderr.contains(what), "the log is talkative, but says nothing of `{what}`");
     }
     let all = [&seen, &ended.stdout, &ended.stderr].map(String::as_str).concat();

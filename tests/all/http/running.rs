@@ -109,7 +109,7 @@ fn operators_see_that_it_lives_is_ready_and_what_it_has_counted() {
     assert!(more <= lines + 6, "{lines} lines became {more}");
 }
 
-/// Each decision is one line of the audit, with the request's name, and with the handler's digest where there is one.
+/// Each decision is one line of the log, with the request's name, and with the handler's digest where there is one.
 #[test]
 fn each_decision_is_one_line_of_the_audit() {
     let server = start();
@@ -159,7 +159,7 @@ fn each_decision_is_one_line_of_the_audit() {
         let answer = server.ask(&request);
         let id = answer.header("x-request-id").unwrap().to_owned();
         let log = server.log();
-        let audit: Vec<_> = log[before..].lines().filter(|line| line.contains(" keyward::audit: ")).collect();
+        let audit: Vec<_> = log[before..].lines().filter(|line| line.contains(" keyward::decision: ")).collect();
         assert_eq!(audit.len(), lines, "{request:?}:\n{log}");
         for line in audit {
             for part in parts.iter().chain([&&*format!("request_id=\"{id}\""), &"peer=127.0.0.1"]) {

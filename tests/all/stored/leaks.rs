@@ -196,7 +196,7 @@ fn search(watch: Watch, folders: &[&Path], must_have: &[&str]) {
         assert!(searched.iter().any(|file| file.contains(name)), "no {name} among {searched:#?}");
     }
     let said = [seen, ended.stdout, ended.stderr].concat();
-    assert!(said.contains("keyward::audit") && said.len() > 10_000);
+    assert!(said.contains("keyward::decision") && said.len() > 10_000);
     assert!(!needles.is_in(said.as_bytes()), "a secret was printed or logged");
     // What is there is found, in any form.
     assert!(secrets.len() >= 10, "{}", secrets.len());

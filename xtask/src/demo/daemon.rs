@@ -126,7 +126,7 @@ impl Daemon {
         Command::new("sh").args(["-c", "kill \"$0\"", &id]).status().map_err(text)?;
         let status = self.child.wait().map_err(text)?;
         let log = std::fs::read_to_string(&self.log).map_err(text)?;
-        for line in log.lines().filter(|line| line.contains("keyward::audit")) {
+        for line in log.lines().filter(|line| line.contains("keyward::decision")) {
             println!("   {line}");
         }
         println!("   (exit status {})", status.code().unwrap_or(-1));

@@ -358,7 +358,7 @@ fn a_token_from_a_parent_is_no_wider_and_ends_no_later() {
     }
 }
 
-/// Each question is one line of the audit, and is counted. A token in the place of something else is in none.
+/// Each question is one line of the log, and is counted. A token in the place of something else is in none.
 #[test]
 fn each_question_about_records_is_one_line_of_the_audit() {
     let place = Place::both().next().unwrap();
@@ -408,7 +408,7 @@ fn each_question_about_records_is_one_line_of_the_audit() {
         let before = managed.server.log().len();
         let answer = owner.ask(request.clone());
         let log = managed.server.log().split_off(before);
-        let audit: Vec<_> = log.lines().filter(|line| line.contains("keyward::audit")).collect();
+        let audit: Vec<_> = log.lines().filter(|line| line.contains("keyward::decision")).collect();
         assert_eq!(audit.len(), lines, "{request:?}: {answer:?}\n{log}");
         let request_id = answer.header("x-request-id").unwrap();
         for line in audit {

@@ -170,7 +170,7 @@ fn what_has_begun_comes_to_its_end_and_into_the_log() {
         }
         store.hold(false);
         let lines = || server.log().lines().filter(|line| line.contains("outcome=\"revoked\"")).count();
-        wait_for("the line of the audit", || lines() == written + 1);
+        wait_for("the line of the decision", || lines() == written + 1);
         assert_eq!(store.revocations().len(), written + 1);
     }
     for name in ["good", "bot"] {
@@ -209,7 +209,7 @@ fn the_log_tells_what_was_revoked_and_no_token() {
         let before = server.log().len();
         let answer = server.ask(&request);
         let log = server.log().split_off(before);
-        let [line] = log.lines().filter(|line| line.contains("keyward::audit")).collect::<Vec<_>>().try_into().unwrap();
+        let [line] = log.lines().filter(|line| line.contains("keyward::decision")).collect::<Vec<_>>().try_into().unwrap();
         for wanted in wanted {
             assert!(line.contains(&format!("=\"{wanted}\"")), "no {wanted:?}: {answer:?}\n{line}");
         }
