@@ -1,6 +1,7 @@
 //! One loaded handler: its sandbox and the policy over what it says.
 
 mod create;
+mod record;
 
 use crate::answers::{Answers, TokenDigest};
 use crate::bindings::Answer;
@@ -10,12 +11,11 @@ use crate::component::{CheckedComponent, ComponentInfo, digest};
 use crate::counts::Counts;
 use crate::error::{Error, Fault, LoadError};
 use crate::grants::{Bound, HandlerConfig};
-use crate::host::store::Records;
 use crate::limits::Limits;
-use crate::policy::{IDLE, Policy};
+use crate::policy::Policy;
 use crate::runtime::Runtime;
 use crate::sandbox::{Sandbox, Verified, trial_error};
-use crate::store::{Changes, Committed, Record, Stored, TokenStore};
+use crate::store::{Changes, Committed, TokenStore};
 use crate::text::printable;
 use crate::verdict::{Acceptance, Reason, Rejection, Verdict};
 use create::is_token_text;
@@ -24,9 +24,6 @@ use std::sync::Arc;
 pub(crate) use create::Together;
 #[cfg(feature = "phases")]
 use std::time::{Duration, Instant};
-
-/// How old the time of the last use may be that a record says, in seconds.
-const LAST_USED: u64 = 60;
 
 /// The least time for which a token may have to be idle to end, in seconds.
 const LEAST_IDLE: u64 = 600;
@@ -181,11 +178,8 @@ impl Handler {
                 names_no_token(&verdict, token)?;
                 match verdict {
                     // In a box: those without records need not carry all this about.
-                    Verdict::Accepted(acceptance) if self.bound.store.is_some() => {
-                        Box::pin(self.with_records(acceptance, records, now)).await?
-                    }
-                    Verdict::Accepted(acceptance) if self.policy.max_idle.is_some() => {
-                        Box::pin(self.with_host_record(acceptance, now)).await?
+                    Verdict::Accepted(acceptance) if self.looks_up() => {
+                        Box::pin(self.with_record(acceptance, records, now)).await?
                     }
                     verdict => verdict,
                 }
@@ -193,64 +187,13 @@ impl Handler {
             Answer::NotMine => Verdict::NotMine,
             Answer::Rejected(reason, message) => Rejection::of(&self.name, reason, message),
         };
-        Ok((verdict, repeatable))
-    }
-
-    /// What the records of the call say of a token that is good otherwise; then what the call changes is kept.
-    async fn with_records(&self, acceptance: Acceptance, records: Records, now: UnixTime) -> Result<Verdict, Fault> {
-        let Records { shown, changes, .. } = records;
-        let record = acceptance.token_id.as_ref().and_then(|id| shown.iter().find(|record| record.id == *id));
-        if let Some(record) = record {
-            if let Some((reason, message)) = self.policy.refuse_record(record, now) {
-                return Ok(Rejection::of(&self.name, reason, message));
-            }
-            let kept = record.restrictions.as_ref();
-            if kept.is_some_and(|kept| !kept.lists_all_of(acceptance.restrictions.as_ref())) {
-                return Err(Fault::BadResult("the token is less restricted than its record".into()));
-            }
-        }
-        if self.commit(changes, now).await? != Committed::Done {
-            return Ok(Rejection::of(&self.name, Reason::Revoked, "Token has been revoked"));
-        }
-        if let Some(record) = record {
-            self.note_use(record, now);
-        }
-        Ok(Verdict::Accepted(acceptance))
-    }
-
-    /// What the host's own record says of a token of a handler that keeps none, whose tokens end when they are idle.
-    async fn with_host_record(&self, acceptance: Acceptance, now: UnixTime) -> Result<Verdict, Fault> {
-        let reject = |reason, message| Ok(Rejection::of(&self.name, reason, message));
-        let (Some(id), Some(records)) = (&acceptance.token_id, &self.records) else {
-            return reject(Reason::NotPermitted, "Token has no id, so nobody knows when it was last used");
-        };
-        self.bound.counters.lookups.count();
-        let found = records.find(&self.name, id).await.map_err(|error| Fault::Store(error.to_string()))?;
-        match (found, acceptance.issued_at) {
-            (Some(Stored { record, .. }), _) => {
-                if let Some((reason, message)) = self.policy.refuse_record(&record, now) {
-                    return reject(reason, message);
-                }
-                self.note_use(&record, now);
-            }
-            (None, Some(issued)) if !self.policy.is_idle(issued, now) => {}
-            (None, _) => return reject(Reason::Expired, IDLE),
-        }
-        Ok(Verdict::Accepted(acceptance))
+        // What is written in its record may change at any time.
+        Ok((verdict, repeatable && self.bound.store.is_none()))
     }
 
     /// Where records of its tokens are kept, by itself or by the host.
     fn store(&self) -> Option<&Arc<dyn TokenStore>> {
         self.bound.store.as_ref().map(|grant| &grant.store).or(self.records.as_ref())
-    }
-
-    fn note_use(&self, record: &Record, now: UnixTime) {
-        let is_old = |used_at: u64| now.seconds >= used_at.saturating_add(LAST_USED);
-        if let Some(store) = self.store()
-            && record.last_used_at.is_none_or(is_old)
-        {
-            store.used(&self.name, &record.id, now.seconds);
-        }
     }
 
     async fn commit(&self, mut changes: Changes, now: UnixTime) -> Result<Committed, Fault> {
@@ -370,6 +313,14 @@ fn check_grants(info: &ComponentInfo, bound: &Bound) -> Result<(), LoadError> {
     }
     if info.imports.contains("queries") && bound.queries.is_empty() {
         return missing("queries", "queries.LABEL = \"…\"");
+    }
+    // Its tokens say themselves what they allow: whoever narrowed one by its record would narrow nothing.
+    if bound.store.is_some() && !info.imports.contains("store") {
+        return Err(LoadError::new(
+            "keeps-no-records",
+            "the component does not ask for `keyward:handler/store`, so it keeps no records: remove `store`; where there is a \
+             `[store]`, the host keeps a record of each of its tokens all the same",
+        ));
     }
     Ok(())
 }

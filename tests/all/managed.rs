@@ -1,5 +1,6 @@
 //! Tokens that are looked after: who may have one made and for how long, what may become of it, and who sees it.
 
+mod kept;
 mod months;
 mod narrowing;
 mod policy;

@@ -45,16 +45,21 @@ impl Handler {
                 }
             };
             check_recorded(&created, &changes)?;
-            if request.parent.is_some() || self.policy.bounds_lifetimes() {
+            if request.parent.is_some() || together.edit.is_some() || self.policy.bounds_lifetimes() {
                 check_end(&created, request.expires_after, now)?;
             }
             check(&created, now.seconds)?;
-            if let Some(parent) = &request.parent {
+            // One with a record is held to it whenever it is presented.
+            if let Some(parent) = &request.parent
+                && changes.insert.is_none()
+            {
                 self.check_child(&created, &request, parent, now).await?;
             }
-            // A handler that replaces an actor's tokens by itself has ended the old one already.
-            changes.edit = together.edit.filter(|_| !changes.insert.as_ref().is_some_and(|insert| insert.replace));
+            changes.edit = together.edit;
             self.keep(&created, &request, now, &mut changes);
+            if changes.insert.is_none() && (self.policy.max_tokens_per_actor.is_some() || changes.edit.is_some()) {
+                return Err(Fault::BadResult("the token has no id, so no record of it can be kept".into()));
+            }
             if let Some(witness) = together.witness {
                 witness.made(&created).await.map_err(Fault::Unwitnessed)?;
             }
@@ -107,7 +112,7 @@ impl Handler {
     }
 
     /// A child is looked at as whoever gets it will show it: what its handler has left out would make it wider than its
-    /// parent. Handlers with records are held to these whenever they accept a token.
+    /// parent.
     async fn check_child(
         &self,
         created: &Created,
@@ -115,9 +120,6 @@ impl Handler {
         parent: &Parent,
         now: UnixTime,
     ) -> Result<(), Fault> {
-        if self.bound.store.is_some() {
-            return Ok(());
-        }
         let (Verdict::Accepted(Acceptance { actor, restrictions, expires_at, .. }), _) =
             self.ask(&created.token, now).await?
         else {
@@ -136,10 +138,10 @@ impl Handler {
         Ok(())
     }
 
-    /// Adds what the host itself knows to the record that the handler has made, or makes one if it keeps none.
+    /// Adds what the host itself knows to the record that the handler has made, or makes one if it has made none.
     fn keep(&self, created: &Created, request: &CreateRequest, now: UnixTime, changes: &mut Changes) {
-        if self.bound.store.is_none()
-            && self.records.is_some()
+        if changes.insert.is_none()
+            && self.store().is_some()
             && let Some(id) = &created.token_id
         {
             let record = Record {
@@ -158,7 +160,7 @@ impl Handler {
             changes.insert = Some(Insert {
                 stored,
                 replace: false,
-                most: u64::MAX,
+                most: self.bound.store.as_ref().map_or(u64::MAX, |grant| grant.most),
                 most_per_actor: None,
                 idle_before: None,
                 same_is_fine: true,

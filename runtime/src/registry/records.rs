@@ -1,6 +1,7 @@
 //! What is known of tokens that have been made: to look at, to narrow, and to put others in their place.
 
 use super::{Registry, store_error};
+use crate::clock::MAX_SECONDS;
 use crate::error::{Error, Fault};
 use crate::handler::{Handler, Together};
 use crate::permission::Permission;
@@ -142,8 +143,17 @@ impl Registry {
         let Some(record) = self.find(handler, id).await? else { return Ok(None) };
         let now = self.now()?;
         let no = |message: &str| Ok(Some(Creation::Denied(denied(Denial::NotPermitted, message))));
-        if let Err(message) = may_change(self.handler(handler)?, &record, now) {
+        let owner = self.handler(handler)?;
+        if let Err(message) = may_change(owner, &record, now) {
             return no(message);
+        }
+        // The store may not know of it yet.
+        if let Some(revocations) = &self.0.revocations {
+            match revocations.include(handler, Some(id), Some(&record.actor_id), Some(record.issued_at)) {
+                Ok(false) => {}
+                Ok(true) => return no("it has been revoked"),
+                Err(stale) => return Err(Error::new(&owner.name, stale.into())),
+            }
         }
         let before = record.terms();
         let cut = now.saturating_add(overlap.into());
@@ -170,6 +180,9 @@ impl Registry {
         let restrictions = restrictions.map(|restrictions| self.abbreviate(restrictions));
         if expires_at.is_some_and(|end| record.expires_at.is_some_and(|known| end > known)) {
             return Err((Denial::InvalidRequest, "`expires_at` is later than it ends: it can only be brought forward"));
+        }
+        if expires_at.is_some_and(|end| end > MAX_SECONDS) {
+            return Err((Denial::InvalidRequest, "`expires_at` is after the year 9999: give it in seconds"));
         }
         if expires_at.is_some_and(|end| end < now) {
             return Err((Denial::InvalidRequest, "`expires_at` has passed: revoke the token to end it now"));

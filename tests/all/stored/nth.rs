@@ -1,7 +1,7 @@
 //! A store of which one operation fails, whichever it is, before or behind its work: what was issued is good, what was to be
 //! revoked is not, and nothing else has changed.
 
-use super::node::{FOREVER, NOW, create, node, node_with_records, of_actor, outcome, revoke};
+use super::node::{FOREVER, NOW, create, node, node_with_records, of_actor, of_token, outcome, revoke};
 use crate::store::Place;
 use crate::support::TestClock;
 use keyward_runtime::{
@@ -194,6 +194,26 @@ fn whichever_operation_fails_nothing_is_lost() {
                 }
                 assert!(nth > least, "only {nth} operations");
             }
+        }
+    }
+}
+
+/// What this process refuses already, and the store does not know to be revoked yet, is not exchanged for something good.
+#[test]
+fn nothing_takes_the_place_of_what_is_not_confirmed_to_be_revoked() {
+    for place in Place::both() {
+        TestClock.set(Some(NOW));
+        let failing = Arc::new(Failing { store: place.open(), left: AtomicUsize::new(0), behind: false });
+        let node = node_with_records(&(failing.clone() as Arc<dyn TokenStore>));
+        let token = create(&node, "stored", "ann");
+        let revocation = of_token(&node, &token);
+        let id = revocation.token_id.clone().unwrap();
+        failing.left.store(1, Ordering::SeqCst);
+        assert_eq!(try_revoke(&node, revocation).unwrap_err().code(), "store");
+        assert_eq!(outcome(&node, &token), "revoked");
+        match block_on(node.rotate("stored", &id, 0, None)).unwrap() {
+            Some(Creation::Denied(denied)) => assert_eq!(denied.message, "it has been revoked"),
+            other => panic!("{other:?}"),
         }
     }
 }
