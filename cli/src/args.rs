@@ -281,8 +281,8 @@ impl Of {
 
 /// Reads the arguments, the program's name first.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Stop> {
-    let mut clap = Arguments::command();
-    let parsed = clap.try_get_matches_from_mut(args).and_then(|matches| Arguments::from_arg_matches(&matches));
+    let (mut clap, args) = (Arguments::command(), args.into_iter().collect::<Vec<_>>());
+    let parsed = clap.try_get_matches_from_mut(&args).and_then(|matches| Arguments::from_arg_matches(&matches));
     match parsed.map(|arguments| arguments.command) {
         Ok(Commands::Serve(args)) => Ok(Command::Serve(args)),
         Ok(Commands::Create(args)) => Ok(Command::Create(args)),
@@ -300,12 +300,43 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Command::Help(error.to_string()))
         }
-        Err(error) => Err(Stop::Mistake(sentence(&error))),
+        Err(error) => Err(Stop::Mistake(sentence(&error, &Spoken::of(&clap, &args)))),
+    }
+}
+
+/// The command that the arguments name, as far as they do.
+struct Spoken<'a> {
+    /// `keyward tokens list`.
+    words: String,
+    command: &'a clap::Command,
+}
+
+impl<'a> Spoken<'a> {
+    /// The words are those of the commands, and none that was given.
+    fn of(clap: &'a clap::Command, args: &[OsString]) -> Self {
+        let mut spoken = Self { words: clap.get_name().to_owned(), command: clap };
+        for arg in args.iter().skip(1) {
+            let known = arg.to_str().and_then(|word| spoken.command.find_subcommand(word));
+            let Some(command) = known else { break };
+            spoken.words.extend([" ", command.get_name()]);
+            spoken.command = command;
+        }
+        spoken
+    }
+
+    /// What may follow.
+    fn commands(&self, and: &str) -> String {
+        let names: Vec<_> = self.command.get_subcommands().map(clap::Command::get_name).collect();
+        match names.split_last() {
+            Some((last, [])) => (*last).to_owned(),
+            Some((last, others)) => format!("{} {and} {last}", others.join(", ")),
+            None => String::new(),
+        }
     }
 }
 
 /// What is wrong, without a word of what was given.
-fn sentence(error: &clap::Error) -> String {
+fn sentence(error: &clap::Error, spoken: &Spoken<'_>) -> String {
     // For options that clap does not know, this is what was given.
     let option = || match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(name)) => name.clone(),
@@ -318,11 +349,14 @@ fn sentence(error: &clap::Error) -> String {
             _ => "there is an unknown argument".to_owned(),
         },
         ErrorKind::InvalidSubcommand | ErrorKind::MissingSubcommand => {
-            "the first argument is none of the commands serve, create, verify, check, keygen, caller, keys, tokens, audit and status"
-                .to_owned()
+            let place = match spoken.words.split_once(' ') {
+                Some((_, words)) => format!("the argument behind `{words}`"),
+                None => "the first argument".to_owned(),
+            };
+            format!("{place} is none of the commands {}", spoken.commands("and"))
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "a command is missing: serve, create, verify, check, keygen, caller, keys, tokens, audit or status".to_owned()
+            format!("a command is missing: {}", spoken.commands("or"))
         }
         ErrorKind::MissingRequiredArgument => format!("{} is missing", option()),
         ErrorKind::ValueValidation => match error.source() {
@@ -337,7 +371,7 @@ fn sentence(error: &clap::Error) -> String {
         ErrorKind::InvalidUtf8 => "an argument is not UTF-8 text".to_owned(),
         _ => "the arguments cannot be understood".to_owned(),
     };
-    format!("{what}; see `keyward --help`")
+    format!("{what}; see `{} --help`", spoken.words)
 }
 
 /// A lifetime. The texts go on from "the value of --expires-after".
@@ -348,6 +382,15 @@ fn parse_seconds(text: &str) -> Result<NonZeroU32, &'static str> {
     }
     let number = text.parse().ok().filter(|_| digits);
     number.ok_or("is not a whole number of seconds from 1 to 4294967295")
+}
+
+/// A whole second since 1970. The texts go on from "the value of …".
+fn parse_second(text: &str) -> Result<u64, &'static str> {
+    match parse_at(text) {
+        Ok(at) if at.nanoseconds == 0 => Ok(at.seconds),
+        Err(too_late) if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => Err(too_late),
+        _ => Err("is not a time: write whole seconds since 1970, such as 1767225600"),
+    }
 }
 
 /// An address. The text goes on from "the value of --listen".
@@ -426,6 +469,17 @@ mod tests {
     }
 
     #[test]
+    fn whole_seconds_are_whole() {
+        for (text, wanted) in [("0", 0), ("1767225600", 1_767_225_600), ("7.0", 7), ("253402300799", 253_402_300_799)] {
+            assert_eq!(parse_second(text), Ok(wanted), "{text}");
+        }
+        for bad in ["", "x", "1.5", "-1", "2026-11-22", "1e9"] {
+            assert!(parse_second(bad).unwrap_err().contains("whole seconds"), "{bad}");
+        }
+        assert!(parse_second("99999999999999999999").unwrap_err().contains("after the year 9999"));
+    }
+
+    #[test]
     fn the_dash_is_all_that_verify_takes() {
         assert!(matches!(parse_words(&["verify", "--config=f"]), Ok(Command::Verify(_))));
         assert!(matches!(parse_words(&["verify", "--config=f", "-"]), Ok(Command::Verify(_))));
@@ -484,6 +538,16 @@ mod tests {
             &["caller", "-h"],
             &["keys", "list", "--help"],
             &["keys", "check", "-h"],
+            &["tokens", "list", "-h"],
+            &["tokens", "show", "-h"],
+            &["tokens", "edit", "-h"],
+            &["tokens", "rotate", "-h"],
+            &["tokens", "revoke", "-h"],
+            &["tokens", "import", "-h"],
+            &["audit", "verify", "-h"],
+            &["audit", "tail", "-h"],
+            &["audit", "export", "-h"],
+            &["status", "-h"],
         ] {
             let Ok(Command::Help(text)) = parse_words(words) else { panic!("{words:?}") };
             assert!(text.contains("Example"), "{words:?}");

@@ -2,7 +2,7 @@
 
 use crate::args::audit::{Audit, Command, Export, Tail, Verify};
 use crate::load::Loaded;
-use crate::output::{WIDTH, cut, write_json, write_lines};
+use crate::output::{WIDTH, cut, pad, write_json, write_lines};
 use crate::{Status, Stop, World};
 use keyward_audit::{BadLine, Noted, Problem, Record, Settings, Verified, last, lines, rfc3339, verify};
 use keyward_runtime::UnixTime;
@@ -188,10 +188,8 @@ fn described(record: &Record) -> String {
 
 /// Seven cells, cut so that they fit on a line.
 fn row([seq, time, event, handler, token, actor, result]: [&str; 7]) -> String {
-    let [event, handler, token, actor] = [(event, 7), (handler, 10), (token, 8), (actor, 10)].map(|(text, width)| {
-        let text = cut(text, width);
-        format!("{text:width$}")
-    });
+    let [event, handler, token, actor] =
+        [(event, 7), (handler, 10), (token, 8), (actor, 10)].map(|(text, width)| pad(&cut(text, width), width));
     let line = format!("{seq:>6} {time:19} {event} {handler} {token} {actor} ");
     let left = WIDTH.saturating_sub(line.chars().count());
     format!("{line}{}", cut(result, left)).trim_end().to_owned()

@@ -5,7 +5,7 @@ use crate::args::keys::{Check, Command, Keys, List as ListArgs};
 use crate::config::{At, RingKey};
 use crate::date::{age, date};
 use crate::load::Loaded;
-use crate::output::{WIDTH, write_json, write_lines};
+use crate::output::{Cells, Table, wrap, write_json, write_lines};
 use crate::{Env, Status, Stop, World, store};
 use keyward_runtime::{KeyState, KeyUse, TokenStore};
 use keyward_store::Store;
@@ -143,7 +143,7 @@ fn rows(loaded: &Loaded, now: u64, env: &Env) -> Result<Vec<Row>, Stop> {
 /// What the store knows, by `ring/id`, if there is a store.
 fn uses(loaded: &Loaded, now: u64, env: &Env) -> Result<Option<BTreeMap<String, Tokens>>, Stop> {
     let Some(location) = store::location(loaded, env)? else { return Ok(None) };
-    let store = Store::open(location).map_err(|error| Stop::Mistake(error.to_string()))?;
+    let store = Store::open(location).map_err(|error| store::wrong(loaded, &error.to_string()))?;
     let uses = pollster::block_on(store.key_uses(now)).map_err(|error| Stop::NoVerdict(error.to_string()))?;
     let uses = uses.into_iter().map(|KeyUse { key, minted, good, never_end, newest_expiry }| {
         (key, Tokens { minted, good, never_end, newest_expiry })
@@ -191,15 +191,15 @@ impl Tokens {
             (_, 0, Some(last)) => format!("retire it after {last}; until then {} under it", are_good(good)),
             (_, 0, None) => format!("{} under it", are_good(good)),
             (1, _, None) => {
-                "1 good token is under it that never ends: revoke or rotate it before you retire the key".to_owned()
+                "1 good token is under it that never ends: replace and revoke it before you retire the key".to_owned()
             }
             (_, _, None) => {
                 format!(
-                    "{good} good tokens are under it that never end: revoke or rotate them before you retire the key"
+                    "{good} good tokens are under it that never end: replace and revoke them before you retire the key"
                 )
             }
             (_, _, Some(last)) => format!(
-                "{} under it, and {never_end} of them never end: revoke or rotate those, and retire it after {last}",
+                "{} under it, and {never_end} of them never end: replace and revoke those, and retire it after {last}",
                 are_good(good)
             ),
         }
@@ -213,7 +213,10 @@ impl Tokens {
             (_, Some(last)) => format!(" ({never_end} for ever, the last of the others until {last})"),
             (_, None) => " for ever".to_owned(),
         };
-        format!(" and refuses {tokens} good otherwise{until}: make it `verify-only` again, or revoke what is under it")
+        format!(
+            " and refuses {tokens} good otherwise{until}: make it `verify-only` again, unless its secret has leaked, or revoke \
+             what is under it"
+        )
     }
 }
 
@@ -245,65 +248,23 @@ fn none() -> String {
 
 /// The table: each ring, and its keys below it.
 fn table(rows: &[Row]) -> Vec<String> {
+    use Cells::{Numbers, Words};
     const HEAD: [&str; 7] = ["KEY", "STATE", "AGE", "MINTED", "GOOD", "NO END", "LAST END (UTC)"];
+    const CELLS: [Cells; 7] = [Words, Words, Numbers, Numbers, Numbers, Numbers, Words];
     let columns = if rows.iter().any(|row| row.tokens.is_some()) { HEAD.len() } else { 3 };
     let head: Vec<String> = HEAD.iter().take(columns).map(|head| (*head).to_owned()).collect();
-    let cells: Vec<_> = rows.iter().map(|row| row.cells(columns)).collect();
-    let mut widths = vec![0; columns];
-    for cells in cells.iter().chain([&head]) {
-        for (width, cell) in widths.iter_mut().zip(cells) {
-            *width = cell.len().max(*width);
-        }
-    }
-    // A longer id gets a line of its own.
-    let others: usize = widths.iter().skip(1).map(|width| width.saturating_add(2)).sum();
-    if let Some(first) = widths.first_mut() {
-        *first = WIDTH.saturating_sub(others).saturating_sub(2).min(*first);
-    }
+    let cells = rows.iter().map(|row| row.cells(columns));
+    let cells: Vec<_> = std::iter::once(head.clone()).chain(cells).collect();
+    let table = Table::of(2, CELLS.get(..columns).unwrap_or(&CELLS), &cells);
     let mut lines = Vec::new();
     let mut last = None;
-    for (row, cells) in rows.iter().zip(cells) {
+    for (row, cells) in rows.iter().zip(cells.iter().skip(1)) {
         if last.replace(&row.ring) != Some(&row.ring) {
             let users = if row.used_by.is_empty() { "no handler".to_owned() } else { row.used_by.join(", ") };
             lines.extend(wrap(&format!("Ring {}, used by {users}", row.ring)));
-            lines.extend(aligned(&head, &widths));
+            lines.extend(table.lines(&head));
         }
-        lines.extend(aligned(&cells, &widths));
-    }
-    lines
-}
-
-/// Cells under each other: words begin, and numbers end, at the same place.
-fn aligned(cells: &[String], widths: &[usize]) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = " ".to_owned();
-    for ((column, cell), width) in (0..).zip(cells).zip(widths) {
-        line += &match column {
-            0 if cell.len() > *width => {
-                lines.push(format!("  {cell}"));
-                format!(" {:width$}", "")
-            }
-            0 => format!(" {cell:width$}"),
-            1 | 6 => format!("  {cell:width$}"),
-            _ => format!("  {cell:>width$}"),
-        };
-    }
-    lines.push(line.trim_end().to_owned());
-    lines
-}
-
-/// Lines that are no longer than they may be, if no word is; all but the first are indented.
-fn wrap(text: &str) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            Some(_) => lines.push(format!("  {word}")),
-            None => lines.push(word.to_owned()),
-        }
+        lines.extend(table.lines(cells));
     }
     lines
 }

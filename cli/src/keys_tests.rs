@@ -1,4 +1,5 @@
 use super::*;
+use crate::output::WIDTH;
 
 fn row(key: &str, state: Option<&'static str>, tokens: Option<[u64; 4]>) -> Row {
     let tokens = tokens.map(|[minted, good, never_end, newest]| Tokens {
@@ -27,12 +28,12 @@ fn each_state_has_its_advice() {
         (
             "verify-only",
             Some([5, 1, 1, 0]),
-            "main/k is verify-only: 1 good token is under it that never ends: revoke or rotate it before you retire the key.",
+            "main/k is verify-only: 1 good token is under it that never ends: replace and revoke it before you retire the key.",
         ),
         (
             "verify-only",
             Some([5, 4, 3, END]),
-            "main/k is verify-only: 4 good tokens are under it, and 3 of them never end: revoke or rotate those, and retire \
+            "main/k is verify-only: 4 good tokens are under it, and 3 of them never end: replace and revoke those, and retire \
              it after 2026-12-01 08:00:00 UTC.",
         ),
         ("retired", None, "main/k is retired: no store says which tokens are under it."),
@@ -41,19 +42,19 @@ fn each_state_has_its_advice() {
             "retired",
             Some([5, 1, 0, END]),
             "BROKEN: main/k is retired and refuses 1 token that is good otherwise until 2026-12-01 08:00:00 UTC: make it \
-             `verify-only` again, or revoke what is under it.",
+             `verify-only` again, unless its secret has leaked, or revoke what is under it.",
         ),
         (
             "retired",
             Some([5, 4, 3, END]),
             "BROKEN: main/k is retired and refuses 4 tokens that are good otherwise (3 for ever, the last of the others until \
-             2026-12-01 08:00:00 UTC): make it `verify-only` again, or revoke what is under it.",
+             2026-12-01 08:00:00 UTC): make it `verify-only` again, unless its secret has leaked, or revoke what is under it.",
         ),
         (
             "gone",
             Some([2, 2, 2, 0]),
             "BROKEN: main/k is not in the configuration and refuses 2 tokens that are good otherwise for ever: make it \
-             `verify-only` again, or revoke what is under it.",
+             `verify-only` again, unless its secret has leaked, or revoke what is under it.",
         ),
         ("gone", Some([2, 0, 0, 0]), "main/k is not in the configuration, and no good token is under it."),
     ] {
@@ -81,14 +82,14 @@ fn the_table_fits() {
         table(&rows).join("\n"),
         "\
 Ring main, used by signed.token
-  KEY                  STATE        AGE   MINTED  GOOD  NO END  LAST END (UTC)
-  2026-11              active        1d      120   118       2  2026-12-01 08:00
-  2026-10              verify-only   1d  1234567     9       0  -
+  KEY      STATE        AGE   MINTED  GOOD  NO END  LAST END (UTC)
+  2026-11  active        1d      120   118       2  2026-12-01 08:00
+  2026-10  verify-only   1d  1234567     9       0  -
   2026-10-the-key-that-leaked
-                       gone          1d        1     0       0  -
+           gone          1d        1     0       0  -
 Ring other, used by no handler
-  KEY                  STATE        AGE   MINTED  GOOD  NO END  LAST END (UTC)
-  2026-12              pending        -        0     0       0  -"
+  KEY      STATE        AGE   MINTED  GOOD  NO END  LAST END (UTC)
+  2026-12  pending        -        0     0       0  -"
     );
     let long = "x".repeat(64);
     let (handler, label) = ("h".repeat(60), "l".repeat(15));

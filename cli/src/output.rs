@@ -72,13 +72,121 @@ pub(crate) fn write_lines(
     Ok(())
 }
 
+/// How wide a text is. What stands in it is printable.
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
 /// A text on one line, of so many characters at most.
-pub(crate) fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, most: usize) -> String {
     let text = one_line(text);
-    if text.chars().count() <= width {
+    if width(&text) <= most {
         return text;
     }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// A text with spaces behind it.
+pub(crate) fn pad(text: &str, to: usize) -> String {
+    format!("{text}{}", " ".repeat(to.saturating_sub(width(text))))
+}
+
+/// Lines that are no longer than they may be, if no word is; all but the first are indented.
+pub(crate) fn wrap(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if width(line).saturating_add(1).saturating_add(width(word)) <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) => lines.push(format!("  {word}")),
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// What stands in a column of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cells {
+    /// They begin at the same place, and are whole. A longer one of the first column gets a line of its own.
+    Words,
+    /// They end at the same place, and are whole.
+    Numbers,
+    /// They are cut where there is no room.
+    Names,
+}
+
+/// How narrow names get.
+const NARROWEST: usize = 8;
+
+/// A table for people: columns as wide as what stands in them, and together no wider than [`WIDTH`].
+pub(crate) struct Table<'a> {
+    indent: usize,
+    cells: &'a [Cells],
+    widths: Vec<usize>,
+}
+
+impl<'a> Table<'a> {
+    /// For these rows, the heads among them.
+    pub(crate) fn of(indent: usize, cells: &'a [Cells], rows: &[Vec<String>]) -> Self {
+        let mut widths = vec![0; cells.len()];
+        for row in rows {
+            for (widest, cell) in widths.iter_mut().zip(row) {
+                *widest = width(cell).max(*widest);
+            }
+        }
+        // First with names as narrow as they get: is there room for all of the first column?
+        let least: usize = (cells.iter().zip(&widths).skip(1))
+            .map(|(cells, widest)| if *cells == Cells::Names { NARROWEST.min(*widest) } else { *widest })
+            .fold(indent, |all, width| all.saturating_add(width).saturating_add(2));
+        let room = WIDTH.saturating_sub(least);
+        if let (Some(first), Some(Cells::Words)) = (widths.first_mut().filter(|first| **first > room), cells.first()) {
+            let fit = rows.iter().filter_map(|row| row.first()).map(|cell| width(cell)).filter(|cell| *cell <= room);
+            *first = fit.max().unwrap_or(room);
+        }
+        let all =
+            widths.iter().fold(indent.saturating_sub(2), |all, width| all.saturating_add(width.saturating_add(2)));
+        let mut too_wide = all.saturating_sub(WIDTH);
+        for (_, widest) in cells.iter().zip(&mut widths).rev().filter(|(cells, _)| **cells == Cells::Names) {
+            let narrower = widest.saturating_sub(too_wide).max(NARROWEST.min(*widest));
+            too_wide = too_wide.saturating_sub(widest.saturating_sub(narrower));
+            *widest = narrower;
+        }
+        Self { indent, cells, widths }
+    }
+
+    /// The lines of a row.
+    pub(crate) fn lines(&self, row: &[String]) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut line = " ".repeat(self.indent);
+        for (column, ((cells, most), cell)) in self.cells.iter().zip(&self.widths).zip(row).enumerate() {
+            if column > 0 {
+                line.push_str("  ");
+            }
+            if column == 0 && *cells == Cells::Words && width(cell) > *most {
+                lines.push(format!("{line}{cell}"));
+                line.push_str(&pad("", *most));
+                continue;
+            }
+            match cells {
+                Cells::Words => line.push_str(&pad(cell, *most)),
+                Cells::Names => line.push_str(&pad(&cut(cell, *most), *most)),
+                Cells::Numbers => {
+                    line.push_str(&pad("", most.saturating_sub(width(cell))));
+                    line.push_str(cell);
+                }
+            }
+        }
+        lines.push(line.trim_end().to_owned());
+        lines
+    }
+
+    /// The lines of many.
+    pub(crate) fn all(&self, rows: &[Vec<String>]) -> Vec<String> {
+        rows.iter().flat_map(|row| self.lines(row)).collect()
+    }
 }
 
 /// Text on one line of printable characters, others as `\u{…}`.
@@ -97,6 +205,40 @@ pub(crate) fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_fits() {
+        use Cells::{Names, Numbers, Words};
+        let row = |cells: [&str; 4]| cells.map(str::to_owned).to_vec();
+        let head = row(["ID", "NAME", "N", "ACTOR"]);
+        let (id, long) = ("i".repeat(40), "x".repeat(60));
+        for (rows, wanted) in [
+            (
+                vec![row(["a", "b", "10", "c"])],
+                vec!["  ID  NAME   N  ACTOR".to_owned(), "  a   b     10  c".to_owned()],
+            ),
+            // Names give way, the last one first, and an id never.
+            (
+                vec![row([&id, "b", "1", &long])],
+                vec![format!("  ID{:38}  NAME  N  ACTOR", ""), format!("  {id}  b     1  {}…", &long[..26])],
+            ),
+            // One that has no room stands alone, and does not make the others wider.
+            (
+                vec![row([&long, &long, "1", &long]), row(["a", "b", "1", "c"])],
+                vec![
+                    format!("  ID  NAME{:56}  N  ACTOR", ""),
+                    format!("  {long}"),
+                    format!("      {long}  1  {}…", &long[..8]),
+                    format!("  a   b{:59}  1  c", ""),
+                ],
+            ),
+        ] {
+            let rows = [vec![head.clone()], rows].concat();
+            let table = Table::of(2, &[Words, Names, Numbers, Names], &rows).all(&rows);
+            assert_eq!(table, wanted);
+            assert!(table.iter().all(|line| width(line) <= WIDTH), "{table:#?}");
+        }
+    }
 
     #[test]
     fn a_line_is_one_line_whatever_stands_in_it() {

@@ -4,7 +4,7 @@ use crate::args::Of;
 use crate::audit::settings;
 use crate::date::age;
 use crate::load::{self, Loaded};
-use crate::output::{cut, write_json, write_lines};
+use crate::output::{Cells, Table, one_line, wrap, write_json, write_lines};
 use crate::{Status, Stop, World, store};
 use keyward_audit::last;
 use keyward_runtime::{Error, Registry, Tally};
@@ -106,45 +106,47 @@ fn audit(loaded: &Loaded) -> Result<Option<Audit>, Stop> {
 
 impl Page {
     fn lines(&self) -> Vec<String> {
+        use Cells::{Names, Numbers, Words};
         let Self { keys, tokens, nodes, audit } = self;
-        let mut lines = Vec::new();
+        let mut parts = Vec::new();
         if let Some(tokens) = tokens {
-            lines.push(format!(
-                "{:20} {:>11} {:>11} {:>11} {:>11}",
-                "TOKENS", "active", "expired", "revoked", "replaced"
-            ));
-            for (handler, counts) in tokens {
-                let [active, expired, revoked, replaced] =
-                    keyward_runtime::Status::ALL.map(|status| counts.get(status.name()).copied().unwrap_or_default());
-                lines.push(format!("{:20} {active:>11} {expired:>11} {revoked:>11} {replaced:>11}", cut(handler, 20)));
-            }
-            if tokens.is_empty() {
-                lines.push("none has a record".to_owned());
-            }
-            lines.push(String::new());
+            let rows = tokens.iter().map(|(handler, counts)| {
+                let count = |status: keyward_runtime::Status| counts.get(status.name()).copied().unwrap_or_default();
+                let counts = keyward_runtime::Status::ALL.map(|status| count(status).to_string());
+                [vec![one_line(handler)], counts.to_vec()].concat()
+            });
+            let head =
+                [vec!["TOKENS"], keyward_runtime::Status::ALL.map(keyward_runtime::Status::name).to_vec()].concat();
+            parts.push(part(&head, &[Names, Numbers, Numbers, Numbers, Numbers], rows, "none has a record"));
         }
-        lines.push(format!("{:40} {:12} {:>8}", "KEYS", "state", "age"));
-        for Key { key, state, age_seconds } in keys {
-            let age = age_seconds.map_or_else(|| "-".to_owned(), age);
-            lines.push(format!("{:40} {state:12} {age:>8}", cut(key, 40)));
-        }
+        let rows = keys.iter().map(|Key { key, state, age_seconds }| {
+            vec![one_line(key), (*state).to_owned(), age_seconds.map_or_else(|| "-".to_owned(), age)]
+        });
+        parts.push(part(&["KEYS", "state", "age"], &[Names, Words, Numbers], rows, "there is none"));
         if let Some(nodes) = nodes {
-            lines.push(String::new());
-            lines.push(format!("{:40} {:>12} {:>8}", "NODES", "behind by", "seen"));
-            for Node { node, behind, seen_seconds_ago } in nodes {
-                lines.push(format!("{:40} {behind:>12} {:>8}", cut(node, 40), age(*seen_seconds_ago)));
-            }
-            if nodes.is_empty() {
-                lines.push("no daemon has said anything of itself yet".to_owned());
-            }
+            let rows = nodes.iter().map(|Node { node, behind, seen_seconds_ago }| {
+                vec![one_line(node), behind.to_string(), age(*seen_seconds_ago)]
+            });
+            let none = "no daemon has said anything of itself yet";
+            parts.push(part(&["NODES", "behind by", "seen"], &[Names, Numbers, Numbers], rows, none));
         }
         if let Some(Audit { file, last, time }) = audit {
-            lines.push(String::new());
-            lines.push(match (last, time) {
-                (Some(last), Some(time)) => format!("AUDIT  {last} records, the last of {time}: {file}"),
+            parts.push(wrap(&match (last, time) {
+                (Some(last), Some(time)) => format!("AUDIT  record {last} of {time} is the last: {file}"),
                 _ => format!("AUDIT  no record yet: {file}"),
-            });
+            }));
         }
-        lines
+        parts.join(&String::new())
     }
+}
+
+/// A table, or what is said where there is nothing to put in.
+fn part(head: &[&str], cells: &[Cells], rows: impl Iterator<Item = Vec<String>>, none: &str) -> Vec<String> {
+    let head = head.iter().map(|head| (*head).to_owned()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+    let mut lines = Table::of(0, cells, &rows).all(&rows);
+    if rows.len() == 1 {
+        lines.push(none.to_owned());
+    }
+    lines
 }

@@ -1,6 +1,6 @@
 //! The store of a process: opened once, from what the configuration said at the start, and kept when that is loaded anew.
 
-use crate::config::{self, StorePlace};
+use crate::config::StorePlace;
 use crate::load::Loaded;
 use crate::{Env, Stop};
 use keyward_runtime::{
@@ -57,17 +57,19 @@ impl Kept {
 /// Opens the store that a configuration names, if it names one.
 pub(crate) fn open(loaded: &Loaded, env: &Env) -> Result<Option<OpenStore>, Stop> {
     let (Some(store), Some(location)) = (&loaded.config.store, location(loaded, env)?) else { return Ok(None) };
-    OpenStore::open(&location, store.patience).map(Some).map_err(|text| wrong(loaded, store, &text))
+    OpenStore::open(&location, store.patience).map(Some).map_err(|text| wrong(loaded, &text))
 }
 
 /// Where the store is, if there is one.
 pub(crate) fn location(loaded: &Loaded, env: &Env) -> Result<Option<Location>, Stop> {
     let Some(store) = &loaded.config.store else { return Ok(None) };
-    loaded.location(&store.place, env).map(Some).map_err(|text| wrong(loaded, store, &text))
+    loaded.location(&store.place, env).map(Some).map_err(|text| wrong(loaded, &text))
 }
 
-fn wrong(loaded: &Loaded, store: &config::Store, text: &str) -> Stop {
-    loaded.mistake(store.place.line, &format!("`store`: {text}"))
+/// What is wrong with the store, and where it is configured.
+pub(crate) fn wrong(loaded: &Loaded, text: &str) -> Stop {
+    let line = loaded.config.store.as_ref().map(|store| store.place.line);
+    loaded.mistake(line, &format!("`store`: {text}"))
 }
 
 struct Closed;

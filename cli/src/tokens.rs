@@ -7,7 +7,7 @@ use crate::output::write_json;
 use crate::verify::next_line;
 use crate::{Status, Stop, World, complain, load, record, store};
 use keyward_audit::{Audit, Entry, Event};
-use keyward_runtime::{Acceptance, Clock, Error, Registry, Revocation, SystemClock, Verdict};
+use keyward_runtime::{Acceptance, Clock, Error, Reason, Registry, Rejection, Revocation, SystemClock, Verdict};
 use keyward_server::Intent;
 use keyward_store::{Imported, Store};
 use serde::Serialize;
@@ -30,8 +30,9 @@ fn import(args: &Import, world: &mut World<'_>) -> Result<Status, Stop> {
     if !config.config.handlers.iter().any(|known| known.name.value == *handler && known.store.is_some()) {
         return Err(Stop::Mistake(format!("handler `{handler}` keeps no records: add `store = true` to it")));
     }
-    let store = store::location(&config, world.env)?.ok_or_else(|| mistake("there is no `[store]`"))?;
-    let store = Store::open(store).map_err(|error| Stop::Mistake(error.to_string()))?;
+    let location = store::location(&config, world.env)?;
+    let location = location.ok_or_else(|| config.mistake(None, "there is no `[store]`: add it"))?;
+    let store = Store::open(location).map_err(|error| store::wrong(&config, &error.to_string()))?;
     if let Some(audit) = record::open(&config)? {
         let entry = Entry { handler: Some(handler.clone()), ..Entry::new(Event::Import) };
         audit.record_blocking(entry).map_err(|error| record::not_recorded(&error))?;
@@ -64,6 +65,12 @@ fn revoke(args: Revoke, world: &mut World<'_>) -> Result<Status, Stop> {
     }
     let store = store::open(&config, world.env)?;
     let registry = config.registry(&load::runtime(None)?, world.env, store.as_ref())?;
+    if let Some(id) = &id {
+        must_be_id(&registry, id)?;
+    }
+    if actor.as_deref().is_some_and(|actor| is_token(&registry, actor, false)) {
+        return Err(Stop::Mistake("the value of --actor is a token, and not its actor's id: `keyward tokens revoke … -` takes tokens on standard input".to_owned()));
+    }
     // Counting changes nothing.
     let audit = if dry_run { None } else { record::open(&config)? };
     if from_stdin {
@@ -80,6 +87,10 @@ fn revoke(args: Revoke, world: &mut World<'_>) -> Result<Status, Stop> {
         write_json(world.stdout, &done)?;
     } else {
         let text = match done {
+            Done::Ended { ended: 0 } => {
+                "revoked; no record ended: what fits was not made here, or has ended before, or was never made"
+                    .to_owned()
+            }
             Done::Ended { ended } => {
                 format!("revoked; {ended} records ended (tokens that were not made here have none)")
             }
@@ -106,6 +117,35 @@ struct Line<'a> {
     outcome: &'static str,
     handler: Option<&'a str>,
     token_id: Option<&'a str>,
+}
+
+/// A token in the place of its id names nothing, and would stand in the audit.
+fn must_be_id(registry: &Registry, id: &str) -> Result<(), Stop> {
+    if !is_token(registry, id, true) {
+        return Ok(());
+    }
+    Err(Stop::Mistake(
+        "the value of --id is a token, and not its id, which `keyward tokens list` shows: `keyward tokens revoke … -` takes \
+         tokens on standard input"
+            .to_owned(),
+    ))
+}
+
+/// Whether a text is a token, good or not any more, or if `like_one` begins or is formed like one. Ids are never like tokens;
+/// actors may be, such as `dstok_team` and `alice.smith`.
+fn is_token(registry: &Registry, text: &str, like_one: bool) -> bool {
+    let begins = |prefix: &String| text.starts_with(prefix.as_str());
+    if like_one && registry.handlers().flat_map(|handler| handler.prefixes).any(begins) {
+        return true;
+    }
+    match registry.verify_blocking(text) {
+        Ok(Verdict::Accepted(_)) => true,
+        Ok(Verdict::Rejected(Rejection { reason, .. })) => match reason {
+            Reason::Expired | Reason::NotYetValid | Reason::Revoked => true,
+            reason => like_one && reason == Reason::BadSignature,
+        },
+        Ok(Verdict::NotMine) | Err(_) => false,
+    }
 }
 
 /// Revokes, if that can be written down before. `whose` it was is for the audit.

@@ -1,7 +1,6 @@
 //! `keyward audit …`: what was done, and whether what is written of it is whole.
 
 use super::parse_at;
-use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use keyward_audit::Head;
 use keyward_runtime::UnixTime;
@@ -91,7 +90,7 @@ pub(crate) struct Export {
     #[arg(long, value_name = "UNIX", value_parser = parse_at)]
     pub(crate) until: Option<UnixTime>,
     /// Records of this event
-    #[arg(long, value_name = "EVENT", value_parser = PossibleValuesParser::new(EVENTS), hide_possible_values = true)]
+    #[arg(long, value_name = "EVENT", value_parser = parse_event)]
     pub(crate) event: Option<String>,
     /// Records about this actor
     #[arg(long, value_name = "ID")]
@@ -108,6 +107,14 @@ pub(crate) struct Export {
     /// It is JSON in any case
     #[arg(long, hide = true)]
     pub(crate) json: bool,
+}
+
+/// The text goes on from "the value of --event".
+fn parse_event(text: &str) -> Result<String, String> {
+    if EVENTS.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("is none of {}", EVENTS.join(", ")))
 }
 
 /// The text goes on from "the value of --head".

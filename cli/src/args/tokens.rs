@@ -1,7 +1,7 @@
 //! `keyward tokens …`: what has been made, and taking it back.
 
-use super::{RestrictionArgs, parse_at};
-use clap::{Parser, Subcommand};
+use super::{RestrictionArgs, parse_at, parse_second};
+use clap::{Args, Parser, Subcommand};
 use keyward_runtime::{Status, UnixTime};
 use std::path::PathBuf;
 
@@ -24,15 +24,15 @@ pub(crate) enum Command {
 
 /// Lists tokens that have been made, the newest first
 ///
-/// Those are listed that have a record: all that were made since there is a store. What is given
-/// must all fit.
+/// Those are listed that have a record: all that were made since there is a store. What is given must all fit.
 #[derive(Debug, Parser)]
 #[command(after_help = "\
 Exit status: 0 done, 2 a mistake in the command or the configuration, 3 the store gave no answer.
 
 Examples:
   keyward tokens list --config keyward.toml --status active --never-ends
-  keyward tokens list --config keyward.toml --actor alice --json")]
+  keyward tokens list --config keyward.toml --actor alice --json
+  keyward tokens list --config keyward.toml --after stored 4GAtsCiYAQWTNiDbMScMBJ")]
 pub(crate) struct List {
     /// The configuration
     #[arg(long, value_name = "FILE")]
@@ -46,21 +46,39 @@ pub(crate) struct List {
     /// Tokens that are active, expired, revoked or replaced
     #[arg(long, value_name = "STATUS", value_parser = parse_status)]
     pub(crate) status: Option<Status>,
-    /// Tokens that were not used, or made, at this second since 1970 or later
-    #[arg(long, value_name = "UNIX", value_parser = clap::value_parser!(u64))]
+    /// Tokens that were not used, or made, at this second since 1970 or later. When a signed one was used is not written down,
+    /// unless its handler has `max_idle`
+    #[arg(long, value_name = "UNIX", value_parser = parse_second)]
     pub(crate) unused_since: Option<u64>,
     /// Tokens that do not end by themselves
     #[arg(long)]
     pub(crate) never_ends: bool,
     /// No more than so many
-    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = parse_limit)]
     pub(crate) limit: u32,
+    /// Goes on behind this token, the last of another list
+    #[arg(long, num_args = 2, value_names = ["HANDLER", "ID"])]
+    pub(crate) after: Vec<String>,
     /// The time to go by, in seconds since 1970; decimals are allowed [default: now]
     #[arg(long, value_name = "UNIX", value_parser = parse_at)]
     pub(crate) at: Option<UnixTime>,
     /// Prints a JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Which token is meant.
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The handler of the token
+    #[arg(long, value_name = "NAME")]
+    pub(crate) handler: String,
+    /// The token's id
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: String,
 }
 
 /// Shows what is known of a token
@@ -71,15 +89,8 @@ Exit status: 0 done, 1 there is no such token, 2 a mistake in the command or the
 Example:
   keyward tokens show --config keyward.toml --handler stored --id 4GAtsCiYAQWTNiDbMScMBJ")]
 pub(crate) struct Show {
-    /// The configuration
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
-    /// The handler of the token
-    #[arg(long, value_name = "NAME")]
-    pub(crate) handler: String,
-    /// The token's id
-    #[arg(long, value_name = "ID")]
-    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) of: One,
     /// The time to go by, in seconds since 1970; decimals are allowed [default: now]
     #[arg(long, value_name = "UNIX", value_parser = parse_at)]
     pub(crate) at: Option<UnixTime>,
@@ -102,20 +113,13 @@ Examples:
   keyward tokens edit --config keyward.toml --handler stored --id 4GAtsCiYAQWTNiDbMScMBJ --expires-at 1767225600
   keyward tokens edit --config keyward.toml --handler stored --id 4GAtsCiYAQWTNiDbMScMBJ --all view-instance")]
 pub(crate) struct Edit {
-    /// The configuration
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
-    /// The handler of the token
-    #[arg(long, value_name = "NAME")]
-    pub(crate) handler: String,
-    /// The token's id
-    #[arg(long, value_name = "ID")]
-    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) of: One,
     /// Another note; an empty one for none
     #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
     /// An earlier end, in seconds since 1970
-    #[arg(long, value_name = "UNIX", value_parser = clap::value_parser!(u64))]
+    #[arg(long, value_name = "UNIX", value_parser = parse_second)]
     pub(crate) expires_at: Option<u64>,
     #[command(flatten)]
     pub(crate) restrictions: RestrictionArgs,
@@ -135,17 +139,10 @@ Exit status: 0 done, 1 it cannot be replaced, or there is no such token, 2 a mis
 Example:
   keyward tokens rotate --config keyward.toml --handler stored --id 4GAtsCiYAQWTNiDbMScMBJ --overlap 86400")]
 pub(crate) struct Rotate {
-    /// The configuration
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
-    /// The handler of the token
-    #[arg(long, value_name = "NAME")]
-    pub(crate) handler: String,
-    /// The token's id
-    #[arg(long, value_name = "ID")]
-    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) of: One,
     /// For how many seconds the old one is still good
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = parse_overlap)]
     pub(crate) overlap: u32,
     /// Prints {"token":…,"handler":…,"token_id":…,"expires_at":…}
     #[arg(long)]
@@ -155,6 +152,18 @@ pub(crate) struct Rotate {
 /// The text goes on from "the value of --status".
 fn parse_status(text: &str) -> Result<Status, &'static str> {
     Status::named(text).ok_or("is none of active, expired, revoked and replaced")
+}
+
+/// The text goes on from "the value of --limit".
+fn parse_limit(text: &str) -> Result<u32, &'static str> {
+    let number = parse_second(text).ok().and_then(|number| number.try_into().ok());
+    number.filter(|limit| *limit > 0).ok_or("is not a whole number from 1 to 4294967295")
+}
+
+/// The text goes on from "the value of --overlap".
+fn parse_overlap(text: &str) -> Result<u32, &'static str> {
+    let number = parse_second(text).ok().and_then(|number| number.try_into().ok());
+    number.ok_or("is not a whole number of seconds from 0 to 4294967295")
 }
 
 /// Takes tokens back: those that fit all that is given, or those on standard input
@@ -187,7 +196,7 @@ pub(crate) struct Revoke {
     #[arg(long, value_name = "ID")]
     pub(crate) actor: Option<String>,
     /// Tokens that were issued up to this second since 1970, and those that do not say when
-    #[arg(long, value_name = "UNIX", value_parser = clap::value_parser!(u64))]
+    #[arg(long, value_name = "UNIX", value_parser = parse_second)]
     pub(crate) issued_until: Option<u64>,
     /// Changes nothing, and says how many records would end
     #[arg(long)]

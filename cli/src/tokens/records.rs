@@ -1,13 +1,15 @@
 //! `keyward tokens list`, `show`, `edit` and `rotate`: what is known of tokens, and less for them.
 
-use super::unconfirmed;
-use crate::args::tokens::{Edit, List, Rotate, Show};
+use super::{must_be_id, unconfirmed};
+use crate::args::tokens::{Edit, List, One, Rotate, Show};
 use crate::date::date;
 use crate::load::{self, Loaded};
-use crate::output::{WIDTH, cut, one_line, write_json, write_lines};
+use crate::output::{Cells, Table, one_line, write_json, write_lines};
 use crate::{Status, Stop, World, complain, create, record, store};
 use keyward_audit::{Entry, Event};
-use keyward_runtime::{Amendment, Edited, Error, Filter, Listed, Record, Registry, Restrictions, UnixTime};
+use keyward_runtime::{
+    Amendment, Edited, Error, Filter, Listed, Place, Record, Registry, Restrictions, Stored, UnixTime,
+};
 use keyward_server::Intent;
 use serde::Serialize;
 
@@ -28,10 +30,17 @@ struct Known<'a> {
     /// The daemon's caller that had it made.
     caller: Option<&'a str>,
     key: Option<&'a str>,
+    /// For people: `vi` is `view-instance`.
+    #[serde(skip)]
+    scopes: Option<String>,
+    /// Whether it would stand here if the token had been used.
+    #[serde(skip)]
+    is_use_noted: bool,
 }
 
 impl<'a> Known<'a> {
-    fn of(registry: &Registry, handler: &'a str, record: &'a Record) -> Result<Self, Stop> {
+    fn of(config: &Loaded, registry: &Registry, handler: &'a str, record: &'a Record) -> Result<Self, Stop> {
+        let configured = config.config.handlers.iter().find(|known| known.name.value == handler);
         Ok(Self {
             token_id: &record.id,
             handler,
@@ -45,12 +54,13 @@ impl<'a> Known<'a> {
             ended_at: record.ended.map(|ended| ended.at),
             caller: record.caller.as_deref(),
             key: record.key.as_deref(),
+            scopes: record.restrictions.as_ref().map(|restrictions| scopes(registry, restrictions)),
+            is_use_noted: configured.is_some_and(|handler| handler.store.is_some() || handler.max_idle.is_some()),
         })
     }
 
-    fn lines(&self) -> Result<Vec<String>, Stop> {
-        let restrictions = self.restrictions.map(serde_json::to_string).transpose();
-        let restrictions = restrictions.map_err(|error| Stop::stdout(error.into()))?;
+    fn lines(&self) -> Vec<String> {
+        let unused = if self.is_use_noted { "never" } else { "not known: its handler has no `max_idle`" };
         let some = |text: Option<&str>, none: &str| text.unwrap_or(none).to_owned();
         let when = |time: Option<u64>, none: &str| time.map_or_else(|| none.to_owned(), date);
         let mut lines = vec![
@@ -58,21 +68,35 @@ impl<'a> Known<'a> {
             format!("handler:      {}", self.handler),
             format!("actor:        {}", self.actor),
             format!("description:  {}", some(self.description, "none")),
-            format!("restrictions: {}", restrictions.as_deref().unwrap_or("none: all that its actor may do")),
+            format!("restrictions: {}", some(self.scopes.as_deref(), "none: all that its actor may do")),
             format!("issued:       {}", date(self.issued_at)),
             format!("expires:      {}", when(self.expires_at, "never")),
-            format!("last used:    {}", when(self.last_used_at, "never")),
+            format!("last used:    {}", when(self.last_used_at, unused)),
             format!("status:       {}", self.status),
         ];
         lines.extend(self.ended_at.map(|at| format!("ended:        {}", date(at))));
         lines.push(format!("made by:      {}", some(self.caller, "the operator, or nobody knows")));
         lines.push(format!("key:          {}", some(self.key, "none, or not known")));
-        Ok(lines)
+        lines
     }
 }
 
+/// What a token is restricted to, action by action.
+fn scopes(registry: &Registry, restrictions: &Restrictions) -> String {
+    let scopes = restrictions.iter().map(|(action, database, resource)| {
+        let action = registry.action(action).unwrap_or(action);
+        match (database, resource) {
+            (Some(database), Some(resource)) => format!("{action}:{database}/{resource}"),
+            (Some(database), None) => format!("{action}:{database}"),
+            (None, _) => action.to_owned(),
+        }
+    });
+    let scopes: Vec<_> = scopes.collect();
+    if scopes.is_empty() { "it allows nothing".to_owned() } else { scopes.join(", ") }
+}
+
 pub(super) fn list(args: List, world: &mut World<'_>) -> Result<Status, Stop> {
-    let List { config, actor, handler, status, unused_since, never_ends, limit, at, json } = args;
+    let List { config, actor, handler, status, unused_since, never_ends, limit, after, at, json } = args;
     let config = Loaded::read(&config)?;
     if let Some(name) = &handler {
         config.must_have(name)?;
@@ -80,14 +104,18 @@ pub(super) fn list(args: List, world: &mut World<'_>) -> Result<Status, Stop> {
     let registry = registry(&config, at, world)?;
     let handlers = handler.map(|name| vec![name]);
     let filter = Filter { handlers, actor_id: actor, status, unused_since, never_ends, ..Filter::default() };
-    let found = pollster::block_on(registry.list(filter, None, limit.saturating_add(1)));
+    let after = match after.as_slice() {
+        [handler, id] => Some(place(&registry, handler, id)?),
+        _ => None,
+    };
+    let found = pollster::block_on(registry.list(filter, after.as_ref(), limit.saturating_add(1)));
     let mut found = found.map_err(|error| no_answer(&error))?;
     let shown = usize::try_from(limit).unwrap_or(usize::MAX);
     let is_more = found.len() > shown;
     found.truncate(shown);
     let mut rows = Vec::new();
     for Listed { handler, record } in &found {
-        let known = Known::of(&registry, handler, record)?;
+        let known = Known::of(&config, &registry, handler, record)?;
         if json {
             write_json(world.stdout, &known)?;
         } else {
@@ -95,29 +123,43 @@ pub(super) fn list(args: List, world: &mut World<'_>) -> Result<Status, Stop> {
         }
     }
     if !json {
-        write_lines(world.stdout, table(&rows))?;
-        if rows.is_empty() {
-            write_lines(world.stdout, ["no token fits"])?;
-        }
+        write_lines(world.stdout, if rows.is_empty() { vec!["no token fits".to_owned()] } else { table(&rows) })?;
     }
-    if is_more {
-        complain(world.stderr, &format!("there are more than {limit}: give a greater --limit, or say more of which"));
+    if let Some(Listed { handler, record }) = found.last().filter(|_| is_more) {
+        let id = &record.id;
+        complain(
+            world.stderr,
+            &format!("there are more than {limit}: go on with --after {handler} {id}, or give a greater --limit"),
+        );
     }
     Ok(Status::Good)
 }
 
+/// Where a token stands among all others.
+fn place(registry: &Registry, handler: &str, id: &str) -> Result<Place, Stop> {
+    let found = pollster::block_on(registry.records().map_err(|error| no_answer(&error))?.find(handler, id));
+    match found.map_err(|error| Stop::NoVerdict(error.to_string()))? {
+        Some(Stored { record, .. }) => Ok(Listed { handler: handler.to_owned(), record }.place()),
+        None => Err(Stop::Mistake(
+            "--after names a token that has no record: take the handler and the id from a list, or leave it out"
+                .to_owned(),
+        )),
+    }
+}
+
 pub(super) fn show(args: &Show, world: &mut World<'_>) -> Result<Status, Stop> {
-    let Show { config, handler, id, at, json } = args;
+    let Show { of: One { config, handler, id }, at, json } = args;
     let config = Loaded::read(config)?;
     config.must_have(handler)?;
     let registry = registry(&config, *at, world)?;
+    must_be_id(&registry, id)?;
     let found = pollster::block_on(registry.find(handler, id)).map_err(|error| no_answer(&error))?;
     let Some(record) = found else { return Ok(unknown(world, handler)) };
-    shown(&registry, handler, &record, *json, world)
+    shown(&Known::of(&config, &registry, handler, &record)?, *json, world)
 }
 
 pub(super) fn edit(args: Edit, world: &mut World<'_>) -> Result<Status, Stop> {
-    let Edit { config, handler, id, description, expires_at, restrictions, json } = args;
+    let Edit { of: One { config, handler, id }, description, expires_at, restrictions, json } = args;
     let restrictions = restrictions.restrictions();
     if description.is_none() && expires_at.is_none() && restrictions.is_none() {
         return Err(Stop::Mistake(
@@ -128,6 +170,7 @@ pub(super) fn edit(args: Edit, world: &mut World<'_>) -> Result<Status, Stop> {
     let config = Loaded::read(&config)?;
     config.must_have(&handler)?;
     let registry = registry(&config, None, world)?;
+    must_be_id(&registry, &id)?;
     let audit = record::open(&config)?;
     let changes = [
         description.as_ref().map(|_| "another note".to_owned()),
@@ -144,7 +187,7 @@ pub(super) fn edit(args: Edit, world: &mut World<'_>) -> Result<Status, Stop> {
     let description = description.map(|text| Some(text).filter(|text| !text.is_empty()));
     let amendment = Amendment { description, expires_at, restrictions };
     match pollster::block_on(registry.edit(&handler, &id, amendment)) {
-        Ok(Edited::Done(record)) => shown(&registry, &handler, &record, json, world),
+        Ok(Edited::Done(record)) => shown(&Known::of(&config, &registry, &handler, &record)?, json, world),
         Ok(Edited::Denied(denied)) => {
             intent.denied(denied.denial.as_str());
             complain(world.stderr, &format!("it is not changed: {}", denied.message));
@@ -163,10 +206,12 @@ pub(super) fn edit(args: Edit, world: &mut World<'_>) -> Result<Status, Stop> {
 }
 
 pub(super) fn rotate(args: &Rotate, world: &mut World<'_>) -> Result<Status, Stop> {
-    let Rotate { config, handler, id, overlap, json } = args;
+    let Rotate { of: One { config, handler, id }, overlap, json } = args;
     let config = Loaded::read(config)?;
     config.must_have(handler)?;
     let registry = registry(&config, None, world)?;
+    registry.records().map_err(|error| no_answer(&error))?;
+    must_be_id(&registry, id)?;
     let audit = record::open(&config)?;
     let entry = Entry {
         detail: Some(format!("in the place of {id}")),
@@ -190,18 +235,11 @@ fn registry(config: &Loaded, at: Option<UnixTime>, world: &World<'_>) -> Result<
     config.registry(&load::runtime(at)?, world.env, store.as_ref())
 }
 
-fn shown(
-    registry: &Registry,
-    handler: &str,
-    record: &Record,
-    json: bool,
-    world: &mut World<'_>,
-) -> Result<Status, Stop> {
-    let known = Known::of(registry, handler, record)?;
+fn shown(known: &Known<'_>, json: bool, world: &mut World<'_>) -> Result<Status, Stop> {
     if json {
-        write_json(world.stdout, &known)?;
+        write_json(world.stdout, known)?;
     } else {
-        write_lines(world.stdout, known.lines()?)?;
+        write_lines(world.stdout, known.lines())?;
     }
     Ok(Status::Good)
 }
@@ -219,41 +257,62 @@ fn no_answer(error: &Error) -> Stop {
     }
 }
 
-/// The columns that are cut first if the others leave them no room, and how narrow they get.
-const NARROWEST: usize = 8;
-
 /// A line a token: ids are whole, because commands ask for them, and names give way.
-fn table(rows: &[Known<'_>]) -> Vec<String> {
+fn table(known: &[Known<'_>]) -> Vec<String> {
+    use Cells::{Names, Words};
     let day = |time: Option<u64>, none: &str| {
         time.map_or_else(|| none.to_owned(), |time| date(time).chars().take(10).collect())
     };
     let head = ["TOKEN", "STATUS", "EXPIRES", "USED", "HANDLER", "ACTOR"].map(str::to_owned);
-    let cells = rows.iter().map(|known| {
+    let cells = known.iter().map(|known| {
         [
             one_line(known.token_id),
             known.status.to_owned(),
             day(known.expires_at, "never"),
-            day(known.last_used_at, "never"),
+            day(known.last_used_at, if known.is_use_noted { "never" } else { "-" }),
             one_line(known.handler),
             one_line(known.actor),
         ]
     });
-    let mut rows: Vec<[String; 6]> = std::iter::once(head).chain(cells).collect();
-    let widest = |rows: &[[String; 6]], column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    for column in [5, 4] {
-        let all: usize = (0..6).map(|column| widest(&rows, column).saturating_add(2)).sum();
-        let too_wide = all.saturating_sub(WIDTH.saturating_add(2));
-        let width = widest(&rows, column).saturating_sub(too_wide).max(NARROWEST);
-        for cell in rows.iter_mut().filter_map(|row| row.get_mut(column)) {
-            *cell = cut(cell, width);
+    let rows: Vec<_> = std::iter::once(head).chain(cells).map(Vec::from).collect();
+    Table::of(0, &[Words, Words, Words, Words, Names, Names], &rows).all(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::WIDTH;
+
+    #[test]
+    fn every_list_fits_and_has_whole_ids() {
+        let long = "x".repeat(200);
+        let ids = ["4GAtsCiYAQWTNiDbMScMBJ", "767ed2bf2ec63f8d6af12fbcab3ba84a", &long[..60]];
+        let known = |token_id, actor, time| Known {
+            token_id,
+            handler: &long[..64],
+            actor,
+            description: None,
+            restrictions: None,
+            issued_at: 0,
+            expires_at: time,
+            last_used_at: time,
+            status: "replaced",
+            ended_at: None,
+            caller: None,
+            key: None,
+            scopes: None,
+            is_use_noted: true,
+        };
+        for time in [None, Some(1_767_225_600)] {
+            let rows: Vec<_> =
+                ids.iter().flat_map(|id| [known(id, &long, time), known(id, "a\u{1b}[2J\n", time)]).collect();
+            for rows in [&rows[..], &rows[..2], &rows[2..4], &rows[4..]] {
+                let lines = table(rows);
+                assert!(lines.iter().all(|line| line.chars().count() <= WIDTH), "{lines:#?}");
+                for Known { token_id, .. } in rows {
+                    assert!(lines.iter().any(|line| line.split(' ').next() == Some(token_id)), "{lines:#?}");
+                }
+            }
         }
     }
-    let widths: Vec<usize> = (0..6).map(|column| widest(&rows, column)).collect();
-    let line = |row: [String; 6]| {
-        let cells: Vec<String> = row.into_iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        cells.join("  ").trim_end().to_owned()
-    };
-    if rows.len() == 1 { Vec::new() } else { rows.into_iter().map(line).collect() }
 }
