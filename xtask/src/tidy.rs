@@ -32,7 +32,7 @@ const LAYERS: &[&[&str]] = &[
     &["host", "component"],
     &["runtime"],
     &["sandbox"],
-    &["handler", "handler::create"],
+    &["handler", "handler::create", "handler::record"],
     &["registry", "registry::records"],
     &["model"],
 ];
