@@ -2,7 +2,7 @@
 
 use crate::args::audit::{Audit, Command, Export, Tail, Verify};
 use crate::load::Loaded;
-use crate::output::{WIDTH, cut, pad, write_json, write_lines};
+use crate::output::{WIDTH, cut, pad, width, write_json, write_lines};
 use crate::{Status, Stop, World};
 use keyward_audit::{BadLine, Noted, Problem, Record, Settings, Verified, last, lines, rfc3339, verify};
 use keyward_runtime::UnixTime;
@@ -191,8 +191,17 @@ fn row([seq, time, event, handler, token, actor, result]: [&str; 7]) -> String {
     let [event, handler, token, actor] =
         [(event, 7), (handler, 10), (token, 8), (actor, 10)].map(|(text, width)| pad(&cut(text, width), width));
     let line = format!("{seq:>6} {time:19} {event} {handler} {token} {actor} ");
-    let left = WIDTH.saturating_sub(line.chars().count());
+    let left = WIDTH.saturating_sub(width(&line));
     format!("{line}{}", cut(result, left)).trim_end().to_owned()
+}
+
+/// Whether a record is about a token: about it, or about one that was to take its place.
+fn is_about(record: &Record, id: &str) -> bool {
+    let replaces = |detail: &String| {
+        let rest = detail.strip_prefix("in the place of ").and_then(|rest| rest.strip_prefix(id));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(','))
+    };
+    record.token_id.as_deref() == Some(id) || record.detail.as_ref().is_some_and(replaces)
 }
 
 fn export(args: Export, world: &mut World<'_>) -> Result<Status, Stop> {
@@ -202,13 +211,9 @@ fn export(args: Export, world: &mut World<'_>) -> Result<Status, Stop> {
     let moment = |at: UnixTime| rfc3339(Duration::new(at.seconds, at.nanoseconds));
     let (since, until) = (since.map(moment), until.map(moment));
     let is_wanted = |record: &Record| {
-        let wanted = [
-            (&actor, &record.actor),
-            (&caller, &record.caller),
-            (&handler, &record.handler),
-            (&token_id, &record.token_id),
-        ];
+        let wanted = [(&actor, &record.actor), (&caller, &record.caller), (&handler, &record.handler)];
         wanted.iter().all(|(wanted, is)| wanted.is_none() || wanted == is)
+            && token_id.as_ref().is_none_or(|id| is_about(record, id))
             && event.as_ref().is_none_or(|event| *event == record.event)
             && since.as_ref().is_none_or(|since| record.time >= *since)
             && until.as_ref().is_none_or(|until| record.time <= *until)

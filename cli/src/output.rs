@@ -5,6 +5,7 @@ use keyward_runtime::{Created, Creation, Error, is_hidden};
 use keyward_server::{Outcome, escape_json};
 use serde::Serialize;
 use std::io::Write;
+use unicode_width::UnicodeWidthChar;
 
 /// An outcome on one line, for people.
 pub(crate) fn text(outcome: &Outcome) -> String {
@@ -72,18 +73,23 @@ pub(crate) fn write_lines(
     Ok(())
 }
 
-/// How wide a text is. What stands in it is printable.
-fn width(text: &str) -> usize {
-    text.chars().count()
+/// How many columns of a terminal a text takes. What stands in it is printable.
+pub(crate) fn width(text: &str) -> usize {
+    text.chars().fold(0, |width, c| width.saturating_add(c.width().unwrap_or(0)))
 }
 
-/// A text on one line, of so many characters at most.
+/// A text on one line, no wider than that.
 pub(crate) fn cut(text: &str, most: usize) -> String {
     let text = one_line(text);
     if width(&text) <= most {
         return text;
     }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+    let mut room = most.saturating_sub(1);
+    let fits = text.chars().map_while(|c| {
+        room = room.checked_sub(c.width().unwrap_or(0))?;
+        Some(c)
+    });
+    fits.chain(['…']).collect()
 }
 
 /// A text with spaces behind it.
@@ -205,6 +211,25 @@ pub(crate) fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_cut_to_the_columns_that_it_takes() {
+        for (text, most, wanted) in [
+            ("alice", 5, "alice"),
+            ("alice", 4, "ali…"),
+            // Two columns each.
+            ("日本語", 6, "日本語"),
+            ("日本語", 5, "日本…"),
+            ("日本語", 4, "日…"),
+            // None of its own.
+            ("e\u{301}e\u{301}e\u{301}", 3, "e\u{301}e\u{301}e\u{301}"),
+            ("a\u{1b}[2J", 6, "a\\u{1…"),
+        ] {
+            assert_eq!(cut(text, most), wanted);
+            assert!(width(&cut(text, most)) <= most, "{text}");
+        }
+        assert_eq!(pad("日本", 6), "日本  ");
+    }
 
     #[test]
     fn a_table_fits() {

@@ -71,6 +71,10 @@ impl<'a> Intent<'a> {
     fn came_to_nothing(self, outcome: &str, reason: &str, detail: Option<String>) {
         let Self { audit, entry, begun, number } = self;
         let Some(audit) = audit else { return };
+        let detail = match (&entry.detail, detail) {
+            (Some(what), Some(why)) => Some(format!("{what}: {why}")),
+            (what, why) => why.or_else(|| what.clone()),
+        };
         let said = Entry {
             outcome: Some(outcome.to_owned()),
             reason: Some(reason.to_owned()),

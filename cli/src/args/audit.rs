@@ -101,7 +101,7 @@ pub(crate) struct Export {
     /// Records about this handler
     #[arg(long, value_name = "NAME")]
     pub(crate) handler: Option<String>,
-    /// Records about the token of this id
+    /// Records about the token of this id, and about what was to take its place
     #[arg(long, value_name = "ID")]
     pub(crate) token_id: Option<String>,
     /// It is JSON in any case

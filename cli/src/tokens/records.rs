@@ -214,7 +214,7 @@ pub(super) fn rotate(args: &Rotate, world: &mut World<'_>) -> Result<Status, Sto
     must_be_id(&registry, id)?;
     let audit = record::open(&config)?;
     let entry = Entry {
-        detail: Some(format!("in the place of {id}")),
+        detail: Some(format!("in the place of {id}, which is good for {overlap} s more")),
         ..record::entry(Event::Rotate, &registry, Some(handler))
     };
     let intent = Intent::new(audit.as_ref(), entry);
@@ -281,7 +281,7 @@ fn table(known: &[Known<'_>]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::WIDTH;
+    use crate::output::{WIDTH, width};
 
     #[test]
     fn every_list_fits_and_has_whole_ids() {
@@ -305,10 +305,10 @@ mod tests {
         };
         for time in [None, Some(1_767_225_600)] {
             let rows: Vec<_> =
-                ids.iter().flat_map(|id| [known(id, &long, time), known(id, "a\u{1b}[2J\n", time)]).collect();
+                ids.iter().flat_map(|id| [known(id, &long, time), known(id, "日本語日本語日本語", time)]).collect();
             for rows in [&rows[..], &rows[..2], &rows[2..4], &rows[4..]] {
                 let lines = table(rows);
-                assert!(lines.iter().all(|line| line.chars().count() <= WIDTH), "{lines:#?}");
+                assert!(lines.iter().all(|line| width(line) <= WIDTH), "{lines:#?}");
                 for Known { token_id, .. } in rows {
                     assert!(lines.iter().any(|line| line.split(' ').next() == Some(token_id)), "{lines:#?}");
                 }

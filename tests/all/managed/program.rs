@@ -125,6 +125,11 @@ fn a_token_is_made_looked_at_narrowed_replaced_and_taken_back() {
     let replaced = program.json("tokens list --status replaced");
     assert_eq!(replaced.iter().map(token_id).collect::<Vec<_>>(), [newer.as_str()]);
     program.complains(&format!("tokens rotate --handler stored --id {newer}"), 1, "it has been replaced");
+    // What was to take its place is found by its id, whether it was made or not.
+    let of_it = program.json(&format!("audit export --token-id {newer}"));
+    let of_it: Vec<_> = of_it.iter().map(|record| (&record["event"], &record["reason"])).collect();
+    let rotate = json!("rotate");
+    assert_eq!(of_it, [(&rotate, &Value::Null), (&rotate, &Value::Null), (&rotate, &json!("not-permitted"))]);
 
     program.says("tokens revoke --handler stored --actor ann");
     assert_eq!(program.json("tokens list --status revoked").len(), 2);
