@@ -2,7 +2,7 @@
 
 use crate::args::audit::{Audit, Command, Export, Tail, Verify};
 use crate::load::Loaded;
-use crate::output::{WIDTH, cut, pad, width, write_json, write_lines};
+use crate::output::{WIDTH, count_of, cut, pad, width, write_json, write_lines};
 use crate::{Status, Stop, World};
 use keyward_audit::{BadLine, Noted, Problem, Record, Settings, Verified, last, lines, rfc3339, verify};
 use keyward_runtime::UnixTime;
@@ -120,8 +120,8 @@ fn sentences(verified: &Verified) -> Vec<String> {
     let begin = if problem.is_some() { "good before it" } else { "whole" };
     told.push(format!(
         "{begin}: {} in {}",
-        number(*records, "record"),
-        number(u64::try_from(*files).unwrap_or(u64::MAX), "file")
+        count_of(*records, "record"),
+        count_of(u64::try_from(*files).unwrap_or(u64::MAX), "file")
     ));
     if let (Some((_, first)), Some((_, last))) = (first, last) {
         told.push(format!("from {first} to {last}"));
@@ -130,10 +130,10 @@ fn sentences(verified: &Verified) -> Vec<String> {
         told.push(format!("those up to {} had had their time and were removed in order", removed.seq));
     }
     if *lost > 0 {
-        told.push(format!("{} more counted instead of being written", number(*lost, "record")));
+        told.push(format!("{} more counted instead of being written", count_of(*lost, "record")));
     }
     if *cut > 0 {
-        told.push(format!("{} cut, for which nobody had been answered", number(*cut, "unfinished line")));
+        told.push(format!("{} cut, for which nobody had been answered", count_of(*cut, "unfinished line")));
     }
     if *unfinished {
         told.push("the last line is not finished: whoever writes next will cut it".to_owned());
@@ -143,10 +143,6 @@ fn sentences(verified: &Verified) -> Vec<String> {
     }
     told.push(format!("head {head}"));
     told
-}
-
-fn number(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn tail(args: &Tail, world: &mut World<'_>) -> Result<Status, Stop> {

@@ -192,6 +192,8 @@ fn reword(message: &str) -> String {
         let expected = match rest.rsplit_once(", expected ").map(|(_, expected)| expected).unwrap_or_default() {
             "a map" => "a table",
             "a sequence" => "a list",
+            "u32" | "u64" | "usize" => "a whole number",
+            "a nonzero u32" | "a nonzero u64" => "a whole number from 1",
             expected if expected.starts_with("struct ") => "a table",
             expected => expected,
         };

@@ -138,6 +138,10 @@ fn what_is_expected_is_said_in_terms_of_toml() {
         ("callers = 1".to_owned(), "a table"),
         ("server = true".to_owned(), "a table"),
         (handler("prefixes = \"dstok_\""), "a list"),
+        (handler("max_ttl = -1"), "a whole number"),
+        (handler("max_ttl = \"1d\""), "a whole number"),
+        (handler("default_ttl = 0"), "a whole number from 1"),
+        (handler("max_tokens_per_actor = 0"), "a whole number from 1"),
     ] {
         let (_, sentence) = error(&text);
         assert!(sentence.ends_with(&format!(" is of the wrong kind; expected {wanted}")), "{sentence}");

@@ -59,6 +59,11 @@ pub(crate) fn write_json(stdout: &mut dyn Write, value: &impl Serialize) -> Resu
     writeln!(stdout, "{}", escape_json(&text)).and_then(|()| stdout.flush()).map_err(Stop::stdout)
 }
 
+/// So many: `1 record`, `2 records`.
+pub(crate) fn count_of(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// How wide what people read may be.
 pub(crate) const WIDTH: usize = 80;
 

@@ -3,7 +3,7 @@
 mod records;
 
 use crate::args::tokens::{Command, Import, Revoke, Tokens};
-use crate::output::write_json;
+use crate::output::{count_of, write_json};
 use crate::verify::next_line;
 use crate::{Status, Stop, World, complain, load, record, store};
 use keyward_audit::{Audit, Entry, Event};
@@ -69,7 +69,7 @@ fn revoke(args: Revoke, world: &mut World<'_>) -> Result<Status, Stop> {
         must_be_id(&registry, id)?;
     }
     if actor.as_deref().is_some_and(|actor| is_token(&registry, actor, false)) {
-        return Err(Stop::Mistake("the value of --actor is a token, and not its actor's id: `keyward tokens revoke … -` takes tokens on standard input".to_owned()));
+        return Err(is_no_token("--actor", "its actor's id"));
     }
     // Counting changes nothing.
     let audit = if dry_run { None } else { record::open(&config)? };
@@ -92,10 +92,10 @@ fn revoke(args: Revoke, world: &mut World<'_>) -> Result<Status, Stop> {
                     .to_owned()
             }
             Done::Ended { ended } => {
-                format!("revoked; {ended} records ended (tokens that were not made here have none)")
+                format!("revoked; {} ended (tokens that were not made here have none)", count_of(ended, "record"))
             }
             Done::WouldEnd { would_end } => {
-                format!("would end {would_end} records (tokens that were not made here have none)")
+                format!("would end {} (tokens that were not made here have none)", count_of(would_end, "record"))
             }
         };
         writeln!(world.stdout, "{text}").map_err(Stop::stdout)?;
@@ -121,13 +121,15 @@ struct Line<'a> {
 
 /// A token in the place of its id names nothing, and would stand in the audit.
 fn must_be_id(registry: &Registry, id: &str) -> Result<(), Stop> {
-    if !is_token(registry, id, true) {
-        return Ok(());
+    if is_token(registry, id, true) {
+        return Err(is_no_token("--id", "its id, which `keyward tokens list` shows"));
     }
-    Err(Stop::Mistake(
-        "the value of --id is a token, and not its id, which `keyward tokens list` shows: `keyward tokens revoke … -` takes \
-         tokens on standard input"
-            .to_owned(),
+    Ok(())
+}
+
+fn is_no_token(option: &str, wanted: &str) -> Stop {
+    Stop::Mistake(format!(
+        "the value of {option} is a token, and not {wanted}: `keyward tokens revoke … -` takes tokens on standard input"
     ))
 }
 

@@ -214,6 +214,8 @@ fn a_token_in_the_place_of_an_id_is_not_taken_for_one() {
         assert_eq!(program.says("audit export"), before);
         assert!(program.run("verify", &format!("{token}\n")).stdout.starts_with("accepted"));
     }
+    let revoked = program.says("tokens revoke --handler signed --actor ann");
+    assert!(revoked.starts_with("revoked; 1 record ended"), "{revoked}");
     // What only looks like one is an actor as good as any other.
     for actor in ["dstok_team", "alice.smith"] {
         let revoked = program.says(&format!("tokens revoke --actor {actor}"));
