@@ -148,17 +148,17 @@ fn sentences(verified: &Verified) -> Vec<String> {
 fn tail(args: &Tail, world: &mut World<'_>) -> Result<Status, Stop> {
     let settings = configured(&args.config)?;
     let lines = last(&settings.file, args.n).map_err(cannot)?;
-    if !args.json {
-        let row = row(["SEQ", "TIME (UTC)", "EVENT", "HANDLER", "TOKEN", "ACTOR", "RESULT"]);
-        writeln!(world.stdout, "{row}").map_err(Stop::stdout)?;
-    }
+    let mut rows = vec![["SEQ", "TIME (UTC)", "EVENT", "HANDLER", "TOKEN", "ACTOR", "RESULT"].map(str::to_owned)];
     let mut bad = None;
     for line in lines {
         match line {
             Ok((text, _)) if args.json => writeln!(world.stdout, "{text}").map_err(Stop::stdout)?,
-            Ok((_, record)) => writeln!(world.stdout, "{}", described(&record)).map_err(Stop::stdout)?,
+            Ok((_, record)) => rows.push(described(&record)),
             Err(error) => bad = bad.or(Some(error)),
         }
+    }
+    if !args.json {
+        write_lines(world.stdout, table(&rows))?;
     }
     end(bad)
 }
@@ -169,7 +169,7 @@ fn end(bad: Option<BadLine>) -> Result<Status, Stop> {
 }
 
 /// A record as a row.
-fn described(record: &Record) -> String {
+fn described(record: &Record) -> [String; 7] {
     let time = record.time.get(..19).unwrap_or(&record.time).replace('T', " ");
     let of = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let lost = record.lost.iter().flatten().fold(0_u64, |sum, loss| sum.saturating_add(loss.count));
@@ -178,17 +178,32 @@ fn described(record: &Record) -> String {
     let lost = record.lost.is_some().then(|| lost.to_string());
     let bytes = record.bytes.map(|bytes| format!("{bytes} bytes"));
     let result = record.reason.clone().or_else(|| record.outcome.clone()).or(up_to).or(count).or(lost).or(bytes);
-    let seq = record.seq.to_string();
-    row([&seq, &time, &record.event, &of(&record.handler), &of(&record.token_id), &of(&record.actor), &of(&result)])
+    let [handler, token, actor, result] = [&record.handler, &record.token_id, &record.actor, &result].map(of);
+    [record.seq.to_string(), time, record.event.clone(), handler, token, actor, result]
 }
 
-/// Seven cells, cut so that they fit on a line.
-fn row([seq, time, event, handler, token, actor, result]: [&str; 7]) -> String {
-    let [event, handler, token, actor] =
-        [(event, 7), (handler, 10), (token, 8), (actor, 10)].map(|(text, width)| pad(&cut(text, width), width));
-    let line = format!("{seq:>6} {time:19} {event} {handler} {token} {actor} ");
-    let left = WIDTH.saturating_sub(width(&line));
-    format!("{line}{}", cut(result, left)).trim_end().to_owned()
+/// Lines that fit: names are cut for the result, which has all that they leave.
+fn table(rows: &[[String; 7]]) -> Vec<String> {
+    /// What columns other than the last are cut to.
+    const MOST: [usize; 6] = [20, 19, 7, 10, 8, 10];
+    let mut widths = [0; 6];
+    for row in rows {
+        for ((widest, most), cell) in widths.iter_mut().zip(MOST).zip(row) {
+            *widest = width(&cut(cell, most)).max(*widest);
+        }
+    }
+    let line = |row: &[String; 7]| {
+        let [seq, others @ .., result] = row;
+        let [first, widths @ ..] = widths;
+        let mut line = format!("{seq:>first$} ");
+        for (cell, width) in others.iter().zip(widths) {
+            line += &pad(&cut(cell, width), width);
+            line.push(' ');
+        }
+        let left = WIDTH.saturating_sub(width(&line));
+        (line + &cut(result, left)).trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }
 
 /// Whether a record is about a token: about it, or about one that was to take its place.

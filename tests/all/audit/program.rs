@@ -128,11 +128,11 @@ fn tail_fits_a_terminal() {
     assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
     assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80 && line.chars().all(|c| !c.is_control())));
     let wanted = "\
-\x20  SEQ TIME (UTC)          EVENT   HANDLER    TOKEN    ACTOR      RESULT
-     7 2026-11-22 14:06:00 verify  signed     767ed2b… an actor … expired
-     8 2026-11-22 14:07:00 create  signed     767ed2b… alice      created
-     9 2026-11-22 14:08:00 verify  signed     767ed2b… bob\\u{a}\\… expired
-    10 2026-11-22 14:09:00 create  signed     767ed2b… an actor … created
+SEQ TIME (UTC)          EVENT  HANDLER TOKEN    ACTOR      RESULT
+  7 2026-11-22 14:06:00 verify signed  767ed2b… an actor … expired
+  8 2026-11-22 14:07:00 create signed  767ed2b… alice      created
+  9 2026-11-22 14:08:00 verify signed  767ed2b… bob\\u{a}\\… expired
+ 10 2026-11-22 14:09:00 create signed  767ed2b… an actor … created
 ";
     assert_eq!(ran.stdout, wanted);
     // From as many files as it takes.
