@@ -195,7 +195,7 @@ pub struct Caller {
     pub revoke: bool,
     /// Which tokens it may look at by `GET /v1/tokens`.
     pub sees: Sees,
-    /// May edit and rotate the tokens that it sees.
+    /// May edit the tokens that it sees, and rotate them if it may create some.
     pub edit: bool,
     /// May make tokens from a restricted one that was presented to it.
     pub delegate: bool,

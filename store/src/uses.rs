@@ -36,12 +36,14 @@ impl Uses {
         noted.insert(key, Noted { at, written: false });
     }
 
-    /// What has not been written yet; it counts as written from now on, unless [`again`](Self::again) is told otherwise. Forgets what was written more than a minute before the
-    /// latest use.
+    /// What has not been written yet; it counts as written from now on, unless [`again`](Self::again) is told otherwise. Forgets
+    /// what was written more than a minute before the latest use, or all that was if there is little room left: the records say
+    /// it too.
     pub(crate) fn take(&self) -> Vec<(String, String, u64)> {
         let mut noted = self.lock();
         let latest = noted.values().map(|noted| noted.at).max().unwrap_or(0);
-        noted.retain(|_, noted| !noted.written || latest < noted.at.saturating_add(AT_MOST_EVERY));
+        let is_crowded = noted.len() > MOST / 2;
+        noted.retain(|_, noted| !noted.written || !is_crowded && latest < noted.at.saturating_add(AT_MOST_EVERY));
         let mut fresh = Vec::new();
         for ((handler, id), noted) in noted.iter_mut().filter(|(_, noted)| !noted.written) {
             noted.written = true;
@@ -115,7 +117,10 @@ mod tests {
         assert_eq!(uses.take().len(), MOST);
         uses.note("h", "one more", 1_000);
         assert_eq!(taken(&uses), []);
-        // They are forgotten when somebody is seen a minute later.
+        // Those that are written have made room.
+        uses.note("h", "one more", 1_000);
+        assert_eq!(taken(&uses), [("h/one more".to_owned(), 1_000)]);
+        // And so has what nobody has used for a minute.
         uses.note("h", "1", 1_060);
         assert_eq!(taken(&uses), [("h/1".to_owned(), 1_060)]);
         assert_eq!(uses.lock().len(), 1);

@@ -37,7 +37,7 @@ pub(crate) const HOSTILE: [(&str, &str, &str); 6] = [
 ];
 
 /// Who may ask: what each may do, and with whose tokens.
-pub(crate) const CALLERS: [(&str, &str, Option<&str>); 9] = [
+pub(crate) const CALLERS: [(&str, &str, Option<&str>); 10] = [
     ("app", "introspect verify create revoke", None),
     ("looker", "introspect", None),
     ("asker", "verify", None),
@@ -45,6 +45,7 @@ pub(crate) const CALLERS: [(&str, &str, Option<&str>); 9] = [
     ("revoker", "revoke", None),
     ("lister", "list", None),
     ("keeper", "create list-all edit delegate", None),
+    ("editor", "list-all edit", None),
     ("nothing", "", None),
     ("only-bots", "introspect verify create revoke", Some("bots")),
 ];

@@ -4,6 +4,7 @@ use super::one::{find, may_edit};
 use super::{Token, refusal, shown};
 use crate::audit::{self, Asked};
 use crate::caller;
+use crate::config::Caller;
 use crate::context::Context;
 use crate::decision;
 use crate::problem::{ErrorBody, Problem};
@@ -60,7 +61,9 @@ pub(crate) async fn rotate(
     body: Body,
 ) -> Result<Response, Problem> {
     let context = &context;
-    let caller = caller::authorize(context, "rotate", &headers, None, may_edit)?;
+    // Whoever gets another token in the place of one has a good token made.
+    let may = |rights: &Caller| may_edit(rights) && rights.create;
+    let caller = caller::authorize(context, "rotate", &headers, None, may)?;
     let RotateRequest { overlap } = receive::json(context, &headers, body, WANTED).await?;
     let asked = Asked { endpoint: "rotate", caller: Some(caller.id()), ..Asked::default() };
     let seen = find(context, asked, caller, path).await?;

@@ -170,7 +170,7 @@ fn wrong(kind: Kind, asks: &Asks, subject: &Subject, answer: &Response, nothing:
         }
         Kind::Rotate => {
             let good = if asks.sees(subject) { is(201) } else { unknown };
-            (asks.may("edit") && asks.may_look(), good, false)
+            (asks.may("edit") && asks.may("create") && asks.may_look(), good, false)
         }
         Kind::Ask(right) => (asks.may(right), is(200), Asks::may_use(subject)),
         Kind::Create => (asks.may("create"), if Asks::may_use(subject) { is(201) } else { is(403) }, false),

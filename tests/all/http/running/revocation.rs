@@ -209,7 +209,8 @@ fn the_log_tells_what_was_revoked_and_no_token() {
         let before = server.log().len();
         let answer = server.ask(&request);
         let log = server.log().split_off(before);
-        let [line] = log.lines().filter(|line| line.contains("keyward::decision")).collect::<Vec<_>>().try_into().unwrap();
+        let [line] =
+            log.lines().filter(|line| line.contains("keyward::decision")).collect::<Vec<_>>().try_into().unwrap();
         for wanted in wanted {
             assert!(line.contains(&format!("=\"{wanted}\"")), "no {wanted:?}: {answer:?}\n{line}");
         }
