@@ -14,6 +14,9 @@ pub(crate) fn run(args: Create, world: &mut World<'_>) -> Result<Status, Stop> {
     }
     let store = store::open(&config, world.env)?;
     let registry = config.registry(&load::runtime(args.at)?, world.env, store.as_ref())?;
+    if pollster::block_on(registry.is_token(&args.actor, false)) {
+        return Err(Stop::Mistake("the value of --actor is a token, and not its actor's id".to_owned()));
+    }
     let audit = record::open(&config)?;
     let Create { actor, expires_after, restrictions, description, handler, json, .. } = args;
     let restrictions = restrictions.restrictions();

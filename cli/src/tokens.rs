@@ -7,7 +7,7 @@ use crate::output::{count_of, write_json};
 use crate::verify::next_line;
 use crate::{Status, Stop, World, complain, load, record, store};
 use keyward_audit::{Audit, Entry, Event};
-use keyward_runtime::{Acceptance, Clock, Error, Reason, Registry, Rejection, Revocation, SystemClock, Verdict};
+use keyward_runtime::{Acceptance, Clock, Error, Registry, Revocation, SystemClock, Verdict};
 use keyward_server::Intent;
 use keyward_store::{Imported, Store};
 use serde::Serialize;
@@ -68,7 +68,7 @@ fn revoke(args: Revoke, world: &mut World<'_>) -> Result<Status, Stop> {
     if let Some(id) = &id {
         must_be_id(&registry, id)?;
     }
-    if actor.as_deref().is_some_and(|actor| is_token(&registry, actor, false)) {
+    if actor.as_deref().is_some_and(|actor| pollster::block_on(registry.is_token(actor, false))) {
         return Err(is_no_token("--actor", "its actor's id"));
     }
     // Counting changes nothing.
@@ -121,7 +121,7 @@ struct Line<'a> {
 
 /// A token in the place of its id names nothing, and would stand in the audit.
 fn must_be_id(registry: &Registry, id: &str) -> Result<(), Stop> {
-    if is_token(registry, id, true) {
+    if pollster::block_on(registry.is_token(id, true)) {
         return Err(is_no_token("--id", "its id, which `keyward tokens list` shows"));
     }
     Ok(())
@@ -131,23 +131,6 @@ fn is_no_token(option: &str, wanted: &str) -> Stop {
     Stop::Mistake(format!(
         "the value of {option} is a token, and not {wanted}: `keyward tokens revoke … -` takes tokens on standard input"
     ))
-}
-
-/// Whether a text is a token, good or not any more, or if `like_one` begins or is formed like one. Ids are never like tokens;
-/// actors may be, such as `dstok_team` and `alice.smith`.
-fn is_token(registry: &Registry, text: &str, like_one: bool) -> bool {
-    let begins = |prefix: &String| text.starts_with(prefix.as_str());
-    if like_one && registry.handlers().flat_map(|handler| handler.prefixes).any(begins) {
-        return true;
-    }
-    match registry.verify_blocking(text) {
-        Ok(Verdict::Accepted(_)) => true,
-        Ok(Verdict::Rejected(Rejection { reason, .. })) => match reason {
-            Reason::Expired | Reason::NotYetValid | Reason::Revoked => true,
-            reason => like_one && reason == Reason::BadSignature,
-        },
-        Ok(Verdict::NotMine) | Err(_) => false,
-    }
 }
 
 /// Revokes, if that can be written down before. `whose` it was is for the audit.

@@ -7,8 +7,7 @@ use crate::metrics::{Operation, outcome};
 use crate::seen::Seen;
 use keyward_audit::{Entry, Event};
 use keyward_runtime::{
-    Amendment, CreateRequest, Creation, Edited, Error, Filter, Listed, Place, Reason, Record, Rejection, Revocation,
-    Verdict,
+    Amendment, CreateRequest, Creation, Edited, Error, Filter, Listed, Place, Record, Revocation, Verdict,
 };
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
@@ -30,23 +29,6 @@ pub(crate) async fn verify(
         context.metrics.failed(error);
     }
     verdict
-}
-
-/// Whether a text is a token, good or not any more, or begins like one. A token in the place of its id, mistyped or not, names
-/// nothing, and would stand in the log and in the store.
-pub(crate) async fn is_token(context: &Context, text: &str) -> bool {
-    let mut prefixes = context.live.registry.handlers().flat_map(|handler| handler.prefixes);
-    if prefixes.any(|prefix| text.starts_with(prefix)) {
-        return true;
-    }
-    match verify(context, text, |_| true).await {
-        Ok(Verdict::Accepted(_)) => true,
-        // A handler that says no to everything says nothing.
-        Ok(Verdict::Rejected(Rejection { reason, .. })) => {
-            matches!(reason, Reason::BadSignature | Reason::Expired | Reason::NotYetValid | Reason::Revoked)
-        }
-        Ok(Verdict::NotMine) | Err(_) => false,
-    }
 }
 
 /// Asks for a token.

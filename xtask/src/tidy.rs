@@ -33,7 +33,7 @@ const LAYERS: &[&[&str]] = &[
     &["runtime"],
     &["sandbox"],
     &["handler", "handler::create", "handler::record"],
-    &["registry", "registry::records"],
+    &["registry", "registry::records", "registry::revocation"],
     &["model"],
 ];
 

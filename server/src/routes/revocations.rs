@@ -89,10 +89,16 @@ pub(crate) async fn revocations(
     let request: RevocationsRequest = receive::json(context, &headers, body, WANTED).await?;
     let dry_run = request.dry_run;
     let revocation = request.checked(context, caller)?;
+    let registry = &context.live.registry;
     if let Some(id) = &revocation.token_id
-        && decision::is_token(context, id).await
+        && registry.is_token(id, true).await
     {
         return Err(Problem::InvalidRequest("`token_id` holds a token: send that to `/v1/revoke`"));
+    }
+    if let Some(actor) = &revocation.actor_id
+        && registry.is_token(actor, false).await
+    {
+        return Err(Problem::InvalidRequest("`actor` holds a token: send that to `/v1/revoke`"));
     }
     let asked = Asked { endpoint: "revocations", caller: Some(caller.id()), ..Asked::default() };
     let answer = if dry_run {

@@ -95,6 +95,11 @@ pub(crate) async fn create(
     if (actor.is_none() && parent.is_none()) || has_nul(description.as_deref()) {
         return Err(Problem::InvalidRequest(WANTED));
     }
+    if let Some(actor) = &actor
+        && live.registry.is_token(actor, false).await
+    {
+        return Err(Problem::InvalidRequest("`actor` holds a token, and not its actor's id: it may be a `parent`"));
+    }
     let usable = |name: &str| caller.rights().handlers.include(name);
     let handler = match handler {
         Some(name) => Some(name).filter(|name| usable(name) && live.digests.contains_key(name)),

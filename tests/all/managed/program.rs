@@ -211,6 +211,7 @@ fn a_token_in_the_place_of_an_id_is_not_taken_for_one() {
             }
         }
         program.complains(&format!("tokens revoke --actor {token}"), 2, "is a token, and not its actor's id");
+        program.complains(&format!("create --actor {token}"), 2, "is a token, and not its actor's id");
         assert_eq!(program.says("audit export"), before);
         assert!(program.run("verify", &format!("{token}\n")).stdout.starts_with("accepted"));
     }

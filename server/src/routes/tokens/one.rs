@@ -239,7 +239,7 @@ pub(super) async fn find(
     if !is_usable || !is_token_id(&id) {
         return unknown();
     }
-    if decision::is_token(context, &id).await {
+    if context.live.registry.is_token(&id, true).await {
         audit::without_token(context, asked, "token-for-id");
         return Err(Problem::InvalidRequest(
             "The path holds a token in the place of its id: revoke it, for paths are logged on their way",
