@@ -143,7 +143,7 @@ fn rows(loaded: &Loaded, now: u64, env: &Env) -> Result<Vec<Row>, Stop> {
 /// What the store knows, by `ring/id`, if there is a store.
 fn uses(loaded: &Loaded, now: u64, env: &Env) -> Result<Option<BTreeMap<String, Tokens>>, Stop> {
     let Some(location) = store::location(loaded, env)? else { return Ok(None) };
-    let store = Store::open(location).map_err(|error| store::wrong(loaded, &error.to_string()))?;
+    let store = Store::open(location).map_err(|error| store::not_open(loaded, &error.to_string()))?;
     let uses = pollster::block_on(store.key_uses(now)).map_err(|error| Stop::NoVerdict(error.to_string()))?;
     let uses = uses.into_iter().map(|KeyUse { key, minted, good, never_end, newest_expiry }| {
         (key, Tokens { minted, good, never_end, newest_expiry })

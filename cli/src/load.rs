@@ -373,13 +373,22 @@ impl Loaded {
     pub(crate) fn mistake(&self, line: impl Into<Option<usize>>, text: &str) -> Stop {
         mistake(&self.file, line.into(), text)
     }
+
+    /// What is configured here cannot be had, which need not be the configuration's fault.
+    pub(crate) fn unavailable(&self, line: impl Into<Option<usize>>, text: &str) -> Stop {
+        Stop::NoVerdict(located(&self.file, line.into(), text))
+    }
 }
 
 fn mistake(file: &Path, line: Option<usize>, text: &str) -> Stop {
-    Stop::Mistake(match line {
+    Stop::Mistake(located(file, line, text))
+}
+
+fn located(file: &Path, line: Option<usize>, text: &str) -> String {
+    match line {
         Some(line) => format!("{}:{line}: {text}", file.display()),
         None => format!("{}: {text}", file.display()),
-    })
+    }
 }
 
 /// Reads the component that `keyward check` is given.
@@ -423,6 +432,10 @@ impl<'a> Opened<'a> {
         let shown = path.display();
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound => format!("there is no file {shown}: {what_to_do}"),
+            // Another one would not be the same.
+            io::ErrorKind::PermissionDenied => {
+                format!("{shown} cannot be read ({}): give it to the user who runs keyward", file_error(&error))
+            }
             _ => format!("{shown} cannot be read ({}): {what_to_do}", file_error(&error)),
         };
         if !fs::metadata(path).map_err(failed)?.is_file() {

@@ -57,7 +57,8 @@ impl Kept {
 /// Opens the store that a configuration names, if it names one.
 pub(crate) fn open(loaded: &Loaded, env: &Env) -> Result<Option<OpenStore>, Stop> {
     let (Some(store), Some(location)) = (&loaded.config.store, location(loaded, env)?) else { return Ok(None) };
-    OpenStore::open(&location, store.patience).map(Some).map_err(|text| wrong(loaded, &text))
+    let opened = OpenStore::open(&location, store.patience);
+    opened.map(Some).map_err(|text| not_open(loaded, &text))
 }
 
 /// Where the store is, if there is one.
@@ -67,9 +68,19 @@ pub(crate) fn location(loaded: &Loaded, env: &Env) -> Result<Option<Location>, S
 }
 
 /// What is wrong with the store, and where it is configured.
-pub(crate) fn wrong(loaded: &Loaded, text: &str) -> Stop {
+fn wrong(loaded: &Loaded, text: &str) -> Stop {
     let line = loaded.config.store.as_ref().map(|store| store.place.line);
     loaded.mistake(line, &format!("`store`: {text}"))
+}
+
+/// Why the store cannot be opened. A server may be back in a moment; a file is where somebody has put it.
+pub(crate) fn not_open(loaded: &Loaded, text: &str) -> Stop {
+    match &loaded.config.store {
+        Some(store) if matches!(store.place.value, StorePlace::Postgres(_)) => {
+            loaded.unavailable(store.place.line, &format!("`store`: {text}"))
+        }
+        _ => wrong(loaded, text),
+    }
 }
 
 struct Closed;

@@ -32,7 +32,7 @@ fn import(args: &Import, world: &mut World<'_>) -> Result<Status, Stop> {
     }
     let location = store::location(&config, world.env)?;
     let location = location.ok_or_else(|| config.mistake(None, "there is no `[store]`: add it"))?;
-    let store = Store::open(location).map_err(|error| store::wrong(&config, &error.to_string()))?;
+    let store = Store::open(location).map_err(|error| store::not_open(&config, &error.to_string()))?;
     if let Some(audit) = record::open(&config)? {
         let entry = Entry { handler: Some(handler.clone()), ..Entry::new(Event::Import) };
         audit.record_blocking(entry).map_err(|error| record::not_recorded(&error))?;

@@ -137,19 +137,18 @@ pub(crate) async fn find(context: &Context, handler: &str, id: &str) -> Result<O
     counted(context, Operation::Find, handler, found, |found| if found.is_some() { "found" } else { "unknown" }).await
 }
 
-/// Narrows the token of this record; `how` says it for the audit.
+/// Narrows the token of this record.
 pub(crate) async fn edit(
     context: &Context,
     asked: Asked<'_>,
     seen: &Seen,
     amendment: Amendment,
-    how: &str,
 ) -> Result<Edited, Error> {
     let (handler, Record { id, actor_id, .. }) = (seen.handler(), seen.record());
     let entry = Entry {
         actor: Some(actor_id.clone()),
         token_id: Some(id.clone()),
-        detail: Some(how.to_owned()),
+        detail: Some(amendment.to_string()),
         ..entry(context, Event::Edit, asked.caller, Some(handler))
     };
     let intent = Intent::new(context.audit.as_deref(), entry);

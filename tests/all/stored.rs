@@ -306,4 +306,19 @@ fn mistakes_are_told() {
         assert_eq!(ran.status, 2, "{wanted}: {ran:?}");
         assert!(ran.stderr.contains(wanted), "{wanted}: {}", ran.stderr);
     }
+
+    // A server that is away is nobody's mistake.
+    folder.write("url", "postgres://keyward@127.0.0.1:1/none", 0o600);
+    let text = fs::read_to_string(folder.path().join("keyward.toml")).unwrap();
+    folder.write("away.toml", text.replace("sqlite = \"keyward.db\"", "postgres = { file = \"url\" }"), 0o644);
+    for words in ["verify", "tokens list", "keys list", "tokens import --handler stored x", "create --actor a"] {
+        let args: Vec<_> = words.split(' ').chain(["--config", "away.toml"]).collect();
+        let ran = folder.run(&args, "x\n");
+        assert_eq!(ran.status, 3, "{words}: {ran:?}");
+        assert!(
+            ran.stderr.contains("away.toml:") && ran.stderr.contains("cannot be opened"),
+            "{words}: {}",
+            ran.stderr
+        );
+    }
 }

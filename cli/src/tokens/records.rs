@@ -172,20 +172,15 @@ pub(super) fn edit(args: Edit, world: &mut World<'_>) -> Result<Status, Stop> {
     let registry = registry(&config, None, world)?;
     must_be_id(&registry, &id)?;
     let audit = record::open(&config)?;
-    let changes = [
-        description.as_ref().map(|_| "another note".to_owned()),
-        expires_at.map(|end| format!("an end at {end}")),
-        restrictions.as_ref().map(|_| "other restrictions".to_owned()),
-    ];
+    let description = description.map(|text| Some(text).filter(|text| !text.is_empty()));
+    let amendment = Amendment { description, expires_at, restrictions };
     let entry = Entry {
         token_id: Some(id.clone()),
-        detail: Some(changes.into_iter().flatten().collect::<Vec<_>>().join(", ")),
+        detail: Some(amendment.to_string()),
         ..record::entry(Event::Edit, &registry, Some(&handler))
     };
     let intent = Intent::new(audit.as_ref(), entry);
     pollster::block_on(intent.record()).map_err(|error| record::not_recorded(&error))?;
-    let description = description.map(|text| Some(text).filter(|text| !text.is_empty()));
-    let amendment = Amendment { description, expires_at, restrictions };
     match pollster::block_on(registry.edit(&handler, &id, amendment)) {
         Ok(Edited::Done(record)) => shown(&Known::of(&config, &registry, &handler, &record)?, json, world),
         Ok(Edited::Denied(denied)) => {

@@ -9,6 +9,7 @@ use crate::store::{
     Changes, Committed, Edit, Filter, Listed, NodeSeen, Place, Record, Status, Stored, Tally, Terms, TokenStore,
 };
 use crate::verdict::{CreateRequest, Creation, Denial, Denied, Restrictions, Witness};
+use std::fmt;
 use std::sync::Arc;
 
 /// What is to be changed of a record. What is not given stays as it is.
@@ -20,6 +21,19 @@ pub struct Amendment {
     pub expires_at: Option<u64>,
     /// Narrower restrictions, in full action names.
     pub restrictions: Option<Restrictions>,
+}
+
+/// What is changed, and to which end: for the log and the audit.
+impl fmt::Display for Amendment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { description, expires_at, restrictions } = self;
+        let named = [
+            description.as_ref().map(|_| "description".to_owned()),
+            expires_at.map(|end| format!("expires_at {end}")),
+            restrictions.as_ref().map(|_| "restrictions".to_owned()),
+        ];
+        f.write_str(&named.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// The answer to an amendment.

@@ -181,17 +181,11 @@ pub(crate) async fn edit(
     }
     let asked = Asked { endpoint: "token", caller: Some(caller.id()), ..Asked::default() };
     let seen = find(context, asked, caller, path).await?;
-    let named = [
-        ("description", description.is_some()),
-        ("expires_at", expires_at.is_some()),
-        ("restrictions", restrictions.is_some()),
-    ];
-    let named: Vec<_> = named.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect();
-    let named = named.join(", ");
     let restrictions = restrictions.map(|Object(restrictions)| restrictions.checked());
     let amendment = Amendment { description, expires_at, restrictions };
+    let named = amendment.to_string();
     let told = |outcome| audit::recorded(context, asked, (seen.handler(), seen.record()), outcome, Some(&named));
-    match decision::edit(context, asked, &seen, amendment, &named).await {
+    match decision::edit(context, asked, &seen, amendment).await {
         Ok(Edited::Done(record)) => {
             told(("edited", None));
             answer(context, &seen.now(record))

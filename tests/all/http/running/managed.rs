@@ -394,7 +394,7 @@ fn each_question_about_records_is_one_line_of_the_audit() {
         (
             patch(&one, &json!({"description": "x", "expires_at": NOW.seconds + 9})),
             1,
-            vec!["token", "edited", "alice", &id, "description, expires_at"],
+            vec!["token", "edited", "alice", &id, "description, expires_at 1767225609"],
         ),
         (patch(&one, &json!({"expires_at": NOW.seconds + 10})), 1, vec!["token", "denied", "invalid-request", &id]),
         (Request::json(&format!("{one}/rotate"), &json!({"overlap": 5})), 1, vec!["rotate", "rotated", "alice", &id]),
