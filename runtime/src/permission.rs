@@ -1,7 +1,7 @@
 //! Whether a token's restrictions allow an action: Datasette's rules for `_r`, as of 1.0a41.
 
 use crate::verdict::Restrictions;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Actions that count only together with another one, as Datasette's core defines them.
 const ALSO_REQUIRES: &[(&str, &str)] = &[
@@ -97,12 +97,16 @@ impl Permission {
     ) -> bool {
         let Some(wide) = wide else { return true };
         let Some(narrow) = narrow else { return false };
-        narrow.iter().all(|(action, database, resource)| {
+        let listed: HashSet<_> = wide.iter().collect();
+        narrow.iter().all(|entry @ (action, database, resource)| {
+            if listed.contains(&entry) {
+                return true;
+            }
             // Tokens carry short names, and the full one stands for both.
             let full = short.iter().find(|(_, known)| *known == action).map_or(action, |(name, _)| name.as_str());
             let permission =
                 Self { action: full.into(), database: database.map(Into::into), resource: resource.map(Into::into) };
-            permission.is_listed(full, wide, short) || wide.lists(action, database, resource)
+            permission.is_listed(full, wide, short)
         })
     }
 
