@@ -496,6 +496,8 @@ fn every_token_is_worth_what_the_model_says() {
     };
     let mut runner = TestRunner::new_with_rng(config.clone(), TestRng::deterministic_rng(config.rng_algorithm));
     let lives = prop::collection::vec(step(), A_LIFE);
+    // What one registry has is not compiled again for another.
+    let _compiled = World::new();
     let result = runner.run(&lives, |steps| {
         let mut world = World::new();
         for (number, step) in steps.iter().enumerate() {
