@@ -19,7 +19,9 @@ const NO_QUOTA: (&str, &str) = ("{ tokens = 5 }", "true");
 
 const MAY_EDIT: (&str, &str) = (r#""revoke"]"#, r#""revoke", "list-all", "edit"]"#);
 
-const AUDITED: (&str, &str) = ("[store]", "[audit]\nfile = \"audit.jsonl\"\ndeadline_ms = 60000\n\n[store]");
+/// After a thousand rounds it is asked about thousands of ended tokens at once, and none of them is to be counted only.
+const AUDITED: (&str, &str) =
+    ("[store]", "[audit]\nfile = \"audit.jsonl\"\ndeadline_ms = 60000\nnotes_per_second = 1000000\n\n[store]");
 
 #[test]
 fn with_sqlite() {
