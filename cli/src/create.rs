@@ -26,7 +26,9 @@ pub(crate) fn run(args: Create, world: &mut World<'_>) -> Result<Status, Stop> {
     let intent = Intent::new(audit.as_ref(), entry);
     let creation = pollster::block_on(registry.create_witnessed(handler.as_deref(), request, &intent));
     intent.made(&creation);
-    print(creation, json, world)
+    let printed = print(creation, json, world);
+    record::end(audit, world);
+    printed
 }
 
 /// Prints a token, or why there is none.

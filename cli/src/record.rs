@@ -1,8 +1,8 @@
 //! What commands change is written down in the audit before it is changed.
 
-use crate::Stop;
 use crate::audit::settings;
 use crate::load::Loaded;
+use crate::{Stop, World, complain};
 use keyward_audit::{Audit, AuditError, Entry, Event};
 use keyward_runtime::{Clock, Registry, SystemClock};
 use std::time::Duration;
@@ -26,6 +26,15 @@ pub(crate) fn entry(event: Event, registry: &Registry, handler: Option<&str>) ->
         handler_sha256: found.map(|handler| handler.component.sha256_hex()),
         ..Entry::new(event)
     }
+}
+
+/// Says so if something was done that is not written down when the command ends: nobody is left who could do that later.
+pub(crate) fn end(audit: Option<Audit>, world: &mut World<'_>) {
+    let Some(audit) = audit.filter(|audit| !audit.flush() || audit.standing().lost > 0) else { return };
+    let (file, deadline) = (audit.settings().file.display(), audit.settings().deadline.as_millis());
+    let text =
+        format!("the audit {file} could not be written within {deadline} ms: it lacks what this command has done");
+    complain(world.stderr, &text);
 }
 
 /// Nothing has been changed.

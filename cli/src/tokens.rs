@@ -33,15 +33,37 @@ fn import(args: &Import, world: &mut World<'_>) -> Result<Status, Stop> {
     let location = store::location(&config, world.env)?;
     let location = location.ok_or_else(|| config.mistake(None, "there is no `[store]`: add it"))?;
     let store = Store::open(location).map_err(|error| store::not_open(&config, &error.to_string()))?;
-    if let Some(audit) = record::open(&config)? {
-        let entry = Entry { handler: Some(handler.clone()), ..Entry::new(Event::Import) };
-        audit.record_blocking(entry).map_err(|error| record::not_recorded(&error))?;
-    }
+    let audit = record::open(&config)?;
+    let entry = Entry {
+        handler: Some(handler.clone()),
+        handler_sha256: if audit.is_some() { digest(&config, handler)? } else { None },
+        ..Entry::new(Event::Import)
+    };
+    let intent = Intent::new(audit.as_ref(), entry);
+    pollster::block_on(intent.record()).map_err(|error| record::not_recorded(&error))?;
     let now = SystemClock.now().map_or(0, |now| now.seconds);
-    let imported = pollster::block_on(store.import(handler, database.clone(), now));
-    let Imported { active, ended } = imported.map_err(|error| Stop::Mistake(error.to_string()))?;
-    writeln!(world.stdout, "imported {active} active tokens, and {ended} that have ended").map_err(Stop::stdout)?;
-    Ok(Status::Good)
+    let done = match pollster::block_on(store.import(handler, database.clone(), now)) {
+        Ok(Imported { active, ended }) => {
+            let told = writeln!(world.stdout, "imported {active} active tokens, and {ended} that have ended");
+            told.map(|()| Status::Good).map_err(Stop::stdout)
+        }
+        Err(error) => {
+            intent.failed_for("store", error.to_string());
+            Err(Stop::Mistake(error.to_string()))
+        }
+    };
+    record::end(audit, world);
+    done
+}
+
+/// The SHA-256 of a handler's component.
+fn digest(config: &load::Loaded, handler: &str) -> Result<Option<String>, Stop> {
+    let Some(handler) = config.config.handlers.iter().find(|known| known.name.value == handler) else {
+        return Ok(None);
+    };
+    let info = load::runtime(None)?.inspect(&config.component(handler)?);
+    let info = info.map_err(|error| config.mistake(handler.component.line, &error.to_string()))?;
+    Ok(Some(info.sha256_hex()))
 }
 
 fn revoke(args: Revoke, world: &mut World<'_>) -> Result<Status, Stop> {
@@ -73,14 +95,27 @@ fn revoke(args: Revoke, world: &mut World<'_>) -> Result<Status, Stop> {
     }
     // Counting changes nothing.
     let audit = if dry_run { None } else { record::open(&config)? };
-    if from_stdin {
-        return presented(&registry, audit.as_ref(), dry_run, json, world);
-    }
     let revocation = Revocation { handler, token_id: id, actor_id: actor, issued_until };
+    let done = if from_stdin {
+        presented(&registry, audit.as_ref(), dry_run, json, world)
+    } else {
+        described(&registry, audit.as_ref(), revocation, (dry_run, json), world)
+    };
+    record::end(audit, world);
+    done
+}
+
+fn described(
+    registry: &Registry,
+    audit: Option<&Audit>,
+    revocation: Revocation,
+    (dry_run, json): (bool, bool),
+    world: &mut World<'_>,
+) -> Result<Status, Stop> {
     let done = if dry_run {
         pollster::block_on(registry.count_revoked(revocation)).map(|records| Done::WouldEnd { would_end: records })
     } else {
-        take_back(&registry, audit.as_ref(), revocation, None)?.map(|records| Done::Ended { ended: records })
+        take_back(registry, audit, revocation, None)?.map(|records| Done::Ended { ended: records })
     };
     let done = done.map_err(|error| unconfirmed(&error))?;
     if json {

@@ -59,7 +59,12 @@ impl<'a> Intent<'a> {
 
     /// It could not be done, or nobody knows whether it was.
     pub fn failed(self, error: &Error) {
-        self.came_to_nothing("failed", error.code(), Some(error.to_string()));
+        self.failed_for(error.code(), error.to_string());
+    }
+
+    /// The same where no handler was asked. `why` is for the operator.
+    pub fn failed_for(self, reason: &str, why: String) {
+        self.came_to_nothing("failed", reason, Some(why));
     }
 
     /// It was not done.

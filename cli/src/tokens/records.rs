@@ -171,18 +171,23 @@ pub(super) fn edit(args: Edit, world: &mut World<'_>) -> Result<Status, Stop> {
     config.must_have(&handler)?;
     let registry = registry(&config, None, world)?;
     must_be_id(&registry, &id)?;
+    let found = pollster::block_on(registry.find(&handler, &id)).map_err(|error| no_answer(&error))?;
+    let Some(Record { actor_id, .. }) = found else { return Ok(unknown(world, &handler)) };
     let audit = record::open(&config)?;
     let description = description.map(|text| Some(text).filter(|text| !text.is_empty()));
     let amendment = Amendment { description, expires_at, restrictions };
     let entry = Entry {
+        actor: Some(actor_id),
         token_id: Some(id.clone()),
         detail: Some(amendment.to_string()),
         ..record::entry(Event::Edit, &registry, Some(&handler))
     };
     let intent = Intent::new(audit.as_ref(), entry);
     pollster::block_on(intent.record()).map_err(|error| record::not_recorded(&error))?;
-    match pollster::block_on(registry.edit(&handler, &id, amendment)) {
-        Ok(Edited::Done(record)) => shown(&Known::of(&config, &registry, &handler, &record)?, json, world),
+    let done = match pollster::block_on(registry.edit(&handler, &id, amendment)) {
+        Ok(Edited::Done(record)) => {
+            Known::of(&config, &registry, &handler, &record).and_then(|known| shown(&known, json, world))
+        }
         Ok(Edited::Denied(denied)) => {
             intent.denied(denied.denial.as_str());
             complain(world.stderr, &format!("it is not changed: {}", denied.message));
@@ -197,7 +202,9 @@ pub(super) fn edit(args: Edit, world: &mut World<'_>) -> Result<Status, Stop> {
             intent.failed(&error);
             Err(stop)
         }
-    }
+    };
+    record::end(audit, world);
+    done
 }
 
 pub(super) fn rotate(args: &Rotate, world: &mut World<'_>) -> Result<Status, Stop> {
@@ -207,13 +214,16 @@ pub(super) fn rotate(args: &Rotate, world: &mut World<'_>) -> Result<Status, Sto
     let registry = registry(&config, None, world)?;
     registry.records().map_err(|error| no_answer(&error))?;
     must_be_id(&registry, id)?;
+    let found = pollster::block_on(registry.find(handler, id)).map_err(|error| no_answer(&error))?;
+    let Some(Record { actor_id, .. }) = found else { return Ok(unknown(world, handler)) };
     let audit = record::open(&config)?;
     let entry = Entry {
+        actor: Some(actor_id),
         detail: Some(format!("in the place of {id}, which is good for {overlap} s more")),
         ..record::entry(Event::Rotate, &registry, Some(handler))
     };
     let intent = Intent::new(audit.as_ref(), entry);
-    match pollster::block_on(registry.rotate(handler, id, *overlap, Some(&intent))).transpose() {
+    let done = match pollster::block_on(registry.rotate(handler, id, *overlap, Some(&intent))).transpose() {
         Some(creation) => {
             intent.made(&creation);
             create::print(creation, *json, world)
@@ -222,7 +232,9 @@ pub(super) fn rotate(args: &Rotate, world: &mut World<'_>) -> Result<Status, Sto
             intent.denied("unknown");
             Ok(unknown(world, handler))
         }
-    }
+    };
+    record::end(audit, world);
+    done
 }
 
 fn registry(config: &Loaded, at: Option<UnixTime>, world: &World<'_>) -> Result<Registry, Stop> {

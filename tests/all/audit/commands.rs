@@ -1,0 +1,80 @@
+//! What commands change stands in the audit, with all that is known of it.
+
+use super::records;
+use crate::stored::{folder_with, keyward};
+use keyward_audit::Record;
+use keyward_tests::cli::Folder;
+use std::fs::File;
+
+fn folder(name: &str, when_stuck: &str) -> Folder {
+    let audit =
+        format!("[audit]\nfile = \"audit.jsonl\"\nwhen_stuck = \"{when_stuck}\"\nnotes_per_second = 0\n\n[store]");
+    folder_with(&format!("audit-commands-{name}"), &[("[store]", &audit)])
+}
+
+fn written(folder: &Folder) -> Vec<Record> {
+    records(&folder.path().join("audit.jsonl"))
+}
+
+/// Makes a token, and says its id.
+fn make(folder: &Folder, actor: &str) -> String {
+    let ran = keyward(folder, &format!("create --handler stored --actor {actor}"), "");
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+    ran.stdout["kwt_test_".len()..][..22].to_owned()
+}
+
+#[test]
+fn edits_and_rotations_say_whose_token_it_is() {
+    let folder = folder("whose", "refuse");
+    let id = make(&folder, "alice");
+    for (words, status) in [
+        (format!("tokens edit --handler stored --id {id} --description x"), 0),
+        (format!("tokens rotate --handler stored --id {id}"), 0),
+        // It has ended.
+        (format!("tokens edit --handler stored --id {id} --description y"), 1),
+    ] {
+        assert_eq!(keyward(&folder, &words, "").status, status, "{words}");
+    }
+    let all = written(&folder);
+    let events: Vec<_> = all.iter().map(|record| record.event.as_str()).collect();
+    // However many notes there may be, what came of a change is among them.
+    assert_eq!(events, ["create", "edit", "rotate", "edit", "failed"]);
+    assert_eq!(all[4].of, Some(4));
+    for record in all {
+        assert_eq!(record.actor.as_deref(), Some("alice"), "{record:?}");
+        assert_eq!(record.handler_sha256.as_ref().map(String::len), Some(64), "{record:?}");
+    }
+    // Nothing is about to be changed.
+    assert_eq!(keyward(&folder, "tokens rotate --handler stored --id nobody", "").status, 1);
+    assert_eq!(written(&folder).len(), 5);
+}
+
+#[test]
+fn an_import_that_fails_is_said_to_have_failed() {
+    let folder = folder("import", "refuse");
+    let ran = keyward(&folder, "tokens import --handler managed nothing.db", "");
+    assert_eq!((ran.status, ran.stdout.as_str()), (2, ""));
+    let all = written(&folder);
+    let said: Vec<_> = all.iter().map(|record| (record.event.as_str(), record.of, record.reason.as_deref())).collect();
+    assert_eq!(said, [("import", None, None), ("failed", Some(1), Some("store"))]);
+    for record in all {
+        assert_eq!(record.handler.as_deref(), Some("managed"));
+        assert_eq!(record.handler_sha256.as_ref().map(String::len), Some(64), "{record:?}");
+    }
+}
+
+/// A command cannot wait until it works again, as a daemon does.
+#[test]
+fn what_is_done_and_not_written_down_is_said() {
+    let folder = folder("stuck", "continue");
+    make(&folder, "alice");
+    let file = File::open(folder.path().join("audit.jsonl")).unwrap();
+    file.lock().unwrap();
+    let ran = keyward(&folder, "create --handler stored --actor bob", "");
+    assert_eq!((ran.status, ran.stdout.lines().count()), (0, 1));
+    let wanted = "audit.jsonl could not be written within 1000 ms: it lacks what this command has done\n";
+    assert!(ran.stderr.ends_with(wanted), "{}", ran.stderr);
+    drop(file);
+    assert_eq!(written(&folder).len(), 1);
+    make(&folder, "carol");
+}
