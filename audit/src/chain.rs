@@ -3,7 +3,9 @@
 use crate::Settings;
 use crate::disk::Storage;
 use crate::entry::{Body, cut};
-use crate::files::{folder_of, head_of, id_at, id_of, noted_head, rotated, rotated_name};
+use crate::files::{
+    folder_of, head_of, id_at, id_of, must_be_file, noted_head, of, open_beside, rotated, rotated_name,
+};
 use crate::head::Head;
 use crate::line::{Line, MAX_LINE, push};
 use crate::retention::{self, Removal};
@@ -24,6 +26,8 @@ pub(crate) struct Chain {
     settings: Settings,
     storage: Box<dyn Storage>,
     open: Option<Open>,
+    /// The last line that this process has written or found: it stays there, whatever becomes of the files.
+    last: Option<Head>,
     /// What is to be said before anything else.
     findings: Vec<Body>,
     /// How many bytes of unfinished lines are gone already, and not told yet.
@@ -37,6 +41,7 @@ struct Open {
     file: File,
     id: (u64, u64),
     head_file: File,
+    head_id: (u64, u64),
     /// Up to the end of the last line; none: to be found out.
     known: Option<u64>,
     end: Head,
@@ -47,7 +52,7 @@ struct Open {
 impl Chain {
     pub(crate) fn new(mut settings: Settings, storage: Box<dyn Storage>) -> Self {
         cut(&mut settings.node, 256);
-        Self { settings, storage, open: None, findings: Vec::new(), cut: 0, looked: None }
+        Self { settings, storage, open: None, last: None, findings: Vec::new(), cut: 0, looked: None }
     }
 
     /// Adds records behind all others. They are durable when it returns; where it fails none of them is to be believed in.
@@ -59,6 +64,7 @@ impl Chain {
             // Closing it unlocks it. What is in it is looked at anew.
             _ => self.open = None,
         }
+        self.last = done.as_ref().map_or(self.last, |(_, head)| Some(*head));
         done
     }
 
@@ -70,14 +76,15 @@ impl Chain {
             }
             let Some(open) = &mut self.open else { continue };
             open.file.lock()?;
-            // Whoever had the lock may have renamed it.
-            if id_at(&self.settings.file)? != Some(open.id) {
+            // Whoever had the lock may have renamed it. A head that somebody has removed would tell nobody that the end is gone.
+            let Settings { file, .. } = &self.settings;
+            if id_at(file)? != Some(open.id) || id_at(&head_of(file))? != Some(open.head_id) {
                 self.open = None;
                 continue;
             }
             let len = open.file.metadata()?.len();
             if open.known != Some(len) {
-                self.findings = open.find_end(&self.settings, len)?;
+                self.findings = open.find_end(&self.settings, len, self.last)?;
             }
             if open.is_full(&self.settings, now) {
                 self.rotate()?;
@@ -110,7 +117,7 @@ impl Chain {
 
     fn append_locked(&mut self, records: &[Stamped], now: Duration) -> io::Result<(u64, Head)> {
         let removals = self.removals(now);
-        let Self { settings, storage, open, findings, cut, looked: _ } = self;
+        let Self { settings, storage, open, last: _, findings, cut, looked: _ } = self;
         let Some(open) = open else { return Err(io::Error::other("it is not open")) };
         let unfinished = Some(*cut).filter(|bytes| *bytes > 0).map(Body::Cut);
         let own = unfinished.into_iter().chain(findings.iter().cloned());
@@ -142,7 +149,10 @@ impl Chain {
             let _ = open.note_head();
         }
         for removal in &removals {
-            let _ = fs::remove_file(&removal.file);
+            // Behind one that stays, all others stay: else there would be a gap.
+            if fs::remove_file(&removal.file).is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
+                break;
+            }
         }
         let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
         Ok((end.seq.saturating_sub(count).saturating_add(1), end))
@@ -177,13 +187,17 @@ impl Open {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path)?,
             Err(error) => return Err(error),
         };
-        let head_file = options.create(true).truncate(false).open(head_of(path))?;
-        Ok(Self { id: id_of(&file)?, file, head_file, known: None, end: Head::default(), first: None })
+        let head = head_of(path);
+        must_be_file(&head)?;
+        let head_file = options.create(true).truncate(false).open(&head).map_err(of(&head))?;
+        let (id, head_id) = (id_of(&file)?, id_of(&head_file)?);
+        Ok(Self { id, file, head_file, head_id, known: None, end: Head::default(), first: None })
     }
 
-    /// Where the file ends that somebody else has written to last, or nobody. Returns what there is to say of it.
-    fn find_end(&mut self, settings: &Settings, len: u64) -> io::Result<Vec<Body>> {
-        let noted = noted_head(&settings.file)?;
+    /// Where the file ends that somebody else has written to last, or nobody; `before` is the last line of which this process
+    /// knows. Returns what there is to say of it.
+    fn find_end(&mut self, settings: &Settings, len: u64, before: Option<Head>) -> io::Result<Vec<Body>> {
+        let noted = noted_head(&settings.file)?.into_iter().chain(before).max_by_key(|head| head.seq);
         let Tail { last, good } = Tail::read(&self.file, len, noted.as_ref(), self.known.is_none())?;
         self.end = match &last {
             Some((head, _)) => *head,
@@ -191,9 +205,9 @@ impl Open {
             None => match rotated(&settings.file)?.last() {
                 None => Head::default(),
                 Some(before) => {
-                    let before = File::open(before)?;
-                    let len = before.metadata()?.len();
-                    Tail::read(&before, len, noted.as_ref(), false)?.last.map_or_else(Head::default, |(head, _)| head)
+                    let open = open_beside(before)?;
+                    let tail = Tail::read(&open, open.metadata()?.len(), noted.as_ref(), false).map_err(of(before))?;
+                    tail.last.map_or_else(Head::default, |(head, _)| head)
                 }
             },
         };

@@ -1,9 +1,10 @@
 //! The files of an audit: the one that is written, those before it, named by their first line, and the head.
 
+use crate::disk::reason;
 use crate::head::Head;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,11 @@ pub(crate) fn head_of(file: &Path) -> PathBuf {
 /// What a file is called that is not written any more. As names, they are in the order of their lines.
 pub(crate) fn rotated_name(file: &Path, first: u64) -> PathBuf {
     beside(file, &format!(".{first:012}"))
+}
+
+/// The number of the first line of a file that is called so.
+pub(crate) fn first_of(rotated: &Path) -> Option<u64> {
+    rotated.extension()?.to_str()?.parse().ok()
 }
 
 /// The folder that it is in.
@@ -48,11 +54,35 @@ pub(crate) fn rotated(file: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// The head that was noted beside the file, if there is one that can be understood.
 pub(crate) fn noted_head(file: &Path) -> io::Result<Option<Head>> {
-    match fs::read(head_of(file)) {
-        Ok(text) => Ok(std::str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    /// No head is longer.
+    const MOST: u64 = 128;
+    let path = head_of(file);
+    let mut text = Vec::new();
+    match open_beside(&path) {
+        Ok(open) => open.take(MOST).read_to_end(&mut text).map_err(of(&path))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(std::str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok()))
+}
+
+/// Opens a file beside the one that is written, to be read.
+pub(crate) fn open_beside(path: &Path) -> io::Result<File> {
+    must_be_file(path)?;
+    File::open(path).map_err(of(path))
+}
+
+/// What is no file may block for ever, or have no end. What is not there is none of it.
+pub(crate) fn must_be_file(path: &Path) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(io::Error::other(format!("{} is no regular file: move it away", path.display())));
     }
+    Ok(())
+}
+
+/// The same error, with the name of a file that is not the one that everybody knows.
+pub(crate) fn of(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
+    |error| io::Error::new(error.kind(), format!("{}: {}", path.display(), reason(&error)))
 }
 
 /// Which file it is, whatever it is called.

@@ -131,7 +131,7 @@ pub struct Standing {
     pub head: Head,
     /// How many records this process has written.
     pub written: u64,
-    /// How many wait to be written.
+    /// How many wait to be written, those included that the disk has not taken yet.
     pub waiting: usize,
     /// How long ago the first of these came.
     pub lag: Duration,
@@ -225,16 +225,21 @@ impl Audit {
     }
 
     /// Writes a record down soon, without waiting. Of too many in a second, or more than the disk takes, it is only said how
-    /// many there were.
+    /// many there were. What came of another record, and that a process began or ended, is never one too many.
     pub fn note(&self, entry: Entry) {
         let Shared { settings, clock, queue, .. } = &*self.shared;
         let entry = entry.cut();
-        if !queue.note(entry, clock(), settings.notes_per_second) {
+        // Strangers choose how many others there are.
+        let most = match entry.event {
+            Event::Failed | Event::Start | Event::Stop => u32::MAX,
+            _ => settings.notes_per_second,
+        };
+        if !queue.note(entry, clock(), most) {
             self.shared.count_lost(1);
         }
     }
 
-    /// Waits until all that was noted so far is written, but no longer than the deadline. Says whether it is.
+    /// Waits until all that was noted so far is written, or told to be lost, but no longer than the deadline. Says whether it is.
     pub fn flush(&self) -> bool {
         self.shared.queue.flush(self.shared.settings.deadline)
     }

@@ -55,8 +55,10 @@ struct State {
     second: (u64, u32),
     /// Whether what failed should be tried again at once.
     urgent: bool,
-    /// Whether a batch is being written.
-    writing: bool,
+    /// How many are being written, and since when the first of them waits.
+    writing: Option<(usize, Instant)>,
+    /// Whether what was lost is to be told at once.
+    flushing: bool,
     ending: bool,
 }
 
@@ -128,7 +130,8 @@ impl Queue {
         loop {
             let waited = since.elapsed() >= AGAIN;
             // Once its second is over, it is known how many they are.
-            let tell = !state.losses.is_empty() && (waited || state.ending || now().as_secs() != state.second.0);
+            let at_once = state.ending || state.flushing;
+            let tell = !state.losses.is_empty() && (waited || at_once || now().as_secs() != state.second.0);
             let tell = tell || state.late.is_some();
             let there = !state.items.is_empty() || tell;
             if there && (!failed || waited || state.urgent || state.ending) {
@@ -137,8 +140,7 @@ impl Queue {
             if state.ending {
                 return None;
             }
-            let nothing = state.items.is_empty() && state.losses.is_empty() && state.late.is_none();
-            state = if nothing {
+            state = if !state.has_any() {
                 self.more.wait(state).unwrap_or_else(PoisonError::into_inner)
             } else {
                 let left = AGAIN.saturating_sub(since.elapsed());
@@ -150,7 +152,7 @@ impl Queue {
     /// A batch is written, or not: then it is put back, for another time.
     pub(crate) fn done(&self, back: Option<Batch>) {
         let mut state = self.state();
-        state.writing = false;
+        state.writing = None;
         if let Some(Batch { items, losses, late }) = back {
             state.losses.merge(losses);
             if let Some((count, since)) = late {
@@ -168,18 +170,24 @@ impl Queue {
         self.written.notify_all();
     }
 
-    /// Waits until nothing waits to be written, for so long at most. Says whether it is so.
+    /// Waits until nothing waits to be written, nor what was lost to be told, for so long at most. Says whether it is so.
     pub(crate) fn flush(&self, most: Duration) -> bool {
-        let state = self.state();
-        let busy = |state: &mut State| !state.items.is_empty() || state.writing;
+        let mut state = self.state();
+        state.flushing = true;
+        self.more.notify_all();
+        let busy = |state: &mut State| state.has_any() || state.writing.is_some();
         let waited = self.written.wait_timeout_while(state, most, busy);
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.flushing = false;
+        !waited.timed_out()
     }
 
-    /// How many wait, and since when the first of them does.
+    /// How many wait, those included that are being written, and since when the first of them does.
     pub(crate) fn waiting(&self) -> (usize, Option<Instant>) {
         let state = self.state();
-        (state.items.len(), state.items.front().map(|item| item.came))
+        let (writing, first) = state.writing.unzip();
+        let first = first.or_else(|| state.items.front().map(|item| item.came));
+        (state.items.len().saturating_add(writing.unwrap_or(0)), first)
     }
 
     /// Whether no more will come.
@@ -199,10 +207,15 @@ impl State {
         self.items.len().saturating_sub(self.notes)
     }
 
+    /// Whether there is anything to be written.
+    fn has_any(&self) -> bool {
+        !(self.items.is_empty() && self.losses.is_empty() && self.late.is_none())
+    }
+
     fn batch(&mut self, tell: bool) -> Batch {
         self.urgent = false;
-        self.writing = true;
         let items: Vec<Item> = self.items.drain(..self.items.len().min(BATCH)).collect();
+        self.writing = Some((items.len(), items.first().map_or_else(Instant::now, |item| item.came)));
         let notes = items.iter().filter(|item| item.ticket.is_none()).count();
         self.notes = self.notes.saturating_sub(notes);
         let losses = if tell { std::mem::take(&mut self.losses) } else { Losses::default() };

@@ -1,6 +1,7 @@
 //! Reading the lines of all files in order, while others write.
 
-use crate::files::{noted_head, rotated};
+use crate::disk::reason;
+use crate::files::{noted_head, open_beside, rotated};
 use crate::head::Head;
 use crate::line::{Line, MAX_LINE, Record};
 use std::collections::VecDeque;
@@ -29,9 +30,7 @@ impl std::error::Error for ReadError {}
 
 impl ReadError {
     pub(crate) fn new(file: &Path, error: &io::Error) -> Self {
-        let text = error.to_string();
-        let text = text.split(" (os error").next().unwrap_or_default().to_lowercase();
-        Self(format!("the audit {} cannot be read: {text}", file.display()))
+        Self(format!("the audit {} cannot be read: {}", file.display(), reason(error)))
     }
 
     fn nothing(file: &Path) -> Self {
@@ -225,7 +224,7 @@ impl Lines {
     /// The next file, if there is one.
     fn open(&mut self) -> Option<io::Result<Source>> {
         while let Some(path) = self.rotated.pop_front() {
-            match File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file))) {
+            match open_beside(&path).and_then(|file| Ok((file.metadata()?.len(), file))) {
                 Ok((len, file)) => return Some(Ok(Source::new(path, file, len))),
                 // It has had its time meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -255,8 +254,11 @@ impl Iterator for Lines {
                     let line = Line::read(&self.line).ok_or_else(bad);
                     return Some(line.map(|line| (String::from_utf8_lossy(&self.line).into_owned(), line.record)));
                 }
-                Ok(Next::TooLong) => return Some(Err(BadLine::Unreadable(source.path.clone(), source.number))),
-                Ok(Next::Unfinished | Next::End) => self.source = None,
+                // The one that is written may end so, and another may not.
+                Ok(next) if next == Next::TooLong || next == Next::Unfinished && source.path != self.file => {
+                    return Some(Err(BadLine::Unreadable(source.path.clone(), source.number)));
+                }
+                Ok(_) => self.source = None,
                 Err(error) => {
                     let error = ReadError::new(&source.path, &error);
                     self.source = None;

@@ -1,11 +1,10 @@
 //! How long files are kept. What is removed is written down first, so that the rest can still be proven.
 
 use crate::Settings;
-use crate::files::rotated;
+use crate::files::{open_beside, rotated};
 use crate::head::Head;
 use crate::tail::Tail;
 use crate::time::rfc3339;
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,7 +34,7 @@ pub(crate) fn due(settings: &Settings, now: Duration) -> io::Result<Vec<Removal>
     let too_many = files.len().saturating_sub(kept);
     let mut due = Vec::new();
     for (number, file) in files.into_iter().enumerate() {
-        let open = File::open(&file)?;
+        let open = open_beside(&file)?;
         // Whatever cannot be understood is not removed, nor what stands behind it.
         let Some((up_to, time)) = Tail::read(&open, open.metadata()?.len(), None, false)?.last else { break };
         if number >= too_many && oldest.as_ref().is_none_or(|oldest| time >= *oldest) {

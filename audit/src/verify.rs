@@ -1,10 +1,10 @@
 //! Whether the chain is whole; if not, which is the first place at which it is not.
 
+use crate::files::{first_of, open_beside};
 use crate::head::Head;
 use crate::line::Line;
 use crate::read::{Next, ReadError, Snapshot, Source};
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,8 @@ pub struct Verified {
     pub removed: Option<Head>,
     /// Whether the last line is not finished: it was not answered for, and whoever writes next cuts it.
     pub unfinished: bool,
+    /// Whether a head stands beside the file. Without one nobody can tell whether the end is missing.
+    pub has_head: bool,
     /// How often an unfinished line was cut.
     pub cut: u64,
     /// How many records were counted instead of being written.
@@ -105,8 +107,6 @@ struct Check<'a> {
     leap: Option<Leap>,
     /// The last line that was looked at, believed or not.
     before: Option<Head>,
-    /// Up to which lines others were removed, according to the lines that are there.
-    removed: Vec<Head>,
 }
 
 /// A first line whose line before it was removed.
@@ -114,6 +114,11 @@ struct Start {
     file: PathBuf,
     text: Vec<u8>,
     leap: Leap,
+    /// Whether a line says that all up to this one were removed, and the head that it says so of, if this one follows from it.
+    is_named: bool,
+    vouched: Option<Head>,
+    /// Up to which line before it others were removed, according to the lines that are there.
+    removed: u64,
 }
 
 /// There should be one number, and there is another. What follows tells what has happened.
@@ -128,25 +133,18 @@ struct Leap {
 
 impl<'a> Check<'a> {
     fn new(noted: Option<&'a Head>) -> Self {
-        Self {
-            so_far: Verified::default(),
-            noted,
-            own: None,
-            start: None,
-            leap: None,
-            before: None,
-            removed: Vec::new(),
-        }
+        Self { so_far: Verified::default(), noted, own: None, start: None, leap: None, before: None }
     }
 
     fn run(mut self, file: &Path, snapshot: Snapshot) -> io::Result<Verified> {
         let Snapshot { rotated, current, head } = snapshot;
         self.own = head;
+        self.so_far.has_head = head.is_some();
         self.so_far.files = rotated.len().saturating_add(usize::from(current.is_some()));
         // Where a line would stand that is not there.
         let mut end = (file.to_owned(), 1);
         for path in rotated {
-            let open = File::open(&path)?;
+            let open = open_beside(&path)?;
             let len = open.metadata()?.len();
             end = self.read(Source::new(path, open, len), false)?;
         }
@@ -163,21 +161,32 @@ impl<'a> Check<'a> {
             let next = source.next(&mut line)?;
             let at = (&source.path, source.number);
             match next {
+                // Only what has a line is rotated away.
+                Next::End if source.number == 0 && !is_current => {
+                    self.wrong(Wrong::Truncated, (&source.path, 1), self.expected(&source.path));
+                    break;
+                }
                 Next::End => break,
                 Next::Line => match Line::read(&line) {
                     Some(read) => self.line(at, &line, &read),
-                    None => self.wrong(Wrong::Unreadable, at, self.so_far.head.seq.saturating_add(1)),
+                    None => self.wrong(Wrong::Unreadable, at, self.expected(at.0)),
                 },
-                Next::TooLong => self.wrong(Wrong::Unreadable, at, self.so_far.head.seq.saturating_add(1)),
+                Next::TooLong => self.wrong(Wrong::Unreadable, at, self.expected(at.0)),
                 // Whether it was answered for, the head says.
                 Next::Unfinished if is_current => {
                     self.so_far.unfinished = true;
                     return Ok((source.path, source.number));
                 }
-                Next::Unfinished => self.wrong(Wrong::Truncated, at, self.so_far.head.seq.saturating_add(1)),
+                Next::Unfinished => self.wrong(Wrong::Truncated, at, self.expected(at.0)),
             }
         }
         Ok((source.path, source.number.saturating_add(1)))
+    }
+
+    /// The number of the next line. The first of all that are left has the one that its file is named by.
+    fn expected(&self, file: &Path) -> u64 {
+        let next = self.so_far.head.seq.saturating_add(1);
+        if self.before.is_some() { next } else { first_of(file).unwrap_or(next) }
     }
 
     /// The first thing that is wrong counts.
@@ -193,13 +202,10 @@ impl<'a> Check<'a> {
             leap.next = leap.next.or(Some(seq));
             leap.is_later |= seq == leap.expected;
         }
-        self.removed.extend(line.record.removed());
         let expected = self.so_far.head.seq.saturating_add(1);
         if self.so_far.problem.is_none() {
             if self.before.is_none() && seq > 1 {
-                // Until then it is believed.
-                let leap = Leap { expected: 1, found: seq, next: None, is_later: false };
-                self.start = Some(Start { file: at.0.clone(), text: text.to_vec(), leap });
+                self.start = Some(Start::new(at.0, text, seq));
                 self.accept(at, line);
             } else if seq != expected {
                 self.leap = Some(Leap { expected, found: seq, next: None, is_later: false });
@@ -209,6 +215,9 @@ impl<'a> Check<'a> {
             } else {
                 self.accept(at, line);
             }
+        }
+        if let (Some(start), Some(removed)) = (&mut self.start, line.record.removed()) {
+            start.hears(removed);
         }
         self.before = Some(line.head());
     }
@@ -264,25 +273,41 @@ impl<'a> Check<'a> {
     }
 
     /// The first line must follow from one of which a later one says that it was removed.
-    fn judge_start(&mut self, Start { file, text, mut leap }: Start) {
-        let Some(line) = Line::read(&text) else { return };
-        let first = leap.found;
-        let vouching = self.removed.iter().filter(|removed| removed.seq.saturating_add(1) == first);
-        let vouching: Vec<_> = vouching.copied().collect();
-        if let Some(before) = vouching.iter().find(|before| line.follows(before)) {
-            self.so_far.removed = Some(*before);
+    fn judge_start(&mut self, Start { file, text: _, mut leap, is_named, vouched, removed }: Start) {
+        if vouched.is_some() {
+            self.so_far.removed = vouched;
             return;
         }
-        let problem = if vouching.is_empty() {
-            // What was removed in order is not what is missing.
-            let removed = self.removed.iter().map(|removed| removed.seq).filter(|seq| *seq < first).max();
-            leap.expected = removed.unwrap_or(0).saturating_add(1);
-            Problem { wrong: leap.judge(self.own.as_ref()), file, line: 1, seq: leap.expected }
+        let problem = if is_named {
+            Problem { wrong: Wrong::Changed, file, line: 1, seq: leap.found }
         } else {
-            Problem { wrong: Wrong::Changed, file, line: 1, seq: first }
+            // What was removed in order is not what is missing.
+            leap.expected = removed.saturating_add(1);
+            Problem { wrong: leap.judge(self.own.as_ref()), file, line: 1, seq: leap.expected }
         };
-        let Verified { files, .. } = self.so_far;
-        self.so_far = Verified { files, problem: Some(problem), ..Verified::default() };
+        let Verified { files, has_head, .. } = self.so_far;
+        self.so_far = Verified { files, has_head, problem: Some(problem), ..Verified::default() };
+    }
+}
+
+impl Start {
+    /// Until it is known who vouches for it, it is believed.
+    fn new(file: &Path, text: &[u8], found: u64) -> Self {
+        let leap = Leap { expected: 1, found, next: None, is_later: false };
+        Self { file: file.to_owned(), text: text.to_vec(), leap, is_named: false, vouched: None, removed: 0 }
+    }
+
+    /// A line says that all up to this one were removed.
+    fn hears(&mut self, removed: Head) {
+        let first = self.leap.found;
+        if removed.seq < first {
+            self.removed = self.removed.max(removed.seq);
+        }
+        if removed.seq.saturating_add(1) == first && self.vouched.is_none() {
+            self.is_named = true;
+            let follows = Line::read(&self.text).is_some_and(|line| line.follows(&removed));
+            self.vouched = Some(removed).filter(|_| follows);
+        }
     }
 }
 

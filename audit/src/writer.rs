@@ -1,11 +1,10 @@
 //! The thread that writes: it takes all that waits, makes it durable at once, and answers all who wait.
 
 use crate::chain::Chain;
-use crate::disk::Storage;
+use crate::disk::{Storage, reason};
 use crate::entry::{Entry, Event};
 use crate::queue::Batch;
 use crate::{Recorded, Shared, WhenStuck};
-use std::io;
 use std::sync::PoisonError;
 use std::sync::mpsc::Sender;
 
@@ -95,10 +94,4 @@ fn write(shared: &Shared, chain: &mut Chain, mut batch: Batch) -> bool {
             false
         }
     }
-}
-
-/// The system's reason, without the number of the error.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }

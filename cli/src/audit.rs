@@ -46,6 +46,7 @@ struct Finding<'a> {
     head: String,
     removed: Option<String>,
     unfinished: bool,
+    has_head: bool,
     cut: u64,
     lost: u64,
     noted: Option<&'static str>,
@@ -84,7 +85,8 @@ fn verified(args: &Verify, world: &mut World<'_>) -> Result<Status, Stop> {
 }
 
 fn finding(verified: &Verified, asked: bool) -> Finding<'_> {
-    let Verified { files, records, first, last, head, removed, unfinished, cut, lost, noted, problem } = verified;
+    let Verified { files, records, first, last, head, removed, unfinished, has_head, cut, lost, noted, problem } =
+        verified;
     Finding {
         whole: problem.is_none(),
         files: *files,
@@ -94,6 +96,7 @@ fn finding(verified: &Verified, asked: bool) -> Finding<'_> {
         head: head.to_string(),
         removed: removed.map(|removed| removed.to_string()),
         unfinished: *unfinished,
+        has_head: *has_head,
         cut: *cut,
         lost: *lost,
         noted: asked.then_some(match noted {
@@ -112,7 +115,8 @@ fn finding(verified: &Verified, asked: bool) -> Finding<'_> {
 
 /// What was found, for people.
 fn sentences(verified: &Verified) -> Vec<String> {
-    let Verified { files, records, first, last, head, removed, unfinished, cut, lost, noted, problem } = verified;
+    let Verified { files, records, first, last, head, removed, unfinished, has_head, cut, lost, noted, problem } =
+        verified;
     let mut told = Vec::new();
     if let Some(problem) = problem {
         told.push(format!("not whole: {problem}"));
@@ -137,6 +141,9 @@ fn sentences(verified: &Verified) -> Vec<String> {
     }
     if *unfinished {
         told.push("the last line is not finished: whoever writes next will cut it".to_owned());
+    }
+    if !*has_head {
+        told.push("no head stands beside it, so nobody can tell whether its end is missing".to_owned());
     }
     if *noted == Noted::Found {
         told.push("it leads to the head that was given".to_owned());

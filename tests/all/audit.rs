@@ -1,9 +1,11 @@
 //! The audit: what was answered is there, and whatever is done to its files is found.
 
 mod broken;
+mod commands;
 mod daemon;
 mod kept;
 mod killed;
+mod odd;
 mod program;
 mod python;
 mod stuck;

@@ -82,6 +82,10 @@ fn end(lines: &Lines) -> (PathBuf, usize) {
 
 /// Removed, or cut off where nothing comes behind.
 fn gone(lines: &Lines, file: usize, line: usize, seq: usize) -> Wanted {
+    if lines[file].1.is_empty() && file + 1 < lines.len() {
+        // Nothing is rotated away without a line.
+        return (lines[file].0.clone(), 1, seq, &[Wrong::Truncated]);
+    }
     match behind(lines, file, line) {
         Some((file, line)) => (file, line, seq, &[Wrong::Removed]),
         None => {

@@ -94,8 +94,17 @@ fn verify_says_whether_it_is_whole() {
     let json: Value = serde_json::from_str(&world.run("verify --json").stdout).unwrap();
     let wanted = json!({"whole": true, "files": 2, "records": 10,
         "first": {"seq": 1, "time": "2026-11-22T14:00:00.000Z"}, "last": {"seq": 10, "time": "2026-11-22T14:09:00.000Z"},
-        "head": head, "removed": null, "unfinished": false, "cut": 0, "lost": 0, "noted": null, "problem": null});
+        "head": head, "removed": null, "unfinished": false, "has_head": true, "cut": 0, "lost": 0, "noted": null, "problem": null});
     assert_eq!(json, wanted);
+
+    let beside = world.folder.path().join("audit.jsonl.head");
+    fs::remove_file(&beside).unwrap();
+    let ran = world.run("verify");
+    assert_eq!(ran.status, 0);
+    assert_eq!(
+        ran.stdout.lines().nth(2).unwrap(),
+        "no head stands beside it, so nobody can tell whether its end is missing"
+    );
 
     world.open().record_blocking(entry("later")).unwrap();
     let ran = world.run(&format!("verify --head {head}"));
@@ -181,6 +190,18 @@ fn export_prints_what_is_wanted_as_it_stands() {
     let ran = world.run("export");
     assert_eq!((ran.status, ran.stdout), (3, whole));
     assert!(ran.stderr.contains("audit.jsonl:1: this is no line of an audit"), "{}", ran.stderr);
+
+    // Only the file that is written may end within a line.
+    fs::write(&file, &text[..text.len() - 9]).unwrap();
+    assert_eq!(world.run("export").status, 0);
+    fs::write(&file, &text).unwrap();
+    let first = world.folder.path().join("audit.jsonl.000000000001");
+    let text = fs::read_to_string(&first).unwrap();
+    fs::write(&first, &text[..text.len() - 9]).unwrap();
+    let ran = world.run("export");
+    assert_eq!(ran.status, 3);
+    let place = format!("audit.jsonl.000000000001:{}: this is no line of an audit", text.lines().count());
+    assert!(ran.stderr.contains(&place), "{}", ran.stderr);
 }
 
 /// A reader raises no false alarm, and takes nothing from those who write.

@@ -104,6 +104,10 @@ fn what_is_stuck_is_refused_within_the_deadline() {
         disk.set(mood);
         let error = audit.record_blocking(entry("first")).unwrap_err().to_string();
         assert!(error.ends_with("audit.jsonl: it could not be written within 100 ms"), "{error}");
+        // What the disk has not taken yet waits, too.
+        disk.is_held();
+        let standing = audit.standing();
+        assert!(standing.waiting == 1 && standing.lag > Duration::ZERO, "{standing:?}");
         // Without an executor, and from many threads.
         thread::scope(|scope| {
             for number in 0..20 {
@@ -253,6 +257,25 @@ fn a_flood_of_notes_is_counted_by_kind() {
     let wanted =
         [kind("a", "expired", 100), kind("a", "unknown", 25), kind("b", "expired", 100), kind("b", "unknown", 25)];
     assert_eq!(lost, wanted);
+}
+
+/// Strangers choose how many of the others there are.
+#[test]
+fn what_came_of_a_record_is_never_one_too_many() {
+    let mut place = Place::new();
+    place.settings.notes_per_second = 0;
+    let audit = place.open();
+    for event in [Event::Start, Event::Failed, Event::Verify, Event::Verify, Event::Failed, Event::Stop] {
+        audit.note(Entry::new(event));
+    }
+    assert!(audit.flush());
+    // What was lost is told by then, too.
+    assert_eq!(verify(place.file(), None).unwrap().lost, 2);
+    let events: Vec<_> = place.records().into_iter().map(|record| record.event).collect();
+    assert_eq!(
+        events.iter().filter(|event| *event != "lost").collect::<Vec<_>>(),
+        ["start", "failed", "failed", "stop"]
+    );
 }
 
 #[test]
