@@ -12,7 +12,7 @@ use keyward_audit::{Entry, Event};
 use keyward_runtime::Registry;
 use keyward_server::{Listeners, Service};
 use reload::{Fixed, Ready, Reloader, Source};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,6 +47,9 @@ pub(crate) fn run(args: Serve, world: &mut World<'_>) -> Result<Status, Stop> {
         Listen { option: "--operations", setting: "operations", given: operations, configured: server.operations };
     let done = tokio.block_on(async {
         let told = told_to_end().map_err(|error| cannot("signals could not be set up", &error))?;
+        // Whoever writes to a file that may not become longer is told so, as where a disk is full, instead of being ended.
+        let _told = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))
+            .map_err(|error| cannot("signals could not be set up", &error))?;
         let service = service_at.bind(&loaded)?;
         let operations = operations_at.bind(&loaded)?;
         let scheme = if config.tls.is_some() { "https" } else { "http" };
