@@ -21,8 +21,9 @@ pub(crate) struct OpenStore {
 
 impl OpenStore {
     /// Opens a store. A file that is not there is made.
-    pub(crate) fn open(location: &Location, patience: Duration) -> Result<Self, String> {
-        let store: Arc<dyn TokenStore> = Arc::new(Store::open(location.clone()).map_err(|error| error.to_string())?);
+    fn open(location: &Location, patience: Duration, change: fn(Store) -> Store) -> Result<Self, String> {
+        let store = Store::open(location.clone()).map(change).map_err(|error| error.to_string())?;
+        let store: Arc<dyn TokenStore> = Arc::new(store);
         let revocations = Revocations::open(store.clone(), patience);
         let revocations = revocations.map_err(|error| format!("{location} cannot be read: {error}"))?;
         Ok(Self { store, revocations: Some(revocations) })
@@ -54,10 +55,19 @@ impl Kept {
     }
 }
 
-/// Opens the store that a configuration names, if it names one.
+/// Opens the store that a configuration names, if it names one. What a command asks about is not used by that.
 pub(crate) fn open(loaded: &Loaded, env: &Env) -> Result<Option<OpenStore>, Stop> {
+    opened(loaded, env, Store::without_uses)
+}
+
+/// The same for the daemon, which is asked because tokens are used.
+pub(crate) fn open_to_serve(loaded: &Loaded, env: &Env) -> Result<Option<OpenStore>, Stop> {
+    opened(loaded, env, |store| store)
+}
+
+fn opened(loaded: &Loaded, env: &Env, change: fn(Store) -> Store) -> Result<Option<OpenStore>, Stop> {
     let (Some(store), Some(location)) = (&loaded.config.store, location(loaded, env)?) else { return Ok(None) };
-    let opened = OpenStore::open(&location, store.patience);
+    let opened = OpenStore::open(&location, store.patience, change);
     opened.map(Some).map_err(|text| not_open(loaded, &text))
 }
 

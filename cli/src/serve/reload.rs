@@ -51,7 +51,7 @@ impl Source {
         }
         let store = match &self.store {
             Some(store) => store,
-            None => self.store.insert(store::open(&loaded, self.env)?),
+            None => self.store.insert(store::open_to_serve(&loaded, self.env)?),
         };
         let registry = loaded.registry(&self.runtime, self.env, store.as_ref())?;
         let config = loaded.server()?;

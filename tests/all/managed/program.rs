@@ -1,10 +1,15 @@
 //! The commands that look after tokens, as operators give them.
 
+use keyward_runtime::TokenStore;
+use keyward_store::{Location, Store};
 use keyward_tests::cli::{Folder, Ran};
 use keyward_tests::daemon::{Daemon, wait_for};
 use keyward_tests::http::Request;
+use pollster::block_on;
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
+use std::process::Stdio;
 
 const CONFIG: &str = r#"
 [server]
@@ -258,4 +263,31 @@ fn a_daemon_says_what_there_is_and_writes_down_when_it_is_loaded_anew() {
     let events: Vec<_> = program.json("audit export").iter().map(|record| record["event"].clone()).collect();
     assert_eq!((&events[0], &events[1], events.last().unwrap()), (&json!("create"), &json!("start"), &json!("stop")));
     assert!(program.says("audit verify").starts_with("whole: "));
+}
+
+/// An operator asks what would be good then; nobody has used it.
+#[test]
+fn to_ask_about_a_token_is_not_to_use_it() {
+    let program = Program::new("asked");
+    let [ann, bob] =
+        ["ann", "bob"].map(|actor| program.json(&format!("create --handler stored --actor {actor}")).remove(0));
+    let [ann_id, bob_id] = [&ann, &bob].map(|made| made["token_id"].as_str().unwrap());
+    let mut command = program.0.command();
+    let asking = command.args(["verify", "--config", "keyward.toml"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut asking = asking.spawn().unwrap();
+    let mut tokens = asking.stdin.take().unwrap();
+    writeln!(tokens, "{}", ann["token"].as_str().unwrap()).unwrap();
+    let mut answer = String::new();
+    BufReader::new(asking.stdout.take().unwrap()).read_line(&mut answer).unwrap();
+    assert!(answer.starts_with("accepted"), "{answer}");
+    // Where uses are written down, that is done every second: the second one here has waited so long.
+    let store = Store::open(Location::sqlite(program.0.path().join("keyward.db"))).unwrap();
+    let used = |id: &str| block_on(store.find("stored", id)).unwrap().unwrap().record.last_used_at;
+    for at in [100, 200] {
+        store.used("stored", bob_id, at);
+        wait_for("a use to be written down", || used(bob_id) == Some(at));
+    }
+    assert_eq!(used(ann_id), None);
+    drop(tokens);
+    assert!(asking.wait().unwrap().success());
 }
