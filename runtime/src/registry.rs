@@ -132,7 +132,8 @@ impl Registry {
     /// Whether a text is a token, good or not any more, that stands where something else should: there it names nothing, and would
     /// be written to logs. `like_one`: or begins like one, or is formed like one, as no id is. Actors may be: `dstok_team`, say.
     pub async fn is_token(&self, text: &str, like_one: bool) -> bool {
-        if like_one && self.0.prefixes.iter().any(|(prefix, _)| text.starts_with(prefix.as_str())) {
+        let begins_like_one = self.0.prefixes.iter().any(|(prefix, _)| text.starts_with(prefix.as_str()));
+        if like_one && begins_like_one {
             return true;
         }
         match self.verify(text).await {
@@ -140,9 +141,13 @@ impl Registry {
             // A handler that says no to everything says nothing.
             Ok(Verdict::Rejected(Rejection { reason, .. })) => match reason {
                 Reason::Expired | Reason::NotYetValid | Reason::Revoked => true,
+                // Its handler has accepted it, and the host has not.
+                Reason::NotPermitted => true,
                 reason => like_one && reason == Reason::BadSignature,
             },
-            Ok(Verdict::NotMine) | Err(_) => false,
+            Ok(Verdict::NotMine) => false,
+            // Nobody can tell now.
+            Err(_) => begins_like_one,
         }
     }
 

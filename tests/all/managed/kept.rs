@@ -205,3 +205,31 @@ fn no_end_is_put_behind_the_last_one_that_there_is() {
     assert_eq!(ends(LAST), Ok(()));
     assert_eq!(verify(&registry, &token), Ok(Some(LAST - NOW.seconds)));
 }
+
+/// What stands in the place of an actor is written down: one that is kept out is a token all the same, and so may be one of which
+/// its handler cannot tell.
+#[test]
+fn what_may_be_a_token_is_taken_for_one() {
+    let is_token = |registry: &Registry, text: &str| block_on(registry.is_token(text, false));
+    let signed = |max_ttl: Option<u64>| {
+        let (folder, loaded) = load(SIGNED, "dstok_", |config| {
+            config.keys.insert("token".into(), KeyGrant::new(ring()));
+            (config.store, config.max_ttl) = (None, max_ttl);
+        });
+        (folder, loaded.unwrap())
+    };
+    let (_folder, registry) = signed(None);
+    let token = create(&registry, CreateRequest::new("ann")).unwrap();
+    assert!(is_token(&registry, &token));
+    let (_folder, registry) = signed(Some(9));
+    assert!(verify(&registry, &token).unwrap_err().contains("does not end"));
+    assert!(is_token(&registry, &token));
+    for actor in ["ann", "dstok_team"] {
+        assert!(!is_token(&registry, actor), "{actor}");
+    }
+
+    let (_folder, loaded) = load(&hostile::case("answer-unavailable").bytes, "ho_", |config| config.store = None);
+    let registry = loaded.unwrap();
+    assert!(registry.verify_blocking("ho_x").is_err());
+    assert!(is_token(&registry, "ho_x") && !is_token(&registry, "ann"));
+}
