@@ -295,7 +295,8 @@ pub struct KeyGrant {
     pub ring: Arc<KeyRing>,
     /// The scheme.
     pub scheme: Scheme,
-    /// The namespace; `None` is the handler's name. Stated, a renamed handler keeps its tokens.
+    /// The namespace; `None` is the handler's name. Stated, a renamed handler keeps its tokens, also those that were revoked: a
+    /// revocation is of the handler's name.
     pub namespace: Option<String>,
 }
 
