@@ -249,7 +249,11 @@ impl Audit {
     pub fn standing(&self) -> Standing {
         let (waiting, since) = self.shared.queue.waiting();
         let lag = since.map_or(Duration::ZERO, |since| since.elapsed());
-        Standing { waiting, lag, ..self.shared.standing().clone() }
+        let standing = self.shared.standing().clone();
+        // A disk that does not answer says nothing.
+        let is_stuck = lag > self.shared.settings.deadline;
+        let trouble = standing.trouble.or_else(|| is_stuck.then(|| "it does not answer".to_owned()));
+        Standing { waiting, lag, trouble, ..standing }
     }
 
     /// The settings that it was opened with.

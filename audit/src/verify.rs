@@ -105,6 +105,8 @@ struct Check<'a> {
     start: Option<Start>,
     /// A line with another number than it should have.
     leap: Option<Leap>,
+    /// The number by which the file that is read is named, if it is rotated away.
+    named: Option<u64>,
     /// The last line that was looked at, believed or not.
     before: Option<Head>,
 }
@@ -133,7 +135,7 @@ struct Leap {
 
 impl<'a> Check<'a> {
     fn new(noted: Option<&'a Head>) -> Self {
-        Self { so_far: Verified::default(), noted, own: None, start: None, leap: None, before: None }
+        Self { so_far: Verified::default(), noted, own: None, start: None, leap: None, named: None, before: None }
     }
 
     fn run(mut self, file: &Path, snapshot: Snapshot) -> io::Result<Verified> {
@@ -157,36 +159,37 @@ impl<'a> Check<'a> {
     /// Looks at all lines of a file. Returns where the next one would stand.
     fn read(&mut self, mut source: Source, is_current: bool) -> io::Result<(PathBuf, u64)> {
         let mut line = Vec::new();
+        self.named = first_of(&source.path).filter(|_| !is_current);
         loop {
             let next = source.next(&mut line)?;
             let at = (&source.path, source.number);
             match next {
                 // Only what has a line is rotated away.
                 Next::End if source.number == 0 && !is_current => {
-                    self.wrong(Wrong::Truncated, (&source.path, 1), self.expected(&source.path));
+                    self.wrong(Wrong::Truncated, (&source.path, 1), self.expected());
                     break;
                 }
                 Next::End => break,
                 Next::Line => match Line::read(&line) {
                     Some(read) => self.line(at, &line, &read),
-                    None => self.wrong(Wrong::Unreadable, at, self.expected(at.0)),
+                    None => self.wrong(Wrong::Unreadable, at, self.expected()),
                 },
-                Next::TooLong => self.wrong(Wrong::Unreadable, at, self.expected(at.0)),
+                Next::TooLong => self.wrong(Wrong::Unreadable, at, self.expected()),
                 // Whether it was answered for, the head says.
                 Next::Unfinished if is_current => {
                     self.so_far.unfinished = true;
                     return Ok((source.path, source.number));
                 }
-                Next::Unfinished => self.wrong(Wrong::Truncated, at, self.expected(at.0)),
+                Next::Unfinished => self.wrong(Wrong::Truncated, at, self.expected()),
             }
         }
         Ok((source.path, source.number.saturating_add(1)))
     }
 
     /// The number of the next line. The first of all that are left has the one that its file is named by.
-    fn expected(&self, file: &Path) -> u64 {
+    fn expected(&self) -> u64 {
         let next = self.so_far.head.seq.saturating_add(1);
-        if self.before.is_some() { next } else { first_of(file).unwrap_or(next) }
+        if self.before.is_some() { next } else { self.named.unwrap_or(next) }
     }
 
     /// The first thing that is wrong counts.
@@ -212,6 +215,9 @@ impl<'a> Check<'a> {
                 self.wrong(Wrong::Removed, at, expected);
             } else if !line.follows(&self.so_far.head) {
                 self.wrong(Wrong::Changed, at, seq);
+            } else if at.1 == 1 && self.named.is_some_and(|named| named != seq) {
+                // All of the file stands where another should, or the one that is written was taken for one.
+                self.wrong(Wrong::Reordered, at, seq);
             } else {
                 self.accept(at, line);
             }

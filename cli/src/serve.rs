@@ -61,7 +61,7 @@ pub(crate) fn run(args: Serve, world: &mut World<'_>) -> Result<Status, Stop> {
             audit.note(Entry { detail: Some(handlers_of(&registry)), ..Entry::new(Event::Start) });
         }
         let answers = Service::with_audit(config, registry, audit.clone());
-        let reloader = Reloader { source, service: answers.clone(), audit: audit.clone(), fixed };
+        let reloader = Reloader { source, service: answers.clone(), audit: audit.clone(), fixed, waits: false };
         reloader.start(reload).map_err(|error| cannot("the thread that reloads could not be started", &error))?;
         let listeners = Listeners { service, operations: Some(operations) };
         tokio::select! {

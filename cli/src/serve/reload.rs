@@ -105,6 +105,8 @@ pub(super) struct Reloader {
     pub(super) audit: Option<Arc<Audit>>,
     /// As it was at the start.
     pub(super) fixed: Fixed,
+    /// Whether what was loaded last waits until it can be written down.
+    pub(super) waits: bool,
 }
 
 impl Reloader {
@@ -115,7 +117,7 @@ impl Reloader {
             loop {
                 match requests.recv_timeout(POLL) {
                     Ok(()) => while requests.try_recv().is_ok() {},
-                    Err(RecvTimeoutError::Timeout) if self.source.watched.has_settled_change() => {}
+                    Err(RecvTimeoutError::Timeout) if self.source.watched.has_settled_change() || self.is_due() => {}
                     Err(RecvTimeoutError::Timeout) => continue,
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
@@ -136,13 +138,28 @@ impl Reloader {
         audit.record_blocking(entry).map(drop)
     }
 
+    /// Whether what could not be written down can be now.
+    fn is_due(&self) -> bool {
+        self.waits && self.audit.as_ref().is_none_or(|audit| audit.standing().trouble.is_none())
+    }
+
+    /// What was loaded is not put in place, as that cannot be written down. That it was not is, when it can be.
+    fn put_off(&mut self, error: &AuditError) {
+        tracing::error!(target: "keyward::server", %error, "not loaded anew yet; what was there stays");
+        self.waits = true;
+        if let Some(audit) = &self.audit {
+            let [outcome, reason] = ["refused", "unwitnessed"].map(|word| Some(word.to_owned()));
+            audit.note(Entry { outcome, reason, ..Entry::new(Event::Reload) });
+        }
+    }
+
     fn reload(&mut self) {
+        self.waits = false;
         match self.source.load() {
             Ok(Ready { loaded, registry, config }) => {
                 let handlers = registry.handlers().count();
                 if let Err(error) = self.record("loaded", handlers_of(&registry)) {
-                    tracing::error!(target: "keyward::server", %error, "not loaded anew; what was there stays");
-                    return;
+                    return self.put_off(&error);
                 }
                 self.service.replace(config, registry);
                 tracing::info!(target: "keyward::server", handlers, "loaded anew");

@@ -172,12 +172,11 @@ pub(super) fn edit(args: Edit, world: &mut World<'_>) -> Result<Status, Stop> {
     let registry = registry(&config, None, world)?;
     must_be_id(&registry, &id)?;
     let found = pollster::block_on(registry.find(&handler, &id)).map_err(|error| no_answer(&error))?;
-    let Some(Record { actor_id, .. }) = found else { return Ok(unknown(world, &handler)) };
     let audit = record::open(&config)?;
     let description = description.map(|text| Some(text).filter(|text| !text.is_empty()));
     let amendment = Amendment { description, expires_at, restrictions };
     let entry = Entry {
-        actor: Some(actor_id),
+        actor: found.map(|record| record.actor_id),
         token_id: Some(id.clone()),
         detail: Some(amendment.to_string()),
         ..record::entry(Event::Edit, &registry, Some(&handler))
@@ -215,10 +214,9 @@ pub(super) fn rotate(args: &Rotate, world: &mut World<'_>) -> Result<Status, Sto
     registry.records().map_err(|error| no_answer(&error))?;
     must_be_id(&registry, id)?;
     let found = pollster::block_on(registry.find(handler, id)).map_err(|error| no_answer(&error))?;
-    let Some(Record { actor_id, .. }) = found else { return Ok(unknown(world, handler)) };
     let audit = record::open(&config)?;
     let entry = Entry {
-        actor: Some(actor_id),
+        actor: found.map(|record| record.actor_id),
         detail: Some(format!("in the place of {id}, which is good for {overlap} s more")),
         ..record::entry(Event::Rotate, &registry, Some(handler))
     };

@@ -91,6 +91,19 @@ fn a_file_with_nothing_in_it_is_found() {
     assert_eq!((problem.wrong, problem.file, problem.line, problem.seq), (Wrong::Truncated, empty, 1, 3));
 }
 
+/// No line is missing, and none is out of order.
+#[test]
+fn a_file_that_is_called_otherwise_is_found() {
+    let mut place = Place::new();
+    (place.settings.rotate_bytes, place.settings.file) = (1, place.folder.path().join("audit.5"));
+    place.write((1..=3).map(entry));
+    place.is_whole();
+    let [from, to] = ["audit.5.000000000002", "audit.5.000000000007"].map(|name| place.folder.path().join(name));
+    fs::rename(from, &to).unwrap();
+    let problem = verify(place.file(), None).unwrap().problem.unwrap();
+    assert_eq!((problem.wrong, problem.file, problem.line, problem.seq), (Wrong::Reordered, to, 1, 2));
+}
+
 /// Whoever may write them may make the head fit as well. The process that has written the lines knows better.
 #[test]
 fn what_is_taken_from_whoever_writes_is_missed() {

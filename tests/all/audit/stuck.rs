@@ -2,6 +2,7 @@
 
 use super::{Place, entry, records};
 use keyward_audit::{Audit, Disk, Entry, Event, Recorded, Storage, WhenStuck, verify};
+use keyward_tests::daemon::wait_for;
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
@@ -108,6 +109,7 @@ fn what_is_stuck_is_refused_within_the_deadline() {
         disk.is_held();
         let standing = audit.standing();
         assert!(standing.waiting == 1 && standing.lag > Duration::ZERO, "{standing:?}");
+        wait_for("it to be said that it is stuck", || audit.standing().trouble.is_some());
         // Without an executor, and from many threads.
         thread::scope(|scope| {
             for number in 0..20 {
