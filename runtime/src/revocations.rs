@@ -162,7 +162,9 @@ impl Revocations {
         loop {
             let next = self.unwritten().waiting.iter().next().map(|(revocation, at)| (revocation.clone(), *at));
             let Some((revocation, at)) = next else { return Ok(()) };
-            pollster::block_on(self.store.revoke(&revocation, at))?;
+            // It is not about what is there now: others have been made since it was asked for.
+            let behind = revocation.issued_until.map_or(at, |until| at.max(until.saturating_add(1)));
+            pollster::block_on(self.store.revoke(&revocation, behind))?;
             tracing::info!(target: "keyward::store", "a revocation that was not confirmed is written down");
             self.unwritten().waiting.remove(&revocation);
         }

@@ -33,7 +33,9 @@ pub trait TokenStore: Send + Sync + 'static {
     /// How many records that are good at `at` a revocation would end.
     fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64>;
 
-    /// Writes a revocation down behind all others, and ends the records that fit it; says how many. Durable, like `commit`.
+    /// Writes a revocation down behind all others, and ends the records that fit it; says how many. Durable, like `commit`. One of
+    /// what was issued up to `at` or later is about every record that there is: what a clock that is fast has put behind it is
+    /// ended too, and each such token revoked by its id.
     fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64>;
 
     /// The revocations behind that number, in order, each with its own; at most so many. Whoever has read up to a number

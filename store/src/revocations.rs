@@ -20,6 +20,8 @@ pub(crate) const GOOD: &str = "ended_at IS NULL AND (expires_at IS NULL OR expir
 const EXPIRED: &str = "ended_at IS NULL AND +expires_at < $1";
 
 pub(crate) async fn count(pool: Arc<Pool>, revocation: Revocation, at: u64) -> Result<u64, Trouble> {
+    let revocation =
+        if is_so_far(&revocation, at) { Revocation { issued_until: None, ..revocation } } else { revocation };
     let (fits, values) = fits(&revocation, seconds(at)?)?;
     let mut lease = pool.lease().await?;
     let count = lease.row(AssertSqlSafe(format!("SELECT count(*) FROM tokens WHERE {GOOD}{fits}")), values).await?;
@@ -29,6 +31,7 @@ pub(crate) async fn count(pool: Arc<Pool>, revocation: Revocation, at: u64) -> R
 }
 
 pub(crate) async fn revoke(pool: Arc<Pool>, revocation: Revocation, at: u64) -> Result<u64, Trouble> {
+    let is_so_far = is_so_far(&revocation, at);
     let at = seconds(at)?;
     // Looked at before anything is done.
     fits(&revocation, at)?;
@@ -38,9 +41,10 @@ pub(crate) async fn revoke(pool: Arc<Pool>, revocation: Revocation, at: u64) -> 
     append(&mut lease, &revocation, at).await?;
     let good = end(&mut lease, GOOD, &revocation, at).await?;
     end(&mut lease, EXPIRED, &revocation, at).await?;
+    let ahead = if is_so_far { end_ahead(&mut lease, revocation, at).await? } else { 0 };
     tell(&mut lease).await?;
     lease.commit().await?;
-    Ok(good)
+    Ok(good.saturating_add(ahead))
 }
 
 /// The revocations behind `after`.
@@ -91,6 +95,29 @@ async fn end(lease: &mut Lease, which: &str, revocation: &Revocation, at: i64) -
     let (fits, values) = fits(revocation, at)?;
     let sql = format!("UPDATE tokens SET ended_at = $1, ended_why = 'revoked' WHERE {which}{fits}");
     lease.change(AssertSqlSafe(sql), values).await
+}
+
+/// Whether it is about all that has been issued up to now.
+fn is_so_far(revocation: &Revocation, at: u64) -> bool {
+    revocation.issued_until.is_some_and(|until| until >= at)
+}
+
+/// What has a record has been issued, also where a node with a fast clock has written a later time: such tokens are taken back one
+/// by one.
+async fn end_ahead(lease: &mut Lease, revocation: Revocation, at: i64) -> Result<u64, Trouble> {
+    let (fits, mut values) = fits(&Revocation { issued_until: None, ..revocation.clone() }, at)?;
+    values.push(revocation.issued_until.map(seconds).transpose()?.into());
+    let sql = format!(
+        "UPDATE tokens SET ended_at = $1, ended_why = 'revoked' WHERE ended_at IS NULL{fits} AND issued_at > ${} \
+         RETURNING handler, id",
+        values.len()
+    );
+    let rows = lease.rows(AssertSqlSafe(sql), values).await?;
+    for row in &rows {
+        let (handler, token_id) = (Some(row.get(0)?), Some(row.get(1)?));
+        append(lease, &Revocation { handler, token_id, ..Revocation::default() }, at).await?;
+    }
+    Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
 }
 
 /// The conditions that a record meets, made of what is written here, and the values in them; `$1` is `at`.

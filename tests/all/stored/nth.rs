@@ -6,7 +6,7 @@ use crate::store::Place;
 use crate::support::TestClock;
 use keyward_runtime::{
     Amendment, Changes, Committed, CreateRequest, Creation, Edited, Error, Filter, KeyUse, Listed, NodeSeen, Pending,
-    Record, Registry, Restrictions, Revocation, SecretDigest, Status, StoreError, Stored, Tally, TokenStore,
+    Record, Registry, Restrictions, Revocation, SecretDigest, Status, StoreError, Stored, Tally, TokenStore, UnixTime,
 };
 use keyward_store::Store;
 use keyward_tests::daemon::wait_for;
@@ -214,6 +214,26 @@ fn nothing_takes_the_place_of_what_is_not_confirmed_to_be_revoked() {
         match block_on(node.rotate("stored", &id, 0, None)).unwrap() {
             Some(Creation::Denied(denied)) => assert_eq!(denied.message, "it has been revoked"),
             other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// What is written down late is what was asked for then.
+#[test]
+fn what_is_made_behind_a_revocation_that_was_not_confirmed_is_good() {
+    for place in Place::both() {
+        TestClock.set(Some(NOW));
+        let failing = Arc::new(Failing { store: place.open(), left: AtomicUsize::new(0), behind: false });
+        let node = node_with_records(&(failing.clone() as Arc<dyn TokenStore>));
+        let old = create(&node, "stored", "alice");
+        failing.left.store(1, Ordering::SeqCst);
+        assert_eq!(try_revoke(&node, of_actor("alice")).unwrap_err().code(), "store");
+        TestClock.set(Some(UnixTime { seconds: NOW.seconds + 1, nanoseconds: 0 }));
+        let new = ["stored", "signed"].map(|handler| create(&node, handler, "alice"));
+        wait_for("it to be written down", || !node.has_unconfirmed_revocations());
+        assert_eq!(outcome(&node, &old), "revoked");
+        for token in new {
+            assert_eq!(outcome(&node, &token), "accepted");
         }
     }
 }

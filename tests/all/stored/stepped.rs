@@ -1,9 +1,12 @@
 //! A clock that steps: what has expired stays expired, what was revoked so far is all that was made so far, and no token is older
 //! than one that was made before it.
 
-use super::node::{FOREVER, accepted, create, node_with_clock, of_actor, outcome, revoke};
+use super::node::{FOREVER, accepted, create, node_with_clock, node_with_records, of_actor, outcome, revoke};
 use crate::store::Place;
-use keyward_runtime::{CreateRequest, Creation, MonotonicClock, Registry, TokenStore, UnixTime};
+use crate::support::TestClock;
+use keyward_runtime::{CreateRequest, Creation, MonotonicClock, Registry, Revocation, TokenStore, UnixTime};
+use keyward_tests::daemon::wait_for;
+use pollster::block_on;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -84,5 +87,34 @@ fn what_is_revoked_so_far_is_all_that_was_made_before_the_clock_went_back() {
             assert_eq!(outcome(&node, &create(&node, handler, "alice")), "accepted");
         }
         assert!(refused(&node) && refused(&clock.start(&place)), "and behind a restart");
+    }
+}
+
+/// What has a record has been issued, whatever time its node has written.
+#[test]
+fn what_is_revoked_so_far_is_also_what_a_node_with_a_fast_clock_has_made() {
+    for place in Place::both() {
+        let at = |ahead| TestClock.set(Some(UnixTime { seconds: START + ahead, nanoseconds: 0 }));
+        let nodes = [(); 2].map(|()| node_with_records(&(Arc::new(place.open()) as Arc<dyn TokenStore>)));
+        let [fast, right] = &nodes;
+        at(30);
+        let tokens = HANDLERS.map(|handler| create(fast, handler, "alice"));
+        let other = create(fast, "signed", "bob");
+        at(0);
+        assert_eq!(block_on(right.count_revoked(of_actor("alice"))).unwrap(), 2);
+        assert_eq!(block_on(right.revoke(of_actor("alice"))).unwrap(), 2);
+        for node in &nodes {
+            assert_eq!(outcome(node, &tokens[0]), "revoked", "at once");
+            wait_for("the signed one to be refused", || outcome(node, &tokens[1]) == "revoked");
+            assert_eq!(outcome(node, &other), "accepted");
+        }
+        at(31);
+        for handler in HANDLERS {
+            assert_eq!(outcome(right, &create(fast, handler, "alice")), "accepted", "{handler}");
+        }
+        // Up to a second that has passed, it is what was issued by then.
+        let of_bob = Revocation { issued_until: Some(START + 29), ..of_actor("bob") };
+        assert_eq!(block_on(right.revoke(of_bob)).unwrap(), 0);
+        assert_eq!(outcome(right, &other), "accepted");
     }
 }
