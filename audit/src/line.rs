@@ -13,6 +13,9 @@ use std::time::Duration;
 /// No line is longer, its line feed included.
 pub(crate) const MAX_LINE: usize = 32 << 10;
 
+/// How each line begins.
+pub(crate) const BEGIN: &[u8] = b"{\"seq\":";
+
 /// What stands between the text that is hashed and the hash.
 const HASH: &str = ",\"hash\":\"";
 

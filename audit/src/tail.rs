@@ -1,7 +1,7 @@
 //! The end of a file: its last line, and what stands behind it because a write did not come to its end.
 
 use crate::head::Head;
-use crate::line::{Line, MAX_LINE};
+use crate::line::{BEGIN, Line, MAX_LINE};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -51,8 +51,11 @@ impl Tail {
             }
         }
         let Some(line) = last_line(&bytes, end) else {
-            // Nothing but a part of one.
-            return Ok((start == 0).then(Self::default));
+            return match start {
+                0 if could_be_ours(&bytes) => Ok(Some(Self::default())),
+                0 => Err(not_ours()),
+                _ => Ok(None),
+            };
         };
         // One whose beginning is not here cannot be read.
         let Some(line) = Line::read(line) else { return Err(not_ours()) };
@@ -65,6 +68,12 @@ fn not_ours() -> io::Error {
     io::Error::other(
         "its last line is none of an audit; see what `keyward audit verify` says, and move the file and those beside it away",
     )
+}
+
+/// Whether a file without a line is a part of a first one, or what lost power left of that: anything else is not ours to cut.
+fn could_be_ours(bytes: &[u8]) -> bool {
+    let is_left = || bytes.first() == Some(&0) && bytes.iter().all(|byte| matches!(byte, 0 | b'\n' | b' '..=b'~'));
+    bytes.iter().zip(BEGIN).all(|(byte, begin)| byte == begin) || is_left()
 }
 
 /// Behind the last line feed of the first `size` bytes.

@@ -194,6 +194,10 @@ proptest! {
         if let Some(wanted) = harm(&mut lines, &done) {
             write(&lines);
             is_found(&place, wanted);
+            // Whoever writes next does not make it good again.
+            let next = Audit::open(place.settings.clone(), place.hand.clock()).and_then(|audit| audit.record_blocking(entry("next")));
+            let problem = verify(place.file(), None).unwrap().problem;
+            prop_assert!(problem.is_some(), "{:?}", next);
         }
     }
 }
@@ -323,7 +327,16 @@ fn zeros_that_nobody_was_answered_for_are_cut() {
 /// A last line that is none of ours is no place to go on from.
 #[test]
 fn what_is_no_audit_is_left_as_it_is() {
-    for text in ["hello\n", "{}\n", "{\"seq\":1}\nx\n"] {
+    for text in [
+        "hello\n",
+        "{}\n",
+        "{\"seq\":1}\nx\n",
+        "a secret without a line feed",
+        "SQLite format 3\0\u{10}\0",
+        "\0\u{1}\0",
+        "\0\0hello\u{7f}",
+        "{\"sec",
+    ] {
         let place = Place::new();
         fs::write(place.file(), text).unwrap();
         let error = Audit::open(place.settings.clone(), place.hand.clock()).unwrap_err().to_string();
