@@ -229,10 +229,10 @@ impl Audit {
     pub fn note(&self, entry: Entry) {
         let Shared { settings, clock, queue, .. } = &*self.shared;
         let entry = entry.cut();
-        // Strangers choose how many others there are.
+        // Strangers choose how many others there are; of these there are no more than of records that were written.
         let most = match entry.event {
-            Event::Failed | Event::Start | Event::Stop => u32::MAX,
-            _ => settings.notes_per_second,
+            Event::Failed | Event::Start | Event::Stop => None,
+            _ => Some(settings.notes_per_second),
         };
         if !queue.note(entry, clock(), most) {
             self.shared.count_lost(1);

@@ -67,18 +67,20 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a note. False: it is only counted.
-    pub(crate) fn note(&self, entry: Entry, at: Duration, most: u32) -> bool {
+    /// Takes a note; `most` is how many of a second are taken, if they are limited. False: it is only counted.
+    pub(crate) fn note(&self, entry: Entry, at: Duration, most: Option<u32>) -> bool {
         let mut state = self.state();
         let second = at.as_secs();
         if state.second.0 != second {
             state.second = (second, 0);
         }
-        if state.second.1 >= most || state.notes >= NOTES {
-            state.losses.add(&entry);
-            return false;
+        if let Some(most) = most {
+            if state.second.1 >= most || state.notes >= NOTES {
+                state.losses.add(&entry);
+                return false;
+            }
+            state.second.1 = state.second.1.saturating_add(1);
         }
-        state.second.1 = state.second.1.saturating_add(1);
         state.notes = state.notes.saturating_add(1);
         state.items.push_back(Item { entry, at, came: Instant::now(), ticket: None });
         drop(state);

@@ -291,6 +291,9 @@ fn notes_that_find_no_room_are_counted() {
     }
     let lost = audit.standing().lost;
     assert!((5_000..6_000).contains(&lost), "{lost}");
+    // What came of a record finds room all the same.
+    audit.note(Entry { of: Some(1), ..Entry::new(Event::Failed) });
+    assert_eq!(audit.standing().lost, lost);
     disk.set(Mood::Works);
     while !audit.flush() {}
     drop(audit);
