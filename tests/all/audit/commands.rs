@@ -44,6 +44,10 @@ fn edits_and_rotations_say_whose_token_it_is() {
         assert_eq!(record.actor.as_deref(), Some("alice"), "{record:?}");
         assert_eq!(record.handler_sha256.as_ref().map(String::len), Some(64), "{record:?}");
     }
+    // What is only counted is as it should be.
+    let ran = keyward(&folder, "tokens rotate --handler stored --id nobody", "");
+    assert_eq!((ran.status, ran.stderr.lines().count()), (1, 1), "{}", ran.stderr);
+    assert_eq!(written(&folder)[5].event, "lost");
 }
 
 #[test]
