@@ -115,7 +115,7 @@ enum Way {
 impl Node {
     fn new(store: &Arc<Revoked>) -> Arc<Self> {
         let revocations = Revocations::new(store.clone(), Duration::from_secs(3600));
-        revocations.read_on().unwrap();
+        pollster::block_on(revocations.read_on()).unwrap();
         let this = Self { revocations, handler: Mutex::new(Handler::new(true)) };
         Arc::new(this)
     }
@@ -214,7 +214,7 @@ fn revoked_elsewhere() {
         let (there, has_read, here) = (there.clone(), has_read.clone(), here);
         thread::spawn(move || {
             here.revoke().unwrap();
-            there.revocations.read_on().unwrap();
+            pollster::block_on(there.revocations.read_on()).unwrap();
             has_read.store(true, Ordering::SeqCst);
         })
     };
@@ -248,13 +248,13 @@ fn lists_that_are_read_and_written_at_once_lose_nothing() {
                             Revocation { handler, token_id: Some(number.to_string()), ..Revocation::default() };
                         pollster::block_on(node.revocations.revoke(revocation, SECOND)).unwrap();
                     }
-                    node.revocations.read_on().unwrap();
+                    pollster::block_on(node.revocations.read_on()).unwrap();
                 })
             })
             .collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         for node in &nodes {
-            node.revocations.read_on().unwrap();
+            pollster::block_on(node.revocations.read_on()).unwrap();
             for id in ["0", "1"] {
                 assert_eq!(node.revocations.include(HANDLER, Some(id), None, None), Ok(true), "{id}");
             }

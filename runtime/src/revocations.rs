@@ -39,7 +39,7 @@ impl Revocations {
     /// The store cannot be read.
     pub fn open(store: Arc<dyn TokenStore>, patience: Duration) -> Result<Arc<Self>, StoreError> {
         let this = Self::new(store, patience);
-        this.read_on()?;
+        pollster::block_on(this.read_on())?;
         let weak = this.this.clone();
         let thread = thread::Builder::new().name("keyward-revoked".into()).spawn(move || follow(&weak));
         thread.map_err(|error| StoreError::new(format!("the thread that follows it could not be started: {error}")))?;
@@ -63,13 +63,17 @@ impl Revocations {
     pub(crate) async fn revoke(&self, revocation: Revocation, at: u64) -> Result<u64, StoreError> {
         let ended = self.store.revoke(&revocation, at).await;
         self.write_known().learn(revocation.clone());
-        let held = revocation.clone();
+        let (held, is_broad) = (revocation.clone(), revocation.token_id.is_none());
         if let Err(error) = &ended {
             tracing::warn!(target: "keyward::store", %error, "a revocation was not confirmed: this process refuses its tokens, and tries again while it runs");
             self.write_later(revocation, at);
         }
         if self.unwritten().held.remove(&held) && ended.is_ok() {
             tracing::info!(target: "keyward::store", "a revocation that could not be made at once is made");
+        }
+        if is_broad && ended.is_ok() {
+            // The store may have taken single tokens back besides, of a clock that is fast. Where it cannot say so now, the thread reads it later.
+            let _ = self.read_on().await;
         }
         ended
     }
@@ -119,13 +123,13 @@ impl Revocations {
     }
 
     /// Reads what is new, to its end.
-    pub(crate) fn read_on(&self) -> Result<(), StoreError> {
+    pub(crate) async fn read_on(&self) -> Result<(), StoreError> {
         loop {
             let asked = Instant::now();
             let last = self.read_known().last.clone();
             // The last one that was read is read again: if it is another one now, so may be all before it.
             let after = last.as_ref().map_or(0, |(number, _)| number.saturating_sub(1));
-            let page = pollster::block_on(self.store.revocations(after, PAGE))?;
+            let page = self.store.revocations(after, PAGE).await?;
             let is_last = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
             let mut page = page.into_iter();
             let mut known = self.write_known();
@@ -196,7 +200,7 @@ fn follow(revocations: &Weak<Revocations>) {
         store.wait_for_news(POLL);
         drop(store);
         let Some(revocations) = revocations.upgrade() else { return };
-        let read = revocations.read_on();
+        let read = pollster::block_on(revocations.read_on());
         if revocations.read_known().has_forgotten {
             tracing::error!(target: "keyward::store", "{FORGOTTEN}");
             return;

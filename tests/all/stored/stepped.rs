@@ -103,6 +103,7 @@ fn what_is_revoked_so_far_is_also_what_a_node_with_a_fast_clock_has_made() {
         at(0);
         assert_eq!(block_on(right.count_revoked(of_actor("alice"))).unwrap(), 2);
         assert_eq!(block_on(right.revoke(of_actor("alice"))).unwrap(), 2);
+        assert_eq!(outcome(right, &tokens[1]), "revoked", "at once where it was asked for");
         for node in &nodes {
             assert_eq!(outcome(node, &tokens[0]), "revoked", "at once");
             wait_for("the signed one to be refused", || outcome(node, &tokens[1]) == "revoked");
