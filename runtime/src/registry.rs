@@ -130,10 +130,12 @@ impl Registry {
     }
 
     /// Whether a text is a token, good or not any more, that stands where something else should: there it names nothing, and would
-    /// be written to logs. `like_one`: or begins like one, or is formed like one, as no id is. Actors may be: `dstok_team`, say.
+    /// be written to logs; so is one with something stuck to it, or cut. `like_one`: or begins like one, or is formed like one, as
+    /// no id is. Actors may be: `dstok_team`, say.
     pub async fn is_token(&self, text: &str, like_one: bool) -> bool {
-        let begins_like_one = self.0.prefixes.iter().any(|(prefix, _)| text.starts_with(prefix.as_str()));
-        if like_one && begins_like_one {
+        let mut prefixes = self.0.prefixes.iter().map(|(prefix, _)| prefix.as_str());
+        let begins_like_one = prefixes.clone().any(|prefix| text.starts_with(prefix));
+        if like_one && begins_like_one || prefixes.any(|prefix| shows_a_token(text, prefix)) {
             return true;
         }
         match self.verify(text).await {
@@ -277,6 +279,19 @@ impl Registry {
             Error::without_handler(Fault::NoSuchHandler { name: printable(name, 100), known: known.join(", ") })
         })
     }
+}
+
+/// Whether a word of a text begins with a prefix, and goes on for about as long as tokens do. Names are shorter, and so is what is
+/// left of a UUID behind its first group.
+fn shows_a_token(text: &str, prefix: &str) -> bool {
+    const TELLING: usize = 4;
+    const SHORTEST: usize = 24;
+    let begins_a_word = |at| !text.get(..at).is_some_and(|before| before.ends_with(char::is_alphanumeric));
+    prefix.len() >= TELLING
+        && text.match_indices(prefix).filter(|(at, _)| begins_a_word(*at)).any(|(at, _)| {
+            let behind = text.get(at..).and_then(|word| word.strip_prefix(prefix)).unwrap_or_default();
+            behind.split(char::is_whitespace).next().is_some_and(|rest| rest.chars().count() >= SHORTEST)
+        })
 }
 
 fn store_error(error: StoreError) -> Error {

@@ -226,6 +226,9 @@ fn it_reloads_when_it_is_told_to_and_when_a_file_changes() {
     wait_for("the old key to count again", || outcome(&token) == "accepted");
     folder.write("old.key", "some-other-old-one-some-other-old-one-some-\n", 0o600);
     wait_for("the changed old key to count", || outcome(&token) == "rejected");
+    // It counts a moment before that is said.
+    let loaded = || said(&daemon.stderr()).iter().filter(|(_, event)| event == "loaded anew").count();
+    wait_for("all of it to be said", || loaded() >= 5);
 
     let ended = daemon.stop();
     ended_well(&ended);

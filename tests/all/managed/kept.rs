@@ -224,7 +224,20 @@ fn what_may_be_a_token_is_taken_for_one() {
     let (_folder, registry) = signed(Some(9));
     assert!(verify(&registry, &token).unwrap_err().contains("does not end"));
     assert!(is_token(&registry, &token));
-    for actor in ["ann", "dstok_team"] {
+    for stuck in [
+        format!("{token}x"),
+        format!(" {token}"),
+        format!("Bearer {token}"),
+        format!("'{token}'"),
+        format!("{token},"),
+        format!("{token}\u{e9}"),
+        token.get(..token.len() - 3).unwrap().to_owned(),
+    ] {
+        assert!(is_token(&registry, &stuck), "what is stuck to it does not hide it: {stuck}");
+    }
+    for actor in
+        ["ann", "dstok_team", "dstok_team of all that live in Aberdeen", "mydstok_0123456789012345678901234567"]
+    {
         assert!(!is_token(&registry, actor), "{actor}");
     }
 
