@@ -71,7 +71,7 @@ fn not_ours() -> io::Error {
 }
 
 /// Whether a file without a line is a part of a first one, or what lost power left of that: anything else is not ours to cut.
-fn could_be_ours(bytes: &[u8]) -> bool {
+pub(crate) fn could_be_ours(bytes: &[u8]) -> bool {
     let is_left = || bytes.first() == Some(&0) && bytes.iter().all(|byte| matches!(byte, 0 | b'\n' | b' '..=b'~'));
     bytes.iter().zip(BEGIN).all(|(byte, begin)| byte == begin) || is_left()
 }

@@ -4,6 +4,7 @@ use crate::files::{first_of, open_beside};
 use crate::head::Head;
 use crate::line::Line;
 use crate::read::{Next, ReadError, Snapshot, Source};
+use crate::tail::could_be_ours;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -175,7 +176,10 @@ impl<'a> Check<'a> {
                     None => self.wrong(Wrong::Unreadable, at, self.expected()),
                 },
                 Next::TooLong => self.wrong(Wrong::Unreadable, at, self.expected()),
-                // Whether it was answered for, the head says.
+                // Whether it was answered for, the head says. What cannot be a part of a first line is not cut.
+                Next::Unfinished if is_current && source.number == 1 && !could_be_ours(&line) => {
+                    self.wrong(Wrong::Unreadable, at, self.expected());
+                }
                 Next::Unfinished if is_current => {
                     self.so_far.unfinished = true;
                     return Ok((source.path, source.number));

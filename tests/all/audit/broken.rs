@@ -342,6 +342,8 @@ fn what_is_no_audit_is_left_as_it_is() {
         let error = Audit::open(place.settings.clone(), place.hand.clock()).unwrap_err().to_string();
         assert!(error.contains("audit.jsonl: its last line is none of an audit"), "{error}");
         assert_eq!(fs::read_to_string(place.file()).unwrap(), text);
+        let problem = verify(place.file(), None).unwrap().problem.unwrap();
+        assert_eq!(problem.wrong, Wrong::Unreadable, "{text}");
     }
     let place = Place::new();
     fs::create_dir(place.file()).unwrap();
