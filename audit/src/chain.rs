@@ -4,7 +4,7 @@ use crate::Settings;
 use crate::disk::Storage;
 use crate::entry::{Body, cut};
 use crate::files::{
-    folder_of, head_of, id_at, id_of, must_be_file, noted_head, of, open_beside, rotated, rotated_name,
+    folder_of, head_of, id_at, id_of, is_no_file, must_be_file, noted_head, of, open_beside, rotated, rotated_name,
 };
 use crate::head::Head;
 use crate::line::{Line, MAX_LINE, push};
@@ -173,8 +173,7 @@ impl Chain {
 impl Open {
     fn new(settings: &Settings) -> io::Result<Self> {
         let path = &settings.file;
-        // What is no file may block for ever, or have no end.
-        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        if is_no_file(path) {
             return Err(io::Error::other("it is no regular file: name one"));
         }
         let mut options = OpenOptions::new();

@@ -32,12 +32,3 @@ impl Storage for Disk {
         file.sync_data()
     }
 }
-
-/// The system's reason, without the number of the error; or our own words, which may name a file.
-pub(crate) fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match error.raw_os_error() {
-        Some(_) => text.split(" (os error").next().unwrap_or_default().to_lowercase(),
-        None => text,
-    }
-}

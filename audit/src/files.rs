@@ -1,6 +1,5 @@
 //! The files of an audit: the one that is written, those before it, named by their first line, and the head.
 
-use crate::disk::reason;
 use crate::head::Head;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -72,9 +71,14 @@ pub(crate) fn open_beside(path: &Path) -> io::Result<File> {
     File::open(path).map_err(of(path))
 }
 
-/// What is no file may block for ever, or have no end. What is not there is none of it.
+/// Whether something else than a file stands there: it may block for ever, or have no end.
+pub(crate) fn is_no_file(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
+}
+
+/// What stands beside the file that is written is a file, or not there.
 pub(crate) fn must_be_file(path: &Path) -> io::Result<()> {
-    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+    if is_no_file(path) {
         return Err(io::Error::other(format!("{} is no regular file: move it away", path.display())));
     }
     Ok(())
@@ -83,6 +87,15 @@ pub(crate) fn must_be_file(path: &Path) -> io::Result<()> {
 /// The same error, with the name of a file that is not the one that everybody knows.
 pub(crate) fn of(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
     |error| io::Error::new(error.kind(), format!("{}: {}", path.display(), reason(&error)))
+}
+
+/// The system's reason, without the number of the error; or our own words, which may name a file.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(_) => text.split(" (os error").next().unwrap_or_default().to_lowercase(),
+        None => text,
+    }
 }
 
 /// Which file it is, whatever it is called.

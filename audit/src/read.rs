@@ -1,12 +1,11 @@
 //! Reading the lines of all files in order, while others write.
 
-use crate::disk::reason;
-use crate::files::{noted_head, open_beside, rotated};
+use crate::files::{is_no_file, noted_head, open_beside, reason, rotated};
 use crate::head::Head;
 use crate::line::{Line, MAX_LINE, Record};
 use std::collections::VecDeque;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Take};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -49,7 +48,7 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     pub(crate) fn take(file: &Path) -> Result<Self, ReadError> {
         let failed = |error: io::Error| ReadError::new(file, &error);
-        if fs::metadata(file).is_ok_and(|metadata| !metadata.is_file()) {
+        if is_no_file(file) {
             return Err(failed(io::Error::other("it is no regular file")));
         }
         let mut current = open(file).map_err(failed)?;

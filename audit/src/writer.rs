@@ -1,8 +1,9 @@
 //! The thread that writes: it takes all that waits, makes it durable at once, and answers all who wait.
 
 use crate::chain::Chain;
-use crate::disk::{Storage, reason};
+use crate::disk::Storage;
 use crate::entry::{Entry, Event};
+use crate::files::reason;
 use crate::queue::Batch;
 use crate::{Recorded, Shared, WhenStuck};
 use std::sync::PoisonError;

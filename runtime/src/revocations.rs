@@ -63,16 +63,16 @@ impl Revocations {
     pub(crate) async fn revoke(&self, revocation: Revocation, at: u64) -> Result<u64, StoreError> {
         let ended = self.store.revoke(&revocation, at).await;
         self.write_known().learn(revocation.clone());
-        let (held, is_broad) = (revocation.clone(), revocation.token_id.is_none());
         if let Err(error) = &ended {
             tracing::warn!(target: "keyward::store", %error, "a revocation was not confirmed: this process refuses its tokens, and tries again while it runs");
-            self.write_later(revocation, at);
+            self.write_later(revocation.clone(), at);
         }
-        if self.unwritten().held.remove(&held) && ended.is_ok() {
+        if self.unwritten().held.remove(&revocation) && ended.is_ok() {
             tracing::info!(target: "keyward::store", "a revocation that could not be made at once is made");
         }
-        if is_broad && ended.is_ok() {
-            // The store may have taken single tokens back besides, of a clock that is fast. Where it cannot say so now, the thread reads it later.
+        if revocation.token_id.is_none() && ended.is_ok() {
+            // The store may have taken single tokens back besides, of a clock that is fast. Where it cannot say so now, the thread
+            // reads it later.
             let _ = self.read_on().await;
         }
         ended

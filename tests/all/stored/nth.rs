@@ -98,6 +98,13 @@ fn try_revoke(node: &Registry, revocation: Revocation) -> Result<u64, Error> {
     block_on(node.revoke(revocation))
 }
 
+/// A node with records, and its store.
+fn node_that_fails(place: &Place, left: usize, behind: bool) -> (Arc<Failing>, Registry) {
+    let failing = Arc::new(Failing { store: place.open(), left: AtomicUsize::new(left), behind });
+    let node = node_with_records(&(failing.clone() as Arc<dyn TokenStore>));
+    (failing, node)
+}
+
 /// Whether the store came to fail.
 fn failed(place: &Place, nth: usize, behind: bool) -> bool {
     TestClock.set(Some(NOW));
@@ -143,8 +150,7 @@ fn failed(place: &Place, nth: usize, behind: bool) -> bool {
 /// The same of a token that is edited, and of one in whose place another is put.
 fn edit_failed(place: &Place, nth: usize, behind: bool) -> bool {
     TestClock.set(Some(NOW));
-    let failing = Arc::new(Failing { store: place.open(), left: AtomicUsize::new(nth), behind });
-    let here = node_with_records(&(failing.clone() as Arc<dyn TokenStore>));
+    let (failing, here) = node_that_fails(place, nth, behind);
     let there = node_with_records(&(Arc::new(place.open()) as Arc<dyn TokenStore>));
     let actor = format!("rotated-{nth}");
     let [edited, rotated] = ["edited", &actor].map(|actor| create(&there, "stored", actor));
@@ -203,8 +209,7 @@ fn whichever_operation_fails_nothing_is_lost() {
 fn nothing_takes_the_place_of_what_is_not_confirmed_to_be_revoked() {
     for place in Place::both() {
         TestClock.set(Some(NOW));
-        let failing = Arc::new(Failing { store: place.open(), left: AtomicUsize::new(0), behind: false });
-        let node = node_with_records(&(failing.clone() as Arc<dyn TokenStore>));
+        let (failing, node) = node_that_fails(&place, 0, false);
         let token = create(&node, "stored", "ann");
         let revocation = of_token(&node, &token);
         let id = revocation.token_id.clone().unwrap();
@@ -223,8 +228,7 @@ fn nothing_takes_the_place_of_what_is_not_confirmed_to_be_revoked() {
 fn what_is_made_behind_a_revocation_that_was_not_confirmed_is_good() {
     for place in Place::both() {
         TestClock.set(Some(NOW));
-        let failing = Arc::new(Failing { store: place.open(), left: AtomicUsize::new(0), behind: false });
-        let node = node_with_records(&(failing.clone() as Arc<dyn TokenStore>));
+        let (failing, node) = node_that_fails(&place, 0, false);
         let old = create(&node, "stored", "alice");
         failing.left.store(1, Ordering::SeqCst);
         assert_eq!(try_revoke(&node, of_actor("alice")).unwrap_err().code(), "store");
