@@ -39,6 +39,11 @@ const ALL: [Builtin; 6] = [
     Builtin { name: "query", component: QUERY, checksum: false },
 ];
 
+/// Returns whether these bytes are the component of a built-in handler, wherever they were read from.
+pub(crate) fn is_builtin(component: &[u8]) -> bool {
+    ALL.iter().any(|builtin| builtin.component == component)
+}
+
 impl Builtin {
     /// Reads `builtin:NAME`: `None` is a path, an error is a name that does not exist, as a sentence.
     pub(crate) fn parse(text: &str) -> Option<Result<Self, String>> {

@@ -4,7 +4,7 @@ use crate::config::{
     At, Component, Config, ConfigError, Handler, Query, Ring, RingKey, SecretSource, StorePlace, TlsFiles,
 };
 use crate::store::OpenStore;
-use crate::{Env, Stop};
+use crate::{Env, Stop, builtin};
 use keyward_runtime::{
     HandlerConfig, Key, KeyGrant, KeyRing, KeyState, Limits, LoadError, MIN_SECRET_BYTES, MonotonicClock, Registry,
     Runtime, RuntimeLimits, Secret, StoreGrant, SystemClock, UnixTime,
@@ -195,6 +195,7 @@ impl Loaded {
         } = handler;
         let component = self.component(handler)?.into_owned();
         let mut config = HandlerConfig::new(&name.value, component, actors.actors.clone());
+        config.first_party = builtin::is_builtin(&config.component);
         config.sha256 = *sha256;
         config.prefixes.clone_from(prefixes);
         config.checksum = *checksum;

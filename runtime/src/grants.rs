@@ -21,6 +21,9 @@ pub struct HandlerConfig {
     pub component: Vec<u8>,
     /// The SHA-256 that the component must have, if it is pinned.
     pub sha256: Option<[u8; 32]>,
+    /// Vouches for the component itself: the host believes the token ids and issue times that it reports. Set it only for
+    /// components that are built and reviewed together with the host; a third-party handler is held to its records.
+    pub first_party: bool,
     /// The beginnings of the tokens that are its own. Without any it gets the tokens that no prefix matches.
     pub prefixes: Vec<String>,
     /// Whether its tokens end with the CRC-32 (IEEE) of all that stands before it, as six digits `0-9 A-Z a-z` of base 62
@@ -60,6 +63,7 @@ impl HandlerConfig {
             name: name.into(),
             component: component.into(),
             sha256: None,
+            first_party: false,
             prefixes: Vec::new(),
             checksum: false,
             settings: BTreeMap::new(),

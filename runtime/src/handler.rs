@@ -30,6 +30,8 @@ const LEAST_IDLE: u64 = 600;
 
 pub(crate) struct Handler {
     pub(crate) name: Arc<str>,
+    /// Whether the host believes the token ids and issue times that the component reports.
+    pub(crate) first_party: bool,
     pub(crate) prefixes: Vec<String>,
     /// Whether its tokens end with a checksum.
     checksum: bool,
@@ -64,6 +66,7 @@ impl Handler {
             name,
             component,
             sha256,
+            first_party,
             prefixes,
             checksum,
             settings,
@@ -103,6 +106,7 @@ impl Handler {
         pollster::block_on(sandbox.try_out(now)).map_err(|fault| trial_error(&Error::new(&name, fault)))?;
         Ok(Self {
             name,
+            first_party,
             prefixes,
             checksum,
             bound: sandbox.bound.clone(),
