@@ -14,6 +14,7 @@ pub(crate) struct LimitsTable {
     wall_ms: Option<u32>,
     host_calls: Option<u32>,
     host_call_bytes: Option<u32>,
+    host_work_bytes: Option<u32>,
     token_bytes: Option<u32>,
     actor_bytes: Option<u32>,
     actor_depth: Option<u32>,
@@ -35,6 +36,7 @@ impl LimitsTable {
             wall_ms,
             host_calls,
             host_call_bytes,
+            host_work_bytes,
             token_bytes,
             actor_bytes,
             actor_depth,
@@ -53,6 +55,7 @@ impl LimitsTable {
             wall: wall_ms.map_or(default.wall, milliseconds),
             host_calls: host_calls.unwrap_or(default.host_calls),
             host_call_bytes: host_call_bytes.map_or(default.host_call_bytes, size),
+            host_work_bytes: host_work_bytes.map_or(default.host_work_bytes, size),
             token_bytes: token_bytes.map_or(default.token_bytes, size),
             actor_bytes: actor_bytes.map_or(default.actor_bytes, size),
             actor_depth: actor_depth.map_or(default.actor_depth, size),
@@ -84,7 +87,7 @@ pub(crate) fn changed(limits: &Limits) -> Vec<(&'static str, Option<u64>, Option
         .collect()
 }
 
-fn settings(limits: &Limits) -> [(&'static str, Option<u64>); 15] {
+fn settings(limits: &Limits) -> [(&'static str, Option<u64>); 16] {
     let Limits {
         memory_bytes,
         table_elements,
@@ -92,6 +95,7 @@ fn settings(limits: &Limits) -> [(&'static str, Option<u64>); 15] {
         wall,
         host_calls,
         host_call_bytes,
+        host_work_bytes,
         token_bytes,
         actor_bytes,
         actor_depth,
@@ -111,6 +115,7 @@ fn settings(limits: &Limits) -> [(&'static str, Option<u64>); 15] {
         ("wall_ms", milliseconds(wall)),
         ("host_calls", Some(u64::from(*host_calls))),
         ("host_call_bytes", number(*host_call_bytes)),
+        ("host_work_bytes", number(*host_work_bytes)),
         ("token_bytes", number(*token_bytes)),
         ("actor_bytes", number(*actor_bytes)),
         ("actor_depth", number(*actor_depth)),

@@ -258,6 +258,8 @@ limit_names! {
     HostCalls = "limit-host-calls", "host calls" in "calls", "limits.host_calls";
     /// `Limits::host_call_bytes`
     HostBytes = "limit-host-bytes", "data for the host" in "bytes", "limits.host_call_bytes";
+    /// `Limits::host_work_bytes`
+    HostWork = "limit-host-work", "the host's work" in "bytes", "limits.host_work_bytes";
     /// `RuntimeLimits::wasm_stack_bytes`
     Stack = "limit-stack", "stack" in "bytes", "RuntimeLimits::wasm_stack_bytes";
     /// `Limits::actor_bytes`

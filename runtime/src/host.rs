@@ -15,6 +15,7 @@ use crate::clock::UnixTime;
 use crate::error::{Fault, LimitHit, LimitName};
 use crate::grants::Bound;
 use crate::limits::Limits;
+use crate::slice;
 use std::sync::Arc;
 use wasmtime::component::Linker;
 use wasmtime::{ResourceLimiter, Result};
@@ -47,6 +48,7 @@ impl State {
             cpu: _,
             wall: _,
             host_call_bytes: _,
+            host_work_bytes,
             token_bytes: _,
             actor_bytes: _,
             actor_depth: _,
@@ -59,7 +61,7 @@ impl State {
             phase: Phase::Instantiate,
             now,
             token,
-            calls: Calls { used: 0, of: host_calls, repeatable: true },
+            calls: Calls::new(host_calls, host_work_bytes),
             lines: log::Lines::new(bound.name.clone(), log_lines, message_bytes),
             growth: Growth { memory: Sum { used: 0, of: memory_bytes }, table: Sum { used: 0, of: table_elements } },
             records: store::Records::default(),
@@ -101,36 +103,70 @@ pub(crate) fn link(linker: &mut Linker<State>, bound: &Bound) -> Result<()> {
     Ok(())
 }
 
-/// The host calls of one call. Every host function counts itself here before it does anything.
+/// The host calls of one call, and the work that the host does for them. Every host function enters here before it does
+/// anything.
 pub(crate) struct Calls {
     used: u32,
     of: u32,
+    work: Sum,
+    /// Work since the slice was last looked at.
+    unseen: usize,
+    /// Whether the slice was over when it was last looked at.
+    is_over: bool,
     repeatable: bool,
 }
 
+/// What a host call counts for beside its bytes: crossing the border costs about as much as hashing so many.
+const CALL_BYTES: usize = 1 << 10;
+
+/// How much work may go by until the slice is looked at. A verification by a well-behaved handler stays below it.
+const LOOK_BYTES: usize = 16 << 10;
+
 impl Calls {
-    /// For what changes nothing, and says the same whenever it is asked in a second.
-    pub(crate) fn enter_repeatable(&mut self) -> Result<()> {
-        self.count()
+    fn new(of: u32, work: usize) -> Self {
+        Self { used: 0, of, work: Sum { used: 0, of: work }, unseen: 0, is_over: false, repeatable: true }
     }
 
-    /// For everything else: it makes the answer of this call one that cannot be kept.
-    pub(crate) fn enter(&mut self) -> Result<()> {
-        self.repeatable = false;
-        self.count()
-    }
-
-    /// Whether the same call in the same second would end in the same way.
-    pub(crate) fn are_repeatable(&self) -> bool {
-        self.repeatable
-    }
-
-    fn count(&mut self) -> Result<()> {
+    /// Enters a function that changes nothing, and answers the same however often it is called in a second. `bytes` is what
+    /// the host will process.
+    ///
+    /// The guest runs on until it meets an epoch check, which straight-line code has none of: functions that work for long
+    /// are asynchronous, and [`rest`](Self::rest) here first.
+    pub(crate) fn enter_repeatable(&mut self, bytes: usize) -> Result<()> {
         self.used = self.used.saturating_add(1);
         if self.used > self.of {
             return Err(Stop::limit(LimitName::HostCalls, u64::from(self.used), u64::from(self.of)));
         }
+        self.charge(bytes)?;
+        self.unseen = self.unseen.saturating_add(bytes).saturating_add(CALL_BYTES);
+        if self.unseen > LOOK_BYTES {
+            self.unseen = 0;
+            self.is_over = slice::is_over();
+        }
         Ok(())
+    }
+
+    /// Enters any other function: the verdict of this call cannot be cached.
+    pub(crate) fn enter(&mut self, bytes: usize) -> Result<()> {
+        self.repeatable = false;
+        self.enter_repeatable(bytes)
+    }
+
+    /// Charges bytes that a function gives back, before they are copied to the guest.
+    pub(crate) fn charge(&mut self, bytes: usize) -> Result<()> {
+        self.work.grow(LimitName::HostWork, 0, bytes).map(drop)
+    }
+
+    /// Gives the thread back where the call has used up its slice.
+    pub(crate) async fn rest(&mut self) {
+        if std::mem::take(&mut self.is_over) {
+            slice::give_way().await;
+        }
+    }
+
+    /// Returns whether the same call in the same second would end in the same way.
+    pub(crate) fn are_repeatable(&self) -> bool {
+        self.repeatable
     }
 }
 

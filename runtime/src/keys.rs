@@ -332,6 +332,11 @@ impl BoundKeys {
         Self { active: derive(active), others: others.iter().map(derive).collect() }
     }
 
+    /// Returns how many keys there are: so often a message is read to verify its signature.
+    pub(crate) fn len(&self) -> usize {
+        self.others.len().saturating_add(1)
+    }
+
     /// The active key's signature, and its name.
     pub(crate) fn sign(&self, message: &[u8]) -> (Vec<u8>, &Arc<str>) {
         let BoundKey { name, mac } = &self.active;

@@ -47,6 +47,7 @@
 //! pass on what is not its own. Build with `panic = "unwind"`, so that a bug in a host function costs one call.
 
 mod actor;
+mod admission;
 mod answers;
 mod bindings;
 mod checksum;
@@ -61,6 +62,7 @@ mod handler;
 mod host;
 mod json;
 mod keys;
+mod lane;
 mod limits;
 #[cfg(test)]
 mod model;
@@ -72,9 +74,11 @@ mod registry;
 mod revocations;
 mod runtime;
 mod sandbox;
+mod slice;
 mod store;
 mod sync;
 mod text;
+mod usage;
 mod verdict;
 
 // The public interface is:

@@ -21,6 +21,9 @@ pub struct Limits {
     pub host_calls: u32,
     /// Bytes that the handler may hand to the host in one host call, or as its result.
     pub host_call_bytes: usize,
+    /// Bytes that the host may process for the handler in one call: what host functions hash, sign, compare, copy and log,
+    /// each as often as it does so. A signed token of 8 KiB needs less than a hundredth of the default.
+    pub host_work_bytes: usize,
     /// Length of a token, presented or made, in bytes. 8 KiB is what a header holds with most servers.
     pub token_bytes: usize,
     /// Length of the actor's JSON in bytes, with the members that the host adds.
@@ -35,7 +38,8 @@ pub struct Limits {
     pub log_lines: u32,
     /// Length of the component's file in bytes.
     pub component_bytes: usize,
-    /// Calls of this handler at the same time; `None` is half of the runtime's slots, so that no handler can hold all.
+    /// Calls of this handler at the same time; `None` is half of the runtime's slots. Beside other handlers it gets fewer
+    /// where those need them: each owns a part of half of the slots.
     pub concurrent_calls: Option<usize>,
     /// Memory for good answers, in bytes: one is kept for the rest of the second in which it was given, so that a token that is
     /// presented again meanwhile costs no call. 0 asks the handler every time.
@@ -51,6 +55,7 @@ impl Default for Limits {
             wall: Duration::from_millis(250),
             host_calls: 2_000,
             host_call_bytes: 256 << 10,
+            host_work_bytes: 4 << 20,
             token_bytes: 8_192,
             actor_bytes: 16 << 10,
             actor_depth: 32,
@@ -75,7 +80,8 @@ pub struct RuntimeLimits {
     pub table_elements: usize,
     /// Stack of WebAssembly code in one call, in bytes.
     pub wasm_stack_bytes: usize,
-    /// Threads for calls that need more than their first slice.
+    /// Threads for calls that need more than their first slice: so many that share a fifth of one core on a busy machine,
+    /// and so many more for handlers whose last call had to be stopped.
     pub slow_threads: usize,
 }
 

@@ -1,37 +1,45 @@
-//! Where calls run: the first slice on the thread that asks, the rest on threads of their own.
+//! Where calls run: the first slice on the caller's thread, the rest on threads of the runtime's own.
 //!
-//! A well-behaved handler is done long before its first slice ends, so it never pays for a change of thread. One that
-//! still computes when the slice is over yields, and moves to the guest pool, whose threads get only the time that
-//! nobody else wants: it holds its caller's thread for a tick or two, and nobody else's at all. The handler of a call that had
-//! to be stopped begins its next one there.
+//! A well-behaved handler is done long before its first slice ends, so it never pays for a change of thread. A call that
+//! still computes when the slice is over yields and moves to a lane. The steady lane is promised a fifth of one core on a
+//! busy machine; the spare lane gets only time that no other thread wants, and runs the calls of handlers whose last call
+//! had to be stopped. A handler that outlasted a slice begins its next calls on a lane for a while.
 
-use crate::engine::TICK;
 use crate::error::{Fault, LimitHit, LimitName};
-use rustix::time::{ClockId, clock_gettime};
-use std::cell::Cell;
+use crate::lane::{CpuUsage, Lane, Pace, Task};
+use crate::slice::{self, SLICE, thread_cpu};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
-use thread_priority::ThreadPriority;
 use thread_priority::unix::{
     NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
 };
-use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::task::JoinHandle;
-use wasmtime::UpdateDeadline;
+use thread_priority::{ThreadPriority, ThreadPriorityValue};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
 
-/// CPU time after its first tick that a call may use on its caller's thread. A call that the machine kept waiting is not
-/// taken for a long one.
-const SLICE: Duration = Duration::from_micros(600);
+/// How long a handler begins its calls on a lane after one that outlasted its slice. It bounds what any number of
+/// handlers can take of their callers' threads: one slice each in that time.
+const SLOW_FOR: Duration = Duration::from_secs(1);
 
-/// How the pool's threads are scheduled: in time that nobody else wants, and off the processor as soon as somebody does.
-/// The lowest priority alone (nice 19) would let them finish their slice first, which others wait for.
+/// How long a handler begins its calls on the spare lane after one that had to be stopped, unless one ends by itself.
+const STOPPED_FOR: Duration = Duration::from_secs(10);
+
+/// How long the calls of a handler are measured from their first instruction after one that ended late without a tick.
+const MEASURED_FOR: Duration = Duration::from_secs(10);
+
+/// The part of one core that the steady lane gets while other threads want the processor.
+const STEADY_RATE: f64 = 0.2;
+
+/// Gets its fair share of the processor, but never cuts in on a thread that runs.
+const BATCH: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
+
+/// Runs when no other thread wants to, and leaves the processor as soon as one does. The lowest priority alone (nice 19)
+/// would finish its slice first, while others wait.
 const IDLE: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
 
 /// What a call may use.
@@ -43,130 +51,200 @@ pub(crate) struct Budget {
     pub(crate) may_wait: bool,
 }
 
-/// The guest pool, and a clock that no guest can hold up.
+/// The conduct of one handler's calls, which decides where its next one begins.
+pub(crate) struct Conduct {
+    cpu: Arc<CpuUsage>,
+    until: Mutex<Until>,
+}
+
+/// Each of them is in the past where it does not apply.
+struct Until {
+    slow: Instant,
+    stopped: Instant,
+    measured: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// On the caller's thread; `is_measured` from its first instruction.
+    Inline {
+        is_measured: bool,
+    },
+    Steady,
+    Spare,
+}
+
+impl Conduct {
+    pub(crate) fn new(now: Instant) -> Self {
+        let until = Until { slow: now, stopped: now, measured: now };
+        Self { cpu: Arc::new(CpuUsage::new(now)), until: Mutex::new(until) }
+    }
+
+    fn start(&self, now: Instant) -> Start {
+        let until = self.until();
+        match () {
+            () if now < until.stopped => Start::Spare,
+            () if now < until.slow => Start::Steady,
+            () => Start::Inline { is_measured: now < until.measured },
+        }
+    }
+
+    /// Notes a call that outlasted its slice, whatever comes of it: a client that leaves does not make it a quick one.
+    fn note_slow(&self, now: Instant) {
+        self.until().slow = now + SLOW_FOR;
+    }
+
+    /// Notes a call that ended late without having been looked at. Its thread may have been kept waiting; the next calls
+    /// will tell.
+    fn note_unmeasured(&self, now: Instant) {
+        self.until().measured = now + MEASURED_FOR;
+    }
+
+    /// Notes how a slow call ended, after this much CPU time.
+    fn note_end<T>(&self, result: &Result<T, Fault>, used: Duration, now: Instant) {
+        let mut until = self.until();
+        match stopped_by(result) {
+            None => until.stopped = now,
+            // The machine may have kept it waiting, as the spare lane does.
+            Some(LimitName::Wall) if used <= SLICE || now < until.stopped => {}
+            Some(_) => until.stopped = now + STOPPED_FOR,
+        }
+    }
+
+    fn until(&self) -> MutexGuard<'_, Until> {
+        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the limit that ended a call which would have run on.
+fn stopped_by<T>(result: &Result<T, Fault>) -> Option<LimitName> {
+    match result {
+        Err(Fault::Limit(hit)) => {
+            Some(hit.limit).filter(|limit| matches!(limit, LimitName::Cpu | LimitName::Wall | LimitName::HostWork))
+        }
+        _ => None,
+    }
+}
+
+/// The lanes, and a clock that no guest can hold up.
 pub(crate) struct Pool {
-    /// Taken out when dropped: a runtime must not be dropped where blocking is forbidden.
-    threads: Option<Runtime>,
+    steady: Lane,
+    spare: Lane,
     timer: Timer,
-    /// Calls beyond their first slice, over all handlers. Fewer than there are slots, so that slow calls, however many,
-    /// leave room for quick ones.
-    slow: Arc<Semaphore>,
-    slow_permits: usize,
 }
 
 impl Pool {
-    /// Starts the threads. `started` runs on each of them first.
-    pub(crate) fn new(
-        threads: usize,
-        slow_permits: usize,
-        started: impl Fn() + Send + Sync + 'static,
-    ) -> io::Result<Self> {
-        let threads = Builder::new_multi_thread()
-            .worker_threads(threads.max(1))
-            .thread_name("keyward-guest")
-            .on_thread_start(move || {
-                SLOT.set(Slot { on_pool: true, ..Slot::default() });
+    /// Starts the threads of both lanes. `started` runs on each of them first.
+    pub(crate) fn new(threads: usize, started: impl Fn() + Clone + Send + Sync + 'static) -> io::Result<Self> {
+        let lane = |name, (policy, priority): (_, ThreadPriority), pace| {
+            let started = started.clone();
+            Lane::start(name, threads, pace, thread_cpu, move || {
+                slice::on_lane();
                 // To step back needs no privilege. Where it cannot be done, guests compete as equals.
-                let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, IDLE);
+                let _ = set_thread_priority_and_policy(thread_native_id(), priority, policy);
                 started();
             })
-            .build()?;
+        };
         Ok(Self {
-            threads: Some(threads),
+            steady: lane("keyward-steady", (BATCH, nice_0()), Some(Pace::new(STEADY_RATE, Instant::now())))?,
+            spare: lane("keyward-spare", (IDLE, ThreadPriority::Min), None)?,
             timer: Timer::start()?,
-            slow: Arc::new(Semaphore::new(slow_permits)),
-            slow_permits,
         })
     }
 
-    /// Runs a call to its end or to the end of its budget, whichever comes first. Unless it may wait, the call must poll as
-    /// `Pending` only where [`on_tick`] says so. A panic in it is a fault of the runtime, and goes no further.
-    ///
-    /// `overran` is what the calls of one handler know of each other: that the last one had to be stopped. The next one then
-    /// has no slice on its caller's thread, until one ends by itself.
-    pub(crate) async fn run<T, F>(
-        &self,
-        budget: Budget,
-        overran: &AtomicBool,
-        mut call: Pin<Box<F>>,
-    ) -> Result<T, Fault>
+    /// Runs a call to its end or to the end of its budget, whichever comes first. Unless it may wait, the call must return
+    /// `Pending` only where [`slice::on_tick`] or [`slice::give_way`] says so. A panic in it is a fault of the runtime, and goes no
+    /// further.
+    pub(crate) async fn run<T, F>(&self, budget: Budget, conduct: &Conduct, mut call: Pin<Box<F>>) -> Result<T, Fault>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Fault>> + Send + 'static,
     {
         let started = Instant::now();
-        let mut used = Duration::ZERO;
-        if !overran.load(Ordering::Relaxed) {
-            match self.run_inline(started, budget, call.as_mut()).await {
-                Inline::Ended(result) => return result,
-                Inline::Slow(so_far) => used = so_far,
+        let (lane, used) = match conduct.start(started) {
+            Start::Inline { is_measured } => {
+                match self.run_inline(started, budget, conduct, is_measured, call.as_mut()).await {
+                    Inline::Ended(result) => return result,
+                    Inline::Slow(used) => (&self.steady, used),
+                }
             }
-        }
-        let result = self.run_slowly(started, budget, used, call).await;
-        let stopped =
-            matches!(&result, Err(Fault::Limit(hit)) if matches!(hit.limit, LimitName::Cpu | LimitName::Wall));
-        overran.store(stopped, Ordering::Relaxed);
+            Start::Steady => (&self.steady, Duration::ZERO),
+            Start::Spare => (&self.spare, Duration::ZERO),
+        };
+        conduct.note_slow(Instant::now());
+        let used = Arc::new(CpuTime::new(used));
+        let result = self.run_on(lane, started, budget, conduct.cpu.clone(), used.clone(), call).await;
+        conduct.note_end(&result, used.get(), Instant::now());
         result
     }
 
     /// The beginning of a call, on its caller's thread: until it ends, or has computed for a slice. While it waits it holds
-    /// nobody's thread, so it stays.
+    /// no thread, so it stays.
     async fn run_inline<T>(
         &self,
         started: Instant,
         budget: Budget,
+        conduct: &Conduct,
+        is_measured: bool,
         mut call: Pin<&mut impl Future<Output = Result<T, Fault>>>,
     ) -> Inline<T> {
+        let is_measured = is_measured || budget.may_wait;
         let mut used = Duration::ZERO;
         let mut alarm = None;
         poll_fn(|cx| {
-            let before = budget.may_wait.then(thread_cpu);
-            if let Poll::Ready(result) = slice(call.as_mut(), cx) {
+            let polled = slice::run(call.as_mut(), cx, is_measured);
+            let last = slice::last();
+            let elapsed = started.elapsed();
+            if !is_measured && last.since.is_none() && elapsed > SLICE && polled.is_ready() {
+                conduct.note_unmeasured(started);
+            }
+            // Many short pieces between waits add up.
+            used = used.saturating_add(if elapsed > SLICE { last.used() } else { Duration::ZERO });
+            if let Poll::Ready(result) = polled {
+                if used > SLICE {
+                    conduct.note_slow(started + elapsed);
+                }
+                let result = within(result, used, elapsed, budget);
+                if stopped_by(&result).is_some() {
+                    conduct.note_end(&result, used, started + elapsed);
+                }
                 return Poll::Ready(Inline::Ended(result));
             }
-            let slot = SLOT.get();
-            // Many short pieces between waits add up.
-            let piece = before.map_or(slot.used, |before| thread_cpu().saturating_sub(before));
-            used = used.saturating_add(piece);
-            if slot.yielded || used > SLICE {
+            if last.has_yielded || used > SLICE {
                 return Poll::Ready(Inline::Slow(used));
             }
             let alarm = alarm.get_or_insert_with(|| self.timer.at(started + budget.wall));
-            // Not the guest's fault: it waits for the store.
+            // The store is late, not the guest.
             let late = || Fault::Store(format!("no answer within {} ms (`limits.wall_ms`)", budget.wall.as_millis()));
             alarm.as_mut().poll(cx).map(|()| Inline::Ended(Err(late())))
         })
         .await
     }
 
-    /// The rest of a call, on the pool.
-    async fn run_slowly<T, F>(
+    /// The rest of a call, on a lane.
+    async fn run_on<T, F>(
         &self,
+        lane: &Lane,
         started: Instant,
         budget: Budget,
-        used: Duration,
+        usage: Arc<CpuUsage>,
+        used: Arc<CpuTime>,
         call: Pin<Box<F>>,
     ) -> Result<T, Fault>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Fault>> + Send + 'static,
     {
-        if used >= budget.cpu {
-            return Err(over(LimitName::Cpu, used, budget.cpu));
-        }
-        let permit = self.slow.clone().try_acquire_owned().map_err(|_| Fault::Busy {
-            what: "slots for slow calls",
-            of: self.slow_permits,
-            setting: "RuntimeLimits::slots",
-        })?;
-        let Some(threads) = &self.threads else { return Err(Fault::Runtime("is shutting down".into())) };
-        let mut task = AbortOnDrop(threads.spawn(drive(call, used, budget.cpu, permit)));
+        let (sender, mut answer) = oneshot::channel();
+        let _task: Task = lane.spawn(usage, async move {
+            let result = drive(call, started, used, budget).await;
+            // A caller that has left needs no answer.
+            let _ = sender.send(result);
+        });
         let mut alarm = self.timer.at(started + budget.wall);
         poll_fn(|cx| {
-            if let Poll::Ready(joined) = Pin::new(&mut task.0).poll(cx) {
-                return Poll::Ready(
-                    joined.unwrap_or_else(|error| Err(Fault::Runtime(format!("lost the call: {error}")))),
-                );
+            if let Poll::Ready(answer) = Pin::new(&mut answer).poll(cx) {
+                return Poll::Ready(answer.unwrap_or_else(|_| Err(Fault::Runtime("is shutting down".into()))));
             }
             alarm.as_mut().poll(cx).map(|()| Err(over(LimitName::Wall, started.elapsed(), budget.wall)))
         })
@@ -178,86 +256,67 @@ impl Pool {
 enum Inline<T> {
     /// So did the call.
     Ended(Result<T, Fault>),
-    /// It goes on, after so much CPU time.
+    /// The call goes on, after so much CPU time.
     Slow(Duration),
 }
 
-impl Drop for Pool {
-    fn drop(&mut self) {
-        if let Some(threads) = self.threads.take() {
-            threads.shutdown_background();
-        }
+/// CPU time of one call, for those on other threads to read.
+struct CpuTime(AtomicU64);
+
+impl CpuTime {
+    fn new(used: Duration) -> Self {
+        Self(AtomicU64::new(nanos(used)))
+    }
+
+    /// Adds to it, and returns the sum.
+    fn add(&self, used: Duration) -> Duration {
+        let used = nanos(used);
+        Duration::from_nanos(self.0.fetch_add(used, Ordering::Relaxed).saturating_add(used))
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
 }
 
-/// The rest of a call, on the pool. It yields at every tick; each time its CPU account is looked at.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Drives a call on a lane, where it yields at every tick, and stops it when its CPU time is used up.
 async fn drive<T>(
     mut call: Pin<Box<impl Future<Output = Result<T, Fault>>>>,
-    mut used: Duration,
-    limit: Duration,
-    _permit: OwnedSemaphorePermit,
+    started: Instant,
+    used: Arc<CpuTime>,
+    budget: Budget,
 ) -> Result<T, Fault> {
     poll_fn(move |cx| {
-        let before = thread_cpu();
-        let polled = slice(call.as_mut(), cx);
-        used = used.saturating_add(thread_cpu().saturating_sub(before));
+        if used.get() >= budget.cpu {
+            return Poll::Ready(Err(over(LimitName::Cpu, used.get(), budget.cpu)));
+        }
+        let polled = slice::run(call.as_mut(), cx, true);
+        let used = used.add(slice::last().used());
         match polled {
-            Poll::Pending if used >= limit => Poll::Ready(Err(over(LimitName::Cpu, used, limit))),
-            polled => polled,
+            Poll::Ready(result) => Poll::Ready(within(result, used, started.elapsed(), budget)),
+            Poll::Pending if used >= budget.cpu => Poll::Ready(Err(over(LimitName::Cpu, used, budget.cpu))),
+            Poll::Pending => Poll::Pending,
         }
     })
     .await
 }
 
-/// One slice of a call: up to its end or its next yield.
-fn slice<T>(call: Pin<&mut impl Future<Output = Result<T, Fault>>>, cx: &mut Context<'_>) -> Poll<Result<T, Fault>> {
-    SLOT.set(Slot { since: None, used: Duration::ZERO, yielded: false, ..SLOT.get() });
-    catch_unwind(AssertUnwindSafe(|| call.poll(cx)))
-        .unwrap_or_else(|_| Poll::Ready(Err(Fault::Runtime("panicked in the host's code".into()))))
-}
-
-/// What the thread knows about the slice that it runs.
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    /// Whether this is a thread of the pool.
-    on_pool: bool,
-    /// The thread's CPU time at the first tick of this slice.
-    since: Option<Duration>,
-    /// What the slice used before it yielded.
-    used: Duration,
-    /// Whether it yielded: a call that is pending otherwise waits for something.
-    yielded: bool,
-}
-
-thread_local! {
-    static SLOT: Cell<Slot> = const { Cell::new(Slot { on_pool: false, since: None, used: Duration::ZERO, yielded: false }) };
-}
-
-/// What a guest does when it finds that the clock has ticked: yields on the pool, and on its caller's thread when it has
-/// really computed for a slice. The first tick of a slice only notes the time; ticks that passed while the thread was
-/// preempted do not count.
-pub(crate) fn on_tick() -> UpdateDeadline {
-    let slot = SLOT.get();
-    if slot.on_pool {
-        return UpdateDeadline::Yield(1);
+/// Refuses the answer of a call that used more than its budget before it ended: nothing may have looked at it meanwhile.
+fn within<T>(result: Result<T, Fault>, used: Duration, elapsed: Duration, budget: Budget) -> Result<T, Fault> {
+    match result {
+        Ok(_) if used > budget.cpu => Err(over(LimitName::Cpu, used, budget.cpu)),
+        Ok(_) if elapsed > budget.wall => Err(over(LimitName::Wall, elapsed, budget.wall)),
+        result => result,
     }
-    let now = thread_cpu();
-    let Some(since) = slot.since else {
-        SLOT.set(Slot { since: Some(now), ..slot });
-        return UpdateDeadline::Continue(1);
-    };
-    let used = now.saturating_sub(since);
-    if used < SLICE {
-        return UpdateDeadline::Continue(1);
-    }
-    // Before its first tick it ran for up to one more.
-    SLOT.set(Slot { used: used.saturating_add(TICK), yielded: true, ..slot });
-    UpdateDeadline::Yield(1)
 }
 
-/// CPU time of the current thread.
-fn thread_cpu() -> Duration {
-    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
+/// Returns the priority that stands for a niceness of 0; others would be given up for good without privileges.
+fn nice_0() -> ThreadPriority {
+    ThreadPriorityValue::try_from(48).map_or(ThreadPriority::Min, ThreadPriority::Crossplatform)
 }
 
 fn over(limit: LimitName, used: Duration, of: Duration) -> Fault {
@@ -265,16 +324,7 @@ fn over(limit: LimitName, used: Duration, of: Duration) -> Fault {
     Fault::Limit(LimitHit { limit, used: micros(used), of: micros(of) })
 }
 
-/// The pool's part of a call ends with the caller's.
-struct AbortOnDrop<T>(JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// A thread that only keeps time. The caller's runtime may have no timer, and the pool's threads are the guests'.
+/// A thread that only keeps time. The caller's runtime may have no timer, and the lanes' threads are the guests'.
 struct Timer {
     handle: Handle,
     /// Dropped, it ends the thread.
@@ -302,56 +352,166 @@ impl Timer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slice::{give_way, is_over};
     use std::thread;
 
     const BUDGET: Budget = Budget { cpu: Duration::from_millis(50), wall: Duration::from_secs(60), may_wait: false };
+
+    fn pool() -> Pool {
+        Pool::new(2, || ()).unwrap()
+    }
+
+    fn conduct() -> Conduct {
+        Conduct::new(Instant::now())
+    }
 
     fn stopped() -> Fault {
         over(LimitName::Cpu, BUDGET.cpu, BUDGET.cpu)
     }
 
-    /// Whether a call begins on its caller's thread.
-    fn is_inline(pool: &Pool, overran: &AtomicBool) -> bool {
+    /// Computes for this long on the thread that it is on, without a tick.
+    fn compute(cpu: Duration) {
+        let start = thread_cpu();
+        while thread_cpu().saturating_sub(start) < cpu {}
+    }
+
+    /// The thread on which a call begins: `None` for its caller's.
+    fn begins_on(pool: &Pool, conduct: &Conduct) -> Option<String> {
         let here = thread::current().id();
-        let call = async move { Ok(thread::current().id() == here) };
-        pollster::block_on(pool.run(BUDGET, overran, Box::pin(call))).unwrap()
+        let call = async move {
+            let thread = thread::current();
+            Ok((thread.id() != here).then(|| thread.name().unwrap_or_default().to_owned()))
+        };
+        pollster::block_on(pool.run(BUDGET, conduct, Box::pin(call))).unwrap()
     }
 
     /// A call that yields once, and then ends like this.
-    fn yields(pool: &Pool, overran: &AtomicBool, end: Result<(), Fault>) {
-        let mut yielded = false;
-        let mut end = Some(end.clone());
-        let call = poll_fn(move |cx| {
-            if !yielded {
-                yielded = true;
-                SLOT.set(Slot { yielded, ..SLOT.get() });
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+    fn yields(pool: &Pool, conduct: &Conduct, end: Result<(), Fault>) {
+        let call = async move {
+            give_way().await;
+            end
+        };
+        let _ = pollster::block_on(pool.run(BUDGET, conduct, Box::pin(call)));
+    }
+
+    #[test]
+    fn a_handler_that_outlasted_a_slice_begins_on_a_lane() {
+        let (pool, slow, other) = (pool(), conduct(), conduct());
+        assert_eq!(begins_on(&pool, &slow), None);
+        yields(&pool, &slow, Ok(()));
+        assert_eq!(begins_on(&pool, &slow).as_deref(), Some("keyward-steady"));
+        yields(&pool, &slow, Err(Fault::Trap("unreachable".into())));
+        assert_eq!(begins_on(&pool, &slow).as_deref(), Some("keyward-steady"), "it ended by itself");
+        yields(&pool, &slow, Err(stopped()));
+        assert_eq!(begins_on(&pool, &other), None, "others are not punished");
+        assert_eq!(begins_on(&pool, &slow).as_deref(), Some("keyward-spare"));
+        assert_eq!(begins_on(&pool, &slow).as_deref(), Some("keyward-steady"), "its last call ended by itself");
+    }
+
+    /// How the kernel schedules a thread of this pool: its policy and its niceness.
+    fn scheduling(pool: &Pool, conduct: &Conduct) -> (u32, i32) {
+        let call = async move {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            // Behind the name, which may have spaces.
+            let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().map(str::to_owned).collect();
+            Ok((fields[38].parse().unwrap(), fields[16].parse().unwrap()))
+        };
+        pollster::block_on(pool.run(BUDGET, conduct, Box::pin(call))).unwrap()
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_steady_lane_competes_and_the_spare_one_does_not() {
+        const SCHED_BATCH: u32 = 3;
+        const SCHED_IDLE: u32 = 5;
+        let (pool, conduct) = (pool(), conduct());
+        let (_, own) = scheduling(&pool, &conduct);
+        conduct.note_slow(Instant::now());
+        assert_eq!(scheduling(&pool, &conduct), (SCHED_BATCH, own.max(0)));
+        conduct.note_end::<()>(&Err(stopped()), BUDGET.cpu, Instant::now());
+        assert_eq!(scheduling(&pool, &conduct).0, SCHED_IDLE);
+    }
+
+    #[test]
+    fn standing_comes_back_with_time() {
+        let (start, conduct) = (Instant::now(), conduct());
+        conduct.note_slow(start);
+        conduct.note_end::<()>(&Err(stopped()), BUDGET.cpu, start);
+        conduct.note_unmeasured(start);
+        for (seconds, wanted) in [(0, Start::Spare), (9, Start::Spare), (11, Start::Inline { is_measured: false })] {
+            assert_eq!(conduct.start(start + Duration::from_secs(seconds)), wanted, "after {seconds} s");
+        }
+        conduct.note_end(&Ok(()), Duration::ZERO, start);
+        assert_eq!(conduct.start(start), Start::Steady);
+        assert_eq!(conduct.start(start + Duration::from_secs(2)), Start::Inline { is_measured: true });
+    }
+
+    #[test]
+    fn a_call_that_found_no_slot_changes_nothing() {
+        let (pool, conduct) = (pool(), conduct());
+        yields(&pool, &conduct, Err(stopped()));
+        let busy = Fault::Busy { what: "slots", of: 1, setting: "RuntimeLimits::slots" };
+        conduct.note_slow(Instant::now());
+        assert_eq!(stopped_by::<()>(&Err(busy)), None);
+        assert_eq!(conduct.start(Instant::now()), Start::Spare);
+    }
+
+    /// A call without a tick and without a yield is accounted for when it has ended, on its caller's thread and on a lane.
+    #[test]
+    fn cpu_time_is_looked_at_when_a_call_has_ended() {
+        let pool = pool();
+        let budget = Budget { cpu: Duration::from_millis(5), ..BUDGET };
+        let call = || {
+            Box::pin(async {
+                is_over();
+                compute(Duration::from_millis(8));
+                Ok(())
+            })
+        };
+        for start in [Start::Inline { is_measured: false }, Start::Steady, Start::Spare] {
+            let conduct = conduct();
+            match start {
+                Start::Inline { .. } => {}
+                Start::Steady => conduct.note_slow(Instant::now()),
+                Start::Spare => conduct.note_end::<()>(&Err(stopped()), BUDGET.cpu, Instant::now()),
             }
-            Poll::Ready(end.take().unwrap())
+            let ended = pollster::block_on(pool.run(budget, &conduct, call())).unwrap_err();
+            assert_eq!(ended.code(), "limit-cpu", "{start:?}");
+            assert_eq!(conduct.start(Instant::now()), Start::Spare);
+        }
+    }
+
+    /// The first call that nothing looks at goes through; it is the reason to measure the next ones.
+    #[test]
+    fn a_call_that_nothing_looks_at_is_measured_the_next_time() {
+        let (pool, conduct) = (pool(), conduct());
+        let budget = Budget { cpu: Duration::from_millis(5), ..BUDGET };
+        let call = || {
+            Box::pin(async {
+                compute(Duration::from_millis(8));
+                Ok(())
+            })
+        };
+        assert_eq!(pollster::block_on(pool.run(budget, &conduct, call())), Ok(()));
+        let ended = pollster::block_on(pool.run(budget, &conduct, call())).unwrap_err();
+        assert_eq!(ended.code(), "limit-cpu");
+    }
+
+    #[test]
+    fn wall_time_is_looked_at_when_a_call_has_ended() {
+        let (pool, conduct) = (pool(), conduct());
+        let budget = Budget { wall: Duration::from_millis(5), ..BUDGET };
+        let call = Box::pin(async {
+            thread::sleep(Duration::from_millis(8));
+            Ok(())
         });
-        let _ = pollster::block_on(pool.run(BUDGET, overran, Box::pin(call)));
+        assert_eq!(pollster::block_on(pool.run(budget, &conduct, call)).unwrap_err().code(), "limit-wall");
+        assert_eq!(begins_on(&pool, &conduct), None, "it was kept waiting, and did not compute");
     }
 
     #[test]
-    fn who_had_to_be_stopped_has_no_slice_until_a_call_ends_by_itself() {
-        let pool = Pool::new(2, 8, || ()).unwrap();
-        let (bad, other) = (AtomicBool::new(false), AtomicBool::new(false));
-        assert!(is_inline(&pool, &bad));
-        yields(&pool, &bad, Ok(()));
-        assert!(is_inline(&pool, &bad), "slow is not bad");
-        yields(&pool, &bad, Err(Fault::Trap("unreachable".into())));
-        assert!(is_inline(&pool, &bad), "it ended by itself");
-        yields(&pool, &bad, Err(stopped()));
-        assert!(is_inline(&pool, &other), "others are not punished");
-        assert!(!is_inline(&pool, &bad));
-        assert!(is_inline(&pool, &bad), "its last call was quick");
-    }
-
-    #[test]
-    fn who_waits_stays_and_waits_no_longer_than_it_may() {
-        let pool = Pool::new(2, 8, || ()).unwrap();
-        let overran = AtomicBool::new(false);
+    fn a_waiting_call_stays_and_waits_no_longer_than_it_may() {
+        let (pool, conduct) = (pool(), conduct());
         let here = thread::current().id();
         let budget = Budget { may_wait: true, ..BUDGET };
         let (answer, asked) = oneshot::channel();
@@ -361,14 +521,14 @@ mod tests {
         };
         let done = thread::scope(|scope| {
             scope.spawn(|| answer.send(7).unwrap());
-            pollster::block_on(pool.run(budget, &overran, Box::pin(call)))
+            pollster::block_on(pool.run(budget, &conduct, Box::pin(call)))
         });
         assert_eq!(done, Ok((7, true)));
 
         let budget = Budget { wall: Duration::from_millis(1), ..budget };
         let never = async { std::future::pending::<Result<(), Fault>>().await };
-        let stopped = pollster::block_on(pool.run(budget, &overran, Box::pin(never))).unwrap_err();
+        let stopped = pollster::block_on(pool.run(budget, &conduct, Box::pin(never))).unwrap_err();
         assert_eq!(stopped.code(), "store");
-        assert!(is_inline(&pool, &overran), "it was not its fault");
+        assert_eq!(begins_on(&pool, &conduct), None, "it was not its fault");
     }
 }

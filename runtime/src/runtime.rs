@@ -1,5 +1,6 @@
 //! What lives as long as the process: the engine, the compiled components, the guest pool.
 
+use crate::admission::Admission;
 use crate::clock::{Clock, MonotonicClock, SystemClock, UnixTime};
 use crate::component::{CheckedComponent, ComponentInfo, digest, hex};
 use crate::engine::Engine;
@@ -9,7 +10,6 @@ use crate::pool::Pool;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use tokio::sync::Semaphore;
 
 /// Loads and runs components. Cheap to clone; registries made from one share its threads and compile nothing twice. Two
 /// of them in one process know nothing of each other.
@@ -19,7 +19,7 @@ pub struct Runtime(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) pool: Pool,
-    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) limits: RuntimeLimits,
     clock: Arc<dyn Clock>,
     /// What is loaded now, by digest.
@@ -36,9 +36,7 @@ impl Runtime {
     pub fn with(limits: RuntimeLimits, clock: impl Clock + 'static) -> Result<Self, LoadError> {
         let engine = Engine::new(&limits)?;
         let on_thread = engine.wasmtime().clone();
-        // Three quarters, so that slow calls, however many, leave slots for quick ones.
-        let slow = limits.slots.saturating_sub(limits.slots / 4).max(1);
-        let pool = Pool::new(limits.slow_threads, slow, move || {
+        let pool = Pool::new(limits.slow_threads, move || {
             let _ = &on_thread;
             wasmtime::Engine::tls_eager_initialize();
         })
@@ -46,7 +44,7 @@ impl Runtime {
         Ok(Self(Arc::new(Shared {
             engine,
             pool,
-            slots: Arc::new(Semaphore::new(limits.slots)),
+            admission: Admission::new(limits.slots),
             limits,
             clock: Arc::new(clock),
             components: Mutex::default(),

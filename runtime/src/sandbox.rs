@@ -1,5 +1,6 @@
 //! One call in one fresh instance: the only place that makes a store.
 
+use crate::admission::{Full, Seat, Slot};
 use crate::bindings::{self, Answer, Instance, InstancePre, Words, types};
 use crate::clock::UnixTime;
 use crate::component::CheckedComponent;
@@ -9,16 +10,16 @@ use crate::grants::Bound;
 use crate::host::store::Records;
 use crate::host::{self, Phase, State, Stop};
 use crate::limits::Limits;
-use crate::pool::{Budget, on_tick};
+use crate::pool::{Budget, Conduct};
 use crate::runtime::Shared;
+use crate::slice;
 use crate::text::printable;
 use crate::verdict::{CreateRequest, Denial};
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 #[cfg(feature = "phases")]
-use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::time::Duration;
+use std::time::Instant;
 use wasmtime::component::Linker;
 use wasmtime::{Store, Trap};
 
@@ -27,11 +28,9 @@ pub(crate) struct Sandbox {
     shared: Arc<Shared>,
     pub(crate) bound: Arc<Bound>,
     pre: InstancePre<State>,
-    /// Calls of this handler at the same time.
-    share: Arc<Semaphore>,
-    share_size: usize,
-    /// Whether its last slow call had to be stopped.
-    overran: AtomicBool,
+    /// The handler's part of the runtime's slots.
+    seat: Seat,
+    conduct: Conduct,
 }
 
 /// What a handler answers to `verify`, less what is broken.
@@ -52,10 +51,9 @@ pub(crate) enum Made {
     Denied(Denial, String),
 }
 
-/// What a call holds while it lives. It travels with the work: dropped with it, wherever that is.
+/// What a call holds while it lives. It travels with the work, and is dropped with it on whichever thread.
 struct Held {
-    _share: OwnedSemaphorePermit,
-    _slot: OwnedSemaphorePermit,
+    _slot: Slot,
     _ticking: Ticking,
 }
 
@@ -66,9 +64,10 @@ impl Sandbox {
         let mut linker = Linker::new(shared.engine.wasmtime());
         host::link(&mut linker, &bound).map_err(wrong)?;
         let pre = linker.instantiate_pre(&component.component).and_then(InstancePre::new).map_err(wrong)?;
-        let share_size = bound.limits.concurrent_calls.unwrap_or(shared.limits.slots / 2).max(1);
-        let share = Arc::new(Semaphore::new(share_size));
-        Ok(Self { shared, bound: Arc::new(bound), pre, share, share_size, overran: AtomicBool::new(false) })
+        let most = bound.limits.concurrent_calls.unwrap_or(shared.limits.slots / 2).max(1);
+        let now = Instant::now();
+        let seat = shared.admission.seat(most, now);
+        Ok(Self { shared, bound: Arc::new(bound), pre, seat, conduct: Conduct::new(now) })
     }
 
     /// Instantiates once and calls nothing: wrong types and bad start functions show only here.
@@ -169,16 +168,15 @@ impl Sandbox {
         C: FnOnce(Held) -> F,
         F: Future<Output = Result<T, Fault>> + Send + 'static,
     {
-        let busy = |what, of, setting| move |_| Fault::Busy { what, of, setting };
-        let share = self.share.clone().try_acquire_owned();
-        let share = share.map_err(busy("its slots", self.share_size, "limits.concurrent_calls"))?;
-        let slot = self.shared.slots.clone().try_acquire_owned();
-        let slot = slot.map_err(busy("all slots", self.shared.limits.slots, "RuntimeLimits::slots"))?;
-        let held = Held { _share: share, _slot: slot, _ticking: self.shared.engine.ticking() };
+        let slot = self.seat.admit(Instant::now()).map_err(|full| match full {
+            Full::Own(of) => Fault::Busy { what: "its slots", of, setting: "limits.concurrent_calls" },
+            Full::All(of) => Fault::Busy { what: "all slots that it may have", of, setting: "RuntimeLimits::slots" },
+        })?;
+        let held = Held { _slot: slot, _ticking: self.shared.engine.ticking() };
         let may_wait = self.bound.store.is_some() || !self.bound.queries.is_empty();
         let budget = Budget { cpu: self.bound.limits.cpu, wall: self.bound.limits.wall, may_wait };
         // Into its box at once: a call is large, and would be carried about in every future around it.
-        self.shared.pool.run(budget, &self.overran, Box::pin(call(held))).await
+        self.shared.pool.run(budget, &self.conduct, Box::pin(call(held))).await
     }
 
     /// A fresh instance under every limit that the engine enforces.
@@ -189,7 +187,7 @@ impl Sandbox {
         // The contract has no resources; a component that makes some for itself gets a few.
         store.set_max_component_handles(64);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|_| Ok(on_tick()));
+        store.epoch_deadline_callback(|_| Ok(slice::on_tick()));
         let instance = self.pre.instantiate_async(&mut store).await;
         let instance = self.finish(&store, instance)?;
         Ok((store, instance))

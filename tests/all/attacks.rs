@@ -66,11 +66,13 @@ fn registry(
     config.prefixes = vec!["ho_".into()];
     config.max_ttl = case.max_ttl;
     // The machine may be busy: what stops a call must be what the file says, not the wall clock, and not the CPU's where
-    // the file counts calls.
+    // the file counts calls or bytes.
     config.limits.wall = if case.grants.silent_store { SILENCE } else { Duration::from_secs(60) };
     // It is to be called every time: that is what shows whether anything survives a call.
     config.limits.answer_bytes = 0;
-    if case.outcome == Outcome::Failed("limit-host-calls".into()) {
+    if let Outcome::Failed(code) = &case.outcome
+        && ["limit-host-calls", "limit-host-work"].contains(&code.as_str())
+    {
         config.limits.cpu = Duration::from_secs(30);
     }
     if case.grants.keys {

@@ -24,6 +24,7 @@ fn tight() -> Limits {
         wall: Duration::from_millis(5),
         host_calls: 10,
         host_call_bytes: 20,
+        host_work_bytes: 9,
         token_bytes: 7,
         actor_bytes: 21,
         actor_depth: 0,
@@ -46,6 +47,7 @@ fn every_limit_is_hit() {
         wall,
         host_calls,
         host_call_bytes,
+        host_work_bytes,
         token_bytes,
         actor_bytes,
         actor_depth,
@@ -71,6 +73,8 @@ fn every_limit_is_hit() {
     let hit = verify_hits("flood-clock", Limits { host_calls, cpu: LONG, ..limits() }, "limit-host-calls");
     assert_eq!((hit.used, hit.of), (11, 10));
     verify_hits("benign", Limits { host_call_bytes, ..limits() }, "limit-host-bytes");
+    let hit = verify_hits("log-5-lines", Limits { host_work_bytes, ..limits() }, "limit-host-work");
+    assert_eq!((hit.used, hit.of), (10, 9));
     let hit = verify_hits("benign", Limits { actor_bytes, ..limits() }, "limit-actor-bytes");
     assert_eq!((hit.used, hit.of), (22, 21));
     verify_hits("benign", Limits { actor_depth, ..limits() }, "limit-actor-depth");
@@ -82,6 +86,36 @@ fn every_limit_is_hit() {
     log_lines_are_counted(Limits { log_lines, ..limits() });
     calls_at_once_are_counted(Limits { concurrent_calls, cpu: LONG, ..limits() });
     answers_are_kept(Limits { answer_bytes, ..limits() });
+}
+
+/// Host calls in straight-line code meet no epoch check: the host itself looks at the clock.
+#[test]
+fn cpu_and_wall_time_hold_for_host_calls_in_straight_line() {
+    let unlimited = || Limits { host_work_bytes: usize::MAX, ..Limits::default() };
+    for case in ["straight-verify", "straight-digest", "straight-random", "straight-secrets"] {
+        for (limits, code) in [
+            (Limits { cpu: Duration::from_millis(5), wall: LONG, ..unlimited() }, "limit-cpu"),
+            (Limits { cpu: LONG, wall: Duration::from_millis(5), ..unlimited() }, "limit-wall"),
+        ] {
+            let hit = limit(&registry(granted(case, limits)).verify_blocking("ho_stile").unwrap_err());
+            assert_eq!((hit.limit.code(), hit.of), (code, 5_000), "{case}: {hit:?}");
+            assert!(hit.used < 100_000, "{case} was stopped long after its limit: {hit:?}");
+        }
+    }
+}
+
+/// The handler of a case with the grants that cases of straight-line code need.
+fn granted(case: &str, limits: Limits) -> HandlerConfig {
+    let hostile::Case { grants, .. } = hostile::case(case);
+    let mut config = handler(case, limits);
+    if grants.keys {
+        let ring = Arc::new(KeyRing::new("main", Secret::new([1; 32]), vec![]).unwrap());
+        config.keys.insert("mine".into(), KeyGrant::new(ring));
+    }
+    if grants.secrets {
+        config.secrets.push(("bot".into(), Secret::new(*b"ho_secret-of-the-operator")));
+    }
+    config
 }
 
 fn runtime(limits: RuntimeLimits) -> Runtime {

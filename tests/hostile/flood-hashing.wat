@@ -1,6 +1,6 @@
 ;; what: Hides work in the host: 2,000 signatures over 250,000 bytes each.
 ;; call: verify
-;; outcome: limit-cpu
+;; outcome: limit-host-work
 ;; grants: keys
 
 (import "keyward:handler/keys@0.1.0" "verify" (func $check (param i32 i32 i32 i32 i32 i32 i32)))

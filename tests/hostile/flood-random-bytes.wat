@@ -1,6 +1,6 @@
 ;; what: Hides work in the host: 2,000 times 64 KiB of randomness.
 ;; call: verify
-;; outcome: limit-cpu
+;; outcome: limit-host-work
 
 (import "keyward:handler/random@0.1.0" "bytes" (func $random (param i32 i32)))
 

@@ -1,6 +1,6 @@
 ;; what: Asks for a row that it has no memory for.
 ;; call: verify
-;; outcome: limit-memory
+;; outcome: limit-host-work
 ;; grants: queries
 ;; base: queries-ask-on
 

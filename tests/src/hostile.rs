@@ -26,9 +26,11 @@
 //!   it where there is none. The module is then made a component of the world `handler`. So a file shows what differs
 //!   from `benign.wat`, and nothing else.
 //!
-//! Two shorthands work in both:
+//! Some shorthands:
 //!
 //! * `(repeat 100 …)` stands for 100 copies of what it holds; `{i}` in it is the number of the copy, from 0.
+//! * `(include lowered)` and `(include lifted)` in a component stand for its beginning, with the contract's types and a
+//!   memory in a module of its own, and its end, with the exports: see `src/hostile/lowered.wat`.
 //! * `(data $name "…")` without an offset is placed in free memory; the globals `$name.ptr` and `$name.len` say where.
 //!
 //! A handler that probes the host tells what it found: `rejected unknown` when the host refused (`not-granted`, no such
@@ -134,6 +136,7 @@ pub const CALL_CODES: &[&str] = &[
     "limit-stack",
     "limit-host-calls",
     "limit-host-bytes",
+    "limit-host-work",
     "limit-actor-bytes",
     "limit-actor-depth",
     "limit-actor-id",
@@ -278,7 +281,7 @@ impl Files {
             let benign = self.0.get("benign").ok_or("there is no benign.wat")?;
             return build::raw(kind, &self.module("benign", benign)?);
         }
-        let expanded = text::expand(&file.text)?;
+        let expanded = text::expand(&text::include(&file.text))?;
         if text::forms(&expanded)?.first().is_some_and(|form| form.starts_with("(component")) {
             return wat::parse_str(&expanded).map_err(|error| error.to_string());
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The modules of the runtime from the bottom up. A module uses only modules of lines above its own; those of one line do
 /// not use each other, but for the files of `host`, which share the parent's types.
 const LAYERS: &[&[&str]] = &[
-    &["text", "checksum", "clock", "counts", "json", "limits", "actor", "sync", "form"],
+    &["text", "checksum", "clock", "counts", "json", "limits", "actor", "sync", "form", "usage"],
     &["answers"],
     &["error"],
     &["keys"],
@@ -16,7 +16,9 @@ const LAYERS: &[&[&str]] = &[
     &["policy", "permission"],
     &["queries"],
     &["grants", "revocations"],
+    &["admission", "lane"],
     &["bindings", "engine"],
+    &["slice"],
     &["pool"],
     &[
         "host::clock",

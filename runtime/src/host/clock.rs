@@ -19,7 +19,7 @@ impl HasData for Has {
 
 impl clock::Host for Clock<'_> {
     fn now(&mut self) -> Result<clock::Datetime> {
-        self.calls.enter_repeatable()?;
+        self.calls.enter_repeatable(0)?;
         Ok(clock::Datetime { seconds: self.now.seconds, nanoseconds: self.now.nanoseconds })
     }
 }

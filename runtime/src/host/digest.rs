@@ -17,8 +17,9 @@ impl HasData for Has {
 }
 
 impl digest::Host for Digest<'_> {
-    fn sha256(&mut self, data: Vec<u8>) -> Result<Vec<u8>> {
-        self.calls.enter_repeatable()?;
+    async fn sha256(&mut self, data: Vec<u8>) -> Result<Vec<u8>> {
+        self.calls.enter_repeatable(data.len())?;
+        self.calls.rest().await;
         Ok(Sha256::digest(&data).to_vec())
     }
 }

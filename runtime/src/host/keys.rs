@@ -22,19 +22,28 @@ impl HasData for Has {
 }
 
 impl<'a> Keys<'a> {
-    /// The keys of a label. Every label that this handler does not have gives the same answer, whoever has it.
-    fn find(&mut self, label: &str) -> Result<Option<&'a BoundKeys>> {
-        self.calls.enter_repeatable()?;
+    /// Finds the keys of a label, and charges for a message that `tried` of them will read. Every label that this handler
+    /// does not have gives the same answer, whether or not another handler has it.
+    async fn find(
+        &mut self,
+        label: &str,
+        message: usize,
+        tried: fn(&BoundKeys) -> usize,
+    ) -> Result<Option<&'a BoundKeys>> {
+        let keys = self.labels.get(label);
+        let read = message.saturating_mul(keys.map_or(1, tried)).saturating_add(label.len());
+        self.calls.enter_repeatable(read)?;
+        self.calls.rest().await;
         if self.phase == Phase::Instantiate {
             return Err(Stop::forbidden("`keys` while the component is being instantiated"));
         }
-        Ok(self.labels.get(label))
+        Ok(keys)
     }
 }
 
 impl keys::Host for Keys<'_> {
-    fn sign(&mut self, label: String, message: Vec<u8>) -> Result<Result<Vec<u8>, keys::KeyError>> {
-        Ok(match self.find(&label)? {
+    async fn sign(&mut self, label: String, message: Vec<u8>) -> Result<Result<Vec<u8>, keys::KeyError>> {
+        Ok(match self.find(&label, message.len(), |_| 1).await? {
             None => Err(keys::KeyError::NotGranted),
             Some(_) if self.phase != Phase::Create => Err(keys::KeyError::NotPermittedNow),
             Some(keys) => {
@@ -45,8 +54,13 @@ impl keys::Host for Keys<'_> {
         })
     }
 
-    fn verify(&mut self, label: String, message: Vec<u8>, signature: Vec<u8>) -> Result<Result<bool, keys::KeyError>> {
-        Ok(match self.find(&label)? {
+    async fn verify(
+        &mut self,
+        label: String,
+        message: Vec<u8>,
+        signature: Vec<u8>,
+    ) -> Result<Result<bool, keys::KeyError>> {
+        Ok(match self.find(&label, message.len(), BoundKeys::len).await? {
             None => Err(keys::KeyError::NotGranted),
             Some(keys) => {
                 let key = keys.verify(&message, &signature);

@@ -86,7 +86,7 @@ impl HasData for Has {
 
 impl log::Host for Log<'_> {
     fn write(&mut self, level: log::Level, message: String) -> Result<()> {
-        self.calls.enter()?;
+        self.calls.enter(message.len())?;
         self.lines.write(level, message, self.token);
         Ok(())
     }

@@ -38,7 +38,12 @@ impl queries::Host for Queries<'_> {
         label: String,
         parameters: Vec<(String, queries::Value)>,
     ) -> Result<Result<queries::Answer, queries::QueryError>> {
-        self.calls.enter()?;
+        let names = parameters.iter().map(|(name, _)| name.len()).sum::<usize>();
+        let parameters: Vec<_> =
+            parameters.into_iter().map(|(name, value)| (name, bindings::value_in(value))).collect();
+        let values_len = parameters.iter().map(|(_, value)| bytes(value)).sum::<usize>();
+        self.calls.enter(label.len().saturating_add(names).saturating_add(values_len))?;
+        self.calls.rest().await;
         if self.phase == Phase::Instantiate {
             return Err(Stop::forbidden("`queries` while the component is being instantiated"));
         }
@@ -48,14 +53,25 @@ impl queries::Host for Queries<'_> {
         }
         self.lookups.count();
         let Some(query) = self.granted.get(&label) else { return Ok(Err(queries::QueryError::NotGranted)) };
-        let parameters = parameters.into_iter().map(|(name, value)| (name, bindings::value_in(value))).collect();
         let Some(values) = values(query.parameters(), parameters) else {
             return Ok(Err(queries::QueryError::WrongParameters));
         };
         match query.run(values).await {
-            Ok(rows) => Ok(Ok(bindings::rows_out(rows))),
+            Ok(rows) => {
+                self.calls.charge(rows.rows.iter().flatten().map(bytes).sum())?;
+                Ok(Ok(bindings::rows_out(rows)))
+            }
             Err(error) => Err(Stop(Fault::Store(format!("the query `{label}`: {error}"))).into()),
         }
+    }
+}
+
+/// Returns how much there is of a value to be copied.
+fn bytes(value: &QueryValue) -> usize {
+    match value {
+        QueryValue::Null | QueryValue::Integer(_) | QueryValue::Real(_) => 16,
+        QueryValue::Text(text) => text.len().saturating_add(16),
+        QueryValue::Blob(blob) => blob.len().saturating_add(16),
     }
 }
 

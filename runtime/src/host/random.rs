@@ -20,12 +20,13 @@ impl HasData for Has {
 }
 
 impl random::Host for Random<'_> {
-    fn bytes(&mut self, count: u32) -> Result<Vec<u8>> {
-        self.calls.enter()?;
-        let count = usize::try_from(count)
-            .ok()
-            .filter(|count| *count <= MAX_BYTES)
-            .ok_or_else(|| Stop::forbidden("more than 65,536 random bytes at once"))?;
+    async fn bytes(&mut self, count: u32) -> Result<Vec<u8>> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if count > MAX_BYTES {
+            return Err(Stop::forbidden("more than 65,536 random bytes at once"));
+        }
+        self.calls.enter(count)?;
+        self.calls.rest().await;
         let mut bytes = vec![0; count];
         getrandom::fill(&mut bytes)
             .map_err(|error| Stop(Fault::Runtime(format!("the operating system gave no randomness: {error}"))))?;

@@ -19,8 +19,9 @@ impl HasData for Has {
 
 impl settings::Host for Settings<'_> {
     fn get(&mut self, name: String) -> Result<Option<String>> {
-        self.calls.enter_repeatable()?;
-        Ok(self.values.get(&name).cloned())
+        let value = self.values.get(&name);
+        self.calls.enter_repeatable(name.len().saturating_add(value.map_or(0, String::len)))?;
+        Ok(value.cloned())
     }
 }
 

@@ -8,7 +8,7 @@ use crate::counts::Counter;
 use crate::error::Fault;
 use crate::grants::StoreGrant;
 use crate::store::{Changes, Insert, Record, SecretDigest, StoreError, Stored};
-use crate::verdict::CreateRequest;
+use crate::verdict::{CreateRequest, Restrictions};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use wasmtime::Result;
@@ -46,8 +46,10 @@ impl HasData for Has {
 }
 
 impl Store<'_> {
-    fn enter(&mut self) -> Result<&StoreGrant> {
-        self.calls.enter()?;
+    /// Enters a function that is given so many bytes.
+    async fn enter(&mut self, bytes: usize) -> Result<&StoreGrant> {
+        self.calls.enter(bytes)?;
+        self.calls.rest().await;
         if self.phase == Phase::Instantiate {
             return Err(Stop::forbidden("`store` while the component is being instantiated"));
         }
@@ -59,10 +61,16 @@ impl Store<'_> {
         self.grant.ok_or_else(|| Stop::forbidden("`store` without a grant"))
     }
 
-    fn show(&mut self, record: Record) -> store::Token {
+    fn show(&mut self, record: Record) -> Result<store::Token> {
+        let restrictions = record.restrictions.iter().flat_map(Restrictions::iter);
+        let entries = restrictions.map(|(action, database, resource)| {
+            [Some(action), database, resource].into_iter().flatten().map(str::len).sum::<usize>()
+        });
+        self.calls
+            .charge(entries.sum::<usize>().saturating_add(record.id.len()).saturating_add(record.actor_id.len()))?;
         let shown = bindings::token_out(&record);
         self.records.shown.push(record);
-        shown
+        Ok(shown)
     }
 
     async fn make(
@@ -72,7 +80,7 @@ impl Store<'_> {
         expires_at: Option<u64>,
         replace: bool,
     ) -> Result<String> {
-        let store = self.enter()?.clone();
+        let store = self.enter(secret.as_ref().map_or(0, String::len)).await?.clone();
         if self.records.changes.insert.is_some() {
             return Err(Stop::forbidden("a second record in one call"));
         }
@@ -122,34 +130,34 @@ impl store::Host for Store<'_> {
     }
 
     async fn find(&mut self, id: String) -> Result<Option<store::Token>> {
-        let store = self.enter()?.store.clone();
+        let store = self.enter(id.len()).await?.store.clone();
         let stored = store.find(self.handler, &id).await.map_err(unavailable)?;
-        Ok(stored.map(|stored| self.show(stored.record)))
+        stored.map(|stored| self.show(stored.record)).transpose()
     }
 
     async fn find_secret(&mut self, secret: String) -> Result<Option<store::Token>> {
-        let store = self.enter()?.store.clone();
+        let store = self.enter(secret.len()).await?.store.clone();
         let digest = digest(&secret);
         let stored = store.find_digest(self.handler, &digest).await.map_err(unavailable)?;
-        Ok(stored.map(|stored| self.show(stored.record)))
+        stored.map(|stored| self.show(stored.record)).transpose()
     }
 
     /// Both ways to "no" take the same steps.
     async fn check_secret(&mut self, id: String, secret: String) -> Result<Option<store::Token>> {
-        let store = self.enter()?.store.clone();
+        let store = self.enter(id.len().saturating_add(secret.len())).await?.store.clone();
         let stored = store.find(self.handler, &id).await.map_err(unavailable)?;
         let presented = digest(&secret);
         let kept = stored.as_ref().and_then(|stored| stored.digest.as_ref());
         let none = SecretDigest::new([0; 32]);
         let fits = presented.bytes().ct_eq(kept.unwrap_or(&none).bytes()) & u8::from(kept.is_some()).into();
         match stored {
-            Some(stored) if fits.into() => Ok(Some(self.show(stored.record))),
+            Some(stored) if fits.into() => self.show(stored.record).map(Some),
             _ => Ok(None),
         }
     }
 
     async fn end(&mut self, id: String) -> Result<()> {
-        self.enter()?;
+        self.enter(id.len()).await?;
         let ends = &mut self.records.changes.end;
         if !ends.contains(&id) {
             ends.push(id);

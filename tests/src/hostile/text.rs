@@ -32,6 +32,12 @@ pub(super) fn forms(text: &str) -> Result<Vec<String>, String> {
     if depth == 0 { Ok(forms) } else { Err("a parenthesis is not closed".to_owned()) }
 }
 
+/// Replaces each `(include NAME)` with the parts that components written as such have in common.
+pub(super) fn include(text: &str) -> String {
+    let text = text.replace("(include lowered)", include_str!("lowered.wat"));
+    text.replace("(include lifted)", include_str!("lifted.wat"))
+}
+
 /// Writes out each `(repeat N …)`, the innermost first.
 pub(super) fn expand(text: &str) -> Result<String, String> {
     let tokens = tokens(text)?;

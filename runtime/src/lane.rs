@@ -1,0 +1,374 @@
+//! Threads for calls that outlast their first slice.
+//!
+//! A lane runs one slice of a call at a time, and always the next slice of the handler that has used the least CPU time
+//! lately. A paced lane keeps to a part of one core while other threads want the processor.
+
+use crate::usage::Usage;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// CPU time that one handler's calls have used on lanes lately.
+pub(crate) struct CpuUsage(Mutex<Usage>);
+
+impl CpuUsage {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self(Mutex::new(Usage::new(now)))
+    }
+
+    fn add(&self, used: Duration, now: Instant) {
+        lock(&self.0).add(used, now);
+    }
+
+    fn level(&self, now: Instant) -> Duration {
+        lock(&self.0).level(now)
+    }
+}
+
+/// Threads and the calls that wait for them.
+pub(crate) struct Lane {
+    queue: Arc<Queue>,
+}
+
+struct Queue {
+    waiting: Mutex<Waiting>,
+    work: Condvar,
+    pace: Option<Pace>,
+    cpu_time: fn() -> Duration,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: Vec<Arc<Job>>,
+    is_closed: bool,
+}
+
+impl Lane {
+    /// Starts the threads; `begin` runs on each of them first. `cpu_time` reads the CPU time of its thread.
+    pub(crate) fn start(
+        name: &str,
+        threads: usize,
+        pace: Option<Pace>,
+        cpu_time: fn() -> Duration,
+        begin: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let queue = Arc::new(Queue { waiting: Mutex::default(), work: Condvar::new(), pace, cpu_time });
+        let begin = Arc::new(begin);
+        // Dropped on an error, it ends the threads that were started.
+        let lane = Self { queue };
+        for _ in 0..threads.max(1) {
+            let (queue, begin) = (lane.queue.clone(), begin.clone());
+            thread::Builder::new().name(name.to_owned()).spawn(move || {
+                begin();
+                queue.run();
+            })?;
+        }
+        Ok(lane)
+    }
+
+    /// Runs `work` to its end, one poll at a time, unless the task is dropped before.
+    pub(crate) fn spawn(&self, usage: Arc<CpuUsage>, work: impl Future<Output = ()> + Send + 'static) -> Task {
+        let job = Arc::new(Job {
+            queue: self.queue.clone(),
+            usage,
+            work: Mutex::new(Some(Box::pin(work))),
+            status: AtomicU8::new(IDLE),
+            is_cancelled: AtomicBool::new(false),
+        });
+        job.wake_by_ref();
+        Task(job)
+    }
+}
+
+impl Drop for Lane {
+    /// Lets the threads end by themselves: a lane may be dropped where blocking is forbidden.
+    fn drop(&mut self) {
+        let mut waiting = lock(&self.queue.waiting);
+        waiting.is_closed = true;
+        let jobs = std::mem::take(&mut waiting.jobs);
+        drop(waiting);
+        self.queue.work.notify_all();
+        drop(jobs);
+    }
+}
+
+/// A spawned piece of work. Dropped, it is not polled again.
+pub(crate) struct Task(Arc<Job>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        // The lane's thread drops the work, so that tearing a call down costs its caller nothing.
+        self.0.is_cancelled.store(true, Ordering::Release);
+        self.0.wake_by_ref();
+    }
+}
+
+impl Queue {
+    fn run(&self) {
+        while let Some(job) = self.next() {
+            let (cpu, started) = ((self.cpu_time)(), Instant::now());
+            job.clone().run();
+            let (cpu, now) = ((self.cpu_time)().saturating_sub(cpu), Instant::now());
+            job.usage.add(cpu, now);
+            if let Some(pace) = &self.pace {
+                let rest = pace.rest(cpu, now.saturating_duration_since(started), now);
+                if !rest.is_zero() {
+                    thread::sleep(rest);
+                }
+            }
+        }
+    }
+
+    /// Waits for a job, and takes the first one of the handler that has used the least.
+    fn next(&self) -> Option<Arc<Job>> {
+        let mut waiting = lock(&self.waiting);
+        loop {
+            if waiting.is_closed {
+                return None;
+            }
+            let now = Instant::now();
+            let lightest = waiting.jobs.iter().enumerate().min_by_key(|(_, job)| job.usage.level(now));
+            if let Some((place, _)) = lightest {
+                return Some(waiting.jobs.remove(place));
+            }
+            waiting = self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn push(&self, job: Arc<Job>) {
+        let mut waiting = lock(&self.waiting);
+        if waiting.is_closed {
+            // Dropped outside of the lock: it may wake others.
+            drop(waiting);
+            return;
+        }
+        waiting.jobs.push(job);
+        drop(waiting);
+        self.work.notify_one();
+    }
+}
+
+struct Job {
+    queue: Arc<Queue>,
+    usage: Arc<CpuUsage>,
+    /// `None` once it has ended.
+    work: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
+    status: AtomicU8,
+    is_cancelled: AtomicBool,
+}
+
+/// Neither queued nor polled.
+const IDLE: u8 = 0;
+/// In the queue.
+const QUEUED: u8 = 1;
+/// Polled by a thread.
+const RUNNING: u8 = 2;
+/// Polled by a thread, and woken since.
+const WOKEN: u8 = 3;
+
+impl Job {
+    /// Polls the work once, or drops it where the task was dropped.
+    fn run(self: Arc<Self>) {
+        self.status.store(RUNNING, Ordering::Release);
+        let mut work = lock(&self.work);
+        if self.is_cancelled.load(Ordering::Acquire) {
+            *work = None;
+        }
+        if let Some(future) = &mut *work {
+            let waker = Waker::from(self.clone());
+            let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker))));
+            if !matches!(polled, Ok(Poll::Pending)) {
+                *work = None;
+            }
+        }
+        drop(work);
+        let woken = self.status.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_err();
+        if woken {
+            self.status.store(QUEUED, Ordering::Release);
+            self.queue.clone().push(self);
+        }
+    }
+}
+
+impl Wake for Job {
+    fn wake(self: Arc<Self>) {
+        let mut status = self.status.load(Ordering::Acquire);
+        loop {
+            let next = match status {
+                IDLE => QUEUED,
+                RUNNING => WOKEN,
+                _ => return,
+            };
+            match self.status.compare_exchange_weak(status, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(IDLE) => return self.queue.clone().push(self),
+                Ok(_) => return,
+                Err(now) => status = now,
+            }
+        }
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.clone().wake();
+    }
+}
+
+/// Keeps a lane to a part of one core while other threads want the processor.
+///
+/// A thread that is kept off the processor in the middle of a slice has met others that want it. For a while after that
+/// the lane runs only as far as its budget goes, which fills up at a constant rate.
+pub(crate) struct Pace {
+    /// CPU seconds a second.
+    rate: f64,
+    bucket: Mutex<Bucket>,
+}
+
+struct Bucket {
+    /// CPU seconds that may be used; negative after a slice that was not covered.
+    budget: f64,
+    filled: Instant,
+    busy_until: Instant,
+}
+
+/// The most that the budget of a paced lane holds, in CPU seconds: a few slices.
+const MAX_BUDGET: f64 = 0.005;
+
+/// How long a lane keeps to its pace after it has met another thread.
+const BUSY: Duration = Duration::from_millis(100);
+
+/// How long a slice may be kept off the processor without that being another thread's doing.
+const JITTER: Duration = Duration::from_micros(200);
+
+impl Pace {
+    /// Allows `rate` CPU seconds a second.
+    pub(crate) fn new(rate: f64, now: Instant) -> Self {
+        let bucket = Bucket { budget: MAX_BUDGET, filled: now, busy_until: now };
+        Self { rate, bucket: Mutex::new(bucket) }
+    }
+
+    /// Accounts for a slice that has just ended, and returns how long its thread must rest.
+    fn rest(&self, cpu: Duration, wall: Duration, now: Instant) -> Duration {
+        let mut bucket = lock(&self.bucket);
+        let Bucket { budget, filled, busy_until } = &mut *bucket;
+        let since = now.saturating_duration_since(*filled);
+        *filled = now;
+        *budget = (*budget + since.as_secs_f64() * self.rate).min(MAX_BUDGET) - cpu.as_secs_f64();
+        if wall.saturating_sub(cpu) > JITTER {
+            *busy_until = now + BUSY;
+        }
+        if now >= *busy_until {
+            // Time that no other thread wanted is free.
+            *budget = budget.max(0.0);
+        }
+        let owed = (-*budget).max(0.0);
+        Duration::try_from_secs_f64(owed / self.rate).unwrap_or_default()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use std::sync::mpsc::channel;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn usage(used: Duration) -> Arc<CpuUsage> {
+        let now = Instant::now();
+        let usage = CpuUsage::new(now);
+        usage.add(used, now);
+        Arc::new(usage)
+    }
+
+    fn yield_once() -> impl Future<Output = ()> + Send {
+        let mut yielded = false;
+        poll_fn(move |cx| {
+            if std::mem::replace(&mut yielded, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    }
+
+    #[test]
+    fn the_handler_that_used_the_least_runs_first() {
+        let lane = Lane::start("test", 1, None, Duration::default, || ()).unwrap();
+        let (start, started) = channel::<()>();
+        let (done, order) = channel();
+        // Holds the only thread until all the others wait.
+        let _first = lane.spawn(usage(Duration::ZERO), async move { started.recv().unwrap() });
+        let tasks: Vec<_> = [30, 10, 20, 0]
+            .map(|used| {
+                let done = done.clone();
+                lane.spawn(usage(used * MS), async move {
+                    yield_once().await;
+                    done.send(used).unwrap();
+                })
+            })
+            .into();
+        start.send(()).unwrap();
+        assert_eq!(order.iter().take(4).collect::<Vec<_>>(), [0, 10, 20, 30]);
+        drop(tasks);
+    }
+
+    #[test]
+    fn a_dropped_task_is_dropped_by_the_lane() {
+        struct Told(std::sync::mpsc::Sender<Option<String>>);
+        impl Drop for Told {
+            fn drop(&mut self) {
+                self.0.send(thread::current().name().map(str::to_owned)).unwrap();
+            }
+        }
+        let lane = Lane::start("test-lane", 1, None, Duration::default, || ()).unwrap();
+        let (dropped, told) = channel();
+        let held = Told(dropped);
+        let task = lane.spawn(usage(Duration::ZERO), async move {
+            let _held = held;
+            std::future::pending().await
+        });
+        drop(task);
+        assert_eq!(told.recv().unwrap().as_deref(), Some("test-lane"));
+    }
+
+    #[test]
+    fn a_panic_ends_its_own_work_only() {
+        let lane = Lane::start("test", 1, None, Duration::default, || ()).unwrap();
+        let (done, told) = channel();
+        let panics = lane.spawn(usage(Duration::ZERO), async { panic!("a bug") });
+        let ends = lane.spawn(usage(Duration::ZERO), async move { done.send(()).unwrap() });
+        told.recv().unwrap();
+        drop((panics, ends));
+    }
+
+    #[test]
+    fn a_paced_lane_rests_only_while_others_want_the_processor() {
+        let start = Instant::now();
+        let pace = Pace::new(0.2, start);
+        let mut now = start;
+        let mut slice = |wall| {
+            now += wall;
+            let rest = pace.rest(MS, wall, now);
+            now += rest;
+            rest
+        };
+        for _ in 0..100 {
+            assert!(slice(MS).is_zero(), "the processor is free");
+        }
+        // Kept off the processor: five times as long as it computes, with its rests.
+        let rests: Duration = (0..100).map(|_| slice(MS + MS)).sum();
+        assert!((250 * MS..350 * MS).contains(&rests), "{rests:?}");
+        now += BUSY;
+        let rests: Duration = (0..2).map(|_| pace.rest(MS, MS, now)).sum();
+        assert!(rests.is_zero());
+    }
+}

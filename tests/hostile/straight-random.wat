@@ -1,0 +1,23 @@
+;; what: Draws 64 KiB of randomness 1,990 times in straight-line code.
+;; call: verify
+;; outcome: limit-host-work
+
+(component
+  (include lowered)
+  (import "keyward:handler/random@0.1.0" (instance $random
+    (export "bytes" (func (param "count" u32) (result (list u8))))))
+  (alias export $random "bytes" (func $import))
+  (core func $lowered (canon lower (func $import) (memory $m "memory") (realloc (func $m "cabi_realloc"))))
+  (core module $main
+    (import "m" "memory" (memory 128))
+    (import "h" "call" (func $call (param i32 i32)))
+    (func (export "create") (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+      unreachable)
+    (func (export "verify") (param i32 i32) (result i32)
+      (repeat 1990
+        (call $call (i32.const 65_536) (i32.const 0x600)))
+      (i32.const 0x400)))
+  (core instance $i (instantiate $main
+    (with "m" (instance $m))
+    (with "h" (instance (export "call" (func $lowered))))))
+  (include lifted))

@@ -1,0 +1,24 @@
+;; what: Compares 256 KiB with the secrets 1,990 times in straight-line code.
+;; call: verify
+;; outcome: limit-host-work
+;; grants: secrets
+
+(component
+  (include lowered)
+  (import "keyward:handler/secrets@0.1.0" (instance $secrets
+    (export "find" (func (param "candidate" string) (result (option string))))))
+  (alias export $secrets "find" (func $import))
+  (core func $lowered (canon lower (func $import) (memory $m "memory") (realloc (func $m "cabi_realloc"))))
+  (core module $main
+    (import "m" "memory" (memory 128))
+    (import "h" "call" (func $call (param i32 i32 i32)))
+    (func (export "create") (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+      unreachable)
+    (func (export "verify") (param i32 i32) (result i32)
+      (repeat 1990
+        (call $call (i32.const 0x20000) (i32.const 262_144) (i32.const 0x600)))
+      (i32.const 0x400)))
+  (core instance $i (instantiate $main
+    (with "m" (instance $m))
+    (with "h" (instance (export "call" (func $lowered))))))
+  (include lifted))

@@ -1,0 +1,6 @@
+  (func $verify (param "token" string) (result (result $verdict (error $failure)))
+    (canon lift (core func $i "verify") (memory $m "memory") (realloc (func $m "cabi_realloc"))))
+  (func $create (param "request" $create-request) (result (result $created (error $create-error)))
+    (canon lift (core func $i "create") (memory $m "memory") (realloc (func $m "cabi_realloc"))))
+  (instance $handler (export "create" (func $create)) (export "verify" (func $verify)))
+  (export "keyward:handler/token-handler@0.1.0" (instance $handler))
