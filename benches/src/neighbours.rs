@@ -1,62 +1,161 @@
-//! Good calls beside hostile ones.
+//! Good calls beside hostile ones, and slow ones on a busy machine.
 
 use crate::setup::{accepted, plain_request, runtime, signed, token};
-use crate::stats::{median, quantile};
-use keyward_runtime::{Actors, HandlerConfig, Registry, Scheme};
+use crate::stats::{at_least, median, quantile};
+use keyward_runtime::{
+    Actors, HandlerConfig, KeyGrant, KeyRing, Registry, RegistryBuilder, Scheme, Secret, StoreGrant, TokenStore,
+};
+use keyward_store::{Location, Store};
+use keyward_tests::hostile;
+use std::hint::spin_loop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 const TASKS: usize = 16;
-const HOSTILE: usize = 16;
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 const LENGTH: Duration = Duration::from_secs(2);
 
-/// Sixteen tasks on two workers verify as fast as they can; now and then, sixteen calls that never end are in flight.
+/// Handlers that collude, all with the component of one hostile case.
+struct Scenario {
+    name: &'static str,
+    case: &'static str,
+    handlers: usize,
+    /// Calls in flight at a time, over all of the handlers.
+    calls: usize,
+    /// Beginnings of the tokens that they verify in turn.
+    tokens: &'static [&'static str],
+}
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "16 loops of one handler", case: "loop-verify", handlers: 1, calls: 16, tokens: &["x"] },
+    Scenario { name: "60 loops of two handlers", case: "loop-verify", handlers: 2, calls: 60, tokens: &["x"] },
+    Scenario { name: "60 loops of twelve handlers", case: "loop-verify", handlers: 12, calls: 60, tokens: &["x"] },
+    Scenario {
+        name: "60 calls of two handlers, every other one a loop",
+        case: "loop-every-other",
+        handlers: 2,
+        calls: 60,
+        tokens: &["quick", "loop"],
+    },
+    Scenario {
+        name: "60 slow calls of two handlers, within their limits",
+        case: "burns-and-accepts",
+        handlers: 2,
+        calls: 60,
+        tokens: &["x"],
+    },
+    Scenario {
+        name: "2 calls of straight-line signatures",
+        case: "straight-verify",
+        handlers: 1,
+        calls: 2,
+        tokens: &["x"],
+    },
+    Scenario {
+        name: "16 calls of straight-line hashes, two handlers",
+        case: "straight-digest",
+        handlers: 2,
+        calls: 16,
+        tokens: &["x"],
+    },
+    Scenario {
+        name: "80 calls of two handlers, 16 look-ups each",
+        case: "store-ask-not-too-often",
+        handlers: 2,
+        calls: 80,
+        tokens: &["x"],
+    },
+];
+
+/// Sixteen tasks on two workers verify as fast as they can, with and without the calls of each scenario in flight.
 pub(crate) fn run() {
-    let mut looping = HandlerConfig::new("looping", keyward_tests::hostile::case("loop-verify").bytes, Actors::Any);
-    looping.prefixes = vec!["ho_".into()];
-    let registry = Registry::builder(&runtime()).handler(signed(Scheme::HmacSha256)).handler(looping).build().unwrap();
-    let token: Arc<str> = token(&registry, plain_request()).into();
-    let mut rounds = Vec::new();
-    for round in 0..=ROUNDS {
-        let (quiet, mut quiet_times) = measure(&registry, &token, 0);
-        let (noisy, mut noisy_times) = measure(&registry, &token, HOSTILE);
-        if round > 0 {
-            rounds.push((quiet, noisy, quantile(&mut quiet_times, 0.99), quantile(&mut noisy_times, 0.99)));
+    println!("| {TASKS} tasks on 2 workers, beside | quiet, verifies a second | beside them | p99, ms | |");
+    println!("| --- | --- | --- | --- | --- |");
+    let mut judged = Vec::new();
+    for scenario in SCENARIOS {
+        let folder = TempDir::new().unwrap();
+        let store: Arc<dyn TokenStore> =
+            Arc::new(Store::open(Location::sqlite(folder.path().join("keyward.db"))).unwrap());
+        let builder = Registry::builder(&runtime()).handler(signed(Scheme::HmacSha256));
+        let registry = scenario.add(builder, &store).build().unwrap();
+        let token: Arc<str> = token(&registry, plain_request()).into();
+        let mut rounds = Vec::new();
+        for round in 0..=ROUNDS {
+            let (quiet, mut quiet_times) = measure(&registry, &token, None);
+            let (noisy, mut noisy_times) = measure(&registry, &token, Some(scenario));
+            if round > 0 {
+                rounds.push((quiet, noisy, quantile(&mut quiet_times, 0.99), quantile(&mut noisy_times, 0.99)));
+            }
         }
+        let ratios: Vec<f64> = rounds.iter().map(|round| round.1 / round.0).collect();
+        println!(
+            "| {} | {:.0} | {:.0} | {:.2} → {:.2} | **{:.0} %** |",
+            scenario.name,
+            median(rounds.iter().map(|round| round.0)),
+            median(rounds.iter().map(|round| round.1)),
+            median(rounds.iter().map(|round| round.2)) * 1e3,
+            median(rounds.iter().map(|round| round.3)) * 1e3,
+            median(ratios.iter().copied()) * 100.0
+        );
+        judged.push((scenario.name, ratios));
     }
-    println!("| {TASKS} tasks on 2 workers | quiet | with {HOSTILE} looping calls | |");
-    println!("| --- | --- | --- | --- |");
-    println!(
-        "| verifies a second | {:.0} | {:.0} | **{:.0} %** (median of {ROUNDS} rounds) |",
-        median(rounds.iter().map(|round| round.0)),
-        median(rounds.iter().map(|round| round.1)),
-        median(rounds.iter().map(|round| round.1 / round.0)) * 100.0
-    );
-    println!(
-        "| p99 from answer to answer, ms | {:.2} | {:.2} | **{:+.2} ms** |",
-        median(rounds.iter().map(|round| round.2)) * 1e3,
-        median(rounds.iter().map(|round| round.3)) * 1e3,
-        median(rounds.iter().map(|round| round.3 - round.2)) * 1e3
-    );
+    println!();
+    for (name, ratios) in &judged {
+        at_least(&format!("throughput beside {name}, of quiet"), ratios, 0.85);
+    }
+    busy_machine();
+}
+
+impl Scenario {
+    /// Adds the hostile handlers, each with the grants that its case needs and keys of its own.
+    fn add(&self, mut builder: RegistryBuilder, store: &Arc<dyn TokenStore>) -> RegistryBuilder {
+        let hostile::Case { bytes, grants, .. } = hostile::case(self.case);
+        for number in 0..self.handlers {
+            let mut config = HandlerConfig::new(format!("hostile-{number}"), bytes.clone(), Actors::Any);
+            config.prefixes = vec![prefix(number)];
+            config.limits.answer_bytes = 0;
+            if grants.keys {
+                let secret = Secret::new([u8::try_from(number + 1).unwrap(); 32]);
+                let ring = KeyRing::new(format!("ring-{number}"), secret, vec![]).unwrap();
+                config.keys.insert("mine".into(), KeyGrant::new(Arc::new(ring)));
+            }
+            if grants.store {
+                config.store = Some(StoreGrant { store: store.clone(), most: 100 });
+            }
+            builder = builder.handler(config);
+        }
+        builder
+    }
+}
+
+fn prefix(number: usize) -> String {
+    format!("ho{number}_")
 }
 
 /// Verifies a second, and how long each round of a task took in seconds.
-fn measure(registry: &Registry, token: &Arc<str>, hostile: usize) -> (f64, Vec<f64>) {
+fn measure(registry: &Registry, token: &Arc<str>, beside: Option<&'static Scenario>) -> (f64, Vec<f64>) {
     let executor = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::new(AtomicUsize::new(0));
-    for _ in 0..hostile {
-        let (registry, stop, stopped) = (registry.clone(), stop.clone(), stopped.clone());
+    let ended = Arc::new(AtomicUsize::new(0));
+    for call in 0..beside.map_or(0, |scenario| scenario.calls) {
+        let (registry, stop, ended) = (registry.clone(), stop.clone(), ended.clone());
+        let Some(scenario) = beside else { break };
         executor.spawn(async move {
-            while !stop.load(Ordering::Relaxed) {
-                match registry.verify("ho_").await {
+            let tokens = scenario.tokens.iter().map(|end| format!("{}{end}", prefix(call % scenario.handlers)));
+            let tokens: Vec<_> = tokens.collect();
+            for token in tokens.iter().cycle() {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                match registry.verify(token).await {
                     // A call that found no room is not in flight: come again with the next tick.
                     Err(error) if error.code() == "busy" => tokio::time::sleep(Duration::from_millis(1)).await,
-                    Err(_) => drop(stopped.fetch_add(1, Ordering::Relaxed)),
-                    Ok(_) => panic!("a looping handler gives no verdict"),
+                    Ok(_) | Err(_) => drop(ended.fetch_add(1, Ordering::Relaxed)),
                 }
+                tokio::task::yield_now().await;
             }
         });
     }
@@ -89,6 +188,37 @@ fn measure(registry: &Registry, token: &Arc<str>, hostile: usize) -> (f64, Vec<f
     let rate = times.len() as f64 / start.elapsed().as_secs_f64();
     stop.store(true, Ordering::Relaxed);
     executor.shutdown_timeout(Duration::from_secs(1));
-    assert!(hostile == 0 || stopped.load(Ordering::Relaxed) > 0, "the hostile calls ran");
+    assert!(beside.is_none() || ended.load(Ordering::Relaxed) > 0, "the hostile calls ran");
     (rate, times)
+}
+
+/// Calls that compute for some milliseconds, one after the other, while threads of other programs want every core.
+fn busy_machine() {
+    const CALLS: usize = 20;
+    let mut config = HandlerConfig::new("slow", hostile::case("burns-and-accepts").bytes, Actors::Any);
+    config.prefixes = vec!["ho_".into()];
+    config.limits.answer_bytes = 0;
+    let registry = Registry::builder(&runtime()).handler(config).build().unwrap();
+    let alone = Instant::now();
+    accepted(registry.verify_blocking("ho_"));
+    let alone = alone.elapsed();
+    let stop = Arc::new(AtomicBool::new(false));
+    let cores = thread::available_parallelism().map_or(2, usize::from);
+    let spinners: Vec<_> = (0..cores)
+        .map(|_| {
+            let stop = stop.clone();
+            thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    spin_loop();
+                }
+            })
+        })
+        .collect();
+    let answers = (0..CALLS).filter(|_| registry.verify_blocking("ho_").is_ok()).count();
+    stop.store(true, Ordering::Relaxed);
+    spinners.into_iter().for_each(|spinner| spinner.join().unwrap());
+    println!(
+        "\nA call of {:.0} ms on a machine whose {cores} cores all spin: **{answers} of {CALLS}** were answered.",
+        alone.as_secs_f64() * 1e3
+    );
 }

@@ -2,14 +2,16 @@
 
 use super::{TOKEN, registry};
 use keyward_runtime::{
-    Changes, Committed, Filter, KeyUse, Listed, NodeSeen, Pending, Place, Revocation, Runtime, RuntimeLimits,
-    SecretDigest, StoreError, Stored, Tally, TokenStore, UnixTime, Verdict,
+    Actors, Changes, Committed, Filter, HandlerConfig, KeyUse, Listed, NodeSeen, Pending, Place, Registry, Revocation,
+    Runtime, RuntimeLimits, SecretDigest, StoreError, StoreGrant, Stored, Tally, TokenStore, UnixTime, Verdict,
 };
 use keyward_tests::daemon::wait_for;
 use keyward_tests::hostile;
-use std::future::pending;
+use std::future::{Future, pending};
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::thread;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// The store. Dropped, it answers that it is gone.
@@ -95,4 +97,48 @@ fn who_waits_for_a_store_is_in_nobody_elses_way() {
             assert_eq!(waiting.join().unwrap(), "store");
         }
     });
+}
+
+/// Any number of handlers that wait for a store together leave each other handler the slots that it owns.
+#[test]
+fn colluding_handlers_that_wait_leave_slots_for_the_others() {
+    for colluding in [2, 7, 25] {
+        let runtime = Runtime::with(RuntimeLimits::default(), UnixTime { seconds: 1_767_225_600, nanoseconds: 0 });
+        let silent = Silent::for_ever();
+        let told = silent.0.clone();
+        let store: Arc<dyn TokenStore> = Arc::new(silent);
+        let mut builder = Registry::builder(runtime.as_ref().unwrap());
+        for number in 0..colluding {
+            let bytes = hostile::case("store-waits").bytes;
+            let mut config = HandlerConfig::new(format!("waits-{number}"), bytes, Actors::Any);
+            config.prefixes = vec![format!("w{number}_")];
+            config.limits.wall = Duration::from_secs(60);
+            config.store = Some(StoreGrant { store: store.clone(), most: 1 });
+            builder = builder.handler(config);
+        }
+        for name in ["victim", "other"] {
+            let mut config = HandlerConfig::new(name, hostile::case("benign").bytes, Actors::Any);
+            config.prefixes = vec![format!("{name}_")];
+            config.limits.answer_bytes = 0;
+            builder = builder.handler(config);
+        }
+        let registry = builder.build().unwrap();
+        // Each call is polled once, which is when it takes its slot, and waits from then on.
+        let mut waiting = Vec::new();
+        for call in 0..80 * colluding {
+            let registry = registry.clone();
+            let mut call = Box::pin(async move { registry.verify(&format!("w{}_", call % colluding)).await });
+            if call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+                waiting.push(call);
+            }
+        }
+        assert!(waiting.len() >= 32, "they hold all that they may: {}", waiting.len());
+        for _ in 0..100 {
+            for token in ["victim_", "other_"] {
+                let verdict = registry.verify_blocking(token);
+                assert!(matches!(verdict, Ok(Verdict::Accepted(_))), "beside {colluding}: {verdict:?}");
+            }
+        }
+        told.send_replace(false);
+    }
 }
