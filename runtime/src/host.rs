@@ -138,7 +138,7 @@ impl Calls {
             return Err(Stop::limit(LimitName::HostCalls, u64::from(self.used), u64::from(self.of)));
         }
         self.charge(bytes)?;
-        self.unseen = self.unseen.saturating_add(bytes).saturating_add(CALL_BYTES);
+        self.unseen = self.unseen.saturating_add(CALL_BYTES);
         if self.unseen > LOOK_BYTES {
             self.unseen = 0;
             self.is_over = slice::is_over();
@@ -152,8 +152,9 @@ impl Calls {
         self.enter_repeatable(bytes)
     }
 
-    /// Charges bytes that a function gives back, before they are copied to the guest.
+    /// Charges further bytes, such as those that a function gives back, before they are copied to the guest.
     pub(crate) fn charge(&mut self, bytes: usize) -> Result<()> {
+        self.unseen = self.unseen.saturating_add(bytes);
         self.work.grow(LimitName::HostWork, 0, bytes).map(drop)
     }
 

@@ -125,7 +125,8 @@ impl Queue {
         }
     }
 
-    /// Waits for a job, and takes the first one of the handler that has used the least.
+    /// Waits for a job, and takes the first one of the handler that has used the least. Work to be dropped comes before
+    /// all others: it holds a slot.
     fn next(&self) -> Option<Arc<Job>> {
         let mut waiting = lock(&self.waiting);
         loop {
@@ -133,7 +134,8 @@ impl Queue {
                 return None;
             }
             let now = Instant::now();
-            let lightest = waiting.jobs.iter().enumerate().min_by_key(|(_, job)| job.usage.level(now));
+            let lightest =
+                waiting.jobs.iter().enumerate().min_by_key(|(_, job)| (!job.is_cancelled(), job.usage.level(now)));
             if let Some((place, _)) = lightest {
                 return Some(waiting.jobs.remove(place));
             }
@@ -173,11 +175,15 @@ const RUNNING: u8 = 2;
 const WOKEN: u8 = 3;
 
 impl Job {
+    fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::Acquire)
+    }
+
     /// Polls the work once, or drops it where the task was dropped.
     fn run(self: Arc<Self>) {
         self.status.store(RUNNING, Ordering::Release);
         let mut work = lock(&self.work);
-        if self.is_cancelled.load(Ordering::Acquire) {
+        if self.is_cancelled() {
             *work = None;
         }
         if let Some(future) = &mut *work {

@@ -170,7 +170,7 @@ impl Sandbox {
     {
         let slot = self.seat.admit(Instant::now()).map_err(|full| match full {
             Full::Own(of) => Fault::Busy { what: "its slots", of, setting: "limits.concurrent_calls" },
-            Full::All(of) => Fault::Busy { what: "all slots that it may have", of, setting: "RuntimeLimits::slots" },
+            Full::All(of) => Fault::Busy { what: "the slots open to it", of, setting: "RuntimeLimits::slots" },
         })?;
         let held = Held { _slot: slot, _ticking: self.shared.engine.ticking() };
         let may_wait = self.bound.store.is_some() || !self.bound.queries.is_empty();

@@ -60,6 +60,7 @@ impl keys::Host for Keys<'_> {
         message: Vec<u8>,
         signature: Vec<u8>,
     ) -> Result<Result<bool, keys::KeyError>> {
+        self.calls.charge(signature.len())?;
         Ok(match self.find(&label, message.len(), BoundKeys::len).await? {
             None => Err(keys::KeyError::NotGranted),
             Some(keys) => {
