@@ -54,6 +54,7 @@ impl Kept {
         let store = Arc::new(Store::open(location).unwrap());
         fill();
         let mut config = HandlerConfig::new(HANDLER, keyward_cli::builtin::STORED, Actors::Any);
+        config.first_party = true;
         config.prefixes = vec![PREFIX.into()];
         config.checksum = true;
         config.settings.insert("prefix".into(), format!("\"{PREFIX}\""));

@@ -21,6 +21,7 @@ pub(crate) fn runtime() -> Runtime {
 pub(crate) fn signed(scheme: Scheme) -> HandlerConfig {
     let ring = Arc::new(KeyRing::new("main", Secret::new(SECRET), vec![]).unwrap());
     let mut config = HandlerConfig::new("signed", keyward_cli::builtin::SIGNED, Actors::Any);
+    config.first_party = true;
     config.prefixes = vec!["dstok_".into()];
     config.limits.answer_bytes = 0;
     config.keys.insert("token".into(), KeyGrant { ring, scheme, namespace: Some("token".into()) });

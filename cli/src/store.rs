@@ -5,7 +5,7 @@ use crate::load::Loaded;
 use crate::{Env, Stop};
 use keyward_runtime::{
     Changes, Committed, Filter, KeyUse, Listed, NodeSeen, Pending, Place, Revocation, Revocations, SecretDigest,
-    StoreError, Stored, Tally, TokenStore,
+    StoreError, Stored, Tally, TokenDigest, TokenStore,
 };
 use keyward_store::{Location, Store};
 use std::path::PathBuf;
@@ -106,6 +106,9 @@ impl TokenStore for Closed {
         Self::says()
     }
     fn find_digest<'a>(&'a self, _: &'a str, _: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
+        Self::says()
+    }
+    fn find_issued<'a>(&'a self, _: Option<&'a str>, _: &'a TokenDigest) -> Pending<'a, Option<Listed>> {
         Self::says()
     }
     fn next_serial<'a>(&'a self, _: &'a str) -> Pending<'a, u64> {

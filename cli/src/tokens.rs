@@ -7,7 +7,7 @@ use crate::output::{count_of, write_json};
 use crate::verify::next_line;
 use crate::{Status, Stop, World, complain, load, record, store};
 use keyward_audit::{Audit, Entry, Event};
-use keyward_runtime::{Acceptance, Clock, Error, Registry, Revocation, SystemClock, Verdict};
+use keyward_runtime::{Clock, Error, Presented, Registry, Requested, Revocation, SystemClock};
 use keyward_server::Intent;
 use keyward_store::{Imported, Store};
 use serde::Serialize;
@@ -87,15 +87,9 @@ fn revoke(args: Revoke, world: &mut World<'_>) -> Result<Status, Stop> {
     }
     let store = store::open(&config, world.env)?;
     let registry = config.registry(&load::runtime(None)?, world.env, store.as_ref())?;
-    if let Some(id) = &id {
-        must_be_id(&registry, id)?;
-    }
-    if actor.as_deref().is_some_and(|actor| pollster::block_on(registry.is_token(actor, false))) {
-        return Err(is_no_token("--actor", "its actor's id"));
-    }
     // Counting changes nothing.
     let audit = if dry_run { None } else { record::open(&config)? };
-    let revocation = Revocation { handler, token_id: id, actor_id: actor, issued_until };
+    let revocation = Revocation { handler, token_id: id, actor_id: actor, issued_until, ..Revocation::default() };
     let done = if from_stdin {
         presented(&registry, audit.as_ref(), dry_run, json, world)
     } else {
@@ -112,12 +106,17 @@ fn described(
     (dry_run, json): (bool, bool),
     world: &mut World<'_>,
 ) -> Result<Status, Stop> {
-    let done = if dry_run {
-        pollster::block_on(registry.count_revoked(revocation)).map(|records| Done::WouldEnd { would_end: records })
-    } else {
-        take_back(registry, audit, revocation, None)?.map(|records| Done::Ended { ended: records })
-    };
-    let done = done.map_err(|error| unconfirmed(&error))?;
+    let mut records = 0_u64;
+    for requested in pollster::block_on(registry.requested(revocation)) {
+        let done = if dry_run {
+            pollster::block_on(registry.count_revoked(requested.revocation))
+        } else {
+            let named = Named::of(&requested);
+            take_back(registry, audit, requested.revocation, named)?
+        };
+        records = records.saturating_add(done.map_err(|error| unconfirmed(&error))?);
+    }
+    let done = if dry_run { Done::WouldEnd { would_end: records } } else { Done::Ended { ended: records } };
     if json {
         write_json(world.stdout, &done)?;
     } else {
@@ -157,29 +156,55 @@ struct Line<'a> {
 /// A token in the place of its id names nothing, and would stand in the audit.
 fn must_be_id(registry: &Registry, id: &str) -> Result<(), Stop> {
     if pollster::block_on(registry.is_token(id, true)) {
-        return Err(is_no_token("--id", "its id, which `keyward tokens list` shows"));
+        return Err(Stop::Mistake(
+            "the value of --id is a token, and not its id, which `keyward tokens list` shows: `keyward tokens revoke … -` \
+             takes tokens on standard input"
+                .to_owned(),
+        ));
     }
     Ok(())
 }
 
-fn is_no_token(option: &str, wanted: &str) -> Stop {
-    Stop::Mistake(format!(
-        "the value of {option} is a token, and not {wanted}: `keyward tokens revoke … -` takes tokens on standard input"
-    ))
+/// The words for what is revoked, in the audit. They never hold a token.
+#[derive(Default)]
+struct Named {
+    token_id: Option<String>,
+    actor: Option<String>,
+    note: Option<String>,
 }
 
-/// Revokes, if that can be written down before. `whose` it was is for the audit.
+impl Named {
+    /// Names what the operator has asked for.
+    fn of(requested: &Requested) -> Self {
+        let Requested { revocation: Revocation { token_id, actor_id, .. }, is_like_a_token, .. } = requested;
+        let redacted = || REDACTED.to_owned();
+        if *is_like_a_token {
+            // The digest stands for the id.
+            let token_id = actor_id.is_none().then(redacted);
+            return Self { token_id, actor: actor_id.as_ref().map(|_| redacted()), note: None };
+        }
+        Self { token_id: token_id.clone(), actor: actor_id.clone(), note: None }
+    }
+}
+
+/// Stands in the audit for a text that looks like a token where an id should be.
+const REDACTED: &str = "[redacted: looks like a token]";
+
+/// Revokes, if the audit was told of it before.
 fn take_back(
     registry: &Registry,
     audit: Option<&Audit>,
     revocation: Revocation,
-    whose: Option<&str>,
+    named: Named,
 ) -> Result<Result<u64, Error>, Stop> {
-    let Revocation { handler, token_id, actor_id, issued_until } = &revocation;
+    let Revocation { handler, issued_until, .. } = &revocation;
+    let Named { token_id, actor, note } = named;
+    let until = issued_until.map(|until| format!("issued until {until}"));
+    let details: Vec<_> = note.into_iter().chain(until).collect();
     let entry = Entry {
-        token_id: token_id.clone(),
-        actor: actor_id.clone().or_else(|| whose.map(str::to_owned)),
-        detail: issued_until.map(|until| format!("issued until {until}")),
+        token_id,
+        actor,
+        detail: (!details.is_empty()).then(|| details.join("; ")),
         ..record::entry(Event::Revoke, registry, handler.as_deref())
     };
     let intent = Intent::new(audit, entry);
@@ -201,31 +226,28 @@ fn presented(
     let mut status = Status::Good;
     let mut line = Vec::new();
     while let Some(whole) = next_line(world.stdin, &mut line)? {
-        let token = std::str::from_utf8(&line).ok().filter(|_| whole);
-        let verdict = token.map(|token| registry.verify_blocking(token)).transpose();
-        let verdict = verdict.map_err(|error| unconfirmed(&error))?;
-        let answer = match &verdict {
-            Some(Verdict::Accepted(Acceptance { handler, actor, token_id: Some(id), .. })) => {
-                if !dry_run {
-                    let revocation = Revocation {
-                        handler: Some(handler.to_string()),
-                        token_id: Some(id.clone()),
-                        ..Revocation::default()
+        let known = match std::str::from_utf8(&line).ok().filter(|_| whole) {
+            Some(token) => identify(registry, token)?,
+            None => None,
+        };
+        let answer = match &known {
+            Some(Presented { handler, actor_id, revocations, mismatch, .. }) => {
+                if let Some(mismatch) = mismatch {
+                    complain(world.stderr, mismatch);
+                }
+                for revocation in revocations.iter().filter(|_| !dry_run) {
+                    let named = Named {
+                        token_id: revocation.token_id.clone(),
+                        actor: actor_id.clone(),
+                        note: mismatch.clone(),
                     };
-                    take_back(registry, audit, revocation, actor.id())?.map_err(|error| unconfirmed(&error))?;
+                    take_back(registry, audit, revocation.clone(), named)?.map_err(|error| unconfirmed(&error))?;
                 }
                 let outcome = if dry_run { "would-revoke" } else { "revoked" };
-                Line { outcome, handler: Some(handler), token_id: Some(id) }
+                let token_id = revocations.first().and_then(|revocation| revocation.token_id.as_deref());
+                Line { outcome, handler: Some(handler), token_id }
             }
-            Some(Verdict::Accepted(Acceptance { handler, .. })) => {
-                complain(
-                    world.stderr,
-                    &format!("handler `{handler}` gives its tokens no id: revoke by --actor or --handler"),
-                );
-                status = status.max(Status::No);
-                Line { outcome: "no-id", handler: Some(handler), token_id: None }
-            }
-            _ => {
+            None => {
                 status = status.max(Status::No);
                 Line { outcome: "no-good-token", handler: None, token_id: None }
             }
@@ -239,6 +261,17 @@ fn presented(
         }
     }
     Ok(status)
+}
+
+/// Finds what revokes a token, if it is accepted or was issued here, and has not been revoked.
+fn identify(registry: &Registry, token: &str) -> Result<Option<Presented>, Stop> {
+    let verdict = registry.verify_blocking(token);
+    let known = pollster::block_on(registry.presented(token, &verdict)).map_err(|error| unconfirmed(&error))?;
+    match (known, verdict) {
+        (Some(presented), _) => Ok(Some(presented).filter(|presented| !presented.revocations.is_empty())),
+        (None, Ok(_)) => Ok(None),
+        (None, Err(error)) => Err(unconfirmed(&error)),
+    }
 }
 
 fn mistake(text: &str) -> Stop {

@@ -110,7 +110,7 @@ pub(crate) fn create(registry: &Registry, description: Option<String>) -> Option
 
 /// What must hold of whatever `hostile` vouches for.
 fn check_acceptance(acceptance: &Acceptance) {
-    let Acceptance { handler, actor, restrictions: _, token_id, issued_at, expires_at, key } = acceptance;
+    let Acceptance { handler, actor, restrictions: _, token_id, issued_at, expires_at, key, .. } = acceptance;
     assert_eq!(&**handler, "hostile");
     let json: Value = serde_json::from_str(actor.json()).unwrap();
     let id = json["id"].as_str().unwrap();

@@ -51,6 +51,7 @@ fn through_a_token(wanted: &Value) {
     static SIGNING: LazyLock<Registry> = LazyLock::new(|| {
         let ring = KeyRing::new("main", Secret::new([7; 32]), Vec::new()).unwrap();
         let mut config = HandlerConfig::new("signed", SIGNED, Actors::Any);
+        config.first_party = true;
         config.prefixes = vec!["dstok_".into()];
         config.keys.insert(
             "token".into(),

@@ -7,14 +7,11 @@
 //! Only who presents a good token puts an answer here, and of the token a digest is kept.
 
 use crate::sync::{Arc, Mutex, PoisonError};
+use crate::token::TokenDigest;
 use std::collections::HashMap;
 
 /// So that threads seldom wait for each other.
 const SHARDS: usize = 16;
-
-/// Who is asked about, without being kept: SHA-256 of the token.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct TokenDigest(pub(crate) [u8; 32]);
 
 /// The answers of one handler in its present configuration.
 pub(crate) struct Answers<A> {
@@ -35,11 +32,6 @@ impl<A> Answers<A> {
     pub(crate) fn new(bytes: usize) -> Self {
         let empty = || Mutex::new(Shard { second: 0, bytes: 0, answers: HashMap::new() });
         Self { most: bytes / SHARDS, shards: std::array::from_fn(|_| empty()) }
-    }
-
-    /// Whether it keeps anything at all.
-    pub(crate) fn is_off(&self) -> bool {
-        self.most == 0
     }
 
     /// The answer that was given in this second.
@@ -69,7 +61,7 @@ impl<A> Answers<A> {
     }
 
     fn shard(&self, token: &TokenDigest) -> Option<&Mutex<Shard<A>>> {
-        let TokenDigest([first, ..]) = token;
+        let [first, ..] = token.bytes();
         self.shards.get(usize::from(*first) % SHARDS)
     }
 }
@@ -79,7 +71,7 @@ mod tests {
     use super::*;
 
     fn token(number: u8) -> TokenDigest {
-        TokenDigest([number; 32])
+        TokenDigest::new([number; 32])
     }
 
     /// The locks are shuttle's here, which want to be asked from within.
@@ -124,6 +116,6 @@ mod tests {
         }
         let none = Answers::new(0);
         none.keep(token(0), 1, 1, Arc::new(()));
-        assert!(none.is_off() && none.get(&token(0), 1).is_none());
+        assert!(none.get(&token(0), 1).is_none());
     }
 }

@@ -111,6 +111,12 @@ pub enum Fault {
     /// The answer breaks the contract.
     #[error("gave a bad result: {0}")]
     BadResult(String),
+    /// It accepts an issued token under another id than that of the token's record.
+    #[error("gave a bad result: the token id is not that of the token's record")]
+    Renamed {
+        /// The id that it named, if any.
+        named: Option<String>,
+    },
     /// The token it made breaks the contract.
     #[error("made a bad token: {0}")]
     BadToken(&'static str),
@@ -169,6 +175,7 @@ impl Fault {
             | Self::Trap(_)
             | Self::ForbiddenCall(_)
             | Self::BadResult(_)
+            | Self::Renamed { .. }
             | Self::BadToken(_)
             | Self::Unavailable(_)
             | Self::Internal(_) => Blame::Handler,
@@ -184,7 +191,7 @@ impl Fault {
             Self::Limit(hit) => hit.limit.code(),
             Self::Trap(_) => "trap",
             Self::ForbiddenCall(_) => "forbidden-call",
-            Self::BadResult(_) => "bad-result",
+            Self::BadResult(_) | Self::Renamed { .. } => "bad-result",
             Self::BadToken(_) => "bad-token",
             Self::Unavailable(_) => "unavailable",
             Self::Store(_) => "store",

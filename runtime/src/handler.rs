@@ -3,25 +3,26 @@
 mod create;
 mod record;
 
-use crate::answers::{Answers, TokenDigest};
+use crate::answers::Answers;
 use crate::bindings::Answer;
 use crate::checksum;
 use crate::clock::UnixTime;
-use crate::component::{CheckedComponent, ComponentInfo, digest};
+use crate::component::{CheckedComponent, ComponentInfo};
 use crate::counts::Counts;
 use crate::error::{Error, Fault, LoadError};
 use crate::grants::{Bound, HandlerConfig};
 use crate::limits::Limits;
-use crate::policy::Policy;
+use crate::policy::{Policy, Proposal};
 use crate::runtime::Runtime;
 use crate::sandbox::{Sandbox, Verified, trial_error};
 use crate::store::{Changes, Committed, TokenStore};
 use crate::text::printable;
-use crate::verdict::{Acceptance, Reason, Rejection, Verdict};
-use create::is_token_text;
+use crate::token::{TokenDigest, is_token_text};
+use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Verdict};
 use std::sync::Arc;
 
 pub(crate) use create::Together;
+use record::Presented;
 #[cfg(feature = "phases")]
 use std::time::{Duration, Instant};
 
@@ -129,8 +130,8 @@ impl Handler {
         &self.component.info
     }
 
-    /// Asks the handler about a token that is its own, and judges its answer.
-    pub(crate) async fn verify(&self, token: &str) -> Result<Verdict, Error> {
+    /// Asks the handler about a token that is its own, and judges its answer. `digest` is that of the token.
+    pub(crate) async fn verify(&self, token: &str, digest: TokenDigest) -> Result<Verdict, Error> {
         if self.checksum && !checksum::fits(token) {
             return Ok(Rejection::of(&self.name, Reason::Malformed, "Invalid token: wrong checksum"));
         }
@@ -139,16 +140,12 @@ impl Handler {
         }
         let judged = async {
             let now = self.runtime.shared().now()?;
-            if self.answers.is_off() {
-                return self.ask(token, now).await.map(|(verdict, _)| verdict);
-            }
-            let digest = TokenDigest(digest(token.as_bytes()));
             let kept = self.answers.get(&digest, now.seconds);
             if let Some(kept) = kept.filter(|kept| kept.expires_at.is_none_or(|end| !now.is_past(end))) {
                 self.bound.counters.kept.count();
                 return Ok(Verdict::Accepted(Acceptance::clone(&kept)));
             }
-            let (verdict, repeatable) = self.ask(token, now).await?;
+            let (verdict, repeatable) = self.ask(token, &digest, now).await?;
             if let Verdict::Accepted(acceptance) = &verdict
                 && repeatable
             {
@@ -159,7 +156,12 @@ impl Handler {
         judged.await.map_err(|fault| Error::new(&self.name, fault))
     }
 
-    /// Whether a token has one of the forms that the component states, if it states any.
+    /// Returns whether its tokens end with a checksum.
+    pub(crate) fn has_checksum(&self) -> bool {
+        self.checksum
+    }
+
+    /// Returns whether a token has one of the forms that the component states, if it states any.
     fn is_of_its_form(&self, token: &str) -> bool {
         let forms = &self.component.forms;
         if forms.is_empty() {
@@ -171,28 +173,33 @@ impl Handler {
     }
 
     /// Calls the handler. Says too whether it would answer the same again in this second.
-    async fn ask(&self, token: &str, now: UnixTime) -> Result<(Verdict, bool), Fault> {
+    async fn ask(&self, token: &str, digest: &TokenDigest, now: UnixTime) -> Result<(Verdict, bool), Fault> {
         let Verified { answer, records, key, repeatable } = self.sandbox.verify(token.into(), now).await?;
         let verdict = match answer {
-            Answer::Proposal(proposal) => {
-                let mut verdict = self.policy.judge(&self.name, &self.bound.limits, proposal, now)?;
-                if let Verdict::Accepted(acceptance) = &mut verdict {
-                    acceptance.key = key;
-                }
-                names_no_token(&verdict, token)?;
-                match verdict {
-                    // In a box: those without records need not carry all this about.
-                    Verdict::Accepted(acceptance) if self.looks_up() => {
-                        Box::pin(self.with_record(acceptance, records, now)).await?
-                    }
-                    verdict => verdict,
-                }
+            // Boxed, so that handlers without records need not carry the larger future.
+            Answer::Proposal(proposal) if self.looks_up() => {
+                let presented = Presented { token, digest, key };
+                Box::pin(self.judge_with_record(proposal, presented, records, now)).await?
             }
+            Answer::Proposal(proposal) => self.judge(proposal, token, key, now)?,
             Answer::NotMine => Verdict::NotMine,
             Answer::Rejected(reason, message) => Rejection::of(&self.name, reason, message),
         };
         // What is written in its record may change at any time.
         Ok((verdict, repeatable && self.bound.store.is_none()))
+    }
+
+    /// Judges what the handler says of a token.
+    fn judge(&self, proposal: Proposal, token: &str, key: Option<Arc<str>>, now: UnixTime) -> Result<Verdict, Fault> {
+        let mut verdict = self.policy.judge(&self.name, &self.bound.limits, proposal, now)?;
+        if let Verdict::Accepted(acceptance) = &mut verdict {
+            acceptance.key = key;
+            if self.first_party {
+                acceptance.issue_time = IssueTime::FirstParty;
+            }
+        }
+        names_no_token(&verdict, token)?;
+        Ok(verdict)
     }
 
     /// Where records of its tokens are kept, by itself or by the host.

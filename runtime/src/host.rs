@@ -127,6 +127,13 @@ impl Calls {
         Self { used: 0, of, work: Sum { used: 0, of: work }, unseen: 0, is_over: false, repeatable: true }
     }
 
+    /// Continues the account of another instance, which worked for the same caller.
+    pub(crate) fn continue_from(&mut self, before: &Self) {
+        self.used = before.used;
+        self.work.used = before.work.used;
+        self.unseen = before.unseen;
+    }
+
     /// Enters a function that changes nothing, and answers the same however often it is called in a second. `bytes` is what
     /// the host will process.
     ///

@@ -78,6 +78,7 @@ mod slice;
 mod store;
 mod sync;
 mod text;
+mod token;
 mod usage;
 mod verdict;
 
@@ -93,7 +94,7 @@ pub use limits::{Limits, RuntimeLimits};
 pub use permission::Permission;
 pub use policy::{ActorPattern, Actors, BadPattern};
 pub use queries::{Query, QueryValue, Rows};
-pub use registry::{Amendment, Edited, HandlerInfo, Registry, RegistryBuilder};
+pub use registry::{Amendment, Edited, HandlerInfo, Presented, Registry, RegistryBuilder, Requested};
 pub use revocations::Revocations;
 pub use runtime::Runtime;
 pub use store::{
@@ -101,6 +102,7 @@ pub use store::{
     Revocation, SecretDigest, Status, StoreError, Stored, Tally, Terms, TokenStore,
 };
 pub use text::is_hidden;
+pub use token::TokenDigest;
 pub use verdict::{
     Acceptance, CreateRequest, Created, Creation, Denial, Denied, Parent, Reason, Rejection, Restrictions, Verdict,
     Witness, Witnessed,

@@ -4,13 +4,14 @@
 //! Two threads are run in every order that there is; more, in many orders drawn at random. In a unit test of this crate the
 //! locks of `sync` are shuttle's, which tries the orders.
 
-use crate::answers::{Answers, TokenDigest};
+use crate::answers::Answers;
 use crate::revocations::Revocations;
 use crate::store::{
     Changes, Committed, Filter, KeyUse, Listed, NodeSeen, Pending, Place, Revocation, SecretDigest, StoreError, Stored,
     Tally, TokenStore,
 };
 use crate::sync::{Arc, Mutex};
+use crate::token::TokenDigest;
 use shuttle::thread;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +20,7 @@ use std::time::Duration;
 const SCHEDULES: usize = 100_000;
 const HANDLER: &str = "signed";
 const ID: &str = "t";
-const TOKEN: TokenDigest = TokenDigest([7; 32]);
+const TOKEN: TokenDigest = TokenDigest::new([7; 32]);
 const SECOND: u64 = 100;
 
 /// A store that has a list of revocations and nothing else.
@@ -36,6 +37,10 @@ impl TokenStore for Revoked {
     }
 
     fn find_digest<'a>(&'a self, _: &'a str, _: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn find_issued<'a>(&'a self, _: Option<&'a str>, _: &'a TokenDigest) -> Pending<'a, Option<Listed>> {
         Box::pin(async { Ok(None) })
     }
 
@@ -133,7 +138,7 @@ impl Node {
         if kept && matches!(way, Way::KeptIsEnough) {
             return true;
         }
-        !self.revocations.include(HANDLER, Some(ID), None, Some(SECOND)).unwrap()
+        !self.revocations.include(HANDLER, Some(ID), Some(&TOKEN), None, Some(SECOND)).unwrap()
     }
 
     fn revoke(&self) -> Result<u64, StoreError> {
@@ -256,7 +261,7 @@ fn lists_that_are_read_and_written_at_once_lose_nothing() {
         for node in &nodes {
             pollster::block_on(node.revocations.read_on()).unwrap();
             for id in ["0", "1"] {
-                assert_eq!(node.revocations.include(HANDLER, Some(id), None, None), Ok(true), "{id}");
+                assert_eq!(node.revocations.include(HANDLER, Some(id), None, None, None), Ok(true), "{id}");
             }
         }
     });

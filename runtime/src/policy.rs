@@ -7,7 +7,7 @@ use crate::json::{self, Defect, Scalar};
 use crate::limits::Limits;
 use crate::store::Record;
 use crate::text::printable;
-use crate::verdict::{Acceptance, Reason, Rejection, Restrictions, Verdict};
+use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Restrictions, Verdict};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -139,11 +139,6 @@ impl Policy {
         Ok(Some(lifetime.map_or(left, |lifetime| lifetime.min(left))))
     }
 
-    /// Whether there is more to the lifetime of a token than the wish of whoever asks for it.
-    pub(crate) fn bounds_lifetimes(&self) -> bool {
-        self.default_ttl.is_some() || self.max_ttl.is_some()
-    }
-
     /// Whether a token that was last used then, or made, is not good any more for that.
     pub(crate) fn is_idle(&self, since: u64, now: UnixTime) -> bool {
         self.max_idle.is_some_and(|idle| since.saturating_add(idle) < now.seconds)
@@ -227,6 +222,7 @@ impl Policy {
             issued_at,
             expires_at,
             key: None,
+            issue_time: IssueTime::Claimed,
         }))
     }
 }

@@ -1,5 +1,6 @@
 //! Handlers in order, and which of them a token belongs to.
 
+mod presented;
 mod records;
 mod revocation;
 
@@ -14,6 +15,7 @@ use crate::revocations::Revocations;
 use crate::runtime::Runtime;
 use crate::store::{StoreError, TokenStore};
 use crate::text::printable;
+use crate::token::TokenDigest;
 use crate::verdict::{
     CreateRequest, Created, Creation, Denial, Denied, Reason, Rejection, Restrictions, Verdict, Witness,
 };
@@ -21,6 +23,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+pub use presented::{Presented, Requested};
 pub use records::{Amendment, Edited};
 
 /// Handlers with their grants: an immutable value. To reload is to build another one from the same
@@ -120,37 +123,14 @@ impl Registry {
             if token.len() > handler.bound.limits.token_bytes {
                 return Ok(too_long(handler.bound.limits.token_bytes));
             }
-            match handler.verify(token).await? {
+            let digest = TokenDigest::of(token);
+            match handler.verify(token, digest).await? {
                 Verdict::NotMine => {}
-                verdict if counts => return self.unless_revoked(verdict),
+                verdict if counts => return self.unless_revoked(verdict, &digest),
                 _ => return Ok(Verdict::NotMine),
             }
         }
         Ok(Verdict::NotMine)
-    }
-
-    /// Whether a text is a token, good or not any more, that stands where something else should: there it names nothing, and would
-    /// be written to logs; so is one with something stuck to it, or cut. `like_one`: or begins like one, or is formed like one, as
-    /// no id is. Actors may be: `dstok_team`, say.
-    pub async fn is_token(&self, text: &str, like_one: bool) -> bool {
-        let mut prefixes = self.0.prefixes.iter().map(|(prefix, _)| prefix.as_str());
-        let begins_like_one = prefixes.clone().any(|prefix| text.starts_with(prefix));
-        if like_one && begins_like_one || prefixes.any(|prefix| shows_a_token(text, prefix)) {
-            return true;
-        }
-        match self.verify(text).await {
-            Ok(Verdict::Accepted(_)) => true,
-            // A handler that says no to everything says nothing.
-            Ok(Verdict::Rejected(Rejection { reason, .. })) => match reason {
-                Reason::Expired | Reason::NotYetValid | Reason::Revoked => true,
-                // Its handler has accepted it, and the host has not.
-                Reason::NotPermitted => true,
-                reason => like_one && reason == Reason::BadSignature,
-            },
-            Ok(Verdict::NotMine) => false,
-            // Nobody can tell now.
-            Err(_) => begins_like_one,
-        }
     }
 
     /// Whether a token with these restrictions may be used for that. Without any it may be used for all that its actor may
@@ -218,7 +198,8 @@ impl Registry {
             }
             let Some(revocations) = &self.0.revocations else { return Ok(()) };
             // What was revoked in this second takes along what is made in it: a signed token may even be the same again.
-            match revocations.include(&created.handler, created.token_id.as_deref(), Some(&actor_id), Some(now)) {
+            let (id, digest) = (created.token_id.as_deref(), TokenDigest::of(&created.token));
+            match revocations.include(&created.handler, id, Some(&digest), Some(&actor_id), Some(now)) {
                 Ok(false) => Ok(()),
                 Ok(true) => Err(Fault::JustRevoked),
                 Err(stale) => Err(stale.into()),
@@ -279,19 +260,6 @@ impl Registry {
             Error::without_handler(Fault::NoSuchHandler { name: printable(name, 100), known: known.join(", ") })
         })
     }
-}
-
-/// Whether a word of a text begins with a prefix, and goes on for about as long as tokens do. Names are shorter, and so is what is
-/// left of a UUID behind its first group.
-fn shows_a_token(text: &str, prefix: &str) -> bool {
-    const TELLING: usize = 4;
-    const SHORTEST: usize = 24;
-    let begins_a_word = |at| !text.get(..at).is_some_and(|before| before.ends_with(char::is_alphanumeric));
-    prefix.len() >= TELLING
-        && text.match_indices(prefix).filter(|(at, _)| begins_a_word(*at)).any(|(at, _)| {
-            let behind = text.get(at..).and_then(|word| word.strip_prefix(prefix)).unwrap_or_default();
-            behind.split(char::is_whitespace).next().is_some_and(|rest| rest.chars().count() >= SHORTEST)
-        })
 }
 
 fn store_error(error: StoreError) -> Error {

@@ -8,6 +8,7 @@
 use crate::error::Fault;
 use crate::store::{Revocation, StoreError, TokenStore};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak, thread};
+use crate::token::TokenDigest;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -70,7 +71,7 @@ impl Revocations {
         if self.unwritten().held.remove(&revocation) && ended.is_ok() {
             tracing::info!(target: "keyward::store", "a revocation that could not be made at once is made");
         }
-        if revocation.token_id.is_none() && ended.is_ok() {
+        if revocation.token_id.is_none() && revocation.token_digest.is_none() && ended.is_ok() {
             // The store may have taken single tokens back besides, of a clock that is fast. Where it cannot say so now, the thread
             // reads it later.
             let _ = self.read_on().await;
@@ -104,12 +105,13 @@ impl Revocations {
         &self,
         handler: &str,
         token_id: Option<&str>,
+        token: Option<&TokenDigest>,
         actor_id: Option<&str>,
         issued_at: Option<u64>,
     ) -> Result<bool, Unsure> {
         let known = self.read_known();
         known.sure(Instant::now(), self.patience)?;
-        Ok(known.revoked(handler, token_id, actor_id, issued_at))
+        Ok(known.revoked(handler, token_id, token, actor_id, issued_at))
     }
 
     /// The number of the last one that was read.
@@ -291,6 +293,8 @@ struct Known {
 #[derive(Default)]
 struct Marks {
     ids: HashMap<String, Until>,
+    /// Digests of tokens, and of ids that look like one and are therefore not kept as text.
+    digests: HashMap<TokenDigest, Until>,
     actors: HashMap<String, Until>,
     all: Option<Until>,
 }
@@ -314,27 +318,45 @@ impl Until {
 
 impl Known {
     fn learn(&mut self, revocation: Revocation) {
-        let Revocation { handler, token_id, actor_id, issued_until } = revocation;
+        let Revocation { handler, token_id, token_digest, actor_id, issued_until } = revocation;
         let until = issued_until.map_or(Until::Always, Until::Issued);
         let marks = match handler {
             Some(handler) => self.handlers.entry(handler).or_default(),
             None => &mut self.any,
         };
-        let mark = match (token_id, actor_id) {
+        let raise = |mark: &mut Until| *mark = until.max(*mark);
+        if let Some(digest) = token_digest {
+            raise(marks.digests.entry(digest).or_insert(until));
+        }
+        match (token_id, actor_id) {
             // With an actor too it would be one of that actor's tokens: the id alone says as much or more.
-            (Some(id), _) => marks.ids.entry(id).or_insert(until),
-            (None, Some(actor)) => marks.actors.entry(actor).or_insert(until),
-            (None, None) => marks.all.get_or_insert(until),
-        };
-        *mark = until.max(*mark);
+            (Some(id), _) => raise(marks.ids.entry(id).or_insert(until)),
+            (None, _) if token_digest.is_some() => {}
+            (None, Some(actor)) => raise(marks.actors.entry(actor).or_insert(until)),
+            (None, None) => raise(marks.all.get_or_insert(until)),
+        }
     }
 
-    fn revoked(&self, handler: &str, id: Option<&str>, actor: Option<&str>, issued_at: Option<u64>) -> bool {
+    fn revoked(
+        &self,
+        handler: &str,
+        id: Option<&str>,
+        token: Option<&TokenDigest>,
+        actor: Option<&str>,
+        issued_at: Option<u64>,
+    ) -> bool {
         [Some(&self.any), self.handlers.get(handler)].into_iter().flatten().any(|marks| {
-            let Marks { ids, actors, all } = marks;
-            let id = id.and_then(|id| ids.get(id)).copied();
-            let actor = actor.and_then(|actor| actors.get(actor)).copied();
-            [id, actor, *all].into_iter().flatten().any(|until| until.includes(issued_at))
+            let Marks { ids, digests, actors, all } = marks;
+            let by_digest = |digest: &TokenDigest| digests.get(digest).copied();
+            let of_id = id.filter(|_| !digests.is_empty()).map(TokenDigest::of);
+            let marks = [
+                id.and_then(|id| ids.get(id)).copied(),
+                token.and_then(by_digest),
+                of_id.as_ref().and_then(by_digest),
+                actor.and_then(|actor| actors.get(actor)).copied(),
+                *all,
+            ];
+            marks.into_iter().flatten().any(|until| until.includes(issued_at))
         })
     }
 
@@ -355,11 +377,15 @@ mod tests {
 
     fn revocation() -> impl Strategy<Value = Revocation> {
         let word = || prop::option::of("[ab]");
-        (word(), word(), word(), prop::option::of(0..3_u64)).prop_map(|(handler, token_id, actor_id, issued_until)| {
-            // One that names a token names its handler, and nothing else.
-            let token_id = token_id.filter(|_| handler.is_some() && actor_id.is_none());
-            Revocation { handler, token_id, actor_id, issued_until }
-        })
+        let digest = prop::option::of(0..2_u8);
+        (word(), word(), digest, word(), prop::option::of(0..3_u64)).prop_map(
+            |(handler, token_id, digest, actor_id, issued_until)| {
+                // One that names a token names its handler, and nothing else.
+                let token_id = token_id.filter(|_| handler.is_some() && actor_id.is_none());
+                let token_digest = digest.filter(|_| actor_id.is_none()).map(|byte| TokenDigest::new([byte; 32]));
+                Revocation { handler, token_id, token_digest, actor_id, issued_until }
+            },
+        )
     }
 
     proptest! {
@@ -369,21 +395,41 @@ mod tests {
             revocations in prop::collection::vec(revocation(), 0..6),
             handler in "[ab]",
             id in prop::option::of("[ab]"),
+            digest in prop::option::of(0..2_u8),
             actor in prop::option::of("[ab]"),
             issued in prop::option::of(0..3_u64),
         ) {
-            let fits = |revocation: &Revocation| {
-                let Revocation { handler: h, token_id, actor_id, issued_until, .. } = revocation;
+            let fits = |revocation: &Revocation, digest: Option<TokenDigest>| {
+                let Revocation { handler: h, token_id, token_digest, actor_id, issued_until } = revocation;
+                let is_of_any = token_id.is_none() && token_digest.is_none();
+                let is_named = token_id.is_some() && *token_id == id;
+                let is_presented = token_digest.is_some() && *token_digest == digest;
                 h.as_ref().is_none_or(|h| *h == handler)
-                    && token_id.as_ref().is_none_or(|t| Some(t) == id.as_ref())
+                    && (is_of_any || is_named || is_presented)
                     && actor_id.as_ref().is_none_or(|a| Some(a) == actor.as_ref())
                     && issued_until.is_none_or(|until| issued.is_none_or(|issued| issued <= until))
             };
+            let digest = digest.map(|byte| TokenDigest::new([byte; 32]));
+            let fits = |revocation: &Revocation| fits(revocation, digest);
             let wanted = revocations.iter().any(fits);
             let mut known = Known::default();
             revocations.into_iter().for_each(|revocation| known.learn(revocation));
-            prop_assert_eq!(known.revoked(&handler, id.as_deref(), actor.as_deref(), issued), wanted);
+            prop_assert_eq!(known.revoked(&handler, id.as_deref(), digest.as_ref(), actor.as_deref(), issued), wanted);
         }
+    }
+
+    #[test]
+    fn an_id_is_revoked_by_its_digest_too() {
+        let handler = Some("h".to_owned());
+        let revocation =
+            Revocation { handler, token_digest: Some(TokenDigest::of("kwt_like-a-token")), ..Revocation::default() };
+        let mut known = Known::default();
+        known.learn(revocation);
+        let presented = TokenDigest::of("kwt_like-a-token");
+        assert!(known.revoked("h", Some("kwt_like-a-token"), None, None, None));
+        assert!(known.revoked("h", Some("another"), Some(&presented), None, None));
+        assert!(!known.revoked("h", Some("another"), None, None, None));
+        assert!(!known.revoked("g", Some("kwt_like-a-token"), Some(&presented), None, None));
     }
 
     #[test]

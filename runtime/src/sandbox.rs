@@ -14,6 +14,7 @@ use crate::pool::{Budget, Conduct};
 use crate::runtime::Shared;
 use crate::slice;
 use crate::text::printable;
+use crate::token::is_token_text;
 use crate::verdict::{CreateRequest, Denial};
 use std::future::Future;
 use std::sync::Arc;
@@ -51,6 +52,15 @@ pub(crate) enum Made {
     Denied(Denial, String),
 }
 
+/// The outcome of `create`, and what became of the new token at once.
+pub(crate) struct Creating {
+    pub(crate) made: Made,
+    /// What the handler had to do with records.
+    pub(crate) records: Records,
+    /// The handler's answer about its new token, if it was asked.
+    pub(crate) checked: Option<Result<Verified, Fault>>,
+}
+
 /// What a call holds while it lives. It travels with the work, and is dropped with it on whichever thread.
 struct Held {
     _slot: Slot,
@@ -86,28 +96,40 @@ impl Sandbox {
         let this = self.clone();
         self.run(async move |held| {
             let _held = held;
-            let (mut store, instance) = this.instantiate(token.clone(), now).await?;
-            store.data_mut().phase = Phase::Verify;
-            let called = instance.keyward_handler_token_handler().call_verify(&mut store, &token).await;
-            let words = this.words(&token);
-            match this.finish(&store, called)? {
-                Ok(verdict) => {
-                    let State { calls, records, key, .. } = store.into_data();
-                    let repeatable = calls.are_repeatable();
-                    Ok(Verified { answer: bindings::answer(verdict, &words), records, key, repeatable })
-                }
-                Err(failure) => Err(bindings::fault(failure, &words)),
-            }
+            this.verify_in(token, now, None).await
         })
         .await
     }
 
-    /// What the handler makes of a request, and the record of it, if it keeps one.
+    /// Calls `verify` in a fresh instance. Its host calls and log lines are counted on top of those of `before`.
+    async fn verify_in(&self, token: Arc<str>, now: UnixTime, before: Option<State>) -> Result<Verified, Fault> {
+        let mut state = State::new(self.bound.clone(), token.clone(), now);
+        if let Some(before) = before {
+            state.calls.continue_from(&before.calls);
+            state.lines.continue_from(&before.lines);
+        }
+        let (mut store, instance) = self.instantiate_with(state).await?;
+        store.data_mut().phase = Phase::Verify;
+        let called = instance.keyward_handler_token_handler().call_verify(&mut store, &token).await;
+        let words = self.words(&token);
+        match self.finish(&store, called)? {
+            Ok(verdict) => {
+                let State { calls, records, key, .. } = store.into_data();
+                let repeatable = calls.are_repeatable();
+                Ok(Verified { answer: bindings::answer(verdict, &words), records, key, repeatable })
+            }
+            Err(failure) => Err(bindings::fault(failure, &words)),
+        }
+    }
+
+    /// Calls `create`. With `check`, a second instance verifies the new token within the same budget, unless the handler
+    /// inserted a record of it: that one is not committed yet.
     pub(crate) async fn create(
         self: &Arc<Self>,
         request: CreateRequest,
         now: UnixTime,
-    ) -> Result<(Made, Records), Fault> {
+        check: bool,
+    ) -> Result<Creating, Fault> {
         self.bound.counters.calls.count();
         let this = self.clone();
         self.run(async move |held| {
@@ -122,12 +144,22 @@ impl Sandbox {
             store.data_mut().lines.release(token);
             match this.finish(&store, called)? {
                 Ok(created) => {
-                    let State { records, key, .. } = store.into_data();
-                    Ok((Made::Token(created, key), records))
+                    let mut state = store.into_data();
+                    let (records, key) = (std::mem::take(&mut state.records), state.key.take());
+                    let token = &created.token;
+                    let is_asked = check
+                        && records.changes.insert.is_none()
+                        && (1..=this.bound.limits.token_bytes).contains(&token.len())
+                        && is_token_text(token);
+                    let checked = match is_asked {
+                        true => Some(this.verify_in(token.as_str().into(), now, Some(state)).await),
+                        false => None,
+                    };
+                    Ok(Creating { made: Made::Token(created, key), records, checked })
                 }
                 Err(types::CreateError::Denied(denied)) => {
                     let (denial, message) = bindings::denied(denied, &this.words(""));
-                    Ok((Made::Denied(denial, message), Records::default()))
+                    Ok(Creating { made: Made::Denied(denial, message), records: Records::default(), checked: None })
                 }
                 Err(types::CreateError::Failed(failure)) => Err(bindings::fault(failure, &this.words(""))),
             }
@@ -181,7 +213,11 @@ impl Sandbox {
 
     /// A fresh instance under every limit that the engine enforces.
     async fn instantiate(&self, token: Arc<str>, now: UnixTime) -> Result<(Store<State>, Instance), Fault> {
-        let mut store = Store::new(self.shared.engine.wasmtime(), State::new(self.bound.clone(), token, now));
+        self.instantiate_with(State::new(self.bound.clone(), token, now)).await
+    }
+
+    async fn instantiate_with(&self, state: State) -> Result<(Store<State>, Instance), Fault> {
+        let mut store = Store::new(self.shared.engine.wasmtime(), state);
         store.limiter(|state| &mut state.growth);
         store.set_hostcall_fuel(self.bound.limits.host_call_bytes);
         // The contract has no resources; a component that makes some for itself gets a few.

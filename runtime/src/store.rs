@@ -1,6 +1,7 @@
 //! What the host remembers of tokens: the records behind the import `store`, and what was revoked, of any handler. Where it
 //! is kept is for whoever embeds the runtime; the crate `keyward-store` keeps it in SQLite or PostgreSQL.
 
+use crate::token::TokenDigest;
 use crate::verdict::Restrictions;
 use std::fmt;
 use std::future::Future;
@@ -19,6 +20,9 @@ pub trait TokenStore: Send + Sync + 'static {
 
     /// The record with that digest, ended or not.
     fn find_digest<'a>(&'a self, handler: &'a str, digest: &'a SecretDigest) -> Pending<'a, Option<Stored>>;
+
+    /// Finds the record of an issued token, ended or not, by the digest of the token: of one handler, or of any.
+    fn find_issued<'a>(&'a self, handler: Option<&'a str>, token: &'a TokenDigest) -> Pending<'a, Option<Listed>>;
 
     /// The next number for a record of this handler: 1, or one more than the greatest that there was. It is used up even
     /// if no record is made of it.
@@ -77,6 +81,9 @@ pub struct Revocation {
     pub handler: Option<String>,
     /// The token of this id; only together with its handler.
     pub token_id: Option<String>,
+    /// The token with this digest, whatever its handler calls it, or whose id has it. Given with `token_id`, either names the
+    /// token.
+    pub token_digest: Option<TokenDigest>,
     /// Tokens of the actor with this id.
     pub actor_id: Option<String>,
     /// Tokens that were issued up to this second, and those that do not say when. Without it, whenever they were issued.
@@ -190,6 +197,8 @@ pub struct Stored {
     pub record: Record,
     /// What must not.
     pub digest: Option<SecretDigest>,
+    /// The digest of the issued token. `None`: the token was issued elsewhere, or before digests were kept.
+    pub token_digest: Option<TokenDigest>,
 }
 
 /// The SHA-256 of a secret. Enough for secrets that nobody can guess, which is what handlers draw.
@@ -261,7 +270,7 @@ pub struct Insert {
     /// Those that have been idle since before this second are not counted: they are not good any more.
     pub idle_before: Option<u64>,
     /// Whether it is well if there is a record of that id that has not ended: it is left as it is, and counts as made. A
-    /// signed token may come out the same twice in a second.
+    /// signed token may come out the same twice in a second. Otherwise nothing is changed.
     pub same_is_fine: bool,
 }
 
@@ -278,6 +287,8 @@ pub enum Committed {
     Ended,
     /// None is made: the terms of the record to be edited have changed meanwhile.
     Changed,
+    /// None is made: the handler has a record of that id, or of that token, already.
+    Duplicate,
 }
 
 /// Which records are listed: those that fit all that is given here.

@@ -41,6 +41,19 @@ pub struct Acceptance {
     pub expires_at: Option<u64>,
     /// The key whose signature its handler found good, as `ring/id`, if it asked for one.
     pub key: Option<Arc<str>>,
+    /// Where `issued_at` comes from.
+    pub(crate) issue_time: IssueTime,
+}
+
+/// The source of a token's issue time, which says how far it is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IssueTime {
+    /// The host wrote it down when the token was issued.
+    Recorded,
+    /// A first-party handler reports it.
+    FirstParty,
+    /// A third-party handler reports it, and there is no record to compare it with.
+    Claimed,
 }
 
 /// A bad token.

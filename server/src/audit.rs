@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::decision::entry;
 use keyward_audit::{Entry, Event};
 use keyward_runtime::{
-    Acceptance, Created, Creation, Denied, Error, Record, Rejection, Revocation, Verdict, is_hidden,
+    Acceptance, Created, Creation, Denied, Error, Record, Rejection, Requested, Revocation, Verdict, is_hidden,
 };
 use std::borrow::Cow;
 
@@ -21,6 +21,33 @@ pub(crate) struct Asked<'a> {
     pub(crate) method: Option<&'a str>,
     /// The path of the original request, without its query.
     pub(crate) path: Option<&'a str>,
+}
+
+/// The words for what is revoked, in log and audit. They never hold a token.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Named<'a> {
+    /// The actor whose tokens they are.
+    pub(crate) actor: Option<&'a str>,
+    /// The id of the token.
+    pub(crate) token_id: Option<&'a str>,
+    /// More for the operator.
+    pub(crate) note: Option<&'a str>,
+}
+
+/// Stands in log and audit for a text that looks like a token where an id should be.
+const REDACTED: &str = "[redacted: looks like a token]";
+
+impl<'a> Named<'a> {
+    /// Names what a client has asked for.
+    pub(crate) fn of(requested: &'a Requested) -> Self {
+        let Requested { revocation: Revocation { actor_id, token_id, .. }, is_like_a_token, .. } = requested;
+        if *is_like_a_token {
+            // The digest stands for the id.
+            let token_id = actor_id.is_none().then_some(REDACTED);
+            return Self { actor: actor_id.as_ref().map(|_| REDACTED), token_id, note: None };
+        }
+        Self { actor: actor_id.as_deref(), token_id: token_id.as_deref(), note: None }
+    }
 }
 
 /// What was decided.
@@ -105,16 +132,19 @@ pub(crate) fn revoked(
     context: &Context,
     asked: Asked<'_>,
     which: &Revocation,
+    named: Named<'_>,
     done: &'static str,
     records: &Result<u64, Error>,
 ) {
-    let Revocation { handler, token_id, actor_id, issued_until } = which;
+    let Revocation { handler, issued_until, .. } = which;
+    let Named { actor, token_id, note } = named;
+    let note = note.map(|note| format!("{note}; ")).unwrap_or_default();
     let until = issued_until.map(|until| format!("issued until {until}; ")).unwrap_or_default();
     let (outcome, reason, detail) = match records {
-        Ok(records) => (done, None, format!("{until}records: {records}")),
-        Err(error) => ("failed", Some(error.code()), format!("{until}{error}")),
+        Ok(records) => (done, None, format!("{note}{until}records: {records}")),
+        Err(error) => ("failed", Some(error.code()), format!("{note}{until}{error}")),
     };
-    let (handler, actor, token_id) = (handler.as_deref(), actor_id.as_deref(), token_id.as_deref());
+    let handler = handler.as_deref();
     write(context, asked, Decided { outcome, reason, handler, actor, token_id, detail: Some(&detail) });
 }
 

@@ -1,6 +1,6 @@
 //! The one place that asks the registry: every decision is counted here, and becomes one line of the log.
 
-use crate::audit::Asked;
+use crate::audit::{Asked, Named};
 use crate::context::Context;
 use crate::intent::Intent;
 use crate::metrics::{Operation, outcome};
@@ -51,18 +51,20 @@ pub(crate) async fn create(
     creation
 }
 
-/// Takes tokens back: those of that actor, if that is known. Says how many records were ended.
+/// Revokes tokens, after the audit was told of it by these names. Returns how many records were ended.
 pub(crate) async fn revoke(
     context: &Context,
     asked: Asked<'_>,
     revocation: Revocation,
-    actor: Option<&str>,
+    named: Named<'_>,
 ) -> Result<u64, Error> {
-    let Revocation { handler, token_id, actor_id: _, issued_until } = revocation.clone();
+    let Revocation { handler, issued_until, .. } = revocation.clone();
+    let until = issued_until.map(|until| format!("issued until {until}"));
+    let details: Vec<_> = named.note.map(str::to_owned).into_iter().chain(until).collect();
     let entry = Entry {
-        actor: actor.map(str::to_owned),
-        token_id,
-        detail: issued_until.map(|until| format!("issued until {until}")),
+        actor: named.actor.map(str::to_owned),
+        token_id: named.token_id.map(str::to_owned),
+        detail: (!details.is_empty()).then(|| details.join("; ")),
         ..entry(context, Event::Revoke, asked.caller, handler.as_deref())
     };
     let intent = Intent::new(context.audit.as_deref(), entry);

@@ -71,7 +71,7 @@ impl Outcome {
     pub fn of_verdict(verdict: Result<Verdict, Error>) -> Self {
         match verdict {
             Ok(Verdict::Accepted(acceptance)) => {
-                let Acceptance { handler, actor, restrictions: _, token_id, issued_at, expires_at, key: _ } =
+                let Acceptance { handler, actor, restrictions: _, token_id, issued_at, expires_at, key: _, .. } =
                     acceptance;
                 match actor_json(actor.json()) {
                     Some(actor) => {

@@ -36,8 +36,6 @@ pub(crate) enum Problem {
     RestrictedParent,
     /// 400: the token to be revoked is of a handler that the caller may not use (RFC 7009 section 2.1).
     NotItsToken,
-    /// 400: the token to be revoked has no id.
-    NoTokenId,
     /// 405. The router says what is allowed.
     MethodNotAllowed,
     /// 408: the body did not come in time.
@@ -125,11 +123,6 @@ impl Problem {
                 StatusCode::BAD_REQUEST,
                 "unauthorized_client",
                 "The token is not revoked: this caller may not use its handler",
-            ),
-            Self::NoTokenId => (
-                StatusCode::BAD_REQUEST,
-                "unsupported_token_type",
-                "The token is not revoked: it has no id. Revoke those of its actor or handler by `/v1/revocations`",
             ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,

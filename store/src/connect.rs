@@ -28,10 +28,16 @@ const BREAK: Duration = Duration::from_millis(500);
 const MIGRATIONS: &str = "keyward_migrations";
 
 /// Each as it was released: what a database has of them is compared.
-pub(crate) const SQLITE: &[&str] =
-    &[include_str!("../migrations/sqlite/1_tokens.sql"), include_str!("../migrations/sqlite/2_management.sql")];
-const POSTGRES: &[&str] =
-    &[include_str!("../migrations/postgres/1_tokens.sql"), include_str!("../migrations/postgres/2_management.sql")];
+pub(crate) const SQLITE: &[&str] = &[
+    include_str!("../migrations/sqlite/1_tokens.sql"),
+    include_str!("../migrations/sqlite/2_management.sql"),
+    include_str!("../migrations/sqlite/3_issued.sql"),
+];
+const POSTGRES: &[&str] = &[
+    include_str!("../migrations/postgres/1_tokens.sql"),
+    include_str!("../migrations/postgres/2_management.sql"),
+    include_str!("../migrations/postgres/3_issued.sql"),
+];
 
 /// A database that has been opened.
 pub(crate) struct Database {

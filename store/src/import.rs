@@ -41,7 +41,7 @@ pub(crate) async fn import(pool: Arc<Pool>, handler: String, file: &Path, at: u6
         if !is_new(&mut lease, &handler, &record.id).await? {
             return Err(Trouble::new(format!("handler `{handler}` has a record {id} already: nothing was imported")));
         }
-        insert_one(&mut lease, &handler, Stored { record, digest: None }).await?;
+        insert_one(&mut lease, &handler, Stored { record, digest: None, token_digest: None }).await?;
     }
     let sql = "INSERT INTO serials (handler, last) VALUES ($1, $2) \
                ON CONFLICT (handler) DO UPDATE SET last = CASE WHEN serials.last > $2 THEN serials.last ELSE $2 END";

@@ -41,7 +41,7 @@ use connect::{Database, Role};
 use database::Trouble;
 use keyward_runtime::{
     Changes, Committed, Filter, KeyUse, Listed, NodeSeen, Pending, Revocation, SecretDigest, StoreError, Stored, Tally,
-    TokenStore,
+    TokenDigest, TokenStore,
 };
 use location::Place;
 use news::News;
@@ -213,6 +213,11 @@ impl TokenStore for Store {
     fn find_digest<'a>(&'a self, handler: &'a str, digest: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
         let work = records::find_digest(self.reads.clone(), handler.to_owned(), digest.clone());
         self.run("looking up a secret", READING, work)
+    }
+
+    fn find_issued<'a>(&'a self, handler: Option<&'a str>, token: &'a TokenDigest) -> Pending<'a, Option<Listed>> {
+        let work = records::find_issued(self.reads.clone(), handler.map(str::to_owned), *token);
+        self.run("looking up an issued token", READING, work)
     }
 
     fn next_serial<'a>(&'a self, handler: &'a str) -> Pending<'a, u64> {

@@ -6,7 +6,9 @@ use crate::pool::{Lease, Pool};
 use crate::revocations::{LOCK, append, tell};
 use crate::rows::{COLUMNS, columns, record, stored, why, write_restrictions};
 use crate::{is_storable, number, seconds, storable};
-use keyward_runtime::{Changes, Committed, Edit, Ending, Insert, Record, Revocation, SecretDigest, Stored};
+use keyward_runtime::{
+    Changes, Committed, Edit, Ending, Insert, Listed, Record, Revocation, SecretDigest, Stored, TokenDigest,
+};
 use sqlx::AssertSqlSafe;
 use std::sync::Arc;
 
@@ -16,11 +18,12 @@ use std::sync::Arc;
 const FIND: &str = concat!(
     "SELECT ",
     columns!(),
-    ", digest, CAST(CASE WHEN handler = $1 AND id = $2 THEN 1 ELSE 0 END AS bigint) FROM tokens \
+    ", digest, token_digest, CAST(CASE WHEN handler = $1 AND id = $2 THEN 1 ELSE 0 END AS bigint) FROM tokens \
      WHERE (handler, id) <= ($1, $2) ORDER BY handler DESC, id DESC LIMIT 1"
 );
 
-const FIND_DIGEST: &str = concat!("SELECT ", columns!(), ", digest FROM tokens WHERE handler = $1 AND digest = $2");
+const FIND_DIGEST: &str =
+    concat!("SELECT ", columns!(), ", digest, token_digest FROM tokens WHERE handler = $1 AND digest = $2");
 
 pub(crate) async fn find(pool: Arc<Pool>, handler: String, id: String) -> Result<Option<Stored>, Trouble> {
     if !is_storable(&handler) || !is_storable(&id) {
@@ -32,7 +35,7 @@ pub(crate) async fn find(pool: Arc<Pool>, handler: String, id: String) -> Result
     let Some(row) = rows.first() else { return Ok(None) };
     let read = stored(row);
     // What is wrong with another record is no matter here.
-    if row.get::<i64>(COLUMNS.saturating_add(1))? == 1 { read.map(Some) } else { Ok(None) }
+    if row.get::<i64>(COLUMNS.saturating_add(2))? == 1 { read.map(Some) } else { Ok(None) }
 }
 
 pub(crate) async fn find_digest(
@@ -48,6 +51,34 @@ pub(crate) async fn find_digest(
     let rows = lease.rows(FIND_DIGEST, vec![handler.as_str().into(), digest]).await?;
     lease.done();
     rows.first().map(stored).transpose()
+}
+
+pub(crate) async fn find_issued(
+    pool: Arc<Pool>,
+    handler: Option<String>,
+    token: TokenDigest,
+) -> Result<Option<Listed>, Trouble> {
+    if !handler.as_deref().is_none_or(is_storable) {
+        return Ok(None);
+    }
+    let mut sql = concat!("SELECT ", columns!(), ", handler FROM tokens WHERE token_digest = $1").to_owned();
+    let mut values = vec![of_token(Some(token))];
+    if let Some(handler) = handler {
+        sql.push_str(" AND handler = $2");
+        values.push(handler.as_str().into());
+    }
+    // One that has not ended comes first, should a handler have been renamed.
+    sql.push_str(" ORDER BY CASE WHEN ended_at IS NULL THEN 0 ELSE 1 END, handler LIMIT 1");
+    let mut lease = pool.lease().await?;
+    let rows = lease.rows(AssertSqlSafe(sql), values).await?;
+    lease.done();
+    let listed = |row: &Row| Ok(Listed { handler: row.get(COLUMNS)?, record: record(row)? });
+    rows.first().map(listed).transpose()
+}
+
+/// Returns the digest of a token as a value.
+pub(crate) fn of_token(token: Option<TokenDigest>) -> Value {
+    Value::Bytes(token.map(|token| token.bytes().to_vec()))
 }
 
 pub(crate) async fn next_serial(pool: Arc<Pool>, handler: String) -> Result<u64, Trouble> {
@@ -166,12 +197,19 @@ async fn insert_if_room(lease: &mut Lease, handler: &str, insert: Insert, at: i6
     if replace {
         replace_others(lease, handler, &stored.record, at).await?;
     }
-    if same_is_fine {
-        let sql = "SELECT ended_at FROM tokens WHERE handler = $1 AND id = $2";
-        let same = lease.rows(sql, vec![handler.into(), id.as_str().into()]).await?;
-        if let Some(same) = same.first() {
-            let ended = same.get::<Option<i64>>(0)?.is_some();
-            return Ok(if ended { Committed::Ended } else { Committed::Done });
+    let sql = "SELECT ended_at FROM tokens WHERE handler = $1 AND id = $2";
+    let same = lease.rows(sql, vec![handler.into(), id.as_str().into()]).await?;
+    if let Some(same) = same.first() {
+        return Ok(match (same_is_fine, same.get::<Option<i64>>(0)?) {
+            (true, None) => Committed::Done,
+            (true, Some(_)) => Committed::Ended,
+            (false, _) => Committed::Duplicate,
+        });
+    }
+    if stored.token_digest.is_some() {
+        let sql = "SELECT 1 FROM tokens WHERE token_digest = $1 AND handler = $2";
+        if !lease.rows(sql, vec![of_token(stored.token_digest), handler.into()]).await?.is_empty() {
+            return Ok(Committed::Duplicate);
         }
     }
     // Where any number will do, millions are not counted for it.
@@ -234,7 +272,7 @@ impl Good<'_> {
 }
 
 pub(crate) async fn insert_one(lease: &mut Lease, handler: &str, stored: Stored) -> Result<(), Trouble> {
-    let Stored { record, digest } = stored;
+    let Stored { record, digest, token_digest } = stored;
     let Record { id, actor_id, description, restrictions, issued_at, expires_at, last_used_at, ended, caller, key } =
         record;
     let optional = [&description, &caller, &key].into_iter().flatten().map(String::as_str);
@@ -255,11 +293,12 @@ pub(crate) async fn insert_one(lease: &mut Lease, handler: &str, stored: Stored)
         caller.into(),
         key.into(),
         Value::Bytes(digest.map(|digest| digest.bytes().to_vec())),
+        of_token(token_digest),
     ];
     let sql = concat!(
         "INSERT INTO tokens (handler, ",
         columns!(),
-        ", digest) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+        ", digest, token_digest) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
     );
     lease.change(sql, values).await.map(drop)
 }

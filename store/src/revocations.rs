@@ -2,10 +2,11 @@
 
 use crate::database::{Trouble, Value};
 use crate::pool::{Lease, Pool};
+use crate::records::of_token;
+use crate::rows::digest_of_token;
 use crate::{CHANNEL, number, seconds, storable};
 use keyward_runtime::Revocation;
 use sqlx::AssertSqlSafe;
-use std::fmt::Write;
 use std::sync::Arc;
 
 /// Whoever appends a revocation has this lock from before its number is drawn until it is committed, so that the order of
@@ -51,7 +52,7 @@ pub(crate) async fn revoke(pool: Arc<Pool>, revocation: Revocation, at: u64) -> 
 pub(crate) async fn list(pool: Arc<Pool>, after: u64, most: u32) -> Result<Vec<(u64, Revocation)>, Trouble> {
     let last_read = seconds(after)?;
     let mut lease = pool.lease().await?;
-    let sql = "SELECT seq, handler, token_id, actor_id, issued_until FROM revocations \
+    let sql = "SELECT seq, handler, token_id, actor_id, issued_until, token_digest FROM revocations \
                WHERE seq > $1 ORDER BY seq LIMIT $2";
     let rows = lease.rows(sql, vec![last_read.into(), i64::from(most).into()]).await?;
     lease.done();
@@ -60,6 +61,7 @@ pub(crate) async fn list(pool: Arc<Pool>, after: u64, most: u32) -> Result<Vec<(
         let revocation = Revocation {
             handler: row.get(1)?,
             token_id: row.get(2)?,
+            token_digest: digest_of_token(row, 5)?,
             actor_id: row.get(3)?,
             issued_until: time(row.get(4)?)?,
         };
@@ -70,16 +72,17 @@ pub(crate) async fn list(pool: Arc<Pool>, after: u64, most: u32) -> Result<Vec<(
 
 /// Writes one down, inside of a transaction that has the [`LOCK`].
 pub(crate) async fn append(lease: &mut Lease, revocation: &Revocation, at: i64) -> Result<(), Trouble> {
-    let Revocation { handler, token_id, actor_id, issued_until } = revocation.clone();
+    let Revocation { handler, token_id, token_digest, actor_id, issued_until } = revocation.clone();
     let values = vec![
         handler.into(),
         token_id.into(),
         actor_id.into(),
         issued_until.map(seconds).transpose()?.into(),
         at.into(),
+        of_token(token_digest),
     ];
-    let sql = "INSERT INTO revocations (handler, token_id, actor_id, issued_until, at) \
-               VALUES ($1, $2, $3, $4, $5)";
+    let sql = "INSERT INTO revocations (handler, token_id, actor_id, issued_until, at, token_digest) \
+               VALUES ($1, $2, $3, $4, $5, $6)";
     lease.change(sql, values).await.map(drop)
 }
 
@@ -122,29 +125,29 @@ async fn end_ahead(lease: &mut Lease, revocation: Revocation, at: i64) -> Result
 
 /// The conditions that a record meets, made of what is written here, and the values in them; `$1` is `at`.
 fn fits(revocation: &Revocation, at: i64) -> Result<(String, Vec<Value>), Trouble> {
-    let Revocation { handler, token_id, actor_id, issued_until } = revocation;
+    let Revocation { handler, token_id, token_digest, actor_id, issued_until } = revocation;
     storable([handler, token_id, actor_id].into_iter().flatten().map(String::as_str))?;
     if token_id.is_some() && handler.is_none() {
         return Err(Trouble::new("a token is revoked by its id only together with its handler"));
     }
-    let mut sql = String::new();
     let mut values = vec![at.into()];
-    let mut and = |condition: &str, value: Value| {
+    let mut bind = |value: Value| {
         values.push(value);
-        // Writing to a string does not fail.
-        let _ = write!(sql, " AND {condition} ${}", values.len());
+        format!("${}", values.len())
     };
-    if let Some(handler) = handler {
-        and("handler =", handler.as_str().into());
+    let mut conditions = Vec::new();
+    conditions.extend(handler.as_deref().map(|handler| format!("handler = {}", bind(handler.into()))));
+    // Either names the token.
+    let by_id = token_id.as_deref().map(|id| format!("id = {}", bind(id.into())));
+    let by_digest = token_digest.map(|token| format!("token_digest = {}", bind(of_token(Some(token)))));
+    let named: Vec<_> = by_id.into_iter().chain(by_digest).collect();
+    if !named.is_empty() {
+        conditions.push(format!("({})", named.join(" OR ")));
     }
-    if let Some(token_id) = token_id {
-        and("id =", token_id.as_str().into());
-    }
-    if let Some(actor_id) = actor_id {
-        and("actor_id =", actor_id.as_str().into());
-    }
+    conditions.extend(actor_id.as_deref().map(|actor| format!("actor_id = {}", bind(actor.into()))));
     if let Some(until) = issued_until {
-        and("issued_at <=", seconds(*until)?.into());
+        conditions.push(format!("issued_at <= {}", bind(seconds(*until)?.into())));
     }
+    let sql = conditions.iter().map(|condition| format!(" AND {condition}")).collect();
     Ok((sql, values))
 }

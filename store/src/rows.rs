@@ -3,7 +3,7 @@
 use crate::database::{Row, Trouble};
 use crate::number;
 use indexmap::IndexMap;
-use keyward_runtime::{Ended, Ending, Record, Restrictions, SecretDigest, Stored};
+use keyward_runtime::{Ended, Ending, Record, Restrictions, SecretDigest, Stored, TokenDigest};
 use serde::Deserialize;
 
 /// The columns of a [`record`], for [`concat!`].
@@ -18,17 +18,22 @@ pub(crate) use columns;
 /// How many they are: what else is selected stands behind them.
 pub(crate) const COLUMNS: usize = 11;
 
-/// A record, and its digest behind it.
+/// Reads a record, with the digests of its secret and of its token in the columns behind it.
 pub(crate) fn stored(row: &Row) -> Result<Stored, Trouble> {
     let record = record(row)?;
-    let digest = match row.get::<Option<Vec<u8>>>(COLUMNS)? {
-        Some(bytes) => {
-            let bytes = bytes.try_into().map_err(|_| Trouble::new("a digest in the database is not 32 bytes long"))?;
-            Some(SecretDigest::new(bytes))
-        }
-        None => None,
-    };
-    Ok(Stored { record, digest })
+    let digest = digest(row, COLUMNS)?.map(SecretDigest::new);
+    let token_digest = digest_of_token(row, COLUMNS.saturating_add(1))?;
+    Ok(Stored { record, digest, token_digest })
+}
+
+/// Reads the digest of a token from a column.
+pub(crate) fn digest_of_token(row: &Row, column: usize) -> Result<Option<TokenDigest>, Trouble> {
+    Ok(digest(row, column)?.map(TokenDigest::new))
+}
+
+fn digest(row: &Row, column: usize) -> Result<Option<[u8; 32]>, Trouble> {
+    let bytes = row.get::<Option<Vec<u8>>>(column)?.map(TryInto::try_into).transpose();
+    bytes.map_err(|_| Trouble::new("a digest in the database is not 32 bytes long"))
 }
 
 /// A record. Whatever is odd in it, the token is no better for it.

@@ -27,6 +27,7 @@ fn recorder(name: &str, component: &str) -> HandlerConfig {
 fn signed(key: u8) -> HandlerConfig {
     let ring = Arc::new(KeyRing::new("main", Secret::new([key; 32]), vec![]).unwrap());
     let mut config = HandlerConfig::new("signed", support::SIGNED, Actors::Any);
+    config.first_party = true;
     support::unhurried(&mut config.limits);
     config.prefixes = vec!["dstok_".into()];
     config.keys.insert("token".into(), KeyGrant::new(ring));

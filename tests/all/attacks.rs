@@ -13,7 +13,6 @@ use keyward_store::{Location, Store};
 use keyward_tests::hostile::{self, Call, Case, Grants, Outcome};
 use sha2::{Digest, Sha256};
 use silent::Silent;
-use std::num::NonZeroU32;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -41,7 +40,7 @@ static STORE: LazyLock<(Arc<Store>, TempDir)> = LazyLock::new(|| {
         key: None,
     };
     let digest = SecretDigest::new(Sha256::digest("secret-of-the-victims").into());
-    let stored = Stored { record, digest: Some(digest) };
+    let stored = Stored { record, digest: Some(digest), token_digest: None };
     let insert =
         Insert { stored, replace: false, most: 1, most_per_actor: None, idle_before: None, same_is_fine: false };
     let changes = Changes { at: NOW.seconds, insert: Some(insert), ..Changes::default() };
@@ -110,8 +109,7 @@ fn verify(registry: &Registry) -> Became {
 }
 
 fn create(registry: &Registry) -> Became {
-    let mut request = CreateRequest::new("hostile:alice");
-    request.expires_after = NonZeroU32::new(60);
+    let request = CreateRequest::new("hostile:alice");
     match registry.create_blocking(Some("hostile"), request) {
         Ok(Creation::Created(created)) => (Outcome::Ok, Some(created.token), None),
         Ok(Creation::Denied(denied)) => (Outcome::Denied(denied.denial.to_string()), None, None),

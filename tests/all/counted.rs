@@ -24,6 +24,7 @@ fn registry(place: Location) -> Registry {
     let ring = Arc::new(KeyRing::new("main", Secret::new([1; 32]), vec![]).unwrap());
     let handler = |name: &str, component: &[u8], prefix: &str| {
         let mut config = HandlerConfig::new(name, component, Actors::Any);
+        config.first_party = true;
         config.prefixes = vec![prefix.into()];
         unhurried(&mut config.limits);
         config

@@ -40,6 +40,7 @@ fn load(keys: impl IntoIterator<Item = (u8, KeyState)>) -> Registry {
     };
     let ring = KeyRing::with_keys("main", keys.into_iter().map(key).collect()).unwrap();
     let mut signed = HandlerConfig::new("signed", SIGNED, Actors::Any);
+    signed.first_party = true;
     signed.prefixes = vec!["dstok_".into()];
     signed.keys.insert("token".into(), KeyGrant::new(Arc::new(ring)));
     // The machine may be busy.

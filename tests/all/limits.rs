@@ -162,12 +162,13 @@ fn tokens_are_as_long_as_allowed(limits: Limits) {
     let Ok(Verdict::Rejected(rejection)) = tight.verify_blocking("ho_stile") else { panic!("too long") };
     assert_eq!((rejection.handler, rejection.reason.as_str()), (None, "malformed"));
     assert!(matches!(enough.verify_blocking("ho_stile"), Ok(Verdict::Accepted(_))));
-    assert_eq!(tight.create_blocking(None, CreateRequest::new("a")).unwrap_err().code(), "bad-token");
-    assert!(matches!(enough.create_blocking(None, CreateRequest::new("a")), Ok(Creation::Created(_))));
+    assert_eq!(tight.create_blocking(None, CreateRequest::new("hostile:alice")).unwrap_err().code(), "bad-token");
+    assert!(matches!(enough.create_blocking(None, CreateRequest::new("hostile:alice")), Ok(Creation::Created(_))));
 }
 
 fn messages_are_cut(limits: Limits) {
     let mut config = HandlerConfig::new("signed", support::SIGNED, Actors::Any);
+    config.first_party = true;
     config.prefixes = vec!["dstok_".into()];
     let ring = Arc::new(KeyRing::new("main", Secret::new([1; 32]), vec![]).unwrap());
     config.keys.insert("token".into(), KeyGrant::new(ring));

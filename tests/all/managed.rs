@@ -1,5 +1,6 @@
 //! Tokens that are looked after: who may have one made and for how long, what may become of it, and who sees it.
 
+mod issued;
 mod kept;
 mod months;
 mod narrowing;
@@ -38,6 +39,7 @@ fn registry(store: Arc<dyn TokenStore>, ring: Arc<KeyRing>, change: impl Fn(&mut
     stored.settings.insert("prefix".into(), "\"kwt_test_\"".into());
     stored.store = Some(StoreGrant { store: store.clone(), most: u64::MAX });
     let mut signed = HandlerConfig::new("signed", SIGNED, Actors::Any);
+    signed.first_party = true;
     signed.prefixes = vec!["dstok_".into()];
     signed.keys.insert("token".into(), KeyGrant::new(ring));
     let revocations = Revocations::open(store.clone(), FOREVER).unwrap();

@@ -28,6 +28,7 @@ fn recording(name: &str, prefixes: &[&str]) -> HandlerConfig {
 fn signed(prefixes: &[&str]) -> HandlerConfig {
     let ring = Arc::new(KeyRing::new("main", Secret::new([1; 32]), vec![]).unwrap());
     let mut config = HandlerConfig::new("signed", support::SIGNED, Actors::Any);
+    config.first_party = true;
     support::unhurried(&mut config.limits);
     config.prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
     config.keys.insert("token".into(), KeyGrant::new(ring));
@@ -110,7 +111,7 @@ fn registry_verify(registry: &Registry, handler: &str, token: &str) -> Verdict {
 fn the_first_handler_makes_tokens_unless_another_is_named() {
     let registry = registry([signed(&["dstok_"]), recording("recorder", &["rec_"])]).build().unwrap();
     for (name, handler) in [(None, "signed"), (Some("signed"), "signed"), (Some("recorder"), "recorder")] {
-        let Ok(Creation::Created(created)) = registry.create_blocking(name, CreateRequest::new("root")) else {
+        let Ok(Creation::Created(created)) = registry.create_blocking(name, CreateRequest::new("hostile:alice")) else {
             panic!("{handler} makes tokens")
         };
         assert_eq!(&*created.handler, handler);

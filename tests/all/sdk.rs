@@ -66,6 +66,7 @@ fn a_panic_reaches_the_log_as_text() {
 #[test]
 fn an_ordinary_call_never_grows_its_memory() {
     let mut config = HandlerConfig::new("signed", support::SIGNED, Actors::Any);
+    config.first_party = true;
     let ring = Arc::new(KeyRing::new("main", Secret::new([1; 32]), vec![]).unwrap());
     config.keys.insert("token".into(), KeyGrant::new(ring));
     config.limits = Limits { memory_bytes: 64 << 10, ..Limits::default() };

@@ -23,6 +23,7 @@ use tempfile::TempDir;
 
 mod absent;
 mod edited;
+mod issued;
 mod listed;
 mod refused;
 mod upgraded;
@@ -106,7 +107,7 @@ fn digest(byte: u8) -> SecretDigest {
 
 /// Makes a record, of as many as one likes.
 fn insert(record: Record, digest: Option<SecretDigest>) -> Changes {
-    let stored = Stored { record, digest };
+    let stored = Stored { record, digest, token_digest: None };
     let insert =
         Insert { stored, replace: false, most: u64::MAX, most_per_actor: None, idle_before: None, same_is_fine: false };
     Changes { at: NOW, insert: Some(insert), ..Changes::default() }
@@ -270,10 +271,9 @@ fn all_changes_are_made_or_none() {
         assert_eq!(commit(&store, "h", full), Committed::Full);
         assert!(is_live(&store, "h", "b") && find(&store, "h", "d").is_none());
         // A name or a secret that was there before, even if it has ended.
-        for taken in [insert(record("a", "bob"), None), insert(record("e", "bob"), Some(digest(1)))] {
-            let taken = Changes { end: vec!["b".to_owned()], ..taken };
-            store.commit("h", taken).block_on().unwrap_err();
-        }
+        let and_end = |taken| Changes { end: vec!["b".to_owned()], ..taken };
+        assert_eq!(commit(&store, "h", and_end(insert(record("a", "bob"), None))), Committed::Duplicate);
+        store.commit("h", and_end(insert(record("e", "bob"), Some(digest(1))))).block_on().unwrap_err();
         assert!(is_live(&store, "h", "b") && find(&store, "h", "e").is_none());
         assert_eq!(wait(store.revocations(0, 10)).len(), 1, "that of `a`");
         // And at last.
@@ -311,8 +311,9 @@ fn replacing_leaves_one_however_many_do_it_at_once() {
         // Each of the others is told of, once.
         let told = wait(there.revocations(0, 100)).into_iter().map(|(_, revocation)| revocation);
         let told: Vec<_> = told
-            .map(|Revocation { handler, token_id, actor_id, issued_until }| {
-                assert_eq!((handler.as_deref(), actor_id, issued_until), (Some("h"), None, None));
+            .map(|Revocation { handler, token_id, token_digest, actor_id, issued_until }| {
+                let rest = (token_digest, actor_id, issued_until);
+                assert_eq!((handler.as_deref(), rest), (Some("h"), (None, None, None)));
                 token_id.unwrap()
             })
             .collect();

@@ -90,6 +90,7 @@ pub(crate) static IN_PROCESS: LazyLock<InProcess> = LazyLock::new(InProcess::def
 fn with_a_key(secret: &[u8]) -> HandlerConfig {
     let ring = Arc::new(KeyRing::dangerous_allow_short("main", Secret::new(secret), vec![]).unwrap());
     let mut config = HandlerConfig::new("signed", support::SIGNED, Actors::Any);
+    config.first_party = true;
     support::unhurried(&mut config.limits);
     config.prefixes = vec!["dstok_".into()];
     let grant = KeyGrant { ring, scheme: Scheme::Itsdangerous, namespace: Some("token".into()) };

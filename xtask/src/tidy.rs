@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The modules of the runtime from the bottom up. A module uses only modules of lines above its own; those of one line do
 /// not use each other, but for the files of `host`, which share the parent's types.
 const LAYERS: &[&[&str]] = &[
-    &["text", "checksum", "clock", "counts", "json", "limits", "actor", "sync", "form", "usage"],
+    &["text", "checksum", "clock", "counts", "json", "limits", "actor", "sync", "form", "token", "usage"],
     &["answers"],
     &["error"],
     &["keys"],
@@ -35,7 +35,7 @@ const LAYERS: &[&[&str]] = &[
     &["runtime"],
     &["sandbox"],
     &["handler", "handler::create", "handler::record"],
-    &["registry", "registry::records", "registry::revocation"],
+    &["registry", "registry::presented", "registry::records", "registry::revocation"],
     &["model"],
 ];
 

@@ -169,12 +169,13 @@ fn parse_overlap(text: &str) -> Result<u32, &'static str> {
 /// Takes tokens back: those that fit all that is given, or those on standard input
 ///
 /// It is written down before the command ends, and holds for ever. Daemons with the same store know it within a second.
-/// Without --id and --issued-until it is what has been issued so far.
+/// Without --id and --issued-until it is what has been issued so far. A token on standard input that was issued here is revoked
+/// even if its handler rejects it or fails.
 #[derive(Debug, Parser)]
 #[command(
     override_usage = "keyward tokens revoke [OPTIONS] --config <FILE>\n       keyward tokens revoke --config <FILE> -",
     after_help = "\
-Exit status: 0 done, 1 with - if a line was no good token, 2 a mistake in the command or the configuration, 3 it is not
+Exit status: 0 done, 1 with - if a line was no valid or issued token, 2 a mistake in the command or the configuration, 3 it is not
 known to be done: ask again, which does no harm.
 
 Examples:

@@ -1,15 +1,21 @@
 //! Making tokens: what is asked for, what the handler makes of it, and what is kept of that.
 
 use super::Handler;
+use crate::bindings::Answer;
 use crate::checksum;
 use crate::clock::{MAX_SECONDS, UnixTime};
 use crate::error::{Error, Fault};
 use crate::host::store::Records;
 use crate::policy::{is_actor_id, is_token_id};
-use crate::sandbox::Made;
+use crate::sandbox::{Creating, Made, Verified};
 use crate::store::{Changes, Committed, Edit, Insert, Record, Stored, Terms};
-use crate::verdict::{Acceptance, CreateRequest, Created, Creation, Denial, Denied, Parent, Verdict, Witness};
+use crate::token::{TokenDigest, is_token_text};
+use crate::verdict::{Acceptance, CreateRequest, Created, Creation, Denial, Denied, Verdict, Witness};
 use std::num::NonZeroU32;
+
+/// Refuses a token that the handler has issued before.
+const DUPLICATE: &str = "it, or its id, was issued before, so the handler's randomness may be constant (JavaScript that is \
+     built without WASI has a constant `crypto.getRandomValues`): have the handler use the import `random`";
 
 /// What a token is made together with.
 #[derive(Default)]
@@ -37,7 +43,9 @@ impl Handler {
                 Ok(request) => request,
                 Err((denial, message)) => return denied(None, denial, message),
             };
-            let (made, Records { mut changes, .. }) = self.sandbox.create(request.clone(), now).await?;
+            let check_new = !self.first_party || request.parent.is_some();
+            let Creating { made, records, checked } = self.sandbox.create(request.clone(), now, check_new).await?;
+            let Records { mut changes, .. } = records;
             let created = match made {
                 Made::Denied(denial, message) => return denied(Some(self.name.clone()), denial, message),
                 Made::Token(made, key) => {
@@ -45,15 +53,10 @@ impl Handler {
                 }
             };
             check_recorded(&created, &changes)?;
-            if request.parent.is_some() || together.edit.is_some() || self.policy.bounds_lifetimes() {
-                check_end(&created, request.expires_after, now)?;
-            }
+            check_end(&created, request.expires_after, now)?;
             check(&created, now.seconds)?;
-            // One with a record is held to it whenever it is presented.
-            if let Some(parent) = &request.parent
-                && changes.insert.is_none()
-            {
-                self.check_child(&created, &request, parent, now).await?;
+            if let Some(verified) = checked {
+                self.check_verified(&created, &request, verified?, now)?;
             }
             changes.edit = together.edit;
             self.keep(&created, &request, now, &mut changes);
@@ -67,6 +70,7 @@ impl Handler {
                 Committed::Done => Ok(Creation::Created(created)),
                 Committed::Full => denied(None, Denial::NotPermitted, self.is_full()),
                 Committed::FullForActor => denied(None, Denial::NotPermitted, self.is_full_for_actor()),
+                Committed::Duplicate => Err(Fault::BadToken(DUPLICATE)),
                 Committed::Ended => denied(None, Denial::NotPermitted, "what it would replace has ended".into()),
                 Committed::Changed => {
                     denied(None, Denial::NotPermitted, "what it would replace has changed meanwhile: ask again".into())
@@ -111,29 +115,35 @@ impl Handler {
         Ok(CreateRequest { expires_after, ..request })
     }
 
-    /// A child is looked at as whoever gets it will show it: what its handler has left out would make it wider than its
-    /// parent.
-    async fn check_child(
+    /// Checks what the handler says of its new token against what it said when it made it, and against what was asked for. One
+    /// that names a token differently later could not be revoked by its id, and a child could be wider than its parent.
+    fn check_verified(
         &self,
         created: &Created,
         request: &CreateRequest,
-        parent: &Parent,
+        verified: Verified,
         now: UnixTime,
     ) -> Result<(), Fault> {
-        let (Verdict::Accepted(Acceptance { actor, restrictions, expires_at, .. }), _) =
-            self.ask(&created.token, now).await?
-        else {
-            return Err(Fault::BadToken("it is not good"));
+        let bad = |text| Err(Fault::BadToken(text));
+        let Answer::Proposal(proposal) = verified.answer else { return bad("its handler does not accept it") };
+        let Verdict::Accepted(acceptance) = self.judge(proposal, &created.token, None, now)? else {
+            return bad("its handler's policy does not accept it");
         };
+        let Acceptance { actor, restrictions, token_id, issued_at, expires_at, .. } = acceptance;
+        if token_id != created.token_id {
+            return bad("its handler names it differently when it verifies it");
+        }
         if actor.id() != Some(&request.actor_id) {
-            return Err(Fault::BadToken("it is not for the actor that was asked for"));
+            return bad("it is not for the actor that was asked for");
         }
         if request.restrictions.as_ref().is_some_and(|wanted| !wanted.lists_all_of(restrictions.as_ref())) {
-            return Err(Fault::BadToken("it is not restricted as was asked for"));
+            return bad("it is not restricted as was asked for");
         }
-        let ends_too_late = |end: u64| expires_at.is_none_or(|own| own > end);
-        if parent.expires_at.is_some_and(ends_too_late) {
-            return Err(Fault::BadToken("it ends later than was asked for"));
+        if created.expires_at.is_some_and(|end| expires_at.is_none_or(|own| own > end)) {
+            return bad("it ends later when it is verified than its handler said");
+        }
+        if issued_at.is_some_and(|issued| issued.abs_diff(now.seconds) > self.policy.leeway) {
+            return bad("its time of issue is not now");
         }
         Ok(())
     }
@@ -156,14 +166,14 @@ impl Handler {
                 caller: None,
                 key: None,
             };
-            let stored = Stored { record, digest: None };
+            let stored = Stored { record, digest: None, token_digest: None };
             changes.insert = Some(Insert {
                 stored,
                 replace: false,
                 most: self.bound.store.as_ref().map_or(u64::MAX, |grant| grant.most),
                 most_per_actor: None,
                 idle_before: None,
-                same_is_fine: true,
+                same_is_fine: self.first_party,
             });
         }
         if let Some(insert) = &mut changes.insert {
@@ -172,6 +182,7 @@ impl Handler {
             insert.most = insert.most.saturating_add(extra);
             insert.most_per_actor = self.policy.max_tokens_per_actor.map(|most| most.saturating_add(extra));
             insert.idle_before = self.policy.idle_before(now.seconds);
+            insert.stored.token_digest = Some(TokenDigest::of(&created.token));
             insert.stored.record.caller.clone_from(&request.caller);
             insert.stored.record.key = created.key.as_deref().map(str::to_owned);
         }
@@ -235,9 +246,4 @@ fn check_recorded(created: &Created, changes: &Changes) -> Result<(), Fault> {
         return Err(Fault::BadResult("the token's id or its end is not that of its record".into()));
     }
     Ok(())
-}
-
-/// What a created token and a prefix are made of: RFC 6750's `b64token`.
-pub(super) fn is_token_text(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~+/=-".contains(&byte))
 }

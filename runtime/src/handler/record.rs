@@ -1,75 +1,136 @@
-//! What is written down of a good token, and what that makes of it.
+//! The records of tokens at verification, and what they make of a handler's answer.
 
 use super::Handler;
 use crate::clock::UnixTime;
 use crate::error::Fault;
 use crate::host::store::Records;
-use crate::policy::IDLE;
+use crate::policy::{IDLE, Proposal, is_token_id};
 use crate::store::{Committed, Record, Stored};
-use crate::verdict::{Acceptance, Reason, Rejection, Verdict};
+use crate::token::TokenDigest;
+use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Verdict};
+use std::sync::Arc;
 
 /// How old the time of the last use may be that a record says, in seconds.
 const LAST_USED: u64 = 60;
 
+/// A token that was presented, and the key whose signature its handler found valid.
+pub(super) struct Presented<'a> {
+    pub(super) token: &'a str,
+    pub(super) digest: &'a TokenDigest,
+    pub(super) key: Option<Arc<str>>,
+}
+
 impl Handler {
-    /// Whether there is more to a good token than what its handler says.
+    /// Returns whether records are read when a token is verified.
     pub(super) fn looks_up(&self) -> bool {
+        self.notes_uses() || (!self.first_party && self.records.is_some())
+    }
+
+    /// Returns whether a token is held to all that its record says.
+    fn is_held(&self) -> bool {
+        self.bound.store.is_some() || !self.first_party
+    }
+
+    fn notes_uses(&self) -> bool {
         self.bound.store.is_some() || self.policy.max_idle.is_some()
     }
 
-    /// What its record says of a token that is good otherwise, whether the handler has looked at it or not; then what the call
-    /// changes is kept.
-    pub(super) async fn with_record(
+    /// Judges a proposal together with the token's record, whether the handler has read it or not; then commits what the
+    /// call changes.
+    pub(super) async fn judge_with_record(
         &self,
-        mut acceptance: Acceptance,
+        mut proposal: Proposal,
+        presented: Presented<'_>,
         records: Records,
         now: UnixTime,
     ) -> Result<Verdict, Fault> {
         let Records { shown, changes, .. } = records;
-        let record = match &acceptance.token_id {
-            None => None,
-            Some(id) => match shown.into_iter().find(|record| record.id == *id) {
-                Some(record) => Some(record),
-                None => self.look_up(id).await?,
-            },
-        };
-        if let Some((reason, message)) = self.refuse(&acceptance, record.as_ref(), now) {
+        let Presented { token, digest, key } = presented;
+        // An id that cannot be one, or repeats the token, is refused below.
+        let named = proposal.token_id.as_deref().filter(|id| is_token_id(id) && !id.contains(token));
+        let record = self.find_record(named, digest, shown).await?;
+        if let Some((reason, message)) = record.as_ref().and_then(|record| self.policy.refuse_record(record, now)) {
             return Ok(Rejection::of(&self.name, reason, message));
         }
-        if let Some(record) = &record
-            && self.bound.store.is_some()
+        let held_to = record.as_ref().filter(|_| self.is_held());
+        if let Some(record) = held_to {
+            // The host wrote the time down itself, and nothing may outlast the record.
+            proposal.issued_at = Some(record.issued_at);
+            proposal.expires_at = proposal.expires_at.into_iter().chain(record.expires_at).min();
+        }
+        let mut acceptance = match self.judge(proposal, token, key, now)? {
+            Verdict::Accepted(acceptance) => acceptance,
+            refused => return Ok(refused),
+        };
+        if let Some(record) = held_to {
+            check_against(record, &acceptance)?;
+            acceptance.issue_time = IssueTime::Recorded;
+        }
+        if record.is_none()
+            && let Some((reason, message)) = self.refuse_unrecorded(&acceptance, now)
         {
-            hold_to(record, &mut acceptance)?;
+            return Ok(Rejection::of(&self.name, reason, message));
         }
         if self.commit(changes, now).await? != Committed::Done {
             return Ok(Rejection::of(&self.name, Reason::Revoked, "Token has been revoked"));
         }
-        if let Some(record) = record {
+        if let Some(record) = record.filter(|_| self.notes_uses()) {
             self.note_use(&record, now);
         }
         Ok(Verdict::Accepted(acceptance))
     }
 
-    async fn look_up(&self, id: &str) -> Result<Option<Record>, Fault> {
-        let Some(store) = self.store() else { return Ok(None) };
-        self.bound.counters.lookups.count();
-        let found = store.find(&self.name, id).await.map_err(|error| Fault::Store(error.to_string()))?;
-        Ok(found.map(|Stored { record, .. }| record))
+    /// Finds the record of a token that the handler accepts under the id `named`. The id of a first-party handler is
+    /// believed; a third-party handler must name the id that the host knows by the token's digest.
+    async fn find_record(
+        &self,
+        named: Option<&str>,
+        token: &TokenDigest,
+        shown: Vec<Stored>,
+    ) -> Result<Option<Record>, Fault> {
+        let by_id = match named {
+            None => None,
+            Some(id) => match shown.into_iter().find(|stored| stored.record.id == id) {
+                Some(stored) => Some(stored),
+                None => self.look_up(id).await?,
+            },
+        };
+        let digest = by_id.as_ref().and_then(|stored| stored.token_digest);
+        let by_id = by_id.map(|stored| stored.record);
+        if self.first_party || digest.as_ref() == Some(token) {
+            return Ok(by_id);
+        }
+        match (self.look_up_issued(token).await?, digest) {
+            (true, _) => Err(Fault::Renamed { named: named.map(str::to_owned) }),
+            (false, Some(_)) => {
+                Err(Fault::BadResult("the record of the token id that it names is that of another token".into()))
+            }
+            // Without a digest the record is older than digests are, or was imported.
+            (false, None) => Ok(by_id),
+        }
     }
 
-    /// Why a token is not good by its record, or for want of one.
-    fn refuse(
-        &self,
-        acceptance: &Acceptance,
-        record: Option<&Record>,
-        now: UnixTime,
-    ) -> Option<(Reason, &'static str)> {
-        match (record, &acceptance.token_id, acceptance.issued_at) {
-            (Some(record), ..) => self.policy.refuse_record(record, now),
+    async fn look_up(&self, id: &str) -> Result<Option<Stored>, Fault> {
+        let Some(store) = self.store() else { return Ok(None) };
+        self.bound.counters.lookups.count();
+        store.find(&self.name, id).await.map_err(|error| Fault::Store(error.to_string()))
+    }
+
+    /// Returns whether the handler issued this very token.
+    async fn look_up_issued(&self, token: &TokenDigest) -> Result<bool, Fault> {
+        let Some(store) = self.store() else { return Ok(false) };
+        self.bound.counters.lookups.count();
+        let found = store.find_issued(Some(&self.name), token).await;
+        found.map(|found| found.is_some()).map_err(|error| Fault::Store(error.to_string()))
+    }
+
+    /// Refuses a token that has no record where one must have been used lately.
+    fn refuse_unrecorded(&self, acceptance: &Acceptance, now: UnixTime) -> Option<(Reason, &'static str)> {
+        match (&acceptance.token_id, acceptance.issued_at) {
             _ if self.policy.max_idle.is_none() => None,
-            (None, None, _) => Some((Reason::NotPermitted, "Token has no id, so nobody knows when it was last used")),
-            (None, Some(_), Some(issued)) if !self.policy.is_idle(issued, now) => None,
-            (None, Some(_), _) => Some((Reason::Expired, IDLE)),
+            (None, _) => Some((Reason::NotPermitted, "Token has no id, so nobody knows when it was last used")),
+            (Some(_), Some(issued)) if !self.policy.is_idle(issued, now) => None,
+            (Some(_), _) => Some((Reason::Expired, IDLE)),
         }
     }
 
@@ -83,8 +144,8 @@ impl Handler {
     }
 }
 
-/// What an edit has changed of a record counts, whatever the handler makes of it.
-fn hold_to(record: &Record, acceptance: &mut Acceptance) -> Result<(), Fault> {
+/// Checks that a token allows no more than its record, for the same actor.
+fn check_against(record: &Record, acceptance: &Acceptance) -> Result<(), Fault> {
     let kept = record.restrictions.as_ref();
     if kept.is_some_and(|kept| !kept.lists_all_of(acceptance.restrictions.as_ref())) {
         return Err(Fault::BadResult("the token is less restricted than its record".into()));
@@ -92,7 +153,5 @@ fn hold_to(record: &Record, acceptance: &mut Acceptance) -> Result<(), Fault> {
     if acceptance.actor.id() != Some(&record.actor_id) {
         return Err(Fault::BadResult("the token is for another actor than its record".into()));
     }
-    // Nothing that is asked for with it is to last longer.
-    acceptance.expires_at = acceptance.expires_at.into_iter().chain(record.expires_at).min();
     Ok(())
 }

@@ -23,6 +23,11 @@ impl Lines {
         Self { handler, written: 0, of, bytes, held: None }
     }
 
+    /// Continues the account of another instance, which worked for the same caller.
+    pub(crate) fn continue_from(&mut self, before: &Self) {
+        self.written = before.written.min(before.of);
+    }
+
     /// How many lines were dropped.
     pub(crate) fn dropped(&self) -> u32 {
         self.written.saturating_sub(self.of)

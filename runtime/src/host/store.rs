@@ -25,7 +25,7 @@ pub(crate) struct Records {
     /// How many times it has asked.
     asked: u32,
     /// What the handler was shown.
-    pub(crate) shown: Vec<Record>,
+    pub(crate) shown: Vec<Stored>,
     pub(crate) changes: Changes,
 }
 
@@ -61,15 +61,16 @@ impl Store<'_> {
         self.grant.ok_or_else(|| Stop::forbidden("`store` without a grant"))
     }
 
-    fn show(&mut self, record: Record) -> Result<store::Token> {
+    fn show(&mut self, stored: Stored) -> Result<store::Token> {
+        let record = &stored.record;
         let restrictions = record.restrictions.iter().flat_map(Restrictions::iter);
         let entries = restrictions.map(|(action, database, resource)| {
             [Some(action), database, resource].into_iter().flatten().map(str::len).sum::<usize>()
         });
         self.calls
             .charge(entries.sum::<usize>().saturating_add(record.id.len()).saturating_add(record.actor_id.len()))?;
-        let shown = bindings::token_out(&record);
-        self.records.shown.push(record);
+        let shown = bindings::token_out(record);
+        self.records.shown.push(stored);
         Ok(shown)
     }
 
@@ -109,7 +110,7 @@ impl Store<'_> {
         };
         let digest = secret.map(|secret| digest(&secret));
         self.records.changes.insert = Some(Insert {
-            stored: Stored { record, digest },
+            stored: Stored { record, digest, token_digest: None },
             replace,
             most: store.most,
             most_per_actor: None,
@@ -132,14 +133,14 @@ impl store::Host for Store<'_> {
     async fn find(&mut self, id: String) -> Result<Option<store::Token>> {
         let store = self.enter(id.len()).await?.store.clone();
         let stored = store.find(self.handler, &id).await.map_err(unavailable)?;
-        stored.map(|stored| self.show(stored.record)).transpose()
+        stored.map(|stored| self.show(stored)).transpose()
     }
 
     async fn find_secret(&mut self, secret: String) -> Result<Option<store::Token>> {
         let store = self.enter(secret.len()).await?.store.clone();
         let digest = digest(&secret);
         let stored = store.find_digest(self.handler, &digest).await.map_err(unavailable)?;
-        stored.map(|stored| self.show(stored.record)).transpose()
+        stored.map(|stored| self.show(stored)).transpose()
     }
 
     /// Both ways to "no" take the same steps.
@@ -151,7 +152,7 @@ impl store::Host for Store<'_> {
         let none = SecretDigest::new([0; 32]);
         let fits = presented.bytes().ct_eq(kept.unwrap_or(&none).bytes()) & u8::from(kept.is_some()).into();
         match stored {
-            Some(stored) if fits.into() => self.show(stored.record).map(Some),
+            Some(stored) if fits.into() => self.show(stored).map(Some),
             _ => Ok(None),
         }
     }

@@ -163,7 +163,7 @@ impl Registry {
         }
         // The store may not know of it yet.
         if let Some(revocations) = &self.0.revocations {
-            match revocations.include(handler, Some(id), Some(&record.actor_id), Some(record.issued_at)) {
+            match revocations.include(handler, Some(id), None, Some(&record.actor_id), Some(record.issued_at)) {
                 Ok(false) => {}
                 Ok(true) => return no("it has been revoked"),
                 Err(stale) => return Err(Error::new(&owner.name, stale.into())),

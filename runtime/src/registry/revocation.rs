@@ -4,6 +4,7 @@ use super::{Registry, store_error};
 use crate::error::{Error, Fault};
 use crate::revocations::Revocations;
 use crate::store::Revocation;
+use crate::token::TokenDigest;
 use crate::verdict::{Acceptance, Reason, Rejection, Verdict};
 
 /// How far ahead of its clock a node takes tokens to have been issued, in seconds: those of another whose clock is fast.
@@ -64,14 +65,14 @@ impl Registry {
     fn revocation(&self, mut revocation: Revocation) -> Result<(&Revocations, Revocation, u64), Error> {
         let Some(revocations) = &self.0.revocations else { return Err(Error::without_handler(Fault::NoStore)) };
         let now = self.0.runtime.shared().now().map_err(Error::without_handler)?.seconds;
-        if revocation.token_id.is_none() {
+        if revocation.token_id.is_none() && revocation.token_digest.is_none() {
             revocation.issued_until.get_or_insert(now);
         }
         let bad = |text| Err(Error::without_handler(Fault::BadRevocation(text)));
         if revocation.token_id.is_some() && revocation.handler.is_none() {
             return bad("a token is revoked by its id only together with its handler");
         }
-        let Revocation { handler, token_id, actor_id, issued_until } = &revocation;
+        let Revocation { handler, token_id, token_digest: _, actor_id, issued_until } = &revocation;
         if [handler, token_id, actor_id].into_iter().flatten().any(|text| text.contains('\0')) {
             return bad("no handler, token or actor has a NUL in its name");
         }
@@ -82,12 +83,12 @@ impl Registry {
     }
 
     /// The last word about a good token.
-    pub(super) fn unless_revoked(&self, verdict: Verdict) -> Result<Verdict, Error> {
+    pub(super) fn unless_revoked(&self, verdict: Verdict, token: &TokenDigest) -> Result<Verdict, Error> {
         let (Verdict::Accepted(acceptance), Some(revocations)) = (&verdict, &self.0.revocations) else {
             return Ok(verdict);
         };
         let Acceptance { handler, actor, token_id, issued_at, .. } = acceptance;
-        match revocations.include(handler, token_id.as_deref(), actor.id(), *issued_at) {
+        match revocations.include(handler, token_id.as_deref(), Some(token), actor.id(), *issued_at) {
             Ok(false) => Ok(verdict),
             Ok(true) => Ok(Rejection::of(handler, Reason::Revoked, "Token has been revoked")),
             Err(stale) => Err(Error::new(handler, stale.into())),

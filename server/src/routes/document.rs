@@ -93,7 +93,6 @@ fn applies(problem: Problem, path: &str, operation: &Map<String, Value>) -> bool
         | Problem::BadParent
         | Problem::RestrictedParent
         | Problem::NotItsToken
-        | Problem::NoTokenId
         | Problem::NoVerdict
         | Problem::NotRevoked
         | Problem::NoAnswer

@@ -127,7 +127,7 @@ pub(crate) async fn introspect(
 }
 
 fn active(config: &Config, registry: &Registry, acceptance: Acceptance) -> Result<Introspection, Problem> {
-    let Acceptance { handler, actor, restrictions, token_id, issued_at, expires_at, key: _ } = acceptance;
+    let Acceptance { handler, actor, restrictions, token_id, issued_at, expires_at, key: _, .. } = acceptance;
     Ok(Introspection::Active(Box::new(Active {
         active: true,
         scope: restrictions.as_ref().map(|restrictions| identity::scopes(registry, restrictions)),

@@ -1,6 +1,6 @@
 //! `POST /v1/revocations`: takes back many tokens at once, or one by its id.
 
-use crate::audit::{self, Asked};
+use crate::audit::{self, Asked, Named};
 use crate::caller::{self, AuthenticatedCaller};
 use crate::config::Handlers;
 use crate::context::Context;
@@ -89,29 +89,26 @@ pub(crate) async fn revocations(
     let request: RevocationsRequest = receive::json(context, &headers, body, WANTED).await?;
     let dry_run = request.dry_run;
     let revocation = request.checked(context, caller)?;
-    let registry = &context.live.registry;
-    if let Some(id) = &revocation.token_id
-        && registry.is_token(id, true).await
-    {
-        return Err(Problem::InvalidRequest("`token_id` holds a token: send that to `/v1/revoke`"));
-    }
-    if let Some(actor) = &revocation.actor_id
-        && registry.is_token(actor, false).await
-    {
-        return Err(Problem::InvalidRequest("`actor` holds a token: send that to `/v1/revoke`"));
-    }
     let asked = Asked { endpoint: "revocations", caller: Some(caller.id()), ..Asked::default() };
-    let answer = if dry_run {
-        let counted = decision::count_revoked(context, revocation.clone()).await;
-        audit::revoked(context, asked, &revocation, "counted", &counted);
-        counted.map(|would_end| Revoked::DryRun(DryRun { would_end }))
-    } else {
-        let actor = revocation.actor_id.clone();
-        let ended = decision::revoke(context, asked, revocation.clone(), actor.as_deref()).await;
-        audit::revoked(context, asked, &revocation, "revoked", &ended);
-        ended.map(|ended| Revoked::Done(Done { ended }))
+    let mut records = 0_u64;
+    for requested in context.live.registry.requested(revocation).await {
+        let (named, revocation) = (Named::of(&requested), requested.revocation.clone());
+        let done = if dry_run {
+            let counted = decision::count_revoked(context, revocation.clone()).await;
+            audit::revoked(context, asked, &revocation, named, "counted", &counted);
+            counted
+        } else {
+            let ended = decision::revoke(context, asked, revocation.clone(), named).await;
+            audit::revoked(context, asked, &revocation, named, "revoked", &ended);
+            ended
+        };
+        records = records.saturating_add(done.map_err(|error| Problem::of_revocation(&error))?);
+    }
+    let answer = match dry_run {
+        true => Revoked::DryRun(DryRun { would_end: records }),
+        false => Revoked::Done(Done { ended: records }),
     };
-    answer.map(|answer| json(StatusCode::OK, &answer)).map_err(|error| Problem::of_revocation(&error))
+    Ok(json(StatusCode::OK, &answer))
 }
 
 impl RevocationsRequest {
@@ -142,7 +139,7 @@ impl RevocationsRequest {
                 ));
             }
         }
-        Ok(Revocation { handler, token_id, actor_id, issued_until })
+        Ok(Revocation { handler, token_id, actor_id, issued_until, ..Revocation::default() })
     }
 }
 

@@ -1,6 +1,6 @@
 //! `POST /v1/revoke`: RFC 7009.
 
-use crate::audit::{self, Asked};
+use crate::audit::{self, Asked, Named};
 use crate::caller;
 use crate::config::Caller;
 use crate::context::Context;
@@ -12,7 +12,7 @@ use axum::extract::Extension;
 use axum::response::Response;
 use hyper::HeaderMap;
 use hyper::header::{HeaderValue, PRAGMA};
-use keyward_runtime::{Acceptance, Reason, Rejection, Revocation, Verdict};
+use keyward_runtime::{Presented, Reason, Rejection, Verdict};
 
 /// Takes a token back.
 #[utoipa::path(
@@ -26,7 +26,7 @@ use keyward_runtime::{Acceptance, Reason, Rejection, Revocation, Verdict};
             description = "It is revoked, and that is durable; or it was no good token before. Nothing tells the one from the other",
             headers(("Pragma" = String, description = "`no-cache`"))
         ),
-        (status = 400, body = ErrorBody, description = "The request is malformed (`invalid_request`), the token's handler is none that this caller may use (`unauthorized_client`), or the token has no id (`unsupported_token_type`)"),
+        (status = 400, body = ErrorBody, description = "The request is malformed (`invalid_request`), or the token's handler is none that this caller may use (`unauthorized_client`)"),
         (status = 404, body = ErrorBody, description = "Nothing can be revoked here: no store is configured. The same for every token"),
         (status = 503, body = ErrorBody, description = "No verdict could be had, the store has not confirmed, or too many requests are being answered: take the token to be good still, and try again")
     ),
@@ -45,23 +45,35 @@ pub(crate) async fn revoke(
         // Whatever the token is: the answer must not tell.
         return Err(Problem::NoStore);
     }
-    // Whoever may not use the token's handler is told so: that is no secret before whoever has the token.
-    let verdict = decision::verify(context, form.token()?, |_| true).await;
+    // Clients that may not use the token's handler are told so: that is no secret before those who have the token.
+    let token = form.token()?;
+    let verdict = decision::verify(context, token, |_| true).await;
     let asked = Asked { endpoint: "revoke", caller: Some(caller.id()), ..Asked::default() };
-    match verdict {
-        Ok(Verdict::Accepted(acceptance)) if !caller.rights().handlers.include(&acceptance.handler) => {
-            audit::refused(context, asked, &acceptance, "unauthorized-client");
-            return Err(Problem::NotItsToken);
+    let is_unconfirmed = matches!(&verdict, Ok(Verdict::Rejected(Rejection { reason: Reason::Revoked, .. })))
+        && registry.has_unconfirmed_revocations();
+    let presented = registry.presented(token, &verdict).await;
+    match presented {
+        Ok(Some(presented)) if !presented.revocations.is_empty() && !is_unconfirmed => {
+            if !caller.rights().handlers.include(&presented.handler) {
+                match &verdict {
+                    Ok(Verdict::Accepted(acceptance)) => {
+                        audit::refused(context, asked, acceptance, "unauthorized-client");
+                    }
+                    _ => audit::verified(context, asked, &verdict, false),
+                }
+                return Err(Problem::NotItsToken);
+            }
+            if !matches!(verdict, Ok(Verdict::Accepted(_))) {
+                audit::verified(context, asked, &verdict, false);
+            }
+            revoke_all(context, asked, presented).await?;
         }
-        Ok(Verdict::Accepted(acceptance)) => take_back(context, asked, acceptance).await?,
-        Ok(Verdict::Rejected(Rejection { reason: Reason::Revoked, .. })) if registry.has_unconfirmed_revocations() => {
+        presented => {
             audit::verified(context, asked, &verdict, false);
-            return Err(Problem::NotRevoked);
-        }
-        Ok(Verdict::NotMine | Verdict::Rejected(_)) => audit::verified(context, asked, &verdict, false),
-        Err(_) => {
-            audit::verified(context, asked, &verdict, false);
-            return Err(Problem::NotRevoked);
+            let is_revoked = matches!(presented, Ok(Some(_)));
+            if is_unconfirmed || presented.is_err() || (verdict.is_err() && !is_revoked) {
+                return Err(Problem::NotRevoked);
+            }
         }
     }
     let mut response = Response::new(Body::empty());
@@ -69,19 +81,15 @@ pub(crate) async fn revoke(
     Ok(response)
 }
 
-async fn take_back(context: &Context, asked: Asked<'_>, acceptance: Acceptance) -> Result<(), Problem> {
-    if acceptance.token_id.is_none() {
-        audit::refused(context, asked, &acceptance, "no-token-id");
-        return Err(Problem::NoTokenId);
+/// Revokes a token by all that names it.
+async fn revoke_all(context: &Context, asked: Asked<'_>, presented: Presented) -> Result<(), Problem> {
+    let Presented { actor_id, revocations, mismatch, .. } = presented;
+    for revocation in revocations {
+        let named =
+            Named { actor: actor_id.as_deref(), token_id: revocation.token_id.as_deref(), note: mismatch.as_deref() };
+        let ended = decision::revoke(context, asked, revocation.clone(), named).await;
+        audit::revoked(context, asked, &revocation, named, "revoked", &ended);
+        ended.map_err(|error| Problem::of_revocation(&error))?;
     }
-    let revocation = Revocation {
-        handler: Some(acceptance.handler.to_string()),
-        token_id: acceptance.token_id.clone(),
-        ..Revocation::default()
-    };
-    // Whose it was is for the audit: the token is named by its id.
-    let ended = decision::revoke(context, asked, revocation.clone(), acceptance.actor.id()).await;
-    let named = Revocation { actor_id: acceptance.actor.id().map(str::to_owned), ..revocation };
-    audit::revoked(context, asked, &named, "revoked", &ended);
-    ended.map(|_| ()).map_err(|error| Problem::of_revocation(&error))
+    Ok(())
 }

@@ -3,7 +3,8 @@
 use super::{TOKEN, registry};
 use keyward_runtime::{
     Actors, Changes, Committed, Filter, HandlerConfig, KeyUse, Listed, NodeSeen, Pending, Place, Registry, Revocation,
-    Runtime, RuntimeLimits, SecretDigest, StoreError, StoreGrant, Stored, Tally, TokenStore, UnixTime, Verdict,
+    Runtime, RuntimeLimits, SecretDigest, StoreError, StoreGrant, Stored, Tally, TokenDigest, TokenStore, UnixTime,
+    Verdict,
 };
 use keyward_tests::daemon::wait_for;
 use keyward_tests::hostile;
@@ -36,6 +37,9 @@ impl TokenStore for Silent {
         self.says()
     }
     fn find_digest<'a>(&'a self, _: &'a str, _: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
+        self.says()
+    }
+    fn find_issued<'a>(&'a self, _: Option<&'a str>, _: &'a TokenDigest) -> Pending<'a, Option<Listed>> {
         self.says()
     }
     fn next_serial<'a>(&'a self, _: &'a str) -> Pending<'a, u64> {

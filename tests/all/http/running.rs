@@ -1,6 +1,7 @@
 //! A server as it runs: time passes, configurations replace each other, operators look at it, and it ends.
 
 mod foreign;
+mod issued;
 mod managed;
 mod revocation;
 

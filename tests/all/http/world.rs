@@ -104,6 +104,7 @@ fn builder(runtime: &Runtime) -> RegistryBuilder {
 pub(crate) fn signed() -> HandlerConfig {
     let ring = Arc::new(KeyRing::new("main", Secret::new(KEY), vec![]).unwrap());
     let mut config = HandlerConfig::new("signed", support::SIGNED, Actors::Any);
+    config.first_party = true;
     config.prefixes = vec!["dstok_".into()];
     let grant = KeyGrant { ring, scheme: Scheme::Itsdangerous, namespace: Some("token".into()) };
     config.keys.insert("token".into(), grant);
@@ -113,6 +114,7 @@ pub(crate) fn signed() -> HandlerConfig {
 /// Tokens from the configuration; those that no prefix claims are this handler's.
 fn bots() -> HandlerConfig {
     let mut config = HandlerConfig::new("bots", support::HARDCODED, Actors::Any);
+    config.first_party = true;
     config.settings.insert("actors".into(), BOTS.to_string());
     let names = BOTS.as_object().unwrap().keys();
     config.secrets = names.map(|name| (name.clone(), Secret::new(bot_token(name)))).collect();

@@ -60,7 +60,7 @@ fn record(store: &Store, id: &str, key: &str, expires_at: Option<u64>) {
         key: Some(key.to_owned()),
     };
     let insert = Insert {
-        stored: Stored { record, digest: None },
+        stored: Stored { record, digest: None, token_digest: None },
         replace: false,
         most: 100,
         most_per_actor: None,

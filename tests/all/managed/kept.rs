@@ -109,8 +109,8 @@ fn a_record_counts_for_a_handler_that_does_not_ask_for_it() {
     assert!(verify(&registry, &token).unwrap_err().contains("less restricted"));
 
     let (_folder, registry) = careless(|_| {});
-    let token = create(&registry, CreateRequest::new("hostile:bob")).unwrap();
-    assert!(verify(&registry, &token).unwrap_err().contains("another actor"));
+    let other = create(&registry, CreateRequest::new("hostile:bob")).unwrap_err();
+    assert!(other.contains("not for the actor"), "{other}");
 
     let (_folder, registry) = careless(|config| config.max_idle = Some(600));
     let token = create(&registry, CreateRequest::new(ALICE)).unwrap();
@@ -241,8 +241,9 @@ fn what_may_be_a_token_is_taken_for_one() {
         assert!(!is_token(&registry, actor), "{actor}");
     }
 
+    // A text of one's own handler is not shown to it, so a short one is a name.
     let (_folder, loaded) = load(&hostile::case("answer-unavailable").bytes, "ho_", |config| config.store = None);
     let registry = loaded.unwrap();
-    assert!(registry.verify_blocking("ho_x").is_err());
-    assert!(is_token(&registry, "ho_x") && !is_token(&registry, "ann"));
+    assert!(!is_token(&registry, "ho_x") && !is_token(&registry, "ann"));
+    assert!(block_on(registry.is_token("ho_x", true)), "no id begins like a token");
 }

@@ -10,7 +10,7 @@ use keyward_cli::builtin::{DSATOK, STORED};
 use keyward_runtime::{
     Acceptance, Actors, Amendment, Changes, Committed, CreateRequest, Creation, Edited, Filter, HandlerConfig, Key,
     KeyGrant, KeyRing, KeyUse, Listed, NodeSeen, Pending, Place, Registry, Restrictions, Revocation, Revocations,
-    Scheme, Secret, SecretDigest, Status, StoreGrant, Stored, Tally, TokenStore, UnixTime, Verdict,
+    Scheme, Secret, SecretDigest, Status, StoreGrant, Stored, Tally, TokenDigest, TokenStore, UnixTime, Verdict,
 };
 use keyward_store::Store;
 use keyward_tests::postgres::block_on;
@@ -460,6 +460,7 @@ fn registry(model: &Model, store: &Arc<dyn TokenStore>, revocations: &Arc<Revoca
         [("stored", STORED, "kwt_test_"), ("signed", SIGNED, "dstok_"), ("managed", DSATOK, "dsatok_")]
     {
         let mut handler = HandlerConfig::new(name, component, Actors::Any);
+        handler.first_party = true;
         handler.prefixes = vec![prefix.into()];
         (handler.limits.wall, handler.limits.cpu) = (FOREVER, FOREVER);
         handler.max_idle = Some(IDLE);
@@ -520,6 +521,9 @@ impl TokenStore for Prompt {
     }
     fn find_digest<'a>(&'a self, handler: &'a str, digest: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
         self.0.find_digest(handler, digest)
+    }
+    fn find_issued<'a>(&'a self, handler: Option<&'a str>, token: &'a TokenDigest) -> Pending<'a, Option<Listed>> {
+        self.0.find_issued(handler, token)
     }
     fn next_serial<'a>(&'a self, handler: &'a str) -> Pending<'a, u64> {
         self.0.next_serial(handler)

@@ -62,6 +62,7 @@ fn lifetimes_are_what_the_policy_says() {
 fn a_policy_that_cannot_be_kept_does_not_load() {
     let build = |change: &dyn Fn(&mut HandlerConfig), has_store: bool| {
         let mut config = HandlerConfig::new("signed", crate::support::SIGNED, keyward_runtime::Actors::Any);
+        config.first_party = true;
         config.keys.insert("token".into(), keyward_runtime::KeyGrant::new(ring()));
         change(&mut config);
         let (_folder, store) = store();

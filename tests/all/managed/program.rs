@@ -4,6 +4,7 @@ use keyward_runtime::TokenStore;
 use keyward_store::{Location, Store};
 use keyward_tests::cli::{Folder, Ran};
 use keyward_tests::daemon::{Daemon, wait_for};
+use keyward_tests::hostile;
 use keyward_tests::http::Request;
 use pollster::block_on;
 use serde_json::{Value, json};
@@ -206,7 +207,7 @@ fn a_token_in_the_place_of_an_id_is_not_taken_for_one() {
         let token = program.says(&format!("create --handler {handler} --actor ann"));
         let token = token.trim_end();
         let before = program.says("audit export");
-        for words in ["show", "edit --description x", "rotate", "revoke"] {
+        for words in ["show", "edit --description x", "rotate"] {
             for id in [token.to_owned(), format!("{token}{other}")] {
                 program.complains(
                     &format!("tokens {words} --handler {handler} --id {id}"),
@@ -215,7 +216,6 @@ fn a_token_in_the_place_of_an_id_is_not_taken_for_one() {
                 );
             }
         }
-        program.complains(&format!("tokens revoke --actor {token}"), 2, "is a token, and not its actor's id");
         program.complains(&format!("create --actor {token}"), 2, "is a token, and not its actor's id");
         assert_eq!(program.says("audit export"), before);
         assert!(program.run("verify", &format!("{token}\n")).stdout.starts_with("accepted"));
@@ -226,6 +226,82 @@ fn a_token_in_the_place_of_an_id_is_not_taken_for_one() {
     for actor in ["dstok_team", "alice.smith"] {
         let revoked = program.says(&format!("tokens revoke --actor {actor}"));
         assert!(revoked.starts_with("revoked; no record ended"), "{revoked}");
+    }
+}
+
+/// A revocation is never refused, and no token stands in the audit.
+#[test]
+fn a_token_in_the_place_of_an_id_is_revoked() {
+    let program = Program::new("token-for-id-revoked");
+    for (number, (handler, option, is_whole)) in [
+        ("stored", "--handler stored --id", true),
+        ("stored", "--actor", true),
+        ("stored", "--handler stored --actor", true),
+        ("signed", "--handler signed --id", true),
+        ("signed", "--actor", true),
+        ("signed", "--handler signed --id", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let actor = format!("ann{number}");
+        let token = program.says(&format!("create --handler {handler} --actor {actor}"));
+        let token = token.trim_end();
+        let given = if is_whole { token.to_owned() } else { format!("{token}x") };
+        let said = program.says(&format!("tokens revoke {option} {given}"));
+        let wanted = if is_whole { "revoked; 1 record ended" } else { "revoked; no record ended" };
+        assert!(said.starts_with(wanted), "{option}: {said}");
+        let verified = program.run("verify", &format!("{token}\n")).stdout;
+        assert_eq!(verified.starts_with("accepted"), !is_whole, "{option}: {verified}");
+        assert!(!program.says("audit export").contains(token), "{option}");
+    }
+}
+
+/// A handler without prefixes is not asked whether an id is a token, and a token that its handler renames is revoked for good.
+#[test]
+fn no_handler_keeps_an_operator_from_revoking() {
+    for (greedy, faces) in [("answer-expired", &["r", "u"][..]), ("accepts-everything", &[])] {
+        let program = Program::new(&format!("greedy-{greedy}"));
+        program.0.write("greedy.wasm", hostile::case(greedy).bytes, 0o644);
+        program.0.write("moving.wasm", hostile::case("issued-two-faced").bytes, 0o644);
+        let more = r#"
+[[handlers]]
+name = "greedy"
+component = "greedy.wasm"
+actors = ["hostile:*"]
+limits.wall_ms = 60000
+
+[[handlers]]
+name = "moving"
+component = "moving.wasm"
+prefixes = ["ho_"]
+actors = ["hostile:*"]
+limits.wall_ms = 60000
+"#;
+        program.0.write(
+            "keyward.toml",
+            format!("{CONFIG}{more}").replace("[actions]\nview-instance = \"vi\"\n", ""),
+            0o644,
+        );
+        let made = &program.json("create --handler stored --actor ann")[0];
+        let id = made["token_id"].as_str().unwrap();
+        program.says(&format!("tokens show --handler stored --id {id}"));
+        program.says(&format!("tokens edit --handler stored --id {id} --description x"));
+        program.says(&format!("tokens rotate --handler stored --id {id}"));
+        assert!(program.says("tokens revoke --actor ann").starts_with("revoked; 1 record ended"), "{greedy}");
+        assert!(program.says(&format!("tokens revoke --handler stored --id {id}")).starts_with("revoked"), "{greedy}");
+        // Its end has passed by the clock, and the time is any second: what its handler says counts for nothing.
+        for face in faces {
+            let token = format!("ho_{face}-{}-{face}{face}{face}{face}", "a".repeat(20));
+            let made = format!("create --handler moving --actor hostile:alice --description {token} --at 1767225600");
+            assert_eq!(program.says(&made).trim_end(), token);
+            let ran = program.run("tokens revoke -", &format!("{token}\n"));
+            assert!(ran.status == 0 && ran.stdout.starts_with("revoked moving"), "{greedy} {face}: {ran:?}");
+            for second in [1_767_225_600, 1_767_225_602] {
+                let verified = program.run(&format!("verify --at {second}"), &format!("{token}\n"));
+                assert!(!verified.stdout.starts_with("accepted"), "{greedy} {face}: {verified:?}");
+            }
+        }
     }
 }
 

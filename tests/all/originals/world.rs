@@ -132,7 +132,7 @@ pub(super) fn record(id: String, actor: &str, issued_at: u64, expires_at: Option
 
 /// Puts a record into the store.
 pub(super) fn put(store: &Store, handler: &str, record: Record, digest: Option<SecretDigest>) {
-    let stored = Stored { record, digest };
+    let stored = Stored { record, digest, token_digest: None };
     let insert =
         Insert { stored, replace: false, most: 1_000, most_per_actor: None, idle_before: None, same_is_fine: false };
     let changes = keyward_runtime::Changes { insert: Some(insert), ..Default::default() };

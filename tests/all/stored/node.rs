@@ -49,6 +49,7 @@ fn builder_on(runtime: &Runtime, store: &Arc<dyn TokenStore>, patience: Duration
     stored.settings.insert("prefix".into(), "\"kwt_test_\"".into());
     stored.store = Some(StoreGrant { store: store.clone(), most: u64::MAX });
     let mut signed = HandlerConfig::new("signed", SIGNED, Actors::Any);
+    signed.first_party = true;
     signed.prefixes = vec!["dstok_".into()];
     signed.keys.insert("token".into(), KeyGrant::new(ring));
     let mut builder = Registry::builder(runtime).revocations(Revocations::open(store.clone(), patience).unwrap());

@@ -6,7 +6,8 @@ use crate::store::Place;
 use crate::support::TestClock;
 use keyward_runtime::{
     Amendment, Changes, Committed, CreateRequest, Creation, Edited, Error, Filter, KeyUse, Listed, NodeSeen, Pending,
-    Record, Registry, Restrictions, Revocation, SecretDigest, Status, StoreError, Stored, Tally, TokenStore, UnixTime,
+    Record, Registry, Restrictions, Revocation, SecretDigest, Status, StoreError, Stored, Tally, TokenDigest,
+    TokenStore, UnixTime,
 };
 use keyward_store::Store;
 use keyward_tests::daemon::wait_for;
@@ -42,6 +43,9 @@ impl TokenStore for Failing {
     }
     fn find_digest<'a>(&'a self, handler: &'a str, digest: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
         self.pass(self.store.find_digest(handler, digest))
+    }
+    fn find_issued<'a>(&'a self, handler: Option<&'a str>, token: &'a TokenDigest) -> Pending<'a, Option<Listed>> {
+        self.pass(self.store.find_issued(handler, token))
     }
     fn next_serial<'a>(&'a self, handler: &'a str) -> Pending<'a, u64> {
         self.pass(self.store.next_serial(handler))

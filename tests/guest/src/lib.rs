@@ -6,12 +6,14 @@ use keyward_sdk::{
 
 struct Guest;
 
+const CARELESS: &str = "sdk_a-token-that-is-logged-with-care";
+
 keyward_sdk::handler!(Guest);
 
 impl TokenHandler for Guest {
     fn create(request: CreateRequest) -> Result<Created, CreateError> {
         if request.actor_id == "careless" {
-            let token = "sdk_a-token-that-is-logged-with-care".to_owned();
+            let token = CARELESS.to_owned();
             log::write(log::Level::Info, &format!("made {token} for a friend"));
             return Ok(Created { token, token_id: None, expires_at: None });
         }
@@ -25,6 +27,7 @@ impl TokenHandler for Guest {
             "sdk_panic" => panic!("on purpose: {}", 6 * 7),
             "sdk_failure" => Err(Failure::Unavailable("the moon is down".into())),
             "sdk_alice" => Ok(accept("alice", None)),
+            CARELESS => Ok(accept("careless", None)),
             "sdk_an-actor-of-that-name" => Ok(accept("user of sdk_an-actor-of-that-name", None)),
             "sdk_an-id-of-that-name" => Ok(accept("alice", Some(token))),
             _ => Ok(Verdict::NotMine),

@@ -4,7 +4,7 @@ use super::super::server::Server;
 use super::super::world::store::{Double, records};
 use super::super::world::{self, KEY, NOW, secret, token};
 use crate::support::{TestClock, dstok};
-use keyward_runtime::{Registry, Revocation, Verdict};
+use keyward_runtime::{Registry, Revocation, TokenDigest, Verdict};
 use keyward_tests::daemon::wait_for;
 use keyward_tests::http::{Connection, Request};
 use serde_json::json;
@@ -46,7 +46,12 @@ fn what_the_store_does_not_confirm_is_refused_until_it_does() {
     store.fail(false);
     wait_for("both to be written down", || store.revocations().len() == 2);
     let id = world::named("id good");
-    let written = Revocation { handler: Some("signed".into()), token_id: Some(id), ..Revocation::default() };
+    let written = Revocation {
+        handler: Some("signed".into()),
+        token_id: Some(id),
+        token_digest: Some(TokenDigest::of(&token("good"))),
+        ..Revocation::default()
+    };
     assert!(store.revocations().contains(&written), "{:?}", store.revocations());
     wait_for("it to be known", || server.ask(&revoke(&token("good"))).status == 200);
     assert!(!is_active("good") && !is_active("bot") && is_active("ends"));
@@ -194,7 +199,7 @@ fn the_log_tells_what_was_revoked_and_no_token() {
         (revoke(&token("good")), vec!["revoke", "revoker", "rejected", "revoked", "signed"]),
         (revoke(&token("nobody")), vec!["revoke", "revoker", "not-mine"]),
         (revoke(&token("forged")), vec!["revoke", "revoker", "rejected", "bad-signature", "signed"]),
-        (revoke(&token("partner")), vec!["revoke", "refused", "no-token-id", "partner", "hostile:alice"]),
+        (revoke(&token("partner")), vec!["revoke", "revoked", "partner", "hostile:alice", "records: 0"]),
         (revoke(&token("down")), vec!["revoke", "failed", "unavailable", "down"]),
         (
             revocation(json!({"handler": "partner", "issued_until": 7, "dry_run": true})),
@@ -222,10 +227,10 @@ fn the_log_tells_what_was_revoked_and_no_token() {
     for wanted in ["revoke", "failed", "store", "signed", "root", &world::named("id ends")] {
         assert!(log.contains(&format!("=\"{wanted}\"")), "no {wanted:?}: {log}");
     }
-    // A token in the place of its id, good or not.
+    // A token in the place of its id, good or not, is revoked too, as soon as the store takes it.
     for name in ["ends", "narrow", "good", "expired", "future", "forged", "tampered"] {
         let answer = server.ask(&revocation(json!({"handler": "signed", "token_id": token(name)})));
-        assert_eq!(answer.status, 400, "{name}");
+        assert_eq!(answer.status, 503, "{name}");
     }
     let log = server.log();
     for name in ["good", "ends", "narrow", "expired", "future", "forged", "tampered", "partner", "nobody"] {

@@ -82,7 +82,7 @@ impl Managed {
             ("second", record("s-1", "alice", None, 10)),
             ("gone", record("g-1", "alice", Some("owner"), 5)),
         ] {
-            let stored = Stored { record, digest: None };
+            let stored = Stored { record, digest: None, token_digest: None };
             let insert = Insert {
                 stored,
                 replace: false,

@@ -3,7 +3,7 @@
 
 use keyward_runtime::{
     Changes, Committed, Filter, KeyUse, Listed, NodeSeen, Pending, Place, Revocation, SecretDigest, StoreError, Stored,
-    Tally, TokenStore, UnixTime,
+    Tally, TokenDigest, TokenStore, UnixTime,
 };
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,8 +29,10 @@ pub(crate) struct Kept {
 
 impl Kept {
     fn fits(&self, revocation: &Revocation) -> bool {
-        let Revocation { handler, token_id, actor_id, issued_until } = revocation;
-        handler.as_ref().is_none_or(|handler| handler == self.handler)
+        let Revocation { handler, token_id, token_digest, actor_id, issued_until } = revocation;
+        // No record here has a digest.
+        (token_id.is_some() || token_digest.is_none())
+            && handler.as_ref().is_none_or(|handler| handler == self.handler)
             && token_id.as_ref().is_none_or(|id| id == self.id)
             && actor_id.as_ref().is_none_or(|actor| actor == self.actor)
             && issued_until.is_none_or(|until| self.issued_at <= until)
@@ -88,6 +90,10 @@ impl TokenStore for Double {
     }
 
     fn find_digest<'a>(&'a self, _: &'a str, _: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn find_issued<'a>(&'a self, _: Option<&'a str>, _: &'a TokenDigest) -> Pending<'a, Option<Listed>> {
         Box::pin(async { Ok(None) })
     }
 

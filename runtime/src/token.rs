@@ -1,0 +1,42 @@
+//! The text of a token, and the digest that stands for it.
+
+use sha2::{Digest, Sha256};
+use std::fmt;
+
+/// The SHA-256 of a token's text. It finds the record of an issued token and revokes exactly that token, whatever its
+/// handler calls it. `Debug` does not show it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenDigest([u8; 32]);
+
+impl TokenDigest {
+    /// Computes the digest of a token.
+    pub fn of(token: &str) -> Self {
+        Self(Sha256::digest(token).into())
+    }
+
+    /// Wraps a digest that was read from a store.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the bytes, for a store to keep.
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for TokenDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenDigest").finish_non_exhaustive()
+    }
+}
+
+/// Returns whether a text has only characters that an issued token and a prefix may have: RFC 6750's `b64token`.
+pub(crate) fn is_token_text(text: &str) -> bool {
+    text.bytes().all(is_token_byte)
+}
+
+/// Returns whether a byte may be part of an issued token.
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._~+/=-".contains(&byte)
+}
