@@ -1,6 +1,7 @@
 //! Events as lines of JSON: an object of the time, the level, the event's own fields in their order, and the target.
 
-use std::fmt::{self, Debug, Write};
+use keyward_runtime::is_hidden;
+use std::fmt::{self, Debug, Display, Write};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -23,95 +24,127 @@ where
         writer.write_str("\",\"level\":\"")?;
         writer.write_str(metadata.level().as_str())?;
         writer.write_str("\"")?;
-        let mut fields = Fields { writer: &mut writer, written: Ok(()) };
+        let mut fields = Fields { writer: &mut writer, written: Ok(()), cut: false };
         event.record(&mut fields);
         fields.written?;
-        writer.write_str(",\"target\":")?;
-        string(&mut writer, metadata.target())?;
-        writer.write_str("}\n")
+        if fields.cut {
+            writer.write_str(",\"cut\":true")?;
+        }
+        writer.write_str(",\"target\":\"")?;
+        writer.write_str(metadata.target())?;
+        writer.write_str("\"}\n")
     }
 }
+
+/// Most bytes of a value in a line. An event has some twenty values, so no line is too long for the queue.
+const MAX_VALUE: usize = 16 << 10;
 
 /// Writes each field as a member of the object.
 struct Fields<'a, 'w> {
     writer: &'a mut Writer<'w>,
     written: fmt::Result,
+    /// Whether a value was cut.
+    cut: bool,
 }
 
 impl Fields<'_, '_> {
-    fn member(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
-        let write = |writer: &mut Writer<'_>| {
-            writer.write_str(",")?;
-            string(writer, field.name())?;
-            writer.write_str(":")?;
-            value(writer)
+    /// Writes a member whose value is a number or a word of JSON.
+    fn plain(&mut self, field: &Field, value: impl Display) {
+        let writer = &mut *self.writer;
+        self.written = self.written.and_then(|()| write!(writer, ",\"{}\":{value}", field.name()));
+    }
+
+    /// Writes a member whose value is text.
+    fn text(&mut self, field: &Field, value: impl FnOnce(&mut Text<'_, '_>) -> fmt::Result) {
+        let write = || {
+            write!(self.writer, ",\"{}\":\"", field.name())?;
+            let mut text = Text { writer: &mut *self.writer, room: MAX_VALUE, cut: false };
+            value(&mut text)?;
+            self.cut |= text.cut;
+            self.writer.write_str("\"")
         };
         if self.written.is_ok() {
-            self.written = write(self.writer);
+            self.written = write();
         }
     }
 }
 
 impl Visit for Fields<'_, '_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.member(field, |writer| string(writer, value));
+        self.text(field, |text| text.write_str(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.member(field, |writer| write!(writer, "{value}"));
+        self.plain(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.member(field, |writer| write!(writer, "{value}"));
+        self.plain(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.member(field, |writer| write!(writer, "{value}"));
+        self.plain(field, value);
     }
 
     /// Everything else, as text.
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.member(field, |writer| {
-            writer.write_str("\"")?;
-            write!(Escaped(writer), "{value:?}")?;
-            writer.write_str("\"")
-        });
+        self.text(field, |text| write!(text, "{value:?}"));
     }
 }
 
-/// A string of JSON.
-fn string(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
-    writer.write_str("\"")?;
-    Escaped(writer).write_str(text)?;
-    writer.write_str("\"")
+/// Writes what stands between the quotes of a string, and an ellipsis where there is no room for all of it.
+struct Text<'a, 'w> {
+    writer: &'a mut Writer<'w>,
+    room: usize,
+    cut: bool,
 }
 
-/// Writes what stands between the quotes of a string.
-struct Escaped<'a, 'w>(&'a mut Writer<'w>);
-
-impl Write for Escaped<'_, '_> {
+impl Write for Text<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let Self(writer) = self;
-        // Nearly always there is nothing to escape, and to see that, without a way out in between, takes next to no time.
-        if !text.bytes().fold(false, |found, byte| found | must_be_escaped(byte.into())) {
-            return writer.write_str(text);
+        // Nearly always there is nothing to escape or to cut, and to see that, without a way out in between, takes next to
+        // no time.
+        let is_plain = text.bytes().fold(true, |plain, byte| plain & is_plain(byte));
+        if let Some(room) = self.room.checked_sub(text.len()).filter(|_| is_plain && !self.cut) {
+            self.room = room;
+            return self.writer.write_str(text);
         }
-        for piece in text.split_inclusive(must_be_escaped) {
-            match piece.char_indices().next_back() {
-                Some((at, last)) if must_be_escaped(last) => {
-                    writer.write_str(piece.get(..at).unwrap_or_default())?;
-                    write!(writer, "\\u{:04x}", u32::from(last))?;
-                }
-                _ => writer.write_str(piece)?,
+        for c in text.chars() {
+            if self.cut {
+                break;
             }
+            self.write_char(c)?;
         }
         Ok(())
     }
+
+    fn write_char(&mut self, c: char) -> fmt::Result {
+        if self.cut {
+            return Ok(());
+        }
+        let mut units = [0; 2];
+        let units = c.encode_utf16(&mut units);
+        let escaped = must_be_escaped(c);
+        let length = if escaped { units.len().saturating_mul(6) } else { c.len_utf8() };
+        let Some(room) = self.room.checked_sub(length) else {
+            self.cut = true;
+            return self.writer.write_char('…');
+        };
+        self.room = room;
+        if !escaped {
+            return self.writer.write_char(c);
+        }
+        units.iter().try_for_each(|unit| write!(self.writer, "\\u{unit:04x}"))
+    }
 }
 
-/// RFC 8259 section 7.
+/// Returns whether a byte is a character that stands in a string as it is.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')
+}
+
+/// Returns whether a character is escaped: by RFC 8259 section 7, or because nobody would see it in the line.
 fn must_be_escaped(c: char) -> bool {
-    c < ' ' || c == '"' || c == '\\'
+    c == '"' || c == '\\' || is_hidden(c)
 }
 
 #[cfg(test)]
@@ -160,11 +193,33 @@ mod tests {
     #[test]
     fn any_text_is_one_string() {
         let all: String = (0..0x300).filter_map(char::from_u32).collect();
-        for text in ["", "a", "\"", "\\", "a\nb", "\n", "é\u{2028}\u{0}", "\"}\n{\"level\":\"", &all] {
+        for text in ["", "a", "\"", "\\", "a\nb", "\n", "é\u{2028}\u{0}", "\u{e0041}😀", "\"}\n{\"level\":\"", &all]
+        {
             let line = logged(|| tracing::info!(text));
             assert_eq!(line.matches('\n').count(), 1, "{line}");
+            assert!(!line.trim_end().contains(is_hidden), "{line}");
             let event: Value = serde_json::from_str(&line).unwrap();
             assert_eq!(event["text"], json!(text));
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_too_long_is_cut_at_a_character() {
+        for (text, most) in
+            [("x", MAX_VALUE), ("é", MAX_VALUE / 2), ("\n", MAX_VALUE / 6), ("\u{e0041}", MAX_VALUE / 12)]
+        {
+            for more in [0, 1, 1_000_000] {
+                let value = text.repeat(most + more);
+                let line = logged(|| tracing::info!(other = 1, text = value, shown = %value, "{value}"));
+                assert!(line.ends_with("\n") && line.len() < 4 * MAX_VALUE, "{}", line.len());
+                let event: Value = serde_json::from_str(&line).unwrap();
+                let wanted = if more == 0 { value } else { text.repeat(most) + "…" };
+                for member in ["text", "shown", "message"] {
+                    assert!(event[member] == json!(wanted), "{member} with {more} more: {}", line.len());
+                }
+                assert_eq!(event.get("cut"), (more > 0).then_some(&json!(true)));
+                assert_eq!((&event["other"], &event["target"]), (&json!(1), &json!(module_path!())));
+            }
         }
     }
 }
