@@ -6,7 +6,7 @@ use crate::config::{Component, Handler};
 use crate::output::{one_line, write_json, write_lines};
 use crate::store::OpenStore;
 use crate::{Status, Stop, World, limits, load};
-use keyward_runtime::ComponentInfo;
+use keyward_runtime::{ComponentInfo, list_items};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::num::NonZeroU32;
@@ -177,21 +177,21 @@ impl Use {
         for Grant { interface, state, names, add } in &self.grants {
             lines.push(match state {
                 State::Always => format!("  {interface}: always granted"),
-                State::Granted => format!("  {interface}: granted: {}", names.join(", ")),
-                State::NotAskedFor => format!("  {interface}: granted, but not asked for: {}", names.join(", ")),
+                State::Granted => format!("  {interface}: granted: {}", list_items(names)),
+                State::NotAskedFor => format!("  {interface}: granted, but not asked for: {}", list_items(names)),
                 State::NotGranted => {
                     format!("  {interface}: NOT granted; to grant it, add `{}`", add.unwrap_or_default())
                 }
             });
         }
-        lines.push(format!("  settings given: {}", or_none(&self.settings)));
+        lines.push(format!("  settings given: {}", list_items(&self.settings)));
         lines.push(match self.prefixes.as_slice() {
             [] => "  prefixes: none; it gets the tokens that no prefix matches".to_owned(),
-            prefixes => format!("  prefixes: {}", prefixes.join(", ")),
+            prefixes => format!("  prefixes: {}", list_items(prefixes)),
         });
         lines.push(match &self.actors {
             None => "  may vouch for: any actor".to_owned(),
-            Some(patterns) => format!("  may vouch for: {}", or_none(patterns)),
+            Some(patterns) => format!("  may vouch for: {}", list_items(patterns)),
         });
         lines.push(match self.max_ttl {
             None => "  longest lifetime: not limited".to_owned(),
@@ -226,8 +226,8 @@ impl Report {
             format!("{}: a token handler", self.component),
             format!("size: {} bytes", self.bytes),
             format!("SHA-256: {}", self.sha256),
-            format!("asks for: {}", or_none(&self.asks_for)),
-            format!("knows the settings: {}", or_none(&self.settings)),
+            format!("asks for: {}", list_items(&self.asks_for)),
+            format!("knows the settings: {}", list_items(&self.settings)),
         ];
         match self.handlers.as_deref() {
             None => {}
@@ -236,8 +236,4 @@ impl Report {
         }
         lines
     }
-}
-
-fn or_none(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

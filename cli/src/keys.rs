@@ -7,7 +7,7 @@ use crate::date::{age, date};
 use crate::load::Loaded;
 use crate::output::{Cells, Table, wrap, write_json, write_lines};
 use crate::{Env, Status, Stop, World, store};
-use keyward_runtime::{KeyState, KeyUse, TokenStore};
+use keyward_runtime::{KeyState, KeyUse, TokenStore, list_items};
 use keyward_store::Store;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -260,7 +260,7 @@ fn table(rows: &[Row]) -> Vec<String> {
     let mut last = None;
     for (row, cells) in rows.iter().zip(cells.iter().skip(1)) {
         if last.replace(&row.ring) != Some(&row.ring) {
-            let users = if row.used_by.is_empty() { "no handler".to_owned() } else { row.used_by.join(", ") };
+            let users = if row.used_by.is_empty() { "no handler".to_owned() } else { list_items(&row.used_by) };
             lines.extend(wrap(&format!("Ring {}, used by {users}", row.ring)));
             lines.extend(table.lines(&head));
         }

@@ -7,7 +7,7 @@ use crate::store::OpenStore;
 use crate::{Env, Stop, builtin};
 use keyward_runtime::{
     HandlerConfig, Key, KeyGrant, KeyRing, KeyState, Limits, LoadError, MIN_SECRET_BYTES, MonotonicClock, Registry,
-    Runtime, RuntimeLimits, Secret, StoreGrant, SystemClock, UnixTime,
+    Runtime, RuntimeLimits, Secret, StoreGrant, SystemClock, UnixTime, list_names, printable,
 };
 use keyward_server::{KeyAge, Tls};
 use keyward_store::{Location, NamedQuery, QueryLimits, QueryThreads};
@@ -62,11 +62,10 @@ impl Loaded {
         if self.config.handlers.iter().any(|handler| handler.name.value == name) {
             return Ok(());
         }
-        let known: Vec<_> = self.config.handlers.iter().map(|handler| format!("`{}`", handler.name.value)).collect();
         Err(Stop::Mistake(format!(
             "the value of --handler is no handler of {}; it has {}",
             self.file.display(),
-            known.join(", ")
+            list_names(self.config.handlers.iter().map(|handler| &handler.name.value))
         )))
     }
 
@@ -385,7 +384,11 @@ fn mistake(file: &Path, line: Option<usize>, text: &str) -> Stop {
     Stop::Mistake(located(file, line, text))
 }
 
+/// Most bytes of a sentence about a configuration, which may repeat names that an operator chose.
+const MAX_SENTENCE: usize = 2_000;
+
 fn located(file: &Path, line: Option<usize>, text: &str) -> String {
+    let text = printable(text, MAX_SENTENCE);
     match line {
         Some(line) => format!("{}:{line}: {text}", file.display()),
         None => format!("{}: {text}", file.display()),

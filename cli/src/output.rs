@@ -1,7 +1,7 @@
 //! Answers, for people and for programs.
 
 use crate::Stop;
-use keyward_runtime::{Created, Creation, Error, is_hidden};
+use keyward_runtime::{Created, Creation, Error, printable};
 use keyward_server::{Outcome, escape_json};
 use serde::Serialize;
 use std::io::Write;
@@ -200,17 +200,18 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Text on one line of printable characters, others as `\u{…}`.
+/// Returns text on one line, with hidden characters as `\u{…}`.
 pub(crate) fn one_line(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_hidden(c) {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    printable(text, usize::MAX)
+}
+
+/// Returns a name of a stranger's choice on one line. Blanks at its ends are escaped too: nobody would see them.
+pub(crate) fn name(text: &str) -> String {
+    let escape = |count: usize| "\\u{20}".repeat(count);
+    let rest = text.trim_start_matches(' ');
+    let shown = rest.trim_end_matches(' ');
+    let [before, behind] = [(text, rest), (rest, shown)].map(|(long, short)| long.len().saturating_sub(short.len()));
+    escape(before) + &one_line(shown) + &escape(behind)
 }
 
 #[cfg(test)]
@@ -273,6 +274,11 @@ mod tests {
     #[test]
     fn a_line_is_one_line_whatever_stands_in_it() {
         assert_eq!(one_line("a\nb\u{1b}[2J"), "a\\u{a}b\\u{1b}[2J");
+        for (text, wanted) in
+            [("a b", "a b"), (" a", "\\u{20}a"), ("a\u{3164}  ", "a\\u{3164}\\u{20}\\u{20}"), ("", "")]
+        {
+            assert_eq!(name(text), wanted);
+        }
         let mut out = Vec::new();
         write_json(&mut out, &Outcome::malformed("a\u{9b}2J\u{202e}é")).unwrap();
         let json =

@@ -9,7 +9,7 @@ use crate::config::Address;
 use crate::load::{Loaded, file_error};
 use crate::{Status, Stop, World, load, record};
 use keyward_audit::{Entry, Event};
-use keyward_runtime::Registry;
+use keyward_runtime::{Registry, list_items};
 use keyward_server::{Listeners, Service};
 use reload::{Fixed, Ready, Reloader, Source};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
@@ -91,7 +91,7 @@ fn handlers_of(registry: &Registry) -> String {
         let digest: String = handler.component.sha256_hex().chars().take(16).collect();
         format!("{} {digest}", handler.name)
     });
-    handlers.collect::<Vec<_>>().join(", ")
+    list_items(handlers)
 }
 
 fn cannot(what: &str, error: &io::Error) -> Stop {

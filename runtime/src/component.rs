@@ -3,38 +3,21 @@
 //! Read once, digested here, looked at before anything compiles it. The compiler's appetite is not bounded here: a cage for
 //! it would stand around [`CheckedComponent::new`], which takes bytes and an engine and nothing else.
 
+mod shape;
+
 use crate::error::LoadError;
 use crate::form::Form;
-use crate::text::printable;
+use crate::text::{MAX_NAME, printable};
 use sha2::{Digest, Sha256};
+use shape::Shape;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wasmparser::{
-    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef, Instance,
-    Parser, Payload,
-};
 use wasmtime::component::Component;
 use wasmtime::component::types::{self, ComponentItem};
 
 /// The package and the version that this host speaks.
 const PACKAGE: &str = "keyward:handler/";
 const VERSION: &str = "0.1.0";
-
-/// Instances that a component may come to when it is taken apart, core instances and nested components together. Those that
-/// tools make have fewer than ten. It must be bounded before compiling: 1,470 bytes can ask for 10^8.
-const MAX_INSTANCES: u64 = 100;
-
-/// How deep components may nest, and how many modules and functions there may be in all. The largest that are known, with a
-/// JavaScript or Python engine in them, have some ten modules and 30,000 functions.
-const MAX_NESTING: usize = 8;
-const MAX_MODULES: usize = 64;
-const MAX_FUNCTIONS: u64 = 100_000;
-
-/// The section in which a component names the settings that it knows, one a line.
-const SETTINGS_SECTION: &str = "keyward:settings";
-
-/// The section in which a component states the forms of its tokens, one a line.
-const FORM_SECTION: &str = "keyward:form";
 
 /// A component that is whole, speaks this version of the contract and asks for nothing unknown. Only
 /// [`CheckedComponent::new`] makes one.
@@ -79,7 +62,8 @@ impl CheckedComponent {
     /// Checks and compiles. `digest` is that of `bytes`.
     pub(crate) fn new(engine: &wasmtime::Engine, bytes: &[u8], digest: [u8; 32]) -> Result<Self, LoadError> {
         refuse_other_files(bytes)?;
-        let Shape { settings, forms, .. } = look_at_shape(bytes)?;
+        let Shape { settings, forms, .. } = Shape::read(bytes)?;
+        let (settings, forms) = (settings.unwrap_or_default(), forms.unwrap_or_default());
         let component = catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, bytes)))
             .map_err(|_| LoadError::new("invalid", "the component makes the compiler panic; it is refused"))?
             .map_err(|error| {
@@ -122,131 +106,6 @@ fn refuse_other_files(bytes: &[u8]) -> Result<(), LoadError> {
     Err(LoadError::new(code, text))
 }
 
-/// Refuses what would be too much to take apart, and finds what the component says of itself.
-fn look_at_shape(bytes: &[u8]) -> Result<Shape, LoadError> {
-    let mut shape = Shape::default();
-    for payload in Parser::new(0).parse_all(bytes) {
-        shape.add(payload.map_err(damaged)?)?;
-    }
-    Ok(shape)
-}
-
-fn damaged(error: wasmparser::BinaryReaderError) -> LoadError {
-    LoadError::new("invalid", format!("the component is damaged: {}", printable(&error.to_string(), 300)))
-}
-
-fn too_complex(what: &str) -> LoadError {
-    LoadError::new("too-complex", format!("the component {what}; it is refused before anything compiles it"))
-}
-
-/// What is counted of a component while it is read.
-#[derive(Default)]
-struct Shape {
-    /// What each open component comes to in instances, outermost first; modules stand there too, and come to nothing.
-    open: Vec<u64>,
-    /// The most that any finished component comes to. An instance of a component costs no more than that, because a
-    /// component can only name those that are defined before it: passing them around is refused.
-    largest: u64,
-    modules: usize,
-    functions: u64,
-    settings: BTreeSet<String>,
-    forms: Vec<Form>,
-}
-
-impl Shape {
-    fn add(&mut self, payload: Payload<'_>) -> Result<(), LoadError> {
-        let passes_components = || too_complex("passes components around as values");
-        match payload {
-            Payload::Version { .. } => {
-                self.open.push(0);
-                self.modules = self.modules.saturating_add(1);
-                if self.open.len() > MAX_NESTING || self.modules > MAX_MODULES {
-                    return Err(too_complex("has too many parts, or nests them too deep"));
-                }
-            }
-            Payload::End(_) => {
-                self.largest = self.largest.max(self.open.pop().unwrap_or_default());
-            }
-            Payload::CodeSectionStart { count, .. } => {
-                self.functions = self.functions.saturating_add(count.into());
-                if self.functions > MAX_FUNCTIONS {
-                    return Err(too_complex("has too many functions"));
-                }
-            }
-            Payload::InstanceSection(section) => {
-                for instance in section {
-                    let is_new = matches!(instance.map_err(damaged)?, Instance::Instantiate { .. });
-                    self.count(u64::from(is_new))?;
-                }
-            }
-            Payload::ComponentInstanceSection(section) => {
-                for instance in section {
-                    match instance.map_err(damaged)? {
-                        ComponentInstance::Instantiate { args, .. } => {
-                            if args.iter().any(|arg| arg.kind == ComponentExternalKind::Component) {
-                                return Err(passes_components());
-                            }
-                            self.count(self.largest.saturating_add(1))?;
-                        }
-                        ComponentInstance::FromExports(exports) => {
-                            if exports.iter().any(|export| export.kind == ComponentExternalKind::Component) {
-                                return Err(passes_components());
-                            }
-                        }
-                    }
-                }
-            }
-            Payload::ComponentAliasSection(section) => {
-                for alias in section {
-                    if let ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. }
-                    | ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, .. } =
-                        alias.map_err(damaged)?
-                    {
-                        return Err(passes_components());
-                    }
-                }
-            }
-            Payload::ComponentImportSection(section) => {
-                for import in section {
-                    if matches!(import.map_err(damaged)?.ty, ComponentTypeRef::Component(_)) {
-                        return Err(passes_components());
-                    }
-                }
-            }
-            Payload::ComponentExportSection(section) => {
-                for export in section {
-                    if export.map_err(damaged)?.kind == ComponentExternalKind::Component {
-                        return Err(passes_components());
-                    }
-                }
-            }
-            Payload::CustomSection(section) if section.name() == SETTINGS_SECTION => {
-                let names = std::str::from_utf8(section.data())
-                    .map_err(|_| LoadError::new("invalid", "the section `keyward:settings` is not text"))?;
-                self.settings.extend(names.lines().filter(|name| !name.is_empty()).map(str::to_owned));
-            }
-            Payload::CustomSection(section) if section.name() == FORM_SECTION && self.forms.is_empty() => {
-                let read = Form::read(section.data());
-                let wrong = |what| LoadError::new("invalid", format!("the section `keyward:form` {what}"));
-                self.forms = read.map_err(wrong)?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Counts instances for the component that is open.
-    fn count(&mut self, instances: u64) -> Result<(), LoadError> {
-        if let Some(known) = self.open.last_mut() {
-            *known = known.saturating_add(instances);
-            if *known > MAX_INSTANCES {
-                return Err(too_complex("comes to too many instances"));
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The names of the interfaces that the component imports; refuses those that this host does not have, and a component
 /// without the one export that matters.
 fn imports(engine: &wasmtime::Engine, component: &Component) -> Result<BTreeSet<String>, LoadError> {
@@ -255,7 +114,7 @@ fn imports(engine: &wasmtime::Engine, component: &Component) -> Result<BTreeSet<
     let kind = component.component_type();
     let mut names = BTreeSet::new();
     for (name, _) in kind.imports(engine) {
-        let shown = printable(name, 100);
+        let shown = printable(name, MAX_NAME);
         if name.starts_with("wasi:") {
             return Err(LoadError::new(
                 "wasi-import",
@@ -293,7 +152,7 @@ fn check_export(engine: &wasmtime::Engine, component: &types::Component) -> Resu
         _ => None,
     });
     let Some((name, version, instance)) = exported else { return missing("interface `keyward:handler/token-handler`") };
-    check_version(&printable(name, 100), version)?;
+    check_version(&printable(name, MAX_NAME), version)?;
     for function in ["create", "verify"] {
         let found = instance
             .exports(engine)

@@ -7,6 +7,7 @@ use crate::limits::Limits;
 use crate::policy::Actors;
 use crate::queries::Query;
 use crate::store::TokenStore;
+use crate::text::{MAX_NAME, printable};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::num::NonZeroU32;
@@ -127,6 +128,7 @@ impl Bound {
     ) -> Result<Self, LoadError> {
         for (setting, value) in &settings {
             if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(value) {
+                let setting = printable(setting, MAX_NAME);
                 return Err(LoadError::new("bad-setting", format!("the setting `{setting}` is no JSON: {error}")));
             }
         }
@@ -150,6 +152,6 @@ fn check_label(kind: &str, label: &str) -> Result<(), LoadError> {
     if fine {
         return Ok(());
     }
-    let text = format!("`{}` is no {kind} label: use 1 to 64 of `a-z 0-9 -`", label.escape_debug());
+    let text = format!("`{}` is no {kind} label: use 1 to 64 of `a-z 0-9 -`", printable(label, MAX_NAME));
     Err(LoadError::new("bad-label", text))
 }

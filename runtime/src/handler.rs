@@ -16,7 +16,7 @@ use crate::policy::{Policy, Proposal};
 use crate::runtime::Runtime;
 use crate::sandbox::{Sandbox, Verified, trial_error};
 use crate::store::{Changes, Committed, TokenStore};
-use crate::text::printable;
+use crate::text::{MAX_NAME, list_names, printable};
 use crate::token::{TokenDigest, is_token_text};
 use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Verdict};
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl Handler {
         config: HandlerConfig,
         records: Option<Arc<dyn TokenStore>>,
     ) -> Result<Self, LoadError> {
-        let shown = printable(&config.name, 100);
+        let shown = printable(&config.name, MAX_NAME);
         Self::load_unnamed(runtime, config, records).map_err(|error| error.in_handler(&shown))
     }
 
@@ -94,8 +94,8 @@ impl Handler {
                 "unknown-setting",
                 format!(
                     "the component knows no setting `{}`; it knows {}",
-                    printable(unknown, 100),
-                    list(&component.info.settings)
+                    printable(unknown, MAX_NAME),
+                    list_names(&component.info.settings)
                 ),
             ));
         }
@@ -135,6 +135,9 @@ impl Handler {
         if self.checksum && !checksum::fits(token) {
             return Ok(Rejection::of(&self.name, Reason::Malformed, "Invalid token: wrong checksum"));
         }
+        if self.is_only_prefix(token) {
+            return Ok(Rejection::of(&self.name, Reason::Malformed, "Invalid token: nothing follows its prefix"));
+        }
         if !self.is_of_its_form(token) {
             return Ok(Rejection::of(&self.name, Reason::Malformed, "Invalid token: wrong form"));
         }
@@ -170,6 +173,11 @@ impl Handler {
         let prefix = self.prefixes.iter().filter(|prefix| token.starts_with(prefix.as_str())).map(String::len).max();
         let rest = token.get(prefix.unwrap_or(0)..).unwrap_or_default();
         forms.iter().any(|form| form.fits(rest))
+    }
+
+    /// Returns whether a token is a prefix of this handler and nothing else: it holds no secret.
+    pub(crate) fn is_only_prefix(&self, token: &str) -> bool {
+        self.prefixes.iter().any(|prefix| prefix == token)
     }
 
     /// Calls the handler. Says too whether it would answer the same again in this second.
@@ -279,7 +287,7 @@ fn check_prefixes(prefixes: &[String]) -> Result<(), LoadError> {
         None => Ok(()),
         Some(prefix) => Err(LoadError::new(
             "bad-prefix",
-            format!("`{}` is no prefix: use 1 to 256 of `A-Z a-z 0-9 . _ ~ + / = -`", printable(prefix, 100)),
+            format!("`{}` is no prefix: use 1 to 256 of `A-Z a-z 0-9 . _ ~ + / = -`", printable(prefix, MAX_NAME)),
         )),
     }
 }
@@ -334,9 +342,4 @@ fn check_grants(info: &ComponentInfo, bound: &Bound) -> Result<(), LoadError> {
         ));
     }
     Ok(())
-}
-
-fn list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
-    let names: Vec<_> = names.into_iter().map(|name| format!("`{}`", printable(name, 100))).collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

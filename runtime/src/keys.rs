@@ -1,6 +1,6 @@
 //! Keys that never leave: secrets, rings of them, and what a handler is granted of them.
 
-use crate::text::printable;
+use crate::text::{MAX_NAME, printable};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::{Digest, Sha1};
@@ -161,7 +161,7 @@ impl KeyRing {
         let mut others: Vec<(String, Secret)> = Vec::new();
         for Key { id, state, secret } in keys {
             if !Key::is_id(&id) {
-                return Err(RingError::BadId { id: printable(&id, 100) });
+                return Err(RingError::BadId { id: printable(&id, MAX_NAME) });
             }
             if !ids.insert(id.clone()) {
                 return Err(RingError::SameId { id });

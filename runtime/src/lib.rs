@@ -92,7 +92,7 @@ pub use grants::{HandlerConfig, StoreGrant};
 pub use keys::{Key, KeyGrant, KeyRing, KeyState, MIN_SECRET_BYTES, RingError, Scheme, Secret};
 pub use limits::{Limits, RuntimeLimits};
 pub use permission::Permission;
-pub use policy::{ActorPattern, Actors, BadPattern};
+pub use policy::{ActorPattern, Actors, BadPattern, is_actor_id, is_token_id};
 pub use queries::{Query, QueryValue, Rows};
 pub use registry::{Amendment, Edited, HandlerInfo, Presented, Registry, RegistryBuilder, Requested};
 pub use revocations::Revocations;
@@ -101,7 +101,7 @@ pub use store::{
     Changes, Committed, Edit, Ended, Ending, Filter, Insert, KeyUse, Listed, MadeBy, NodeSeen, Pending, Place, Record,
     Revocation, SecretDigest, Status, StoreError, Stored, Tally, Terms, TokenStore,
 };
-pub use text::is_hidden;
+pub use text::{is_hidden, list_items, list_names, printable};
 pub use token::TokenDigest;
 pub use verdict::{
     Acceptance, CreateRequest, Created, Creation, Denial, Denied, Parent, Reason, Rejection, Restrictions, Verdict,

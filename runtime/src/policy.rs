@@ -6,7 +6,7 @@ use crate::error::{Fault, LimitHit, LimitName};
 use crate::json::{self, Defect, Scalar};
 use crate::limits::Limits;
 use crate::store::Record;
-use crate::text::printable;
+use crate::text::{is_blank, printable};
 use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Restrictions, Verdict};
 use std::fmt;
 use std::num::NonZeroU32;
@@ -55,7 +55,8 @@ impl ActorPattern {
             Some(text) => (text, true),
             None => (pattern, false),
         };
-        if text.contains('*') || pattern.is_empty() || pattern.chars().any(char::is_control) {
+        let fits_none = if is_prefix { text.chars().any(char::is_control) } else { !is_actor_id(text) };
+        if text.contains('*') || fits_none {
             return Err(BadPattern { pattern: printable(pattern, 200) });
         }
         Ok(Self { text: text.to_owned(), is_prefix })
@@ -73,14 +74,20 @@ pub struct BadPattern {
     pattern: String,
 }
 
-/// Whether a text can be an actor's id.
-pub(crate) fn is_actor_id(id: &str) -> bool {
-    !id.is_empty() && !id.chars().any(char::is_control)
+/// Returns whether a text can be an actor's id: it has a visible character and no control characters.
+///
+/// Blanks at either end are part of the id, as they are in Datasette: ` root` and `root` are two actors.
+pub fn is_actor_id(id: &str) -> bool {
+    !is_blank(id) && !id.chars().any(char::is_control)
 }
 
-/// Whether a text can name a token in logs, headers and revocation lists.
-pub(crate) fn is_token_id(id: &str) -> bool {
-    (1..=256).contains(&id.len()) && id.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+/// Returns whether a text can name a token in logs, headers and revocations: 1 to 256 printable ASCII characters without a
+/// blank at either end, where an operator who copies the id to revoke the token would lose it.
+pub fn is_token_id(id: &str) -> bool {
+    (1..=256).contains(&id.len())
+        && id.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+        && !id.starts_with(' ')
+        && !id.ends_with(' ')
 }
 
 /// What a handler says when it accepts a token, before anybody believes it.
@@ -173,7 +180,7 @@ impl Policy {
         let Proposal { actor, restrictions, token_id, issued_at, expires_at } = proposal;
         let object = read_actor(&actor, limits)?;
         if token_id.as_deref().is_some_and(|id| !is_token_id(id)) {
-            return Err(bad("the token id is not 1 to 256 printable ASCII characters"));
+            return Err(bad("the token id is not 1 to 256 printable ASCII characters without a blank at either end"));
         }
         if [issued_at, expires_at].into_iter().flatten().any(|time| time > MAX_SECONDS) {
             return Err(bad("a time is after the year 9999"));
@@ -187,7 +194,7 @@ impl Policy {
             Some(Scalar::Integer(id)) => Some(id),
             Some(_) => {
                 return Err(bad(
-                    "the actor's id is neither a non-empty string without control characters nor an integer",
+                    "the actor's id is neither an integer nor a string with a visible character and no control characters",
                 ));
             }
         };
@@ -330,12 +337,35 @@ mod tests {
             (r#"{"id":1.5}"#, "bad-result"),
             (r#"{"id":{}}"#, "bad-result"),
             (r#"{"id":"a\u000ab"}"#, "bad-result"),
+            (r#"{"id":" "}"#, "bad-result"),
+            (r#"{"id":"\u3164 \u200b\u2800"}"#, "bad-result"),
             (r#"{"id":"a","_r":{}}"#, "bad-result"),
             (r#"{"id":"a","token_expires":1}"#, "bad-result"),
             (&long, "limit-actor-id"),
             (&format!(r#"{{"x":"{}"}}"#, "x".repeat(16 << 10)), "limit-actor-bytes"),
         ] {
             assert_eq!(judge(&any, proposal(actor)), Err(code), "{actor}");
+        }
+    }
+
+    #[test]
+    fn an_id_can_be_seen() {
+        for (id, actor, token) in [
+            ("a", true, true),
+            ("a b", true, true),
+            (" a", true, false),
+            ("a ", true, false),
+            ("é", true, false),
+            ("\u{202e}a", true, false),
+            ("", false, false),
+            (" ", false, false),
+            ("   ", false, false),
+            ("\u{3164}", false, false),
+            ("\u{200b}\u{2800} \u{e0041}", false, false),
+            ("a\u{9b}", false, false),
+            ("a\u{7f}", false, false),
+        ] {
+            assert_eq!((is_actor_id(id), is_token_id(id)), (actor, token), "{id:?}");
         }
     }
 
@@ -376,7 +406,7 @@ mod tests {
 
     #[test]
     fn patterns_have_their_star_at_the_end() {
-        for bad in ["", "a*b", "**", "a\n"] {
+        for bad in ["", "a*b", "**", "a\n", "a\n*", " ", "\u{3164}"] {
             assert!(ActorPattern::new(bad).is_err(), "{bad:?}");
         }
         assert!(ActorPattern::new("*").unwrap().fits("x"));

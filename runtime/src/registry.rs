@@ -14,7 +14,7 @@ use crate::permission::Permission;
 use crate::revocations::Revocations;
 use crate::runtime::Runtime;
 use crate::store::{StoreError, TokenStore};
-use crate::text::printable;
+use crate::text::{MAX_NAME, list_names, printable};
 use crate::token::TokenDigest;
 use crate::verdict::{
     CreateRequest, Created, Creation, Denial, Denied, Reason, Rejection, Restrictions, Verdict, Witness,
@@ -256,8 +256,8 @@ impl Registry {
 
     fn named(&self, name: &str) -> Result<usize, Error> {
         self.0.handlers.iter().position(|handler| &*handler.name == name).ok_or_else(|| {
-            let known: Vec<_> = self.0.handlers.iter().map(|handler| format!("`{}`", handler.name)).collect();
-            Error::without_handler(Fault::NoSuchHandler { name: printable(name, 100), known: known.join(", ") })
+            let known = list_names(self.0.handlers.iter().map(|handler| &handler.name));
+            Error::without_handler(Fault::NoSuchHandler { name: printable(name, MAX_NAME), known })
         })
     }
 }
@@ -335,7 +335,7 @@ impl RegistryBuilder {
         let mut names = HashSet::new();
         if let Some(twice) = handlers.iter().find(|config| !names.insert(config.name.clone())) {
             return Err(LoadError::new("duplicate-name", "this name is given twice; name each handler once")
-                .in_handler(&printable(&twice.name, 100)));
+                .in_handler(&printable(&twice.name, MAX_NAME)));
         }
         let handlers = handlers.into_iter().map(|config| Handler::load(&runtime, config, records.clone()));
         let handlers = handlers.collect::<Result<Vec<_>, _>>()?;
@@ -347,14 +347,12 @@ impl RegistryBuilder {
             .map(|(place, _)| place)
             .collect();
         if unprefixed.len() > 1 && !share_unprefixed {
-            let names: Vec<_> =
-                unprefixed.iter().filter_map(|place| handlers.get(*place)).map(|h| format!("`{}`", h.name)).collect();
             return Err(LoadError::new(
                 "several-unprefixed",
                 format!(
                     "handlers {} claim no prefix, so each would be shown the others' tokens: give all but one `prefixes`, or \
                  say `dangerous_share_unprefixed = true`",
-                    names.join(", ")
+                    list_names(unprefixed.iter().filter_map(|place| handlers.get(*place)).map(|handler| &handler.name))
                 ),
             ));
         }
@@ -379,7 +377,7 @@ impl RegistryBuilder {
 /// What stands in a token must name one action only: otherwise a token for the one would be good for the other.
 fn check_actions(actions: &HashMap<String, String>) -> Result<(), LoadError> {
     let wrong = |name: &str, text: &str| {
-        let name = printable(name, 100);
+        let name = printable(name, MAX_NAME);
         Err(LoadError::new("bad-action", format!("the action `{name}`: {text}: give it a short name of its own")))
     };
     let mut seen = HashSet::new();
@@ -438,6 +436,7 @@ fn check_secrets(registry: &Registry) -> Result<(), LoadError> {
     for (place, handler) in registry.0.handlers.iter().enumerate() {
         for (name, secret) in &handler.bound.secrets {
             let wrong = |code, text: String| {
+                let name = printable(name, MAX_NAME);
                 Err(LoadError::new(code, format!("the secret `{name}` {text}")).in_handler(&handler.name))
             };
             if secret.is_empty() {
@@ -449,6 +448,9 @@ fn check_secrets(registry: &Registry) -> Result<(), LoadError> {
             let Ok(token) = std::str::from_utf8(secret.expose()) else {
                 return wrong("bad-secret", "is not UTF-8 text, so no caller could present it".into());
             };
+            if handler.is_only_prefix(token) {
+                return wrong("bad-secret", "is only the prefix of its handler, and no such token is accepted".into());
+            }
             let owners = registry.owners(token);
             if !owners.contains(&place) {
                 let owner = owners.first().and_then(|place| registry.0.handlers.get(*place));

@@ -1,6 +1,7 @@
 //! What the host remembers of tokens: the records behind the import `store`, and what was revoked, of any handler. Where it
 //! is kept is for whoever embeds the runtime; the crate `keyward-store` keeps it in SQLite or PostgreSQL.
 
+use crate::text::printable;
 use crate::token::TokenDigest;
 use crate::verdict::Restrictions;
 use std::fmt;
@@ -391,9 +392,10 @@ pub struct NodeSeen {
 pub struct StoreError(String);
 
 impl StoreError {
-    /// Says what happened, in a few words for the operator: without a secret, a digest or the text of a token.
-    pub fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
+    /// Says what happened, in a few words for the operator: without a secret, a digest or the text of a token. What a database
+    /// says is made printable here, and cut.
+    pub fn new(what: impl AsRef<str>) -> Self {
+        Self(printable(what.as_ref(), 1_000))
     }
 }
 

@@ -141,7 +141,7 @@ words! {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateRequest {
-    /// Whom the token speaks for: not empty, no control characters.
+    /// Whom the token speaks for: not blank, no control characters.
     pub actor_id: String,
     /// Seconds from now until it ends; `None` asks for one that does not end.
     pub expires_after: Option<NonZeroU32>,

@@ -121,7 +121,7 @@ pub use imports::{clock, digest, keys, log, queries, random, secrets, settings, 
 ///
 /// There is no `self`: each call gets a fresh instance, and nothing is kept from one to the next.
 pub trait TokenHandler {
-    /// Makes a token. The host has checked the request: the actor id is not empty, has no control characters and is one
+    /// Makes a token. The host has checked the request: the actor id is not blank, has no control characters and is one
     /// that this handler may vouch for; the lifetime is not 0.
     ///
     /// # Errors

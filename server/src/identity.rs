@@ -62,8 +62,8 @@ pub(crate) fn scopes(registry: &Registry, restrictions: &Restrictions) -> String
     scopes.collect::<Vec<_>>().join(" ")
 }
 
-/// One scope.
-pub(crate) fn scope(action: &str, database: Option<&str>, resource: Option<&str>) -> String {
+/// Returns what a token allows by one restriction as a scope: names are percent-encoded, so that none passes for two.
+pub fn scope(action: &str, database: Option<&str>, resource: Option<&str>) -> String {
     let part = |text| utf8_percent_encode(text, SCOPE_PART);
     match (database, resource) {
         (Some(database), Some(resource)) => format!("{}:{}/{}", part(action), part(database), part(resource)),

@@ -64,6 +64,7 @@ pub use config::{
 #[doc(hidden)]
 pub use connection::serve_stream;
 pub use connection::{Listeners, run};
+pub use identity::scope;
 pub use intent::Intent;
 pub use outcome::{Outcome, escape_json};
 pub use service::Service;

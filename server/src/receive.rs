@@ -109,16 +109,6 @@ pub(crate) fn second<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     second.map(Some).ok_or_else(|| D::Error::custom("no time in unix seconds"))
 }
 
-/// Whether a text can be a token's id.
-pub(crate) fn is_token_id(text: &str) -> bool {
-    (1..=256).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
-}
-
-/// Whether a text can be an actor's id.
-pub(crate) fn is_actor_id(text: &str) -> bool {
-    !text.is_empty() && !text.chars().any(char::is_control)
-}
-
 /// One content type, with `charset=utf-8` or without parameters, and no compression.
 fn has_type(headers: &HeaderMap, wanted: &str, problem: Problem) -> Result<(), Problem> {
     if headers.contains_key(CONTENT_ENCODING) {

@@ -101,7 +101,7 @@ fn json_has_its_members_in_order() {
     let id = id.strip_suffix("\",\"expires_at\":1767225660}\n").unwrap();
     assert_eq!(id.len(), 32);
 
-    let lines = format!("dstok_{text}\nbot-token\nnobody's\ndstok_.\n\nbot-token\r\nloop_\n");
+    let lines = format!("dstok_{text}\nbot-token\nnobody's\ndstok_.\n\nbot-token\r\nloop_x\n");
     let (status, answers) = verify(&folder, &["--json", "--at", "1767225600"], &lines);
     assert_eq!(status, 3, "no verdict is worse than no");
     let answers: Vec<_> = answers.lines().collect();
@@ -131,7 +131,7 @@ fn json_has_its_members_in_order() {
 fn the_worst_line_is_the_exit_status() {
     let folder = folder("status");
     for (lines, status) in
-        [("bot-token\nbot-token", 0), ("bot-token\nx\nbot-token", 1), ("loop_\nx", 3), ("x\nloop_\nbot-token", 3)]
+        [("bot-token\nbot-token", 0), ("bot-token\nx\nbot-token", 1), ("loop_x\nx", 3), ("x\nloop_x\nbot-token", 3)]
     {
         assert_eq!(verify(&folder, &[], lines).0, status, "{lines}");
     }
@@ -143,7 +143,7 @@ fn a_named_handler_sees_its_own_tokens_only() {
     let not_mine = (1, "not mine\n".to_owned());
     assert_eq!(verify(&folder, &["--handler", "signed"], "bot-token"), not_mine);
     assert_eq!(verify(&folder, &["--handler", "bots"], "bot-token").0, 0);
-    assert_eq!(verify(&folder, &["--handler", "bots"], "loop_"), not_mine, "nobody was asked");
+    assert_eq!(verify(&folder, &["--handler", "bots"], "loop_x"), not_mine, "nobody was asked");
     let denied = folder.run(&[&CREATE, &["--actor", "a", "--handler", "bots"][..]].concat(), "");
     assert_eq!((denied.status, denied.stdout.as_str()), (1, ""));
     assert!(denied.stderr.starts_with("keyward: denied by bots: not-permitted: "), "{}", denied.stderr);

@@ -11,6 +11,7 @@ mod answers;
 mod attacks;
 mod audit;
 mod bad_input;
+mod bounds;
 mod command_line;
 mod counted;
 mod datasette;

@@ -2,8 +2,8 @@
 
 use crate::support::{self, TestClock};
 use keyward_runtime::{
-    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, LoadError, Registry, RegistryBuilder, Runtime,
-    RuntimeLimits, Secret, UnixTime, Verdict,
+    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, LoadError, Reason, Registry, RegistryBuilder,
+    Runtime, RuntimeLimits, Secret, UnixTime, Verdict,
 };
 use keyward_tests::hostile;
 use proptest::prelude::*;
@@ -79,6 +79,30 @@ fn the_longest_prefix_wins_whatever_the_order() {
         assert_eq!(seen_by(&registry, "dstok"), None);
         assert_eq!(seen_by(&registry, ""), None);
     }
+}
+
+/// Nothing in such a token could be a secret, so nobody is asked about it, not even a handler that accepts everything.
+#[test]
+fn a_token_that_is_only_its_prefix_reaches_no_handler() {
+    let registry = registry([recording("outer", &["rec_"]), recording("inner", &["rec_in_"])]).build().unwrap();
+    for (token, owner) in [("rec_", "outer"), ("rec_in_", "inner")] {
+        let Verdict::Rejected(rejection) = registry.verify_blocking(token).unwrap() else { panic!("{token}") };
+        assert_eq!((rejection.handler.as_deref(), rejection.reason), (Some(owner), Reason::Malformed), "{token}");
+        assert!(matches!(registry_verify(&registry, owner, token), Verdict::Rejected(_)), "{token}");
+    }
+    assert!(registry.handlers().all(|handler| handler.counts.calls == 0), "{registry:?}");
+    assert_eq!(seen_by(&registry, "rec_in").as_deref(), Some("outer"));
+    assert_eq!(registry.handlers().map(|handler| handler.counts.calls).sum::<u64>(), 1);
+}
+
+/// Such a secret could never be presented.
+#[test]
+fn a_secret_that_is_only_a_prefix_does_not_load() {
+    let mut config = hardcoded("bots", "bot_");
+    config.prefixes = vec!["bot_".into()];
+    let error = registry([config]).build().map(drop).unwrap_err();
+    assert_eq!(error.code(), "bad-secret");
+    assert!(error.to_string().contains("only the prefix"), "{error}");
 }
 
 /// A token that leads to another handler than the one that made it is refused when it is made.
@@ -210,12 +234,12 @@ fn registries_share_a_runtime_and_runtimes_share_nothing() {
     let other = Runtime::with(RuntimeLimits { slots: 4, ..RuntimeLimits::default() }, clock.clone()).unwrap();
     let ours = registry([recording("a", &["a_"])]).build().unwrap();
     let theirs = Registry::builder(&other).handler(recording("b", &["a_"])).build().unwrap();
-    assert_eq!(seen_by(&ours, "a_").as_deref(), Some("a"));
-    assert_eq!(seen_by(&theirs, "a_").as_deref(), Some("b"));
+    assert_eq!(seen_by(&ours, "a_x").as_deref(), Some("a"));
+    assert_eq!(seen_by(&theirs, "a_x").as_deref(), Some("b"));
     drop(other);
-    assert_eq!(seen_by(&theirs, "a_").as_deref(), Some("b"), "a registry keeps what it needs");
+    assert_eq!(seen_by(&theirs, "a_x").as_deref(), Some("b"), "a registry keeps what it needs");
     clock.set(None);
-    assert_eq!(theirs.verify_blocking("a_").unwrap_err().code(), "runtime", "no time, no verdict");
+    assert_eq!(theirs.verify_blocking("a_x").unwrap_err().code(), "runtime", "no time, no verdict");
 }
 
 /// A file that is not the one that was pinned is not even looked into, let alone compiled.

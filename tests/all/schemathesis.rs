@@ -103,7 +103,8 @@ tokens.values = ["TOKEN", "dstok_e30.x", "dn_x"]
 "body.token" = { dictionary = "tokens", probability = 0.5 }
 "#;
 
-/// How a known caller with a good token asks: for some answers more often, so that all are had.
+/// How a known caller with a good token asks: for some answers more often, so that all are had. Actors come from a list,
+/// because no schema can say that an id has a visible character.
 const KNOWN: &str = r#"
 [auth.openapi]
 basic = { username = "app", password = "SECRET" }
@@ -116,6 +117,9 @@ fail-on = true
 [dictionaries.handlers]
 values = ["bots", "off", "partner"]
 
+[dictionaries.actors]
+values = ["root", "7", " two words ", "日本"]
+
 [[operations]]
 include-path = "/v1/verify"
 generation.max-examples = MANY
@@ -123,7 +127,7 @@ generation.max-examples = MANY
 [[operations]]
 include-path = "/v1/tokens"
 generation.max-examples = MANY
-parameters = { "body.handler" = { dictionary = "handlers", probability = 0.8 } }
+parameters = { "body.handler" = { dictionary = "handlers", probability = 0.8 }, "body.actor" = { dictionary = "actors", probability = 1.0 } }
 "#;
 
 /// How a caller that may revoke asks. That a good token has no id, or may not be taken back by it, is a fine reason to say no; so

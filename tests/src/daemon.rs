@@ -133,6 +133,15 @@ impl Daemon {
         self.status("VmRSS:") * 1024
     }
 
+    /// The most memory that it ever had, in bytes.
+    ///
+    /// # Panics
+    /// It is gone.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        self.status("VmHWM:") * 1024
+    }
+
     /// CPU time that it has used, in clock ticks: hundredths of a second.
     ///
     /// # Panics

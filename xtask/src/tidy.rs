@@ -31,6 +31,7 @@ const LAYERS: &[&[&str]] = &[
         "host::settings",
         "host::store",
     ],
+    &["component::shape"],
     &["host", "component"],
     &["runtime"],
     &["sandbox"],

@@ -4,13 +4,13 @@ use super::{must_be_id, unconfirmed};
 use crate::args::tokens::{Edit, List, One, Rotate, Show};
 use crate::date::date;
 use crate::load::{self, Loaded};
-use crate::output::{Cells, Table, one_line, write_json, write_lines};
+use crate::output::{Cells, Table, name, one_line, write_json, write_lines};
 use crate::{Status, Stop, World, complain, create, record, store};
 use keyward_audit::{Entry, Event};
 use keyward_runtime::{
     Amendment, Edited, Error, Filter, Listed, Place, Record, Registry, Restrictions, Stored, UnixTime,
 };
-use keyward_server::Intent;
+use keyward_server::{Intent, scope};
 use serde::Serialize;
 
 /// What is known of a token. The order of the members is that of the JSON.
@@ -66,8 +66,8 @@ impl<'a> Known<'a> {
         let mut lines = vec![
             format!("token:        {}", self.token_id),
             format!("handler:      {}", self.handler),
-            format!("actor:        {}", self.actor),
-            format!("description:  {}", some(self.description, "none")),
+            format!("actor:        {}", name(self.actor)),
+            format!("description:  {}", self.description.map_or_else(|| "none".to_owned(), name)),
             format!("restrictions: {}", some(self.scopes.as_deref(), "none: all that its actor may do")),
             format!("issued:       {}", date(self.issued_at)),
             format!("expires:      {}", when(self.expires_at, "never")),
@@ -83,14 +83,9 @@ impl<'a> Known<'a> {
 
 /// What a token is restricted to, action by action.
 fn scopes(registry: &Registry, restrictions: &Restrictions) -> String {
-    let scopes = restrictions.iter().map(|(action, database, resource)| {
-        let action = registry.action(action).unwrap_or(action);
-        match (database, resource) {
-            (Some(database), Some(resource)) => format!("{action}:{database}/{resource}"),
-            (Some(database), None) => format!("{action}:{database}"),
-            (None, _) => action.to_owned(),
-        }
-    });
+    let scopes = restrictions
+        .iter()
+        .map(|(action, database, resource)| scope(registry.action(action).unwrap_or(action), database, resource));
     let scopes: Vec<_> = scopes.collect();
     if scopes.is_empty() { "it allows nothing".to_owned() } else { scopes.join(", ") }
 }
@@ -276,7 +271,7 @@ fn table(known: &[Known<'_>]) -> Vec<String> {
             day(known.expires_at, "never"),
             day(known.last_used_at, if known.is_use_noted { "never" } else { "-" }),
             one_line(known.handler),
-            one_line(known.actor),
+            name(known.actor),
         ]
     });
     let rows: Vec<_> = std::iter::once(head).chain(cells).map(Vec::from).collect();

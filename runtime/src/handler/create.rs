@@ -91,7 +91,7 @@ impl Handler {
         if !is_actor_id(id) {
             return Err((
                 Denial::InvalidRequest,
-                "an actor id is a non-empty string without control characters".into(),
+                "an actor id has a visible character and no control characters".into(),
             ));
         }
         let max = self.bound.limits.actor_id_bytes;
@@ -214,13 +214,18 @@ impl Handler {
             return Err(Fault::BadToken("it has characters other than `A-Z a-z 0-9 . _ ~ + / = -`"));
         }
         if token_id.as_deref().is_some_and(|id| !is_token_id(id)) {
-            return Err(Fault::BadResult("the token id is not 1 to 256 printable ASCII characters".into()));
+            return Err(Fault::BadResult(
+                "the token id is not 1 to 256 printable ASCII characters without a blank at either end".into(),
+            ));
         }
         if expires_at.is_some_and(|time| time > MAX_SECONDS) {
             return Err(Fault::BadResult("a time is after the year 9999".into()));
         }
         if self.checksum && !checksum::fits(&token) {
             return Err(Fault::BadToken("it does not end with its checksum"));
+        }
+        if self.is_only_prefix(&token) {
+            return Err(Fault::BadToken("it is only a prefix of its handler"));
         }
         if !self.is_of_its_form(&token) {
             return Err(Fault::BadToken("it has none of the forms that its component states"));

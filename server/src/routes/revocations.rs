@@ -6,12 +6,12 @@ use crate::config::Handlers;
 use crate::context::Context;
 use crate::decision;
 use crate::problem::{ErrorBody, Problem, json};
-use crate::receive::{self, given, is_actor_id, is_token_id, second};
+use crate::receive::{self, given, second};
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
 use hyper::{HeaderMap, StatusCode};
-use keyward_runtime::Revocation;
+use keyward_runtime::{Revocation, is_actor_id, is_token_id};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -28,7 +28,7 @@ pub(crate) struct RevocationsRequest {
     handler: Option<String>,
     /// The token of this id. Goes with `handler`, and not with `actor`.
     #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false, min_length = 1, max_length = 256, pattern = "^[ -~]+$")]
+    #[schema(nullable = false, min_length = 1, max_length = 256, pattern = "^[!-~]([ -~]*[!-~])?$")]
     token_id: Option<String>,
     /// Tokens of the actor with this id.
     #[serde(default, deserialize_with = "given")]
@@ -117,7 +117,7 @@ impl RevocationsRequest {
         let Self { handler, token_id, actor: actor_id, issued_until, dry_run: _ } = self;
         if !(token_id.as_deref().is_none_or(is_token_id) && actor_id.as_deref().is_none_or(is_actor_id)) {
             return Err(Problem::InvalidRequest(
-                "`token_id` has 1 to 256 printable ASCII characters, `actor` at least one and no control characters",
+                "`token_id` has 1 to 256 printable ASCII characters and no blank at either end, `actor` a visible character and no control characters",
             ));
         }
         match (&handler, &token_id, &actor_id, issued_until) {

@@ -29,7 +29,7 @@ const WANTED: &str = "The body is not as it should be: send `{\"actor\":\"…\"}
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenRequest {
-    /// Whom it speaks for: no control characters, and not longer than the handler's limit, 1,024 bytes unless configured. With a
+    /// Whom it speaks for: a visible character, no control characters, and not longer than the handler's limit, 1,024 bytes unless configured. With a
     /// `parent` it is the actor of that, and may be left out.
     #[schema(nullable = false, min_length = 1, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     #[serde(default, deserialize_with = "given")]

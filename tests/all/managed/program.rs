@@ -150,6 +150,25 @@ fn a_token_is_made_looked_at_narrowed_replaced_and_taken_back() {
     }
 }
 
+/// Names of databases and actors are anybody's choice, and what is printed of them is read by people.
+#[test]
+fn no_name_passes_for_another_or_for_two() {
+    let program = Program::new("names");
+    let create = "create --handler stored --json --config keyward.toml";
+    let words = [
+        &create.split(' ').collect::<Vec<_>>()[..],
+        &["--actor", " ann", "--database", "a, drop-table:b", "view-instance"],
+    ];
+    let made = program.0.run(&words.concat(), "");
+    assert_eq!((made.status, made.stderr.as_str()), (0, ""));
+    let made: Value = serde_json::from_str(&made.stdout).unwrap();
+    let shown = program.says(&format!("tokens show --handler stored --id {}", made["token_id"].as_str().unwrap()));
+    assert!(shown.contains("restrictions: view-instance:a%2C%20drop-table%3Ab\n"), "{shown}");
+    assert!(shown.contains("actor:        \\u{20}ann\n"), "{shown}");
+    let listed = program.says("tokens list");
+    assert!(listed.contains("  \\u{20}ann\n"), "{listed}");
+}
+
 #[test]
 fn signed_tokens_are_known_too_and_say_themselves_what_they_allow() {
     let program = Program::new("signed");

@@ -7,14 +7,14 @@ use crate::config::Sees;
 use crate::context::Context;
 use crate::decision;
 use crate::problem::{ErrorBody, Problem, json};
-use crate::receive::{LAST_SECOND, is_actor_id, is_token_id};
+use crate::receive::LAST_SECOND;
 use crate::seen::{self, Seen};
 use axum::extract::{Extension, RawQuery};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hyper::{HeaderMap, StatusCode};
-use keyward_runtime::{Filter, Listed, Place, Status};
+use keyward_runtime::{Filter, Listed, Place, Status, is_actor_id, is_token_id};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -127,7 +127,7 @@ impl Page {
                 "actor" => put(
                     &mut page.actor,
                     is_actor_id(value).then(|| value.to_owned()),
-                    "`actor` stands once, and is an actor's id: not empty, and without control characters",
+                    "`actor` stands once, and is an actor's id: a visible character and no control characters",
                 )?,
                 "handler" => put(&mut page.handler, Some(value.to_owned()), "`handler` stands once")?,
                 "status" => put(
@@ -268,7 +268,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_place_reads_back(issued_at in 0..=LAST_SECOND, handler in "[A-Za-z0-9_-]{1,64}", id in "[ -~]{1,256}") {
+        fn a_place_reads_back(issued_at in 0..=LAST_SECOND, handler in "[A-Za-z0-9_-]{1,64}", id in "[!-~]([ -~]{0,254}[!-~])?") {
             let place = Place { issued_at, handler, id };
             let cursor = cursor_of(&place);
             prop_assert!(cursor.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));

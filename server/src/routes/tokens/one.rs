@@ -8,14 +8,14 @@ use crate::config::{Caller, Sees};
 use crate::context::Context;
 use crate::decision;
 use crate::problem::{ErrorBody, Problem, json};
-use crate::receive::{self, Object, given, is_token_id, second};
+use crate::receive::{self, Object, given, second};
 use crate::seen::Seen;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path};
 use axum::response::Response;
 use hyper::{HeaderMap, StatusCode};
-use keyward_runtime::{Amendment, Denial, Edited, Error, Record, Registry};
+use keyward_runtime::{Amendment, Denial, Edited, Error, Record, Registry, is_token_id};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -1,0 +1,202 @@
+//! Text from strangers is bounded wherever it goes: sections of a component, lists in messages, lines of the log.
+
+use crate::support;
+use keyward_runtime::{Actors, HandlerConfig, LoadError, Registry, RegistryBuilder};
+use keyward_tests::cli::Folder;
+use keyward_tests::daemon::{Daemon, wait_for};
+use keyward_tests::hostile;
+use keyward_tests::http::Request;
+use rustix::process::Signal;
+use serde_json::Value;
+use std::path::PathBuf;
+
+const MIB: usize = 1 << 20;
+
+/// A component that works, with custom sections behind it.
+fn component(sections: impl IntoIterator<Item = (&'static str, Vec<u8>)>) -> Vec<u8> {
+    let mut bytes = hostile::case("accepts-everything").bytes;
+    for (name, data) in sections {
+        bytes.push(0);
+        push_leb128(&mut bytes, 1 + name.len() + data.len());
+        push_leb128(&mut bytes, name.len());
+        bytes.extend(name.as_bytes());
+        bytes.extend(data);
+    }
+    bytes
+}
+
+fn push_leb128(to: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        to.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    to.push(number as u8);
+}
+
+/// Names of settings, one a line.
+fn names(count: usize) -> Vec<u8> {
+    (0..count).map(|number| format!("setting-{number}\n")).collect::<String>().into_bytes()
+}
+
+fn inspect(bytes: &[u8]) -> Result<Vec<String>, LoadError> {
+    support::RUNTIME.inspect(bytes).map(|info| info.settings.into_iter().collect())
+}
+
+#[test]
+fn sections_of_a_component_are_bounded() {
+    let settings = |data: &[u8]| component([("keyward:settings", data.to_vec())]);
+    let form = |data: &[u8]| component([("keyward:form", data.to_vec())]);
+    for (what, bytes, code, told) in [
+        ("a settings section by its size", settings(&vec![b'\n'; 16_385]), "too-complex", "16385 bytes of 16384"),
+        ("31 MiB of names", settings(&names(2_080_000)), "too-complex", "bytes of 16384 allowed"),
+        ("too many settings", settings(&names(257)), "too-complex", "257 settings of 256 allowed"),
+        ("a name that is long", settings(&[b'x'; 65]), "invalid", "`keyward:settings`"),
+        ("a name with a control character", settings(b"one\x1b[2J"), "invalid", "`one\\u{1b}[2J`"),
+        ("a name with a carriage return", settings(b"one\rtwo"), "invalid", "`one\\u{d}two`"),
+        ("a name with a space", settings(b"one two"), "invalid", "`one two`"),
+        ("a name that looks like another", settings("аctors".as_bytes()), "invalid", "`аctors`"),
+        ("a name that cannot be seen", settings("\u{3164}".as_bytes()), "invalid", "`\\u{3164}`"),
+        ("settings that are not text", settings(b"\xff"), "invalid", "not text"),
+        ("too long a form section", form(&[b'\n'; 4_097]), "too-complex", "4097 bytes of 4096"),
+        ("too many forms", form(&b"[a]{1}\n".repeat(17)), "too-complex", "17 forms of 16 allowed"),
+        (
+            "settings twice",
+            component([("keyward:settings", b"one".to_vec()), ("keyward:settings", b"two".to_vec())]),
+            "invalid",
+            "more than once",
+        ),
+        (
+            "forms twice",
+            component([("keyward:form", b"[a]{1}".to_vec()), ("keyward:form", b"[b]{1}".to_vec())]),
+            "invalid",
+            "more than once",
+        ),
+        ("many sections", component((0..1_001).map(|_| ("x", Vec::new()))), "too-complex", "of 1000 allowed"),
+        (
+            "names of functions",
+            component((0..9).map(|_| ("name", vec![0; MIB]))),
+            "too-complex",
+            "9437184 bytes in `name` sections of 8388608",
+        ),
+    ] {
+        let error = inspect(&bytes).expect_err(what);
+        let text = error.to_string();
+        assert_eq!(error.code(), code, "{what}: {text}");
+        assert!(text.contains(told) && text.len() < 300, "{what}: {text}");
+    }
+    assert_eq!(inspect(&settings(&names(256))).unwrap().len(), 256);
+    assert_eq!(inspect(&settings(b"a\n\nB-_.9\n")).unwrap(), ["B-_.9", "a"]);
+    inspect(&component([("x", vec![0; 20 * MIB]), ("name", vec![0; 8 * MIB])])).unwrap();
+}
+
+/// What is written about a name is short, however long the name is.
+#[test]
+fn names_in_messages_are_short() {
+    let load = |change: &dyn Fn(&mut HandlerConfig)| {
+        let mut config = HandlerConfig::new("h", component([("keyward:settings", names(256))]), Actors::Any);
+        change(&mut config);
+        Registry::builder(&support::RUNTIME).handler(config).build().map(drop).expect_err("refused")
+    };
+    let long = "x\u{1b}".repeat(500_000);
+    for (what, error) in [
+        ("a setting", load(&|config| drop(config.settings.insert(long.clone(), "1".into())))),
+        ("a setting's value", load(&|config| drop(config.settings.insert("setting-1".into(), long.clone())))),
+        ("a name", load(&|config| config.name.clone_from(&long))),
+        ("a prefix", load(&|config| config.prefixes.push(long.clone()))),
+        ("a secret", load(&|config| config.secrets.push((long.clone(), keyward_runtime::Secret::new([]))))),
+    ] {
+        let text = error.to_string();
+        assert!(text.len() < 1_500 && !text.contains('\u{1b}'), "{what}: {} bytes: {text:.2000}", text.len());
+    }
+    let text = load(&|config| drop(config.settings.insert("other".into(), "1".into()))).to_string();
+    assert!(text.ends_with(" more") && text.contains("`setting-0`, "), "{text}");
+}
+
+#[test]
+fn a_list_of_handlers_in_a_message_is_cut_and_counted() {
+    let mut builder = Registry::builder(&support::RUNTIME);
+    for number in 0..200 {
+        let mut config = HandlerConfig::new(format!("handler-{number}"), component([]), Actors::Any);
+        config.prefixes = vec![format!("h{number}_")];
+        builder = builder.handler(config);
+    }
+    let registry = builder.build().unwrap();
+    let text = pollster::block_on(registry.verify_with("none", "x")).unwrap_err().to_string();
+    assert!(text.starts_with("no handler is named `none`; configured: `handler-0`, `handler-1`, "), "{text}");
+    assert!(text.ends_with(" more") && text.len() < 1_000, "{text}");
+
+    let unprefixed = (0..200).map(|number| HandlerConfig::new(format!("h{number}"), component([]), Actors::Any));
+    let several = unprefixed.fold(Registry::builder(&support::RUNTIME), RegistryBuilder::handler);
+    let text = several.build().map(drop).unwrap_err().to_string();
+    assert!(text.starts_with("handlers `h0`, `h1`, ") && text.contains(" more claim no prefix"), "{text}");
+    assert!(text.len() < 1_000, "{text}");
+}
+
+/// A daemon with one handler from `handler.wasm`, and these lines in its table.
+fn folder(name: &str, component: &[u8], lines: &str) -> Folder {
+    let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bounds").join(name));
+    folder.write("handler.wasm", component, 0o644);
+    folder.write("keyward.toml", config(lines), 0o644);
+    folder
+}
+
+fn config(lines: &str) -> String {
+    let digest = keyward_server::SecretDigest::of(SECRET).to_hex();
+    format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\noperations = \"127.0.0.1:0\"\n[[handlers]]\nname = \"h\"\n\
+         component = \"handler.wasm\"\nprefixes = [\"ho_\"]\nactors = \"any\"\n{lines}\n\
+         [callers.app]\nsecret_sha256 = \"{digest}\"\nmay = [\"verify\"]\n"
+    )
+}
+
+const SECRET: &str = "kwc_only-for-tests-only-for-tests-only-for-tes";
+
+/// The whole lines of a daemon's log with this level.
+fn lines(daemon: &Daemon, level: &str) -> Vec<Value> {
+    let log = daemon.stderr();
+    let whole = log.rsplit_once('\n').map(|(lines, _)| lines).unwrap_or_default();
+    let events = whole.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
+    events.filter(|event| event["level"] == level).collect()
+}
+
+/// A reload that is refused says so, whatever the component holds, and costs no multiple of the file.
+#[test]
+fn a_component_with_a_huge_section_is_refused_in_one_short_line() {
+    let folder = folder("sections", &component([]), "");
+    let daemon = Daemon::start(&folder, "keyward.toml");
+    let huge = names(2_080_000);
+    assert!(huge.len() > 30 * MIB, "{}", huge.len());
+    folder.write("keyward.toml", config("settings = { other = 1 }"), 0o644);
+    for (number, data) in [(1, names(300_000)), (2, huge)] {
+        let before = daemon.peak();
+        let size = data.len();
+        folder.write("handler.wasm", component([("keyward:settings", data)]), 0o644);
+        daemon.signal(Signal::HUP);
+        wait_for("the reload to fail", || lines(&daemon, "ERROR").len() >= number);
+        let line = lines(&daemon, "ERROR").pop().unwrap();
+        let error = line["error"].as_str().unwrap();
+        assert!(error.contains(&format!("{size} bytes of 16384")) && error.len() < 300, "{error:.2000}");
+        let grown = daemon.peak() - before;
+        assert!(grown < 2 * size as u64 + 16 * MIB as u64, "{grown} bytes for a section of {size}");
+    }
+    assert_eq!(lines(&daemon, "WARN"), [Value::Null; 0], "no line is lost");
+    assert!(daemon.stop().status.success());
+}
+
+/// A line that is longer than the log takes is cut, and arrives.
+#[test]
+fn a_line_of_the_log_that_is_too_long_is_cut_and_arrives() {
+    let limits = "limits = { message_bytes = 8388608, host_call_bytes = 16777216, wall_ms = 60000, cpu_ms = 60000 }";
+    let folder = folder("lines", &hostile::case("log-8-mib").bytes, limits);
+    let daemon = Daemon::start(&folder, "keyward.toml");
+    let request = Request::json("/v1/verify", &serde_json::json!({"token": "ho_x"})).basic("app", SECRET);
+    assert_eq!(request.send(daemon.service()).json()["outcome"], "accepted");
+    wait_for("the line", || daemon.stderr().contains("keyward::decision"));
+    let log = daemon.stderr();
+    let line = log.lines().find(|line| line.contains("keyward::handler")).unwrap_or_else(|| panic!("{log:.2000}"));
+    assert!(line.len() < 20_000, "{}", line.len());
+    let event: Value = serde_json::from_str(line).unwrap();
+    assert!(event["message"].as_str().unwrap().ends_with('…'));
+    assert_eq!((&event["cut"], &event["handler"]), (&Value::Bool(true), &Value::from("h")));
+    assert!(daemon.stop().status.success());
+}
