@@ -4,9 +4,10 @@ use crate::Settings;
 use crate::disk::Storage;
 use crate::entry::{Body, cut};
 use crate::files::{
-    folder_of, head_of, id_at, id_of, is_no_file, must_be_file, noted_head, of, open_beside, rotated, rotated_name,
+    folder_of, head_of, id_at, id_of, is_no_file, must_be_file, noted, noted_head, of, open_beside, rotated,
+    rotated_name,
 };
-use crate::head::Head;
+use crate::head::{Beside, Head, ListEnd};
 use crate::line::{Line, MAX_LINE, push};
 use crate::retention::{self, Removal};
 use crate::tail::Tail;
@@ -20,6 +21,15 @@ const TRIES: u32 = 100;
 
 /// A record and its time, since 1970.
 pub(crate) type Stamped = (Duration, Body);
+
+/// A note of where the list of revocations ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum List {
+    /// The list has been read up to here.
+    ReadTo(ListEnd),
+    /// An operator accepts the list as it ends here.
+    Accepted(ListEnd),
+}
 
 /// The chain, as this process knows it.
 pub(crate) struct Chain {
@@ -65,6 +75,20 @@ impl Chain {
             _ => self.open = None,
         }
         self.last = done.as_ref().map_or(self.last, |(_, head)| Some(*head));
+        done
+    }
+
+    /// Notes the end of the list of revocations beside the file: a greater number than the one there, or whichever an
+    /// operator has accepted.
+    pub(crate) fn note_list(&mut self, list: List, now: Duration) -> io::Result<()> {
+        let done = self.locked(now).and_then(|()| match &self.open {
+            Some(open) => open.note_list(&self.settings, list),
+            None => Err(io::Error::other("it is not open")),
+        });
+        match (&done, &self.open) {
+            (Ok(()), Some(open)) if open.file.unlock().is_ok() => {}
+            _ => self.open = None,
+        }
         done
     }
 
@@ -146,7 +170,7 @@ impl Chain {
             findings.clear();
             *cut = 0;
             // It may be behind, and it is only read by those who ask whether the end is missing.
-            let _ = open.note_head();
+            let _ = open.note_head(settings);
         }
         for removal in &removals {
             // Behind one that stays, all others stay: else there would be a gap.
@@ -243,8 +267,24 @@ impl Open {
         storage.sync(&self.file)
     }
 
-    fn note_head(&self) -> io::Result<()> {
-        let text = format!("{}\n", self.end);
+    /// Notes the last line. What is noted of the list stays.
+    fn note_head(&self, settings: &Settings) -> io::Result<()> {
+        let list = noted(&settings.file)?.and_then(|beside| beside.list);
+        self.note(Beside { head: self.end, list })
+    }
+
+    fn note_list(&self, settings: &Settings, list: List) -> io::Result<()> {
+        let before = noted(&settings.file)?.and_then(|beside| beside.list);
+        let list = match list {
+            List::ReadTo(end) if before.is_some_and(|before| end.number <= before.number) => return Ok(()),
+            List::ReadTo(end) | List::Accepted(end) => end,
+        };
+        self.note(Beside { head: self.end, list: Some(list) })?;
+        self.head_file.sync_data()
+    }
+
+    fn note(&self, beside: Beside) -> io::Result<()> {
+        let text = format!("{beside}\n");
         self.head_file.write_all_at(text.as_bytes(), 0)?;
         self.head_file.set_len(u64::try_from(text.len()).unwrap_or(u64::MAX))
     }

@@ -28,6 +28,8 @@ pub enum Event {
     Rotate,
     /// Tokens of another program are taken over.
     Import,
+    /// An operator accepts the store, or the clock, as it is.
+    Accept,
     /// A token was judged.
     Verify,
     /// What an earlier record says did not come about.
@@ -47,6 +49,7 @@ impl Event {
             Self::Edit => "edit",
             Self::Rotate => "rotate",
             Self::Import => "import",
+            Self::Accept => "accept",
             Self::Verify => "verify",
             Self::Failed => "failed",
         }

@@ -1,6 +1,6 @@
 //! The files of an audit: the one that is written, those before it, named by their first line, and the head.
 
-use crate::head::Head;
+use crate::head::{Beside, Head};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -53,8 +53,13 @@ pub(crate) fn rotated(file: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// The head that was noted beside the file, if there is one that can be understood.
 pub(crate) fn noted_head(file: &Path) -> io::Result<Option<Head>> {
-    /// No head is longer.
-    const MOST: u64 = 128;
+    Ok(noted(file)?.map(|beside| beside.head))
+}
+
+/// Reads the line beside the file, if there is one that can be understood.
+pub(crate) fn noted(file: &Path) -> io::Result<Option<Beside>> {
+    /// The longest such line.
+    const MOST: u64 = 256;
     let path = head_of(file);
     let mut text = Vec::new();
     match open_beside(&path) {
@@ -62,7 +67,7 @@ pub(crate) fn noted_head(file: &Path) -> io::Result<Option<Head>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    Ok(std::str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok()))
+    Ok(std::str::from_utf8(&text).ok().and_then(Beside::read))
 }
 
 /// Opens a file beside the one that is written, to be read.

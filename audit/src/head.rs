@@ -14,6 +14,47 @@ pub struct Head {
     pub hash: [u8; 32],
 }
 
+/// The end of the store's list of revocations: the number of its last entry, and a digest of that. It is noted beside the
+/// head, so that a store which lacks it is found to be an older copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListEnd {
+    /// The number of the entry.
+    pub number: u64,
+    /// Its digest, whatever the store takes for one.
+    pub digest: u64,
+}
+
+/// The file beside the audit: the head, and behind it on the same line, if it was noted, the end of the list of revocations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Beside {
+    pub(crate) head: Head,
+    pub(crate) list: Option<ListEnd>,
+}
+
+impl fmt::Display for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.head.fmt(f)?;
+        match self.list {
+            Some(ListEnd { number, digest }) => write!(f, " revocations={number}:{digest:016x}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Beside {
+    /// Parses the line. A field behind the head that is not understood is ignored.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let line = text.trim_end();
+        let mut fields = line.split(' ').filter(|_| line.bytes().all(|byte| matches!(byte, b' '..=b'~')));
+        let head = fields.next()?.parse().ok()?;
+        let list = fields.find_map(|field| {
+            let (number, digest) = field.strip_prefix("revocations=")?.split_once(':')?;
+            Some(ListEnd { number: number.parse().ok()?, digest: u64::from_str_radix(digest, 16).ok()? })
+        });
+        Some(Self { head, list })
+    }
+}
+
 impl Head {
     /// The hash of the line behind this one: SHA-256 of this line's hash, as 64 hexadecimal digits, and that line's text
     /// without the member `hash`.
@@ -68,6 +109,24 @@ pub(crate) fn unhex(digits: &str) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_noted_beside_an_audit_reads_back_with_a_list_or_without() {
+        let head = Head { seq: 7, hash: [9; 32] };
+        for list in [None, Some(ListEnd { number: u64::MAX, digest: 1 }), Some(ListEnd { number: 3, digest: u64::MAX })]
+        {
+            let beside = Beside { head, list };
+            assert_eq!(Beside::read(&format!("{beside}\n")), Some(beside));
+        }
+        assert_eq!(Beside::read(&head.to_string()), Some(Beside { head, list: None }), "as it was written before");
+        for odd in ["revocations=1", "revocations=x:0", "later=1", "revocations=1:g"] {
+            assert_eq!(Beside::read(&format!("{head} {odd}")), Some(Beside { head, list: None }), "{odd}");
+        }
+        for none in ["revocations=1:0".to_owned(), format!("{head}\n\0\0"), format!("{head}\n{head}\n"), String::new()]
+        {
+            assert_eq!(Beside::read(&none), None, "{none:?}");
+        }
+    }
 
     #[test]
     fn a_head_has_one_spelling() {

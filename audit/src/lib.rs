@@ -40,6 +40,7 @@ mod time;
 mod verify;
 mod writer;
 
+use chain::List;
 use queue::Queue;
 use std::fmt;
 use std::path::PathBuf;
@@ -50,10 +51,10 @@ use ticket::{Deadlines, Ticket};
 
 pub use disk::{Disk, Storage};
 pub use entry::{Entry, Event};
-pub use head::Head;
+pub use head::{Head, ListEnd};
 pub use line::Record;
 pub use losses::Loss;
-pub use read::{BadLine, Lines, ReadError, ReadLine, last, lines};
+pub use read::{BadLine, Lines, ReadError, ReadLine, last, lines, noted_list};
 pub use ticket::Recording;
 pub use time::rfc3339;
 pub use verify::{Noted, Problem, Verified, Wrong, verify};
@@ -237,6 +238,17 @@ impl Audit {
         if !queue.note(entry, clock(), most) {
             self.shared.count_lost(1);
         }
+    }
+
+    /// Notes soon, beside the file, up to where the store's list of revocations has been read. A smaller number than the one
+    /// there changes nothing.
+    pub fn note_list(&self, end: ListEnd) {
+        self.shared.queue.note_list(List::ReadTo(end));
+    }
+
+    /// Notes soon that an operator takes the list of revocations as it is, whatever was noted before.
+    pub fn accept_list(&self, end: ListEnd) {
+        self.shared.queue.note_list(List::Accepted(end));
     }
 
     /// Waits until all that was noted so far is written, or told to be lost, but no longer than the deadline. Says whether it is.

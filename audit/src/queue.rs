@@ -1,5 +1,6 @@
 //! Records on their way to the thread that writes them. Whoever brings one never waits for the disk.
 
+use crate::chain::List;
 use crate::entry::{Body, Entry};
 use crate::losses::Losses;
 use crate::ticket::Ticket;
@@ -30,11 +31,13 @@ pub(crate) struct Item {
 }
 
 /// What is to be written next.
+#[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) items: Vec<Item>,
     pub(crate) losses: Losses,
     /// How many of those that somebody waits for are late, and since when: the audit says so itself.
     pub(crate) late: Option<(u64, Duration)>,
+    pub(crate) list: Option<List>,
 }
 
 #[derive(Default)]
@@ -51,6 +54,8 @@ struct State {
     notes: usize,
     losses: Losses,
     late: Option<(u64, Duration)>,
+    /// The end of the list of revocations that is to be noted.
+    list: Option<List>,
     /// The second of the last note, and how many came in it.
     second: (u64, u32),
     /// Whether what failed should be tried again at once.
@@ -124,6 +129,17 @@ impl Queue {
         state.late = Some((counted.saturating_add(count), first.min(since)));
     }
 
+    /// Takes the end of the list of revocations to be noted. What was read before an operator's word does not replace it.
+    pub(crate) fn note_list(&self, list: List) {
+        let mut state = self.state();
+        let is_overtaken = matches!((state.list, list), (Some(List::Accepted(_)), List::ReadTo(_)));
+        if !is_overtaken {
+            state.list = Some(list);
+        }
+        drop(state);
+        self.more.notify_one();
+    }
+
     /// Waits for what is to be written next; `now` is the time, since 1970. After a failure it waits longer, unless somebody
     /// waits. `None`: that was all.
     pub(crate) fn take(&self, failed: bool, now: &dyn Fn() -> Duration) -> Option<Batch> {
@@ -135,7 +151,7 @@ impl Queue {
             let at_once = state.ending || state.flushing;
             let tell = !state.losses.is_empty() && (waited || at_once || now().as_secs() != state.second.0);
             let tell = tell || state.late.is_some();
-            let there = !state.items.is_empty() || tell;
+            let there = !state.items.is_empty() || tell || state.list.is_some();
             if there && (!failed || waited || state.urgent || state.ending) {
                 return Some(state.batch(tell));
             }
@@ -155,8 +171,9 @@ impl Queue {
     pub(crate) fn done(&self, back: Option<Batch>) {
         let mut state = self.state();
         state.writing = None;
-        if let Some(Batch { items, losses, late }) = back {
+        if let Some(Batch { items, losses, late, list }) = back {
             state.losses.merge(losses);
+            state.list = state.list.or(list);
             if let Some((count, since)) = late {
                 let (counted, first) = state.late.unwrap_or((0, since));
                 state.late = Some((counted.saturating_add(count), first.min(since)));
@@ -211,7 +228,7 @@ impl State {
 
     /// Whether there is anything to be written.
     fn has_any(&self) -> bool {
-        !(self.items.is_empty() && self.losses.is_empty() && self.late.is_none())
+        !(self.items.is_empty() && self.losses.is_empty() && self.late.is_none() && self.list.is_none())
     }
 
     fn batch(&mut self, tell: bool) -> Batch {
@@ -221,7 +238,7 @@ impl State {
         let notes = items.iter().filter(|item| item.ticket.is_none()).count();
         self.notes = self.notes.saturating_sub(notes);
         let losses = if tell { std::mem::take(&mut self.losses) } else { Losses::default() };
-        Batch { items, losses, late: self.late.take() }
+        Batch { items, losses, late: self.late.take(), list: self.list.take() }
     }
 }
 

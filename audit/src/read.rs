@@ -1,7 +1,7 @@
 //! Reading the lines of all files in order, while others write.
 
-use crate::files::{is_no_file, noted_head, open_beside, reason, rotated};
-use crate::head::Head;
+use crate::files::{is_no_file, noted, open_beside, reason, rotated};
+use crate::head::{Head, ListEnd};
 use crate::line::{Line, MAX_LINE, Record};
 use std::collections::VecDeque;
 use std::fmt;
@@ -43,6 +43,7 @@ pub(crate) struct Snapshot {
     /// The file that is written, and how much of it there was.
     pub(crate) current: Option<(File, u64)>,
     pub(crate) head: Option<Head>,
+    pub(crate) list: Option<ListEnd>,
 }
 
 impl Snapshot {
@@ -64,7 +65,8 @@ impl Snapshot {
             current = open(file).map_err(failed)?;
         };
         // Whoever goes on without the lock must not find a head that is younger than the lines.
-        let head = noted_head(file).map_err(failed)?;
+        let beside = noted(file).map_err(failed)?;
+        let (head, list) = (beside.map(|beside| beside.head), beside.and_then(|beside| beside.list));
         let rotated = rotated(file).map_err(failed)?;
         let current = match current {
             Some(file) => {
@@ -80,7 +82,7 @@ impl Snapshot {
         if current.is_none() && rotated.is_empty() && head.is_none() {
             return Err(ReadError::nothing(file));
         }
-        Ok(Self { rotated, current, head })
+        Ok(Self { rotated, current, head, list })
     }
 }
 
@@ -186,7 +188,7 @@ pub enum BadLine {
 /// # Errors
 /// There is none, or it cannot be read.
 pub fn lines(file: &Path) -> Result<Lines, ReadError> {
-    let Snapshot { rotated, current, head: _ } = Snapshot::take(file)?;
+    let Snapshot { rotated, current, .. } = Snapshot::take(file)?;
     Ok(Lines { file: file.to_owned(), rotated: rotated.into(), current, source: None, line: Vec::new() })
 }
 
@@ -195,7 +197,7 @@ pub fn lines(file: &Path) -> Result<Lines, ReadError> {
 /// # Errors
 /// There is none, or it cannot be read.
 pub fn last(file: &Path, most: usize) -> Result<Vec<ReadLine>, ReadError> {
-    let Snapshot { mut rotated, mut current, head: _ } = Snapshot::take(file)?;
+    let Snapshot { mut rotated, mut current, .. } = Snapshot::take(file)?;
     let mut found = VecDeque::new();
     while found.len() < most {
         let (rotated, current) = match current.take() {
@@ -217,6 +219,16 @@ pub fn last(file: &Path, most: usize) -> Result<Vec<ReadLine>, ReadError> {
         found = here;
     }
     Ok(found.into())
+}
+
+/// Reads the end of the store's list of revocations as it is noted beside an audit; nothing where none is.
+///
+/// # Errors
+/// The file beside the audit cannot be read.
+pub fn noted_list(file: &Path) -> Result<Option<ListEnd>, ReadError> {
+    let Some(beside) = noted(file).map_err(|error| ReadError::new(file, &error))? else { return Ok(None) };
+    // Reads it again under the lock of the audit, so that no half-written line counts.
+    Ok(Snapshot::take(file).map_or(beside.list, |snapshot| snapshot.list))
 }
 
 impl Lines {

@@ -140,7 +140,7 @@ impl<'a> Check<'a> {
     }
 
     fn run(mut self, file: &Path, snapshot: Snapshot) -> io::Result<Verified> {
-        let Snapshot { rotated, current, head } = snapshot;
+        let Snapshot { rotated, current, head, .. } = snapshot;
         self.own = head;
         self.so_far.has_head = head.is_some();
         self.so_far.files = rotated.len().saturating_add(usize::from(current.is_some()));

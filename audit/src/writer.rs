@@ -1,6 +1,6 @@
 //! The thread that writes: it takes all that waits, makes it durable at once, and answers all who wait.
 
-use crate::chain::Chain;
+use crate::chain::{Chain, List};
 use crate::disk::Storage;
 use crate::entry::{Entry, Event};
 use crate::files::reason;
@@ -44,8 +44,7 @@ fn write(shared: &Shared, chain: &mut Chain, mut batch: Batch) -> bool {
     let now = clock();
     let records = batch.records(now);
     if records.is_empty() {
-        queue.done(None);
-        return true;
+        return note_list(shared, chain, batch.list);
     }
     let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
     match chain.append(&records, now) {
@@ -75,8 +74,7 @@ fn write(shared: &Shared, chain: &mut Chain, mut batch: Batch) -> bool {
             if let Some((count, since)) = late {
                 queue.add_late(count, since);
             }
-            queue.done(None);
-            true
+            note_list(shared, chain, batch.list)
         }
         Err(error) => {
             let why = reason(&error);
@@ -92,6 +90,25 @@ fn write(shared: &Shared, chain: &mut Chain, mut batch: Batch) -> bool {
                 !refuse
             });
             queue.done(Some(batch));
+            false
+        }
+    }
+}
+
+/// Notes the end of the list of revocations, once all else of a batch is written. False: it is tried again.
+fn note_list(shared: &Shared, chain: &mut Chain, list: Option<List>) -> bool {
+    let Some(list) = list else {
+        shared.queue.done(None);
+        return true;
+    };
+    match chain.note_list(list, (shared.clock)()) {
+        Ok(()) => {
+            shared.queue.done(None);
+            true
+        }
+        // The same trouble keeps records from being written, and is reported with them.
+        Err(_) => {
+            shared.queue.done(Some(Batch { list: Some(list), ..Batch::default() }));
             false
         }
     }

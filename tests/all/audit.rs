@@ -5,6 +5,7 @@ mod commands;
 mod daemon;
 mod kept;
 mod killed;
+mod list;
 mod odd;
 mod program;
 mod python;
@@ -115,7 +116,8 @@ impl Place {
     }
 
     fn head(&self) -> Head {
-        fs::read_to_string(self.folder.path().join("audit.jsonl.head")).unwrap().trim().parse().unwrap()
+        let text = fs::read_to_string(self.folder.path().join("audit.jsonl.head")).unwrap();
+        text.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     #[track_caller]

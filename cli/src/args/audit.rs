@@ -7,9 +7,9 @@ use keyward_runtime::UnixTime;
 use std::path::PathBuf;
 
 /// The events that a record can be of.
-const EVENTS: [&str; 15] = [
-    "start", "stop", "reload", "create", "revoke", "edit", "rotate", "import", "verify", "failed", "lost", "late",
-    "removed", "cut", "missing",
+const EVENTS: [&str; 16] = [
+    "start", "stop", "reload", "create", "revoke", "edit", "rotate", "import", "accept", "verify", "failed", "lost",
+    "late", "removed", "cut", "missing",
 ];
 
 /// Reads the audit: docs/audit.md

@@ -168,7 +168,7 @@ impl Place {
 
     fn last(&self) -> u64 {
         let head = fs::read_to_string(self.folder.path().join("audit.jsonl.head")).unwrap();
-        head.trim().parse::<Head>().unwrap().seq
+        head.split_whitespace().next().unwrap().parse::<Head>().unwrap().seq
     }
 
     /// Changes behind this record that were written down and not taken back, and whose.
