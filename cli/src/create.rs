@@ -27,7 +27,7 @@ pub(crate) fn run(args: Create, world: &mut World<'_>) -> Result<Status, Stop> {
     let creation = pollster::block_on(registry.create_witnessed(handler.as_deref(), request, &intent));
     intent.made(&creation);
     let printed = print(creation, json, world);
-    record::end(audit, world);
+    record::end_with(audit, &registry, world);
     printed
 }
 

@@ -94,7 +94,7 @@ impl Loaded {
         for (name, short) in &self.config.actions {
             builder = builder.action(name, short);
         }
-        if let Some(OpenStore { store, revocations }) = store {
+        if let Some(OpenStore { store, revocations, .. }) = store {
             builder = builder.records(store.clone());
             if let Some(revocations) = revocations {
                 builder = builder.revocations(revocations.clone());

@@ -5,6 +5,7 @@ use crate::load::Loaded;
 use crate::{Stop, World, complain};
 use keyward_audit::{Audit, AuditError, Entry, Event};
 use keyward_runtime::{Clock, Registry, SystemClock};
+use keyward_server::note_list;
 use std::time::Duration;
 
 /// Opens the audit of a configuration, if it has one.
@@ -28,7 +29,19 @@ pub(crate) fn entry(event: Event, registry: &Registry, handler: Option<&str>) ->
     }
 }
 
-/// Says so if something was done that is not written down when the command ends: nobody is left who could do that later.
+/// Has the audit note what a command has added to the list of revocations, and ends it. Complains if the audit lacks something
+/// when the command ends, because no process is left that could write it later.
+pub(crate) fn end_with(audit: Option<Audit>, registry: &Registry, world: &mut World<'_>) {
+    if audit.is_some()
+        && let Some(revocations) = registry.revocations()
+        && pollster::block_on(revocations.read_on()).is_ok()
+    {
+        note_list(audit.as_ref(), registry);
+    }
+    end(audit, world);
+}
+
+/// Ends the audit of a command that adds nothing to the list.
 pub(crate) fn end(audit: Option<Audit>, world: &mut World<'_>) {
     let Some(audit) = audit.filter(|audit| !audit.flush()) else { return };
     let (file, deadline) = (audit.settings().file.display(), audit.settings().deadline.as_millis());

@@ -38,6 +38,7 @@ pub(crate) fn run(args: Serve, world: &mut World<'_>) -> Result<Status, Stop> {
 
     let mut source = Source::new(file, world.env, load::runtime(None)?);
     let Ready { loaded, registry, mut config } = source.load()?;
+    let store = source.store().cloned();
     let server = &loaded.config.server;
     let fixed = Fixed::of(&loaded);
     let audit = record::open(&loaded)?.map(Arc::new);
@@ -76,6 +77,9 @@ pub(crate) fn run(args: Serve, world: &mut World<'_>) -> Result<Status, Stop> {
     });
     // What still runs is a call that was given up.
     tokio.shutdown_background();
+    if let Some(store) = store {
+        store.close();
+    }
     if let Some(audit) = audit {
         audit.note(Entry::new(Event::Stop));
         if !audit.flush() {

@@ -1,11 +1,13 @@
 //! The store of a process: opened once, from what the configuration said at the start, and kept when that is loaded anew.
 
+use crate::audit::settings;
 use crate::config::StorePlace;
 use crate::load::Loaded;
 use crate::{Env, Stop};
+use keyward_audit::{ListEnd, noted_list};
 use keyward_runtime::{
-    Changes, Committed, Filter, KeyUse, Listed, NodeSeen, Pending, Place, Revocation, Revocations, SecretDigest,
-    StoreError, Stored, Tally, TokenDigest, TokenStore,
+    Changes, Committed, Entry, Filter, KeyUse, Listed, NodeSeen, Pending, Place, Revocation, Revocations, Revoked,
+    SecretDigest, StoreError, Stored, Tally, TokenDigest, TokenStore,
 };
 use keyward_store::{Location, Store};
 use std::path::PathBuf;
@@ -17,21 +19,81 @@ use std::time::Duration;
 pub(crate) struct OpenStore {
     pub(crate) store: Arc<dyn TokenStore>,
     pub(crate) revocations: Option<Arc<Revocations>>,
+    /// The audit that may have noted more of the list than the store has.
+    audit: Option<PathBuf>,
+    closing: Option<Arc<Closing>>,
+}
+
+/// Closes the store when the last one drops it: in a command, which may block.
+struct Closing(Arc<Store>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        close(&self.0);
+    }
+}
+
+/// Closes the store. An error only means that the journal has to be copied with the file.
+pub(crate) fn close(store: &Store) {
+    if let Err(error) = pollster::block_on(store.close()) {
+        tracing::warn!(target: "keyward::store", %error, "the journal is not in the file: copy both, or use `keyward store backup`");
+    }
 }
 
 impl OpenStore {
     /// Opens a store. A file that is not there is made.
-    fn open(location: &Location, patience: Duration, change: fn(Store) -> Store) -> Result<Self, String> {
-        let store = Store::open(location.clone()).map(change).map_err(|error| error.to_string())?;
-        let store: Arc<dyn TokenStore> = Arc::new(store);
+    fn open(
+        location: &Location,
+        patience: Duration,
+        audit: Option<PathBuf>,
+        change: fn(Store) -> Store,
+    ) -> Result<Self, String> {
+        let opened = Store::open(location.clone()).map(change).map_err(|error| error.to_string())?;
+        let opened = Arc::new(opened);
+        let closing = Some(Arc::new(Closing(opened.clone())));
+        let store: Arc<dyn TokenStore> = opened;
         let revocations = Revocations::open(store.clone(), patience);
         let revocations = revocations.map_err(|error| format!("{location} cannot be read: {error}"))?;
-        Ok(Self { store, revocations: Some(revocations) })
+        let this = Self { store, revocations: Some(revocations), audit, closing };
+        this.compare().map_err(|error| format!("{location} cannot be compared with the audit: {error}"))?;
+        Ok(this)
+    }
+
+    /// Compares the list of revocations with what the audit has noted of it.
+    fn compare(&self) -> Result<(), String> {
+        let (Some(file), Some(revocations)) = (&self.audit, &self.revocations) else { return Ok(()) };
+        let Some(ListEnd { number, digest }) = noted_list(file).map_err(|error| error.to_string())? else {
+            return Ok(());
+        };
+        let compared = pollster::block_on(revocations.compare(Some((number, digest))));
+        if !compared.map_err(|error| error.to_string())?
+            && let Some(trouble) = revocations.trouble()
+        {
+            tracing::error!(target: "keyward::store", "{trouble}");
+        }
+        Ok(())
+    }
+
+    /// Compares again if the list lagged: an operator may have accepted it.
+    pub(crate) fn compare_again(&self) {
+        if let Some(revocations) = self.revocations.as_ref().filter(|revocations| revocations.is_lagging()) {
+            // An error leaves it lagging until the next comparison.
+            if self.compare().is_ok() && !revocations.is_lagging() {
+                tracing::warn!(target: "keyward::store", "the list of revocations counts as it is: an operator has accepted it");
+            }
+        }
+    }
+
+    /// Closes the store in order, and blocks for that.
+    pub(crate) fn close(&self) {
+        if let Some(Closing(store)) = self.closing.as_deref() {
+            close(store);
+        }
     }
 
     /// One that keeps nothing: to see whether a configuration can be loaded, without a trace.
     pub(crate) fn closed() -> Self {
-        Self { store: Arc::new(Closed), revocations: None }
+        Self { store: Arc::new(Closed), revocations: None, audit: None, closing: None }
     }
 }
 
@@ -67,7 +129,8 @@ pub(crate) fn open_to_serve(loaded: &Loaded, env: &Env) -> Result<Option<OpenSto
 
 fn opened(loaded: &Loaded, env: &Env, change: fn(Store) -> Store) -> Result<Option<OpenStore>, Stop> {
     let (Some(store), Some(location)) = (&loaded.config.store, location(loaded, env)?) else { return Ok(None) };
-    let opened = OpenStore::open(&location, store.patience, change);
+    let audit = settings(loaded).map(|settings| settings.file);
+    let opened = OpenStore::open(&location, store.patience, audit, change);
     opened.map(Some).map_err(|text| not_open(loaded, &text))
 }
 
@@ -121,10 +184,16 @@ impl TokenStore for Closed {
     fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> Pending<'a, u64> {
         Self::says()
     }
-    fn revoke<'a>(&'a self, _: &'a Revocation, _: u64) -> Pending<'a, u64> {
+    fn revoke<'a>(&'a self, _: &'a Revocation, _: u64) -> Pending<'a, Revoked> {
         Self::says()
     }
-    fn revocations<'a>(&'a self, _: u64, _: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
+    fn revocations<'a>(&'a self, _: u64, _: u32) -> Pending<'a, Vec<(u64, Entry)>> {
+        Self::says()
+    }
+    fn clock(&self) -> Pending<'_, Option<u64>> {
+        Self::says()
+    }
+    fn note_clock(&self, _: u64) -> Pending<'_, ()> {
         Self::says()
     }
     fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Place>, _: u32, _: u64) -> Pending<'a, Vec<Listed>> {

@@ -53,6 +53,7 @@ fn import(args: &Import, world: &mut World<'_>) -> Result<Status, Stop> {
         }
     };
     record::end(audit, world);
+    store::close(&store);
     done
 }
 
@@ -95,7 +96,7 @@ fn revoke(args: Revoke, world: &mut World<'_>) -> Result<Status, Stop> {
     } else {
         described(&registry, audit.as_ref(), revocation, (dry_run, json), world)
     };
-    record::end(audit, world);
+    record::end_with(audit, &registry, world);
     done
 }
 

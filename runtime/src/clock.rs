@@ -27,6 +27,11 @@ impl UnixTime {
 pub trait Clock: Send + Sync {
     /// Now, or `None` where the time cannot be told (a system clock before 1970): then nothing is verified.
     fn now(&self) -> Option<UnixTime>;
+
+    /// Returns whether it shows a time that was chosen, such as `--at`, and not the machine's: it is then compared with none.
+    fn is_chosen(&self) -> bool {
+        false
+    }
 }
 
 impl<F: Fn() -> Option<UnixTime> + Send + Sync> Clock for F {
@@ -40,11 +45,15 @@ impl Clock for UnixTime {
     fn now(&self) -> Option<UnixTime> {
         Some(*self)
     }
+
+    fn is_chosen(&self) -> bool {
+        true
+    }
 }
 
 /// A clock that never goes back: while the one that it is made of does, it stands still. What has expired stays expired, and no
 /// token is made with a time before that of an earlier one, for as long as the process lives. A time that was wrong and far
-/// ahead is left by starting anew.
+/// ahead is left by a restart.
 #[derive(Debug, Default)]
 pub struct MonotonicClock<C> {
     clock: C,
@@ -67,6 +76,10 @@ impl<C: Clock> Clock for MonotonicClock<C> {
         let latest = self.latest.fetch_max(told, Ordering::SeqCst).max(told);
         let nanoseconds = u32::try_from(latest % NANOSECONDS).ok()?;
         Some(UnixTime { seconds: latest / NANOSECONDS, nanoseconds })
+    }
+
+    fn is_chosen(&self) -> bool {
+        self.clock.is_chosen()
     }
 }
 

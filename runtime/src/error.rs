@@ -56,7 +56,7 @@ impl Error {
     /// One sentence that may be shown to whoever presented the token. It tells nothing about the handler's insides.
     pub fn caller_text(&self) -> &'static str {
         match self.fault {
-            Fault::JustRevoked => "No token: what was made in this second has been revoked. Try again.",
+            Fault::JustRevoked => "No token: a revocation still covers what is made now. Try again in a moment.",
             Fault::Busy { .. } => "No verdict: the service is busy. Try again.",
             Fault::NoSuchHandler { .. } => "No verdict: there is no handler of that name.",
             Fault::NoHandler => "No verdict: there is no handler.",
@@ -129,8 +129,8 @@ pub enum Fault {
     /// Whoever was to be told of a change before it is made was not.
     #[error("is kept from a change that cannot be written down: {0}")]
     Unwitnessed(String),
-    /// The token that it made is one that was revoked in the same second.
-    #[error("made a token of a second whose tokens have been revoked; ask again in the next one")]
+    /// The token that it made is covered by a revocation: of the same second, or for want of a record also of a later one.
+    #[error("made a token that a revocation still covers; ask again in a moment")]
     JustRevoked,
     /// There is no store in which records of tokens are kept, and what was revoked.
     #[error("tokens cannot be taken back or looked at without a store: add `[store]` to the configuration")]

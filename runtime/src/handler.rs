@@ -211,7 +211,7 @@ impl Handler {
     }
 
     /// Where records of its tokens are kept, by itself or by the host.
-    fn store(&self) -> Option<&Arc<dyn TokenStore>> {
+    pub(crate) fn store(&self) -> Option<&Arc<dyn TokenStore>> {
         self.bound.store.as_ref().map(|grant| &grant.store).or(self.records.as_ref())
     }
 

@@ -98,8 +98,8 @@ pub use registry::{Amendment, Edited, HandlerInfo, Presented, Registry, Registry
 pub use revocations::Revocations;
 pub use runtime::Runtime;
 pub use store::{
-    Changes, Committed, Edit, Ended, Ending, Filter, Insert, KeyUse, Listed, MadeBy, NodeSeen, Pending, Place, Record,
-    Revocation, SecretDigest, Status, StoreError, Stored, Tally, Terms, TokenStore,
+    Changes, Committed, Edit, Ended, Ending, Entry, Filter, Insert, KeyUse, Listed, MadeBy, NodeSeen, Pending, Place,
+    Record, Revocation, Revoked, SecretDigest, Status, StoreError, Stored, Tally, Terms, TokenStore,
 };
 pub use text::{is_hidden, list_items, list_names, printable};
 pub use token::TokenDigest;

@@ -5,10 +5,10 @@
 //! locks of `sync` are shuttle's, which tries the orders.
 
 use crate::answers::Answers;
-use crate::revocations::Revocations;
+use crate::revocations::{Revocations, Ruling, Subject};
 use crate::store::{
-    Changes, Committed, Filter, KeyUse, Listed, NodeSeen, Pending, Place, Revocation, SecretDigest, StoreError, Stored,
-    Tally, TokenStore,
+    Changes, Committed, Entry, Filter, KeyUse, Listed, NodeSeen, Pending, Place, Revocation, Revoked, SecretDigest,
+    StoreError, Stored, Tally, TokenStore,
 };
 use crate::sync::{Arc, Mutex};
 use crate::token::TokenDigest;
@@ -22,16 +22,47 @@ const HANDLER: &str = "signed";
 const ID: &str = "t";
 const TOKEN: TokenDigest = TokenDigest::new([7; 32]);
 const SECOND: u64 = 100;
+const LEEWAY: u64 = 60;
 
-/// A store that has a list of revocations and nothing else.
+fn subject(id: &str) -> Subject<'_> {
+    Subject {
+        handler: HANDLER,
+        token_id: Some(id),
+        token: None,
+        actor_id: None,
+        issued_at: Some(SECOND),
+        leeway: LEEWAY,
+    }
+}
+
+/// A store of a list of revocations, and of records that have ended or not.
 #[derive(Default)]
-struct Revoked {
-    revocations: Mutex<Vec<Revocation>>,
+struct Double {
+    kept: Mutex<Kept>,
     /// Whether the next revocation is not confirmed.
     fails: AtomicBool,
 }
 
-impl TokenStore for Revoked {
+#[derive(Default)]
+struct Kept {
+    revocations: Vec<Revocation>,
+    /// By number, true once ended. All are of one actor, and of the same second.
+    records: Vec<bool>,
+}
+
+impl Double {
+    fn insert(&self) -> usize {
+        let records = &mut self.kept.lock().unwrap().records;
+        records.push(false);
+        records.len() - 1
+    }
+
+    fn is_live(&self, record: usize) -> bool {
+        !self.kept.lock().unwrap().records[record]
+    }
+}
+
+impl TokenStore for Double {
     fn find<'a>(&'a self, _: &'a str, _: &'a str) -> Pending<'a, Option<Stored>> {
         Box::pin(async { Ok(None) })
     }
@@ -58,21 +89,34 @@ impl TokenStore for Revoked {
         Box::pin(async { Ok(0) })
     }
 
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, _: u64) -> Pending<'a, u64> {
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, _: u64) -> Pending<'a, Revoked> {
         Box::pin(async {
             if self.fails.swap(false, Ordering::SeqCst) {
                 return Err(StoreError::new("not now"));
             }
-            self.revocations.lock().unwrap().push(revocation.clone());
-            Ok(0)
+            let mut kept = self.kept.lock().unwrap();
+            kept.revocations.push(revocation.clone());
+            if revocation.token_id.is_none() {
+                kept.records.fill(true);
+            }
+            Ok(Revoked { ended: 0, number: u64::try_from(kept.revocations.len()).unwrap() })
         })
     }
 
-    fn revocations<'a>(&'a self, after: u64, _: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
+    fn revocations<'a>(&'a self, after: u64, _: u32) -> Pending<'a, Vec<(u64, Entry)>> {
         Box::pin(async move {
-            let all = self.revocations.lock().unwrap();
-            Ok((1..).zip(all.iter().cloned()).filter(|(number, _)| *number > after).collect())
+            let all = self.kept.lock().unwrap().revocations.clone();
+            let entries = (1..).zip(all.into_iter().map(Entry::Revoked));
+            Ok(entries.filter(|(number, _)| *number > after).collect())
         })
+    }
+
+    fn clock(&self) -> Pending<'_, Option<u64>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn note_clock(&self, _: u64) -> Pending<'_, ()> {
+        Box::pin(async { Ok(()) })
     }
 
     fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Place>, _: u32, _: u64) -> Pending<'a, Vec<Listed>> {
@@ -118,7 +162,7 @@ enum Way {
 }
 
 impl Node {
-    fn new(store: &Arc<Revoked>) -> Arc<Self> {
+    fn new(store: &Arc<Double>) -> Arc<Self> {
         let revocations = Revocations::new(store.clone(), Duration::from_secs(3600));
         pollster::block_on(revocations.read_on()).unwrap();
         let this = Self { revocations, handler: Mutex::new(Handler::new(true)) };
@@ -138,13 +182,28 @@ impl Node {
         if kept && matches!(way, Way::KeptIsEnough) {
             return true;
         }
-        !self.revocations.include(HANDLER, Some(ID), Some(&TOKEN), None, Some(SECOND)).unwrap()
+        self.revocations.rule(subject(ID)).unwrap() == Ruling::Clear
+    }
+
+    /// Judges a token with this record as `Registry::verify` does.
+    fn verify_record(&self, store: &Double, record: usize) -> bool {
+        match self.revocations.rule(subject(&record.to_string())).unwrap() {
+            Ruling::Clear => true,
+            Ruling::Covered => store.is_live(record),
+            Ruling::Revoked => false,
+        }
+    }
+
+    fn revoke_all(&self) -> Result<u64, StoreError> {
+        let (handler, issued_until) = (Some(HANDLER.to_owned()), Some(SECOND));
+        let revocation = Revocation { handler, issued_until, ..Revocation::default() };
+        pollster::block_on(self.revocations.revoke(revocation, SECOND, LEEWAY))
     }
 
     fn revoke(&self) -> Result<u64, StoreError> {
         let (handler, token_id) = (Some(HANDLER.to_owned()), Some(ID.to_owned()));
         let revocation = Revocation { handler, token_id, ..Revocation::default() };
-        pollster::block_on(self.revocations.revoke(revocation, SECOND))
+        pollster::block_on(self.revocations.revoke(revocation, SECOND, LEEWAY))
     }
 
     fn reload(&self, has_key: bool) {
@@ -169,7 +228,7 @@ fn in_many_orders(work: impl Fn() + Send + Sync + 'static) {
 
 /// Some verifications beside a revocation on the same node. One that begins after the answer must say no.
 fn revoked_here(verifiers: usize, way: Way, confirmed: bool) {
-    let store = Arc::new(Revoked::default());
+    let store = Arc::new(Double::default());
     let node = Node::new(&store);
     store.fails.store(!confirmed, Ordering::SeqCst);
     let answered = Arc::new(AtomicBool::new(false));
@@ -212,7 +271,7 @@ fn an_answer_that_is_not_looked_up_again_is_found_out() {
 
 /// Another node says no from the moment at which it has read on.
 fn revoked_elsewhere() {
-    let store = Arc::new(Revoked::default());
+    let store = Arc::new(Double::default());
     let (here, there) = (Node::new(&store), Node::new(&store));
     let has_read = Arc::new(AtomicBool::new(false));
     let follower = {
@@ -239,7 +298,7 @@ fn another_node_says_no_once_it_has_read_on() {
 #[test]
 fn lists_that_are_read_and_written_at_once_lose_nothing() {
     in_many_orders(|| {
-        let store = Arc::new(Revoked::default());
+        let store = Arc::new(Double::default());
         let nodes = [(); 3].map(|()| Node::new(&store));
         let threads: Vec<_> = nodes
             .iter()
@@ -251,7 +310,7 @@ fn lists_that_are_read_and_written_at_once_lose_nothing() {
                         let handler = Some(HANDLER.to_owned());
                         let revocation =
                             Revocation { handler, token_id: Some(number.to_string()), ..Revocation::default() };
-                        pollster::block_on(node.revocations.revoke(revocation, SECOND)).unwrap();
+                        pollster::block_on(node.revocations.revoke(revocation, SECOND, LEEWAY)).unwrap();
                     }
                     pollster::block_on(node.revocations.read_on()).unwrap();
                 })
@@ -261,17 +320,56 @@ fn lists_that_are_read_and_written_at_once_lose_nothing() {
         for node in &nodes {
             pollster::block_on(node.revocations.read_on()).unwrap();
             for id in ["0", "1"] {
-                assert_eq!(node.revocations.include(HANDLER, Some(id), None, None, None), Ok(true), "{id}");
+                assert_eq!(node.revocations.rule(subject(id)), Ok(Ruling::Revoked), "{id}");
             }
         }
     });
+}
+
+/// Tokens are issued while all of their handler's are revoked, all in one second: those with a record from before are dead
+/// behind the answer, and those that are issued behind it are valid, on every node.
+fn issued_beside_a_cut_off(confirmed: bool) {
+    let store = Arc::new(Double::default());
+    let nodes = [(); 2].map(|()| Node::new(&store));
+    let before = store.insert();
+    store.fails.store(!confirmed, Ordering::SeqCst);
+    let answered = Arc::new(AtomicBool::new(false));
+    let issuing = {
+        let (node, store, answered) = (nodes[1].clone(), store.clone(), answered.clone());
+        thread::spawn(move || {
+            let begins_after = answered.load(Ordering::SeqCst);
+            let record = store.insert();
+            // An unconfirmed revocation is written at any time, and ends the records it finds.
+            if begins_after && confirmed {
+                assert!(node.verify_record(&store, record), "issued behind the answer");
+            }
+        })
+    };
+    assert_eq!(nodes[0].revoke_all().is_ok(), confirmed);
+    assert!(!nodes[0].verify_record(&store, before), "at once where it was asked for");
+    answered.store(true, Ordering::SeqCst);
+    issuing.join().unwrap();
+    if confirmed {
+        pollster::block_on(nodes[1].revocations.read_on()).unwrap();
+        let after = store.insert();
+        for node in &nodes {
+            assert!(!node.verify_record(&store, before) && node.verify_record(&store, after));
+        }
+    }
+}
+
+#[test]
+fn what_is_issued_behind_a_cut_off_is_valid_and_what_was_before_is_not() {
+    for confirmed in [true, false] {
+        shuttle::check_random(move || issued_beside_a_cut_off(confirmed), SCHEDULES / 10);
+    }
 }
 
 /// A configuration that is put in place takes nothing over from the one before it.
 #[test]
 fn a_key_that_is_gone_is_gone_with_all_that_was_said_by_it() {
     in_every_order(|| {
-        let node = Node::new(&Arc::new(Revoked::default()));
+        let node = Node::new(&Arc::new(Double::default()));
         let replaced = Arc::new(AtomicBool::new(false));
         let reloading = {
             let (node, replaced) = (node.clone(), replaced.clone());

@@ -11,7 +11,7 @@ use crate::grants::HandlerConfig;
 use crate::handler::{Handler, Together};
 use crate::limits::Limits;
 use crate::permission::Permission;
-use crate::revocations::Revocations;
+use crate::revocations::{Revocations, Subject};
 use crate::runtime::Runtime;
 use crate::store::{StoreError, TokenStore};
 use crate::text::{MAX_NAME, list_names, printable};
@@ -126,7 +126,7 @@ impl Registry {
             let digest = TokenDigest::of(token);
             match handler.verify(token, digest).await? {
                 Verdict::NotMine => {}
-                verdict if counts => return self.unless_revoked(verdict, &digest),
+                verdict if counts => return self.unless_revoked(handler, verdict, &digest).await,
                 _ => return Ok(Verdict::NotMine),
             }
         }
@@ -197,12 +197,20 @@ impl Registry {
                 return Err(Fault::BadToken("it does not begin with a prefix of this handler"));
             }
             let Some(revocations) = &self.0.revocations else { return Ok(()) };
-            // What was revoked in this second takes along what is made in it: a signed token may even be the same again.
-            let (id, digest) = (created.token_id.as_deref(), TokenDigest::of(&created.token));
-            match revocations.include(&created.handler, id, Some(&digest), Some(&actor_id), Some(now)) {
-                Ok(false) => Ok(()),
-                Ok(true) => Err(Fault::JustRevoked),
-                Err(stale) => Err(stale.into()),
+            let (token_id, digest) = (created.token_id.as_deref(), TokenDigest::of(&created.token));
+            let subject = Subject {
+                handler: &created.handler,
+                token_id,
+                token: Some(&digest),
+                actor_id: Some(&actor_id),
+                issued_at: handler.first_party.then_some(now),
+                leeway: handler.policy.leeway,
+            };
+            let keeps_record = token_id.is_some() && handler.store().is_some();
+            match revocations.may_issue(subject, now, keeps_record) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Fault::JustRevoked),
+                Err(unsure) => Err(unsure.into()),
             }
         };
         handler.create(request, together, check).await

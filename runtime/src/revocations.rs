@@ -1,17 +1,26 @@
-//! What has been revoked, as this process knows it. Every good token is looked up here, whoever vouches for it, so that what
-//! is signed can be taken back like what is stored.
+//! What has been revoked, as this process knows it. Every token that a handler accepts is looked up here last, so that signed
+//! tokens can be revoked like stored ones.
 //!
 //! The truth is a list in the [`TokenStore`] that only grows. A thread reads on in it, several times a second, and sooner when
 //! the store hints at something new; what this process revokes itself it knows at once. Without news for too long nothing is
-//! answered from memory. What the store does not confirm is refused here all the same, and written down when that can be done.
+//! answered from memory. What the store does not confirm is refused here regardless, and written when that can be done.
+
+mod cutoffs;
+mod pace;
+mod unwritten;
 
 use crate::error::Fault;
-use crate::store::{Revocation, StoreError, TokenStore};
+use crate::store::{Entry, Revocation, Revoked, StoreError, TokenStore};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak, thread};
-use crate::token::TokenDigest;
-use std::collections::{HashMap, HashSet};
+use cutoffs::Cutoffs;
+use pace::Pace;
 use std::fmt;
+use std::sync::Mutex as StdMutex;
 use std::time::{Duration, Instant};
+use unwritten::{Late, Unwritten};
+
+pub(crate) use cutoffs::{Ruling, Subject};
+pub(crate) use pace::APART;
 
 /// How long to wait until the list is looked at again.
 const POLL: Duration = Duration::from_millis(200);
@@ -29,7 +38,10 @@ pub struct Revocations {
     store: Arc<dyn TokenStore>,
     patience: Duration,
     known: RwLock<Known>,
+    /// Locked before `known` where both are.
     unwritten: Mutex<Unwritten>,
+    /// Not among the locks of the model, which has no clock.
+    pace: StdMutex<Pace>,
 }
 
 impl Revocations {
@@ -55,36 +67,41 @@ impl Revocations {
             patience,
             known: RwLock::default(),
             unwritten: Mutex::default(),
+            pace: StdMutex::default(),
         })
     }
 
-    /// Takes tokens back, durably and before it answers: a verification that begins later says no. It does so as well if the
-    /// store does not confirm it; then it is tried again until it does. `at` is the time, in unix seconds. Says how many records
-    /// it ended.
-    pub(crate) async fn revoke(&self, revocation: Revocation, at: u64) -> Result<u64, StoreError> {
-        let ended = self.store.revoke(&revocation, at).await;
-        self.write_known().learn(revocation.clone());
-        if let Err(error) = &ended {
-            tracing::warn!(target: "keyward::store", %error, "a revocation was not confirmed: this process refuses its tokens, and tries again while it runs");
-            self.write_later(revocation.clone(), at);
+    /// Revokes tokens, durably and before it answers: a verification that begins later says no. It does so as well if the
+    /// store does not confirm it; then it is tried again until it does. `at` is the time, in unix seconds, and `leeway` how
+    /// far ahead the clocks of other nodes may be. Returns how many records it ended.
+    pub(crate) async fn revoke(&self, revocation: Revocation, at: u64, leeway: u64) -> Result<u64, StoreError> {
+        let held = self.unwritten().held(&revocation);
+        let written = held.map_or_else(|| revocation.clone(), |late| late.written(&revocation).0);
+        match self.store.revoke(&written, at).await {
+            Ok(Revoked { ended, number }) => {
+                self.confirm(&revocation, written, number);
+                if revocation.token_id.is_none() && revocation.token_digest.is_none() {
+                    // The store may have revoked single tokens besides, of a clock that is ahead. Where it cannot say so now,
+                    // the thread reads it later.
+                    let _ = self.read_on().await;
+                }
+                // The mark of the clock is a help for others; the next heartbeat moves it too.
+                let _ = self.keep_clock(at).await;
+                Ok(ended)
+            }
+            Err(error) => {
+                tracing::warn!(target: "keyward::store", %error, "a revocation was not confirmed: this process refuses its tokens, and tries again while it runs");
+                self.write_later(revocation, held.unwrap_or_else(|| Late::new(at, leeway)));
+                Err(error)
+            }
         }
-        if self.unwritten().held.remove(&revocation) && ended.is_ok() {
-            tracing::info!(target: "keyward::store", "a revocation that could not be made at once is made");
-        }
-        if revocation.token_id.is_none() && revocation.token_digest.is_none() && ended.is_ok() {
-            // The store may have taken single tokens back besides, of a clock that is fast. Where it cannot say so now, the thread
-            // reads it later.
-            let _ = self.read_on().await;
-        }
-        ended
     }
 
-    /// Refuses tokens here, until they are revoked. Says whether it had not been told so already.
-    pub(crate) fn hold(&self, revocation: Revocation) -> bool {
-        let is_new = self.unwritten().held.insert(revocation.clone());
+    /// Refuses tokens here until they are revoked. Returns whether that is new.
+    pub(crate) fn hold(&self, revocation: Revocation, at: u64, leeway: u64) -> bool {
+        let is_new = self.unwritten().hold(revocation, Late::new(at, leeway), &mut self.write_known().unconfirmed);
         if is_new {
             tracing::warn!(target: "keyward::store", "a revocation cannot be made yet: this process refuses its tokens while it runs");
-            self.write_known().learn(revocation);
         }
         is_new
     }
@@ -94,68 +111,153 @@ impl Revocations {
         self.store.count(revocation, at).await
     }
 
-    /// Whether the store has yet to confirm something that is refused here.
+    /// Returns whether the store has yet to confirm something that is refused here.
     pub(crate) fn has_unwritten(&self) -> bool {
-        let Unwritten { waiting, held, is_attended: _ } = &*self.unwritten();
-        !(waiting.is_empty() && held.is_empty())
+        !self.unwritten().is_empty()
     }
 
-    /// Whether a token that is good otherwise has been revoked.
-    pub(crate) fn include(
-        &self,
-        handler: &str,
-        token_id: Option<&str>,
-        token: Option<&TokenDigest>,
-        actor_id: Option<&str>,
-        issued_at: Option<u64>,
-    ) -> Result<bool, Unsure> {
+    /// Rules on a token that is valid otherwise. What the store has not confirmed covers a token whatever its record says.
+    pub(crate) fn rule(&self, subject: Subject<'_>) -> Result<Ruling, Unsure> {
         let known = self.read_known();
         known.sure(Instant::now(), self.patience)?;
-        Ok(known.revoked(handler, token_id, token, actor_id, issued_at))
+        Ok(known.rule(subject))
     }
 
-    /// The number of the last one that was read.
+    /// Returns whether a token that is issued at `now` would be valid. Behind a revocation it is if a record of it is kept,
+    /// but not in the second of the revocation, in which a signed token may be the very one that was revoked.
+    pub(crate) fn may_issue(&self, subject: Subject<'_>, now: u64, keeps_record: bool) -> Result<bool, Unsure> {
+        let known = self.read_known();
+        known.sure(Instant::now(), self.patience)?;
+        Ok(match known.rule(subject) {
+            Ruling::Clear => true,
+            Ruling::Covered => keeps_record && !known.confirmed.cut_off_now(subject, now),
+            Ruling::Revoked => false,
+        })
+    }
+
+    /// Returns the number of the last entry that was read or written by this process.
     pub(crate) fn last(&self) -> u64 {
-        self.read_known().last.as_ref().map_or(0, |(number, _)| *number)
+        self.end().map_or(0, |(number, _)| number)
     }
 
-    /// Whether it has heard from the store recently enough.
-    pub(crate) fn are_fresh(&self) -> bool {
-        self.read_known().sure(Instant::now(), self.patience).is_ok()
+    /// Returns the number of the last entry that is known and a digest of it, for an audit to note; nothing while the list
+    /// is not believed.
+    pub fn end(&self) -> Option<(u64, u64)> {
+        let Known { last, own, has_forgotten, lag, .. } = &*self.read_known();
+        if *has_forgotten || lag.is_some() {
+            return None;
+        }
+        let latest = last.iter().chain(own).max_by_key(|(number, _)| *number);
+        latest.map(|(number, entry)| (*number, entry.digest()))
     }
 
-    /// Reads what is new, to its end.
-    pub(crate) async fn read_on(&self) -> Result<(), StoreError> {
+    /// Compares the list with its end as an audit has noted it: its number and digest. If the list lacks that entry, nothing
+    /// is known to be valid until it is compared with an end that it has. Returns whether it has it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn compare(&self, noted: Option<(u64, u64)>) -> Result<bool, StoreError> {
+        let lag = match noted {
+            None | Some((0, _)) => None,
+            Some((number, digest)) => {
+                let found = self.store.revocations(number.saturating_sub(1), 1).await?;
+                let is_there = found.first().is_some_and(|(found, entry)| *found == number && entry.digest() == digest);
+                (!is_there).then_some(number)
+            }
+        };
+        let mut known = self.write_known();
+        known.lag = lag.map(|noted| Lag { noted, last: known.last.as_ref().map_or(0, |(number, _)| *number) });
+        Ok(known.lag.is_none())
+    }
+
+    /// Returns whether the list lacked what it was last compared with.
+    pub fn is_lagging(&self) -> bool {
+        self.read_known().lag.is_some()
+    }
+
+    /// Returns why no token is known to be valid at present, for the operator.
+    pub fn trouble(&self) -> Option<String> {
+        self.read_known().sure(Instant::now(), self.patience).err().map(|unsure| unsure.to_string())
+    }
+
+    /// Returns the newest time that the store has seen, if this clock lies too far behind it to say what has ended.
+    pub(crate) fn is_behind(&self, now: u64) -> Option<u64> {
+        self.read_known().newest.filter(|newest| now.saturating_add(APART) < *newest)
+    }
+
+    /// Moves the newest time that the store has seen on to `now`, if the clock has not leapt.
+    pub(crate) async fn keep_clock(&self, now: u64) -> Result<(), StoreError> {
+        let newest = self.store.clock().await?;
+        let moves = self.pace.lock().unwrap_or_else(PoisonError::into_inner).moves(now, newest, Instant::now());
+        if moves { self.store.note_clock(now).await } else { Ok(()) }
+    }
+
+    /// Reads what is new in the list, to its end.
+    ///
+    /// # Errors
+    /// The store cannot be read, or has lost what was read before.
+    pub async fn read_on(&self) -> Result<(), StoreError> {
+        let newest = self.store.clock().await?;
         loop {
             let asked = Instant::now();
-            let last = self.read_known().last.clone();
+            // Entries that this process wrote before it asks must be in the answer.
+            let (last, own) = {
+                let known = self.read_known();
+                (known.last.clone(), known.own.clone())
+            };
+            let last_number = last.as_ref().map_or(0, |(number, _)| *number);
+            let mut awaited = own.filter(|(number, _)| *number > last_number);
             // The last one that was read is read again: if it is another one now, so may be all before it.
-            let after = last.as_ref().map_or(0, |(number, _)| number.saturating_sub(1));
-            let page = self.store.revocations(after, PAGE).await?;
+            let page = self.store.revocations(last_number.saturating_sub(1), PAGE).await?;
             let is_last = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
             let mut page = page.into_iter();
             let mut known = self.write_known();
             if last.is_some() && page.next() != last {
-                known.has_forgotten = true;
-                return Err(StoreError::new(FORGOTTEN));
+                return known.forget();
             }
-            for (number, revocation) in page {
-                known.last = Some((number, revocation.clone()));
-                known.learn(revocation);
+            for (number, entry) in page {
+                if let Some(own) = awaited.take_if(|(awaited, _)| *awaited <= number)
+                    && (own.0, &own.1) != (number, &entry)
+                {
+                    return known.forget();
+                }
+                // Another reader may have added it already. A cap must not be applied to later entries.
+                if known.last.as_ref().is_none_or(|(last, _)| *last < number) {
+                    known.confirmed.add(entry.clone());
+                    known.last = Some((number, entry));
+                }
             }
             if is_last {
+                if awaited.is_some() {
+                    return known.forget();
+                }
                 // What was written later than this it may not have seen.
-                known.heard = Some(asked);
+                (known.heard, known.newest) = (Some(asked), newest);
                 return Ok(());
             }
         }
     }
 
-    /// Has it written down by a thread of its own: the one that reads must not wait for that.
-    fn write_later(&self, revocation: Revocation, at: u64) {
+    /// Notes that a revocation is in the store, in the form in which it was written, under this number.
+    fn confirm(&self, revocation: &Revocation, written: Revocation, number: u64) {
+        let was_held = {
+            let mut unwritten = self.unwritten();
+            let mut known = self.write_known();
+            known.confirmed.learn(written.clone());
+            if known.own.as_ref().is_none_or(|(own, _)| *own < number) {
+                known.own = Some((number, Entry::Revoked(written)));
+            }
+            unwritten.remove(revocation, &mut known.unconfirmed)
+        };
+        if was_held {
+            tracing::info!(target: "keyward::store", "a revocation that could not be made at once is made");
+        }
+    }
+
+    /// Has it written by a thread of its own: the one that reads must not wait for that.
+    fn write_later(&self, revocation: Revocation, late: Late) {
         let mut unwritten = self.unwritten();
-        unwritten.waiting.entry(revocation).or_insert(at);
-        if !unwritten.is_attended {
+        if unwritten.wait(revocation, late, &mut self.write_known().unconfirmed) {
             let weak = self.this.clone();
             let thread = thread::Builder::new().name("keyward-revoking".into());
             // Where there is no thread to be had, there may be for the next one.
@@ -163,16 +265,14 @@ impl Revocations {
         }
     }
 
-    /// Tries to write down what waits.
+    /// Tries to write what waits.
     fn write(&self) -> Result<(), StoreError> {
         loop {
-            let next = self.unwritten().waiting.iter().next().map(|(revocation, at)| (revocation.clone(), *at));
-            let Some((revocation, at)) = next else { return Ok(()) };
-            // It is not about what is there now: others have been made since it was asked for.
-            let behind = revocation.issued_until.map_or(at, |until| at.max(until.saturating_add(1)));
-            pollster::block_on(self.store.revoke(&revocation, behind))?;
-            tracing::info!(target: "keyward::store", "a revocation that was not confirmed is written down");
-            self.unwritten().waiting.remove(&revocation);
+            let next = self.unwritten().next();
+            let Some((revocation, written, behind)) = next else { return Ok(()) };
+            let Revoked { number, .. } = pollster::block_on(self.store.revoke(&written, behind))?;
+            tracing::info!(target: "keyward::store", "a revocation that was not confirmed is written");
+            self.confirm(&revocation, written, number);
         }
     }
 
@@ -204,7 +304,7 @@ fn follow(revocations: &Weak<Revocations>) {
         let Some(revocations) = revocations.upgrade() else { return };
         let read = pollster::block_on(revocations.read_on());
         if revocations.read_known().has_forgotten {
-            tracing::error!(target: "keyward::store", "{FORGOTTEN}");
+            tracing::error!(target: "keyward::store", "{}", Unsure::Forgotten);
             return;
         }
         match read {
@@ -222,7 +322,7 @@ fn follow(revocations: &Weak<Revocations>) {
     }
 }
 
-/// Writes down what waits, until nothing does.
+/// Writes what waits, until nothing does.
 fn write_down(revocations: &Weak<Revocations>) {
     let mut pause = POLL;
     loop {
@@ -232,132 +332,80 @@ fn write_down(revocations: &Weak<Revocations>) {
             pause = pause.saturating_mul(2).min(RETRY);
             continue;
         }
-        let mut unwritten = revocations.unwritten();
-        if unwritten.waiting.is_empty() {
-            unwritten.is_attended = false;
+        if revocations.unwritten().is_done() {
             return;
         }
     }
 }
 
-/// What the store has not confirmed.
-#[derive(Default)]
-struct Unwritten {
-    /// Each with the time at which it was asked for.
-    waiting: HashMap<Revocation, u64>,
-    /// What it has not been asked for: something else must be done first.
-    held: HashSet<Revocation>,
-    /// Whether a thread is at it.
-    is_attended: bool,
-}
-
-const FORGOTTEN: &str = "revocations that were read from the store are not in it any more: it was restored from an old copy, so that \
-     nothing is known to be good. Put the newest copy back, or revoke again what was revoked since; then restart";
-
-/// Why it is not known what was revoked.
+/// The reason why revoked tokens cannot be told from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsure {
     /// Nothing has been heard for longer than it may be.
     Silence { seconds: u64 },
     /// The store does not have any more what it had. It is not asked again: it may have others under the same numbers soon.
     Forgotten,
+    /// The audit knows of revocations that the store lacks.
+    Lagging(Lag),
+}
+
+/// The end of the list as an audit has noted it, and as the store had it then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lag {
+    noted: u64,
+    last: u64,
+}
+
+impl fmt::Display for Unsure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silence { seconds } => write!(f, "what was revoked in the last {seconds} s is not known"),
+            Self::Forgotten => f.write_str(
+                "revocations that were read from the store are no longer in it: it was restored from an older copy, so no token \
+                 is known to be valid. Put the newest copy back, or revoke again what was revoked since; then restart, and with \
+                 an audit run `keyward store accept`",
+            ),
+            Self::Lagging(Lag { noted, last }) => write!(
+                f,
+                "the audit has noted revocation {noted}, which the store lacks (its last one was {last}): the store is an older \
+                 copy, so no token is known to be valid. Put the newest copy back, or revoke again what was revoked since and \
+                 run `keyward store accept`"
+            ),
+        }
+    }
 }
 
 impl From<Unsure> for Fault {
     fn from(unsure: Unsure) -> Self {
-        match unsure {
-            Unsure::Silence { seconds } => {
-                Self::Store(format!("what was revoked in the last {seconds} s is not known"))
-            }
-            Unsure::Forgotten => Self::Store(FORGOTTEN.to_owned()),
-        }
+        Self::Store(unsure.to_string())
     }
 }
 
-/// What has been read so far.
+/// The list as far as it has been read.
 #[derive(Default)]
 struct Known {
-    /// The last one, with its number.
-    last: Option<(u64, Revocation)>,
-    /// Whether that one has gone from the list.
+    /// The last entry that was read, with its number.
+    last: Option<(u64, Entry)>,
+    /// The last one that this process has written.
+    own: Option<(u64, Entry)>,
+    /// Set once one of these is missing from the list.
     has_forgotten: bool,
+    /// Set while the list lacks the entry that an audit has noted.
+    lag: Option<Lag>,
     /// When all of it had been read for the last time.
     heard: Option<Instant>,
-    /// Of any handler's tokens.
-    any: Marks,
-    /// Of one handler's.
-    handlers: HashMap<String, Marks>,
-}
-
-/// Revocations of the same tokens, less what each other says already.
-#[derive(Default)]
-struct Marks {
-    ids: HashMap<String, Until>,
-    /// Digests of tokens, and of ids that look like one and are therefore not kept as text.
-    digests: HashMap<TokenDigest, Until>,
-    actors: HashMap<String, Until>,
-    all: Option<Until>,
-}
-
-/// Up to which second of issue something is revoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Until {
-    Issued(u64),
-    Always,
-}
-
-impl Until {
-    /// A token that does not say when it was issued may be as old as it gets.
-    fn includes(self, issued_at: Option<u64>) -> bool {
-        match (self, issued_at) {
-            (Self::Issued(until), Some(issued)) => issued <= until,
-            _ => true,
-        }
-    }
+    /// The newest time that the store has seen.
+    newest: Option<u64>,
+    confirmed: Cutoffs,
+    unconfirmed: Cutoffs,
 }
 
 impl Known {
-    fn learn(&mut self, revocation: Revocation) {
-        let Revocation { handler, token_id, token_digest, actor_id, issued_until } = revocation;
-        let until = issued_until.map_or(Until::Always, Until::Issued);
-        let marks = match handler {
-            Some(handler) => self.handlers.entry(handler).or_default(),
-            None => &mut self.any,
-        };
-        let raise = |mark: &mut Until| *mark = until.max(*mark);
-        if let Some(digest) = token_digest {
-            raise(marks.digests.entry(digest).or_insert(until));
+    fn rule(&self, subject: Subject<'_>) -> Ruling {
+        match self.unconfirmed.rule(subject) {
+            Ruling::Clear => self.confirmed.rule(subject),
+            Ruling::Covered | Ruling::Revoked => Ruling::Revoked,
         }
-        match (token_id, actor_id) {
-            // With an actor too it would be one of that actor's tokens: the id alone says as much or more.
-            (Some(id), _) => raise(marks.ids.entry(id).or_insert(until)),
-            (None, _) if token_digest.is_some() => {}
-            (None, Some(actor)) => raise(marks.actors.entry(actor).or_insert(until)),
-            (None, None) => raise(marks.all.get_or_insert(until)),
-        }
-    }
-
-    fn revoked(
-        &self,
-        handler: &str,
-        id: Option<&str>,
-        token: Option<&TokenDigest>,
-        actor: Option<&str>,
-        issued_at: Option<u64>,
-    ) -> bool {
-        [Some(&self.any), self.handlers.get(handler)].into_iter().flatten().any(|marks| {
-            let Marks { ids, digests, actors, all } = marks;
-            let by_digest = |digest: &TokenDigest| digests.get(digest).copied();
-            let of_id = id.filter(|_| !digests.is_empty()).map(TokenDigest::of);
-            let marks = [
-                id.and_then(|id| ids.get(id)).copied(),
-                token.and_then(by_digest),
-                of_id.as_ref().and_then(by_digest),
-                actor.and_then(|actor| actors.get(actor)).copied(),
-                *all,
-            ];
-            marks.into_iter().flatten().any(|until| until.includes(issued_at))
-        })
     }
 
     /// Whether it is all that there is, or was a moment ago.
@@ -365,72 +413,22 @@ impl Known {
         if self.has_forgotten {
             return Err(Unsure::Forgotten);
         }
+        if let Some(lag) = self.lag {
+            return Err(Unsure::Lagging(lag));
+        }
         let silence = self.heard.map_or(Duration::MAX, |heard| now.saturating_duration_since(heard));
         if silence > patience { Err(Unsure::Silence { seconds: silence.as_secs() }) } else { Ok(()) }
+    }
+
+    fn forget(&mut self) -> Result<(), StoreError> {
+        self.has_forgotten = true;
+        Err(StoreError::new(Unsure::Forgotten.to_string()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    fn revocation() -> impl Strategy<Value = Revocation> {
-        let word = || prop::option::of("[ab]");
-        let digest = prop::option::of(0..2_u8);
-        (word(), word(), digest, word(), prop::option::of(0..3_u64)).prop_map(
-            |(handler, token_id, digest, actor_id, issued_until)| {
-                // One that names a token names its handler, and nothing else.
-                let token_id = token_id.filter(|_| handler.is_some() && actor_id.is_none());
-                let token_digest = digest.filter(|_| actor_id.is_none()).map(|byte| TokenDigest::new([byte; 32]));
-                Revocation { handler, token_id, token_digest, actor_id, issued_until }
-            },
-        )
-    }
-
-    proptest! {
-        /// What is known at once is what each revocation says by itself, in whichever order they were heard of.
-        #[test]
-        fn a_token_is_revoked_if_it_fits_any_revocation(
-            revocations in prop::collection::vec(revocation(), 0..6),
-            handler in "[ab]",
-            id in prop::option::of("[ab]"),
-            digest in prop::option::of(0..2_u8),
-            actor in prop::option::of("[ab]"),
-            issued in prop::option::of(0..3_u64),
-        ) {
-            let fits = |revocation: &Revocation, digest: Option<TokenDigest>| {
-                let Revocation { handler: h, token_id, token_digest, actor_id, issued_until } = revocation;
-                let is_of_any = token_id.is_none() && token_digest.is_none();
-                let is_named = token_id.is_some() && *token_id == id;
-                let is_presented = token_digest.is_some() && *token_digest == digest;
-                h.as_ref().is_none_or(|h| *h == handler)
-                    && (is_of_any || is_named || is_presented)
-                    && actor_id.as_ref().is_none_or(|a| Some(a) == actor.as_ref())
-                    && issued_until.is_none_or(|until| issued.is_none_or(|issued| issued <= until))
-            };
-            let digest = digest.map(|byte| TokenDigest::new([byte; 32]));
-            let fits = |revocation: &Revocation| fits(revocation, digest);
-            let wanted = revocations.iter().any(fits);
-            let mut known = Known::default();
-            revocations.into_iter().for_each(|revocation| known.learn(revocation));
-            prop_assert_eq!(known.revoked(&handler, id.as_deref(), digest.as_ref(), actor.as_deref(), issued), wanted);
-        }
-    }
-
-    #[test]
-    fn an_id_is_revoked_by_its_digest_too() {
-        let handler = Some("h".to_owned());
-        let revocation =
-            Revocation { handler, token_digest: Some(TokenDigest::of("kwt_like-a-token")), ..Revocation::default() };
-        let mut known = Known::default();
-        known.learn(revocation);
-        let presented = TokenDigest::of("kwt_like-a-token");
-        assert!(known.revoked("h", Some("kwt_like-a-token"), None, None, None));
-        assert!(known.revoked("h", Some("another"), Some(&presented), None, None));
-        assert!(!known.revoked("h", Some("another"), None, None, None));
-        assert!(!known.revoked("g", Some("kwt_like-a-token"), Some(&presented), None, None));
-    }
 
     #[test]
     fn silence_is_borne_for_so_long() {

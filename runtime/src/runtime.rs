@@ -98,6 +98,11 @@ impl Runtime {
 }
 
 impl Shared {
+    /// Returns whether its time is one that was chosen.
+    pub(crate) fn has_chosen_time(&self) -> bool {
+        self.clock.is_chosen()
+    }
+
     pub(crate) fn now(&self) -> Result<UnixTime, Fault> {
         self.clock.now().ok_or_else(|| Fault::Runtime("the clock tells no time after 1970".into()))
     }

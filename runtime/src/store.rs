@@ -4,6 +4,7 @@
 use crate::text::printable;
 use crate::token::TokenDigest;
 use crate::verdict::Restrictions;
+use sha2::{Digest, Sha256};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -38,14 +39,21 @@ pub trait TokenStore: Send + Sync + 'static {
     /// How many records that are good at `at` a revocation would end.
     fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64>;
 
-    /// Writes a revocation down behind all others, and ends the records that fit it; says how many. Durable, like `commit`. One of
-    /// what was issued up to `at` or later is about every record that there is: what a clock that is fast has put behind it is
-    /// ended too, and each such token revoked by its id.
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64>;
+    /// Appends a revocation to the list and ends the records that fit it. Durable, like `commit`. One of what was issued up to
+    /// `at` or later is about every record that exists: those with a later time, which a clock that is ahead has given them,
+    /// end too, and each such token is revoked by its id. So a record that has not ended postdates every revocation of its
+    /// token.
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, Revoked>;
 
-    /// The revocations behind that number, in order, each with its own; at most so many. Whoever has read up to a number
-    /// misses nothing: none appears in front of one that could be read before, and none is taken away.
-    fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Revocation)>>;
+    /// The entries of the list behind that number, in order, each with its own; at most so many. A reader that has read up to
+    /// a number misses nothing: none appears in front of one that could be read before, and none is taken away.
+    fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Entry)>>;
+
+    /// The newest time that [`note_clock`](Self::note_clock) was given, in unix seconds.
+    fn clock(&self) -> Pending<'_, Option<u64>>;
+
+    /// Notes that a clock which is believed shows this time. It never goes back.
+    fn note_clock(&self, at: u64) -> Pending<'_, ()>;
 
     /// Records that fit the filter, newest first: by the second in which they were made, then by handler, then by id; those
     /// behind that place, at most so many. What `at` is decides their status, and looking changes nothing. Whoever reads on
@@ -89,6 +97,49 @@ pub struct Revocation {
     pub actor_id: Option<String>,
     /// Tokens that were issued up to this second, and those that do not say when. Without it, whenever they were issued.
     pub issued_until: Option<u64>,
+}
+
+/// An entry in the list of revocations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// Tokens are revoked.
+    Revoked(Revocation),
+    /// An operator's word that some clock was ahead: no cut-off before this entry lies behind this second.
+    Capped(u64),
+}
+
+impl Entry {
+    /// Returns a digest of its content, by which it is recognized under its number.
+    pub fn digest(&self) -> u64 {
+        let (kind, texts, time) = match self {
+            Self::Revoked(Revocation { handler, token_id, actor_id, issued_until, token_digest: _ }) => {
+                ("revoked", [handler.as_deref(), token_id.as_deref(), actor_id.as_deref()], *issued_until)
+            }
+            Self::Capped(at) => ("capped", [None; 3], Some(*at)),
+        };
+        let mut hash = Sha256::new_with_prefix(kind);
+        for text in texts {
+            // A length of its own for none, so that no two entries are written alike.
+            hash.update(text.map_or(u64::MAX, |text| u64::try_from(text.len()).unwrap_or(u64::MAX)).to_be_bytes());
+            hash.update(text.unwrap_or_default());
+        }
+        hash.update([u8::from(time.is_some())]);
+        hash.update(time.unwrap_or_default().to_be_bytes());
+        if let Self::Revoked(Revocation { token_digest: Some(digest), .. }) = self {
+            hash.update(digest.bytes());
+        }
+        let hash: [u8; 32] = hash.finalize().into();
+        hash.first_chunk().copied().map_or(0, u64::from_be_bytes)
+    }
+}
+
+/// The result of a revocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revoked {
+    /// The number of valid records that it ended.
+    pub ended: u64,
+    /// The number of its entry in the list.
+    pub number: u64,
 }
 
 /// A record of a token.

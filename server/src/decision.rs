@@ -2,7 +2,7 @@
 
 use crate::audit::{Asked, Named};
 use crate::context::Context;
-use crate::intent::Intent;
+use crate::intent::{Intent, note_list};
 use crate::metrics::{Operation, outcome};
 use crate::seen::Seen;
 use keyward_audit::{Entry, Event};
@@ -73,7 +73,9 @@ pub(crate) async fn revoke(
             hold(context, revocation, intent.entry());
             return Err(error);
         }
-        context.live.registry.revoke(revocation).await
+        let ended = context.live.registry.revoke(revocation).await;
+        note_list(context.audit.as_deref(), &context.live.registry);
+        ended
     };
     let ended = counted(context, Operation::Revoke, handler.as_deref().unwrap_or("-"), ended, |_| "revoked").await;
     if let Err(error) = &ended {
@@ -93,6 +95,7 @@ fn hold(context: &Context, revocation: Revocation, entry: &Entry) {
             if audit.standing().trouble.is_none() && audit.record(entry.clone()).await.is_ok() {
                 // What the store does not confirm is tried again where it is known.
                 let _ = live.registry.revoke(revocation).await;
+                note_list(Some(&audit), &live.registry);
                 return;
             }
         }

@@ -1,7 +1,7 @@
 //! Changes that are about to be made: written down before, and again if nothing came of them.
 
-use keyward_audit::{Audit, AuditError, Entry, Event, Recorded};
-use keyward_runtime::{Created, Creation, Error, Witness, Witnessed};
+use keyward_audit::{Audit, AuditError, Entry, Event, ListEnd, Recorded};
+use keyward_runtime::{Created, Creation, Error, Registry, Witness, Witnessed};
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -91,6 +91,16 @@ impl<'a> Intent<'a> {
             None => said,
             Some(number) => Entry { event: Event::Failed, of: number, ..said },
         });
+    }
+}
+
+/// Has the audit note up to where the store's list of revocations is known, so that an older copy of the store is found out.
+/// A list that is not believed is not noted.
+pub fn note_list(audit: Option<&Audit>, registry: &Registry) {
+    if let Some(audit) = audit
+        && let Some((number, digest)) = registry.revocations().and_then(|revocations| revocations.end())
+    {
+        audit.note_list(ListEnd { number, digest });
     }
 }
 

@@ -65,7 +65,7 @@ pub use config::{
 pub use connection::serve_stream;
 pub use connection::{Listeners, run};
 pub use identity::scope;
-pub use intent::Intent;
+pub use intent::{Intent, note_list};
 pub use outcome::{Outcome, escape_json};
 pub use service::Service;
 pub use tls::Tls;

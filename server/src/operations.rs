@@ -93,10 +93,10 @@ fn answer(request: &Request<Incoming>, service: &Service, stopping: bool) -> Res
         (&Method::GET | &Method::HEAD, "/readyz") if stopping => {
             (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "shutting down\n".to_owned())
         }
-        (&Method::GET | &Method::HEAD, "/readyz") if !service.live().registry.is_ready() => {
-            (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "no news from the store\n".to_owned())
-        }
-        (&Method::GET | &Method::HEAD, "/readyz") => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
+        (&Method::GET | &Method::HEAD, "/readyz") => match service.live().registry.trouble() {
+            Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{trouble}\n")),
+            None => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
+        },
         (&Method::GET | &Method::HEAD, "/metrics") => match metrics(service) {
             Ok(text) => (StatusCode::OK, OPENMETRICS, text),
             Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, PLAIN, String::new()),

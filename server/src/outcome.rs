@@ -71,8 +71,7 @@ impl Outcome {
     pub fn of_verdict(verdict: Result<Verdict, Error>) -> Self {
         match verdict {
             Ok(Verdict::Accepted(acceptance)) => {
-                let Acceptance { handler, actor, restrictions: _, token_id, issued_at, expires_at, key: _, .. } =
-                    acceptance;
+                let Acceptance { handler, actor, token_id, issued_at, expires_at, .. } = acceptance;
                 match actor_json(actor.json()) {
                     Some(actor) => {
                         Self::Accepted { handler: handler.to_string(), actor, token_id, issued_at, expires_at }

@@ -1,6 +1,7 @@
 //! What is counted in the store now and then, for people and their machines; and this node's word there, up to where it knows what
 //! was revoked.
 
+use crate::intent::note_list;
 use crate::service::Service;
 use keyward_runtime::{NodeSeen, Tally};
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub(crate) async fn keep(service: &Service) {
         if live.registry.records().is_err() {
             return;
         }
+        note_list(service.audit(), &live.registry);
         let mut stock = Stock::clone(&service.stock().load());
         // What cannot be had stays as it was: whether the store answers is for `/readyz`.
         if live.registry.note_node(&live.config.node).await.is_ok()

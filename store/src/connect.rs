@@ -27,16 +27,18 @@ const BREAK: Duration = Duration::from_millis(500);
 /// Where sqlx writes down which migrations a database has. Not its own name for it, which others share a database with.
 const MIGRATIONS: &str = "keyward_migrations";
 
-/// Each as it was released: what a database has of them is compared.
-pub(crate) const SQLITE: &[&str] = &[
-    include_str!("../migrations/sqlite/1_tokens.sql"),
-    include_str!("../migrations/sqlite/2_management.sql"),
-    include_str!("../migrations/sqlite/3_issued.sql"),
+/// Each as it was released, with its number: what a database has of them is compared.
+pub(crate) const SQLITE: &[(i64, &str)] = &[
+    (1, include_str!("../migrations/sqlite/1_tokens.sql")),
+    (2, include_str!("../migrations/sqlite/2_management.sql")),
+    (3, include_str!("../migrations/sqlite/3_issued.sql")),
+    (4, include_str!("../migrations/sqlite/4_clock.sql")),
 ];
-const POSTGRES: &[&str] = &[
-    include_str!("../migrations/postgres/1_tokens.sql"),
-    include_str!("../migrations/postgres/2_management.sql"),
-    include_str!("../migrations/postgres/3_issued.sql"),
+const POSTGRES: &[(i64, &str)] = &[
+    (1, include_str!("../migrations/postgres/1_tokens.sql")),
+    (2, include_str!("../migrations/postgres/2_management.sql")),
+    (3, include_str!("../migrations/postgres/3_issued.sql")),
+    (4, include_str!("../migrations/postgres/4_clock.sql")),
 ];
 
 /// A database that has been opened.
@@ -97,6 +99,11 @@ impl Database {
 
     pub(crate) fn is_sqlite(&self) -> bool {
         self.file.is_some()
+    }
+
+    /// The file, if it is one of SQLite's.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_ref().map(|(path, _)| path.as_path())
     }
 
     /// Another connection, or at once what was in its way a moment ago.
@@ -251,10 +258,10 @@ async fn connect_postgres(options: &PgConnectOptions, role: Role) -> Result<Conn
     Ok(connection)
 }
 
-fn migrator(texts: &[&'static str]) -> Migrator {
-    let migrations = (1..)
-        .zip(texts)
-        .map(|(version, text)| Migration::new(version, "".into(), MigrationType::Simple, text.into_sql_str(), false));
+fn migrator(texts: &[(i64, &'static str)]) -> Migrator {
+    let migrations = texts
+        .iter()
+        .map(|(version, text)| Migration::new(*version, "".into(), MigrationType::Simple, text.into_sql_str(), false));
     let mut migrator = Migrator::with_migrations(migrations.collect());
     migrator.dangerous_set_table_name(MIGRATIONS);
     migrator

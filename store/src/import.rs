@@ -3,9 +3,10 @@
 use crate::database::{Connection, Row, Trouble};
 use crate::pool::{Lease, Pool};
 use crate::records::insert_one;
-use crate::rows::read_restrictions;
+use crate::revocations::LOCK;
+use crate::rows::{digest_of_token, read_restrictions};
 use crate::{number, seconds};
-use keyward_runtime::{Ended, Ending, Record, Restrictions, Stored};
+use keyward_runtime::{Ended, Ending, Record, Restrictions, Revocation, Stored, TokenDigest};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use std::path::Path;
@@ -32,7 +33,13 @@ pub(crate) async fn import(pool: Arc<Pool>, handler: String, file: &Path, at: u6
     let mut lease = pool.lease().await?;
     lease.begin().await?;
     let mut last = 0;
-    for (id, record) in records {
+    // A record that has not ended postdates every revocation of its token: one that was revoked before it is imported has.
+    lease.lock(LOCK).await?;
+    let revocations = of_handler(&mut lease, &handler).await?;
+    for (id, mut record) in records {
+        if record.ended.is_none() && revocations.iter().any(|revocation| fits(revocation, &record)) {
+            record.ended = Some(Ended { at, why: Ending::Revoked });
+        }
         match record.ended {
             None => imported.active = imported.active.saturating_add(1),
             Some(_) => imported.ended = imported.ended.saturating_add(1),
@@ -48,6 +55,33 @@ pub(crate) async fn import(pool: Arc<Pool>, handler: String, file: &Path, at: u6
     lease.change(sql, vec![handler.as_str().into(), last.saturating_add(GAP).into()]).await?;
     lease.commit().await?;
     Ok(imported)
+}
+
+/// The revocations so far that cover tokens of a handler.
+async fn of_handler(lease: &mut Lease, handler: &str) -> Result<Vec<Revocation>, Trouble> {
+    let sql = "SELECT token_id, actor_id, issued_until, token_digest FROM revocations \
+               WHERE capped_at IS NULL AND (handler IS NULL OR handler = $1)";
+    let rows = lease.rows(sql, vec![handler.into()]).await?;
+    let revocation = |row: &Row| {
+        let issued_until = row.get::<Option<i64>>(2)?.map(number).transpose()?;
+        let (token_id, actor_id, token_digest) = (row.get(0)?, row.get(1)?, digest_of_token(row, 3)?);
+        Ok(Revocation { handler: None, token_id, token_digest, actor_id, issued_until })
+    };
+    rows.iter().map(revocation).collect()
+}
+
+fn fits(revocation: &Revocation, record: &Record) -> bool {
+    let Revocation { handler: _, token_id, token_digest, actor_id, issued_until } = revocation;
+    // A digest is that of a token, which an imported record does not have, or of an id that looked like one.
+    let is_named = match (token_id, token_digest) {
+        (None, None) => true,
+        (id, digest) => {
+            id.as_ref() == Some(&record.id) || digest.is_some_and(|digest| digest == TokenDigest::of(&record.id))
+        }
+    };
+    is_named
+        && actor_id.as_ref().is_none_or(|id| *id == record.actor_id)
+        && issued_until.is_none_or(|until| record.issued_at <= until)
 }
 
 async fn is_new(lease: &mut Lease, handler: &str, id: &str) -> Result<bool, Trouble> {

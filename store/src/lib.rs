@@ -23,6 +23,7 @@
 //! What a file of SQLite's holds is not secret, but not everybody's business either: it is made for its owner alone (0600). A
 //! connection to PostgreSQL is not encrypted: the server belongs on the same machine, or behind a tunnel.
 
+mod clock;
 mod connect;
 mod database;
 mod import;
@@ -35,13 +36,14 @@ mod queries;
 mod records;
 mod revocations;
 mod rows;
+mod upkeep;
 mod uses;
 
 use connect::{Database, Role};
 use database::Trouble;
 use keyward_runtime::{
-    Changes, Committed, Filter, KeyUse, Listed, NodeSeen, Pending, Revocation, SecretDigest, StoreError, Stored, Tally,
-    TokenDigest, TokenStore,
+    Changes, Committed, Entry, Filter, KeyUse, Listed, NodeSeen, Pending, Revocation, Revoked, SecretDigest,
+    StoreError, Stored, Tally, TokenDigest, TokenStore,
 };
 use location::Place;
 use news::News;
@@ -57,10 +59,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use uses::{Uses, WRITE_EVERY};
 
+pub use clock::Capped;
 pub use import::Imported;
 pub use location::Location;
 pub use news::CHANNEL;
 pub use queries::{NamedQuery, QueryLimits, QueryThreads};
+pub use upkeep::Checked;
 
 /// For how long something is looked up.
 const READING: Duration = Duration::from_secs(2);
@@ -76,6 +80,12 @@ const REVOKING: Duration = Duration::from_secs(60);
 
 /// For how long tokens are imported.
 const IMPORTING: Duration = Duration::from_secs(600);
+
+/// The deadline of a backup or a check.
+const COPYING: Duration = Duration::from_secs(3_600);
+
+/// The deadline of closing a store.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// Connections that look something up.
 const READERS: usize = 4;
@@ -134,6 +144,7 @@ impl Store {
         writes.add(connection);
         let uses = Arc::new(Uses::default());
         runtime.spawn(write_uses(writes.clone(), uses.clone()));
+        runtime.spawn(upkeep::checkpoint_now_and_then(writes.clone()));
         let (news, listening) = (Arc::default(), Once::new());
         Ok(Self { reads, writes, uses, notes_uses: true, news, listening, runtime: Some(runtime) })
     }
@@ -161,6 +172,49 @@ impl Store {
     /// It may not have been written.
     pub fn touch(&self, used: Vec<(String, String, u64)>) -> Pending<'_, ()> {
         self.run("noting the last use", WRITING, records::touch(self.writes.clone(), used))
+    }
+
+    /// Copies a store that is a file of SQLite's to a new file, whole and durable, while it is used. Only its owner can read
+    /// the copy (0600).
+    ///
+    /// # Errors
+    /// There is a file already, or the copy cannot be made; then nothing is left of it.
+    pub fn back_up(&self, to: PathBuf) -> Pending<'_, ()> {
+        self.run("copying", COPYING, upkeep::back_up(self.writes.clone(), to))
+    }
+
+    /// Looks at the store as a whole: whether the database is intact, and what it holds.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn check(&self) -> Pending<'_, Checked> {
+        self.run("checking", COPYING, upkeep::check(self.reads.clone()))
+    }
+
+    /// Caps at `at` what lies in the future because some clock was ahead: cut-offs of revocations, and the newest time that
+    /// the store has seen. It is the operator's word that `at` is now.
+    ///
+    /// # Errors
+    /// The store did not confirm it; to ask again does no harm.
+    pub fn cap(&self, at: u64) -> Pending<'_, Capped> {
+        self.run("capping times", WRITING, clock::cap(self.writes.clone(), at))
+    }
+
+    /// Ends its work in order: what was noted is written, and SQLite's journal is in the file and empty, as far as no other
+    /// process is in the way. It takes a few seconds at most; what was committed is durable without it.
+    ///
+    /// # Errors
+    /// The journal could not be written into the file: it has to be copied with it.
+    pub fn close(&self) -> Pending<'_, ()> {
+        let (writes, uses) = (self.writes.clone(), self.uses.clone());
+        let closing = async move {
+            let used = uses.take();
+            if !used.is_empty() {
+                records::touch(writes.clone(), used).await?;
+            }
+            upkeep::empty_journal(writes).await
+        };
+        self.run("closing", CLOSING, closing)
     }
 
     /// Where it is.
@@ -241,14 +295,22 @@ impl TokenStore for Store {
         self.run("counting what a revocation would end", READING, work)
     }
 
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64> {
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, Revoked> {
         let work = revocations::revoke(self.writes.clone(), revocation.clone(), at);
         self.run("revoking", REVOKING, work)
     }
 
-    fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
+    fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Entry)>> {
         let work = revocations::list(self.reads.clone(), after, most);
         self.run("reading revocations", READING, work)
+    }
+
+    fn clock(&self) -> Pending<'_, Option<u64>> {
+        self.run("reading the newest time", READING, clock::newest(self.reads.clone()))
+    }
+
+    fn note_clock(&self, at: u64) -> Pending<'_, ()> {
+        self.run("noting the time", WRITING, clock::note(self.writes.clone(), at))
     }
 
     fn list<'a>(

@@ -278,7 +278,7 @@ mod tests {
     fn a_page_does_not_cost_what_all_records_cost() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut database = Connection::Sqlite(runtime.block_on(SqliteConnectOptions::new().connect()).unwrap());
-        for text in crate::connect::SQLITE {
+        for (_, text) in crate::connect::SQLITE {
             runtime.block_on(database.run(text)).ok().unwrap();
         }
         let all = Filter { status: Some(Status::Active), idle: vec![("h".into(), 4)], ..Filter::default() };

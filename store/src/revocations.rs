@@ -1,11 +1,11 @@
-//! What was taken back, in its order.
+//! The list of revocations, in its order.
 
 use crate::database::{Trouble, Value};
 use crate::pool::{Lease, Pool};
 use crate::records::of_token;
 use crate::rows::digest_of_token;
 use crate::{CHANNEL, number, seconds, storable};
-use keyward_runtime::Revocation;
+use keyward_runtime::{Entry, Revocation, Revoked};
 use sqlx::AssertSqlSafe;
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub(crate) async fn count(pool: Arc<Pool>, revocation: Revocation, at: u64) -> R
     Ok(count)
 }
 
-pub(crate) async fn revoke(pool: Arc<Pool>, revocation: Revocation, at: u64) -> Result<u64, Trouble> {
+pub(crate) async fn revoke(pool: Arc<Pool>, revocation: Revocation, at: u64) -> Result<Revoked, Trouble> {
     let is_so_far = is_so_far(&revocation, at);
     let at = seconds(at)?;
     // Looked at before anything is done.
@@ -39,39 +39,42 @@ pub(crate) async fn revoke(pool: Arc<Pool>, revocation: Revocation, at: u64) -> 
     let mut lease = pool.lease().await?;
     lease.begin().await?;
     lease.lock(LOCK).await?;
-    append(&mut lease, &revocation, at).await?;
+    let number = append(&mut lease, &revocation, at).await?;
     let good = end(&mut lease, GOOD, &revocation, at).await?;
     end(&mut lease, EXPIRED, &revocation, at).await?;
     let ahead = if is_so_far { end_ahead(&mut lease, revocation, at).await? } else { 0 };
     tell(&mut lease).await?;
     lease.commit().await?;
-    Ok(good.saturating_add(ahead))
+    Ok(Revoked { ended: good.saturating_add(ahead), number })
 }
 
-/// The revocations behind `after`.
-pub(crate) async fn list(pool: Arc<Pool>, after: u64, most: u32) -> Result<Vec<(u64, Revocation)>, Trouble> {
+/// The entries behind `after`.
+pub(crate) async fn list(pool: Arc<Pool>, after: u64, most: u32) -> Result<Vec<(u64, Entry)>, Trouble> {
     let last_read = seconds(after)?;
     let mut lease = pool.lease().await?;
-    let sql = "SELECT seq, handler, token_id, actor_id, issued_until, token_digest FROM revocations \
+    let sql = "SELECT seq, handler, token_id, actor_id, issued_until, capped_at, token_digest FROM revocations \
                WHERE seq > $1 ORDER BY seq LIMIT $2";
     let rows = lease.rows(sql, vec![last_read.into(), i64::from(most).into()]).await?;
     lease.done();
     let time = |time: Option<i64>| time.map(number).transpose();
-    let revocations = rows.iter().map(|row| {
-        let revocation = Revocation {
-            handler: row.get(1)?,
-            token_id: row.get(2)?,
-            token_digest: digest_of_token(row, 5)?,
-            actor_id: row.get(3)?,
-            issued_until: time(row.get(4)?)?,
+    let entries = rows.iter().map(|row| {
+        let entry = match time(row.get(5)?)? {
+            Some(at) => Entry::Capped(at),
+            None => Entry::Revoked(Revocation {
+                handler: row.get(1)?,
+                token_id: row.get(2)?,
+                token_digest: digest_of_token(row, 6)?,
+                actor_id: row.get(3)?,
+                issued_until: time(row.get(4)?)?,
+            }),
         };
-        Ok((number(row.get(0)?)?, revocation))
+        Ok((number(row.get(0)?)?, entry))
     });
-    revocations.collect()
+    entries.collect()
 }
 
-/// Writes one down, inside of a transaction that has the [`LOCK`].
-pub(crate) async fn append(lease: &mut Lease, revocation: &Revocation, at: i64) -> Result<(), Trouble> {
+/// Appends one, inside of a transaction that has the [`LOCK`], and returns its number.
+pub(crate) async fn append(lease: &mut Lease, revocation: &Revocation, at: i64) -> Result<u64, Trouble> {
     let Revocation { handler, token_id, token_digest, actor_id, issued_until } = revocation.clone();
     let values = vec![
         handler.into(),
@@ -82,8 +85,8 @@ pub(crate) async fn append(lease: &mut Lease, revocation: &Revocation, at: i64) 
         of_token(token_digest),
     ];
     let sql = "INSERT INTO revocations (handler, token_id, actor_id, issued_until, at, token_digest) \
-               VALUES ($1, $2, $3, $4, $5, $6)";
-    lease.change(sql, values).await.map(drop)
+               VALUES ($1, $2, $3, $4, $5, $6) RETURNING seq";
+    number(lease.row(sql, values).await?.get(0)?)
 }
 
 /// Tells other nodes that there is something to be read, once it is committed.

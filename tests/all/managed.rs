@@ -35,6 +35,7 @@ fn store() -> (TempDir, Arc<Store>) {
 /// `stored`, which keeps records, and `signed`, for which the host does, over a store; `change` has the last word on each.
 fn registry(store: Arc<dyn TokenStore>, ring: Arc<KeyRing>, change: impl Fn(&mut HandlerConfig)) -> Registry {
     let mut stored = HandlerConfig::new("stored", STORED, Actors::Any);
+    stored.first_party = true;
     stored.prefixes = vec!["kwt_test_".into()];
     stored.settings.insert("prefix".into(), "\"kwt_test_\"".into());
     stored.store = Some(StoreGrant { store: store.clone(), most: u64::MAX });

@@ -1,8 +1,8 @@
 //! The store: one suite, run against SQLite and against PostgreSQL.
 
 use keyward_runtime::{
-    Changes, Committed, Ended, Ending, Insert, Pending, Record, Restrictions, Revocation, SecretDigest, StoreError,
-    Stored, TokenStore,
+    Changes, Committed, Ended, Ending, Entry, Insert, Pending, Record, Restrictions, Revocation, SecretDigest,
+    StoreError, Stored, TokenStore,
 };
 use keyward_store::{CHANNEL, Location, Store};
 use keyward_tests::daemon::wait_for;
@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 mod absent;
+mod clock;
 mod edited;
 mod issued;
 mod listed;
@@ -139,6 +140,15 @@ fn find(store: &Store, handler: &str, id: &str) -> Option<Record> {
     wait(store.find(handler, id)).map(|stored| stored.record)
 }
 
+/// The revocations in the list.
+fn told(store: &Store) -> Vec<Revocation> {
+    let revocation = |(_, entry)| match entry {
+        Entry::Revoked(revocation) => revocation,
+        Entry::Capped(at) => panic!("capped at {at}"),
+    };
+    wait(store.revocations(0, 100)).into_iter().map(revocation).collect()
+}
+
 fn is_live(store: &Store, handler: &str, id: &str) -> bool {
     find(store, handler, id).unwrap().ended.is_none()
 }
@@ -233,7 +243,7 @@ fn handlers_have_nothing_in_common() {
         }
         assert_eq!(commit(&store, "one", end(&["id"])), Committed::Done);
         assert!(!is_live(&store, "one", "id") && is_live(&store, "two", "id") && is_live(&store, "One", "id"));
-        assert_eq!(wait(store.revoke(&revocation("two", "alice"), NOW)), 1);
+        assert_eq!(wait(store.revoke(&revocation("two", "alice"), NOW)).ended, 1);
         assert!(is_live(&store, "One", "id") && is_live(&store, "", "id"));
     }
 }
@@ -280,7 +290,7 @@ fn all_changes_are_made_or_none() {
         assert_eq!(commit(&store, "h", with(record("d", "bob"), &["b", "c"])), Committed::Done);
         assert_eq!(find(&store, "h", "b").unwrap().ended, Some(Ended { at: NOW, why: Ending::Revoked }));
         assert!(is_live(&store, "h", "d"));
-        let told: Vec<_> = wait(store.revocations(0, 10)).into_iter().map(|(_, revocation)| revocation).collect();
+        let told: Vec<_> = told(&store);
         let token = |id: &str| Revocation {
             handler: Some("h".to_owned()),
             token_id: Some(id.to_owned()),
@@ -309,8 +319,8 @@ fn replacing_leaves_one_however_many_do_it_at_once() {
         let why = find(&here, "h", &ended[0]).unwrap().ended.unwrap().why;
         assert_eq!(why, Ending::Replaced);
         // Each of the others is told of, once.
-        let told = wait(there.revocations(0, 100)).into_iter().map(|(_, revocation)| revocation);
-        let told: Vec<_> = told
+        let told: Vec<_> = told(&there)
+            .into_iter()
             .map(|Revocation { handler, token_id, token_digest, actor_id, issued_until }| {
                 let rest = (token_digest, actor_id, issued_until);
                 assert_eq!((handler.as_deref(), rest), (Some("h"), (None, None, None)));
@@ -386,15 +396,14 @@ fn a_revocation_ends_what_fits_it() {
             let before = ended();
             assert_eq!(wait(store.count(revocation, NOW)), *good, "{revocation:?}");
             assert_eq!(ended(), before, "counting changes nothing");
-            assert_eq!(wait(store.revoke(revocation, NOW)), *good, "{revocation:?}");
+            assert_eq!(wait(store.revoke(revocation, NOW)).ended, *good, "{revocation:?}");
             let expected: BTreeSet<_> = ids.iter().map(|&id| id.to_owned()).collect();
             assert_eq!(&ended() - &before, expected, "{revocation:?}");
             assert_eq!(find(&store, "h", "ended").unwrap().ended.unwrap().why, Ending::Replaced, "as it was");
             // Said again, it is written down again, and ends nothing.
             assert_eq!(wait(store.count(revocation, NOW)), 0);
-            assert_eq!(wait(store.revoke(revocation, NOW)), 0);
-            let told = wait(store.revocations(0, 10)).into_iter().map(|(_, revocation)| revocation);
-            assert!(told.eq([revocation.clone(), revocation.clone()]));
+            assert_eq!(wait(store.revoke(revocation, NOW)).ended, 0);
+            assert!(told(&store).into_iter().eq([revocation.clone(), revocation.clone()]));
         }
     }
 }
@@ -408,14 +417,14 @@ fn revocations_are_read_in_pieces() {
         }
         let all = wait(store.revocations(0, 100));
         assert!(all.is_sorted_by(|(one, _), (two, _)| one < two) && all[0].0 > 0);
-        let mut read: Vec<(u64, Revocation)> = vec![];
+        let mut read: Vec<(u64, Entry)> = vec![];
         for expected in [3, 3, 1, 0] {
             let more = wait(store.revocations(read.last().map_or(0, |(seq, _)| *seq), 3));
             assert_eq!(more.len(), expected);
             read.extend(more);
         }
         assert_eq!(read, all);
-        let actors: Vec<_> = all.iter().map(|(_, revocation)| revocation.actor_id.clone().unwrap()).collect();
+        let actors: Vec<_> = told(&store).into_iter().map(|revocation| revocation.actor_id.unwrap()).collect();
         assert_eq!(actors, ["0", "1", "2", "3", "4", "5", "6"]);
         assert_eq!(wait(store.revocations(read[6].0 + 1, 3)), []);
     }

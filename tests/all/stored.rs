@@ -1,5 +1,7 @@
 //! Tokens that are kept, and tokens that are taken back: through the program, the daemon, and both beside each other.
 
+mod behind;
+mod cutoffs;
 mod faults;
 mod imported;
 mod killed;
@@ -95,7 +97,7 @@ pub(crate) fn folder_with(name: &str, changes: &[(&str, &str)]) -> Folder {
 
 pub(crate) fn keyward(folder: &Folder, words: &str, stdin: &str) -> Ran {
     let mut args: Vec<&str> = words.split(' ').collect();
-    let behind = if args[0] == "tokens" { 2 } else { 1 };
+    let behind = if ["tokens", "store", "audit"].contains(&args[0]) { 2 } else { 1 };
     args.splice(behind..behind, ["--config", "keyward.toml"]);
     folder.run(&args, stdin)
 }

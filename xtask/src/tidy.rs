@@ -15,6 +15,8 @@ const LAYERS: &[&[&str]] = &[
     &["store"],
     &["policy", "permission"],
     &["queries"],
+    &["revocations::cutoffs", "revocations::pace"],
+    &["revocations::unwritten"],
     &["grants", "revocations"],
     &["admission", "lane"],
     &["bindings", "engine"],

@@ -57,6 +57,11 @@ impl Source {
         let config = loaded.server()?;
         Ok(Ready { loaded, registry, config })
     }
+
+    /// The store, once it is open.
+    pub(super) fn store(&self) -> Option<&OpenStore> {
+        self.store.as_ref()?.as_ref()
+    }
 }
 
 /// What a running daemon cannot change.
@@ -115,7 +120,11 @@ impl Reloader {
     pub(super) fn start(mut self, requests: Receiver<()>) -> io::Result<()> {
         let work = move || {
             loop {
-                match requests.recv_timeout(POLL) {
+                let request = requests.recv_timeout(POLL);
+                if let Some(store) = self.source.store() {
+                    store.compare_again();
+                }
+                match request {
                     Ok(()) => while requests.try_recv().is_ok() {},
                     Err(RecvTimeoutError::Timeout) if self.source.watched.has_settled_change() || self.is_due() => {}
                     Err(RecvTimeoutError::Timeout) => continue,

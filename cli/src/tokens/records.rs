@@ -197,7 +197,7 @@ pub(super) fn edit(args: Edit, world: &mut World<'_>) -> Result<Status, Stop> {
             Err(stop)
         }
     };
-    record::end(audit, world);
+    record::end_with(audit, &registry, world);
     done
 }
 
@@ -226,7 +226,7 @@ pub(super) fn rotate(args: &Rotate, world: &mut World<'_>) -> Result<Status, Sto
             Ok(unknown(world, handler))
         }
     };
-    record::end(audit, world);
+    record::end_with(audit, &registry, world);
     done
 }
 

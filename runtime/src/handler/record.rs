@@ -110,6 +110,14 @@ impl Handler {
         }
     }
 
+    /// Returns whether there is a record of a token, for its actor, that has not ended.
+    pub(crate) async fn has_live_record(&self, acceptance: &Acceptance) -> Result<bool, Fault> {
+        let Some(id) = &acceptance.token_id else { return Ok(false) };
+        let is_its = |record: &Record| acceptance.actor.id() == Some(&record.actor_id);
+        let found = self.look_up(id).await?;
+        Ok(found.is_some_and(|Stored { record, .. }| record.ended.is_none() && is_its(&record)))
+    }
+
     async fn look_up(&self, id: &str) -> Result<Option<Stored>, Fault> {
         let Some(store) = self.store() else { return Ok(None) };
         self.bound.counters.lookups.count();

@@ -5,6 +5,7 @@ use crate::clock::MAX_SECONDS;
 use crate::error::{Error, Fault};
 use crate::handler::{Handler, Together};
 use crate::permission::Permission;
+use crate::revocations::{Ruling, Subject};
 use crate::store::{
     Changes, Committed, Edit, Filter, Listed, NodeSeen, Place, Record, Status, Stored, Tally, Terms, TokenStore,
 };
@@ -90,13 +91,18 @@ impl Registry {
         self.records()?.tally(&self.idle(now), now).await.map_err(store_error)
     }
 
-    /// Says in the store up to where this node knows what was revoked.
+    /// Notes in the store up to where this node knows what was revoked, and the time on its clock.
     ///
     /// # Errors
     /// As for [`list`](Self::list).
     pub async fn note_node(&self, node: &str) -> Result<(), Error> {
+        let now = self.now()?;
         let last = self.0.revocations.as_ref().map_or(0, |revocations| revocations.last());
-        self.records()?.note_node(node, last, self.now()?).await.map_err(store_error)
+        self.records()?.note_node(node, last, now).await.map_err(store_error)?;
+        match &self.0.revocations {
+            Some(revocations) => revocations.keep_clock(now).await.map_err(store_error),
+            None => Ok(()),
+        }
     }
 
     /// What the nodes have said of themselves.
@@ -161,12 +167,20 @@ impl Registry {
         if let Err(message) = may_change(owner, &record, now) {
             return no(message);
         }
-        // The store may not know of it yet.
+        // The store may not know of it yet. A cut-off that it does know of has ended the record.
         if let Some(revocations) = &self.0.revocations {
-            match revocations.include(handler, Some(id), None, Some(&record.actor_id), Some(record.issued_at)) {
-                Ok(false) => {}
-                Ok(true) => return no("it has been revoked"),
-                Err(stale) => return Err(Error::new(&owner.name, stale.into())),
+            let subject = Subject {
+                handler,
+                token_id: Some(id),
+                token: None,
+                actor_id: Some(&record.actor_id),
+                issued_at: Some(record.issued_at),
+                leeway: owner.policy.leeway,
+            };
+            match revocations.rule(subject) {
+                Ok(Ruling::Clear | Ruling::Covered) => {}
+                Ok(Ruling::Revoked) => return no("it has been revoked"),
+                Err(unsure) => return Err(Error::new(&owner.name, unsure.into())),
             }
         }
         let before = record.terms();
@@ -222,7 +236,7 @@ impl Registry {
         self.0.handlers.iter().filter_map(idle).collect()
     }
 
-    fn now(&self) -> Result<u64, Error> {
+    pub(super) fn now(&self) -> Result<u64, Error> {
         Ok(self.0.runtime.shared().now().map_err(Error::without_handler)?.seconds)
     }
 

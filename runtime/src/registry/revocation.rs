@@ -1,19 +1,34 @@
-//! What is taken back: asked of a registry, and said of the tokens that it judges.
+//! Revocation: asked of a registry, and applied to the tokens that it judges.
 
 use super::{Registry, store_error};
 use crate::error::{Error, Fault};
-use crate::revocations::Revocations;
+use crate::handler::Handler;
+use crate::revocations::{APART, Revocations, Ruling, Subject};
 use crate::store::Revocation;
 use crate::token::TokenDigest;
-use crate::verdict::{Acceptance, Reason, Rejection, Verdict};
+use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Verdict};
+use std::sync::Arc;
 
 /// How far ahead of its clock a node takes tokens to have been issued, in seconds: those of another whose clock is fast.
 const AHEAD: u64 = 60;
 
 impl Registry {
-    /// Whether good tokens can be told from revoked ones now: not if the store has said nothing for too long.
+    /// Returns whether valid tokens can be told from others now; [`trouble`](Self::trouble) says why not.
     pub fn is_ready(&self) -> bool {
-        self.0.revocations.as_ref().is_none_or(|revocations| revocations.are_fresh())
+        self.trouble().is_none()
+    }
+
+    /// Returns why valid tokens cannot be told from others now, for the operator: the store has been silent for too long, has lost
+    /// revocations, or the clock lies behind the store's.
+    pub fn trouble(&self) -> Option<String> {
+        let revocations = self.0.revocations.as_ref()?;
+        let behind = || Some(self.is_behind(revocations)?.to_string());
+        revocations.trouble().or_else(behind)
+    }
+
+    /// Returns the list of revocations, if tokens can be revoked here.
+    pub fn revocations(&self) -> Option<&Arc<Revocations>> {
+        self.0.revocations.as_ref()
     }
 
     /// Whether tokens can be taken back here at all.
@@ -39,7 +54,8 @@ impl Registry {
     /// ask again does no harm.
     pub async fn revoke(&self, revocation: Revocation) -> Result<u64, Error> {
         let (revocations, revocation, now) = self.revocation(revocation)?;
-        revocations.revoke(revocation, now).await.map_err(store_error)
+        let leeway = self.leeway(revocation.handler.as_deref());
+        revocations.revoke(revocation, now, leeway).await.map_err(store_error)
     }
 
     /// Refuses tokens here from now on that cannot be revoked yet, because what must be done before that cannot be: nothing of it
@@ -49,8 +65,9 @@ impl Registry {
     /// # Errors
     /// As for [`revoke`](Self::revoke), but for what the store says.
     pub fn hold(&self, revocation: Revocation) -> Result<Option<Revocation>, Error> {
-        let (revocations, revocation, _) = self.revocation(revocation)?;
-        Ok(revocations.hold(revocation.clone()).then_some(revocation))
+        let (revocations, revocation, now) = self.revocation(revocation)?;
+        let leeway = self.leeway(revocation.handler.as_deref());
+        Ok(revocations.hold(revocation.clone(), now, leeway).then_some(revocation))
     }
 
     /// How many records [`revoke`](Self::revoke) would end now.
@@ -82,16 +99,58 @@ impl Registry {
         Ok((revocations, revocation, now))
     }
 
-    /// The last word about a good token.
-    pub(super) fn unless_revoked(&self, verdict: Verdict, token: &TokenDigest) -> Result<Verdict, Error> {
+    /// Returns the seconds by which clocks may be ahead that issue tokens of this handler, or of any.
+    fn leeway(&self, handler: Option<&str>) -> u64 {
+        let covered = self.0.handlers.iter().filter(|known| handler.is_none_or(|name| name == &*known.name));
+        covered.map(|handler| handler.policy.leeway).max().unwrap_or(AHEAD)
+    }
+
+    /// Has the last word about a token that its handler and the policy accept.
+    pub(super) async fn unless_revoked(
+        &self,
+        handler: &Handler,
+        verdict: Verdict,
+        token: &TokenDigest,
+    ) -> Result<Verdict, Error> {
         let (Verdict::Accepted(acceptance), Some(revocations)) = (&verdict, &self.0.revocations) else {
             return Ok(verdict);
         };
-        let Acceptance { handler, actor, token_id, issued_at, .. } = acceptance;
-        match revocations.include(handler, token_id.as_deref(), Some(token), actor.id(), *issued_at) {
-            Ok(false) => Ok(verdict),
-            Ok(true) => Ok(Rejection::of(handler, Reason::Revoked, "Token has been revoked")),
-            Err(stale) => Err(Error::new(handler, stale.into())),
+        let failed = |fault| Error::new(&handler.name, fault);
+        let Acceptance { actor, token_id, issued_at, issue_time, .. } = acceptance;
+        let subject = Subject {
+            handler: &handler.name,
+            token_id: token_id.as_deref(),
+            token: Some(token),
+            actor_id: actor.id(),
+            issued_at: issued_at.filter(|_| *issue_time != IssueTime::Claimed),
+            leeway: handler.policy.leeway,
+        };
+        let is_valid = match revocations.rule(subject).map_err(|unsure| failed(unsure.into()))? {
+            Ruling::Clear => true,
+            // In a box: tokens that nothing covers need not carry it about.
+            Ruling::Covered => Box::pin(handler.has_live_record(acceptance)).await.map_err(failed)?,
+            Ruling::Revoked => false,
+        };
+        if !is_valid {
+            return Ok(Rejection::of(&handler.name, Reason::Revoked, "Token has been revoked"));
         }
+        let ends = acceptance.expires_at.is_some() || handler.policy.max_idle.is_some();
+        match ends.then(|| self.is_behind(revocations)).flatten() {
+            Some(fault) => Err(failed(fault)),
+            None => Ok(verdict),
+        }
+    }
+
+    /// Returns why this node cannot tell which tokens have ended, if its clock lies behind what the store has seen.
+    fn is_behind(&self, revocations: &Revocations) -> Option<Fault> {
+        if self.0.runtime.shared().has_chosen_time() {
+            return None;
+        }
+        let now = self.now().ok()?;
+        let newest = revocations.is_behind(now)?;
+        Some(Fault::Store(format!(
+            "this node's clock shows {now}, more than {APART} s behind the {newest} that the store has seen (unix seconds), so no \
+             token is known not to have ended. Set the clock right; if it is right, run `keyward store accept --clock`"
+        )))
     }
 }

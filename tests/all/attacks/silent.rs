@@ -2,9 +2,9 @@
 
 use super::{TOKEN, registry};
 use keyward_runtime::{
-    Actors, Changes, Committed, Filter, HandlerConfig, KeyUse, Listed, NodeSeen, Pending, Place, Registry, Revocation,
-    Runtime, RuntimeLimits, SecretDigest, StoreError, StoreGrant, Stored, Tally, TokenDigest, TokenStore, UnixTime,
-    Verdict,
+    Actors, Changes, Committed, Entry, Filter, HandlerConfig, KeyUse, Listed, NodeSeen, Pending, Place, Registry,
+    Revocation, Revoked, Runtime, RuntimeLimits, SecretDigest, StoreError, StoreGrant, Stored, Tally, TokenDigest,
+    TokenStore, UnixTime, Verdict,
 };
 use keyward_tests::daemon::wait_for;
 use keyward_tests::hostile;
@@ -52,10 +52,16 @@ impl TokenStore for Silent {
     fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> Pending<'a, u64> {
         self.says()
     }
-    fn revoke<'a>(&'a self, _: &'a Revocation, _: u64) -> Pending<'a, u64> {
+    fn revoke<'a>(&'a self, _: &'a Revocation, _: u64) -> Pending<'a, Revoked> {
         self.says()
     }
-    fn revocations<'a>(&'a self, _: u64, _: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
+    fn clock(&self) -> Pending<'_, Option<u64>> {
+        self.says()
+    }
+    fn note_clock(&self, _: u64) -> Pending<'_, ()> {
+        self.says()
+    }
+    fn revocations<'a>(&'a self, _: u64, _: u32) -> Pending<'a, Vec<(u64, Entry)>> {
         Box::pin(pending())
     }
     fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Place>, _: u32, _: u64) -> Pending<'a, Vec<Listed>> {

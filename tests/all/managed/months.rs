@@ -8,9 +8,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use keyward_cli::builtin::{DSATOK, STORED};
 use keyward_runtime::{
-    Acceptance, Actors, Amendment, Changes, Committed, CreateRequest, Creation, Edited, Filter, HandlerConfig, Key,
-    KeyGrant, KeyRing, KeyUse, Listed, NodeSeen, Pending, Place, Registry, Restrictions, Revocation, Revocations,
-    Scheme, Secret, SecretDigest, Status, StoreGrant, Stored, Tally, TokenDigest, TokenStore, UnixTime, Verdict,
+    Acceptance, Actors, Amendment, Changes, Committed, CreateRequest, Creation, Edited, Entry, Filter, HandlerConfig,
+    Key, KeyGrant, KeyRing, KeyUse, Listed, NodeSeen, Pending, Place, Registry, Restrictions, Revocation, Revocations,
+    Revoked, Scheme, Secret, SecretDigest, Status, StoreGrant, Stored, Tally, TokenDigest, TokenStore, UnixTime,
+    Verdict,
 };
 use keyward_store::Store;
 use keyward_tests::postgres::block_on;
@@ -534,11 +535,17 @@ impl TokenStore for Prompt {
     fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64> {
         self.0.count(revocation, at)
     }
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64> {
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, Revoked> {
         self.0.revoke(revocation, at)
     }
-    fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
+    fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Entry)>> {
         self.0.revocations(after, most)
+    }
+    fn clock(&self) -> Pending<'_, Option<u64>> {
+        self.0.clock()
+    }
+    fn note_clock(&self, at: u64) -> Pending<'_, ()> {
+        self.0.note_clock(at)
     }
     fn list<'a>(
         &'a self,

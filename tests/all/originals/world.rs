@@ -143,6 +143,7 @@ pub(super) fn put(store: &Store, handler: &str, record: Record, digest: Option<S
 pub(super) fn with_key(name: &str, component: &[u8], prefix: &str, secret: &str, namespace: &str) -> HandlerConfig {
     let ring = Arc::new(KeyRing::dangerous_allow_short("datasette", Secret::new(secret), vec![]).unwrap());
     let mut config = HandlerConfig::new(name, component, Actors::Any);
+    config.first_party = true;
     config.prefixes = vec![prefix.to_owned()];
     let grant = KeyGrant { ring, scheme: Scheme::Itsdangerous, namespace: Some(namespace.to_owned()) };
     config.keys.insert("token".to_owned(), grant);

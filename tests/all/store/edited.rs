@@ -121,7 +121,7 @@ fn one_that_is_replaced_makes_room_for_the_other_or_both_stay_away() {
         assert_eq!(rotate_within(2, Some(1)), Committed::Done);
         assert_eq!(find(&store, "h", "old").unwrap().ended, Some(Ended { at: NOW + 5, why: Ending::Replaced }));
         assert!(is_live(&store, "h", "new") && is_live(&store, "h", "bobs"));
-        let told = wait(store.revocations(0, 10)).pop().unwrap().1;
+        let told = told(&store).pop().unwrap();
         assert_eq!(
             told,
             Revocation { handler: Some("h".to_owned()), token_id: Some("old".to_owned()), ..Revocation::default() }

@@ -25,14 +25,6 @@ pub(super) fn node(store: &Arc<dyn TokenStore>, patience: Duration) -> Registry 
     node_on(&RUNTIME, store, patience)
 }
 
-pub(super) fn node_with_clock(
-    clock: impl Clock + 'static,
-    store: &Arc<dyn TokenStore>,
-    patience: Duration,
-) -> Registry {
-    node_on(&Runtime::with(RuntimeLimits::default(), clock).unwrap(), store, patience)
-}
-
 /// It may look at records, and change them.
 pub(super) fn node_with_records(store: &Arc<dyn TokenStore>) -> Registry {
     builder_on(&RUNTIME, store, FOREVER).records(store.clone()).build().unwrap()
@@ -40,6 +32,15 @@ pub(super) fn node_with_records(store: &Arc<dyn TokenStore>) -> Registry {
 
 fn node_on(runtime: &Runtime, store: &Arc<dyn TokenStore>, patience: Duration) -> Registry {
     builder_on(runtime, store, patience).build().unwrap()
+}
+
+/// A node that goes by a clock of its own, to be given more handlers.
+pub(super) fn builder_on_clock(
+    clock: impl Clock + 'static,
+    store: &Arc<dyn TokenStore>,
+    patience: Duration,
+) -> RegistryBuilder {
+    builder_on(&Runtime::with(RuntimeLimits::default(), clock).unwrap(), store, patience)
 }
 
 fn builder_on(runtime: &Runtime, store: &Arc<dyn TokenStore>, patience: Duration) -> RegistryBuilder {
@@ -54,6 +55,8 @@ fn builder_on(runtime: &Runtime, store: &Arc<dyn TokenStore>, patience: Duration
     signed.keys.insert("token".into(), KeyGrant::new(ring));
     let mut builder = Registry::builder(runtime).revocations(Revocations::open(store.clone(), patience).unwrap());
     for mut handler in [stored, signed] {
+        // They are built with the host.
+        handler.first_party = true;
         // The machine may be busy.
         (handler.limits.wall, handler.limits.cpu) = (FOREVER, FOREVER);
         builder = builder.handler(handler);
@@ -93,6 +96,10 @@ pub(super) fn of_token(node: &Registry, token: &str) -> Revocation {
 
 pub(super) fn of_actor(actor: &str) -> Revocation {
     Revocation { actor_id: Some(actor.to_owned()), ..Revocation::default() }
+}
+
+pub(super) fn of_handler(handler: &str) -> Revocation {
+    Revocation { handler: Some(handler.to_owned()), ..Revocation::default() }
 }
 
 pub(super) fn revoke(node: &Registry, revocation: Revocation) {

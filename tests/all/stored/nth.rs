@@ -5,9 +5,9 @@ use super::node::{FOREVER, NOW, create, node, node_with_records, of_actor, of_to
 use crate::store::Place;
 use crate::support::TestClock;
 use keyward_runtime::{
-    Amendment, Changes, Committed, CreateRequest, Creation, Edited, Error, Filter, KeyUse, Listed, NodeSeen, Pending,
-    Record, Registry, Restrictions, Revocation, SecretDigest, Status, StoreError, Stored, Tally, TokenDigest,
-    TokenStore, UnixTime,
+    Amendment, Changes, Committed, CreateRequest, Creation, Edited, Entry, Error, Filter, KeyUse, Listed, NodeSeen,
+    Pending, Record, Registry, Restrictions, Revocation, Revoked, SecretDigest, Status, StoreError, Stored, Tally,
+    TokenDigest, TokenStore, UnixTime,
 };
 use keyward_store::Store;
 use keyward_tests::daemon::wait_for;
@@ -59,12 +59,18 @@ impl TokenStore for Failing {
     fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64> {
         self.pass(self.store.count(revocation, at))
     }
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64> {
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, Revoked> {
         self.pass(self.store.revoke(revocation, at))
     }
     /// Nobody knows when it is read: it does not count.
-    fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
+    fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Entry)>> {
         self.store.revocations(after, most)
+    }
+    fn clock(&self) -> Pending<'_, Option<u64>> {
+        self.store.clock()
+    }
+    fn note_clock(&self, at: u64) -> Pending<'_, ()> {
+        self.store.note_clock(at)
     }
     fn list<'a>(
         &'a self,
@@ -227,21 +233,54 @@ fn nothing_takes_the_place_of_what_is_not_confirmed_to_be_revoked() {
     }
 }
 
-/// What is written down late is what was asked for then.
+/// Until it is confirmed, nothing is issued that it could cover. What is issued behind the leeway is valid.
 #[test]
-fn what_is_made_behind_a_revocation_that_was_not_confirmed_is_good() {
+fn what_is_issued_behind_a_revocation_that_was_not_confirmed_is_valid() {
+    let at = |seconds| TestClock.set(Some(UnixTime { seconds: NOW.seconds + seconds, nanoseconds: 0 }));
     for place in Place::both() {
-        TestClock.set(Some(NOW));
+        at(0);
         let (failing, node) = node_that_fails(&place, 0, false);
         let old = create(&node, "stored", "alice");
         failing.left.store(1, Ordering::SeqCst);
         assert_eq!(try_revoke(&node, of_actor("alice")).unwrap_err().code(), "store");
-        TestClock.set(Some(UnixTime { seconds: NOW.seconds + 1, nanoseconds: 0 }));
+        at(61);
         let new = ["stored", "signed"].map(|handler| create(&node, handler, "alice"));
-        wait_for("it to be written down", || !node.has_unconfirmed_revocations());
+        wait_for("it to be written", || !node.has_unconfirmed_revocations());
         assert_eq!(outcome(&node, &old), "revoked");
         for token in new {
             assert_eq!(outcome(&node, &token), "accepted");
         }
+        // Once it is confirmed, what is issued has a record that postdates it.
+        at(62);
+        assert_eq!(outcome(&node, &create(&node, "signed", "alice")), "accepted");
+    }
+}
+
+/// Revocations that the store confirms late cover tokens that a node with a fast clock had issued before, and none that are
+/// issued behind the leeway.
+#[test]
+fn a_revocation_that_is_written_late_covers_what_a_fast_clock_had_made() {
+    let at = |seconds| TestClock.set(Some(UnixTime { seconds: NOW.seconds + seconds, nanoseconds: 0 }));
+    for place in Place::both() {
+        let fast = node_with_records(&(Arc::new(place.open()) as Arc<dyn TokenStore>));
+        let failing = Arc::new(Failing { store: place.open(), left: AtomicUsize::new(0), behind: false });
+        let node = node_with_records(&(failing.clone() as Arc<dyn TokenStore>));
+        at(30);
+        let tokens = ["stored", "signed"].map(|handler| create(&fast, handler, "alice"));
+        at(61);
+        let later = create(&fast, "signed", "alice");
+        at(0);
+        failing.left.store(1, Ordering::SeqCst);
+        block_on(node.revoke(of_actor("alice"))).unwrap_err();
+        for token in &tokens {
+            assert_eq!(outcome(&node, token), "revoked", "at once where it was asked for");
+        }
+        wait_for("it to be confirmed", || !node.has_unconfirmed_revocations());
+        at(62);
+        for token in &tokens {
+            assert_eq!(outcome(&node, token), "revoked");
+            wait_for("the other node to read it", || outcome(&fast, token) == "revoked");
+        }
+        assert_eq!(outcome(&node, &later), "accepted");
     }
 }

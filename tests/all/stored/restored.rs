@@ -8,6 +8,8 @@ use keyward_runtime::{Registry, TokenStore};
 use keyward_tests::daemon::wait_for;
 use keyward_tests::postgres::block_on;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 fn start(place: &Place) -> Registry {
     node_with_records(&(Arc::new(place.open()) as Arc<dyn TokenStore>))
@@ -45,7 +47,7 @@ fn what_has_forgotten_revocations_is_not_believed_until_a_restart() {
                     assert_eq!(outcome(node, token), "store", "{restored}");
                 }
                 let said = node.verify_blocking(&good).unwrap_err().to_string();
-                assert!(said.contains("restored from an old copy") && said.contains("restart"), "{said}");
+                assert!(said.contains("restored from an older copy") && said.contains("restart"), "{said}");
             }
             // However many come behind it.
             for actor in ["x", "y", "z"] {
@@ -55,6 +57,32 @@ fn what_has_forgotten_revocations_is_not_believed_until_a_restart() {
             wait_for("everything to be read", || outcome(&restarted, &good) == "accepted");
             for node in [&near, &far] {
                 assert_eq!(outcome(node, &good), "store", "{restored}");
+            }
+        }
+    }
+}
+
+/// A copy can be put back at any moment: also before the node has read its own revocation in the list.
+#[test]
+fn a_restore_right_behind_an_own_revocation_is_noticed() {
+    for restored in [
+        "DELETE FROM revocations WHERE seq = (SELECT max(seq) FROM revocations)",
+        "UPDATE revocations SET token_id = 'another' WHERE seq = (SELECT max(seq) FROM revocations)",
+    ] {
+        for place in Place::both() {
+            for wait in [0, 50, 199] {
+                TestClock.set(Some(NOW));
+                let node = start(&place);
+                let [first, second] = ["a", "b"].map(|actor| create(&node, "signed", &format!("{actor}-{wait}")));
+                revoke(&node, of_token(&node, &first));
+                wait_for("it to have read it back", || has_read_all(&node));
+                revoke(&node, of_token(&node, &second));
+                thread::sleep(Duration::from_millis(wait));
+                place.run(restored);
+                wait_for("the loss to be noticed", || !node.is_ready());
+                for token in [&first, &second] {
+                    assert_eq!(outcome(&node, token), "store", "{restored}, after {wait} ms");
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A clock that steps: what has expired stays expired, what was revoked so far is all that was made so far, and no token is older
 //! than one that was made before it.
 
-use super::node::{FOREVER, accepted, create, node_with_clock, node_with_records, of_actor, outcome, revoke};
+use super::node::{FOREVER, accepted, builder_on_clock, create, node_with_records, of_actor, outcome, revoke};
 use crate::store::Place;
 use crate::support::TestClock;
 use keyward_runtime::{CreateRequest, Creation, MonotonicClock, Registry, Revocation, TokenStore, UnixTime};
@@ -28,7 +28,8 @@ impl Clock {
         let time = self.0.clone();
         let clock =
             MonotonicClock::new(move || Some(UnixTime { seconds: time.load(Ordering::SeqCst), nanoseconds: 0 }));
-        node_with_clock(clock, &(Arc::new(place.open()) as Arc<dyn TokenStore>), FOREVER)
+        let store = Arc::new(place.open()) as Arc<dyn TokenStore>;
+        builder_on_clock(clock, &store, FOREVER).records(store).build().unwrap()
     }
 }
 

@@ -104,6 +104,7 @@ fn registry(store: &Arc<dyn TokenStore>) -> Registry {
         let prefix = format!("kwt_{name}_");
         let mut config = HandlerConfig::new(name, STORED, Actors::Any);
         config.settings.insert("prefix".into(), format!("{prefix:?}"));
+        config.first_party = true;
         config.prefixes = vec![prefix];
         config.store = Some(StoreGrant { store: store.clone(), most: u64::MAX });
         config

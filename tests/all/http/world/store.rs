@@ -2,8 +2,8 @@
 //! tokens; those that revocations count and end are given.
 
 use keyward_runtime::{
-    Changes, Committed, Filter, KeyUse, Listed, NodeSeen, Pending, Place, Revocation, SecretDigest, StoreError, Stored,
-    Tally, TokenDigest, TokenStore, UnixTime,
+    Changes, Committed, Entry, Filter, KeyUse, Listed, NodeSeen, Pending, Place, Revocation, Revoked, SecretDigest,
+    StoreError, Stored, Tally, TokenDigest, TokenStore, UnixTime,
 };
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -116,22 +116,31 @@ impl TokenStore for Double {
         })
     }
 
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64> {
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, Revoked> {
         Box::pin(async move {
             let ended = self.count(revocation, at).await?;
             self.records.lock().unwrap().retain(|kept| !kept.fits(revocation));
-            self.revocations.lock().unwrap().push(revocation.clone());
-            Ok(ended)
+            let mut revocations = self.revocations.lock().unwrap();
+            revocations.push(revocation.clone());
+            Ok(Revoked { ended, number: u64::try_from(revocations.len()).unwrap() })
         })
     }
 
-    fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Revocation)>> {
+    fn clock(&self) -> Pending<'_, Option<u64>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn note_clock(&self, _: u64) -> Pending<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Entry)>> {
         Box::pin(async move {
             if self.silent.load(Ordering::SeqCst) {
                 return Err(StoreError::new("the test wants it so"));
             }
             let all = self.revocations.lock().unwrap();
-            let behind = (1..).zip(all.iter().cloned()).skip(usize::try_from(after).unwrap());
+            let behind = (1..).zip(all.iter().cloned().map(Entry::Revoked)).skip(usize::try_from(after).unwrap());
             Ok(behind.take(usize::try_from(most).unwrap()).collect())
         })
     }
