@@ -5,6 +5,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod keys;
+pub(crate) mod store;
 pub(crate) mod tokens;
 
 use crate::Stop;
@@ -18,6 +19,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use store::Store;
 use tokens::Tokens;
 
 /// What is to be done.
@@ -32,6 +34,7 @@ pub(crate) enum Command {
     Caller(Caller),
     Keys(Keys),
     Tokens(Tokens),
+    Store(Store),
     Audit(Audit),
     Status(StatusOf),
 }
@@ -68,6 +71,7 @@ enum Commands {
     Caller(Caller),
     Keys(Keys),
     Tokens(Tokens),
+    Store(Store),
     Audit(Audit),
     Status(StatusOf),
 }
@@ -295,6 +299,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         Ok(Commands::Caller(args)) => Ok(Command::Caller(args)),
         Ok(Commands::Keys(args)) => Ok(Command::Keys(args)),
         Ok(Commands::Tokens(args)) => Ok(Command::Tokens(args)),
+        Ok(Commands::Store(args)) => Ok(Command::Store(args)),
         Ok(Commands::Audit(args)) => Ok(Command::Audit(args)),
         Ok(Commands::Status(args)) => Ok(Command::Status(args)),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
@@ -544,6 +549,9 @@ mod tests {
             &["tokens", "rotate", "-h"],
             &["tokens", "revoke", "-h"],
             &["tokens", "import", "-h"],
+            &["store", "backup", "-h"],
+            &["store", "check", "-h"],
+            &["store", "accept", "-h"],
             &["audit", "verify", "-h"],
             &["audit", "tail", "-h"],
             &["audit", "export", "-h"],

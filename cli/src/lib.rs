@@ -22,6 +22,7 @@ mod serve;
 mod status;
 mod store;
 mod tokens;
+mod upkeep;
 mod verify;
 
 use args::Command;
@@ -120,6 +121,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, mut world: World<'_>) -> St
         Command::Caller(args) => caller::run(&args, &mut world),
         Command::Keys(args) => keys::run(args, &mut world),
         Command::Tokens(args) => tokens::run(args, &mut world),
+        Command::Store(args) => upkeep::run(args, &mut world),
         Command::Audit(args) => audit::run(args, &mut world),
         Command::Status(args) => status::run(&args.of, &mut world),
         Command::Serve(args) => serve::run(args, &mut world),

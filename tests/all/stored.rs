@@ -1,10 +1,12 @@
 //! Tokens that are kept, and tokens that are taken back: through the program, the daemon, and both beside each other.
 
+mod backup;
 mod behind;
 mod cutoffs;
 mod faults;
 mod imported;
 mod killed;
+mod lagging;
 mod leaks;
 mod node;
 mod nth;
