@@ -188,7 +188,7 @@ impl Named {
     }
 }
 
-/// Stands in the audit for a text that looks like a token where an id should be.
+/// Replaces, in the audit, a text that looks like a token where an id should be.
 const REDACTED: &str = "[redacted: looks like a token]";
 
 /// Revokes, if the audit was told of it before.

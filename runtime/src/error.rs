@@ -111,7 +111,7 @@ pub enum Fault {
     /// The answer breaks the contract.
     #[error("gave a bad result: {0}")]
     BadResult(String),
-    /// It accepts an issued token under another id than that of the token's record.
+    /// Accepts an issued token under another id than that of the token's record.
     #[error("gave a bad result: the token id is not that of the token's record")]
     Renamed {
         /// The id that it named, if any.

@@ -34,7 +34,7 @@ pub(crate) struct Named<'a> {
     pub(crate) note: Option<&'a str>,
 }
 
-/// Stands in log and audit for a text that looks like a token where an id should be.
+/// Replaces, in log and audit, a text that looks like a token where an id should be.
 const REDACTED: &str = "[redacted: looks like a token]";
 
 impl<'a> Named<'a> {

@@ -18,7 +18,7 @@ const MOST_PARTS: usize = 4;
 /// as a token.
 const SHORTEST_ISSUED: usize = 16;
 
-/// What revokes a token that was presented.
+/// A presented token, and all that revokes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Presented {
@@ -26,7 +26,7 @@ pub struct Presented {
     pub handler: String,
     /// The actor that the token speaks for, as far as it is known.
     pub actor_id: Option<String>,
-    /// What to revoke, in this order. Empty if the token's record has ended already.
+    /// The revocations to make, in this order. Empty if the token's record has ended already.
     pub revocations: Vec<Revocation>,
     /// A note for log and audit where the handler names the token differently than its record.
     pub mismatch: Option<String>,
@@ -36,9 +36,9 @@ pub struct Presented {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Requested {
-    /// What to revoke.
+    /// The revocation to make.
     pub revocation: Revocation,
-    /// Whether its ids must stay out of log and audit, because one of them looks like a token.
+    /// Keeps its ids out of log and audit, because one of them looks like a token.
     pub is_like_a_token: bool,
 }
 
@@ -181,7 +181,7 @@ impl Registry {
         })
     }
 
-    /// The longest parts of a text that may be issued tokens: runs of the characters that those have, and what begins with a
+    /// Returns the longest parts of a text that may be issued tokens: runs of the characters that those have, and what begins with a
     /// prefix within such a run.
     fn parts<'a>(&self, text: &'a str) -> Vec<&'a str> {
         let text = text.get(..text.floor_char_boundary(self.0.token_bytes.saturating_mul(2))).unwrap_or_default();
