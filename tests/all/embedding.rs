@@ -34,7 +34,7 @@ fn everything_crosses_threads() {
     shared(&Runtime::new().unwrap());
     sent(&registry.verify("x"));
     sent(&registry.create(None, keyward_runtime::CreateRequest::new("x")));
-    sent(&registry.verify_blocking("go_").unwrap());
+    sent(&registry.verify_blocking("go_x").unwrap());
 }
 
 /// The caller's executor may be of any kind, have no timer, or be none at all: quick calls and slow ones end all the same.
@@ -46,7 +46,7 @@ fn any_executor_will_do() {
         let code = looping.unwrap_err().code();
         assert!(["limit-cpu", "limit-wall"].contains(&code), "{code}");
     };
-    let both = async || (registry.verify("go_").await, registry.verify("lo_").await);
+    let both = async || (registry.verify("go_x").await, registry.verify("lo_x").await);
     for executor in [
         Builder::new_current_thread().build().unwrap(),
         Builder::new_current_thread().enable_all().build().unwrap(),
@@ -60,8 +60,8 @@ fn any_executor_will_do() {
     // Blocking within an async program is no error of ours, and no panic.
     let executor = Builder::new_multi_thread().worker_threads(1).build().unwrap();
     let blocking = registry.clone();
-    let good = executor.block_on(async { tokio::spawn(async move { blocking.verify_blocking("go_") }).await.unwrap() });
-    ends(good, registry.verify_blocking("lo_"));
+    let good = executor.block_on(async { tokio::spawn(async move { blocking.verify_blocking("go_x") }).await.unwrap() });
+    ends(good, registry.verify_blocking("lo_x"));
 }
 
 /// A hundred calls that never end, all at once: each is stopped or finds no room, none is a yes, and good calls go on
@@ -73,16 +73,16 @@ fn a_hundred_loops_at_once_hold_nobody_up() {
     let loops: Vec<_> = (0..100)
         .map(|_| {
             let registry = registry.clone();
-            executor.spawn(async move { registry.verify("lo_").await })
+            executor.spawn(async move { registry.verify("lo_x").await })
         })
         .collect();
     for _ in 0..100 {
-        assert!(is_good(registry.verify_blocking("go_")), "a good call beside them");
+        assert!(is_good(registry.verify_blocking("go_x")), "a good call beside them");
     }
     let codes: Vec<_> = loops.into_iter().map(|call| executor.block_on(call).unwrap().unwrap_err().code()).collect();
     assert!(codes.iter().all(|code| ["limit-cpu", "limit-wall", "busy"].contains(code)), "{codes:?}");
     assert!(codes.contains(&"busy"), "a handler has half of the slots, not all: {codes:?}");
-    assert!(is_good(registry.verify_blocking("go_")));
+    assert!(is_good(registry.verify_blocking("go_x")));
 }
 
 /// A caller that goes away takes its call with it, wherever that has got to.
@@ -90,12 +90,12 @@ fn a_hundred_loops_at_once_hold_nobody_up() {
 fn a_dropped_call_leaves_nothing_behind() {
     let registry = registry();
     for _ in 0..100 {
-        let mut call = pin!(registry.verify("lo_"));
+        let mut call = pin!(registry.verify("lo_x"));
         match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => {}
             // Those before it may not have been cleared away yet.
             Poll::Ready(end) => assert_eq!(end.unwrap_err().code(), "busy"),
         }
     }
-    assert!(is_good(registry.verify_blocking("go_")));
+    assert!(is_good(registry.verify_blocking("go_x")));
 }
