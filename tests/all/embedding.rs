@@ -60,7 +60,8 @@ fn any_executor_will_do() {
     // Blocking within an async program is no error of ours, and no panic.
     let executor = Builder::new_multi_thread().worker_threads(1).build().unwrap();
     let blocking = registry.clone();
-    let good = executor.block_on(async { tokio::spawn(async move { blocking.verify_blocking("go_x") }).await.unwrap() });
+    let good =
+        executor.block_on(async { tokio::spawn(async move { blocking.verify_blocking("go_x") }).await.unwrap() });
     ends(good, registry.verify_blocking("lo_x"));
 }
 

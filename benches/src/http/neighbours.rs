@@ -47,7 +47,7 @@ fn beside_hostile<T>(to: SocketAddr, work: impl FnOnce() -> T) -> (T, u32) {
     let (done, stopped) = (AtomicBool::new(false), AtomicU32::new(0));
     let ask = || {
         let mut connection = Connection::open(to).unwrap();
-        let request = Request::get(PATH).bearer("ho_");
+        let request = Request::get(PATH).bearer("ho_x");
         while !done.load(Ordering::Relaxed) {
             let start = Instant::now();
             assert_eq!(connection.ask(&request).unwrap().status, 503);
