@@ -135,8 +135,9 @@ impl Handler {
         if self.checksum && !checksum::fits(token) {
             return Ok(Rejection::of(&self.name, Reason::Malformed, "Invalid token: wrong checksum"));
         }
-        if self.is_only_prefix(token) {
-            return Ok(Rejection::of(&self.name, Reason::Malformed, "Invalid token: nothing follows its prefix"));
+        // A first-party handler gives the reason that the original it follows gives.
+        if !self.first_party && self.is_only_prefix(token) {
+            return Ok(self.refuse_prefix());
         }
         if !self.is_of_its_form(token) {
             return Ok(Rejection::of(&self.name, Reason::Malformed, "Invalid token: wrong form"));
@@ -149,6 +150,9 @@ impl Handler {
                 return Ok(Verdict::Accepted(Acceptance::clone(&kept)));
             }
             let (verdict, repeatable) = self.ask(token, &digest, now).await?;
+            if matches!(verdict, Verdict::Accepted(_)) && self.is_only_prefix(token) {
+                return Ok(self.refuse_prefix());
+            }
             if let Verdict::Accepted(acceptance) = &verdict
                 && repeatable
             {
@@ -173,6 +177,10 @@ impl Handler {
         let prefix = self.prefixes.iter().filter(|prefix| token.starts_with(prefix.as_str())).map(String::len).max();
         let rest = token.get(prefix.unwrap_or(0)..).unwrap_or_default();
         forms.iter().any(|form| form.fits(rest))
+    }
+
+    fn refuse_prefix(&self) -> Verdict {
+        Rejection::of(&self.name, Reason::Malformed, "Invalid token: nothing follows its prefix")
     }
 
     /// Returns whether a token is a prefix of this handler and nothing else: it holds no secret.

@@ -1,7 +1,7 @@
 //! Digests of issued tokens: found, unique within a handler, and revoked by.
 
 use super::*;
-use keyward_runtime::{Listed, TokenDigest};
+use keyward_runtime::{Entry, Listed, TokenDigest};
 
 /// Makes the record of an issued token.
 fn issue(id: &str, token: &str) -> Changes {
@@ -75,7 +75,7 @@ fn a_digest_revokes_together_with_an_id_or_without_one() {
         ] {
             assert_eq!(wait(store.count(&revocation, NOW)), ends, "{revocation:?}");
             assert_eq!(wait(store.revoke(&revocation, NOW)).ended, ends, "{revocation:?}");
-            assert_eq!(wait(store.revocations(0, 100)).pop().unwrap().1, keyward_runtime::Entry::Revoked(revocation));
+            assert_eq!(wait(store.revocations(0, 100)).pop().unwrap().1, Entry::Revoked(revocation));
         }
         assert!(["a", "b", "c"].iter().all(|id| !is_live(&store, "h", id) && is_live(&store, "i", id)));
     }
