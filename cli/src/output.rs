@@ -205,7 +205,7 @@ pub(crate) fn one_line(text: &str) -> String {
     printable(text, usize::MAX)
 }
 
-/// Returns a name of a stranger's choice on one line. Blanks at its ends are escaped too: nobody would see them.
+/// Returns an untrusted name on one line. Blanks at its ends are escaped too, since they are invisible.
 pub(crate) fn name(text: &str) -> String {
     let escape = |count: usize| "\\u{20}".repeat(count);
     let rest = text.trim_start_matches(' ');

@@ -180,7 +180,7 @@ impl Named {
         let Requested { revocation: Revocation { token_id, actor_id, .. }, is_like_a_token, .. } = requested;
         let redacted = || REDACTED.to_owned();
         if *is_like_a_token {
-            // The digest stands for the id.
+            // The digest replaces the id.
             let token_id = actor_id.is_none().then(redacted);
             return Self { token_id, actor: actor_id.as_ref().map(|_| redacted()), note: None };
         }

@@ -28,6 +28,14 @@ static ANSWERING: LazyLock<Registry> = LazyLock::new(|| {
     Registry::builder(&RUNTIME).handler(hostile(guest())).handler(free).build().unwrap()
 });
 
+/// The same guest with its answers to `create` as they are: the host would verify what a third-party handler issues, and
+/// this one answers `verify` by the token alone.
+static CREATING: LazyLock<Registry> = LazyLock::new(|| {
+    let mut creating = hostile(hostile::case("answer-by-the-caller").bytes);
+    creating.first_party = true;
+    Registry::builder(&RUNTIME).handler(creating).build().unwrap()
+});
+
 fn allowed() -> Actors {
     Actors::matching(["hostile:*"]).unwrap()
 }
@@ -60,7 +68,7 @@ pub(crate) fn free_answer(area: &[u8]) -> Result<Verdict, Error> {
 
 /// What becomes of these bytes as the answer to `create`: the token.
 pub(crate) fn creation(area: &[u8]) -> Option<String> {
-    create(&ANSWERING, Some(hex(area)))
+    create(&CREATING, Some(hex(area)))
 }
 
 /// Asks about a token of `hostile`, and holds what must be true of every answer. Gives an acceptance.

@@ -21,7 +21,7 @@ struct Table {
     next_id: u64,
 }
 
-/// One handler's use of the slots.
+/// The slots that one handler uses.
 struct Entry {
     id: u64,
     held: usize,
@@ -46,7 +46,7 @@ pub(crate) enum Full {
     All(usize),
 }
 
-/// One slot, held until it is dropped.
+/// A slot, held until it is dropped.
 pub(crate) struct Slot {
     admission: Arc<Admission>,
     id: u64,

@@ -111,12 +111,12 @@ pub(crate) struct Calls {
     work: Sum,
     /// Work since the slice was last looked at.
     unseen: usize,
-    /// Whether the slice was over when it was last looked at.
+    /// Set where the slice was over when it was last looked at.
     is_over: bool,
     repeatable: bool,
 }
 
-/// What a host call counts for beside its bytes: crossing the border costs about as much as hashing so many.
+/// The weight of a host call beside its bytes: crossing the border costs about as much as hashing so many.
 const CALL_BYTES: usize = 1 << 10;
 
 /// How much work may go by until the slice is looked at. A verification by a well-behaved handler stays below it.

@@ -314,7 +314,7 @@ fn within<T>(result: Result<T, Fault>, used: Duration, elapsed: Duration, budget
     }
 }
 
-/// Returns the priority that stands for a niceness of 0; others would be given up for good without privileges.
+/// Returns the priority of a niceness of 0. A thread without privileges could not come back from a higher niceness.
 fn nice_0() -> ThreadPriority {
     ThreadPriorityValue::try_from(48).map_or(ThreadPriority::Min, ThreadPriority::Crossplatform)
 }

@@ -55,13 +55,13 @@ pub(crate) enum Made {
 /// The outcome of `create`, and what became of the new token at once.
 pub(crate) struct Creating {
     pub(crate) made: Made,
-    /// What the handler had to do with records.
+    /// The records that the handler read and changed.
     pub(crate) records: Records,
     /// The handler's answer about its new token, if it was asked.
     pub(crate) checked: Option<Result<Verified, Fault>>,
 }
 
-/// What a call holds while it lives. It travels with the work, and is dropped with it on whichever thread.
+/// The resources of a running call. They travel with the work, and are dropped with it on any thread.
 struct Held {
     _slot: Slot,
     _ticking: Ticking,

@@ -31,16 +31,16 @@ pub(crate) fn run<T>(
         .unwrap_or_else(|_| Poll::Ready(Err(Fault::Runtime("panicked in the host's code".into()))))
 }
 
-/// What the thread knows about the slice that it runs.
+/// The state of the slice that a thread runs.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Slice {
-    /// Whether this is a thread of a lane.
+    /// Set on the threads of lanes.
     on_lane: bool,
     /// The thread's CPU time when the slice was first looked at.
     pub(crate) since: Option<Duration>,
-    /// Whether a tick was the first to look. Before it the slice ran for up to one more.
+    /// Set where a tick was the first to look. Before it the slice ran for up to one more.
     has_ticked: bool,
-    /// Whether the slice yielded: a call that is pending otherwise waits for something.
+    /// Set once the slice has yielded: a call that is pending otherwise waits for something.
     pub(crate) has_yielded: bool,
 }
 

@@ -42,7 +42,7 @@ impl<'a> Named<'a> {
     pub(crate) fn of(requested: &'a Requested) -> Self {
         let Requested { revocation: Revocation { actor_id, token_id, .. }, is_like_a_token, .. } = requested;
         if *is_like_a_token {
-            // The digest stands for the id.
+            // The digest replaces the id.
             let token_id = actor_id.is_none().then_some(REDACTED);
             return Self { actor: actor_id.as_ref().map(|_| REDACTED), token_id, note: None };
         }

@@ -107,7 +107,7 @@ pub(crate) async fn check(pool: Arc<Pool>) -> Result<Checked, Trouble> {
     };
     let mut foreign = texts(&mut connection, tables).await?;
     foreign.retain(|name| !OWN.contains(&name.as_str()));
-    // Leaves out the row that stands in for records that do not exist.
+    // Leaves out the sentinel row.
     let records = number(connection.row("SELECT count(*) FROM tokens WHERE handler <> ''", vec![]).await?.get(0)?)?;
     Ok(Checked { defects, foreign, records, newest: clock::newest(pool).await? })
 }

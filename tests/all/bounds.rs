@@ -89,7 +89,7 @@ fn sections_of_a_component_are_bounded() {
     inspect(&component([("x", vec![0; 20 * MIB]), ("name", vec![0; 7 * MIB])])).unwrap();
 }
 
-/// What is written about a name is short, however long the name is.
+/// Messages about a name are short, however long the name is.
 #[test]
 fn names_in_messages_are_short() {
     let load = |change: &dyn Fn(&mut HandlerConfig)| {
@@ -186,7 +186,7 @@ fn a_component_with_a_huge_section_is_refused_in_one_short_line() {
 /// A line that is longer than the log takes is cut, and arrives.
 #[test]
 fn a_line_of_the_log_that_is_too_long_is_cut_and_arrives() {
-    let limits = "limits = { message_bytes = 8388608, host_call_bytes = 16777216, wall_ms = 60000, cpu_ms = 60000 }";
+    let limits = "limits = { message_bytes = 8388608, host_call_bytes = 16777216, host_work_bytes = 16777216, wall_ms = 60000, cpu_ms = 60000 }";
     let folder = folder("lines", &hostile::case("log-8-mib").bytes, limits);
     let daemon = Daemon::start(&folder, "keyward.toml");
     let request = Request::json("/v1/verify", &serde_json::json!({"token": "ho_x"})).basic("app", SECRET);

@@ -43,7 +43,7 @@ const MAX_VALUE: usize = 16 << 10;
 struct Fields<'a, 'w> {
     writer: &'a mut Writer<'w>,
     written: fmt::Result,
-    /// Whether a value was cut.
+    /// Set once a value was cut.
     cut: bool,
 }
 
@@ -137,12 +137,12 @@ impl Write for Text<'_, '_> {
     }
 }
 
-/// Returns whether a byte is a character that stands in a string as it is.
+/// Returns whether a byte is a character that a string holds unescaped.
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')
 }
 
-/// Returns whether a character is escaped: by RFC 8259 section 7, or because nobody would see it in the line.
+/// Returns whether a character is escaped: by RFC 8259 section 7, or because it is invisible in the line.
 fn must_be_escaped(c: char) -> bool {
     c == '"' || c == '\\' || is_hidden(c)
 }

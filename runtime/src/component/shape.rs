@@ -37,10 +37,10 @@ const FORM_SECTION: &str = "keyward:form";
 const MAX_FORMS: usize = 16;
 const MAX_FORM_BYTES: usize = 4_096;
 
-/// What is counted of a component while it is read, and what the component says of itself.
+/// Counts of a component's parts while it is read, and what the component says of itself.
 #[derive(Default)]
 pub(super) struct Shape {
-    /// What each open component comes to in instances, outermost first; modules stand there too, and come to nothing.
+    /// Instances of each open component, outermost first; modules count too, as zero.
     open: Vec<u64>,
     /// The most that any finished component comes to. An instance of a component costs no more than that, because a
     /// component can only name those that are defined before it: passing them around is refused.

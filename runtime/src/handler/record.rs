@@ -136,7 +136,7 @@ impl Handler {
     fn refuse_unrecorded(&self, acceptance: &Acceptance, now: UnixTime) -> Option<(Reason, &'static str)> {
         match (&acceptance.token_id, acceptance.issued_at) {
             _ if self.policy.max_idle.is_none() => None,
-            (None, _) => Some((Reason::NotPermitted, "Token has no id, so nobody knows when it was last used")),
+            (None, _) => Some((Reason::NotPermitted, "Token has no id, so its last use is not known")),
             (Some(_), Some(issued)) if !self.policy.is_idle(issued, now) => None,
             (Some(_), _) => Some((Reason::Expired, IDLE)),
         }

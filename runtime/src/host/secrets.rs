@@ -6,7 +6,7 @@ use crate::keys::Secret;
 use wasmtime::Result;
 use wasmtime::component::{HasData, Linker};
 
-/// What comparing one secret counts for beside the candidate's length.
+/// The weight of comparing one secret beside the candidate's length.
 const COMPARISON_BYTES: usize = 32;
 
 pub(crate) struct Secrets<'a> {

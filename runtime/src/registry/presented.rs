@@ -1,4 +1,4 @@
-//! Texts that are tokens, or may be: what revokes one, and where one stands in the place of an id.
+//! Texts that are tokens or may be: how one is revoked, and how one passed as an id is recognized.
 //!
 //! No handler is ever asked here. A handler that claims every text must neither learn of ids and actors that are not its
 //! own nor keep an operator from anything.

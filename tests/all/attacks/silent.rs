@@ -137,14 +137,14 @@ fn colluding_handlers_that_wait_leave_slots_for_the_others() {
         let mut waiting = Vec::new();
         for call in 0..80 * colluding {
             let registry = registry.clone();
-            let mut call = Box::pin(async move { registry.verify(&format!("w{}_", call % colluding)).await });
+            let mut call = Box::pin(async move { registry.verify(&format!("w{}_x", call % colluding)).await });
             if call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
                 waiting.push(call);
             }
         }
         assert!(waiting.len() >= 32, "they hold all that they may: {}", waiting.len());
         for _ in 0..100 {
-            for token in ["victim_", "other_"] {
+            for token in ["victim_x", "other_x"] {
                 let verdict = registry.verify_blocking(token);
                 assert!(matches!(verdict, Ok(Verdict::Accepted(_))), "beside {colluding}: {verdict:?}");
             }

@@ -21,7 +21,7 @@ fn at(seconds: u64) {
     TestClock.set(Some(UnixTime { seconds: NOW.seconds + seconds, nanoseconds: 0 }));
 }
 
-/// One third-party handler, over a store or over none.
+/// A third-party handler, with or without a store.
 fn load(case: &str, store: Option<Arc<dyn TokenStore>>, change: impl Fn(&mut HandlerConfig)) -> Registry {
     at(0);
     let mut config = HandlerConfig::new("h", hostile::case(case).bytes, Actors::Any);
@@ -100,7 +100,7 @@ fn a_token_ends_when_it_was_to_end() {
     create(&registry, lasting("ho_-ends", Some(LIFETIME))).unwrap();
 }
 
-/// What a record says of a token counts, whatever its handler says from the next second on.
+/// The record of a token counts, whatever its handler says from the next second on.
 #[test]
 fn a_token_is_held_to_its_record() {
     each_store(|_, store| {

@@ -134,7 +134,7 @@ fn no_handler_has_a_veto_over_others() {
     }
 }
 
-/// A token in the place of an id or an actor is revoked as the token that it is; it stands in no log.
+/// Revokes a token that is passed as an id or an actor as the token that it is; no log shows it.
 #[test]
 fn a_token_that_is_given_as_an_id_is_revoked() {
     for place in Place::both() {
