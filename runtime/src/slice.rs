@@ -48,7 +48,8 @@ impl Slice {
     /// Returns the CPU time of the slice so far, as far as it is known.
     pub(crate) fn used(self) -> Duration {
         let Some(since) = self.since else { return Duration::ZERO };
-        let before = if self.has_ticked { TICK } else { Duration::ZERO };
+        // A guest that runs on from tick to tick has computed before the first one, too; a quick call that meets one has not.
+        let before = if self.has_ticked && self.has_yielded { TICK } else { Duration::ZERO };
         thread_cpu().saturating_sub(since).saturating_add(before)
     }
 }
