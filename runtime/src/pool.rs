@@ -3,7 +3,7 @@
 //! A well-behaved handler is done long before its first slice ends, so it never pays for a change of thread. A call that
 //! still computes when the slice is over yields and moves to a lane. The steady lane is promised a fifth of one core on a
 //! busy machine; the spare lane gets only time that no other thread wants, and runs the calls of handlers whose last call
-//! had to be stopped. A handler that outlasted a slice begins its next calls on a lane for a while.
+//! had to be stopped. A handler that often outlasts its slice begins its calls on a lane.
 
 use crate::error::{Fault, LimitHit, LimitName};
 use crate::lane::{CpuUsage, Lane, Pace, Task};
@@ -11,7 +11,7 @@ use crate::slice::{self, SLICE, thread_cpu};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -22,9 +22,13 @@ use thread_priority::{ThreadPriority, ThreadPriorityValue};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// How long a handler begins its calls on a lane after one that outlasted its slice. It bounds what any number of
-/// handlers can take of their callers' threads: one slice each in that time.
-const SLOW_FOR: Duration = Duration::from_secs(1);
+/// How many quick calls make up for a slow one. A single slow call may be the machine's doing; a handler with two of
+/// them in so many calls begins its next ones on a lane, so that slow calls cost its callers' threads no more than the
+/// quick ones do.
+const QUICK_PER_SLOW: u32 = 64;
+
+/// The most that slow calls add up to.
+const MAX_SLOW: u32 = 4 * QUICK_PER_SLOW;
 
 /// How long a handler begins its calls on the spare lane after one that had to be stopped, unless one ends by itself.
 const STOPPED_FOR: Duration = Duration::from_secs(10);
@@ -54,12 +58,13 @@ pub(crate) struct Budget {
 /// The conduct of one handler's calls, which decides where its next one begins.
 pub(crate) struct Conduct {
     cpu: Arc<CpuUsage>,
+    /// Slow calls lately, each as so many quick ones.
+    slow: AtomicU32,
     until: Mutex<Until>,
 }
 
 /// Each of them is in the past where it does not apply.
 struct Until {
-    slow: Instant,
     stopped: Instant,
     measured: Instant,
 }
@@ -76,22 +81,32 @@ enum Start {
 
 impl Conduct {
     pub(crate) fn new(now: Instant) -> Self {
-        let until = Until { slow: now, stopped: now, measured: now };
-        Self { cpu: Arc::new(CpuUsage::new(now)), until: Mutex::new(until) }
+        let until = Until { stopped: now, measured: now };
+        Self { cpu: Arc::new(CpuUsage::new(now)), slow: AtomicU32::new(0), until: Mutex::new(until) }
     }
 
     fn start(&self, now: Instant) -> Start {
         let until = self.until();
         match () {
             () if now < until.stopped => Start::Spare,
-            () if now < until.slow => Start::Steady,
+            () if self.slow.load(Ordering::Relaxed) > QUICK_PER_SLOW => Start::Steady,
             () => Start::Inline { is_measured: now < until.measured },
         }
     }
 
     /// Notes a call that outlasted its slice, whatever comes of it: a client that leaves does not make it a quick one.
-    fn note_slow(&self, now: Instant) {
-        self.until().slow = now + SLOW_FOR;
+    fn note_slow(&self) {
+        let add = |slow: u32| Some(slow.saturating_add(QUICK_PER_SLOW).min(MAX_SLOW));
+        let _ = self.slow.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    }
+
+    /// Notes a call that ended within its slice.
+    fn note_quick(&self) {
+        // Handlers without slow calls only read.
+        if self.slow.load(Ordering::Relaxed) > 0 {
+            let less = |slow: u32| Some(slow.saturating_sub(1));
+            let _ = self.slow.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
     }
 
     /// Notes a call that ended late without having been looked at. Its thread may have been kept waiting; the next calls
@@ -165,15 +180,23 @@ impl Pool {
             Start::Inline { is_measured } => {
                 match self.run_inline(started, budget, conduct, is_measured, call.as_mut()).await {
                     Inline::Ended(result) => return result,
-                    Inline::Slow(used) => (&self.steady, used),
+                    Inline::Slow(used) => {
+                        conduct.note_slow();
+                        (&self.steady, used)
+                    }
                 }
             }
             Start::Steady => (&self.steady, Duration::ZERO),
             Start::Spare => (&self.spare, Duration::ZERO),
         };
-        conduct.note_slow(Instant::now());
+        let began_on_lane = used.is_zero();
         let used = Arc::new(CpuTime::new(used));
         let result = self.run_on(lane, started, budget, conduct.cpu.clone(), used.clone(), call).await;
+        match used.get() {
+            _ if !began_on_lane => {}
+            used if used > SLICE => conduct.note_slow(),
+            _ => conduct.note_quick(),
+        }
         conduct.note_end(&result, used.get(), Instant::now());
         result
     }
@@ -202,7 +225,9 @@ impl Pool {
             used = used.saturating_add(if elapsed > SLICE { last.used() } else { Duration::ZERO });
             if let Poll::Ready(result) = polled {
                 if used > SLICE {
-                    conduct.note_slow(started + elapsed);
+                    conduct.note_slow();
+                } else {
+                    conduct.note_quick();
                 }
                 let result = within(result, used, elapsed, budget);
                 if stopped_by(&result).is_some() {
@@ -399,6 +424,8 @@ mod tests {
         let (pool, slow, other) = (pool(), conduct(), conduct());
         assert_eq!(begins_on(&pool, &slow), None);
         yields(&pool, &slow, Ok(()));
+        assert_eq!(begins_on(&pool, &slow), None, "one slow call may be the machine's doing");
+        yields(&pool, &slow, Ok(()));
         assert_eq!(begins_on(&pool, &slow).as_deref(), Some("keyward-steady"));
         yields(&pool, &slow, Err(Fault::Trap("unreachable".into())));
         assert_eq!(begins_on(&pool, &slow).as_deref(), Some("keyward-steady"), "it ended by itself");
@@ -426,7 +453,8 @@ mod tests {
         const SCHED_IDLE: u32 = 5;
         let (pool, conduct) = (pool(), conduct());
         let (_, own) = scheduling(&pool, &conduct);
-        conduct.note_slow(Instant::now());
+        conduct.note_slow();
+        conduct.note_slow();
         assert_eq!(scheduling(&pool, &conduct), (SCHED_BATCH, own.max(0)));
         conduct.note_end::<()>(&Err(stopped()), BUDGET.cpu, Instant::now());
         assert_eq!(scheduling(&pool, &conduct).0, SCHED_IDLE);
@@ -435,15 +463,20 @@ mod tests {
     #[test]
     fn standing_comes_back_with_time() {
         let (start, conduct) = (Instant::now(), conduct());
-        conduct.note_slow(start);
         conduct.note_end::<()>(&Err(stopped()), BUDGET.cpu, start);
         conduct.note_unmeasured(start);
         for (seconds, wanted) in [(0, Start::Spare), (9, Start::Spare), (11, Start::Inline { is_measured: false })] {
             assert_eq!(conduct.start(start + Duration::from_secs(seconds)), wanted, "after {seconds} s");
         }
         conduct.note_end(&Ok(()), Duration::ZERO, start);
-        assert_eq!(conduct.start(start), Start::Steady);
-        assert_eq!(conduct.start(start + Duration::from_secs(2)), Start::Inline { is_measured: true });
+        conduct.note_slow();
+        assert_eq!(conduct.start(start), Start::Inline { is_measured: true });
+        conduct.note_slow();
+        for _ in 0..QUICK_PER_SLOW {
+            assert_eq!(conduct.start(start), Start::Steady);
+            conduct.note_quick();
+        }
+        assert_eq!(conduct.start(start), Start::Inline { is_measured: true });
     }
 
     #[test]
@@ -451,7 +484,7 @@ mod tests {
         let (pool, conduct) = (pool(), conduct());
         yields(&pool, &conduct, Err(stopped()));
         let busy = Fault::Busy { what: "slots", of: 1, setting: "RuntimeLimits::slots" };
-        conduct.note_slow(Instant::now());
+        conduct.note_slow();
         assert_eq!(stopped_by::<()>(&Err(busy)), None);
         assert_eq!(conduct.start(Instant::now()), Start::Spare);
     }
@@ -472,7 +505,7 @@ mod tests {
             let conduct = conduct();
             match start {
                 Start::Inline { .. } => {}
-                Start::Steady => conduct.note_slow(Instant::now()),
+                Start::Steady => (0..2).for_each(|_| conduct.note_slow()),
                 Start::Spare => conduct.note_end::<()>(&Err(stopped()), BUDGET.cpu, Instant::now()),
             }
             let ended = pollster::block_on(pool.run(budget, &conduct, call())).unwrap_err();
