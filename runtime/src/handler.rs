@@ -31,7 +31,7 @@ const LEAST_IDLE: u64 = 600;
 
 pub(crate) struct Handler {
     pub(crate) name: Arc<str>,
-    /// Whether the host believes the token ids and issue times that the component reports.
+    /// Set where the host believes the token ids and issue times that the component reports.
     pub(crate) first_party: bool,
     pub(crate) prefixes: Vec<String>,
     /// Whether its tokens end with a checksum.

@@ -1,4 +1,4 @@
-//! The text of a token, and the digest that stands for it.
+//! The text of a token, and its digest.
 
 use sha2::{Digest, Sha256};
 use std::fmt;

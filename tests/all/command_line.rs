@@ -143,7 +143,7 @@ fn a_named_handler_sees_its_own_tokens_only() {
     let not_mine = (1, "not mine\n".to_owned());
     assert_eq!(verify(&folder, &["--handler", "signed"], "bot-token"), not_mine);
     assert_eq!(verify(&folder, &["--handler", "bots"], "bot-token").0, 0);
-    assert_eq!(verify(&folder, &["--handler", "bots"], "loop_x"), not_mine, "nobody was asked");
+    assert_eq!(verify(&folder, &["--handler", "bots"], "loop_x"), not_mine, "no handler was called");
     let denied = folder.run(&[&CREATE, &["--actor", "a", "--handler", "bots"][..]].concat(), "");
     assert_eq!((denied.status, denied.stdout.as_str()), (1, ""));
     assert!(denied.stderr.starts_with("keyward: denied by bots: not-permitted: "), "{}", denied.stderr);

@@ -1,11 +1,12 @@
 //! Handlers that say one thing when they make a token and another when they verify it.
 
+use super::kept::{made, verify};
 use super::{FOREVER, NOW, restrictions};
 use crate::store::Place;
 use crate::support::{RUNTIME, TestClock, unhurried};
 use keyward_runtime::{
-    Actors, CreateRequest, Creation, HandlerConfig, Registry, Revocation, Revocations, StoreGrant, TokenDigest,
-    TokenStore, UnixTime, Verdict,
+    Actors, CreateRequest, HandlerConfig, Registry, Revocation, Revocations, StoreGrant, TokenDigest, TokenStore,
+    UnixTime,
 };
 use keyward_tests::hostile;
 use pollster::block_on;
@@ -47,21 +48,7 @@ fn lasting(token: &str, seconds: Option<u64>) -> CreateRequest {
 }
 
 fn create(registry: &Registry, request: CreateRequest) -> Result<String, String> {
-    match registry.create_blocking(None, request) {
-        Ok(Creation::Created(created)) => Ok(created.token),
-        Ok(Creation::Denied(denied)) => Err(denied.message),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// When the token ends, counted from [`NOW`], or why it is not accepted.
-fn verify(registry: &Registry, token: &str) -> Result<Option<u64>, String> {
-    match registry.verify_blocking(token) {
-        Ok(Verdict::Accepted(acceptance)) => Ok(acceptance.expires_at.map(|end| end - NOW.seconds)),
-        Ok(Verdict::Rejected(rejection)) => Err(rejection.message),
-        Ok(Verdict::NotMine) => Err("not mine".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
+    made(registry.create_blocking(None, request))
 }
 
 /// The stores that records are kept in, one after the other.

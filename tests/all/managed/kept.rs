@@ -46,7 +46,7 @@ fn create(registry: &Registry, request: CreateRequest) -> Result<String, String>
 }
 
 /// The token, why there is none, or the code of the error.
-fn made(creation: Result<Creation, Error>) -> Result<String, String> {
+pub(super) fn made(creation: Result<Creation, Error>) -> Result<String, String> {
     match creation {
         Ok(Creation::Created(created)) => Ok(created.token),
         Ok(Creation::Denied(denied)) => Err(denied.message),
@@ -54,8 +54,8 @@ fn made(creation: Result<Creation, Error>) -> Result<String, String> {
     }
 }
 
-/// When the token ends, or why it is not good.
-fn verify(registry: &Registry, token: &str) -> Result<Option<u64>, String> {
+/// Returns when the token ends, counted from [`NOW`], or why it is not accepted.
+pub(super) fn verify(registry: &Registry, token: &str) -> Result<Option<u64>, String> {
     match registry.verify_blocking(token) {
         Ok(Verdict::Accepted(acceptance)) => Ok(acceptance.expires_at.map(|end| end - NOW.seconds)),
         Ok(Verdict::Rejected(rejection)) => Err(rejection.message),
