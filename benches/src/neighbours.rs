@@ -41,8 +41,15 @@ const SCENARIOS: &[Scenario] = &[
         tokens: &["quick", "loop"],
     },
     Scenario {
-        name: "60 slow calls of two handlers, within their limits",
+        name: "60 calls of two handlers, of some ten milliseconds",
         case: "burns-and-accepts",
+        handlers: 2,
+        calls: 60,
+        tokens: &["x"],
+    },
+    Scenario {
+        name: "60 calls of two handlers, of half a millisecond",
+        case: "burns-a-little",
         handlers: 2,
         calls: 60,
         tokens: &["x"],

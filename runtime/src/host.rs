@@ -17,6 +17,7 @@ use crate::grants::Bound;
 use crate::limits::Limits;
 use crate::slice;
 use std::sync::Arc;
+use std::time::Duration;
 use wasmtime::component::Linker;
 use wasmtime::{ResourceLimiter, Result};
 
@@ -122,6 +123,10 @@ const CALL_BYTES: usize = 1 << 10;
 /// How much work may go by until the slice is looked at. A verification by a well-behaved handler stays below it.
 const LOOK_BYTES: usize = 16 << 10;
 
+/// CPU time that a look-up takes on the threads of the store and the machine's own, about. Handlers that look up a lot are
+/// held to it: see [`slice::charge`].
+const LOOKUP: Duration = Duration::from_micros(70);
+
 impl Calls {
     fn new(of: u32, work: usize) -> Self {
         Self { used: 0, of, work: Sum { used: 0, of: work }, unseen: 0, is_over: false, repeatable: true }
@@ -157,6 +162,14 @@ impl Calls {
     pub(crate) fn enter(&mut self, bytes: usize) -> Result<()> {
         self.repeatable = false;
         self.enter_repeatable(bytes)
+    }
+
+    /// Enters a function that looks something up outside of this process.
+    pub(crate) async fn enter_lookup(&mut self, bytes: usize) -> Result<()> {
+        self.enter(bytes)?;
+        slice::charge(LOOKUP);
+        self.rest().await;
+        Ok(())
     }
 
     /// Charges further bytes, such as those that a function gives back, before they are copied to the guest.

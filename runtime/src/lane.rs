@@ -3,6 +3,7 @@
 //! A lane runs one slice of a call at a time, and always the next slice of the handler that has used the least CPU time
 //! lately. A paced lane keeps to a part of one core while other threads want the processor.
 
+use crate::slice;
 use crate::usage::Usage;
 use std::future::Future;
 use std::io;
@@ -14,7 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// CPU time that one handler's calls have used on lanes lately.
+/// CPU time that one handler's calls on lanes have cost lately.
 pub(crate) struct CpuUsage(Mutex<Usage>);
 
 impl CpuUsage {
@@ -45,7 +46,8 @@ struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    jobs: Vec<Arc<Job>>,
+    /// With the time at which each was queued.
+    jobs: Vec<(Arc<Job>, Instant)>,
     is_closed: bool,
 }
 
@@ -101,6 +103,13 @@ impl Drop for Lane {
 /// A spawned piece of work. Dropped, it is not polled again.
 pub(crate) struct Task(Arc<Job>);
 
+impl Task {
+    /// Returns whether the work waits for something other than the lane.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.0.status.load(Ordering::Acquire) == IDLE
+    }
+}
+
 impl Drop for Task {
     fn drop(&mut self) {
         // The lane's thread drops the work, so that tearing a call down costs its caller nothing.
@@ -111,13 +120,15 @@ impl Drop for Task {
 
 impl Queue {
     fn run(&self) {
-        while let Some(job) = self.next() {
+        while let Some((job, late)) = self.next() {
             let (cpu, started) = ((self.cpu_time)(), Instant::now());
             job.clone().run();
             let (cpu, now) = ((self.cpu_time)().saturating_sub(cpu), Instant::now());
-            job.usage.add(cpu, now);
+            let kept_off = late.max(now.saturating_duration_since(started).saturating_sub(cpu));
+            let cost = cpu.saturating_add(slice::last().charged);
+            job.usage.add(cost, now);
             if let Some(pace) = &self.pace {
-                let rest = pace.rest(cpu, now.saturating_duration_since(started), now);
+                let rest = pace.rest(cost, kept_off, now);
                 if !rest.is_zero() {
                     thread::sleep(rest);
                 }
@@ -126,20 +137,24 @@ impl Queue {
     }
 
     /// Waits for a job, and takes the first one of the handler that has used the least. Work to be dropped comes before
-    /// all others: it holds a slot.
-    fn next(&self) -> Option<Arc<Job>> {
+    /// all others: it holds a slot. Also returns how late a sleeping thread was woken for the job.
+    fn next(&self) -> Option<(Arc<Job>, Duration)> {
         let mut waiting = lock(&self.waiting);
+        let mut has_slept = false;
         loop {
             if waiting.is_closed {
                 return None;
             }
             let now = Instant::now();
-            let lightest =
-                waiting.jobs.iter().enumerate().min_by_key(|(_, job)| (!job.is_cancelled(), job.usage.level(now)));
+            let jobs = waiting.jobs.iter().enumerate();
+            let lightest = jobs.min_by_key(|(_, (job, _))| (!job.is_cancelled(), job.usage.level(now)));
             if let Some((place, _)) = lightest {
-                return Some(waiting.jobs.remove(place));
+                let (job, queued) = waiting.jobs.remove(place);
+                let late = if has_slept { now.saturating_duration_since(queued) } else { Duration::ZERO };
+                return Some((job, late));
             }
             waiting = self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            has_slept = true;
         }
     }
 
@@ -150,7 +165,7 @@ impl Queue {
             drop(waiting);
             return;
         }
-        waiting.jobs.push(job);
+        waiting.jobs.push((job, Instant::now()));
         drop(waiting);
         self.work.notify_one();
     }
@@ -226,8 +241,8 @@ impl Wake for Job {
 
 /// Keeps a lane to a part of one core while other threads want the processor.
 ///
-/// A thread that is kept off the processor in the middle of a slice has met others that want it. For a while after that
-/// the lane runs only as far as its budget goes, which fills up at a constant rate.
+/// A thread that is kept off the processor in the middle of a slice, or is woken late, has met others that want it. For a
+/// while after that the lane runs only as far as its budget goes, which fills up at a constant rate.
 pub(crate) struct Pace {
     /// CPU seconds a second.
     rate: f64,
@@ -247,7 +262,7 @@ const MAX_BUDGET: f64 = 0.005;
 /// How long a lane keeps to its pace after it has met another thread.
 const BUSY: Duration = Duration::from_millis(100);
 
-/// How long a slice may be kept off the processor without that being another thread's doing.
+/// How long a thread may be kept off the processor without that being another thread's doing.
 const JITTER: Duration = Duration::from_micros(200);
 
 impl Pace {
@@ -258,13 +273,13 @@ impl Pace {
     }
 
     /// Accounts for a slice that has just ended, and returns how long its thread must rest.
-    fn rest(&self, cpu: Duration, wall: Duration, now: Instant) -> Duration {
+    fn rest(&self, cost: Duration, kept_off: Duration, now: Instant) -> Duration {
         let mut bucket = lock(&self.bucket);
         let Bucket { budget, filled, busy_until } = &mut *bucket;
         let since = now.saturating_duration_since(*filled);
         *filled = now;
-        *budget = (*budget + since.as_secs_f64() * self.rate).min(MAX_BUDGET) - cpu.as_secs_f64();
-        if wall.saturating_sub(cpu) > JITTER {
+        *budget = (*budget + since.as_secs_f64() * self.rate).min(MAX_BUDGET) - cost.as_secs_f64();
+        if kept_off > JITTER {
             *busy_until = now + BUSY;
         }
         if now >= *busy_until {
@@ -327,6 +342,39 @@ mod tests {
         drop(tasks);
     }
 
+    /// The work of other threads counts as the handler's own.
+    #[test]
+    fn a_handler_pays_for_what_was_charged() {
+        let lane = Lane::start("test", 1, None, Duration::default, || ()).unwrap();
+        let (usage, (done, told)) = (usage(Duration::ZERO), channel());
+        let task = lane.spawn(usage.clone(), async move {
+            slice::charge(MS);
+            yield_once().await;
+            done.send(()).unwrap();
+        });
+        told.recv().unwrap();
+        drop(task);
+        assert!(usage.level(Instant::now()) > MS / 2);
+    }
+
+    #[test]
+    fn a_task_says_that_it_waits_for_something_else() {
+        let lane = Lane::start("test", 1, None, Duration::default, || ()).unwrap();
+        let (polled, told) = channel();
+        let task = lane.spawn(
+            usage(Duration::ZERO),
+            poll_fn(move |_| {
+                polled.send(()).unwrap();
+                Poll::Pending
+            }),
+        );
+        told.recv().unwrap();
+        // Its thread has a few instructions to go.
+        while !task.is_waiting() {
+            thread::yield_now();
+        }
+    }
+
     #[test]
     fn a_dropped_task_is_dropped_by_the_lane() {
         struct Told(std::sync::mpsc::Sender<Option<String>>);
@@ -363,7 +411,7 @@ mod tests {
         let mut now = start;
         let mut slice = |wall| {
             now += wall;
-            let rest = pace.rest(MS, wall, now);
+            let rest = pace.rest(MS, wall.saturating_sub(MS), now);
             now += rest;
             rest
         };
@@ -374,7 +422,7 @@ mod tests {
         let rests: Duration = (0..100).map(|_| slice(MS + MS)).sum();
         assert!((250 * MS..350 * MS).contains(&rests), "{rests:?}");
         now += BUSY;
-        let rests: Duration = (0..2).map(|_| pace.rest(MS, MS, now)).sum();
+        let rests: Duration = (0..2).map(|_| pace.rest(MS, Duration::ZERO, now)).sum();
         assert!(rests.is_zero());
     }
 }

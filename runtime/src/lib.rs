@@ -53,6 +53,7 @@ mod bindings;
 mod checksum;
 mod clock;
 mod component;
+mod conduct;
 mod counts;
 mod engine;
 mod error;

@@ -3,16 +3,18 @@
 //! A well-behaved handler is done long before its first slice ends, so it never pays for a change of thread. A call that
 //! still computes when the slice is over yields and moves to a lane. The steady lane is promised a fifth of one core on a
 //! busy machine; the spare lane gets only time that no other thread wants, and runs the calls of handlers whose last call
-//! had to be stopped. A handler that often outlasts its slice begins its calls on a lane.
+//! had to be stopped. A handler whose calls cost more than most, by what they compute or by what they ask of the store,
+//! begins them on a lane.
 
+use crate::conduct::{ALLOWANCE, Conduct, Start, nanos, stopped_by};
 use crate::error::{Fault, LimitHit, LimitName};
 use crate::lane::{CpuUsage, Lane, Pace, Task};
 use crate::slice::{self, SLICE, thread_cpu};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use thread_priority::unix::{
@@ -21,20 +23,6 @@ use thread_priority::unix::{
 use thread_priority::{ThreadPriority, ThreadPriorityValue};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
-
-/// How many quick calls make up for a slow one. A single slow call may be the machine's doing; a handler with two of
-/// them in so many calls begins its next ones on a lane, so that slow calls cost its callers' threads no more than the
-/// quick ones do.
-const QUICK_PER_SLOW: u32 = 64;
-
-/// The most that slow calls add up to.
-const MAX_SLOW: u32 = 4 * QUICK_PER_SLOW;
-
-/// How long a handler begins its calls on the spare lane after one that had to be stopped, unless one ends by itself.
-const STOPPED_FOR: Duration = Duration::from_secs(10);
-
-/// How long the calls of a handler are measured from their first instruction after one that ended late without a tick.
-const MEASURED_FOR: Duration = Duration::from_secs(10);
 
 /// The part of one core that the steady lane gets while other threads want the processor.
 const STEADY_RATE: f64 = 0.2;
@@ -53,92 +41,6 @@ pub(crate) struct Budget {
     pub(crate) wall: Duration,
     /// Whether it has imports that wait for something outside of this process.
     pub(crate) may_wait: bool,
-}
-
-/// The conduct of one handler's calls, which decides where its next one begins.
-pub(crate) struct Conduct {
-    cpu: Arc<CpuUsage>,
-    /// Slow calls lately, each as so many quick ones.
-    slow: AtomicU32,
-    until: Mutex<Until>,
-}
-
-/// Each of them is in the past where it does not apply.
-struct Until {
-    stopped: Instant,
-    measured: Instant,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Start {
-    /// On the caller's thread; `is_measured` from its first instruction.
-    Inline {
-        is_measured: bool,
-    },
-    Steady,
-    Spare,
-}
-
-impl Conduct {
-    pub(crate) fn new(now: Instant) -> Self {
-        let until = Until { stopped: now, measured: now };
-        Self { cpu: Arc::new(CpuUsage::new(now)), slow: AtomicU32::new(0), until: Mutex::new(until) }
-    }
-
-    fn start(&self, now: Instant) -> Start {
-        let until = self.until();
-        match () {
-            () if now < until.stopped => Start::Spare,
-            () if self.slow.load(Ordering::Relaxed) > QUICK_PER_SLOW => Start::Steady,
-            () => Start::Inline { is_measured: now < until.measured },
-        }
-    }
-
-    /// Notes a call that outlasted its slice, whatever comes of it: a client that leaves does not make it a quick one.
-    fn note_slow(&self) {
-        let add = |slow: u32| Some(slow.saturating_add(QUICK_PER_SLOW).min(MAX_SLOW));
-        let _ = self.slow.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
-    }
-
-    /// Notes a call that ended within its slice.
-    fn note_quick(&self) {
-        // Handlers without slow calls only read.
-        if self.slow.load(Ordering::Relaxed) > 0 {
-            let less = |slow: u32| Some(slow.saturating_sub(1));
-            let _ = self.slow.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        }
-    }
-
-    /// Notes a call that ended late without having been looked at. Its thread may have been kept waiting; the next calls
-    /// will tell.
-    fn note_unmeasured(&self, now: Instant) {
-        self.until().measured = now + MEASURED_FOR;
-    }
-
-    /// Notes how a slow call ended, after this much CPU time.
-    fn note_end<T>(&self, result: &Result<T, Fault>, used: Duration, now: Instant) {
-        let mut until = self.until();
-        match stopped_by(result) {
-            None => until.stopped = now,
-            // The machine may have kept it waiting, as the spare lane does.
-            Some(LimitName::Wall) if used <= SLICE || now < until.stopped => {}
-            Some(_) => until.stopped = now + STOPPED_FOR,
-        }
-    }
-
-    fn until(&self) -> MutexGuard<'_, Until> {
-        self.until.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Returns the limit that ended a call which would have run on.
-fn stopped_by<T>(result: &Result<T, Fault>) -> Option<LimitName> {
-    match result {
-        Err(Fault::Limit(hit)) => {
-            Some(hit.limit).filter(|limit| matches!(limit, LimitName::Cpu | LimitName::Wall | LimitName::HostWork))
-        }
-        _ => None,
-    }
 }
 
 /// The lanes, and a clock that no guest can hold up.
@@ -176,28 +78,26 @@ impl Pool {
         F: Future<Output = Result<T, Fault>> + Send + 'static,
     {
         let started = Instant::now();
-        let (lane, used) = match conduct.start(started) {
+        let (lane, before) = match conduct.start(started) {
             Start::Inline { is_measured } => {
                 match self.run_inline(started, budget, conduct, is_measured, call.as_mut()).await {
                     Inline::Ended(result) => return result,
-                    Inline::Slow(used) => {
-                        conduct.note_slow();
-                        (&self.steady, used)
-                    }
+                    Inline::Slow(used) => (&self.steady, Some(used)),
                 }
             }
-            Start::Steady => (&self.steady, Duration::ZERO),
-            Start::Spare => (&self.spare, Duration::ZERO),
+            Start::Steady => (&self.steady, None),
+            Start::Spare => (&self.spare, None),
         };
-        let began_on_lane = used.is_zero();
-        let used = Arc::new(CpuTime::new(used));
-        let result = self.run_on(lane, started, budget, conduct.cpu.clone(), used.clone(), call).await;
-        match used.get() {
-            _ if !began_on_lane => {}
-            used if used > SLICE => conduct.note_slow(),
-            _ => conduct.note_quick(),
+        let spent = Arc::new(Spent::new(before.unwrap_or_default()));
+        let result = self.run_on(lane, started, budget, conduct.cpu.clone(), spent.clone(), call).await;
+        let used = spent.used();
+        match before {
+            // Its beginning was noted, and the rest of it costs its callers' threads nothing.
+            Some(_) => {}
+            None if used > SLICE => conduct.note_slow(spent.cost()),
+            None => conduct.note_cost(spent.cost()),
         }
-        conduct.note_end(&result, used.get(), Instant::now());
+        conduct.note_end(&result, used, Instant::now());
         result
     }
 
@@ -212,22 +112,27 @@ impl Pool {
         mut call: Pin<&mut impl Future<Output = Result<T, Fault>>>,
     ) -> Inline<T> {
         let is_measured = is_measured || budget.may_wait;
-        let mut used = Duration::ZERO;
+        let (mut used, mut charged) = (Duration::ZERO, Duration::ZERO);
         let mut alarm = None;
         poll_fn(|cx| {
             let polled = slice::run(call.as_mut(), cx, is_measured);
             let last = slice::last();
             let elapsed = started.elapsed();
-            if !is_measured && last.since.is_none() && elapsed > SLICE && polled.is_ready() {
-                conduct.note_unmeasured(started);
+            let is_quick = elapsed <= ALLOWANCE;
+            if !is_quick {
+                if last.since.is_none() && polled.is_ready() {
+                    conduct.note_unmeasured(started);
+                }
+                // Many short pieces between waits add up.
+                used = used.saturating_add(last.used());
             }
-            // Many short pieces between waits add up.
-            used = used.saturating_add(if elapsed > SLICE { last.used() } else { Duration::ZERO });
+            charged = charged.saturating_add(last.charged);
+            let cost = charged.saturating_add(if is_quick { elapsed } else { used });
             if let Poll::Ready(result) = polled {
                 if used > SLICE {
-                    conduct.note_slow();
+                    conduct.note_slow(cost);
                 } else {
-                    conduct.note_quick();
+                    conduct.note_cost(cost);
                 }
                 let result = within(result, used, elapsed, budget);
                 if stopped_by(&result).is_some() {
@@ -236,12 +141,11 @@ impl Pool {
                 return Poll::Ready(Inline::Ended(result));
             }
             if last.has_yielded || used > SLICE {
+                conduct.note_slow(cost);
                 return Poll::Ready(Inline::Slow(used));
             }
             let alarm = alarm.get_or_insert_with(|| self.timer.at(started + budget.wall));
-            // The store is late, not the guest.
-            let late = || Fault::Store(format!("no answer within {} ms (`limits.wall_ms`)", budget.wall.as_millis()));
-            alarm.as_mut().poll(cx).map(|()| Inline::Ended(Err(late())))
+            alarm.as_mut().poll(cx).map(|()| Inline::Ended(Err(no_answer(budget.wall))))
         })
         .await
     }
@@ -253,7 +157,7 @@ impl Pool {
         started: Instant,
         budget: Budget,
         usage: Arc<CpuUsage>,
-        used: Arc<CpuTime>,
+        spent: Arc<Spent>,
         call: Pin<Box<F>>,
     ) -> Result<T, Fault>
     where
@@ -261,8 +165,8 @@ impl Pool {
         F: Future<Output = Result<T, Fault>> + Send + 'static,
     {
         let (sender, mut answer) = oneshot::channel();
-        let _task: Task = lane.spawn(usage, async move {
-            let result = drive(call, started, used, budget).await;
+        let task: Task = lane.spawn(usage, async move {
+            let result = drive(call, started, spent, budget).await;
             // A caller that has left needs no answer.
             let _ = sender.send(result);
         });
@@ -271,7 +175,10 @@ impl Pool {
             if let Poll::Ready(answer) = Pin::new(&mut answer).poll(cx) {
                 return Poll::Ready(answer.unwrap_or_else(|_| Err(Fault::Runtime("is shutting down".into()))));
             }
-            alarm.as_mut().poll(cx).map(|()| Err(over(LimitName::Wall, started.elapsed(), budget.wall)))
+            alarm.as_mut().poll(cx).map(|()| match task.is_waiting() {
+                true => Err(no_answer(budget.wall)),
+                false => Err(over(LimitName::Wall, started.elapsed(), budget.wall)),
+            })
         })
         .await
     }
@@ -285,42 +192,48 @@ enum Inline<T> {
     Slow(Duration),
 }
 
-/// CPU time of one call, for those on other threads to read.
-struct CpuTime(AtomicU64);
-
-impl CpuTime {
-    fn new(used: Duration) -> Self {
-        Self(AtomicU64::new(nanos(used)))
-    }
-
-    /// Adds to it, and returns the sum.
-    fn add(&self, used: Duration) -> Duration {
-        let used = nanos(used);
-        Duration::from_nanos(self.0.fetch_add(used, Ordering::Relaxed).saturating_add(used))
-    }
-
-    fn get(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed))
-    }
+/// What one call has spent, for other threads to read; in nanoseconds.
+struct Spent {
+    /// CPU time of its own.
+    used: AtomicU64,
+    /// CPU time of other threads.
+    charged: AtomicU64,
 }
 
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+impl Spent {
+    fn new(used: Duration) -> Self {
+        Self { used: AtomicU64::new(nanos(used)), charged: AtomicU64::new(0) }
+    }
+
+    /// Adds a slice, and returns the CPU time so far.
+    fn add(&self, slice: slice::Slice) -> Duration {
+        self.charged.fetch_add(nanos(slice.charged), Ordering::Relaxed);
+        let used = nanos(slice.used());
+        Duration::from_nanos(self.used.fetch_add(used, Ordering::Relaxed).saturating_add(used))
+    }
+
+    fn used(&self) -> Duration {
+        Duration::from_nanos(self.used.load(Ordering::Relaxed))
+    }
+
+    fn cost(&self) -> Duration {
+        self.used().saturating_add(Duration::from_nanos(self.charged.load(Ordering::Relaxed)))
+    }
 }
 
 /// Drives a call on a lane, where it yields at every tick, and stops it when its CPU time is used up.
 async fn drive<T>(
     mut call: Pin<Box<impl Future<Output = Result<T, Fault>>>>,
     started: Instant,
-    used: Arc<CpuTime>,
+    spent: Arc<Spent>,
     budget: Budget,
 ) -> Result<T, Fault> {
     poll_fn(move |cx| {
-        if used.get() >= budget.cpu {
-            return Poll::Ready(Err(over(LimitName::Cpu, used.get(), budget.cpu)));
+        if spent.used() >= budget.cpu {
+            return Poll::Ready(Err(over(LimitName::Cpu, spent.used(), budget.cpu)));
         }
         let polled = slice::run(call.as_mut(), cx, true);
-        let used = used.add(slice::last().used());
+        let used = spent.add(slice::last());
         match polled {
             Poll::Ready(result) => Poll::Ready(within(result, used, started.elapsed(), budget)),
             Poll::Pending if used >= budget.cpu => Poll::Ready(Err(over(LimitName::Cpu, used, budget.cpu))),
@@ -342,6 +255,11 @@ fn within<T>(result: Result<T, Fault>, used: Duration, elapsed: Duration, budget
 /// Returns the priority of a niceness of 0. A thread without privileges could not come back from a higher niceness.
 fn nice_0() -> ThreadPriority {
     ThreadPriorityValue::try_from(48).map_or(ThreadPriority::Min, ThreadPriority::Crossplatform)
+}
+
+/// Says that the store is late, not the guest.
+fn no_answer(within: Duration) -> Fault {
+    Fault::Store(format!("no answer within {} ms (`limits.wall_ms`)", within.as_millis()))
 }
 
 fn over(limit: LimitName, used: Duration, of: Duration) -> Fault {
@@ -377,6 +295,7 @@ impl Timer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conduct::OUTLASTED;
     use crate::slice::{give_way, is_over};
     use std::thread;
 
@@ -427,6 +346,7 @@ mod tests {
         assert_eq!(begins_on(&pool, &slow), None, "one slow call may be the machine's doing");
         yields(&pool, &slow, Ok(()));
         assert_eq!(begins_on(&pool, &slow).as_deref(), Some("keyward-steady"));
+        slow.note_slow(OUTLASTED);
         yields(&pool, &slow, Err(Fault::Trap("unreachable".into())));
         assert_eq!(begins_on(&pool, &slow).as_deref(), Some("keyward-steady"), "it ended by itself");
         yields(&pool, &slow, Err(stopped()));
@@ -453,30 +373,27 @@ mod tests {
         const SCHED_IDLE: u32 = 5;
         let (pool, conduct) = (pool(), conduct());
         let (_, own) = scheduling(&pool, &conduct);
-        conduct.note_slow();
-        conduct.note_slow();
+        conduct.note_slow(OUTLASTED);
+        conduct.note_slow(OUTLASTED);
         assert_eq!(scheduling(&pool, &conduct), (SCHED_BATCH, own.max(0)));
         conduct.note_end::<()>(&Err(stopped()), BUDGET.cpu, Instant::now());
         assert_eq!(scheduling(&pool, &conduct).0, SCHED_IDLE);
     }
 
+    /// What calls ask of others counts like what they compute, on a caller's thread and on a lane.
     #[test]
-    fn standing_comes_back_with_time() {
-        let (start, conduct) = (Instant::now(), conduct());
-        conduct.note_end::<()>(&Err(stopped()), BUDGET.cpu, start);
-        conduct.note_unmeasured(start);
-        for (seconds, wanted) in [(0, Start::Spare), (9, Start::Spare), (11, Start::Inline { is_measured: false })] {
-            assert_eq!(conduct.start(start + Duration::from_secs(seconds)), wanted, "after {seconds} s");
+    fn a_handler_whose_calls_cost_more_than_their_allowance_begins_on_a_lane() {
+        for (charge, wanted) in [(ALLOWANCE / 2, None), (3 * ALLOWANCE, Some("keyward-steady"))] {
+            let (pool, conduct) = (pool(), conduct());
+            for _ in 0..20 {
+                let call = Box::pin(async move {
+                    slice::charge(charge);
+                    Ok(())
+                });
+                pollster::block_on(pool.run(BUDGET, &conduct, call)).unwrap();
+            }
+            assert_eq!(begins_on(&pool, &conduct).as_deref(), wanted, "{charge:?}");
         }
-        conduct.note_end(&Ok(()), Duration::ZERO, start);
-        conduct.note_slow();
-        assert_eq!(conduct.start(start), Start::Inline { is_measured: true });
-        conduct.note_slow();
-        for _ in 0..QUICK_PER_SLOW {
-            assert_eq!(conduct.start(start), Start::Steady);
-            conduct.note_quick();
-        }
-        assert_eq!(conduct.start(start), Start::Inline { is_measured: true });
     }
 
     #[test]
@@ -484,7 +401,7 @@ mod tests {
         let (pool, conduct) = (pool(), conduct());
         yields(&pool, &conduct, Err(stopped()));
         let busy = Fault::Busy { what: "slots", of: 1, setting: "RuntimeLimits::slots" };
-        conduct.note_slow();
+        conduct.note_slow(OUTLASTED);
         assert_eq!(stopped_by::<()>(&Err(busy)), None);
         assert_eq!(conduct.start(Instant::now()), Start::Spare);
     }
@@ -505,7 +422,7 @@ mod tests {
             let conduct = conduct();
             match start {
                 Start::Inline { .. } => {}
-                Start::Steady => (0..2).for_each(|_| conduct.note_slow()),
+                Start::Steady => (0..2).for_each(|_| conduct.note_slow(OUTLASTED)),
                 Start::Spare => conduct.note_end::<()>(&Err(stopped()), BUDGET.cpu, Instant::now()),
             }
             let ended = pollster::block_on(pool.run(budget, &conduct, call())).unwrap_err();
@@ -559,9 +476,13 @@ mod tests {
         assert_eq!(done, Ok((7, true)));
 
         let budget = Budget { wall: Duration::from_millis(1), ..budget };
-        let never = async { std::future::pending::<Result<(), Fault>>().await };
-        let stopped = pollster::block_on(pool.run(budget, &conduct, Box::pin(never))).unwrap_err();
+        let never = || Box::pin(async { std::future::pending::<Result<(), Fault>>().await });
+        let stopped = pollster::block_on(pool.run(budget, &conduct, never())).unwrap_err();
         assert_eq!(stopped.code(), "store");
         assert_eq!(begins_on(&pool, &conduct), None, "it was not its fault");
+        (0..2).for_each(|_| conduct.note_slow(OUTLASTED));
+        let budget = Budget { wall: Duration::from_millis(20), ..budget };
+        let stopped = pollster::block_on(pool.run(budget, &conduct, never())).unwrap_err();
+        assert_eq!(stopped.code(), "store", "on a lane, too");
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn run<T>(
     is_measured: bool,
 ) -> Poll<Result<T, Fault>> {
     let since = is_measured.then(thread_cpu);
-    CURRENT.set(Slice { since, has_ticked: false, has_yielded: false, ..CURRENT.get() });
+    CURRENT.set(Slice { since, charged: Duration::ZERO, has_ticked: false, has_yielded: false, ..CURRENT.get() });
     catch_unwind(AssertUnwindSafe(|| call.poll(cx)))
         .unwrap_or_else(|_| Poll::Ready(Err(Fault::Runtime("panicked in the host's code".into()))))
 }
@@ -38,6 +38,8 @@ pub(crate) struct Slice {
     on_lane: bool,
     /// The thread's CPU time when the slice was first looked at.
     pub(crate) since: Option<Duration>,
+    /// CPU time that other threads use for this slice.
+    pub(crate) charged: Duration,
     /// Set where a tick was the first to look. Before it the slice ran for up to one more.
     has_ticked: bool,
     /// Set once the slice has yielded: a call that is pending otherwise waits for something.
@@ -56,7 +58,7 @@ impl Slice {
 
 thread_local! {
     static CURRENT: Cell<Slice> = const {
-        Cell::new(Slice { on_lane: false, since: None, has_ticked: false, has_yielded: false })
+        Cell::new(Slice { on_lane: false, since: None, charged: Duration::ZERO, has_ticked: false, has_yielded: false })
     };
 }
 
@@ -96,6 +98,13 @@ pub(crate) fn is_over() -> bool {
         }
         Some(_) => state.used() >= SLICE,
     }
+}
+
+/// Charges the slice for CPU time that another thread uses for it, which decides where the handler's next calls run. It
+/// does not count towards the call's CPU limit.
+pub(crate) fn charge(cpu: Duration) {
+    let state = CURRENT.get();
+    CURRENT.set(Slice { charged: state.charged.saturating_add(cpu), ..state });
 }
 
 /// Ends the slice, from an asynchronous host function: the call goes on when it is polled again.

@@ -18,9 +18,11 @@ const LAYERS: &[&[&str]] = &[
     &["revocations::cutoffs", "revocations::pace"],
     &["revocations::unwritten"],
     &["grants", "revocations"],
-    &["admission", "lane"],
+    &["admission"],
     &["bindings", "engine"],
     &["slice"],
+    &["lane"],
+    &["conduct"],
     &["pool"],
     &[
         "host::clock",

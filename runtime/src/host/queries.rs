@@ -42,8 +42,7 @@ impl queries::Host for Queries<'_> {
         let parameters: Vec<_> =
             parameters.into_iter().map(|(name, value)| (name, bindings::value_in(value))).collect();
         let values_len = parameters.iter().map(|(_, value)| bytes(value)).sum::<usize>();
-        self.calls.enter(label.len().saturating_add(names).saturating_add(values_len))?;
-        self.calls.rest().await;
+        self.calls.enter_lookup(label.len().saturating_add(names).saturating_add(values_len)).await?;
         if self.phase == Phase::Instantiate {
             return Err(Stop::forbidden("`queries` while the component is being instantiated"));
         }

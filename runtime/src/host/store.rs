@@ -48,8 +48,7 @@ impl HasData for Has {
 impl Store<'_> {
     /// Enters a function that is given so many bytes.
     async fn enter(&mut self, bytes: usize) -> Result<&StoreGrant> {
-        self.calls.enter(bytes)?;
-        self.calls.rest().await;
+        self.calls.enter_lookup(bytes).await?;
         if self.phase == Phase::Instantiate {
             return Err(Stop::forbidden("`store` while the component is being instantiated"));
         }
