@@ -115,6 +115,8 @@ impl RevocationsRequest {
     /// What it asks for, if that is something and this caller's to ask.
     fn checked(self, context: &Context, caller: AuthenticatedCaller<'_>) -> Result<Revocation, Problem> {
         let Self { handler, token_id, actor: actor_id, issued_until, dry_run: _ } = self;
+        // No id begins or ends with a space: what was copied with one must not escape for that.
+        let token_id = token_id.map(|id| id.trim_matches(' ').to_owned());
         if !(token_id.as_deref().is_none_or(is_token_id) && actor_id.as_deref().is_none_or(is_actor_id)) {
             return Err(Problem::InvalidRequest(
                 "`token_id` has 1 to 256 printable ASCII characters and no blank at either end, `actor` a visible character and no control characters",
