@@ -1,4 +1,4 @@
-;; what: No attack: the result area is the last 96 bytes of memory.
+;; what: Control: the result area is the last 96 bytes of memory.
 ;; call: verify
 ;; outcome: ok
 

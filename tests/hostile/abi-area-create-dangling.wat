@@ -1,4 +1,4 @@
-;; what: The result area of create lies outside of its memory.
+;; what: The result area of `create` lies outside memory.
 ;; call: create
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: The result area of create ends one word outside of its memory.
+;; what: The result area of `create` ends one word outside memory.
 ;; call: create
 ;; outcome: bad-result
 

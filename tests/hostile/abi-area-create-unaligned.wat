@@ -1,4 +1,4 @@
-;; what: The result area of create is aligned to 4 instead of 8.
+;; what: The result area of `create` is aligned to 4 instead of 8.
 ;; call: create
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: The result area of verify lies outside of its memory.
+;; what: The result area of `verify` lies outside memory.
 ;; call: verify
 ;; outcome: bad-result
 

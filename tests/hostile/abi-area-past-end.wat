@@ -1,4 +1,4 @@
-;; what: The result area of verify ends one word outside of its memory.
+;; what: The result area of `verify` ends one word outside memory.
 ;; call: verify
 ;; outcome: bad-result
 

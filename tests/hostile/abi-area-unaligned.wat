@@ -1,4 +1,4 @@
-;; what: The result area of verify is not aligned.
+;; what: The result area of `verify` is not aligned.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: Answers create with case 2 of `create-error`.
+;; what: Returns case 2 of `create-error`, which has two cases, from `create`.
 ;; call: create
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: Answers create with case 2 of `expires-at`.
+;; what: Returns case 2 of the option `expires-at` from `create`.
 ;; call: create
 ;; outcome: bad-result
 

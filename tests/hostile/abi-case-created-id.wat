@@ -1,4 +1,4 @@
-;; what: Answers create with case 9 of `token-id`.
+;; what: Returns case 9 of the option `token-id` from `create`.
 ;; call: create
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: Denies with denial 3; there are three, from 0.
+;; what: Denies with denial 3, although the last is 2.
 ;; call: create
 ;; outcome: bad-result
 

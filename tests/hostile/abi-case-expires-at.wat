@@ -1,4 +1,4 @@
-;; what: Answers verify with case 255 of `expires-at`, which has no such case.
+;; what: Returns case 255 of the option `expires-at` from `verify`.
 ;; call: verify
 ;; outcome: bad-result
 

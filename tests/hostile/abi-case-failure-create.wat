@@ -1,4 +1,4 @@
-;; what: Fails create with case 2 of `failure`, which has two.
+;; what: Returns case 2 of `failure`, which has two cases, from `create`.
 ;; call: create
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: Fails verify with case 2 of `failure`, which has two.
+;; what: Returns case 2 of `failure`, which has two cases, from `verify`.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: Answers verify with case 2 of `issued-at`, which has no such case.
+;; what: Returns case 2 of the option `issued-at` from `verify`.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: Rejects with reason 7; there are seven, from 0.
+;; what: Rejects with reason 7, although the last is 6.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: Answers verify with case 2 of `restrictions`, which has no such case.
+;; what: Returns case 2 of the option `restrictions` from `verify`.
 ;; call: verify
 ;; outcome: bad-result
 

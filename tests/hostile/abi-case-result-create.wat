@@ -1,4 +1,4 @@
-;; what: Answers create with case 2 of `result`.
+;; what: Returns case 2 of `result` from `create`.
 ;; call: create
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: Answers verify with case 7 of `result`, which has no such case.
+;; what: Returns case 7 of `result` from `verify`.
 ;; call: verify
 ;; outcome: bad-result
 

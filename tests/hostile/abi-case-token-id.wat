@@ -1,4 +1,4 @@
-;; what: Answers verify with case 2 of `token-id`, which has no such case.
+;; what: Returns case 2 of the option `token-id` from `verify`.
 ;; call: verify
 ;; outcome: bad-result
 

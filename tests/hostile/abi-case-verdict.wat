@@ -1,4 +1,4 @@
-;; what: Answers verify with case 3 of `verdict`, which has no such case.
+;; what: Returns case 3 of `verdict`, which has three cases, from `verify`.
 ;; call: verify
 ;; outcome: bad-result
 

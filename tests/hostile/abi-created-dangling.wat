@@ -1,4 +1,4 @@
-;; what: The created token lies outside of memory.
+;; what: The created token lies outside memory.
 ;; call: create
 ;; outcome: bad-result
 

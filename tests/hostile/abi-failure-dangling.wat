@@ -1,4 +1,4 @@
-;; what: The text of a failure lies outside of memory.
+;; what: The text of a failure lies outside memory.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: The list of actions lies outside of memory.
+;; what: The list of actions lies outside memory.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: The name of the second of two databases lies outside of memory.
+;; what: The name of the second of two databases lies outside memory.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,8 +1,8 @@
-;; what: A list of databases whose lists of actions are the list itself.
+;; what: Returns a list of databases whose lists of actions are the list itself.
 ;; call: verify
 ;; outcome: bad-result
 
-;; Each entry names the list as its name and as its actions; read as text, the bytes 0xff are none.
+;; Each entry points to the list as its name and as its actions. The bytes 0xff are not UTF-8.
 (data $databases
   "\00\20\00\00" "\20\00\00\00" "\00\20\00\00" "\04\00\00\00"
   "\ff\ff\ff\ff" "\ff\ff\ff\ff" "\ff\ff\ff\ff" "\ff\ff\ff\ff")

@@ -1,4 +1,4 @@
-;; what: The list of actions has 2^29 entries: 2^32 bytes, which is 0 in 32 bits.
+;; what: The list of actions has 2^29 entries: 2^32 bytes, which wraps to 0 in 32 bits.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: The message of a rejection lies outside of memory.
+;; what: The message of a rejection lies outside memory.
 ;; call: verify
 ;; outcome: bad-result
 

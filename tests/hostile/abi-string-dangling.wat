@@ -1,4 +1,4 @@
-;; what: The actor lies outside of memory.
+;; what: The actor lies outside memory.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: The actor is empty, at an address outside of memory.
+;; what: The actor is empty, at an address outside memory.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: Accepts whatever it is shown, so that a verdict tells who was shown a token. Its own tokens begin with `rec_`.
+;; what: Accepts every token, which shows which handler was called; its tokens begin with `rec_`.
 ;; call: verify
 ;; outcome: ok
 ;; actor: {"id":"hostile:alice"}

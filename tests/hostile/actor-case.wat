@@ -1,4 +1,4 @@
-;; what: Vouches for an actor in capitals.
+;; what: Vouches for an allowed actor in capitals.
 ;; call: verify
 ;; outcome: rejected not-permitted
 

@@ -1,4 +1,4 @@
-;; what: Has an allowed id, but not as `id`.
+;; what: Puts an allowed id into a member other than `id`.
 ;; call: verify
 ;; outcome: rejected not-permitted
 

@@ -1,4 +1,4 @@
-;; what: The allowed beginning stands in the middle.
+;; what: Has the allowed prefix in the middle of the actor id.
 ;; call: verify
 ;; outcome: rejected not-permitted
 

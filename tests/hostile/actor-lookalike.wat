@@ -1,4 +1,4 @@
-;; what: The allowed beginning with a Cyrillic о.
+;; what: Spells the allowed prefix with a Cyrillic о.
 ;; call: verify
 ;; outcome: rejected not-permitted
 

@@ -1,4 +1,4 @@
-;; what: A space precedes the allowed beginning.
+;; what: Puts a space before the allowed prefix.
 ;; call: verify
 ;; outcome: rejected not-permitted
 

@@ -1,4 +1,4 @@
-;; what: Vouches for root, with escapes.
+;; what: Vouches for root, written with escapes.
 ;; call: verify
 ;; outcome: rejected not-permitted
 

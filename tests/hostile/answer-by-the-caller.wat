@@ -1,14 +1,15 @@
-;; what: Answers with bytes that the caller chose: they stand in the token, or in the description, as hexadecimal digits.
+;; what: Returns bytes that the caller chose, as hexadecimal digits in the token or the description.
 ;; call: verify
 ;; outcome: bad-result
 
-;; The bytes become the result area at 0x4000 and the memory behind it, so that whoever writes the token writes every
-;; discriminant, pointer and length, and the texts and lists that they lead to. There is room for 48 KiB.
+;; The bytes become the result area at 0x4000 and the memory behind it, so that the token controls
+;; every discriminant, pointer and length, and the texts and lists that they point to. There is room
+;; for 48 KiB.
 
 (func $verify (param $token i32) (param $len i32) (result i32)
   (call $answer (i32.add (local.get $token) (i32.const 3)) (i32.sub (local.get $len) (i32.const 3))))
 
-;; The last two of what comes in are the description.
+;; The last two parameters are the description.
 (func $create (type $create)
   (call $answer (local.get 12) (local.get 13)))
 
@@ -28,7 +29,7 @@
       (br $next)))
   (i32.const 0x4000))
 
-;; The value of a digit; of any other character, some number.
+;; The value of a hexadecimal digit; an arbitrary number for any other character.
 (func $digit (param $at i32) (result i32)
   (i32.add
     (i32.and (i32.load8_u (local.get $at)) (i32.const 15))

@@ -1,4 +1,4 @@
-;; what: Puts the token that it is shown into its log and into its message.
+;; what: Writes the presented token into its log and into its message.
 ;; call: verify
 ;; outcome: rejected unknown
 

@@ -1,4 +1,4 @@
-;; what: Fails with line breaks and terminal codes in the text.
+;; what: Fails with line breaks and terminal escapes in the text.
 ;; call: verify
 ;; outcome: internal
 

@@ -1,4 +1,4 @@
-;; what: Fails with a text of 200,000 bytes, which the host cuts.
+;; what: Fails with a text of 200,000 bytes, which the host truncates.
 ;; call: verify
 ;; outcome: unavailable
 

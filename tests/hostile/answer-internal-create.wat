@@ -1,4 +1,4 @@
-;; what: Blames itself for making no token.
+;; what: Fails to create any token with an internal failure.
 ;; call: create
 ;; outcome: internal
 

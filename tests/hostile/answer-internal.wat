@@ -1,4 +1,4 @@
-;; what: Blames itself for every token.
+;; what: Fails to verify any token with an internal failure.
 ;; call: verify
 ;; outcome: internal
 

@@ -1,4 +1,4 @@
-;; what: Rejects with line breaks, terminal codes and a bidirectional override in the message.
+;; what: Rejects with line breaks, terminal escapes and a bidirectional override in the message.
 ;; call: verify
 ;; outcome: rejected malformed
 

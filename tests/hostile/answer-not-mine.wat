@@ -1,4 +1,4 @@
-;; what: Disowns every token.
+;; what: Returns `not-mine` forevery token.
 ;; call: verify
 ;; outcome: not-mine
 

@@ -1,4 +1,4 @@
-;; what: Cannot make a token for now.
+;; what: Fails to create any token as unavailable.
 ;; call: create
 ;; outcome: unavailable
 

@@ -1,4 +1,4 @@
-;; what: Cannot tell about any token.
+;; what: Fails to verify any token as unavailable.
 ;; call: verify
 ;; outcome: unavailable
 

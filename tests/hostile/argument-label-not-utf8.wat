@@ -1,4 +1,4 @@
-;; what: Signs with a label that is no UTF-8.
+;; what: Signs with a label that is not UTF-8.
 ;; call: create
 ;; outcome: bad-result
 ;; grants: keys

@@ -1,4 +1,4 @@
-;; what: Signs bytes outside of its memory.
+;; what: Signs bytes outside its memory.
 ;; call: create
 ;; outcome: bad-result
 ;; grants: keys

@@ -1,4 +1,4 @@
-;; what: Asks for a setting with a name of 1 MiB.
+;; what: Reads a setting with a name of 1 MiB.
 ;; call: verify
 ;; outcome: limit-host-bytes
 

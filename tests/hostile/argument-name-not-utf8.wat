@@ -1,4 +1,4 @@
-;; what: Asks for a setting whose name is no UTF-8.
+;; what: Reads a setting whose name is not UTF-8.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: Has the time written outside of its memory.
+;; what: Has the time written outside its memory.
 ;; call: verify
 ;; outcome: bad-result
 

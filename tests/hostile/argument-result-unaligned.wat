@@ -1,4 +1,4 @@
-;; what: Has the time written to an address that is not aligned.
+;; what: Has the time written to an unaligned address.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: Looks for a secret of 1 MiB.
+;; what: Looks up a secret of 1 MiB.
 ;; call: verify
 ;; outcome: limit-host-bytes
 ;; grants: secrets

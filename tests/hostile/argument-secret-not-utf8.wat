@@ -1,4 +1,4 @@
-;; what: Looks for a secret that is no UTF-8.
+;; what: Looks up a secret that is not UTF-8.
 ;; call: verify
 ;; outcome: bad-result
 ;; grants: secrets

@@ -1,4 +1,4 @@
-;; what: Checks a signature of 1 MiB.
+;; what: Verifies a signature of 1 MiB.
 ;; call: verify
 ;; outcome: limit-host-bytes
 ;; grants: keys

@@ -1,12 +1,12 @@
-;; what: No attack: accepts every token as one actor, and always makes the same token.
+;; what: Control: accepts every token as one actor, and always creates the same token.
 ;; call: verify+create
 ;; outcome: ok
 ;; actor: {"id":"hostile:alice"}
 
-;; The base of the other cases. A token comes in through $realloc; an answer is written to a result area, all zero at
-;; first, in the layout of the canonical ABI, and its address is given back.
+;; The base of the other cases. A token is passed in through $realloc. A result is written to a result
+;; area, initially all zero, in the layout of the canonical ABI, and its address is returned.
 ;;
-;; $verdict, the 96 bytes that `verify` gives, aligned to 8:
+;; $verdict, the 96 bytes that `verify` returns, aligned to 8:
 ;;    0  0 ok, 1 failure
 ;;    8  ok: 0 accepted, 1 not-mine, 2 rejected
 ;;         accepted: 16 actor, 24 restrictions? (28 all, 36 database, 44 resource), 52 token-id? (56),
@@ -14,19 +14,20 @@
 ;;         rejected: 16 reason, 20 message
 ;;    8  failure: 0 unavailable, 1 internal; 12 text
 ;;
-;; $made, the 48 bytes that `create` gives, aligned to 8:
+;; $made, the 48 bytes that `create` returns, aligned to 8:
 ;;    0  0 ok, 1 error
 ;;    8  ok: token; 16 token-id? (20), 32 expires-at? (40)
 ;;    8  error: 0 denied: 12 denial, 16 message; 1 failed: 12 failure, 16 text
 ;;
-;; A string or list is its address and, four bytes on, its length; an optional thing has 1 before it where it is there.
+;; A string or list is its address followed by its length four bytes later; an option is preceded by
+;; 1 if it is present.
 
 (type $create (func (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
 
 (memory $memory 2)
 (global $verdict i32 (i32.const 0x400))
 (global $made i32 (i32.const 0x500))
-(global $out i32 (i32.const 0x600)) ;; where imports put their results
+(global $out i32 (i32.const 0x600)) ;; where imports write their results
 (global $heap (mut i32) (i32.const 0x10000))
 
 (data $actor "{\"id\":\"hostile:alice\"}")
@@ -45,8 +46,8 @@
   (i32.store offset=20 (global.get $verdict) (global.get $actor.len))
   (global.get $verdict))
 
-;; Rejected, with $message. Reasons: 0 malformed, 1 bad-signature, 2 expired, 3 not-yet-valid, 4 revoked, 5 disabled,
-;; 6 unknown.
+;; Rejected, with $message. Reasons: 0 malformed, 1 bad-signature, 2 expired, 3 not-yet-valid,
+;; 4 revoked, 5 disabled, 6 unknown.
 (func $reject (param $reason i32) (result i32)
   (i32.store8 offset=8 (global.get $verdict) (i32.const 2))
   (i32.store8 offset=16 (global.get $verdict) (local.get $reason))
@@ -68,7 +69,7 @@
   (i32.store offset=20 (global.get $made) (global.get $message.len))
   (global.get $made))
 
-;; Memory for what comes in: never freed, 16 aligned.
+;; Memory for arguments: never freed, aligned to 16.
 (func $realloc (param $old i32) (param $old.len i32) (param $align i32) (param $len i32) (result i32)
   (local $at i32)
   (local.set $at (global.get $heap))

@@ -1,4 +1,4 @@
-;; what: No attack: computes for some half a millisecond, which is less than a slice, and accepts.
+;; what: Control: computes for about half a millisecond, less than a slice, and accepts.
 ;; call: verify
 ;; outcome: ok
 

@@ -1,4 +1,4 @@
-;; what: No attack: computes for some ten milliseconds, within its limit, and accepts.
+;; what: Control: computes for about ten milliseconds, within its limit, and accepts.
 ;; call: verify
 ;; outcome: ok
 

@@ -1,4 +1,4 @@
-;; what: Asks for the time twice with work between; the host says the same, so that nothing can be measured.
+;; what: Reads the clock twice with work in between, and gets the same time both times.
 ;; call: verify
 ;; outcome: rejected unknown
 

@@ -1,4 +1,4 @@
-;; what: No attack: the created token has 8,192 bytes, the limit itself.
+;; what: Control: the created token has 8,192 bytes, exactly the limit.
 ;; call: create
 ;; outcome: ok
 

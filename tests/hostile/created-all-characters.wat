@@ -1,4 +1,4 @@
-;; what: No attack: the created token has every character that is allowed.
+;; what: Control: the created token has every allowed character.
 ;; call: create
 ;; outcome: ok
 

@@ -1,4 +1,4 @@
-;; what: The created token ends in the year 10000.
+;; what: The created token expires in the year 10000.
 ;; call: create
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: The created token ends at 2^64 - 1.
+;; what: The created token expires at 2^64 - 1.
 ;; call: create
 ;; outcome: bad-result
 

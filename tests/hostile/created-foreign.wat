@@ -1,4 +1,4 @@
-;; what: The created token has a prefix that nobody claims.
+;; what: The created token has a prefix that no handler claims.
 ;; call: create
 ;; outcome: bad-token
 

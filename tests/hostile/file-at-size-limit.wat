@@ -1,4 +1,4 @@
-;; what: No attack: a handler of exactly 32 MiB.
+;; what: Control: a handler of exactly 32 MiB.
 ;; call: load
 ;; outcome: ok
 ;; bytes: at-size-limit

@@ -1,4 +1,4 @@
-;; what: Is of a version of the binary format that there is not.
+;; what: Is a file of an unknown version of the binary format.
 ;; call: load
 ;; outcome: invalid
 ;; bytes: bad-version

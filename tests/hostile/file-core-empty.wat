@@ -1,4 +1,4 @@
-;; what: Is a core module with nothing in it.
+;; what: Is an empty core module.
 ;; call: load
 ;; outcome: core-module
 ;; bytes: core-empty

@@ -1,4 +1,4 @@
-;; what: A section of five bytes says that it has four billion entries.
+;; what: Declares four billion entries in a section of five bytes.
 ;; call: load
 ;; outcome: invalid
 ;; bytes: section-count-4g

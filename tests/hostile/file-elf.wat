@@ -1,4 +1,4 @@
-;; what: Is a program of the operating system.
+;; what: Is an executable of the operating system.
 ;; call: load
 ;; outcome: precompiled
 ;; bytes: elf

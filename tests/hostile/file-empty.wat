@@ -1,4 +1,4 @@
-;; what: Is empty.
+;; what: Is an empty file.
 ;; call: load
 ;; outcome: not-a-component
 ;; bytes: empty

@@ -1,4 +1,4 @@
-;; what: Is compressed.
+;; what: Is a compressed file.
 ;; call: load
 ;; outcome: not-a-component
 ;; bytes: gzip

@@ -1,4 +1,4 @@
-;; what: Is the first seven bytes.
+;; what: Is only the first seven bytes of a handler.
 ;; call: load
 ;; outcome: not-a-component
 ;; bytes: header-short

@@ -1,4 +1,4 @@
-;; what: A section has a size of more than 32 bits.
+;; what: Declares a section size of more than 32 bits.
 ;; call: load
 ;; outcome: invalid
 ;; bytes: leb-overflow

@@ -1,4 +1,4 @@
-;; what: Is a precompiled component: code for this machine.
+;; what: Is a precompiled component: machine code for this machine.
 ;; call: load
 ;; outcome: precompiled
 ;; bytes: cwasm-component

@@ -1,4 +1,4 @@
-;; what: A section says that it is 4 GiB long.
+;; what: Declares a section of 4 GiB.
 ;; call: load
 ;; outcome: invalid
 ;; bytes: section-len-4g

@@ -1,4 +1,4 @@
-;; what: Is a sentence.
+;; what: Is a sentence of plain text.
 ;; call: load
 ;; outcome: not-a-component
 ;; bytes: text

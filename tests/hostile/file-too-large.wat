@@ -1,4 +1,4 @@
-;; what: A handler of 32 MiB and a byte.
+;; what: Is a handler of 32 MiB and one byte.
 ;; call: load
 ;; outcome: too-large
 ;; bytes: over-size-limit

@@ -1,4 +1,4 @@
-;; what: Has a section of a kind that there is not.
+;; what: Has a section of an unknown kind.
 ;; call: load
 ;; outcome: invalid
 ;; bytes: unknown-section

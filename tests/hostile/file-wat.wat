@@ -1,4 +1,4 @@
-;; what: Is WebAssembly as text.
+;; what: Is WebAssembly in text form.
 ;; call: load
 ;; outcome: not-a-component
 ;; bytes: wat-text

@@ -1,4 +1,4 @@
-;; what: Is 4 KiB of zeros.
+;; what: Is a file of 4 KiB of zeros.
 ;; call: load
 ;; outcome: not-a-component
 ;; bytes: zeros

@@ -1,4 +1,4 @@
-;; what: No attack: 2,000 host calls, the limit itself.
+;; what: Control: 2,000 host calls, exactly the limit.
 ;; call: verify
 ;; outcome: ok
 

@@ -1,4 +1,4 @@
-;; what: Asks for the time a million times.
+;; what: Reads the clock a million times.
 ;; call: verify
 ;; outcome: limit-host-calls
 

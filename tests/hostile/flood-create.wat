@@ -1,4 +1,4 @@
-;; what: Asks for the time a million times in create.
+;; what: Reads the clock a million times in `create`.
 ;; call: create
 ;; outcome: limit-host-calls
 

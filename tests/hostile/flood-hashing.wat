@@ -1,4 +1,4 @@
-;; what: Hides work in the host: 2,000 signatures over 250,000 bytes each.
+;; what: Hides work in the host with 2,000 signatures over 250,000 bytes each.
 ;; call: verify
 ;; outcome: limit-host-work
 ;; grants: keys

@@ -1,4 +1,4 @@
-;; what: Asks for a label that it does not have a million times.
+;; what: Uses a label that it was not granted a million times.
 ;; call: verify
 ;; outcome: limit-host-calls
 ;; grants: keys

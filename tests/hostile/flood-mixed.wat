@@ -1,4 +1,4 @@
-;; what: 1,001 calls of each of two imports: the budget is one for all.
+;; what: Calls two imports 1,001 times each, which exceeds the shared budget.
 ;; call: verify
 ;; outcome: limit-host-calls
 

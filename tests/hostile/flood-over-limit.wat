@@ -1,4 +1,4 @@
-;; what: One host call more than 2,000.
+;; what: Makes 2,001 host calls, one more than the limit.
 ;; call: verify
 ;; outcome: limit-host-calls
 

@@ -1,11 +1,11 @@
-;; what: Hides work in the host: 2,000 times 64 KiB of randomness.
+;; what: Hides work in the host with 2,000 requests for 64 KiB of randomness.
 ;; call: verify
 ;; outcome: limit-host-work
 
 (import "keyward:handler/random@0.1.0" "bytes" (func $random (param i32 i32)))
 
 (memory $memory 4)
-;; All of it to the same place, so that memory is not the limit.
+;; Written to the same address every time, so that memory is not the limit.
 (func $realloc (param i32 i32 i32 i32) (result i32)
   (i32.const 0x20000))
 (func $verify (param i32 i32) (result i32)

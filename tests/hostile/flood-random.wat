@@ -1,4 +1,4 @@
-;; what: Asks for a random byte a million times.
+;; what: Requests a random byte a million times.
 ;; call: verify
 ;; outcome: limit-host-calls
 

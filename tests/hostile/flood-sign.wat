@@ -1,4 +1,4 @@
-;; what: Signs a million times in create.
+;; what: Signs a million times in `create`.
 ;; call: create
 ;; outcome: limit-host-calls
 ;; grants: keys
@@ -7,7 +7,7 @@
 
 (data $label "mine")
 
-;; What the host gives back is thrown away, so that memory is not the limit.
+;; The result is discarded, so that memory is not the limit.
 (func $realloc (param i32 i32 i32 i32) (result i32)
   (i32.const 0x10000))
 (func $create (type $create)

@@ -1,4 +1,4 @@
-;; what: The actor is the whole memory: 15 MiB of spaces.
+;; what: Returns its whole memory as the actor: 15 MiB of spaces.
 ;; call: verify
 ;; outcome: limit-host-bytes
 

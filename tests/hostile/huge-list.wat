@@ -1,4 +1,4 @@
-;; what: The list of actions has a million entries, all empty.
+;; what: Returns a list of a million empty actions.
 ;; call: verify
 ;; outcome: limit-host-bytes
 

@@ -1,4 +1,4 @@
-;; what: The list of databases has 100,000 entries, all with the same long name.
+;; what: Returns a list of 100,000 databases, all with the same long name.
 ;; call: verify
 ;; outcome: limit-host-bytes
 

@@ -1,4 +1,4 @@
-;; what: A message of 200,000 bytes, which the host cuts.
+;; what: Rejects with a message of 200,000 bytes, which the host truncates.
 ;; call: verify
 ;; outcome: rejected malformed
 

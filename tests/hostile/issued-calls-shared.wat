@@ -1,4 +1,4 @@
-;; what: Makes more host calls in create and in the verification of the new token together than one call may.
+;; what: Makes more host calls in `create` and the new token's verification than one call may.
 ;; call: create
 ;; outcome: limit-host-calls
 

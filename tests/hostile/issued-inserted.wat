@@ -1,4 +1,4 @@
-;; what: Inserts a record for each token, makes the same token every time, and accepts it under an id without a record.
+;; what: Inserts a record per token, but returns one token and accepts it under an id without record.
 ;; call: verify
 ;; outcome: ok
 ;; grants: store

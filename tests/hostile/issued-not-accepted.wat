@@ -1,4 +1,4 @@
-;; what: Makes a token that it does not accept.
+;; what: Creates a token that it does not accept.
 ;; call: create
 ;; outcome: bad-token
 

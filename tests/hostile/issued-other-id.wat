@@ -1,4 +1,4 @@
-;; what: Gives a token one id when it makes it and another when it verifies it.
+;; what: Gives a token one id in `create` and another in `verify`.
 ;; call: create
 ;; outcome: bad-token
 

@@ -1,4 +1,4 @@
-;; what: Gives a token another random id whenever it verifies it.
+;; what: Gives a token another random id at each verification.
 ;; call: create
 ;; outcome: bad-token
 

@@ -1,12 +1,12 @@
-;; what: Makes the token that the description says, and in every odd second treats it as the fourth character says.
+;; what: Creates the token that the description selects, and in odd seconds treats it differently.
 ;; call: verify
 ;; outcome: ok
 
-;; A token's id is its last four characters, and its end is 1,000 seconds after the time of the tests.
-;; In an odd second:      r another id          m no id                d no end         w no restrictions
+;; The token id is the last four characters, and the expiry is 1,000 seconds after the tests' time.
+;; In an odd second:      r another id          m no id                d no expiry      w no restrictions
 ;;                        b another actor       x expired              u unavailable    t a trap
-;;                        v the id of a token that another one has     f a later issue time
-;; At any time:           n issued now, ending in 1,000 seconds        e no end, asked for or not
+;;                        v the id of another token                    f a later issue time
+;; At any time:           n issued now, expires in 1,000 seconds       e never expires
 
 (import "keyward:handler/clock@0.1.0" "now" (func $now (param i32)))
 

@@ -1,4 +1,4 @@
-;; what: A byte more than 16 KiB.
+;; what: The actor is one byte longer than 16 KiB.
 ;; call: verify
 ;; outcome: limit-actor-bytes
 

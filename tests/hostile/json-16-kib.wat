@@ -1,4 +1,4 @@
-;; what: No attack: 16 KiB, the limit itself.
+;; what: Control: the actor has 16 KiB, exactly the limit.
 ;; call: verify
 ;; outcome: ok
 

@@ -1,4 +1,4 @@
-;; what: 200,000 bytes of spaces before an actor.
+;; what: 200,000 bytes of spaces precede the actor.
 ;; call: verify
 ;; outcome: limit-actor-bytes
 

@@ -1,4 +1,4 @@
-;; what: A string has a bare control character.
+;; what: A string has an unescaped control character.
 ;; call: verify
 ;; outcome: bad-result
 

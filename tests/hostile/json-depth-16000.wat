@@ -1,4 +1,4 @@
-;; what: Nearly 16 KiB of open brackets.
+;; what: The actor is nearly 16 KiB of open brackets.
 ;; call: verify
 ;; outcome: limit-actor-depth
 

@@ -1,4 +1,4 @@
-;; what: No attack: 32 levels deep, the limit itself.
+;; what: Control: the actor is 32 levels deep, exactly the limit.
 ;; call: verify
 ;; outcome: ok
 

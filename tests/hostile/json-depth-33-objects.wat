@@ -1,4 +1,4 @@
-;; what: 33 levels of objects.
+;; what: The actor has 33 levels of objects.
 ;; call: verify
 ;; outcome: limit-actor-depth
 

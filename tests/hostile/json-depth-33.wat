@@ -1,4 +1,4 @@
-;; what: 33 levels deep.
+;; what: The actor is 33 levels deep.
 ;; call: verify
 ;; outcome: limit-actor-depth
 

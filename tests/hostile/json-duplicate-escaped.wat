@@ -1,4 +1,4 @@
-;; what: The name `id` stands twice, once with an escape.
+;; what: The name `id` occurs twice, once with an escape.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: The name `id` stands twice: the allowed one last.
+;; what: The name `id` occurs twice, the allowed value last.
 ;; call: verify
 ;; outcome: bad-result
 

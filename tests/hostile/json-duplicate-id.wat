@@ -1,4 +1,4 @@
-;; what: The name `id` stands twice: the allowed one first.
+;; what: The name `id` occurs twice, the allowed value first.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: A name stands twice in an inner object.
+;; what: A name occurs twice in an inner object.
 ;; call: verify
 ;; outcome: bad-result
 

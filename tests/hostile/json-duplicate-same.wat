@@ -1,4 +1,4 @@
-;; what: A name stands twice with the same value.
+;; what: A name occurs twice with the same value.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: A string has an escape that there is not.
+;; what: A string has an invalid escape.
 ;; call: verify
 ;; outcome: bad-result
 

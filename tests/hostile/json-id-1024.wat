@@ -1,4 +1,4 @@
-;; what: No attack: an id of 1,024 bytes, the limit itself.
+;; what: Control: an id of 1,024 bytes, exactly the limit.
 ;; call: verify
 ;; outcome: ok
 

@@ -1,4 +1,4 @@
-;; what: An id of 1,024 characters in 1,025 bytes.
+;; what: The id has 1,024 characters in 1,025 bytes.
 ;; call: verify
 ;; outcome: limit-actor-id
 

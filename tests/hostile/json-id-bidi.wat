@@ -1,4 +1,4 @@
-;; what: An id with a bidirectional override: no control character, so it is the id, and what prints it must escape it.
+;; what: The id has a bidirectional override, which must be escaped where it is printed.
 ;; call: verify
 ;; outcome: ok
 ;; actor: {"id":"hostile:\u202eecila"}

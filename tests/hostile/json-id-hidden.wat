@@ -1,4 +1,4 @@
-;; what: The id consists of characters that nobody can see: Hangul fillers, a blank Braille pattern, a zero-width space.
+;; what: The id consists of invisible characters, such as Hangul fillers and a zero-width space.
 ;; call: verify
 ;; outcome: bad-result
 

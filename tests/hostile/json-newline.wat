@@ -1,4 +1,4 @@
-;; what: A string has a bare line break.
+;; what: A string has an unescaped line break.
 ;; call: verify
 ;; outcome: bad-result
 

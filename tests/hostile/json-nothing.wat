@@ -1,4 +1,4 @@
-;; what: The actor is no text at all.
+;; what: The actor is an empty string.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: A number ends in its point.
+;; what: A number ends with its decimal point.
 ;; call: verify
 ;; outcome: bad-result
 

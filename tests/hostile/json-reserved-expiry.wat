@@ -1,4 +1,4 @@
-;; what: The actor names its expiry itself.
+;; what: The actor sets the reserved member `token_expires` itself.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: No attack: the reserved names in an inner object mean nothing.
+;; what: Control: the reserved names have no meaning in an inner object.
 ;; call: verify
 ;; outcome: ok
 ;; actor: {"id":"hostile:alice","a":{"_r":1,"token_expires":2}}

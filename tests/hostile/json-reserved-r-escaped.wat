@@ -1,4 +1,4 @@
-;; what: The actor names its restrictions itself, with an escape.
+;; what: The actor sets the reserved member `_r` itself, with an escape.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: The actor names its restrictions itself.
+;; what: The actor sets the reserved member `_r` itself.
 ;; call: verify
 ;; outcome: bad-result
 

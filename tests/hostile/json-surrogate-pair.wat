@@ -1,4 +1,4 @@
-;; what: No attack: a string has the escape of a pair of surrogates.
+;; what: Control: a string has the escape of a pair of surrogates.
 ;; call: verify
 ;; outcome: ok
 ;; actor: {"id":"hostile:alice","a":"\ud83d\ude00"}

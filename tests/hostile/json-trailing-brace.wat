@@ -1,4 +1,4 @@
-;; what: A brace too many follows the actor.
+;; what: An extra brace follows the actor.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: NUL follows the actor.
+;; what: A NUL follows the actor.
 ;; call: verify
 ;; outcome: bad-result
 

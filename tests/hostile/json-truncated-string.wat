@@ -1,4 +1,4 @@
-;; what: The actor ends in a string.
+;; what: The actor ends inside a string.
 ;; call: verify
 ;; outcome: bad-result
 

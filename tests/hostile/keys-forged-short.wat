@@ -1,4 +1,4 @@
-;; what: Checks 31 bytes as a signature; the host says that it does not fit.
+;; what: Passes 31 bytes as a signature, which the host rejects.
 ;; call: verify
 ;; outcome: rejected bad-signature
 ;; grants: keys
@@ -10,7 +10,7 @@
 (func $verify (param i32 i32) (result i32)
   (call $check (global.get $label.ptr) (global.get $label.len) (global.get $message.ptr) (global.get $message.len)
     (global.get $signature.ptr) (global.get $signature.len) (global.get $out))
-  ;; Anything but `false` is a success of the attack.
+  ;; The attack succeeds unless the result is `false`.
   (if (i32.load8_u (global.get $out)) (then (return (call $accept))))
   (if (i32.load8_u offset=1 (global.get $out)) (then (return (call $accept))))
   (call $reject (i32.const 1)))

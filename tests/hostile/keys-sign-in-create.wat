@@ -1,4 +1,4 @@
-;; what: No attack: signs in create with its own label, and finds 32 bytes.
+;; what: Control: signs in `create` with its own label, and gets 32 bytes.
 ;; call: create
 ;; outcome: ok
 ;; grants: keys

@@ -1,4 +1,4 @@
-;; what: Lets a token make it sign in verify, with its own label.
+;; what: Signs in `verify` with its own label, although only `create` may sign.
 ;; call: verify
 ;; outcome: rejected disabled
 ;; grants: keys
@@ -10,7 +10,7 @@
 
 (func $verify (param i32 i32) (result i32)
   (call $sign (global.get $label.ptr) (global.get $label.len) (global.get $message.ptr) (global.get $message.len) (global.get $out))
-  ;; Anything but the error 1, `not-permitted-now`, is a success of the attack.
+  ;; The attack succeeds unless the result is error 1, `not-permitted-now`.
   (if (i32.eqz (i32.load8_u (global.get $out))) (then (return (call $accept))))
   (if (i32.ne (i32.load8_u offset=4 (global.get $out)) (i32.const 1)) (then (return (call $accept))))
   (call $reject (i32.const 5)))

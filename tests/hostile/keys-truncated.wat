@@ -1,4 +1,4 @@
-;; what: Signs in create, and checks the first 31 bytes of what it got.
+;; what: Signs in `create`, and verifies only the first 31 bytes of the signature.
 ;; call: create
 ;; outcome: denied not-permitted
 ;; grants: keys
@@ -11,7 +11,7 @@
   (call $sign (global.get $label.ptr) (global.get $label.len) (global.get $message.ptr) (global.get $message.len) (global.get $out))
   (call $check (global.get $label.ptr) (global.get $label.len) (global.get $message.ptr) (global.get $message.len)
     (i32.load offset=4 (global.get $out)) (i32.const 31) (global.get $out))
-  ;; Anything but `false` is a success of the attack.
+  ;; The attack succeeds unless the result is `false`.
   (if (i32.load8_u (global.get $out)) (then (return (call $give))))
   (if (i32.load8_u offset=1 (global.get $out)) (then (return (call $give))))
   (call $deny (i32.const 2)))

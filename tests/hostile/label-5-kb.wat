@@ -1,4 +1,4 @@
-;; what: Signs and checks with a label of 5 KiB.
+;; what: Signs and verifies with a label of 5 KiB.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys

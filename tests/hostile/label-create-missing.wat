@@ -1,4 +1,4 @@
-;; what: Signs with a label that nobody has in create.
+;; what: Signs in `create` with a label that does not exist.
 ;; call: create
 ;; outcome: denied not-permitted
 ;; grants: keys

@@ -1,4 +1,4 @@
-;; what: Signs with its own label between spaces in create.
+;; what: Signs in `create` with its own label between spaces.
 ;; call: create
 ;; outcome: denied not-permitted
 ;; grants: keys

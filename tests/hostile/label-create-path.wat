@@ -1,4 +1,4 @@
-;; what: Signs with a path to the label of another handler in create.
+;; what: Signs in `create` with a path to the label of another handler.
 ;; call: create
 ;; outcome: denied not-permitted
 ;; grants: keys

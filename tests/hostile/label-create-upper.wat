@@ -1,4 +1,4 @@
-;; what: Signs with its own label in capitals in create.
+;; what: Signs in `create` with its own label in capitals.
 ;; call: create
 ;; outcome: denied not-permitted
 ;; grants: keys

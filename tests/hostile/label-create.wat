@@ -1,4 +1,4 @@
-;; what: Signs with the label of another handler in create.
+;; what: Signs in `create` with the label of another handler.
 ;; call: create
 ;; outcome: denied not-permitted
 ;; grants: keys
@@ -10,7 +10,7 @@
 
 (func $create (type $create)
   (call $sign (global.get $label.ptr) (global.get $label.len) (global.get $message.ptr) (global.get $message.len) (global.get $out))
-  ;; Anything but the error 0, `not-granted`, is a success of the attack.
+  ;; The attack succeeds unless the result is error 0, `not-granted`.
   (if (i32.eqz (i32.load8_u (global.get $out))) (then (return (call $give))))
   (if (i32.load8_u offset=4 (global.get $out)) (then (return (call $give))))
   (call $deny (i32.const 2)))

@@ -1,4 +1,4 @@
-;; what: Signs and checks with its own label with a combining dot.
+;; what: Signs and verifies with its own label plus a combining dot.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys

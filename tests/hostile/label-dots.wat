@@ -1,4 +1,4 @@
-;; what: Signs and checks with the label `..`.
+;; what: Signs and verifies with the label `..`.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys

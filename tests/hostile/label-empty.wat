@@ -1,4 +1,4 @@
-;; what: Signs and checks with the empty label.
+;; what: Signs and verifies with the empty label.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys

@@ -1,4 +1,4 @@
-;; what: Signs and checks with the label of another handler with a Cyrillic о.
+;; what: Signs and verifies with the label of another handler with a Cyrillic о.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys

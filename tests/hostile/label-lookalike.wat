@@ -1,4 +1,4 @@
-;; what: Signs and checks with its own label with a Cyrillic і.
+;; what: Signs and verifies with its own label with a Cyrillic і.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys

@@ -1,4 +1,4 @@
-;; what: Signs and checks with a label that nobody has.
+;; what: Signs and verifies with a label that does not exist.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys

@@ -1,4 +1,4 @@
-;; what: Signs and checks with its own label and a line break.
+;; what: Signs and verifies with its own label plus a line break.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys

@@ -1,4 +1,4 @@
-;; what: Signs and checks with NUL and the label of another handler.
+;; what: Signs and verifies with a NUL followed by the label of another handler.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys

@@ -1,4 +1,4 @@
-;; what: Signs and checks with its own label and NUL.
+;; what: Signs and verifies with its own label plus a NUL.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys

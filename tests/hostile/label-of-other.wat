@@ -1,4 +1,4 @@
-;; what: Signs and checks with the label of another handler.
+;; what: Signs and verifies with the label of another handler.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys
@@ -10,7 +10,7 @@
 (data $message "not-granted")
 
 (func $verify (param i32 i32) (result i32)
-  ;; Anything but the error 0, `not-granted`, is a success of the attack.
+  ;; The attack succeeds unless the result is error 0, `not-granted`.
   (call $sign (global.get $label.ptr) (global.get $label.len) (global.get $message.ptr) (global.get $message.len) (global.get $out))
   (if (i32.eqz (i32.load8_u (global.get $out))) (then (return (call $accept))))
   (if (i32.load8_u offset=4 (global.get $out)) (then (return (call $accept))))

@@ -1,4 +1,4 @@
-;; what: Signs and checks with its own label between spaces.
+;; what: Signs and verifies with its own label between spaces.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys

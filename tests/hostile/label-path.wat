@@ -1,4 +1,4 @@
-;; what: Signs and checks with a path to the label of another handler.
+;; what: Signs and verifies with a path to the label of another handler.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys

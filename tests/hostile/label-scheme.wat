@@ -1,4 +1,4 @@
-;; what: Signs and checks with the name of a scheme.
+;; what: Signs and verifies with the name of a scheme.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys

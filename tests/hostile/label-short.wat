@@ -1,4 +1,4 @@
-;; what: Signs and checks with the beginning of its own label.
+;; what: Signs and verifies with a prefix of its own label.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys

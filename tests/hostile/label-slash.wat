@@ -1,4 +1,4 @@
-;; what: Signs and checks with handler and label.
+;; what: Signs and verifies with the handler and the label, joined by a slash.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys

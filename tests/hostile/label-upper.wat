@@ -1,4 +1,4 @@
-;; what: Signs and checks with its own label in capitals.
+;; what: Signs and verifies with its own label in capitals.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys

@@ -1,4 +1,4 @@
-;; what: Signs and checks with its own label and a zero-width space.
+;; what: Signs and verifies with its own label plus a zero-width space.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: keys

@@ -1,4 +1,4 @@
-;; what: Its `verify` is an asynchronous function.
+;; what: Exports `verify` as an asynchronous function.
 ;; call: load
 ;; outcome: invalid
 

@@ -1,4 +1,4 @@
-;; what: Calls a function that is not there.
+;; what: Calls a function that does not exist.
 ;; call: load
 ;; outcome: invalid
 

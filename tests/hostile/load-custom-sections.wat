@@ -1,4 +1,4 @@
-;; what: A thousand and one custom sections.
+;; what: Has a thousand and one custom sections.
 ;; call: load
 ;; outcome: too-complex
 

@@ -1,4 +1,4 @@
-;; what: One function of 1.5 MB, in a handler that is good: the time to compile is bounded.
+;; what: Has one function of 1.5 MB in an otherwise valid handler: the compilation time is bounded.
 ;; call: load
 ;; outcome: ok
 

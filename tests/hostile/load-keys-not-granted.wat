@@ -1,4 +1,4 @@
-;; what: Imports keys, which the operator did not grant.
+;; what: Imports `keys` without a grant.
 ;; call: load
 ;; outcome: not-granted
 

@@ -1,4 +1,4 @@
-;; what: 20,000 exports, none of them a handler.
+;; what: Has 20,000 exports, none of which is a handler.
 ;; call: load
 ;; outcome: missing-export
 

@@ -1,4 +1,4 @@
-;; what: 100,001 functions.
+;; what: Has 100,001 functions.
 ;; call: load
 ;; outcome: too-complex
 

@@ -1,4 +1,4 @@
-;; what: 20,000 imports.
+;; what: Has 20,000 imports.
 ;; call: load
 ;; outcome: unknown-import
 

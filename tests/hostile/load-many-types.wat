@@ -1,4 +1,4 @@
-;; what: 30,000 types, and no handler.
+;; what: Has 30,000 types and no handler.
 ;; call: load
 ;; outcome: missing-export
 

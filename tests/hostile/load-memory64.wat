@@ -1,4 +1,4 @@
-;; what: Uses a memory with addresses of 64 bits.
+;; what: Uses a memory with 64-bit addresses.
 ;; call: load
 ;; outcome: invalid
 

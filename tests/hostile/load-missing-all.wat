@@ -1,4 +1,4 @@
-;; what: A component with nothing in it.
+;; what: Is an empty component.
 ;; call: load
 ;; outcome: missing-export
 

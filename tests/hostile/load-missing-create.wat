@@ -1,4 +1,4 @@
-;; what: Exports no `create`.
+;; what: Does not export `create`.
 ;; call: load
 ;; outcome: missing-export
 ;; wit:   create: func(request =>   make: func(request

@@ -1,4 +1,4 @@
-;; what: A component that exports a core module instead of a handler.
+;; what: Exports a core module instead of a handler.
 ;; call: load
 ;; outcome: missing-export
 

@@ -1,4 +1,4 @@
-;; what: Exports no `verify`.
+;; what: Does not export `verify`.
 ;; call: load
 ;; outcome: missing-export
 ;; wit:   verify: func(token =>   check: func(token

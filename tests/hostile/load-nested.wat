@@ -1,4 +1,4 @@
-;; what: Components in components, 40 deep.
+;; what: Nests components 40 deep.
 ;; call: load
 ;; outcome: too-complex
 

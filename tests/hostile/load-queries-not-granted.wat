@@ -1,4 +1,4 @@
-;; what: Asks for queries that it is not granted.
+;; what: Imports `queries` without a grant.
 ;; call: load
 ;; outcome: not-granted
 ;; base: queries-ask-on

@@ -1,4 +1,4 @@
-;; what: Imports secrets, which the operator did not grant.
+;; what: Imports `secrets` without a grant.
 ;; call: load
 ;; outcome: not-granted
 

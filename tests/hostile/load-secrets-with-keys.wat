@@ -1,4 +1,4 @@
-;; what: Imports secrets; the operator granted keys only.
+;; what: Imports `secrets` with a grant for keys only.
 ;; call: load
 ;; outcome: not-granted
 ;; grants: keys

@@ -1,4 +1,4 @@
-;; what: Names 10,000 settings.
+;; what: Declares 10,000 settings.
 ;; call: load
 ;; outcome: too-complex
 

@@ -1,4 +1,4 @@
-;; what: Asks for records that it is not granted.
+;; what: Imports `store` without a grant.
 ;; call: load
 ;; outcome: not-granted
 ;; base: store-ask-on

@@ -1,4 +1,4 @@
-;; what: Uses tail calls, to loop without a stack.
+;; what: Uses tail calls to loop without a stack.
 ;; call: load
 ;; outcome: invalid
 

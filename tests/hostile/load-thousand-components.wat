@@ -1,4 +1,4 @@
-;; what: A thousand instances of one component.
+;; what: Has a thousand instances of one component.
 ;; call: load
 ;; outcome: too-complex
 

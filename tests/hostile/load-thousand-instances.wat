@@ -1,4 +1,4 @@
-;; what: A thousand core instances of one module.
+;; what: Has a thousand core instances of one module.
 ;; call: load
 ;; outcome: too-complex
 

@@ -1,4 +1,4 @@
-;; what: A thousand core modules, none of them instantiated.
+;; what: Has a thousand core modules, none of which is instantiated.
 ;; call: load
 ;; outcome: too-complex
 

@@ -1,4 +1,4 @@
-;; what: Uses a shared memory.
+;; what: Uses shared memory.
 ;; call: load
 ;; outcome: invalid
 

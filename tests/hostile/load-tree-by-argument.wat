@@ -1,4 +1,4 @@
-;; what: 10^6 instances, with the component handed down as an argument.
+;; what: Creates 10^6 instances by passing the component down as an argument.
 ;; call: load
 ;; outcome: too-complex
 

@@ -1,4 +1,4 @@
-;; what: 2^16 instances in 18: each component makes two of the one it was given, and hands itself on.
+;; what: Creates 2^16 instances from 18: each component instantiates its argument twice.
 ;; call: load
 ;; outcome: too-complex
 

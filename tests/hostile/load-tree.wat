@@ -1,4 +1,4 @@
-;; what: 100^4 core instances in a few hundred bytes (aborts wasmtime 48.0.8 when it compiles).
+;; what: Creates 100^4 core instances in a few hundred bytes (aborts wasmtime 48.0.8's compiler).
 ;; call: load
 ;; outcome: too-complex
 

@@ -1,4 +1,4 @@
-;; what: A type with 2^40 leaves, in 200 bytes.
+;; what: Has a type with 2^40 leaves in 200 bytes.
 ;; call: load
 ;; outcome: invalid
 

@@ -1,4 +1,4 @@
-;; what: Knows one reason more: `accepted-after-all`.
+;; what: Adds a reason to the contract: `accepted-after-all`.
 ;; call: load
 ;; outcome: wrong-type
 ;; wit: bad-signature, => bad-signature, accepted-after-all,

@@ -1,4 +1,4 @@
-;; what: Imports a clock that gives one number.
+;; what: Imports a clock that returns one number.
 ;; call: load
 ;; outcome: wrong-type
 ;; wit: now: func() -> datetime; => now: func() -> u64;

@@ -1,4 +1,4 @@
-;; what: Takes one more argument in verify.
+;; what: Takes one more argument in `verify`.
 ;; call: load
 ;; outcome: wrong-type
 ;; wit: verify: func(token: string) => verify: func(token: string, more: u32)

@@ -1,4 +1,4 @@
-;; what: Calls the argument of verify by another name.
+;; what: Gives the argument of `verify` another name.
 ;; call: load
 ;; outcome: ok
 ;; wit: verify: func(token: string) => verify: func(secret: string)

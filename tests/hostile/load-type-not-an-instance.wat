@@ -1,4 +1,4 @@
-;; what: Exports a function where the interface should be.
+;; what: Exports a function instead of the interface.
 ;; call: load
 ;; outcome: missing-export
 

@@ -1,4 +1,4 @@
-;; what: Has an expiry of 32 bits in `created`.
+;; what: Has a 32-bit expiry in `created`.
 ;; call: load
 ;; outcome: wrong-type
 ;; wit: expires-at: option<u64>, => expires-at: option<u32>,

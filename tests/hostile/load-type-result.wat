@@ -1,4 +1,4 @@
-;; what: Answers verify with a boolean.
+;; what: Returns a boolean from `verify`.
 ;; call: load
 ;; outcome: wrong-type
 ;; wit: verify: func(token: string) -> result<verdict, failure>; => verify: func(token: string) -> bool;

@@ -1,4 +1,4 @@
-;; what: Has a case of `verdict` by another name.
+;; what: Gives a case of `verdict` another name.
 ;; call: load
 ;; outcome: wrong-type
 ;; wit:     not-mine, =>     not-yours,

@@ -1,4 +1,4 @@
-;; what: Imports a function that no interface has.
+;; what: Imports a function outside any interface.
 ;; call: load
 ;; outcome: unknown-import
 ;; wit: import log; => import log; import peek: func() -> u32;

@@ -1,4 +1,4 @@
-;; what: Imports the clock of a package with nearly the same name.
+;; what: Imports the clock of a package with a similar name.
 ;; call: load
 ;; outcome: unknown-import
 ;; wit: world handler { => package keyward:handlers@0.1.0 { interface clock { now: func() -> u64; } } world handler { import keyward:handlers/clock@0.1.0;

@@ -1,4 +1,4 @@
-;; what: A function leaves nothing where it owes a number.
+;; what: Has a function body that does not leave the result that its type declares.
 ;; call: load
 ;; outcome: invalid
 

@@ -1,4 +1,4 @@
-;; what: Writes five lines to the log, few enough to be done in a moment.
+;; what: Writes five lines to the log, few enough to finish in a moment.
 ;; call: verify
 ;; outcome: ok
 

@@ -1,4 +1,4 @@
-;; what: Writes a line of level 4; there are four, from 0.
+;; what: Writes a line of level 4, although the last is 3.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: Writes line breaks, terminal codes, NUL and a false log line.
+;; what: Writes line breaks, terminal escapes, NUL and a forged log line.
 ;; call: verify
 ;; outcome: ok
 

@@ -1,4 +1,4 @@
-;; what: Writes a line that lies outside of its memory.
+;; what: Writes a line that lies outside its memory.
 ;; call: verify
 ;; outcome: bad-result
 

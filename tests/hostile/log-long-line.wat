@@ -1,4 +1,4 @@
-;; what: Writes one line of 200,000 bytes, which the host cuts.
+;; what: Writes one line of 200,000 bytes, which the host truncates.
 ;; call: verify
 ;; outcome: ok
 

@@ -1,4 +1,4 @@
-;; what: Writes a line that is no UTF-8.
+;; what: Writes a line that is not UTF-8.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: Hides from the clock in memory.copy: 7 MiB at a time, for ever.
+;; what: Evades the clock with memory.copy: 7 MiB at a time, forever.
 ;; call: verify
 ;; outcome: limit-cpu
 

@@ -1,4 +1,4 @@
-;; what: A loop with an end: in 2^62 rounds.
+;; what: Loops for a finite 2^62 rounds.
 ;; call: verify
 ;; outcome: limit-cpu
 

@@ -1,4 +1,4 @@
-;; what: Loops for ever in create.
+;; what: Loops forever in `create`.
 ;; call: create
 ;; outcome: limit-cpu
 

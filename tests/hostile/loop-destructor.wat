@@ -1,4 +1,4 @@
-;; what: Loops for ever in the destructor of a resource that it makes and drops itself.
+;; what: Loops forever in the destructor of a resource that it creates and drops itself.
 ;; call: verify
 ;; outcome: limit-cpu
 ;; wit: export token-handler; => export token-handler; export hostile-things: interface { resource thing; }

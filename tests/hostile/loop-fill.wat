@@ -1,4 +1,4 @@
-;; what: Hides from the clock in memory.fill: 15 MiB at a time, for ever.
+;; what: Evades the clock with memory.fill: 15 MiB at a time, forever.
 ;; call: verify
 ;; outcome: limit-cpu
 

@@ -1,4 +1,4 @@
-;; what: Grows a memory past its own maximum, for ever: each try fails, none reaches a limit of the host.
+;; what: Grows a memory past its own maximum forever, so that no attempt reaches a limit of the host.
 ;; call: verify
 ;; outcome: limit-memory
 

@@ -1,4 +1,4 @@
-;; what: Grows memory by no page, for ever: each try succeeds.
+;; what: Grows memory by zero pages forever: every attempt succeeds.
 ;; call: verify
 ;; outcome: limit-cpu
 

@@ -1,4 +1,4 @@
-;; what: Loops for ever in `_initialize`, which runs when all imports are linked.
+;; what: Loops forever in `_initialize`, which runs once all imports are linked.
 ;; call: load
 ;; outcome: limit-cpu
 

@@ -1,4 +1,4 @@
-;; what: Answers create well, then loops for ever in post-return.
+;; what: Returns a valid result from `create`, then loops forever in post-return.
 ;; call: create
 ;; outcome: limit-cpu
 

@@ -1,4 +1,4 @@
-;; what: Answers verify well, then loops for ever in post-return.
+;; what: Returns a valid result from `verify`, then loops forever in post-return.
 ;; call: verify
 ;; outcome: limit-cpu
 

@@ -1,4 +1,4 @@
-;; what: Loops for ever in cabi_realloc while the host hands the arguments over.
+;; what: Loops forever in cabi_realloc while the host passes the arguments.
 ;; call: verify+create
 ;; outcome: limit-cpu
 

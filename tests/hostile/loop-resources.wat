@@ -1,4 +1,4 @@
-;; what: Makes resources for ever: each takes a place in a table of the host.
+;; what: Creates resources forever: each takes an entry in a table of the host.
 ;; call: verify
 ;; outcome: bad-result
 ;; wit: export token-handler; => export token-handler; export hostile-things: interface { resource thing; }

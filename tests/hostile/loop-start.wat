@@ -1,4 +1,4 @@
-;; what: Loops for ever in the start function.
+;; what: Loops forever in the start function.
 ;; call: load
 ;; outcome: limit-cpu
 

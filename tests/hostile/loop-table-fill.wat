@@ -1,4 +1,4 @@
-;; what: Hides from the clock in table.fill: 20,000 elements at a time, for ever.
+;; what: Evades the clock with table.fill: 20,000 elements at a time, forever.
 ;; call: verify
 ;; outcome: limit-cpu
 

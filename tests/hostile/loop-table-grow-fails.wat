@@ -1,4 +1,4 @@
-;; what: Grows a table past its own maximum, for ever.
+;; what: Grows a table past its own maximum, forever.
 ;; call: verify
 ;; outcome: limit-table
 

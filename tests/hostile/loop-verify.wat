@@ -1,4 +1,4 @@
-;; what: Loops for ever in verify.
+;; what: Loops forever in `verify`.
 ;; call: verify
 ;; outcome: limit-cpu
 

@@ -1,4 +1,4 @@
-;; what: No attack: 16 MiB of memory, the limit itself.
+;; what: Control: 16 MiB of memory, exactly the limit.
 ;; call: verify+create
 ;; outcome: ok
 

@@ -1,4 +1,4 @@
-;; what: No attack: declares a maximum of 4 GiB and never grows.
+;; what: Control: declares a maximum of 4 GiB and never grows.
 ;; call: verify+create
 ;; outcome: ok
 

@@ -1,4 +1,4 @@
-;; what: Grows memory a page at a time in create.
+;; what: Grows memory a page at a time in `create`.
 ;; call: create
 ;; outcome: limit-memory
 

@@ -1,4 +1,4 @@
-;; what: Asks for 2 GiB at once.
+;; what: Requests 2 GiB at once.
 ;; call: verify
 ;; outcome: limit-memory
 

@@ -1,4 +1,4 @@
-;; what: Asks for 2 GiB in post-return.
+;; what: Requests 2 GiB in post-return.
 ;; call: verify
 ;; outcome: limit-memory
 

@@ -1,4 +1,4 @@
-;; what: Asks for 2 GiB in cabi_realloc.
+;; what: Requests 2 GiB in cabi_realloc.
 ;; call: verify
 ;; outcome: limit-memory
 

@@ -1,4 +1,4 @@
-;; what: Asks for 2 GiB in the start function.
+;; what: Requests 2 GiB in the start function.
 ;; call: load
 ;; outcome: limit-memory
 

@@ -1,4 +1,4 @@
-;; what: Grows memory a page at a time, and does not stop.
+;; what: Grows memory a page at a time without end.
 ;; call: verify
 ;; outcome: limit-memory
 

@@ -1,4 +1,4 @@
-;; what: Begins with 4 GiB.
+;; what: Starts with 4 GiB of memory.
 ;; call: load
 ;; outcome: too-complex
 

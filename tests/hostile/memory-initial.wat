@@ -1,4 +1,4 @@
-;; what: Begins with a page more than 16 MiB.
+;; what: Starts with one page more than 16 MiB of memory.
 ;; call: load
 ;; outcome: limit-memory
 

@@ -1,4 +1,4 @@
-;; what: Three memories, each within the limit, and together above it.
+;; what: Has three memories, each within the limit and together above it.
 ;; call: load
 ;; outcome: too-complex
 

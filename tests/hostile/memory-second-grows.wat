@@ -1,4 +1,4 @@
-;; what: Two memories: the second grows until both together are above the limit.
+;; what: Has two memories and grows the second until both together exceed the limit.
 ;; call: verify
 ;; outcome: limit-memory
 

@@ -1,4 +1,4 @@
-;; what: No attack: asks the operator's database as often as it may, and finds what it asked for.
+;; what: Control: queries the operator's database as often as allowed, and finds the expected rows.
 ;; call: verify+create
 ;; outcome: ok
 ;; grants: queries
@@ -11,7 +11,7 @@
     (call $query (i32.const 1))
     (local.set $n (i32.add (local.get $n) (i32.const 1)))
     (br_if $again (i32.lt_u (local.get $n) (i32.const 16))))
-  ;; A row, and in it the text.
+  ;; One row, which holds the text.
   (if (i32.load8_u (global.get $out)) (then unreachable))
   (if (i32.ne (i32.load offset=16 (global.get $out)) (i32.const 1)) (then unreachable))
   (local.set $n (i32.load (i32.load offset=12 (global.get $out))))

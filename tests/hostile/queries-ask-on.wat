@@ -1,4 +1,4 @@
-;; what: Asks the operator's database as long as it is answered.
+;; what: Queries the operator's database until it is stopped.
 ;; call: verify+create
 ;; outcome: forbidden-call
 ;; grants: queries

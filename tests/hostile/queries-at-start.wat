@@ -1,4 +1,4 @@
-;; what: Asks the operator's database while it is instantiated.
+;; what: Queries the operator's database during instantiation.
 ;; call: load
 ;; outcome: forbidden-call
 ;; grants: queries

@@ -1,4 +1,4 @@
-;; what: Gives a query a value of a kind that there is not.
+;; what: Passes a query a value of an unknown kind.
 ;; call: verify
 ;; outcome: bad-result
 ;; grants: queries

@@ -1,4 +1,4 @@
-;; what: Asks a database that is out of order, and would go on.
+;; what: Queries a database that fails, and would continue after the failure.
 ;; call: verify+create
 ;; outcome: store
 ;; grants: queries

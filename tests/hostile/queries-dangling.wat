@@ -1,4 +1,4 @@
-;; what: Gives a query parameters that are beyond its memory.
+;; what: Passes a query parameters that lie outside its memory.
 ;; call: verify
 ;; outcome: bad-result
 ;; grants: queries

@@ -1,4 +1,4 @@
-;; what: Asks for a row that it has no memory for.
+;; what: Requests a row that does not fit into its memory.
 ;; call: verify
 ;; outcome: limit-host-work
 ;; grants: queries

@@ -1,4 +1,4 @@
-;; what: Gives a query a text of 1 MiB.
+;; what: Passes a query a text of 1 MiB.
 ;; call: verify
 ;; outcome: limit-host-bytes
 ;; grants: queries

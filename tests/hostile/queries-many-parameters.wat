@@ -1,4 +1,4 @@
-;; what: Gives a query 20,000 parameters.
+;; what: Passes a query 20,000 parameters.
 ;; call: verify
 ;; outcome: limit-host-bytes
 ;; grants: queries

@@ -1,4 +1,4 @@
-;; what: Gives a query text that is not UTF-8.
+;; what: Passes a query text that is not UTF-8.
 ;; call: verify
 ;; outcome: bad-result
 ;; grants: queries

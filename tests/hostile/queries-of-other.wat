@@ -1,4 +1,4 @@
-;; what: Asks a query of another handler.
+;; what: Runs a query of another handler.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: queries
@@ -8,7 +8,7 @@
 (func $verify (param $token i32) (param $token.len i32) (result i32)
   (call $parameter (i32.const 0) (global.get $message.ptr) (global.get $message.len))
   (call $query (i32.const 1))
-  ;; Not granted.
+  ;; The error `not-granted`.
   (if (result i32) (i32.and (i32.load8_u (global.get $out)) (i32.eq (i32.load8_u offset=4 (global.get $out)) (i32.const 0)))
     (then (call $reject (i32.const 6)))
     (else (call $accept))))

@@ -1,4 +1,4 @@
-;; what: Gives a query a parameter of another name, with a NUL in it.
+;; what: Passes a query a parameter of another name, with a NUL in it.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: queries
@@ -8,7 +8,7 @@
 (func $verify (param $token i32) (param $token.len i32) (result i32)
   (call $parameter (i32.const 0) (global.get $message.ptr) (global.get $message.len))
   (call $query (i32.const 1))
-  ;; Wrong parameters.
+  ;; The error `wrong-parameters`.
   (if (result i32) (i32.and (i32.load8_u (global.get $out)) (i32.eq (i32.load8_u offset=4 (global.get $out)) (i32.const 1)))
     (then (call $reject (i32.const 6)))
     (else (call $accept))))

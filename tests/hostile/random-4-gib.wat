@@ -1,4 +1,4 @@
-;; what: Asks for 4 GiB of randomness.
+;; what: Requests 4 GiB of randomness.
 ;; call: verify
 ;; outcome: forbidden-call
 

@@ -1,4 +1,4 @@
-;; what: No attack: 65,536 random bytes, as many as there are at once.
+;; what: Control: 65,536 random bytes, the maximum at once.
 ;; call: verify
 ;; outcome: ok
 

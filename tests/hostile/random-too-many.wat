@@ -1,4 +1,4 @@
-;; what: Asks for 65,537 random bytes at once.
+;; what: Requests 65,537 random bytes at once.
 ;; call: verify
 ;; outcome: forbidden-call
 

@@ -1,4 +1,4 @@
-;; what: Answers cabi_realloc with an address outside of memory.
+;; what: Returns an address outside memory from cabi_realloc.
 ;; call: verify
 ;; outcome: bad-result
 

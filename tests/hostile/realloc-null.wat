@@ -1,4 +1,4 @@
-;; what: No attack: puts what comes in at the address 0.
+;; what: Control: places what comes in at address 0.
 ;; call: verify
 ;; outcome: ok
 

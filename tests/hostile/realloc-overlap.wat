@@ -1,4 +1,4 @@
-;; what: Lets the host write the token over the result area: `h` is no case of a result.
+;; what: Lets the host write the token over the result area: `h` is not a case of a result.
 ;; call: verify
 ;; outcome: bad-result
 

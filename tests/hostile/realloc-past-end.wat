@@ -1,4 +1,4 @@
-;; what: Answers cabi_realloc with the last byte of memory, for a token that is longer.
+;; what: Returns the last byte of memory from cabi_realloc, for a token that is longer.
 ;; call: verify
 ;; outcome: bad-result
 

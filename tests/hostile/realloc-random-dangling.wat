@@ -1,4 +1,4 @@
-;; what: Answers cabi_realloc with an address outside of memory when an import gives bytes.
+;; what: Returns an address outside memory from cabi_realloc when an import returns bytes.
 ;; call: verify
 ;; outcome: bad-result
 
@@ -6,7 +6,7 @@
 
 (global $first (mut i32) (i32.const 1))
 (func $realloc (param i32 i32 i32 i32) (result i32)
-  ;; The token first: that one is placed well.
+  ;; The first call is for the token, and gets a valid address.
   (if (global.get $first)
     (then (global.set $first (i32.const 0)) (return (i32.const 0x10000))))
   (i32.const 0xfffffff0))

@@ -1,4 +1,4 @@
-;; what: Answers cabi_realloc with -1.
+;; what: Returns -1 from cabi_realloc.
 ;; call: verify
 ;; outcome: bad-result
 

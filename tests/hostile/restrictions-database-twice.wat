@@ -1,4 +1,4 @@
-;; what: Names a database twice in the restrictions: it is one name, with the actions of both, and no JSON with a name twice.
+;; what: Lists a database twice in the restrictions: both lists are merged under one name.
 ;; call: verify
 ;; outcome: ok
 ;; actor: {"id":"hostile:alice","_r":{"d":{"db":["vi"]}}}

@@ -1,4 +1,4 @@
-;; what: No attack: restrictions that allow nothing.
+;; what: Control: restrictions that allow nothing.
 ;; call: verify
 ;; outcome: ok
 ;; actor: {"id":"hostile:alice","_r":{}}

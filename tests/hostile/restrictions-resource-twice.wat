@@ -1,4 +1,4 @@
-;; what: Names a resource of a database twice in the restrictions: it is one name.
+;; what: Lists a resource of a database twice in the restrictions: they are merged.
 ;; call: verify
 ;; outcome: ok
 ;; actor: {"id":"hostile:alice","_r":{"r":{"db":{"db":[]}}}}

@@ -1,4 +1,4 @@
-;; what: Looks for a secret of 100,000 bytes.
+;; what: Looks up a secret of 100,000 bytes.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: secrets

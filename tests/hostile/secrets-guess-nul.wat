@@ -1,4 +1,4 @@
-;; what: Looks for NUL.
+;; what: Looks up a secret that is a NUL.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: secrets

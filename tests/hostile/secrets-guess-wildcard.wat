@@ -1,4 +1,4 @@
-;; what: Looks for a wildcard.
+;; what: Looks up a secret that is a wildcard.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: secrets

@@ -1,4 +1,4 @@
-;; what: Looks for the empty secret.
+;; what: Looks up the empty secret.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: secrets
@@ -8,6 +8,6 @@
 (data $candidate "")
 (func $verify (param i32 i32) (result i32)
   (call $find (global.get $candidate.ptr) (global.get $candidate.len) (global.get $out))
-  ;; Anything but `none` is a success of the attack.
+  ;; The attack succeeds unless the result is `none`.
   (if (i32.load8_u (global.get $out)) (then (return (call $accept))))
   (call $reject (i32.const 6)))

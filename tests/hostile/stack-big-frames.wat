@@ -1,4 +1,4 @@
-;; what: Endless recursion with frames of 40 KiB: 5,000 numbers live across the call.
+;; what: Recurses endlessly with frames of 40 KiB: 5,000 numbers live across the call.
 ;; call: verify
 ;; outcome: limit-stack
 

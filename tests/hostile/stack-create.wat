@@ -1,4 +1,4 @@
-;; what: Endless recursion in create.
+;; what: Recurses endlessly in `create`.
 ;; call: create
 ;; outcome: limit-stack
 

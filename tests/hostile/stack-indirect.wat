@@ -1,4 +1,4 @@
-;; what: Endless recursion through a table.
+;; what: Recurses endlessly through a table.
 ;; call: verify
 ;; outcome: limit-stack
 

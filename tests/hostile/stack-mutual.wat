@@ -1,4 +1,4 @@
-;; what: Endless recursion of two functions.
+;; what: Recurses endlessly between two functions.
 ;; call: verify
 ;; outcome: limit-stack
 

@@ -1,4 +1,4 @@
-;; what: Endless recursion in cabi_realloc.
+;; what: Recurses endlessly in cabi_realloc.
 ;; call: verify
 ;; outcome: limit-stack
 

@@ -1,4 +1,4 @@
-;; what: Endless recursion with small frames.
+;; what: Recurses endlessly with small frames.
 ;; call: verify
 ;; outcome: limit-stack
 

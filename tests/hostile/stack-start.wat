@@ -1,4 +1,4 @@
-;; what: Endless recursion in the start function.
+;; what: Recurses endlessly in the start function.
 ;; call: load
 ;; outcome: limit-stack
 

@@ -1,4 +1,4 @@
-;; what: No attack: asks for the time and writes to the log while it is instantiated.
+;; what: Control: reads the clock and writes to the log during instantiation.
 ;; call: verify+create
 ;; outcome: ok
 

@@ -1,4 +1,4 @@
-;; what: No attack: reads settings and randomness while it is instantiated.
+;; what: Control: reads settings and randomness during instantiation.
 ;; call: verify+create
 ;; outcome: ok
 

@@ -1,4 +1,4 @@
-;; what: Checks a signature while it is instantiated.
+;; what: Verifies a signature during instantiation.
 ;; call: load
 ;; outcome: forbidden-call
 ;; grants: keys

@@ -1,4 +1,4 @@
-;; what: Looks for a secret while it is instantiated.
+;; what: Looks up a secret during instantiation.
 ;; call: load
 ;; outcome: forbidden-call
 ;; grants: secrets

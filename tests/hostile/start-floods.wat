@@ -1,4 +1,4 @@
-;; what: Calls the host for ever while it is instantiated.
+;; what: Calls the host forever during instantiation.
 ;; call: load
 ;; outcome: limit-host-calls
 

@@ -1,4 +1,4 @@
-;; what: Gives the host a line of 1 MiB while it is instantiated.
+;; what: Passes the host a line of 1 MiB during instantiation.
 ;; call: load
 ;; outcome: limit-host-bytes
 

@@ -1,4 +1,4 @@
-;; what: Signs with a label that it does not have while it is instantiated.
+;; what: Signs with a label that it was not granted during instantiation.
 ;; call: load
 ;; outcome: forbidden-call
 ;; grants: keys

@@ -1,4 +1,4 @@
-;; what: Signs with its own key while it is instantiated.
+;; what: Signs with its own key during instantiation.
 ;; call: load
 ;; outcome: forbidden-call
 ;; grants: keys

@@ -1,4 +1,4 @@
-;; what: Counts in create, and makes a token of the count; each call must be the first.
+;; what: Counts calls of `create` in a global: each token must be created from the first count.
 ;; call: create
 ;; outcome: ok
 ;; twice: same

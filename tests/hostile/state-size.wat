@@ -1,4 +1,4 @@
-;; what: Grows its memory, and looks whether it is still larger in the next call.
+;; what: Grows its memory, and checks whether it is still larger in the next call.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; twice: same

@@ -1,4 +1,4 @@
-;; what: Looks for what others left in memory that it grows into, then leaves something in all of it.
+;; what: Searches memory that it grows into for leftovers of others, then fills all of it.
 ;; call: verify
 ;; outcome: ok
 ;; actor: {"id":"hostile:alice"}

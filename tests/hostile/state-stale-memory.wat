@@ -1,4 +1,4 @@
-;; what: Looks for what others left in memory, then leaves something in all of it.
+;; what: Searches its memory for leftovers of others, then fills all of it.
 ;; call: verify
 ;; outcome: ok
 ;; actor: {"id":"hostile:alice"}

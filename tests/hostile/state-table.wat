@@ -1,4 +1,4 @@
-;; what: Leaves a function in a table, and looks whether it is still there.
+;; what: Stores a function in a table, and checks whether it is still there in the next call.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; twice: same

@@ -1,4 +1,4 @@
-;; what: No attack: asks the store as often as it may.
+;; what: Control: looks up records as often as allowed.
 ;; call: verify+create
 ;; outcome: ok
 ;; grants: store

@@ -1,4 +1,4 @@
-;; what: Asks the store as long as it is answered.
+;; what: Looks up records until it is stopped.
 ;; call: verify+create
 ;; outcome: forbidden-call
 ;; grants: store

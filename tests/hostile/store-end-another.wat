@@ -1,4 +1,4 @@
-;; what: Accepts a token and ends another handler's record.
+;; what: Accepts a token and revokes another handler's record.
 ;; call: verify
 ;; outcome: rejected revoked
 ;; grants: store

@@ -1,4 +1,4 @@
-;; what: Ends records as long as it may.
+;; what: Revokes records until it is stopped.
 ;; call: verify
 ;; outcome: forbidden-call
 ;; grants: store

@@ -1,4 +1,4 @@
-;; what: Accepts a token and ends a record that is not there.
+;; what: Accepts a token and revokes a record that does not exist.
 ;; call: verify
 ;; outcome: rejected revoked
 ;; grants: store

@@ -1,4 +1,4 @@
-;; what: Ends a record while it is instantiated.
+;; what: Revokes a record during instantiation.
 ;; call: load
 ;; outcome: forbidden-call
 ;; grants: store

@@ -1,4 +1,4 @@
-;; what: Looks for another handler's record, by its id.
+;; what: Looks up another handler's record by its id.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: store

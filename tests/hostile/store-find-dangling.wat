@@ -1,4 +1,4 @@
-;; what: Looks for a record whose id is beyond its memory.
+;; what: Looks up a record whose id lies outside its memory.
 ;; call: verify
 ;; outcome: bad-result
 ;; grants: store

@@ -1,4 +1,4 @@
-;; what: Looks for another handler's record, by its secret.
+;; what: Looks up another handler's record by its secret.
 ;; call: verify
 ;; outcome: rejected unknown
 ;; grants: store

@@ -1,4 +1,4 @@
-;; what: Makes a record, and says that it makes none.
+;; what: Inserts a record, and denies the token.
 ;; call: create
 ;; outcome: denied not-permitted
 ;; grants: store

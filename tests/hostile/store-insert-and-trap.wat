@@ -1,4 +1,4 @@
-;; what: Makes a record, and traps.
+;; what: Inserts a record, and traps.
 ;; call: create
 ;; outcome: trap
 ;; grants: store

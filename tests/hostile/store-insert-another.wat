@@ -1,4 +1,4 @@
-;; what: Makes a record, and a token that has another id.
+;; what: Inserts a record, and returns a token with another id.
 ;; call: create
 ;; outcome: bad-result
 ;; grants: store

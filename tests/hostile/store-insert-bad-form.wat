@@ -1,4 +1,4 @@
-;; what: Makes a record with an id of a form that there is not.
+;; what: Inserts a record with an unknown id form.
 ;; call: create
 ;; outcome: bad-result
 ;; grants: store

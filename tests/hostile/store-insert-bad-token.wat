@@ -1,4 +1,4 @@
-;; what: Makes a record, and a token of another handler.
+;; what: Inserts a record, and returns a token of another handler.
 ;; call: create
 ;; outcome: bad-token
 ;; grants: store

@@ -1,4 +1,4 @@
-;; what: Makes a record of a token that nobody asked for.
+;; what: Inserts a record in `verify`, for a token that was never requested.
 ;; call: verify
 ;; outcome: forbidden-call
 ;; grants: store

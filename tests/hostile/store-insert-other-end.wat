@@ -1,4 +1,4 @@
-;; what: Makes a record that ends, and says of its token that it does not.
+;; what: Inserts a record that expires, and returns its token as one that does not.
 ;; call: create
 ;; outcome: bad-result
 ;; grants: store

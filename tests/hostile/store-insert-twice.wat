@@ -1,4 +1,4 @@
-;; what: Makes two records in one call.
+;; what: Inserts two records in one call.
 ;; call: create
 ;; outcome: forbidden-call
 ;; grants: store

@@ -1,4 +1,4 @@
-;; what: Makes a record that is good until the year 10000.
+;; what: Inserts a record that is valid until the year 10000.
 ;; call: create
 ;; outcome: bad-result
 ;; grants: store

@@ -1,4 +1,4 @@
-;; what: Makes tokens without a record although it may have some, and accepts one without asking for its record.
+;; what: Creates tokens without a record despite a store grant, and accepts one without a lookup.
 ;; call: verify
 ;; outcome: ok
 ;; grants: store

@@ -1,4 +1,4 @@
-;; what: Replaces the record of an actor, and makes another.
+;; what: Replaces the record of an actor, and inserts another.
 ;; call: create
 ;; outcome: forbidden-call
 ;; grants: store

@@ -1,4 +1,4 @@
-;; what: Replaces the record of an actor while it verifies.
+;; what: Replaces the record of an actor in `verify`.
 ;; call: verify
 ;; outcome: forbidden-call
 ;; grants: store

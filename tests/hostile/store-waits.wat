@@ -1,4 +1,4 @@
-;; what: Asks a store that does not answer.
+;; what: Looks up a record in a store that does not respond.
 ;; call: verify+create
 ;; outcome: store
 ;; grants: silent-store

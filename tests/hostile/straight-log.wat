@@ -1,4 +1,4 @@
-;; what: Logs 256 KiB 1,990 times in straight-line code: escaping and cutting are work, also of lines that are dropped.
+;; what: Logs 256 KiB 1,990 times in straight-line code: even dropped lines cost escaping.
 ;; call: verify
 ;; outcome: limit-host-work
 

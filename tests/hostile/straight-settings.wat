@@ -1,4 +1,4 @@
-;; what: Asks for a setting with a name of 256 KiB 1,990 times in straight-line code.
+;; what: Reads a setting with a name of 256 KiB 1,990 times in straight-line code.
 ;; call: verify
 ;; outcome: limit-host-work
 

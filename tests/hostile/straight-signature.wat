@@ -1,4 +1,4 @@
-;; what: Verifies 1,990 signatures that are 256 KiB long in straight-line code: they are copied, if not hashed.
+;; what: Verifies 1,990 signatures of 256 KiB in straight-line code: the host copies each of them.
 ;; call: verify
 ;; outcome: limit-host-work
 ;; grants: keys

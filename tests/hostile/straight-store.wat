@@ -1,4 +1,4 @@
-;; what: Looks for a secret of 256 KiB 16 times in straight-line code: all that its limits allow, and no more.
+;; what: Looks up a secret of 256 KiB 16 times in straight-line code: the maximum number of lookups.
 ;; call: verify
 ;; outcome: ok
 ;; grants: store

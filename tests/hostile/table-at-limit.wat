@@ -1,4 +1,4 @@
-;; what: No attack: 20,000 table elements, the limit itself.
+;; what: Control: 20,000 table elements, exactly the limit.
 ;; call: verify+create
 ;; outcome: ok
 

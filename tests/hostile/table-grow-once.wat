@@ -1,4 +1,4 @@
-;; what: Asks for ten million table elements at once.
+;; what: Requests ten million table elements at once.
 ;; call: verify
 ;; outcome: limit-table
 

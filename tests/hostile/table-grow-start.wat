@@ -1,4 +1,4 @@
-;; what: Asks for ten million table elements in the start function.
+;; what: Requests ten million table elements in the start function.
 ;; call: load
 ;; outcome: limit-table
 

@@ -1,4 +1,4 @@
-;; what: Grows a table by 100 elements at a time, and does not stop.
+;; what: Grows a table by 100 elements at a time without end.
 ;; call: verify
 ;; outcome: limit-table
 

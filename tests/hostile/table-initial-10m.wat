@@ -1,4 +1,4 @@
-;; what: Begins with ten million table elements.
+;; what: Starts with ten million table elements.
 ;; call: load
 ;; outcome: too-complex
 

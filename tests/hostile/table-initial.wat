@@ -1,4 +1,4 @@
-;; what: Begins with one table element more than 20,000.
+;; what: Starts with one table element more than 20,000.
 ;; call: load
 ;; outcome: too-complex
 

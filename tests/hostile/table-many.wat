@@ -1,4 +1,4 @@
-;; what: Five tables, each within the limit, and together above it.
+;; what: Has five tables, each within the limit and together above it.
 ;; call: load
 ;; outcome: limit-table
 

@@ -1,4 +1,4 @@
-;; what: Two tables: the second grows until both together are above the limit.
+;; what: Has two tables and grows the second until both together exceed the limit.
 ;; call: verify
 ;; outcome: limit-table
 

@@ -1,4 +1,4 @@
-;; what: Vouches for a token that ended at the beginning of time.
+;; what: Vouches for a token that expired at Unix time 0.
 ;; call: verify
 ;; outcome: rejected expired
 

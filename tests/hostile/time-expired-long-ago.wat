@@ -1,4 +1,4 @@
-;; what: Vouches for a token that ended in 1970.
+;; what: Vouches for a token that expired in 1970.
 ;; call: verify
 ;; outcome: rejected expired
 

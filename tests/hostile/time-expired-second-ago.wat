@@ -1,4 +1,4 @@
-;; what: Vouches for a token that ended a second ago.
+;; what: Vouches for a token that expired a second ago.
 ;; call: verify
 ;; outcome: rejected expired
 

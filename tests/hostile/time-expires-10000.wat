@@ -1,4 +1,4 @@
-;; what: A token ends in the first second of the year 10000.
+;; what: The token expires in the first second of the year 10000.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: No attack: a token ends in the last second of the year 9999.
+;; what: Control: the token expires in the last second of the year 9999.
 ;; call: verify
 ;; outcome: ok
 

@@ -1,4 +1,4 @@
-;; what: No attack: the token is good for another second.
+;; what: Control: the token is valid for another second.
 ;; call: verify
 ;; outcome: ok
 

@@ -1,4 +1,4 @@
-;; what: A token ends at 2^64 - 1.
+;; what: The token expires at 2^64 - 1.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: A token was made in the year 10000.
+;; what: The token was issued in the year 10000.
 ;; call: verify
 ;; outcome: bad-result
 

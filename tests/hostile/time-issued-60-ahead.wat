@@ -1,4 +1,4 @@
-;; what: No attack: a token was made 60 seconds in the future, the leeway itself.
+;; what: Control: the token was issued 60 seconds in the future, exactly the leeway.
 ;; call: verify
 ;; outcome: ok
 

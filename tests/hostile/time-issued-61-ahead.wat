@@ -1,4 +1,4 @@
-;; what: A token was made 61 seconds in the future.
+;; what: The token was issued 61 seconds in the future.
 ;; call: verify
 ;; outcome: rejected not-yet-valid
 

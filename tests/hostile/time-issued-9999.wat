@@ -1,4 +1,4 @@
-;; what: A token was made in the year 9999.
+;; what: The token was issued in the year 9999.
 ;; call: verify
 ;; outcome: rejected not-yet-valid
 

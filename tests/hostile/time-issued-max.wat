@@ -1,4 +1,4 @@
-;; what: A token was made at 2^64 - 1.
+;; what: The token was issued at 2^64 - 1.
 ;; call: verify
 ;; outcome: bad-result
 

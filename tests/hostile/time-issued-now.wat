@@ -1,4 +1,4 @@
-;; what: Says that every token was issued just now, so that no cut-off would ever cover it.
+;; what: Reports every token as issued just now, so that no cutoff would ever cover it.
 ;; call: verify
 ;; outcome: ok
 

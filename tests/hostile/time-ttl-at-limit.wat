@@ -1,4 +1,4 @@
-;; what: No attack: a token that is good for exactly max_ttl.
+;; what: Control: the token is valid for exactly max_ttl.
 ;; call: verify
 ;; outcome: ok
 ;; max-ttl: 3600

@@ -1,4 +1,4 @@
-;; what: A token that is made to look young: made in the future, it ends after max_ttl.
+;; what: The token is issued 60 seconds in the future and expires more than max_ttl after that.
 ;; call: verify
 ;; outcome: rejected not-permitted
 ;; max-ttl: 3600

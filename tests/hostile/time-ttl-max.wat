@@ -1,4 +1,4 @@
-;; what: A token that ends at the last moment there is, of a handler that has a max_ttl.
+;; what: The token expires in the last second of the year 9999, from a handler with a max_ttl.
 ;; call: verify
 ;; outcome: rejected not-permitted
 ;; max-ttl: 3600

@@ -1,4 +1,4 @@
-;; what: A token that says when it was made, but not when it ends, of a handler that has a max_ttl.
+;; what: The token has an issue time but no expiry, from a handler with a max_ttl.
 ;; call: verify
 ;; outcome: rejected not-permitted
 ;; max-ttl: 3600

@@ -1,4 +1,4 @@
-;; what: A token that does not end, of a handler that has a max_ttl.
+;; what: The token does not expire, from a handler with a max_ttl.
 ;; call: verify
 ;; outcome: rejected not-permitted
 ;; max-ttl: 3600

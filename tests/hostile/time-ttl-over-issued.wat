@@ -1,4 +1,4 @@
-;; what: A token that ends soon, but has lived for longer than max_ttl.
+;; what: The token expires soon, but has been valid for longer than max_ttl.
 ;; call: verify
 ;; outcome: rejected not-permitted
 ;; max-ttl: 3600

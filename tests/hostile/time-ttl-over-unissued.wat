@@ -1,4 +1,4 @@
-;; what: A token that does not say when it was made, and is good for a second more than max_ttl.
+;; what: The token has no issue time, and is valid for one second more than max_ttl.
 ;; call: verify
 ;; outcome: rejected not-permitted
 ;; max-ttl: 3600

@@ -1,4 +1,4 @@
-;; what: A token that is good for a second more than max_ttl.
+;; what: The token is valid for one second more than max_ttl.
 ;; call: verify
 ;; outcome: rejected not-permitted
 ;; max-ttl: 3600

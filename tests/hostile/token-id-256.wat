@@ -1,4 +1,4 @@
-;; what: No attack: a token id of 256 bytes, the limit itself.
+;; what: Control: a token id of 256 bytes, exactly the limit.
 ;; call: verify
 ;; outcome: ok
 

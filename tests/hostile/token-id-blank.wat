@@ -1,4 +1,4 @@
-;; what: The token's id is three spaces: nothing that a person could read or type.
+;; what: The token id is three spaces, which an operator could neither read nor type.
 ;; call: verify
 ;; outcome: bad-result
 

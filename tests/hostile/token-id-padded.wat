@@ -1,4 +1,4 @@
-;; what: The token's id ends with a space, which is lost where an operator copies it to revoke the token.
+;; what: The token id ends with a space, which is lost when it is copied for a revocation.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: No attack: a token id of two words.
+;; what: Control: a token id of two words.
 ;; call: verify
 ;; outcome: ok
 

@@ -1,4 +1,4 @@
-;; what: Makes an integer of NaN.
+;; what: Converts NaN to an integer.
 ;; call: verify
 ;; outcome: trap
 

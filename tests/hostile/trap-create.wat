@@ -1,4 +1,4 @@
-;; what: Runs into `unreachable` in create.
+;; what: Executes `unreachable` in `create`.
 ;; call: create
 ;; outcome: trap
 

@@ -1,4 +1,4 @@
-;; what: Its initial data lies outside of its memory.
+;; what: Has initial data outside its memory.
 ;; call: load
 ;; outcome: trap
 

@@ -1,4 +1,4 @@
-;; what: Its initial table elements lie outside of the table.
+;; what: Has initial table elements outside its table.
 ;; call: load
 ;; outcome: trap
 

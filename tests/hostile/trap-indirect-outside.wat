@@ -1,4 +1,4 @@
-;; what: Calls a table element that is not there.
+;; what: Calls a table element that does not exist.
 ;; call: verify
 ;; outcome: trap
 

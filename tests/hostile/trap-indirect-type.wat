@@ -1,4 +1,4 @@
-;; what: Calls a function through a table by another type.
+;; what: Calls a function through a table with the wrong type.
 ;; call: verify
 ;; outcome: trap
 

@@ -1,4 +1,4 @@
-;; what: Runs into `unreachable` in `_initialize`.
+;; what: Executes `unreachable` in `_initialize`.
 ;; call: load
 ;; outcome: trap
 

@@ -1,4 +1,4 @@
-;; what: Reads at an address and offset that overflow 32 bits.
+;; what: Reads at an address and an offset whose sum overflows 32 bits.
 ;; call: verify
 ;; outcome: trap
 

@@ -1,4 +1,4 @@
-;; what: Reads outside of its memory.
+;; what: Reads outside its memory.
 ;; call: verify
 ;; outcome: trap
 

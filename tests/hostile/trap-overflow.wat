@@ -1,4 +1,4 @@
-;; what: Divides the smallest number by -1.
+;; what: Divides the smallest integer by -1.
 ;; call: verify
 ;; outcome: trap
 

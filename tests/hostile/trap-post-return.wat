@@ -1,4 +1,4 @@
-;; what: Answers well, then runs into `unreachable` in post-return.
+;; what: Returns a valid result, then executes `unreachable` in post-return.
 ;; call: verify
 ;; outcome: trap
 

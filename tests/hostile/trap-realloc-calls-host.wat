@@ -1,4 +1,4 @@
-;; what: Calls the host from cabi_realloc, while the host is handing arguments over.
+;; what: Calls the host from cabi_realloc while the host passes the arguments.
 ;; call: verify
 ;; outcome: trap
 

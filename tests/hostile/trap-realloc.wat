@@ -1,4 +1,4 @@
-;; what: Runs into `unreachable` in cabi_realloc.
+;; what: Executes `unreachable` in cabi_realloc.
 ;; call: verify+create
 ;; outcome: trap
 

@@ -1,4 +1,4 @@
-;; what: Runs into `unreachable` in the start function.
+;; what: Executes `unreachable` in the start function.
 ;; call: load
 ;; outcome: trap
 

@@ -1,4 +1,4 @@
-;; what: Writes outside of its memory.
+;; what: Writes outside its memory.
 ;; call: verify
 ;; outcome: trap
 

@@ -1,4 +1,4 @@
-;; what: Reads outside of its table.
+;; what: Reads outside its table.
 ;; call: verify
 ;; outcome: trap
 

@@ -1,4 +1,4 @@
-;; what: Runs into `unreachable` in verify.
+;; what: Executes `unreachable` in `verify`.
 ;; call: verify
 ;; outcome: trap
 

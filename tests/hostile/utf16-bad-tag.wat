@@ -1,4 +1,4 @@
-;; what: The actor is Latin-1 or UTF-16, says UTF-16, and ends outside of memory (GHSA-hx6p-xpx3-jvvv).
+;; what: The actor is tagged as UTF-16 and ends outside memory (GHSA-hx6p-xpx3-jvvv).
 ;; call: verify
 ;; outcome: bad-result
 ;; encoding: latin1+utf16

@@ -1,4 +1,4 @@
-;; what: No attack: a guest whose strings are UTF-16.
+;; what: Control: a guest whose strings are UTF-16.
 ;; call: verify+create
 ;; outcome: ok
 ;; actor: {"id":"hostile:alice"}

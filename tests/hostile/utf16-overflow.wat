@@ -1,4 +1,4 @@
-;; what: The actor has 2^31 code units of UTF-16: 2^32 bytes, which is 0 in 32 bits.
+;; what: The actor has 2^31 UTF-16 code units: 2^32 bytes, which wraps to 0 in 32 bits.
 ;; call: verify
 ;; outcome: bad-result
 ;; encoding: utf16

@@ -1,9 +1,9 @@
-;; what: An action in the restrictions is no UTF-8.
+;; what: An action in the restrictions is not UTF-8.
 ;; call: verify
 ;; outcome: bad-result
 
 (data $actions "\10\20\00\00" "\01\00\00\00")
-;; 0x2010 is where $bad stands.
+;; 0x2010 is the address of $bad.
 (data $bad "\ff")
 (func $verify (param i32 i32) (result i32)
   (i32.store8 offset=24 (global.get $verdict) (i32.const 1))

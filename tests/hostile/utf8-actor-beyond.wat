@@ -1,4 +1,4 @@
-;; what: The actor is no UTF-8: a character beyond U+10FFFF.
+;; what: The actor is not UTF-8: it has a character beyond U+10FFFF.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: The actor is no UTF-8: the byte 0xff.
+;; what: The actor is not UTF-8: it has the byte 0xff.
 ;; call: verify
 ;; outcome: bad-result
 

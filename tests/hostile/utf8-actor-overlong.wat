@@ -1,4 +1,4 @@
-;; what: The actor is no UTF-8: an overlong form.
+;; what: The actor is not UTF-8: it has an overlong form.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: The actor is no UTF-8: a lone surrogate.
+;; what: The actor is not UTF-8: it has a lone surrogate.
 ;; call: verify
 ;; outcome: bad-result
 

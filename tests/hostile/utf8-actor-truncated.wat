@@ -1,4 +1,4 @@
-;; what: The actor is no UTF-8: a cut character.
+;; what: The actor is not UTF-8: it ends with a truncated character.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: The created token is no UTF-8.
+;; what: The created token is nottt UTF-8.
 ;; call: create
 ;; outcome: bad-result
 

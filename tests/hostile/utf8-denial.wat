@@ -1,4 +1,4 @@
-;; what: The message of a denial is no UTF-8.
+;; what: The message of a denial is not UTF-8.
 ;; call: create
 ;; outcome: bad-result
 

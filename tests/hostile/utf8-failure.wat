@@ -1,4 +1,4 @@
-;; what: The text of a failure is no UTF-8.
+;; what: The text of a failure is not UTF-8.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: The message of a rejection is no UTF-8.
+;; what: The message of a rejection is not UTF-8.
 ;; call: verify
 ;; outcome: bad-result
 

@@ -1,4 +1,4 @@
-;; what: The token id is no UTF-8.
+;; what: The token id is not UTF-8.
 ;; call: verify
 ;; outcome: bad-result
 

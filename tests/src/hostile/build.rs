@@ -1,4 +1,5 @@
-//! From the text of a core module to the bytes of a component, and the files that are none.
+//! Builds the bytes of a component from the text of a core module, and files that are not
+//! components.
 
 use std::path::Path;
 
@@ -14,18 +15,20 @@ const WIT: [(&str, &str); 3] = [
 /// The largest file that Keyward loads by default: 32 MiB.
 const MAX_FILE: usize = 32 << 20;
 
-/// Whether the contract has this text.
+/// Returns whether the contract contains `text`.
 pub(super) fn in_contract(text: &str) -> bool {
     WIT.iter().any(|(_, wit)| wit.contains(text))
 }
 
-/// A component of the world `handler` around a core module, for the contract with these replacements made in it.
+/// Builds a component of the world `handler` around a core module.
+///
+/// The replacements in `wit` are applied to the contract.
 pub(super) fn component(module: &str, wit: &[(String, String)], encoding: &str) -> Result<Vec<u8>, String> {
     let encoding = match encoding {
         "utf8" => StringEncoding::UTF8,
         "utf16" => StringEncoding::UTF16,
         "latin1+utf16" => StringEncoding::CompactUTF16,
-        other => return Err(format!("`encoding: {other}` is none of utf8, utf16, latin1+utf16")),
+        other => return Err(format!("`encoding: {other}` is not one of utf8, utf16, latin1+utf16")),
     };
     let mut sources = SourceMap::new();
     for (name, text) in WIT {
@@ -40,13 +43,13 @@ pub(super) fn component(module: &str, wit: &[(String, String)], encoding: &str) 
     let mut module = wat::parse_str(module).map_err(|error| error.to_string())?;
     embed_component_metadata(&mut module, &resolve, world, encoding).map_err(|error| format!("{error:#}"))?;
     ComponentEncoder::default()
-        .validate(false) // what a case breaks is for the host to see
+        .validate(false) // the host must detect what a case breaks
         .module(&module)
         .and_then(|mut encoder| encoder.encode())
         .map_err(|error| format!("{error:#}"))
 }
 
-/// A file that is no handler, made of the benign one where it needs something to break.
+/// Returns a file that is not a handler, derived from the benign handler if `kind` corrupts one.
 pub(super) fn raw(kind: &str, benign: &str) -> Result<Vec<u8>, String> {
     let core = || wat::parse_str(benign).map_err(|error| error.to_string());
     let whole = || component(benign, &[], "utf8");
@@ -69,9 +72,9 @@ pub(super) fn raw(kind: &str, benign: &str) -> Result<Vec<u8>, String> {
         "truncated-99" => truncated(whole()?, 99),
         // A custom section whose size is a LEB128 of more than 32 bits.
         "leb-overflow" => b"\0asm\x0d\0\x01\0\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f".to_vec(),
-        // A type section that says it is 4 GiB long.
+        // A type section that claims to be 4 GiB long.
         "section-len-4g" => b"\0asm\x0d\0\x01\0\x07\xff\xff\xff\xff\x0f".to_vec(),
-        // A type section of one byte that says it holds 4,294,967,295 types.
+        // A type section of one byte that claims to hold 4,294,967,295 types.
         "section-count-4g" => b"\0asm\x0d\0\x01\0\x07\x05\xff\xff\xff\xff\x0f".to_vec(),
         "unknown-section" => [whole()?, b"\x7f\x00".to_vec()].concat(),
         "at-size-limit" => padded(whole()?, MAX_FILE),
@@ -92,9 +95,9 @@ fn truncated(mut bytes: Vec<u8>, percent: usize) -> Vec<u8> {
     bytes
 }
 
-/// A custom section at the end that brings the file to exactly this size.
+/// Appends a custom section that brings the file to exactly `size` bytes.
 fn padded(mut bytes: Vec<u8>, size: usize) -> Vec<u8> {
-    // The section's number, its size in five bytes of LEB128, a name of no bytes.
+    // The section's number, its size in five bytes of LEB128, and an empty name.
     let payload = size - bytes.len() - 6;
     bytes.push(0);
     for shift in [0, 7, 14, 21, 28] {
@@ -105,8 +108,10 @@ fn padded(mut bytes: Vec<u8>, size: usize) -> Vec<u8> {
     bytes
 }
 
-/// The 64 bytes of an ELF file without content. Precompiled components are ELF files with the system number 200, and
-/// say in the flags what they hold: 1 a module, 2 a component.
+/// Returns the 64 bytes of an ELF file without content.
+///
+/// Precompiled components are ELF files with the system number 200, and encode their kind in the
+/// flags: 1 for a module, 2 for a component.
 fn elf(system: u8, flags: u8) -> Vec<u8> {
     let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
     bytes.push(system);
@@ -123,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn padding_gives_the_exact_size() {
+    fn padding_produces_the_exact_size() {
         assert_eq!(padded(vec![1; 10], 1 << 20).len(), 1 << 20);
         assert_eq!(padded(vec![1; 10], 200)[10..16], [0, 0xb8, 0x81, 0x80, 0x80, 0]);
     }

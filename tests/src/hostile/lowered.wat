@@ -1,5 +1,5 @@
-  ;; The types of the contract, and a memory with a `realloc` in a module of its own, so that imports can be lowered
-  ;; before the module that calls them is instantiated: nothing is between a call and the host.
+  ;; The contract's types, and a memory with a `realloc` in a separate module, so that imports can be
+  ;; lowered before the module that calls them is instantiated, and calls reach the host directly.
   (import "keyward:handler/types@0.1.0" (instance $types
     (type $actions (list string))
     (type $restrictions (record
@@ -48,7 +48,7 @@
   (core module $memory
     (memory (export "memory") 128)
     (global $heap (mut i32) (i32.const 0x80000))
-    ;; What `verify` gives: accepted, with this actor.
+    ;; The result of `verify`: accepted, with this actor.
     (data (i32.const 0x1000) "{\"id\":\"hostile:alice\"}")
     (data (i32.const 0x400) "\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\10\00\00\16\00\00\00")
     (data (i32.const 0x1100) "mine")

@@ -1,12 +1,12 @@
-//! The little that is done to the text of a case before `wat` reads it.
+//! Preprocessing of a case's text before `wat` parses it.
 
 use std::iter::Peekable;
 use std::str::CharIndices;
 
-/// Where automatic data begins: above the result areas of `benign.wat`, below its heap.
+/// Start of automatic data: above the result areas of `benign.wat`, below its heap.
 const DATA: usize = 0x2000;
 
-/// The parenthesised forms of a text, without the comments between them.
+/// Splits a text into its outermost parenthesized forms, without the comments between them.
 pub(super) fn forms(text: &str) -> Result<Vec<String>, String> {
     let mut forms = Vec::new();
     let mut depth = 0_u32;
@@ -20,25 +20,25 @@ pub(super) fn forms(text: &str) -> Result<Vec<String>, String> {
                 depth += 1;
             }
             ")" => {
-                depth = depth.checked_sub(1).ok_or("a parenthesis closes nothing")?;
+                depth = depth.checked_sub(1).ok_or("unbalanced closing parenthesis")?;
                 if depth == 0 {
                     forms.push(text.get(start..=at).unwrap_or_default().to_owned());
                 }
             }
-            other if depth == 0 => return Err(format!("`{other}` stands outside of all parentheses")),
+            other if depth == 0 => return Err(format!("`{other}` is outside of all parentheses")),
             _ => {}
         }
     }
     if depth == 0 { Ok(forms) } else { Err("a parenthesis is not closed".to_owned()) }
 }
 
-/// Replaces each `(include NAME)` with the parts that components written as such have in common.
-pub(super) fn include(text: &str) -> String {
+/// Replaces each `(contains NAME)` with the parts shared by hand-written components.
+pub(super) fn contains(text: &str) -> String {
     let text = text.replace("(include lowered)", include_str!("lowered.wat"));
     text.replace("(include lifted)", include_str!("lifted.wat"))
 }
 
-/// Writes out each `(repeat N …)`, the innermost first.
+/// Expands each `(repeat N …)`, the innermost first.
 pub(super) fn expand(text: &str) -> Result<String, String> {
     let tokens = tokens(text)?;
     let mut out = String::new();
@@ -50,7 +50,7 @@ pub(super) fn expand(text: &str) -> Result<String, String> {
         if *first != "(" {
             continue;
         }
-        let times: usize = count.parse().map_err(|_| format!("`(repeat {count}` is no number"))?;
+        let times: usize = count.parse().map_err(|_| format!("`(repeat {count}` is not a number"))?;
         let mut depth = 1_u32;
         while depth > 0 {
             let ((at, token), after) = rest.split_first().ok_or("a repeat is not closed")?;
@@ -74,7 +74,7 @@ pub(super) fn expand(text: &str) -> Result<String, String> {
     Ok(out)
 }
 
-/// The base's fields, with those of a case in place of the ones that have their name, or added.
+/// Replaces the base's fields with a case's fields of the same name, and adds the others.
 pub(super) fn merge(mut fields: Vec<String>, own: Vec<String>) -> Result<Vec<String>, String> {
     for field in own {
         let key = key(&field)?;
@@ -94,7 +94,9 @@ pub(super) fn merge(mut fields: Vec<String>, own: Vec<String>) -> Result<Vec<Str
     Ok(fields)
 }
 
-/// A core module of these fields: imports first, and each `(data $name "…")` at a place of its own.
+/// Builds a core module from these fields.
+///
+/// Imports come first, and each `(data $name "…")` gets its own position.
 pub(super) fn module(fields: &[String]) -> Result<String, String> {
     let mut imports = String::new();
     let mut others = String::new();
@@ -120,7 +122,10 @@ pub(super) fn module(fields: &[String]) -> Result<String, String> {
     Ok(format!("(module\n{imports}{others})\n"))
 }
 
-/// What a field replaces in a base: `func $verify`, `export "memory"`, `start`. Unnamed ones replace nothing.
+/// Returns the key of the field that this one replaces in a base, such as `func $verify`,
+/// `export "memory"` or `start`.
+///
+/// Unnamed fields replace nothing.
 fn key(field: &str) -> Result<Option<String>, String> {
     let tokens = tokens(field)?;
     let words: Vec<&str> = tokens.iter().map(|(_, token)| *token).collect();
@@ -133,11 +138,11 @@ fn key(field: &str) -> Result<Option<String>, String> {
     })
 }
 
-/// How many bytes a string of the text format stands for, quotes and escapes resolved.
+/// Returns the length in bytes of a string of the text format, with quotes and escapes resolved.
 fn string_len(string: &str) -> Result<usize, String> {
     let mut len = 0;
     let inner = string.strip_prefix('"').and_then(|string| string.strip_suffix('"'));
-    let mut rest = inner.ok_or_else(|| format!("{string} is no string"))?.chars();
+    let mut rest = inner.ok_or_else(|| format!("{string} is not a string"))?.chars();
     while let Some(c) = rest.next() {
         len += match c {
             '\\' => match rest.next() {
@@ -155,7 +160,8 @@ fn string_len(string: &str) -> Result<usize, String> {
     Ok(len)
 }
 
-/// Parentheses, strings and words with their places, without space and comments.
+/// Splits a text into parentheses, strings and words with their positions, skipping whitespace and
+/// comments.
 fn tokens(text: &str) -> Result<Vec<(usize, &str)>, String> {
     let mut tokens = Vec::new();
     let mut chars = text.char_indices().peekable();
@@ -206,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_is_written_out() {
+    fn a_repeat_is_expanded() {
         assert_eq!(expand("(a (repeat 3 (b {i})) c)").unwrap(), "(a  (b 0) (b 1) (b 2) c)");
         assert_eq!(expand("(repeat 2 (repeat 2 x{i}))").unwrap(), "  x0 x1  x0 x1");
         assert!(expand("(repeat x y)").is_err());
@@ -214,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_replaces_its_namesake() {
+    fn a_field_replaces_the_field_of_the_same_name() {
         let base = vec!["(func $a)".to_owned(), "(export \"m\" (memory 0))".to_owned()];
         let own = ["(func $a nop)", "(func $b)", "(func)", "(func)"].map(str::to_owned).to_vec();
         let merged = merge(base, own).unwrap();
@@ -222,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn data_gets_a_place_and_a_length() {
+    fn data_gets_a_position_and_a_length() {
         let text = module(&["(data $x \"a\\00\\\"\" \"é\")".to_owned(), "(data $y \"z\")".to_owned()]).unwrap();
         assert!(text.contains("(global $x.ptr i32 (i32.const 8192))"), "{text}");
         assert!(text.contains("(global $x.len i32 (i32.const 5))"), "{text}");
