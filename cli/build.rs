@@ -1,25 +1,39 @@
-//! Builds the handlers that are part of the command, so that one file is all that an operator installs.
+//! Embeds the built-in handlers into the command, so that operators install a single file.
 
+use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
 
 fn main() -> ExitCode {
     let Some(out) = env::var_os("OUT_DIR") else { return fail("cargo did not set OUT_DIR") };
-    let out = Path::new(&out);
-    for name in ["signed", "hardcoded", "stored", "opaque", "dsatok", "query"] {
+    match build(Path::new(&out)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Writes each component, and `builtin.rs`, which includes all of them.
+fn build(out: &Path) -> Result<(), String> {
+    let (mut constants, mut table) = (String::new(), String::new());
+    for name in keyward_componentize::BUILTIN_HANDLERS {
         let package = format!("keyward-guest-{name}");
         keyward_componentize::rerun_if_changed(&package);
-        // A target folder of its own: the outer cargo holds the lock of the other one.
-        let component = match keyward_componentize::build_guest(&package, &out.join("guests")) {
-            Ok(component) => component,
-            Err(error) => return fail(&format!("the built-in handler `{name}` could not be built: {error}")),
-        };
-        if let Err(error) = fs::write(out.join(name).with_extension("wasm"), component) {
-            return fail(&format!("the built-in handler `{name}` could not be written: {error}"));
-        }
+        // A separate target directory, because the outer cargo holds the lock on its own.
+        let component = keyward_componentize::build_guest(&package, &out.join("guests"))
+            .map_err(|error| format!("the built-in handler `{name}` could not be built: {error}"))?;
+        let path = out.join(name).with_extension("wasm");
+        fs::write(&path, component).map_err(|error| format!("{}: {error}", path.display()))?;
+        let constant = name.to_uppercase().replace('-', "_");
+        let include = format!("include_bytes!({path:?})");
+        let _ =
+            writeln!(constants, "/// The component of `builtin:{name}`.\npub const {constant}: &[u8] = {include};\n");
+        let _ = writeln!(table, "    Builtin {{ name: {name:?}, component: {constant} }},");
     }
-    ExitCode::SUCCESS
+    let len = keyward_componentize::BUILTIN_HANDLERS.len();
+    let source = format!("{constants}/// All built-in handlers.\nconst ALL: [Builtin; {len}] = [\n{table}];\n");
+    let path = out.join("builtin.rs");
+    fs::write(&path, source).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn fail(text: &str) -> ExitCode {

@@ -1,8 +1,9 @@
-//! The file that is written: opened, locked, gone on from whoever wrote last, and added to.
+//! The current file: opens and locks it, finds its end after writes of other processes, and appends
+//! to it.
 
 use crate::Settings;
-use crate::disk::Storage;
-use crate::entry::{Body, cut};
+use crate::body::Body;
+use crate::entry::cut;
 use crate::files::{
     folder_of, head_of, id_at, id_of, is_no_file, must_be_file, noted, noted_head, of, open_beside, rotated,
     rotated_name,
@@ -10,19 +11,20 @@ use crate::files::{
 use crate::head::{Beside, Head, ListEnd};
 use crate::line::{Line, MAX_LINE, push};
 use crate::retention::{self, Removal};
+use crate::storage::Storage;
 use crate::tail::Tail;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::time::Duration;
 
-/// How often the file may turn out to be another one before that is an error.
+/// Maximum number of times that the file may have been replaced before that is an error.
 const TRIES: u32 = 100;
 
-/// A record and its time, since 1970.
+/// A record and its time since 1970.
 pub(crate) type Stamped = (Duration, Body);
 
-/// A note of where the list of revocations ends.
+/// A note of the end of the revocation list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum List {
     /// The list has been read up to here.
@@ -36,26 +38,27 @@ pub(crate) struct Chain {
     settings: Settings,
     storage: Box<dyn Storage>,
     open: Option<Open>,
-    /// The last line that this process has written or found: it stays there, whatever becomes of the files.
+    /// The last line that this process has written or found. It must remain, whatever happens to
+    /// the files.
     last: Option<Head>,
-    /// What is to be said before anything else.
+    /// Findings to record before anything else.
     findings: Vec<Body>,
-    /// How many bytes of unfinished lines are gone already, and not told yet.
+    /// Number of bytes of unfinished lines that were cut but not recorded yet.
     cut: u64,
-    /// The day on which it was last seen what is to be removed.
+    /// The day on which retention was last checked.
     looked: Option<u64>,
 }
 
-/// The file, and what is known of it as of the last time that it was locked.
+/// The open file, and its state when it was last locked.
 struct Open {
     file: File,
     id: (u64, u64),
     head_file: File,
     head_id: (u64, u64),
-    /// Up to the end of the last line; none: to be found out.
+    /// The offset of the end of the last line; `None` if it must be determined.
     known: Option<u64>,
     end: Head,
-    /// Number and time of its first line.
+    /// The number and time of its first line.
     first: Option<(u64, String)>,
 }
 
@@ -65,25 +68,25 @@ impl Chain {
         Self { settings, storage, open: None, last: None, findings: Vec::new(), cut: 0, looked: None }
     }
 
-    /// Adds records behind all others. They are durable when it returns; where it fails none of them is to be believed in.
-    /// Says which number the first one has, and which is the last line.
+    /// Appends records and makes them durable. If it fails, none of them counts as written. Returns
+    /// the number of the first record, and the last line.
     pub(crate) fn append(&mut self, records: &[Stamped], now: Duration) -> io::Result<(u64, Head)> {
         let done = self.locked(now).and_then(|()| self.append_locked(records, now));
         match (&done, &self.open) {
             (Ok(_), Some(open)) if open.file.unlock().is_ok() => {}
-            // Closing it unlocks it. What is in it is looked at anew.
+            // Closing the file unlocks it, and the next append reads its end again.
             _ => self.open = None,
         }
         self.last = done.as_ref().map_or(self.last, |(_, head)| Some(*head));
         done
     }
 
-    /// Notes the end of the list of revocations beside the file: a greater number than the one there, or whichever an
-    /// operator has accepted.
+    /// Notes the end of the revocation list beside the file, if its number is greater than the
+    /// noted one or an operator has accepted it.
     pub(crate) fn note_list(&mut self, list: List, now: Duration) -> io::Result<()> {
         let done = self.locked(now).and_then(|()| match &self.open {
             Some(open) => open.note_list(&self.settings, list),
-            None => Err(io::Error::other("it is not open")),
+            None => Err(io::Error::other("the file is not open")),
         });
         match (&done, &self.open) {
             (Ok(()), Some(open)) if open.file.unlock().is_ok() => {}
@@ -92,7 +95,7 @@ impl Chain {
         done
     }
 
-    /// Locks the file that stands at the path, and finds out where to go on.
+    /// Locks the file at the path and finds its end.
     fn locked(&mut self, now: Duration) -> io::Result<()> {
         for _ in 0..TRIES {
             if self.open.is_none() {
@@ -100,7 +103,8 @@ impl Chain {
             }
             let Some(open) = &mut self.open else { continue };
             open.file.lock()?;
-            // Whoever had the lock may have renamed it. A head that somebody has removed would tell nobody that the end is gone.
+            // The previous holder of the lock may have renamed the file. A deleted head would not
+            // reveal a truncation.
             let Settings { file, .. } = &self.settings;
             if id_at(file)? != Some(open.id) || id_at(&head_of(file))? != Some(open.head_id) {
                 self.open = None;
@@ -116,16 +120,16 @@ impl Chain {
             }
             return Ok(());
         }
-        Err(io::Error::other("it is replaced by another file again and again"))
+        Err(io::Error::other("the file was replaced by another one too many times"))
     }
 
-    /// Gives the file its last name.
+    /// Renames the file to its final name.
     fn rotate(&mut self) -> io::Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let (Some((first, _)), Some(len)) = (&open.first, open.known) else { return Ok(()) };
         let name = rotated_name(&self.settings.file, *first);
         if id_at(&name)?.is_some() {
-            return Err(io::Error::other(format!("{} is in the way: move it away", name.display())));
+            return Err(io::Error::other(format!("{} already exists: move it away", name.display())));
         }
         // An unfinished line belongs to no file.
         let unfinished = open.file.metadata()?.len().saturating_sub(len);
@@ -142,7 +146,7 @@ impl Chain {
     fn append_locked(&mut self, records: &[Stamped], now: Duration) -> io::Result<(u64, Head)> {
         let removals = self.removals(now);
         let Self { settings, storage, open, last: _, findings, cut, looked: _ } = self;
-        let Some(open) = open else { return Err(io::Error::other("it is not open")) };
+        let Some(open) = open else { return Err(io::Error::other("the file is not open")) };
         let unfinished = Some(*cut).filter(|bytes| *bytes > 0).map(Body::Cut);
         let own = unfinished.into_iter().chain(findings.iter().cloned());
         let own = own.chain(removals.iter().map(|removal| Body::Removed(removal.up_to)));
@@ -157,7 +161,8 @@ impl Chain {
         let before = open.known.unwrap_or_default();
         if !text.is_empty() {
             if let Err(error) = open.write(storage.as_mut(), &text, before) {
-                // Nobody will be told that it is there, so it should not be. If that fails too, the next one finds it.
+                // No caller learns that the text was written, so remove it. If that fails too, the
+                // next append finds it.
                 let unfinished = findings.iter().map(|finding| if let Body::Cut(bytes) = finding { *bytes } else { 0 });
                 if open.file.set_len(before).is_ok() {
                     *cut = cut.saturating_add(unfinished.sum());
@@ -169,11 +174,11 @@ impl Chain {
             open.first = open.first.take().or(first);
             findings.clear();
             *cut = 0;
-            // It may be behind, and it is only read by those who ask whether the end is missing.
+            // The head may lag behind: it is only read to detect a truncation.
             let _ = open.note_head(settings);
         }
         for removal in &removals {
-            // Behind one that stays, all others stay: else there would be a gap.
+            // If one file stays, all later ones stay, or there would be a gap.
             if fs::remove_file(&removal.file).is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
                 break;
             }
@@ -182,14 +187,15 @@ impl Chain {
         Ok((end.seq.saturating_sub(count).saturating_add(1), end))
     }
 
-    /// Which files have had their time. That is looked up once a day, and when a file was finished.
+    /// Returns the files whose retention has expired. They are determined once a day, and after
+    /// each rotation.
     fn removals(&mut self, now: Duration) -> Vec<Removal> {
         let day = now.as_secs() / 86_400;
         if self.looked == Some(day) {
             return Vec::new();
         }
         self.looked = Some(day);
-        // What cannot be removed stays.
+        // Files that cannot be checked stay.
         retention::due(&self.settings, now).unwrap_or_default()
     }
 }
@@ -198,7 +204,7 @@ impl Open {
     fn new(settings: &Settings) -> io::Result<Self> {
         let path = &settings.file;
         if is_no_file(path) {
-            return Err(io::Error::other("it is no regular file: name one"));
+            return Err(io::Error::other("not a regular file: name one"));
         }
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o600);
@@ -217,14 +223,14 @@ impl Open {
         Ok(Self { id, file, head_file, head_id, known: None, end: Head::default(), first: None })
     }
 
-    /// Where the file ends that somebody else has written to last, or nobody; `before` is the last line of which this process
-    /// knows. Returns what there is to say of it.
+    /// Finds the end of the file, which another process may have written to; `before` is the last
+    /// line that this process knows. Returns the findings to record.
     fn find_end(&mut self, settings: &Settings, len: u64, before: Option<Head>) -> io::Result<Vec<Body>> {
         let noted = noted_head(&settings.file)?.into_iter().chain(before).max_by_key(|head| head.seq);
         let Tail { last, good } = Tail::read(&self.file, len, noted.as_ref(), self.known.is_none())?;
         self.end = match &last {
             Some((head, _)) => *head,
-            // It goes on where the last one ended.
+            // It continues where the last rotated file ended.
             None => match rotated(&settings.file)?.last() {
                 None => Head::default(),
                 Some(before) => {
@@ -250,14 +256,14 @@ impl Open {
         Ok(findings)
     }
 
-    /// Whether another file is to be begun.
+    /// Returns `true` if the file must be rotated.
     fn is_full(&self, settings: &Settings, now: Duration) -> bool {
         let Some((_, since)) = &self.first else { return false };
         let is_old = retention::oldest(settings, now).is_some_and(|oldest| *since < oldest);
         self.known.is_some_and(|len| len >= settings.rotate_bytes) || is_old
     }
 
-    /// Writes behind the last line, over what is left of an unfinished one.
+    /// Writes behind the last line, over the remains of an unfinished one.
     fn write(&self, storage: &mut dyn Storage, text: &[u8], at: u64) -> io::Result<()> {
         storage.write(&self.file, text, at)?;
         let end = at.saturating_add(u64::try_from(text.len()).unwrap_or(u64::MAX));
@@ -267,7 +273,7 @@ impl Open {
         storage.sync(&self.file)
     }
 
-    /// Notes the last line. What is noted of the list stays.
+    /// Notes the last line, and keeps the noted end of the revocation list.
     fn note_head(&self, settings: &Settings) -> io::Result<()> {
         let list = noted(&settings.file)?.and_then(|beside| beside.list);
         self.note(Beside { head: self.end, list })
@@ -290,7 +296,7 @@ impl Open {
     }
 }
 
-/// Number and time of a file's first line.
+/// Returns the number and time of a file's first line.
 fn first_line(file: &File) -> io::Result<Option<(u64, String)>> {
     let mut line = Vec::new();
     let mut begin = vec![0; MAX_LINE];

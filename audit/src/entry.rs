@@ -1,43 +1,41 @@
-//! What is written down: members that are named here, and no other.
+//! Entries: the members that the caller of the audit log can set.
 
-use crate::head::Head;
-use crate::losses::Loss;
 use serde::Serialize;
 use std::time::Duration;
 
-/// How long a text may be in the file, in bytes.
+/// Maximum length of a text in the file, in bytes.
 const MAX_TEXT: usize = 1 << 10;
 
-/// What happened.
+/// The kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
-    /// A process began to answer.
+    /// A process started to serve requests.
     Start,
-    /// A process ended in order.
+    /// A process stopped in an orderly way.
     Stop,
-    /// A configuration was loaded anew.
+    /// The configuration was reloaded.
     Reload,
-    /// A token is made.
+    /// A token is issued.
     Create,
-    /// Tokens are taken back.
+    /// Tokens are revoked.
     Revoke,
-    /// A record of a token is changed.
+    /// The record of a token is edited.
     Edit,
-    /// A token is made in the place of another.
+    /// A token is rotated: a new one replaces it.
     Rotate,
-    /// Tokens of another program are taken over.
+    /// Tokens of another program are imported.
     Import,
     /// An operator accepts the store, or the clock, as it is.
     Accept,
-    /// A token was judged.
+    /// A token was verified.
     Verify,
-    /// What an earlier record says did not come about.
+    /// The change announced by an earlier record was not made.
     Failed,
 }
 
 impl Event {
-    /// The word that stands in the file.
+    /// Returns the name that is written to the file.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -56,60 +54,64 @@ impl Event {
     }
 }
 
-/// What is known of it. Nothing in it may be a secret, a token, or a digest of one.
+/// The content of a record. Must not contain a secret, a token, or a digest of either.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// What happened.
+    /// The kind of the event.
     pub event: Event,
-    /// The number of the earlier record that this one is about.
+    /// The number of the earlier record that this one refers to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub of: Option<u64>,
     /// The id of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
-    /// Who asked for it: a caller of the daemon, by its name. None: the operator.
+    /// The name of the API client that requested it; `None` for the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub caller: Option<String>,
-    /// Whom the token speaks for, by its id.
+    pub client: Option<String>,
+    /// The id of the token's actor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-    /// The token, by its id.
+    /// The id of the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_id: Option<String>,
-    /// The handler, by its name.
+    /// The token that a new one replaces, by its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
+    /// The name of the handler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handler: Option<String>,
-    /// The SHA-256 of its component, in hexadecimal digits.
+    /// The SHA-256 of the handler's component, in hexadecimal digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handler_sha256: Option<String>,
-    /// The key that signed, by the name that its operator gave it.
+    /// The id of the key that signed the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// What came of it.
+    /// The outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
-    /// Why, by its code.
+    /// The code of the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What else an operator should know, in the words of the host.
+    /// Further details for the operator, in the host's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// How long it took.
+    /// The duration of the operation.
     #[serde(rename = "duration_us", skip_serializing_if = "Option::is_none", serialize_with = "micros")]
     pub duration: Option<Duration>,
 }
 
 impl Entry {
-    /// One of which nothing else is known yet.
+    /// Creates an entry without optional members.
     #[must_use]
     pub fn new(event: Event) -> Self {
         Self {
             event,
             of: None,
             request: None,
-            caller: None,
+            client: None,
             actor: None,
             token_id: None,
+            replaces: None,
             handler: None,
             handler_sha256: None,
             key: None,
@@ -120,13 +122,14 @@ impl Entry {
         }
     }
 
-    /// The same with no text longer than it may be.
+    /// Truncates each text to its maximum length.
     pub(crate) fn cut(mut self) -> Self {
         let texts = [
             &mut self.request,
-            &mut self.caller,
+            &mut self.client,
             &mut self.actor,
             &mut self.token_id,
+            &mut self.replaces,
             &mut self.handler,
             &mut self.handler_sha256,
             &mut self.key,
@@ -141,31 +144,15 @@ impl Entry {
     }
 }
 
-/// What the file has besides entries: what the audit says of itself.
-#[derive(Debug, Clone)]
-pub(crate) enum Body {
-    Entry(Box<Entry>),
-    /// So many of these were not written.
-    Lost(Vec<Loss>),
-    /// So many were written later than they should have been, the first of them so long after 1970.
-    Late(u64, Duration),
-    /// The lines up to this one are kept no longer.
-    Removed(Head),
-    /// The last line was found unfinished: so many bytes of it are gone.
-    Cut(u64),
-    /// The lines up to this one should be there, and are not.
-    Missing(Head),
-}
-
 fn micros<S: serde::Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     let micros = duration.map(|duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
     micros.serialize(serializer)
 }
 
-/// Cuts a text where it would be longer than `max` bytes in the file, with an ellipsis.
+/// Truncates `text`, with an ellipsis, if it is longer than `max` bytes in the file.
 pub(crate) fn cut(text: &mut String, max: usize) {
     let mut length = 0_usize;
-    // The last place where the ellipsis still fits.
+    // The last position at which the ellipsis still fits.
     let mut end = 0;
     for (at, c) in text.char_indices() {
         if length.saturating_add(written_as('…')) <= max {
@@ -180,7 +167,7 @@ pub(crate) fn cut(text: &mut String, max: usize) {
     }
 }
 
-/// How many bytes a character takes at most.
+/// Returns the maximum number of bytes that a character takes in the file.
 fn written_as(c: char) -> usize {
     match c {
         '"' | '\\' => 2,
@@ -194,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_cut_where_it_is_too_long_in_the_file() {
+    fn a_text_that_is_too_long_in_the_file_is_truncated() {
         for (text, max, wanted) in [
             ("", 6, ""),
             ("abcdef", 6, "abcdef"),

@@ -1,4 +1,5 @@
-//! The files of an audit: the one that is written, those before it, named by their first line, and the head.
+//! The files of an audit log: the current file, the rotated ones, named by their first line, and
+//! the head.
 
 use crate::head::{Beside, Head};
 use std::ffi::OsString;
@@ -7,34 +8,34 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A file with something behind its name.
+/// Returns the path of `file` with a suffix.
 fn beside(file: &Path, end: &str) -> PathBuf {
     let mut name = file.file_name().map(OsString::from).unwrap_or_default();
     name.push(end);
     file.with_file_name(name)
 }
 
-/// Where the head stands.
+/// Returns the path of the head.
 pub(crate) fn head_of(file: &Path) -> PathBuf {
     beside(file, ".head")
 }
 
-/// What a file is called that is not written any more. As names, they are in the order of their lines.
+/// Returns the name of a rotated file. Names sort in the order of their lines.
 pub(crate) fn rotated_name(file: &Path, first: u64) -> PathBuf {
     beside(file, &format!(".{first:012}"))
 }
 
-/// The number of the first line of a file that is called so.
+/// Returns the number of the first line of a rotated file, from its name.
 pub(crate) fn first_of(rotated: &Path) -> Option<u64> {
     rotated.extension()?.to_str()?.parse().ok()
 }
 
-/// The folder that it is in.
+/// Returns the folder of `file`.
 pub(crate) fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
-/// The files that are not written any more, in the order of their lines.
+/// Returns the rotated files, in the order of their lines.
 pub(crate) fn rotated(file: &Path) -> io::Result<Vec<PathBuf>> {
     let begin = beside(file, ".").file_name().map(OsString::from).unwrap_or_default();
     let mut found = Vec::new();
@@ -51,14 +52,14 @@ pub(crate) fn rotated(file: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found.into_iter().map(|first| rotated_name(file, first)).collect())
 }
 
-/// The head that was noted beside the file, if there is one that can be understood.
+/// Returns the head that was noted beside the file, or `None` if it is missing or invalid.
 pub(crate) fn noted_head(file: &Path) -> io::Result<Option<Head>> {
     Ok(noted(file)?.map(|beside| beside.head))
 }
 
-/// Reads the line beside the file, if there is one that can be understood.
+/// Reads the line beside the file, or `None` if it is missing or invalid.
 pub(crate) fn noted(file: &Path) -> io::Result<Option<Beside>> {
-    /// The longest such line.
+    /// Maximum length of that line.
     const MOST: u64 = 256;
     let path = head_of(file);
     let mut text = Vec::new();
@@ -70,31 +71,33 @@ pub(crate) fn noted(file: &Path) -> io::Result<Option<Beside>> {
     Ok(std::str::from_utf8(&text).ok().and_then(Beside::read))
 }
 
-/// Opens a file beside the one that is written, to be read.
+/// Opens a file beside the current one for reading.
 pub(crate) fn open_beside(path: &Path) -> io::Result<File> {
     must_be_file(path)?;
     File::open(path).map_err(of(path))
 }
 
-/// Whether something else than a file stands there: it may block for ever, or have no end.
+/// Returns `true` if `path` is something other than a regular file: reading it may block forever or
+/// never end.
 pub(crate) fn is_no_file(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
 }
 
-/// What stands beside the file that is written is a file, or not there.
+/// Returns an error if `path` exists and is not a regular file.
 pub(crate) fn must_be_file(path: &Path) -> io::Result<()> {
     if is_no_file(path) {
-        return Err(io::Error::other(format!("{} is no regular file: move it away", path.display())));
+        return Err(io::Error::other(format!("{} is not a regular file: move it away", path.display())));
     }
     Ok(())
 }
 
-/// The same error, with the name of a file that is not the one that everybody knows.
+/// Adds `path` to an error, for files other than the current one.
 pub(crate) fn of(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
     |error| io::Error::new(error.kind(), format!("{}: {}", path.display(), reason(&error)))
 }
 
-/// The system's reason, without the number of the error; or our own words, which may name a file.
+/// Returns the system's message without the error number, or the error's own message, which may
+/// name a file.
 pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match error.raw_os_error() {
@@ -103,13 +106,13 @@ pub(crate) fn reason(error: &io::Error) -> String {
     }
 }
 
-/// Which file it is, whatever it is called.
+/// Returns the identity of an open file: device and inode.
 pub(crate) fn id_of(file: &File) -> io::Result<(u64, u64)> {
     let metadata = file.metadata()?;
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Which file stands at a path, if one does.
+/// Returns the identity of the file at a path, or `None` if there is none.
 pub(crate) fn id_at(path: &Path) -> io::Result<Option<(u64, u64)>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some((metadata.dev(), metadata.ino()))),

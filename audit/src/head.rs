@@ -1,30 +1,35 @@
-//! A place in the chain: the number of a line, and its hash, which stands for all lines up to it.
+//! Heads: the number and hash of a line, which identify that line and all lines before it.
 
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
 
-/// A line of the chain and all before it. Its text is `SEQ:HASH`; so it stands in the file beside the audit, and so it can be
-/// noted elsewhere, to tell later whether the history is still the same.
+/// A position in the chain: identifies a line and all lines before it.
+///
+/// Its text form is `SEQ:HASH`. It is written to a file beside the audit log, and can be stored
+/// elsewhere to check later that the history has not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Head {
-    /// The number of the line, from 1; 0 where there is none yet.
+    /// The number of the line, from 1; 0 for the start of the chain.
     pub seq: u64,
-    /// Its hash; zeros where there is none yet.
+    /// Its hash; zeros for the start of the chain.
     pub hash: [u8; 32],
 }
 
-/// The end of the store's list of revocations: the number of its last entry, and a digest of that. It is noted beside the
-/// head, so that a store which lacks it is found to be an older copy.
+/// The end of the store's revocation list: the number of its last entry, and a digest of that
+/// entry.
+///
+/// It is noted beside the head, so that a store without this entry is recognized as an older copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListEnd {
     /// The number of the entry.
     pub number: u64,
-    /// Its digest, whatever the store takes for one.
+    /// Its digest, as computed by the store.
     pub digest: u64,
 }
 
-/// The file beside the audit: the head, and behind it on the same line, if it was noted, the end of the list of revocations.
+/// The content of the head file: the head and, on the same line, the end of the revocation list if
+/// it was noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Beside {
     pub(crate) head: Head,
@@ -42,7 +47,7 @@ impl fmt::Display for Beside {
 }
 
 impl Beside {
-    /// Parses the line. A field behind the head that is not understood is ignored.
+    /// Parses the line. Unknown fields behind the head are ignored.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let line = text.trim_end();
         let mut fields = line.split(' ').filter(|_| line.bytes().all(|byte| matches!(byte, b' '..=b'~')));
@@ -56,16 +61,16 @@ impl Beside {
 }
 
 impl Head {
-    /// The hash of the line behind this one: SHA-256 of this line's hash, as 64 hexadecimal digits, and that line's text
-    /// without the member `hash`.
+    /// Computes the hash of the next line: the SHA-256 of this line's hash, as 64 hexadecimal
+    /// digits, and the next line's text without the member `hash`.
     pub(crate) fn next(&self, text: &str) -> [u8; 32] {
-        Sha256::new().chain_update(hex(&self.hash)).chain_update(text).chain_update("}").finalize().into()
+        Sha256::new().chain_update(hex::encode(self.hash)).chain_update(text).chain_update("}").finalize().into()
     }
 }
 
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.seq, hex(&self.hash))
+        write!(f, "{}:{}", self.seq, hex::encode(self.hash))
     }
 }
 
@@ -74,7 +79,7 @@ impl FromStr for Head {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const FORM: &str =
-            "is no head: write SEQ:HASH, a number and 64 hexadecimal digits, as `keyward audit verify` does";
+            "not a head: expected SEQ:HASH, a number and 64 hexadecimal digits, as printed by `keyward audit verify`";
         let (seq, hash) = text.split_once(':').ok_or(FORM)?;
         let seq = Some(seq).filter(|seq| !seq.is_empty() && seq.bytes().all(|byte| byte.is_ascii_digit()));
         let seq = seq.and_then(|seq| seq.parse().ok()).ok_or(FORM)?;
@@ -82,28 +87,12 @@ impl FromStr for Head {
     }
 }
 
-/// 64 digits.
-pub(crate) fn hex(bytes: &[u8; 32]) -> String {
-    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
-
-/// The bytes that 64 digits stand for, in their one spelling.
+/// Decodes 64 lower-case hexadecimal digits.
 pub(crate) fn unhex(digits: &str) -> Option<[u8; 32]> {
-    let value = |digit: &u8| match digit {
-        b'0'..=b'9' => Some(digit.wrapping_sub(b'0')),
-        b'a'..=b'f' => Some(digit.wrapping_sub(b'a').wrapping_add(10)),
-        _ => None,
-    };
-    let bytes: Option<Vec<u8>> = digits
-        .as_bytes()
-        .chunks(2)
-        .map(|pair| match pair {
-            [high, low] => Some(value(high)? << 4 | value(low)?),
-            _ => None,
-        })
-        .collect();
-    bytes?.try_into().ok()
+    // Only one text stands for a hash.
+    let is_lower = !digits.bytes().any(|byte| byte.is_ascii_uppercase());
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(digits, &mut bytes).ok().filter(|()| is_lower).map(|()| bytes)
 }
 
 #[cfg(test)]
@@ -111,14 +100,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_noted_beside_an_audit_reads_back_with_a_list_or_without() {
+    fn a_head_file_reads_back_with_and_without_a_revocation_list() {
         let head = Head { seq: 7, hash: [9; 32] };
         for list in [None, Some(ListEnd { number: u64::MAX, digest: 1 }), Some(ListEnd { number: 3, digest: u64::MAX })]
         {
             let beside = Beside { head, list };
             assert_eq!(Beside::read(&format!("{beside}\n")), Some(beside));
         }
-        assert_eq!(Beside::read(&head.to_string()), Some(Beside { head, list: None }), "as it was written before");
+        assert_eq!(Beside::read(&head.to_string()), Some(Beside { head, list: None }), "the format without a list");
         for odd in ["revocations=1", "revocations=x:0", "later=1", "revocations=1:g"] {
             assert_eq!(Beside::read(&format!("{head} {odd}")), Some(Beside { head, list: None }), "{odd}");
         }
@@ -129,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_has_one_spelling() {
+    fn a_head_has_exactly_one_spelling() {
         let mut head = Head { seq: 12, hash: [0; 32] };
         head.hash[0] = 0x0a;
         head.hash[31] = 0xf1;

@@ -1,4 +1,4 @@
-//! Keeps the audit: who did what to which token, in a file that shows whether it is whole.
+//! The audit log: records who did what to which token, in a file that shows whether it is complete.
 //!
 //! ```no_run
 //! use keyward_audit::{Audit, Entry, Event, Settings};
@@ -8,85 +8,91 @@
 //! let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
 //! let audit = Audit::open(Settings::new("/var/lib/keyward/audit.jsonl"), now)?;
 //! let entry = Entry { actor: Some("alice".to_owned()), ..Entry::new(Event::Create) };
-//! // Only when this has come back may the token be made.
+//! // Issue the token only after this call has returned `Ok`.
 //! audit.record_blocking(entry)?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What can be counted on
+//! # Guarantees
 //!
-//! * What [`Audit::record`] has answered is durable, and it is answered within [`Settings::deadline`], whatever the disk does.
-//! * Each line has a number and a hash of itself and of the line before it: [`verify()`] says which is the first that was
-//!   changed, removed or moved. A file that is rotated away or removed after its time leaves the rest provable.
-//! * Several processes may write one file, and others read it meanwhile.
-//! * A line is printable ASCII, whatever strangers have sent, and no text of theirs in it is longer than 1 KiB.
+//! * A record that [`Audit::record`] has confirmed is durable. The call is settled within
+//!   [`Settings::deadline`], even if the disk does not respond.
+//! * Each line has a number, and a hash of itself and of the line before it: [`verify()`] reports
+//!   the first line that was changed, removed or moved. After a file is rotated or removed by
+//!   retention, the remaining lines can still be verified.
+//! * Several processes may write one file while others read it.
+//! * A line is printable ASCII, whatever untrusted input it contains, and each text is at most
+//!   1 KiB long.
 //!
-//! The chain has no key: who may write the file can write another history. A head that was noted elsewhere tells that too.
+//! The chain has no key: a process that may write the file can write another history. Compare with
+//! a head that was stored elsewhere to detect that.
 
+mod body;
 mod chain;
-mod disk;
+mod dropped;
 mod entry;
 mod files;
 mod head;
 mod line;
-mod losses;
+mod pending;
 mod queue;
 mod read;
 mod retention;
+mod storage;
 mod tail;
-mod ticket;
 mod time;
 mod verify;
 mod writer;
 
 use chain::List;
+use pending::{Deadlines, PendingWrite};
 use queue::Queue;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
-use ticket::{Deadlines, Ticket};
 
-pub use disk::{Disk, Storage};
+pub use dropped::Loss;
 pub use entry::{Entry, Event};
 pub use head::{Head, ListEnd};
 pub use line::Record;
-pub use losses::Loss;
-pub use read::{BadLine, Lines, ReadError, ReadLine, last, lines, noted_list};
-pub use ticket::Recording;
+pub use pending::Recording;
+pub use read::{LineError, Lines, ReadError, ReadLine, last, lines, noted_list};
+pub use storage::{Disk, Storage};
 pub use time::rfc3339;
-pub use verify::{Noted, Problem, Verified, Wrong, verify};
+pub use verify::{AnchorCheck, Defect, Problem, Verified, verify};
 
-/// An open audit. It writes on a thread of its own; another keeps the deadlines.
+/// An open audit log. One thread writes it, another enforces the deadlines.
 pub struct Audit {
     shared: Arc<Shared>,
 }
 
-/// Where and how the audit is kept.
+/// Location, rotation and retention of an audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The file. Those that are rotated away, and the head, stand beside it.
+    /// The file. Rotated files and the head are stored in the same folder.
     pub file: PathBuf,
-    /// The name of this process, in each of its records.
+    /// The name of this process, written to each of its records.
     pub node: String,
-    /// Over so many bytes the file is renamed and another begun.
+    /// The size in bytes from which the file is rotated.
     pub rotate_bytes: u64,
-    /// For how many days a record is kept, at least; `None`: for ever. It is removed before twice that time.
+    /// Minimum retention of a record in days; `None` keeps records forever. A record is removed
+    /// before twice that time.
     pub keep_days: Option<u32>,
-    /// How many files are kept, besides the one that is written; `None`: all.
+    /// Number of rotated files to keep; `None` keeps all.
     pub keep_files: Option<u32>,
-    /// What becomes of a change that cannot be written down.
-    pub when_stuck: WhenStuck,
-    /// Within this time a record is written, or it is not.
+    /// The effect of a write failure on changes.
+    pub when_stuck: OnWriteFailure,
+    /// Maximum time to write a record; after that, it counts as not written.
     pub deadline: Duration,
-    /// How many notes of one second are written; more are counted.
+    /// Maximum number of notes written in one second; further ones are only counted.
     pub notes_per_second: u32,
 }
 
 impl Settings {
-    /// The defaults, and this file.
+    /// Creates settings for `file`, with defaults for everything else.
     #[must_use]
     pub fn new(file: impl Into<PathBuf>) -> Self {
         Self {
@@ -95,83 +101,87 @@ impl Settings {
             rotate_bytes: 64 << 20,
             keep_days: None,
             keep_files: None,
-            when_stuck: WhenStuck::Refuse,
+            when_stuck: OnWriteFailure::Refuse,
             deadline: Duration::from_secs(1),
             notes_per_second: 1_000,
         }
     }
 }
 
-/// What becomes of a change that cannot be written down.
+/// The effect of a failed audit write on the change that it describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WhenStuck {
-    /// It is not made.
+pub enum OnWriteFailure {
+    /// The change is refused.
     #[default]
     Refuse,
-    /// It is made. It is written down when that is possible again, or else counted, and so is that it was late.
+    /// The change proceeds. Its record is written as soon as that is possible, and the audit log
+    /// then says that it was late; if there are too many, the record is only counted.
     Continue,
 }
 
-/// What became of a record.
+/// The outcome of writing a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded {
-    /// It is durable, under this number.
+    /// The record is durable and has this number.
     Written(u64),
-    /// It could not be written, and the change is to be made all the same.
-    Later,
+    /// The record could not be written in time, but the change may proceed.
+    Deferred,
 }
 
-/// The audit cannot be opened or written. One sentence for the operator, without a word of a record.
+/// The audit log cannot be opened or written: a message for the operator, without any content of a
+/// record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditError(String);
 
-/// How the audit is doing.
+/// The state of an audit log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct AuditStatus {
     /// The last line that this process has written or found.
     pub head: Head,
-    /// How many records this process has written.
+    /// Number of records written by this process.
     pub written: u64,
-    /// How many wait to be written, those included that the disk has not taken yet.
+    /// Number of records waiting to be written, including those that the disk has not yet
+    /// acknowledged.
     pub waiting: usize,
-    /// How long ago the first of these came.
+    /// Age of the oldest waiting record.
     pub lag: Duration,
-    /// How many records were counted instead of being written, since the start.
+    /// Number of records that were counted instead of written, since the start.
     pub lost: u64,
-    /// How many changes were refused because they could not be written down, since the start.
+    /// Number of changes refused because their record could not be written, since the start.
     pub refused: u64,
-    /// Why nothing can be written at present.
+    /// The reason why nothing can be written at present.
     pub trouble: Option<String>,
 }
 
-/// Tells the time, since 1970-01-01T00:00:00Z.
+/// Returns the time since 1970-01-01T00:00:00Z.
 type Clock = Box<dyn Fn() -> Duration + Send + Sync>;
 
-/// What the threads share.
+/// State shared by the threads.
 struct Shared {
     settings: Settings,
     clock: Clock,
     queue: Queue,
     deadlines: Deadlines,
-    standing: Mutex<Standing>,
-    /// Whether the thread that writes has come to its end.
+    standing: Mutex<AuditStatus>,
+    /// Set once the writer thread has finished.
     ended: Mutex<bool>,
     has_ended: Condvar,
 }
 
 impl Audit {
-    /// Opens the audit, or begins it: its file is made for its owner alone (0600). Waits.
+    /// Opens an audit log, or creates it, readable by its owner only (0600). Blocks.
     ///
     /// # Errors
-    /// The file cannot be written within the deadline, or its last line is none that can be gone on from.
+    /// Returns an error if the file cannot be written within the deadline, or if its last line is
+    /// not one that can be continued.
     pub fn open(settings: Settings, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Result<Self, AuditError> {
         Self::open_on(settings, clock, Box::new(Disk))
     }
 
-    /// The same, with other ways to write to a file: tests have disks that are full or stuck.
+    /// Like [`Audit::open`], with a custom [`Storage`], such as the full or stuck disks of tests.
     ///
     /// # Errors
-    /// Like [`Audit::open`].
+    /// Returns the same errors as [`Audit::open`].
     pub fn open_on(
         settings: Settings,
         clock: impl Fn() -> Duration + Send + Sync + 'static,
@@ -190,9 +200,9 @@ impl Audit {
         let (opened, is_open) = mpsc::channel();
         let begin = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
-            spawned.map_err(|error| AuditError(format!("no thread for the audit: {error}")))
+            spawned.map_err(|error| AuditError(format!("cannot start a thread for the audit log: {error}")))
         };
-        // From here on, what fails ends the threads too.
+        // From here on, an early return drops `this`, which stops the threads.
         let this = Self { shared };
         let shared = this.shared.clone();
         begin("keyward-audit", Box::new(move || writer::run(&shared, storage, &opened)))?;
@@ -201,74 +211,79 @@ impl Audit {
         match is_open.recv_timeout(deadline) {
             Ok(Ok(())) => Ok(this),
             Ok(Err(why)) => Err(this.shared.error(&why)),
-            Err(_) if when_stuck == WhenStuck::Continue => Ok(this),
+            Err(_) if when_stuck == OnWriteFailure::Continue => Ok(this),
             Err(_) => Err(this.shared.late()),
         }
     }
 
-    /// Writes a record down before something is changed: what it answers is durable. It needs no executor of its caller's.
+    /// Writes a record before the change that it describes. Once the future returns `Ok`, the
+    /// record is durable. Needs no particular executor.
     ///
-    /// With [`WhenStuck::Refuse`] an error means that the change must not be made, and is noted if the record turns out to
-    /// have been written later. One that is not waited for is written all the same.
+    /// With [`OnWriteFailure::Refuse`], an error means that the change must not be made; if the
+    /// record turns out to have been written later, the audit log notes that the change failed. A
+    /// record is written even if the future is dropped.
     pub fn record(&self, entry: Entry) -> Recording {
         let ticket = self.shared.put(entry);
         self.shared.deadlines.add(&ticket);
         Recording(ticket)
     }
 
-    /// The same, for callers that may wait.
+    /// Like [`Audit::record`], but blocks.
     ///
     /// # Errors
-    /// It is not written, and the change must not be made.
+    /// Returns an error if the record was not written; the change must not be made.
     pub fn record_blocking(&self, entry: Entry) -> Result<Recorded, AuditError> {
         let ticket = self.shared.put(entry);
         ticket.wait().unwrap_or_else(|| self.shared.give_up(&ticket))
     }
 
-    /// Writes a record down soon, without waiting. Of too many in a second, or more than the disk takes, it is only said how
-    /// many there were. What came of another record, and that a process began or ended, is never one too many.
+    /// Queues a record without waiting for it. Notes over [`Settings::notes_per_second`], or more
+    /// than the disk can take, are only counted. `Failed`, `Start` and `Stop` are never dropped.
     pub fn note(&self, entry: Entry) {
         let Shared { settings, clock, queue, .. } = &*self.shared;
         let entry = entry.cut();
-        // Strangers choose how many others there are; of these there are no more than of records that were written.
-        let most = match entry.event {
+        // Clients control how many other notes there are, but there are never more of these than
+        // records that were written.
+        let max = match entry.event {
             Event::Failed | Event::Start | Event::Stop => None,
             _ => Some(settings.notes_per_second),
         };
-        if !queue.note(entry, clock(), most) {
+        if !queue.note(entry, clock(), max) {
             self.shared.count_lost(1);
         }
     }
 
-    /// Notes soon, beside the file, up to where the store's list of revocations has been read. A smaller number than the one
-    /// there changes nothing.
+    /// Queues a note of how far the store's revocation list has been read, to be written beside the
+    /// file. A number lower than the noted one changes nothing.
     pub fn note_list(&self, end: ListEnd) {
         self.shared.queue.note_list(List::ReadTo(end));
     }
 
-    /// Notes soon that an operator takes the list of revocations as it is, whatever was noted before.
+    /// Queues a note that an operator accepts the revocation list as it is, whatever was noted
+    /// before.
     pub fn accept_list(&self, end: ListEnd) {
         self.shared.queue.note_list(List::Accepted(end));
     }
 
-    /// Waits until all that was noted so far is written, or told to be lost, but no longer than the deadline. Says whether it is.
+    /// Waits until everything queued is written or reported as lost. Returns `false` if the
+    /// deadline passes first.
     pub fn flush(&self) -> bool {
         self.shared.queue.flush(self.shared.settings.deadline)
     }
 
-    /// How it is doing.
+    /// Returns the state of the audit log.
     #[must_use]
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> AuditStatus {
         let (waiting, since) = self.shared.queue.waiting();
         let lag = since.map_or(Duration::ZERO, |since| since.elapsed());
         let standing = self.shared.standing().clone();
-        // A disk that does not answer says nothing.
+        // A stuck disk reports no error.
         let is_stuck = lag > self.shared.settings.deadline;
-        let trouble = standing.trouble.or_else(|| is_stuck.then(|| "it does not answer".to_owned()));
-        Standing { waiting, lag, trouble, ..standing }
+        let trouble = standing.trouble.or_else(|| is_stuck.then(|| "the disk does not respond".to_owned()));
+        AuditStatus { waiting, lag, trouble, ..standing }
     }
 
-    /// The settings that it was opened with.
+    /// Returns the settings that the audit log was opened with.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.shared.settings
@@ -276,7 +291,7 @@ impl Audit {
 }
 
 impl Drop for Audit {
-    /// Writes what waits, but does not wait longer than the deadline for it.
+    /// Writes what is queued, but waits no longer than the deadline.
     fn drop(&mut self) {
         let Shared { settings, queue, deadlines, ended, has_ended, .. } = &*self.shared;
         queue.end();
@@ -287,25 +302,25 @@ impl Drop for Audit {
 }
 
 impl Shared {
-    /// Lets a record wait for the thread that writes.
-    fn put(&self, entry: Entry) -> Arc<Ticket> {
-        let ticket = Arc::new(Ticket::new(Instant::now().checked_add(self.settings.deadline)));
-        let refuse = self.settings.when_stuck == WhenStuck::Refuse;
+    /// Queues a record for the writer thread.
+    fn put(&self, entry: Entry) -> Arc<PendingWrite> {
+        let ticket = Arc::new(PendingWrite::new(Instant::now().checked_add(self.settings.deadline)));
+        let refuse = self.settings.when_stuck == OnWriteFailure::Refuse;
         if !self.queue.record(entry.cut(), (self.clock)(), &ticket, refuse) {
             if refuse {
-                ticket.answer(Err(self.error("too many records wait to be written")), || self.count_refused());
+                ticket.answer(Err(self.error("too many records are waiting to be written")), || self.count_refused());
             } else {
-                ticket.answer(Ok(Recorded::Later), || self.count_lost(1));
+                ticket.answer(Ok(Recorded::Deferred), || self.count_lost(1));
             }
         }
         ticket
     }
 
-    /// The deadline has passed.
-    fn give_up(&self, ticket: &Ticket) -> Result<Recorded, AuditError> {
+    /// Settles a record whose deadline has passed.
+    fn give_up(&self, ticket: &PendingWrite) -> Result<Recorded, AuditError> {
         let outcome = match self.settings.when_stuck {
-            WhenStuck::Refuse => Err(self.late()),
-            WhenStuck::Continue => Ok(Recorded::Later),
+            OnWriteFailure::Refuse => Err(self.late()),
+            OnWriteFailure::Continue => Ok(Recorded::Deferred),
         };
         let is_refused = outcome.is_err();
         let count = || {
@@ -313,7 +328,7 @@ impl Shared {
                 self.count_refused()
             }
         };
-        // It may have been answered at the last moment.
+        // It may have been settled at the last moment.
         ticket.give_up(outcome.clone(), count).unwrap_or(outcome)
     }
 
@@ -321,14 +336,14 @@ impl Shared {
         let trouble = self.standing().trouble.clone();
         let trouble = trouble.map(|trouble| format!(" ({trouble})")).unwrap_or_default();
         let ms = self.settings.deadline.as_millis();
-        self.error(&format!("it could not be written within {ms} ms{trouble}"))
+        self.error(&format!("could not be written within {ms} ms{trouble}"))
     }
 
     fn error(&self, why: &str) -> AuditError {
-        AuditError(format!("the audit {}: {why}", self.settings.file.display()))
+        AuditError(format!("audit log {}: {why}", self.settings.file.display()))
     }
 
-    fn standing(&self) -> std::sync::MutexGuard<'_, Standing> {
+    fn standing(&self) -> std::sync::MutexGuard<'_, AuditStatus> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

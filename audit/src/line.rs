@@ -1,8 +1,9 @@
-//! One line of the file: written as printable ASCII, read with no trust in it.
+//! Lines of the file: written as printable ASCII, and parsed as untrusted input.
 
-use crate::entry::{Body, Entry};
-use crate::head::{Head, hex, unhex};
-use crate::losses::Loss;
+use crate::body::Body;
+use crate::dropped::Loss;
+use crate::entry::Entry;
+use crate::head::{Head, unhex};
 use crate::time::rfc3339;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::Formatter;
@@ -10,16 +11,16 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
-/// No line is longer, its line feed included.
+/// Maximum length of a line in bytes, including its line feed.
 pub(crate) const MAX_LINE: usize = 32 << 10;
 
-/// How each line begins.
+/// The start of each line.
 pub(crate) const BEGIN: &[u8] = b"{\"seq\":";
 
-/// What stands between the text that is hashed and the hash.
+/// The separator between the hashed text and the hash.
 const HASH: &str = ",\"hash\":\"";
 
-/// Adds a line behind another, and gives its place in the chain.
+/// Appends the line that follows `before`, and returns its position in the chain.
 pub(crate) fn push(to: &mut Vec<u8>, before: &Head, at: Duration, node: &str, body: &Body) -> io::Result<Head> {
     let mut members = Members { seq: before.seq.saturating_add(1), time: rfc3339(at), node, ..Members::default() };
     match body {
@@ -38,7 +39,7 @@ pub(crate) fn push(to: &mut Vec<u8>, before: &Head, at: Duration, node: &str, bo
     let text = text.strip_suffix('}').unwrap_or(&text);
     let head = Head { seq: members.seq, hash: before.next(text) };
     to.extend_from_slice(text.as_bytes());
-    to.extend_from_slice(format!("{HASH}{}\"}}\n", hex(&head.hash)).as_bytes());
+    to.extend_from_slice(format!("{HASH}{}\"}}\n", hex::encode(head.hash)).as_bytes());
     Ok(head)
 }
 
@@ -63,7 +64,7 @@ struct Members<'a> {
     up_to: Option<String>,
 }
 
-/// JSON without white space and with nothing in it but printable ASCII.
+/// A JSON formatter without whitespace that writes printable ASCII only.
 struct Ascii;
 
 impl Formatter for Ascii {
@@ -82,70 +83,74 @@ impl Formatter for Ascii {
     }
 }
 
-/// The members of a line, as they were read.
+/// The members of a line that was read.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Record {
-    /// Its number, from 1.
+    /// The number of the record, from 1.
     pub seq: u64,
-    /// When, as RFC 3339 has it, in UTC with milliseconds.
+    /// The time in RFC 3339 format, in UTC with milliseconds.
     pub time: String,
     /// The process that wrote it.
     pub node: String,
-    /// What happened: a word of [`Event`](crate::Event), or `lost`, `late`, `removed`, `cut` or `missing`.
+    /// The kind of the event: a name of an [`Event`](crate::Event), or `lost`, `late`, `removed`,
+    /// `cut` or `missing`.
     pub event: String,
-    /// The number of the record that it is about.
+    /// The number of the earlier record that it refers to.
     pub of: Option<u64>,
     /// The id of the request.
     pub request: Option<String>,
-    /// Who asked for it.
-    pub caller: Option<String>,
-    /// Whom the token speaks for.
+    /// The API client that requested it.
+    #[serde(alias = "caller")]
+    pub client: Option<String>,
+    /// The id of the token's actor.
     pub actor: Option<String>,
-    /// The token.
+    /// The id of the token.
     pub token_id: Option<String>,
-    /// The handler.
+    /// The token that a new one replaces.
+    pub replaces: Option<String>,
+    /// The name of the handler.
     pub handler: Option<String>,
-    /// The SHA-256 of its component.
+    /// The SHA-256 of the handler's component.
     pub handler_sha256: Option<String>,
-    /// The key that signed.
+    /// The id of the key that signed the token.
     pub key: Option<String>,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Option<String>,
-    /// Why.
+    /// The code of the reason.
     pub reason: Option<String>,
-    /// What else there is to know.
+    /// Further details.
     pub detail: Option<String>,
-    /// How long it took, in microseconds.
+    /// The duration of the operation in microseconds.
     pub duration_us: Option<u64>,
-    /// What was counted instead of being written.
+    /// Counts of records that were not written.
     pub lost: Option<Vec<Loss>>,
-    /// How many records were late.
+    /// Number of records that were written late.
     pub count: Option<u64>,
-    /// Since when.
+    /// The time of the first late record.
     pub since: Option<String>,
-    /// How much of an unfinished line was cut.
+    /// Number of bytes cut from an unfinished line.
     pub bytes: Option<u64>,
-    /// Up to which line others were removed or are missing.
+    /// The last line that was removed or is missing, as `SEQ:HASH`.
     pub up_to: Option<String>,
 }
 
 impl Record {
-    /// Up to which line it says that others were removed.
+    /// Returns the last removed line, if this record reports a removal.
     pub(crate) fn removed(&self) -> Option<Head> {
         self.up_to.as_deref().filter(|_| self.event == "removed")?.parse().ok()
     }
 }
 
-/// A line that was read, and could be one of ours.
+/// A parsed line, whose hash has not been checked.
 pub(crate) struct Line<'a> {
-    /// What is hashed, but for the brace at its end.
+    /// The hashed text, without the closing brace.
     text: &'a str,
     pub(crate) record: Record,
     pub(crate) hash: [u8; 32],
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line without its line feed.
+    /// Parses a line without its line feed. Returns `None` if it is not an audit record.
     pub(crate) fn read(line: &'a [u8]) -> Option<Self> {
         let line =
             std::str::from_utf8(line).ok().filter(|line| line.bytes().all(|byte| matches!(byte, b' '..=b'~')))?;
@@ -155,13 +160,26 @@ impl<'a> Line<'a> {
         (record.seq > 0).then_some(Self { text, record, hash })
     }
 
-    /// Its place in the chain, if it is to be believed.
+    /// Returns the position that the line claims in the chain.
     pub(crate) fn head(&self) -> Head {
         Head { seq: self.record.seq, hash: self.hash }
     }
 
-    /// Whether its hash is the one that follows.
+    /// Returns `true` if its hash follows from `before`.
     pub(crate) fn follows(&self, before: &Head) -> bool {
         before.next(self.text) == self.hash
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files of earlier versions are read as before.
+    #[test]
+    fn the_earlier_name_of_a_member_is_read() {
+        let text = r#"{"seq":7,"time":"2026-01-01T00:00:00.000Z","node":"n","event":"rotate","caller":"app"}"#;
+        let record: Record = serde_json::from_str(text).unwrap();
+        assert_eq!(record.client.as_deref(), Some("app"));
     }
 }

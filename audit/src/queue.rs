@@ -1,41 +1,42 @@
-//! Records on their way to the thread that writes them. Whoever brings one never waits for the disk.
+//! The queue of the writer thread. Adding a record never waits for the disk.
 
+use crate::body::Body;
 use crate::chain::List;
-use crate::entry::{Body, Entry};
-use crate::losses::Losses;
-use crate::ticket::Ticket;
+use crate::dropped::Losses;
+use crate::entry::Entry;
+use crate::pending::PendingWrite;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How many notes may wait.
+/// Maximum number of queued notes.
 const NOTES: usize = 4_096;
 
-/// How many records that somebody waits for may wait.
+/// Maximum number of queued records with a waiting caller.
 const RECORDS: usize = 4_096;
 
-/// How many are written at once.
+/// Maximum number of records in a batch.
 const BATCH: usize = 256;
 
-/// How long to wait until it is tried again to write, or said what was lost, if nobody comes before.
+/// The delay before a retry, or before losses are reported, unless new records come first.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// A record that waits.
+/// A queued record.
 pub(crate) struct Item {
     pub(crate) entry: Entry,
-    /// Since 1970.
+    /// The time since 1970.
     pub(crate) at: Duration,
     pub(crate) came: Instant,
-    /// None: nobody waits for it.
-    pub(crate) ticket: Option<Arc<Ticket>>,
+    /// The pending write; `None` for notes.
+    pub(crate) ticket: Option<Arc<PendingWrite>>,
 }
 
-/// What is to be written next.
+/// The next records to write.
 #[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) items: Vec<Item>,
     pub(crate) losses: Losses,
-    /// How many of those that somebody waits for are late, and since when: the audit says so itself.
+    /// Number of late records and the time of the first one; the audit log reports them itself.
     pub(crate) late: Option<(u64, Duration)>,
     pub(crate) list: Option<List>,
 }
@@ -50,19 +51,19 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct State {
     items: VecDeque<Item>,
-    /// How many of them are notes.
+    /// Number of notes among the items.
     notes: usize,
     losses: Losses,
     late: Option<(u64, Duration)>,
-    /// The end of the list of revocations that is to be noted.
+    /// The end of the revocation list, if it must be noted.
     list: Option<List>,
-    /// The second of the last note, and how many came in it.
+    /// The second of the last note, and the number of notes in that second.
     second: (u64, u32),
-    /// Whether what failed should be tried again at once.
+    /// Set if a failed write should be retried at once.
     urgent: bool,
-    /// How many are being written, and since when the first of them waits.
+    /// Number of records being written, and when the first of them was queued.
     writing: Option<(usize, Instant)>,
-    /// Whether what was lost is to be told at once.
+    /// Set if losses must be reported at once.
     flushing: bool,
     ending: bool,
 }
@@ -72,15 +73,16 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a note; `most` is how many of a second are taken, if they are limited. False: it is only counted.
-    pub(crate) fn note(&self, entry: Entry, at: Duration, most: Option<u32>) -> bool {
+    /// Queues a note, at most `max` in one second, if given. Returns `false` if the note is only
+    /// counted.
+    pub(crate) fn note(&self, entry: Entry, at: Duration, max: Option<u32>) -> bool {
         let mut state = self.state();
         let second = at.as_secs();
         if state.second.0 != second {
             state.second = (second, 0);
         }
-        if let Some(most) = most {
-            if state.second.1 >= most || state.notes >= NOTES {
+        if let Some(max) = max {
+            if state.second.1 >= max || state.notes >= NOTES {
                 state.losses.add(&entry);
                 return false;
             }
@@ -93,11 +95,12 @@ impl Queue {
         true
     }
 
-    /// Takes a record that somebody waits for. False: there are too many, and it is counted unless it is `refused`.
-    pub(crate) fn record(&self, entry: Entry, at: Duration, ticket: &Arc<Ticket>, refused: bool) -> bool {
+    /// Queues a record whose caller waits for it. Returns `false` if the queue is full; then the
+    /// record is counted, unless `refused` is set.
+    pub(crate) fn record(&self, entry: Entry, at: Duration, ticket: &Arc<PendingWrite>, refused: bool) -> bool {
         let mut state = self.state();
         if refused && state.records() >= RECORDS {
-            // Nobody wants those any more.
+            // The changes of these records were refused.
             state.items.retain(|item| !item.is_given_up());
         }
         if state.records() >= RECORDS || state.ending {
@@ -113,7 +116,7 @@ impl Queue {
         true
     }
 
-    /// Takes what the audit itself has to say, whoever else waits.
+    /// Queues entries of the audit log itself, beyond all limits.
     pub(crate) fn add(&self, entries: impl Iterator<Item = Entry>, at: Duration) {
         let items = entries.map(|entry| Item { entry, at, came: Instant::now(), ticket: None });
         let mut state = self.state();
@@ -122,14 +125,15 @@ impl Queue {
         state.notes = state.notes.saturating_add(state.items.len().saturating_sub(before));
     }
 
-    /// Says that so many were written late.
+    /// Reports that `count` records were written late, the first at `since`.
     pub(crate) fn add_late(&self, count: u64, since: Duration) {
         let mut state = self.state();
         let (counted, first) = state.late.unwrap_or((0, since));
         state.late = Some((counted.saturating_add(count), first.min(since)));
     }
 
-    /// Takes the end of the list of revocations to be noted. What was read before an operator's word does not replace it.
+    /// Queues a note of the end of the revocation list. A pending acceptance by an operator is not
+    /// replaced by an end that was read.
     pub(crate) fn note_list(&self, list: List) {
         let mut state = self.state();
         let is_overtaken = matches!((state.list, list), (Some(List::Accepted(_)), List::ReadTo(_)));
@@ -140,14 +144,14 @@ impl Queue {
         self.more.notify_one();
     }
 
-    /// Waits for what is to be written next; `now` is the time, since 1970. After a failure it waits longer, unless somebody
-    /// waits. `None`: that was all.
+    /// Waits for the next batch; `now` returns the time since 1970. After a failure it waits
+    /// longer, unless a caller waits. Returns `None` after the last batch.
     pub(crate) fn take(&self, failed: bool, now: &dyn Fn() -> Duration) -> Option<Batch> {
         let since = Instant::now();
         let mut state = self.state();
         loop {
             let waited = since.elapsed() >= AGAIN;
-            // Once its second is over, it is known how many they are.
+            // Once their second is over, the number of losses is final.
             let at_once = state.ending || state.flushing;
             let tell = !state.losses.is_empty() && (waited || at_once || now().as_secs() != state.second.0);
             let tell = tell || state.late.is_some();
@@ -167,7 +171,7 @@ impl Queue {
         }
     }
 
-    /// A batch is written, or not: then it is put back, for another time.
+    /// Finishes a batch. A batch that could not be written is passed as `back` and queued again.
     pub(crate) fn done(&self, back: Option<Batch>) {
         let mut state = self.state();
         state.writing = None;
@@ -189,19 +193,20 @@ impl Queue {
         self.written.notify_all();
     }
 
-    /// Waits until nothing waits to be written, nor what was lost to be told, for so long at most. Says whether it is so.
-    pub(crate) fn flush(&self, most: Duration) -> bool {
+    /// Waits until nothing is left to write or to report. Returns `false` if `max` passes first.
+    pub(crate) fn flush(&self, max: Duration) -> bool {
         let mut state = self.state();
         state.flushing = true;
         self.more.notify_all();
         let busy = |state: &mut State| state.has_any() || state.writing.is_some();
-        let waited = self.written.wait_timeout_while(state, most, busy);
+        let waited = self.written.wait_timeout_while(state, max, busy);
         let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         state.flushing = false;
         !waited.timed_out()
     }
 
-    /// How many wait, those included that are being written, and since when the first of them does.
+    /// Returns the number of queued records, including those being written, and when the first of
+    /// them was queued.
     pub(crate) fn waiting(&self) -> (usize, Option<Instant>) {
         let state = self.state();
         let (writing, first) = state.writing.unzip();
@@ -209,12 +214,12 @@ impl Queue {
         (state.items.len().saturating_add(writing.unwrap_or(0)), first)
     }
 
-    /// Whether no more will come.
+    /// Returns `true` if the queue has been closed.
     pub(crate) fn has_ended(&self) -> bool {
         self.state().ending
     }
 
-    /// No more will come.
+    /// Closes the queue.
     pub(crate) fn end(&self) {
         self.state().ending = true;
         self.more.notify_all();
@@ -226,7 +231,7 @@ impl State {
         self.items.len().saturating_sub(self.notes)
     }
 
-    /// Whether there is anything to be written.
+    /// Returns `true` if there is anything to write.
     fn has_any(&self) -> bool {
         !(self.items.is_empty() && self.losses.is_empty() && self.late.is_none() && self.list.is_none())
     }
@@ -249,7 +254,7 @@ impl Item {
 }
 
 impl Batch {
-    /// As it is to stand in the file, the items first.
+    /// Returns the lines to write: first the items, then losses and late records.
     pub(crate) fn records(&self, now: Duration) -> Vec<(Duration, Body)> {
         let items = self.items.iter().map(|item| (item.at, Body::Entry(Box::new(item.entry.clone()))));
         let losses = self.losses.told().into_iter().map(|losses| (now, Body::Lost(losses)));

@@ -1,4 +1,4 @@
-//! Reading the lines of all files in order, while others write.
+//! Reads the lines of all files in order, while other processes write.
 
 use crate::files::{is_no_file, noted, open_beside, reason, rotated};
 use crate::head::{Head, ListEnd};
@@ -12,10 +12,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// For how long a reader waits for whoever writes.
+/// Maximum time that a reader waits for a writer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The files cannot be read. One sentence for the operator.
+/// The files cannot be read: a message for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadError(String);
 
@@ -29,18 +29,18 @@ impl std::error::Error for ReadError {}
 
 impl ReadError {
     pub(crate) fn new(file: &Path, error: &io::Error) -> Self {
-        Self(format!("the audit {} cannot be read: {}", file.display(), reason(error)))
+        Self(format!("audit log {} cannot be read: {}", file.display(), reason(error)))
     }
 
     fn nothing(file: &Path) -> Self {
-        Self(format!("there is no audit {}: nothing has been written yet, or `file` is wrong", file.display()))
+        Self(format!("audit log {} does not exist: nothing has been written yet, or `file` is wrong", file.display()))
     }
 }
 
-/// The files at one moment at which nobody wrote.
+/// The files at a moment at which no process was writing.
 pub(crate) struct Snapshot {
     pub(crate) rotated: Vec<PathBuf>,
-    /// The file that is written, and how much of it there was.
+    /// The current file and its length.
     pub(crate) current: Option<(File, u64)>,
     pub(crate) head: Option<Head>,
     pub(crate) list: Option<ListEnd>,
@@ -50,7 +50,7 @@ impl Snapshot {
     pub(crate) fn take(file: &Path) -> Result<Self, ReadError> {
         let failed = |error: io::Error| ReadError::new(file, &error);
         if is_no_file(file) {
-            return Err(failed(io::Error::other("it is no regular file")));
+            return Err(failed(io::Error::other("not a regular file")));
         }
         let mut current = open(file).map_err(failed)?;
         let until = Instant::now().checked_add(PATIENCE);
@@ -58,13 +58,14 @@ impl Snapshot {
             let Some(open_file) = &current else { break false };
             let left = until.map_or(PATIENCE, |until| until.saturating_duration_since(Instant::now()));
             let locked = wait_for(open_file, left);
-            // Whoever had the lock may have renamed it.
+            // The holder of the lock may have renamed the file.
             if is_at(open_file, file) || !locked {
                 break locked;
             }
             current = open(file).map_err(failed)?;
         };
-        // Whoever goes on without the lock must not find a head that is younger than the lines.
+        // Without the lock, the head must be read before the length, so that it is never newer than
+        // the lines.
         let beside = noted(file).map_err(failed)?;
         let (head, list) = (beside.map(|beside| beside.head), beside.and_then(|beside| beside.list));
         let rotated = rotated(file).map_err(failed)?;
@@ -72,7 +73,7 @@ impl Snapshot {
             Some(file) => {
                 let len = file.metadata().map_err(failed)?.len();
                 if locked {
-                    // What cannot be unlocked is unlocked when it is closed.
+                    // If this fails, closing the file unlocks it.
                     let _ = file.unlock();
                 }
                 Some((file, len))
@@ -98,12 +99,13 @@ fn open(file: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Waits until nobody writes, and keeps them from it until the file is unlocked or closed. False: they do not come to an end.
-fn wait_for(file: &File, most: Duration) -> bool {
+/// Waits until no process is writing, and keeps others from writing until the file is unlocked or
+/// closed. Returns `false` after `max`.
+fn wait_for(file: &File, max: Duration) -> bool {
     if file.try_lock_shared().is_ok() {
         return true;
     }
-    // To ask again and again would never find the moment between two who write. Whoever waits is woken.
+    // Polling would never hit the moment between two writers; a blocked lock request is woken.
     let Ok(same) = file.try_clone() else { return false };
     let (tell, told) = mpsc::sync_channel(0);
     let waits = thread::Builder::new().spawn(move || {
@@ -112,19 +114,19 @@ fn wait_for(file: &File, most: Duration) -> bool {
             let _ = same.unlock();
         }
     });
-    waits.is_ok() && told.recv_timeout(most).unwrap_or(false)
+    waits.is_ok() && told.recv_timeout(max).unwrap_or(false)
 }
 
-/// What a file has next.
+/// The next part of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     /// A line.
     Line,
-    /// More than a line may have.
+    /// A line beyond the maximum length.
     TooLong,
-    /// The file ends within a line.
+    /// A line without a line feed, at the end of the file.
     Unfinished,
-    /// The file ends.
+    /// The end of the file.
     End,
 }
 
@@ -141,11 +143,11 @@ impl Source {
         Self { path, reader: BufReader::with_capacity(256 << 10, file.take(len)), number: 0 }
     }
 
-    /// Reads a line, without its line feed. Of one that is too long the rest is passed over.
+    /// Reads a line without its line feed. Skips the rest of a line that is too long.
     pub(crate) fn next(&mut self, line: &mut Vec<u8>) -> io::Result<Next> {
         line.clear();
-        let most = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
-        if self.reader.by_ref().take(most).read_until(b'\n', line)? == 0 {
+        let max = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
+        if self.reader.by_ref().take(max).read_until(b'\n', line)? == 0 {
             return Ok(Next::End);
         }
         self.number = self.number.saturating_add(1);
@@ -161,7 +163,7 @@ impl Source {
     }
 }
 
-/// All lines in order, as they stand in the files, each with what it says.
+/// An iterator over all lines in order.
 #[derive(Debug)]
 pub struct Lines {
     file: PathBuf,
@@ -171,35 +173,35 @@ pub struct Lines {
     line: Vec<u8>,
 }
 
-/// A line as it stands in the file, and what it says.
-pub type ReadLine = Result<(String, Record), BadLine>;
+/// A line as it is in the file, and its parsed record.
+pub type ReadLine = Result<(String, Record), LineError>;
 
-/// A line that is none.
+/// An error in place of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BadLine {
-    /// The line of this file that has this number cannot be understood.
+pub enum LineError {
+    /// The line with this number in this file is not an audit record.
     Unreadable(PathBuf, u64),
     /// The file cannot be read any further.
     Failed(ReadError),
 }
 
-/// Reads all lines of an audit. Whether they are right is for [`verify`](crate::verify()) to say.
+/// Reads all lines of an audit log. Use [`verify`](crate::verify()) to check the chain.
 ///
 /// # Errors
-/// There is none, or it cannot be read.
+/// Returns an error if the audit log does not exist or cannot be read.
 pub fn lines(file: &Path) -> Result<Lines, ReadError> {
     let Snapshot { rotated, current, .. } = Snapshot::take(file)?;
     Ok(Lines { file: file.to_owned(), rotated: rotated.into(), current, source: None, line: Vec::new() })
 }
 
-/// Reads the last lines of an audit, at most so many.
+/// Reads the last lines of an audit log, at most `max`.
 ///
 /// # Errors
-/// There is none, or it cannot be read.
-pub fn last(file: &Path, most: usize) -> Result<Vec<ReadLine>, ReadError> {
+/// Returns an error if the audit log does not exist or cannot be read.
+pub fn last(file: &Path, max: usize) -> Result<Vec<ReadLine>, ReadError> {
     let Snapshot { mut rotated, mut current, .. } = Snapshot::take(file)?;
     let mut found = VecDeque::new();
-    while found.len() < most {
+    while found.len() < max {
         let (rotated, current) = match current.take() {
             Some(current) => (VecDeque::new(), Some(current)),
             None => match rotated.pop() {
@@ -210,7 +212,7 @@ pub fn last(file: &Path, most: usize) -> Result<Vec<ReadLine>, ReadError> {
         let lines = Lines { file: file.to_owned(), rotated, current, source: None, line: Vec::new() };
         let mut here = VecDeque::new();
         for line in lines {
-            if found.len().saturating_add(here.len()) >= most {
+            if found.len().saturating_add(here.len()) >= max {
                 here.pop_front();
             }
             here.push_back(line);
@@ -221,23 +223,24 @@ pub fn last(file: &Path, most: usize) -> Result<Vec<ReadLine>, ReadError> {
     Ok(found.into())
 }
 
-/// Reads the end of the store's list of revocations as it is noted beside an audit; nothing where none is.
+/// Reads the end of the store's revocation list that is noted beside an audit log; `None` if none
+/// is noted.
 ///
 /// # Errors
-/// The file beside the audit cannot be read.
+/// Returns an error if the file beside the audit log cannot be read.
 pub fn noted_list(file: &Path) -> Result<Option<ListEnd>, ReadError> {
     let Some(beside) = noted(file).map_err(|error| ReadError::new(file, &error))? else { return Ok(None) };
-    // Reads it again under the lock of the audit, so that no half-written line counts.
+    // Read again under the lock of the audit log, so that a half-written line does not count.
     Ok(Snapshot::take(file).map_or(beside.list, |snapshot| snapshot.list))
 }
 
 impl Lines {
-    /// The next file, if there is one.
+    /// Opens the next file, if there is one.
     fn open(&mut self) -> Option<io::Result<Source>> {
         while let Some(path) = self.rotated.pop_front() {
             match open_beside(&path).and_then(|file| Ok((file.metadata()?.len(), file))) {
                 Ok((len, file)) => return Some(Ok(Source::new(path, file, len))),
-                // It has had its time meanwhile.
+                // Retention has removed the file since the snapshot.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Some(Err(error)),
             }
@@ -256,35 +259,35 @@ impl Iterator for Lines {
                 Some(source) => source,
                 None => match self.open()? {
                     Ok(source) => self.source.insert(source),
-                    Err(error) => return Some(Err(BadLine::Failed(ReadError::new(&self.file, &error)))),
+                    Err(error) => return Some(Err(LineError::Failed(ReadError::new(&self.file, &error)))),
                 },
             };
             match source.next(&mut self.line) {
                 Ok(Next::Line) => {
-                    let bad = || BadLine::Unreadable(source.path.clone(), source.number);
+                    let bad = || LineError::Unreadable(source.path.clone(), source.number);
                     let line = Line::read(&self.line).ok_or_else(bad);
                     return Some(line.map(|line| (String::from_utf8_lossy(&self.line).into_owned(), line.record)));
                 }
-                // The one that is written may end so, and another may not.
+                // Only the current file may end with an unfinished line.
                 Ok(next) if next == Next::TooLong || next == Next::Unfinished && source.path != self.file => {
-                    return Some(Err(BadLine::Unreadable(source.path.clone(), source.number)));
+                    return Some(Err(LineError::Unreadable(source.path.clone(), source.number)));
                 }
                 Ok(_) => self.source = None,
                 Err(error) => {
                     let error = ReadError::new(&source.path, &error);
                     self.source = None;
-                    return Some(Err(BadLine::Failed(error)));
+                    return Some(Err(LineError::Failed(error)));
                 }
             }
         }
     }
 }
 
-impl fmt::Display for BadLine {
+impl fmt::Display for LineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(file, number) => {
-                write!(f, "{}:{number}: this is no line of an audit; see `keyward audit verify`", file.display())
+                write!(f, "{}:{number}: not an audit record; see `keyward audit verify`", file.display())
             }
             Self::Failed(error) => error.fmt(f),
         }

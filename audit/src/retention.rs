@@ -1,4 +1,5 @@
-//! How long files are kept. What is removed is written down first, so that the rest can still be proven.
+//! Retention: removes old files. The removal is recorded first, so that the remaining lines can
+//! still be verified.
 
 use crate::Settings;
 use crate::files::{open_beside, rotated};
@@ -9,20 +10,21 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A file that has had its time.
+/// A file whose retention has expired.
 pub(crate) struct Removal {
     pub(crate) file: PathBuf,
     /// Its last line.
     pub(crate) up_to: Head,
 }
 
-/// The moment before which nothing has to be kept, if there is one.
+/// Returns the time before which records need not be kept, or `None` if retention is not limited by
+/// time.
 pub(crate) fn oldest(settings: &Settings, now: Duration) -> Option<String> {
     let kept = Duration::from_secs(u64::from(settings.keep_days?).saturating_mul(86_400));
     now.checked_sub(kept).map(rfc3339)
 }
 
-/// The oldest files, as many as need not be kept.
+/// Returns the files whose retention has expired, oldest first.
 pub(crate) fn due(settings: &Settings, now: Duration) -> io::Result<Vec<Removal>> {
     let Settings { keep_files, file, .. } = settings;
     let oldest = oldest(settings, now);
@@ -35,7 +37,7 @@ pub(crate) fn due(settings: &Settings, now: Duration) -> io::Result<Vec<Removal>
     let mut due = Vec::new();
     for (number, file) in files.into_iter().enumerate() {
         let open = open_beside(&file)?;
-        // Whatever cannot be understood is not removed, nor what stands behind it.
+        // A file that cannot be parsed is kept, and so are all later ones.
         let Some((up_to, time)) = Tail::read(&open, open.metadata()?.len(), None, false)?.last else { break };
         if number >= too_many && oldest.as_ref().is_none_or(|oldest| time >= *oldest) {
             break;

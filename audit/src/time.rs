@@ -1,11 +1,12 @@
-//! Moments as RFC 3339 writes them, in UTC and milliseconds: as text they are in the order in which they are as moments.
+//! Timestamps in RFC 3339 format, in UTC with milliseconds: their text sorts chronologically.
 
 use std::time::{Duration, UNIX_EPOCH};
 
-/// The last second of the year 9999, the last that it can write.
+/// The last second of the year 9999, the last one that the format can represent.
 const LAST: u64 = 253_402_300_799;
 
-/// A time since 1970-01-01T00:00:00Z, such as `2026-11-22T14:05:45.123Z`. One after the year 9999 is its last moment.
+/// Formats a time since 1970-01-01T00:00:00Z, such as `2026-11-22T14:05:45.123Z`. Times after the
+/// year 9999 are clamped to its last millisecond.
 #[must_use]
 pub fn rfc3339(since_1970: Duration) -> String {
     let last = Duration::new(LAST, 999_999_999);
@@ -18,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_those_of_the_calendar() {
+    fn timestamps_match_the_calendar() {
         for (millis, text) in [
             (0, "1970-01-01T00:00:00.000Z"),
             (951_782_399_999, "2000-02-28T23:59:59.999Z"),

@@ -1,4 +1,4 @@
-//! Whether the chain is whole; if not, which is the first place at which it is not.
+//! Verifies the chain, and finds the first place at which it is broken.
 
 use crate::files::{first_of, open_beside};
 use crate::head::Head;
@@ -9,82 +9,84 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How often it begins again because files have had their time meanwhile.
+/// Maximum number of attempts, if retention removes files in the meantime.
 const TRIES: u32 = 5;
 
-/// What was found.
+/// The result of verifying an audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Verified {
-    /// How many files there are.
+    /// Number of files.
     pub files: usize,
-    /// How many lines follow from one another: all, or those before the problem.
+    /// Number of valid lines: all, or those before the problem.
     pub records: u64,
-    /// Number and time of the first.
+    /// The number and time of the first valid line.
     pub first: Option<(u64, String)>,
-    /// Number and time of the last.
+    /// The number and time of the last valid line.
     pub last: Option<(u64, String)>,
-    /// The last of them.
+    /// The head: the last valid line.
     pub head: Head,
-    /// Up to which line files have had their time, and were removed.
+    /// The last line of the files that retention has removed.
     pub removed: Option<Head>,
-    /// Whether the last line is not finished: it was not answered for, and whoever writes next cuts it.
+    /// Set if the last line is unfinished. It was not acknowledged, and the next writer cuts it.
     pub unfinished: bool,
-    /// Whether a head stands beside the file. Without one nobody can tell whether the end is missing.
+    /// Set if there is a head beside the file. Without one, a truncation cannot be detected.
     pub has_head: bool,
-    /// How often an unfinished line was cut.
+    /// Number of unfinished lines that were cut.
     pub cut: u64,
-    /// How many records were counted instead of being written.
+    /// Number of records that were counted instead of written.
     pub lost: u64,
-    /// What became of the head that was given.
-    pub noted: Noted,
-    /// The first thing that is wrong.
+    /// The result for the head that was passed in.
+    pub noted: AnchorCheck,
+    /// The first problem.
     pub problem: Option<Problem>,
 }
 
-/// What became of a head that was noted elsewhere.
+/// The result of checking a head that was stored elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Noted {
-    /// None was given, or the chain is broken before its place.
+pub enum AnchorCheck {
+    /// No head was passed in, or the chain is broken before it.
     #[default]
     Unseen,
-    /// It is where it should be.
+    /// The history leads to the head.
     Found,
-    /// Its line has had its time: nothing can be said of it.
+    /// The line of the head was removed by retention, so it cannot be checked.
     TooOld,
 }
 
-/// Where the chain is broken, and how.
+/// The place at which the chain is broken, and the kind of defect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// In which way.
-    pub wrong: Wrong,
+    /// The kind of defect.
+    pub wrong: Defect,
     /// The file.
     pub file: PathBuf,
-    /// The line in that file, from 1. For what is not there: where it should stand.
+    /// The line in that file, from 1. For a missing line, the place where it should be.
     pub line: u64,
-    /// The number of the record that is not as it was.
+    /// The number of the record that is not as it was written.
     pub seq: u64,
 }
 
-/// In which way a chain can be broken.
+/// The ways in which a chain can be broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Wrong {
-    /// A line is not what was written, or does not follow from the one before it.
+pub enum Defect {
+    /// A line is not as it was written, or does not follow from the line before it.
     Changed,
-    /// There is nothing in its place but what came later.
+    /// A line is missing, and later ones exist.
     Removed,
-    /// It stands somewhere else, or twice.
+    /// A line is at another place, or exists twice.
     Reordered,
-    /// There is nothing from here on, and there was.
+    /// All lines from here on are missing.
     Truncated,
-    /// It is no line of an audit.
+    /// The line is not an audit record.
     Unreadable,
 }
 
-/// Looks at all lines of an audit in order. `noted` is a head that was noted elsewhere: the history must lead to it.
+/// Verifies all lines of an audit log in order. `noted` is a head that was stored elsewhere, to
+/// which the history must lead.
 ///
 /// # Errors
-/// There is none, or it cannot be read. What is wrong with it is no error.
+/// Returns an error if the audit log does not exist or cannot be read. Defects are reported in
+/// [`Verified::problem`].
 pub fn verify(file: &Path, noted: Option<&Head>) -> Result<Verified, ReadError> {
     let mut tries = 1;
     loop {
@@ -96,41 +98,42 @@ pub fn verify(file: &Path, noted: Option<&Head>) -> Result<Verified, ReadError> 
     }
 }
 
-/// What is known so far.
+/// The state of a verification.
 struct Check<'a> {
     so_far: Verified,
     noted: Option<&'a Head>,
     /// The head beside the file.
     own: Option<Head>,
-    /// The first line does not have the first number: who vouches for it?
+    /// Set if the first line does not have the first number: a later line must confirm that those
+    /// before it were removed.
     start: Option<Start>,
-    /// A line with another number than it should have.
+    /// Set if a line has an unexpected number.
     leap: Option<Leap>,
-    /// The number by which the file that is read is named, if it is rotated away.
+    /// The number in the name of the file being read, if it was rotated.
     named: Option<u64>,
-    /// The last line that was looked at, believed or not.
+    /// The last line that was read, valid or not.
     before: Option<Head>,
 }
 
-/// A first line whose line before it was removed.
+/// A first line whose predecessor was removed.
 struct Start {
     file: PathBuf,
     text: Vec<u8>,
     leap: Leap,
-    /// Whether a line says that all up to this one were removed, and the head that it says so of, if this one follows from it.
+    /// Set if a record reports that all lines up to this one were removed.
     is_named: bool,
     vouched: Option<Head>,
-    /// Up to which line before it others were removed, according to the lines that are there.
+    /// The last line before this one known to have been removed.
     removed: u64,
 }
 
-/// There should be one number, and there is another. What follows tells what has happened.
+/// An unexpected number. Later lines reveal what happened.
 struct Leap {
     expected: u64,
     found: u64,
-    /// The number of the line behind it.
+    /// The number of the next line.
     next: Option<u64>,
-    /// Whether the one that was expected stands somewhere behind it.
+    /// Set if the expected line exists further on.
     is_later: bool,
 }
 
@@ -144,7 +147,7 @@ impl<'a> Check<'a> {
         self.own = head;
         self.so_far.has_head = head.is_some();
         self.so_far.files = rotated.len().saturating_add(usize::from(current.is_some()));
-        // Where a line would stand that is not there.
+        // The place where a missing line would be.
         let mut end = (file.to_owned(), 1);
         for path in rotated {
             let open = open_beside(&path)?;
@@ -157,7 +160,7 @@ impl<'a> Check<'a> {
         Ok(self.judge(end))
     }
 
-    /// Looks at all lines of a file. Returns where the next one would stand.
+    /// Checks all lines of a file. Returns the place where the next line would be.
     fn read(&mut self, mut source: Source, is_current: bool) -> io::Result<(PathBuf, u64)> {
         let mut line = Vec::new();
         self.named = first_of(&source.path).filter(|_| !is_current);
@@ -165,39 +168,41 @@ impl<'a> Check<'a> {
             let next = source.next(&mut line)?;
             let at = (&source.path, source.number);
             match next {
-                // Only what has a line is rotated away.
+                // A file without lines is never rotated.
                 Next::End if source.number == 0 && !is_current => {
-                    self.wrong(Wrong::Truncated, (&source.path, 1), self.expected());
+                    self.wrong(Defect::Truncated, (&source.path, 1), self.expected());
                     break;
                 }
                 Next::End => break,
                 Next::Line => match Line::read(&line) {
                     Some(read) => self.line(at, &line, &read),
-                    None => self.wrong(Wrong::Unreadable, at, self.expected()),
+                    None => self.wrong(Defect::Unreadable, at, self.expected()),
                 },
-                Next::TooLong => self.wrong(Wrong::Unreadable, at, self.expected()),
-                // Whether it was answered for, the head says. What cannot be a part of a first line is not cut.
+                Next::TooLong => self.wrong(Defect::Unreadable, at, self.expected()),
+                // The head reveals whether the line was acknowledged. Bytes that cannot be part of
+                // a first line are not cut.
                 Next::Unfinished if is_current && source.number == 1 && !could_be_ours(&line) => {
-                    self.wrong(Wrong::Unreadable, at, self.expected());
+                    self.wrong(Defect::Unreadable, at, self.expected());
                 }
                 Next::Unfinished if is_current => {
                     self.so_far.unfinished = true;
                     return Ok((source.path, source.number));
                 }
-                Next::Unfinished => self.wrong(Wrong::Truncated, at, self.expected()),
+                Next::Unfinished => self.wrong(Defect::Truncated, at, self.expected()),
             }
         }
         Ok((source.path, source.number.saturating_add(1)))
     }
 
-    /// The number of the next line. The first of all that are left has the one that its file is named by.
+    /// Returns the number of the next line. The very first line has the number in the name of its
+    /// file.
     fn expected(&self) -> u64 {
         let next = self.so_far.head.seq.saturating_add(1);
         if self.before.is_some() { next } else { self.named.unwrap_or(next) }
     }
 
-    /// The first thing that is wrong counts.
-    fn wrong(&mut self, wrong: Wrong, (file, line): (&PathBuf, u64), seq: u64) {
+    /// Records a problem, unless there is an earlier one.
+    fn wrong(&mut self, wrong: Defect, (file, line): (&PathBuf, u64), seq: u64) {
         if self.so_far.problem.is_none() {
             self.so_far.problem = Some(Problem { wrong, file: file.clone(), line, seq });
         }
@@ -216,12 +221,13 @@ impl<'a> Check<'a> {
                 self.accept(at, line);
             } else if seq != expected {
                 self.leap = Some(Leap { expected, found: seq, next: None, is_later: false });
-                self.wrong(Wrong::Removed, at, expected);
+                self.wrong(Defect::Removed, at, expected);
             } else if !line.follows(&self.so_far.head) {
-                self.wrong(Wrong::Changed, at, seq);
+                self.wrong(Defect::Changed, at, seq);
             } else if at.1 == 1 && self.named.is_some_and(|named| named != seq) {
-                // All of the file stands where another should, or the one that is written was taken for one.
-                self.wrong(Wrong::Reordered, at, seq);
+                // The whole file is in the place of another, or was renamed while it was the
+                // current one.
+                self.wrong(Defect::Reordered, at, seq);
             } else {
                 self.accept(at, line);
             }
@@ -232,19 +238,19 @@ impl<'a> Check<'a> {
         self.before = Some(line.head());
     }
 
-    /// A line that is as it should be.
+    /// Accepts a line that follows from the one before it.
     fn accept(&mut self, at: (&PathBuf, u64), line: &Line<'_>) {
         let head = line.head();
         let is_other = |noted: &Head| noted.seq == head.seq && noted.hash != head.hash;
         if self.own.as_ref().is_some_and(is_other) || self.noted.is_some_and(is_other) {
-            return self.wrong(Wrong::Changed, at, head.seq);
+            return self.wrong(Defect::Changed, at, head.seq);
         }
         if self.noted.is_some_and(|noted| *noted == head) {
-            self.so_far.noted = Noted::Found;
+            self.so_far.noted = AnchorCheck::Found;
         }
         if line.record.event == "missing" {
-            // Whoever wrote it saw that lines were gone.
-            return self.wrong(Wrong::Truncated, at, head.seq);
+            // The process that wrote it found that lines were missing.
+            return self.wrong(Defect::Truncated, at, head.seq);
         }
         let so_far = &mut self.so_far;
         so_far.head = head;
@@ -261,37 +267,38 @@ impl<'a> Check<'a> {
             self.judge_start(start);
         }
         if let (Some(leap), Some(problem)) = (&self.leap, &mut self.so_far.problem)
-            && problem.wrong == Wrong::Removed
+            && problem.wrong == Defect::Removed
         {
             problem.wrong = leap.judge(self.own.as_ref());
         }
         let last = self.so_far.head.seq;
         let is_beyond = |head: &Head| head.seq > last;
         if self.own.as_ref().is_some_and(is_beyond) || self.noted.is_some_and(is_beyond) {
-            self.wrong(Wrong::Truncated, (&end.0, end.1), last.saturating_add(1));
+            self.wrong(Defect::Truncated, (&end.0, end.1), last.saturating_add(1));
         }
         if let (Some(noted), Some((first, _))) = (self.noted, &self.so_far.first)
             && noted.seq < *first
         {
             self.so_far.noted = match self.so_far.removed {
-                _ if noted.seq == 0 => Noted::Found,
-                Some(removed) if removed == *noted => Noted::Found,
-                _ => Noted::TooOld,
+                _ if noted.seq == 0 => AnchorCheck::Found,
+                Some(removed) if removed == *noted => AnchorCheck::Found,
+                _ => AnchorCheck::TooOld,
             };
         }
         self.so_far
     }
 
-    /// The first line must follow from one of which a later one says that it was removed.
+    /// Checks the first line: a later one must confirm the removal of the line that it follows
+    /// from.
     fn judge_start(&mut self, Start { file, text: _, mut leap, is_named, vouched, removed }: Start) {
         if vouched.is_some() {
             self.so_far.removed = vouched;
             return;
         }
         let problem = if is_named {
-            Problem { wrong: Wrong::Changed, file, line: 1, seq: leap.found }
+            Problem { wrong: Defect::Changed, file, line: 1, seq: leap.found }
         } else {
-            // What was removed in order is not what is missing.
+            // Lines removed by retention are not missing.
             leap.expected = removed.saturating_add(1);
             Problem { wrong: leap.judge(self.own.as_ref()), file, line: 1, seq: leap.expected }
         };
@@ -301,13 +308,13 @@ impl<'a> Check<'a> {
 }
 
 impl Start {
-    /// Until it is known who vouches for it, it is believed.
+    /// Creates a start that is accepted until the whole chain has been read.
     fn new(file: &Path, text: &[u8], found: u64) -> Self {
         let leap = Leap { expected: 1, found, next: None, is_later: false };
         Self { file: file.to_owned(), text: text.to_vec(), leap, is_named: false, vouched: None, removed: 0 }
     }
 
-    /// A line says that all up to this one were removed.
+    /// Handles a record that all lines up to `removed` were removed.
     fn hears(&mut self, removed: Head) {
         let first = self.leap.found;
         if removed.seq < first {
@@ -322,27 +329,27 @@ impl Start {
 }
 
 impl Leap {
-    fn judge(&self, own: Option<&Head>) -> Wrong {
+    fn judge(&self, own: Option<&Head>) -> Defect {
         let behind = self.expected.checked_add(1);
         let is_next = match self.next {
             Some(next) => Some(next) == behind,
             None => own.is_some_and(|own| own.seq == self.expected),
         };
         if self.is_later {
-            Wrong::Reordered
+            Defect::Reordered
         } else if is_next {
-            // One line in the place of one line.
-            Wrong::Changed
+            // One line replaces one line.
+            Defect::Changed
         } else if self.found > self.expected {
-            Wrong::Removed
+            Defect::Removed
         } else {
-            Wrong::Reordered
+            Defect::Reordered
         }
     }
 }
 
-impl Wrong {
-    /// The word for it.
+impl Defect {
+    /// Returns the name of the defect.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -360,11 +367,11 @@ impl fmt::Display for Problem {
         let Self { wrong, file, line, seq } = self;
         write!(f, "{}:{line}: record {seq} ", file.display())?;
         f.write_str(match wrong {
-            Wrong::Changed => "was changed, or does not follow from the one before it",
-            Wrong::Removed => "was removed, and nothing says that its time was over",
-            Wrong::Reordered => "stands elsewhere, or this line stands here for the second time",
-            Wrong::Truncated => "and what came behind it is gone: the end was cut off",
-            Wrong::Unreadable => "cannot be read: this is no line of an audit",
+            Defect::Changed => "was changed, or does not follow from the record before it",
+            Defect::Removed => "was removed, but not by retention",
+            Defect::Reordered => "is out of order, or this line is a duplicate",
+            Defect::Truncated => "and all later records are missing: the end was truncated",
+            Defect::Unreadable => "cannot be read: not an audit record",
         })
     }
 }

@@ -1,15 +1,16 @@
-//! The thread that writes: it takes all that waits, makes it durable at once, and answers all who wait.
+//! The writer thread: takes everything that is queued, makes it durable with one sync, and settles
+//! the pending writes.
 
 use crate::chain::{Chain, List};
-use crate::disk::Storage;
 use crate::entry::{Entry, Event};
 use crate::files::reason;
 use crate::queue::Batch;
-use crate::{Recorded, Shared, WhenStuck};
+use crate::storage::Storage;
+use crate::{OnWriteFailure, Recorded, Shared};
 use std::sync::PoisonError;
 use std::sync::mpsc::Sender;
 
-/// Writes until the end. Says first whether the file can be written at all.
+/// Writes until the queue ends. First reports over `opened` whether the file can be written.
 pub(crate) fn run(shared: &Shared, storage: Box<dyn Storage>, opened: &Sender<Result<(), String>>) {
     let Shared { settings, clock, queue, ended, has_ended, .. } = shared;
     let mut chain = Chain::new(settings.clone(), storage);
@@ -33,12 +34,13 @@ pub(crate) fn run(shared: &Shared, storage: Box<dyn Storage>, opened: &Sender<Re
     has_ended.notify_all();
 }
 
-/// Writes a batch and answers for it. False: it could not be written.
+/// Writes a batch and settles its pending writes. Returns `false` if the batch could not be
+/// written.
 fn write(shared: &Shared, chain: &mut Chain, mut batch: Batch) -> bool {
     let Shared { settings, clock, queue, .. } = shared;
-    let refuse = settings.when_stuck == WhenStuck::Refuse;
+    let refuse = settings.when_stuck == OnWriteFailure::Refuse;
     if refuse {
-        // What was refused did not happen.
+        // The changes of refused records were not made.
         batch.items.retain(|item| !item.is_given_up());
     }
     let now = clock();
@@ -79,7 +81,7 @@ fn write(shared: &Shared, chain: &mut Chain, mut batch: Batch) -> bool {
         Err(error) => {
             let why = reason(&error);
             shared.standing().trouble = Some(why.clone());
-            // What is not refused is tried again.
+            // Records that are not refused are retried.
             batch.items.retain(|item| {
                 let Some(ticket) = &item.ticket else { return true };
                 if refuse {
@@ -95,7 +97,8 @@ fn write(shared: &Shared, chain: &mut Chain, mut batch: Batch) -> bool {
     }
 }
 
-/// Notes the end of the list of revocations, once all else of a batch is written. False: it is tried again.
+/// Notes the end of the revocation list, after everything else in the batch. Returns `false` if it
+/// must be retried.
 fn note_list(shared: &Shared, chain: &mut Chain, list: Option<List>) -> bool {
     let Some(list) = list else {
         shared.queue.done(None);
@@ -106,7 +109,7 @@ fn note_list(shared: &Shared, chain: &mut Chain, list: Option<List>) -> bool {
             shared.queue.done(None);
             true
         }
-        // The same trouble keeps records from being written, and is reported with them.
+        // The same error keeps records from being written, and is reported with them.
         Err(_) => {
             shared.queue.done(Some(Batch { list: Some(list), ..Batch::default() }));
             false

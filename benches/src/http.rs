@@ -1,4 +1,4 @@
-//! What HTTP costs over the registry: `cargo xtask bench --http`.
+//! Cost of HTTP over the registry: `cargo xtask bench --http`.
 
 mod cost;
 mod idle;
@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) use reload::reloads;
 pub(crate) use server::{bare, keyward};
 
-/// What can be measured.
+/// The measurements, by name.
 pub(crate) const ALL: &crate::Measurements =
     &[("cost", cost::run), ("neighbours", neighbours::run), ("idle", idle::run), ("reloads", || reloads(100))];
 
-/// Says so when it is dropped: threads that look at it end then, also where a measurement fails.
+/// Sets the flag on drop, which stops the threads that watch it even if a measurement fails.
 struct Done<'a>(&'a AtomicBool);
 
 impl Drop for Done<'_> {

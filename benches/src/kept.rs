@@ -1,4 +1,4 @@
-//! Stores with few and with many records of tokens, and the handler over them.
+//! Stores with few and with many token records, and the handler over them.
 
 use crate::setup::{NOW, runtime, token};
 use keyward_runtime::{Actors, CreateRequest, HandlerConfig, Registry, StoreGrant};
@@ -13,29 +13,29 @@ use tempfile::TempDir;
 
 pub(crate) const FEW: u32 = 1_000;
 pub(crate) const MANY: u32 = 1_000_000;
-/// Tokens that can be presented.
+/// Number of tokens that can be presented.
 pub(crate) const TOKENS: u32 = 100;
-/// Whose they are. Everybody else has one.
+/// The actor of these tokens. Every other actor has one token.
 pub(crate) const ACTOR: &str = "someone@example.com";
-/// The handler.
+/// The name of the handler.
 pub(crate) const HANDLER: &str = "stored";
 pub(crate) const PREFIX: &str = "kwt_live_";
-/// How many characters an id has.
+/// Length of an id in characters.
 pub(crate) const ID: usize = 22;
 
-/// A store with so many records, and the handler over it.
+/// A store with a number of records, and the handler over it.
 pub(crate) struct Kept {
     pub(crate) store: Arc<Store>,
     pub(crate) registry: Registry,
     pub(crate) tokens: Vec<String>,
 }
 
-/// In SQLite, with few records.
+/// Creates a SQLite store with few records.
 pub(crate) fn few(folder: &TempDir) -> Kept {
     sqlite(folder, FEW)
 }
 
-/// Measures each kind of store that there is here, with so many records in one of each.
+/// Measures each available kind of store, with each of the given numbers of records.
 pub(crate) fn each_kind<T, const N: usize>(
     records: [u32; N],
     mut measure: impl FnMut(&'static str, [Kept; N]) -> T,
@@ -58,8 +58,8 @@ impl Kept {
         config.prefixes = vec![PREFIX.into()];
         config.checksum = true;
         config.settings.insert("prefix".into(), format!("\"{PREFIX}\""));
-        config.store = Some(StoreGrant { store: store.clone(), most: u64::MAX });
-        // What waits for a disk waits for as long as that takes.
+        config.store = Some(StoreGrant { store: store.clone(), max: u64::MAX });
+        // A call that waits for the disk waits as long as the disk takes.
         config.limits.wall = Duration::from_secs(60);
         let registry = Registry::builder(&runtime()).records(store.clone()).handler(config).build().unwrap();
         let tokens = (0..TOKENS).map(|_| token(&registry, CreateRequest::new(ACTOR))).collect();
@@ -67,7 +67,7 @@ impl Kept {
     }
 }
 
-/// One record a second, up to now.
+/// Creates one record per second, up to now.
 fn sqlite(folder: &TempDir, records: u32) -> Kept {
     let path = folder.path().join(format!("{records}.db"));
     Kept::new(Location::sqlite(&path), || {
@@ -85,7 +85,7 @@ fn sqlite(folder: &TempDir, records: u32) -> Kept {
     })
 }
 
-/// The same.
+/// Creates the same records in PostgreSQL.
 fn postgresql(url: &str, records: u32) -> Kept {
     Kept::new(Location::postgres(url).unwrap(), || {
         let sql = format!(
@@ -100,13 +100,13 @@ fn postgresql(url: &str, records: u32) -> Kept {
     })
 }
 
-/// The token with another character there, and the checksum that it should have then.
+/// Returns the token with another character at `at`, and the checksum that matches it.
 pub(crate) fn changed(token: &str, at: usize) -> String {
     let text = with_another(token, at);
     with_checksum(text.get(..text.len().saturating_sub(6)).unwrap())
 }
 
-/// The text with another character there.
+/// Returns the text with another character at `at`.
 pub(crate) fn with_another(text: &str, at: usize) -> String {
     let another = |c| if c == 'a' { 'b' } else { 'a' };
     text.chars().enumerate().map(|(place, c)| if place == at { another(c) } else { c }).collect()

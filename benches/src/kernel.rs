@@ -1,11 +1,11 @@
-//! Whether a warm verify asks anything of the kernel: it must not.
+//! Kernel work of a warm verification, which must be zero.
 
 use crate::setup::{accepted, plain_request, runtime, signed, token};
 use keyward_runtime::{Registry, Scheme};
 use std::fs;
 use std::process::Command;
 
-/// Counts page faults and memory system calls of many warm verifies.
+/// Counts page faults and memory system calls of many warm verifications.
 pub(crate) fn run() {
     let registry = Registry::builder(&runtime()).handler(signed(Scheme::HmacSha256)).build().unwrap();
     let token = token(&registry, plain_request());
@@ -15,7 +15,7 @@ pub(crate) fn run() {
     verify(100_000);
     println!("page faults in 100,000 warm verifies: {}", page_faults() - before);
 
-    // Counted by strace as the difference between a short run and a long one: what is left is not the start's.
+    // The difference between a short and a long run under strace excludes the start.
     match (memory_calls(10_000), memory_calls(110_000)) {
         (Some(short), Some(long)) => {
             println!("mmap, munmap, mprotect, madvise, brk in 100,000 warm verifies: {}", long.saturating_sub(short));
@@ -24,17 +24,18 @@ pub(crate) fn run() {
     }
 }
 
-/// What the traced process does.
+/// Runs as the traced process.
 pub(crate) fn warm_verifies(calls: u32) {
     let registry = Registry::builder(&runtime()).handler(signed(Scheme::HmacSha256)).build().unwrap();
     let token = token(&registry, plain_request());
     (0..calls).for_each(|_| accepted(registry.verify_blocking(&token)));
 }
 
-/// Minor and major faults of this process so far.
+/// Returns the minor and major faults of this process.
 fn page_faults() -> u64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name may hold spaces; it ends with the last parenthesis. Faults are fields 10 and 12 of the whole line.
+    // The name may contain spaces; it ends with the last parenthesis. Faults are fields 10 and 12
+    // of the line.
     let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     [7, 9].iter().filter_map(|at| fields.get(*at)?.parse::<u64>().ok()).sum()
 }

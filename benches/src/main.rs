@@ -1,9 +1,9 @@
-//! What the sandbox costs, and what HTTP adds: `cargo xtask bench`.
+//! Costs of the sandbox and of HTTP: `cargo xtask bench`.
 //!
-//! Every figure is a ratio within one run: the cases of a comparison take turns, round by round, so that what else the
-//! machine does falls on all of them alike. Medians over the rounds are printed.
+//! Every figure is a ratio within one run: the cases of a comparison take turns, round by round, so
+//! that other load on the machine affects all of them alike. Medians over the rounds are printed.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a measurement that cannot be made stops")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a measurement that fails stops the run")]
 
 mod http;
 mod kept;
@@ -18,7 +18,7 @@ mod verify;
 
 use std::process::ExitCode;
 
-/// What can be measured, by name.
+/// The measurements, by name.
 type Measurements = [(&'static str, fn())];
 
 const SANDBOX: &Measurements = &[
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
-        // What this program is when it measures another process.
+        // The modes of this program as a measured process.
         ["loop", count] => kernel::warm_verifies(count.parse().unwrap()),
         ["serve", ..] => return http::keyward(),
         ["bare"] => http::bare(),

@@ -1,4 +1,4 @@
-//! Tokens that are looked after: what pages cost among few and among many, and what it costs to write down what is done.
+//! Token administration: pages of records among few and among many, and the cost of the audit.
 
 mod creates;
 mod pages;
@@ -19,7 +19,7 @@ pub(crate) fn run() {
     verifies::run();
 }
 
-/// A disk, as it is, that counts how often what was written is made durable.
+/// A disk that counts syncs.
 #[derive(Clone, Default)]
 struct Counting(Arc<AtomicU64>);
 
@@ -40,7 +40,8 @@ impl Storage for Counting {
     }
 }
 
-/// An audit in this folder, in its default settings but for these notes, and for a disk that others keep busy.
+/// Opens an audit in `folder` with default settings except for its notes, and for a disk that other
+/// programs keep busy.
 fn audit(folder: &TempDir, name: &str, notes_per_second: u32, disk: Counting) -> Audit {
     let deadline = Duration::from_secs(60);
     let settings = Settings { deadline, notes_per_second, ..Settings::new(folder.path().join(name)) };
@@ -48,17 +49,17 @@ fn audit(folder: &TempDir, name: &str, notes_per_second: u32, disk: Counting) ->
     Audit::open_on(settings, now, Box::new(disk)).unwrap()
 }
 
-/// The middle in microseconds.
+/// Returns the median in microseconds.
 fn micros(nanos: &[f64]) -> f64 {
     median(nanos.iter().copied()) / 1e3
 }
 
-/// What one takes of what another takes, round by round.
+/// Returns the ratios of two measurements, round by round.
 fn ratio(of: &[f64], base: &[f64]) -> Vec<f64> {
     of.iter().zip(base).map(|(of, base)| of / base).collect()
 }
 
-/// The same, to be read.
+/// Formats these ratios.
 fn shown(of: &[f64], base: &[f64]) -> String {
     spread(&ratio(of, base))
 }

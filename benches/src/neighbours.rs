@@ -1,4 +1,4 @@
-//! Good calls beside hostile ones, and slow ones on a busy machine.
+//! Valid calls beside hostile ones, and slow calls on a busy machine.
 
 use crate::setup::{accepted, plain_request, runtime, signed, token};
 use crate::stats::{at_least, median, quantile};
@@ -18,14 +18,14 @@ const TASKS: usize = 16;
 const ROUNDS: usize = 5;
 const LENGTH: Duration = Duration::from_secs(2);
 
-/// Handlers that collude, all with the component of one hostile case.
+/// Colluding handlers, all with the component of one hostile case.
 struct Scenario {
     name: &'static str,
     case: &'static str,
     handlers: usize,
-    /// Calls in flight at a time, over all of the handlers.
+    /// Number of calls in flight, over all handlers.
     calls: usize,
-    /// Beginnings of the tokens that they verify in turn.
+    /// Suffixes of the tokens that they verify in turn.
     tokens: &'static [&'static str],
 }
 
@@ -41,7 +41,7 @@ const SCENARIOS: &[Scenario] = &[
         tokens: &["quick", "loop"],
     },
     Scenario {
-        name: "60 calls of two handlers, of some ten milliseconds",
+        name: "60 calls of two handlers, of about ten milliseconds",
         case: "burns-and-accepts",
         handlers: 2,
         calls: 60,
@@ -69,7 +69,7 @@ const SCENARIOS: &[Scenario] = &[
         tokens: &["x"],
     },
     Scenario {
-        name: "80 calls of two handlers, 16 look-ups each",
+        name: "80 calls of two handlers, 16 lookups each",
         case: "store-ask-not-too-often",
         handlers: 2,
         calls: 80,
@@ -77,7 +77,8 @@ const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// Sixteen tasks on two workers verify as fast as they can, with and without the calls of each scenario in flight.
+/// Verifies with sixteen tasks on two workers, with and without the calls of each scenario in
+/// flight.
 pub(crate) fn run() {
     println!("| {TASKS} tasks on 2 workers, beside | quiet, verifies a second | beside them | p99, ms | |");
     println!("| --- | --- | --- | --- | --- |");
@@ -111,26 +112,26 @@ pub(crate) fn run() {
     }
     println!();
     for (name, ratios) in &judged {
-        at_least(&format!("throughput beside {name}, of quiet"), ratios, 0.85);
+        at_least(&format!("throughput beside {name}, relative to quiet"), ratios, 0.85);
     }
     busy_machine();
 }
 
 impl Scenario {
-    /// Adds the hostile handlers, each with the grants that its case needs and keys of its own.
+    /// Adds the hostile handlers, each with the grants of its case and its own keys.
     fn add(&self, mut builder: RegistryBuilder, store: &Arc<dyn TokenStore>) -> RegistryBuilder {
         let hostile::Case { bytes, grants, .. } = hostile::case(self.case);
         for number in 0..self.handlers {
             let mut config = HandlerConfig::new(format!("hostile-{number}"), bytes.clone(), Actors::Any);
             config.prefixes = vec![prefix(number)];
-            config.limits.answer_bytes = 0;
+            config.limits.verdict_cache_bytes = 0;
             if grants.keys {
                 let secret = Secret::new([u8::try_from(number + 1).unwrap(); 32]);
                 let ring = KeyRing::new(format!("ring-{number}"), secret, vec![]).unwrap();
                 config.keys.insert("mine".into(), KeyGrant::new(Arc::new(ring)));
             }
             if grants.store {
-                config.store = Some(StoreGrant { store: store.clone(), most: 100 });
+                config.store = Some(StoreGrant { store: store.clone(), max: 100 });
             }
             builder = builder.handler(config);
         }
@@ -138,12 +139,12 @@ impl Scenario {
     }
 }
 
-/// Three characters, as the cases expect.
+/// Returns a prefix of three characters, as the cases expect.
 fn prefix(number: usize) -> String {
     format!("h{}_", char::from(b'a' + u8::try_from(number).unwrap()))
 }
 
-/// Verifies a second, and how long each round of a task took in seconds.
+/// Returns the verifications per second, and the duration of each round of a task in seconds.
 fn measure(registry: &Registry, token: &Arc<str>, beside: Option<&'static Scenario>) -> (f64, Vec<f64>) {
     let executor = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
@@ -159,7 +160,7 @@ fn measure(registry: &Registry, token: &Arc<str>, beside: Option<&'static Scenar
                     return;
                 }
                 match registry.verify(token).await {
-                    // A call that found no room is not in flight: come again with the next tick.
+                    // A refused call is not in flight: retry at the next tick.
                     Err(error) if error.code() == "busy" => tokio::time::sleep(Duration::from_millis(1)).await,
                     Ok(_) | Err(_) => drop(ended.fetch_add(1, Ordering::Relaxed)),
                 }
@@ -176,7 +177,8 @@ fn measure(registry: &Registry, token: &Arc<str>, beside: Option<&'static Scenar
                 let mut last = start;
                 while start.elapsed() < LENGTH {
                     accepted(registry.verify(&token).await);
-                    // From answer to answer: the time in which the others had the thread counts.
+                    // The time in which other tasks had the thread counts, so each round ends with
+                    // the next result.
                     tokio::task::yield_now().await;
                     let now = Instant::now();
                     times.push((now - last).as_secs_f64());
@@ -200,12 +202,13 @@ fn measure(registry: &Registry, token: &Arc<str>, beside: Option<&'static Scenar
     (rate, times)
 }
 
-/// Calls that compute for some milliseconds, one after the other, while threads of other programs want every core.
+/// Runs calls of some milliseconds in sequence while threads of other programs compete for every
+/// core.
 fn busy_machine() {
     const CALLS: usize = 20;
     let mut config = HandlerConfig::new("slow", hostile::case("burns-and-accepts").bytes, Actors::Any);
     config.prefixes = vec!["ho_".into()];
-    config.limits.answer_bytes = 0;
+    config.limits.verdict_cache_bytes = 0;
     let registry = Registry::builder(&runtime()).handler(config).build().unwrap();
     let alone = Instant::now();
     accepted(registry.verify_blocking("ho_x"));
@@ -226,7 +229,7 @@ fn busy_machine() {
     stop.store(true, Ordering::Relaxed);
     spinners.into_iter().for_each(|spinner| spinner.join().unwrap());
     println!(
-        "\nA call of {:.0} ms on a machine whose {cores} cores all spin: **{answers} of {CALLS}** were answered.",
+        "\nA call of {:.0} ms on a machine whose {cores} cores all spin: **{answers} of {CALLS}** got a verdict.",
         alone.as_secs_f64() * 1e3
     );
 }

@@ -1,4 +1,4 @@
-//! The handlers and tokens that are measured.
+//! The measured handlers and tokens.
 
 use hmac::{Hmac, KeyInit, Mac};
 use keyward_runtime::{
@@ -17,18 +17,19 @@ pub(crate) fn runtime() -> Runtime {
     Runtime::with(RuntimeLimits::default(), NOW).unwrap()
 }
 
-/// `builtin:signed` with everything on, but for the memory for answers: it is to be called every time.
+/// Configures `builtin:signed` with all features on except the verdict cache: every verification is
+/// a call.
 pub(crate) fn signed(scheme: Scheme) -> HandlerConfig {
     let ring = Arc::new(KeyRing::new("main", Secret::new(SECRET), vec![]).unwrap());
     let mut config = HandlerConfig::new("signed", keyward_cli::builtin::SIGNED, Actors::Any);
     config.first_party = true;
     config.prefixes = vec!["dstok_".into()];
-    config.limits.answer_bytes = 0;
+    config.limits.verdict_cache_bytes = 0;
     config.keys.insert("token".into(), KeyGrant { ring, scheme, namespace: Some("token".into()) });
     config
 }
 
-/// The same handler's source, compiled natively, over the same keys.
+/// Returns the same handler compiled natively, over the same keys.
 pub(crate) fn native(scheme: Scheme) -> Host {
     let host = Host::new().at(NOW.seconds, NOW.nanoseconds);
     match scheme {
@@ -61,7 +62,7 @@ pub(crate) fn native(scheme: Scheme) -> Host {
     }
 }
 
-/// A token of about 300 bytes that zlib does not make shorter: its actor's id is random.
+/// A request for a token of about 300 bytes that zlib does not shrink: the actor id is random.
 pub(crate) fn plain_request() -> CreateRequest {
     let mut request = CreateRequest::new(
         "acct:k3;Zx)Vq7~Wm2^Tb9&Lr4!Jd8@Hs6#Gf1$Ya5%Uo0*Pi(Ne+Cv=B,wKz<XQ>tM?Rj|Dh[Sg]Ef}Al{u_Oy.Ib-Fn`Tz7vPq%3mWd@1xLc&9sHj^5bRk!8gYf#2aUe*6oNi4wQ;hZ~Xp",
@@ -71,7 +72,7 @@ pub(crate) fn plain_request() -> CreateRequest {
     request
 }
 
-/// A token with restrictions that repeat themselves, as Datasette's often do: compressed.
+/// A request for a token with repetitive restrictions, as Datasette's often are: compressed.
 pub(crate) fn zipped_request() -> CreateRequest {
     let mut request = CreateRequest::new("someone@example.com");
     let tables = ["documents", "document_pages", "document_authors", "comments", "comment_votes"];

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-/// The middle of the values.
+/// Returns the median.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     quantile(&mut values.into_iter().collect::<Vec<_>>(), 0.5)
 }
 
-/// The value that a share of all values do not exceed.
+/// Returns the value that the given share of all values do not exceed.
 pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index into `values`")]
@@ -15,7 +15,7 @@ pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.get(at).copied().unwrap_or(f64::NAN)
 }
 
-/// Nanoseconds that one call takes, over `calls` calls.
+/// Returns the nanoseconds that one call takes, averaged over `calls` calls.
 pub(crate) fn nanos(calls: u32, mut call: impl FnMut()) -> f64 {
     let start = Instant::now();
     for _ in 0..calls {
@@ -28,15 +28,14 @@ pub(crate) fn per_call(total: Duration, calls: u32) -> f64 {
     total.as_secs_f64() * 1e9 / f64::from(calls)
 }
 
-/// The middle, the least and the most.
+/// Formats the median, the minimum and the maximum.
 pub(crate) fn spread(values: &[f64]) -> String {
-    let (least, most) = values
-        .iter()
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), value| (least.min(*value), most.max(*value)));
-    format!("{:.2} ({least:.2}–{most:.2})", median(values.iter().copied()))
+    let (min, max) =
+        values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), value| (min.min(*value), max.max(*value)));
+    format!("{:.2} ({min:.2}–{max:.2})", median(values.iter().copied()))
 }
 
-/// Says whether the middle of some figures is within its bound.
+/// Prints whether the median of some figures is at most `bound`.
 pub(crate) fn at_most(what: &str, figures: &[f64], bound: f64) {
     judge(what, figures, &format!("at most {bound}"), |middle| middle <= bound);
 }

@@ -1,4 +1,5 @@
-//! A token whose record is kept: what the look-up costs among few and among many, and what the sandbox adds to it.
+//! Stored tokens: the cost of the lookup among few and among many records, and the overhead of the
+//! sandbox.
 
 use crate::kept::{FEW, HANDLER, ID, Kept, MANY, PREFIX, TOKENS, each_kind};
 use crate::setup::{NOW, accepted};
@@ -10,18 +11,19 @@ use std::thread;
 use subtle::ConstantTimeEq;
 
 const ROUNDS: usize = 41;
-/// How many characters a secret has.
+/// Length of a secret in characters.
 const SECRET: usize = 43;
 
 pub(crate) fn run() {
-    println!("| store | native look-up µs | verify µs | ratio | two threads, one hot token: ratio to one |");
+    println!("| store | native lookup µs | verify µs | ratio | two threads, one hot token: ratio to one |");
     println!("| --- | --- | --- | --- | --- |");
     for (what, ratios) in each_kind([FEW, MANY], sizes) {
-        at_most(&format!("{what}: verify at {MANY} tokens, of that at {FEW}"), &ratios, 1.3);
+        at_most(&format!("{what}: verify at {MANY} tokens, relative to {FEW}"), &ratios, 1.3);
     }
 }
 
-/// Measures a store with few and one with many records, in turns; says how many times longer it takes with many.
+/// Measures a store with few and one with many records in turns, and returns how many times slower
+/// the latter is.
 fn sizes(what: &str, kept: [Kept; 2]) -> Vec<f64> {
     let mut rounds = [Vec::new(), Vec::new()];
     for round in 0..=ROUNDS {
@@ -29,7 +31,7 @@ fn sizes(what: &str, kept: [Kept; 2]) -> Vec<f64> {
             let native = each(kept, |token| kept.look_up(token));
             let verify = each(kept, |token| accepted(kept.registry.verify_blocking(black_box(token))));
             let hot = kept.hot();
-            // The first round warms everything up.
+            // The first round is a warm-up.
             if round > 0 {
                 rounds.push((native, verify, hot));
             }
@@ -48,14 +50,15 @@ fn sizes(what: &str, kept: [Kept; 2]) -> Vec<f64> {
     few.iter().zip(&many).map(|(few, many)| many.1 / few.1).collect()
 }
 
-/// Nanoseconds for each of the tokens.
+/// Returns the nanoseconds per token.
 fn each(kept: &Kept, mut ask: impl FnMut(&str)) -> f64 {
     let mut tokens = kept.tokens.iter().cycle();
     nanos(TOKENS, || ask(tokens.next().unwrap()))
 }
 
 impl Kept {
-    /// What the host and the handler do together: id and secret out of the token, the record, its digest.
+    /// Does the work of host and handler: splits id and secret, finds the record, compares the
+    /// digest.
     fn look_up(&self, token: &str) {
         let rest = token.strip_prefix(PREFIX).unwrap();
         let (id, rest) = rest.split_at(ID);
@@ -66,7 +69,7 @@ impl Kept {
         black_box(stored.record.actor_id);
     }
 
-    /// How much longer a call takes while another thread asks about the same token.
+    /// Returns how much slower a call is while another thread verifies the same token.
     fn hot(&self) -> f64 {
         let token = self.tokens.first().unwrap();
         let work = || nanos(TOKENS, || accepted(self.registry.verify_blocking(black_box(token))));

@@ -1,4 +1,4 @@
-//! One verify, in the sandbox and natively.
+//! A verification in the sandbox and natively.
 
 use crate::setup::{accepted, native, plain_request, runtime, signed, token, zipped_request};
 use crate::stats::{median, nanos, per_call};
@@ -27,7 +27,7 @@ const ROWS: [Row; 4] = [
     Row { what: "itsdangerous, compressed", scheme: Scheme::Itsdangerous, request: zipped_request },
 ];
 
-/// `Registry::verify` with everything on, against the same handler's source compiled natively.
+/// Compares `Registry::verify` with all features on against the same handler compiled natively.
 pub(crate) fn run() {
     println!(
         "| token | bytes | native µs | Registry::verify µs | ratio (median of {ROUNDS} rounds) | two threads: ratio to one |"
@@ -65,7 +65,7 @@ pub(crate) fn run() {
         }
     }
     let mut keeping = signed(Scheme::HmacSha256);
-    keeping.limits.answer_bytes = Limits::default().answer_bytes;
+    keeping.limits.verdict_cache_bytes = Limits::default().verdict_cache_bytes;
     let registry = Registry::builder(&runtime()).handler(keeping).build().unwrap();
     let token = token(&registry, plain_request());
     let kept = (0..ROUNDS).map(|_| nanos(CALLS, || accepted(registry.verify_blocking(black_box(&token)))));
@@ -73,11 +73,11 @@ pub(crate) fn run() {
 }
 
 fn verify_natively(token: &str) {
-    let Ok(Verdict::Accepted(acceptance)) = Signed::verify(token) else { panic!("a good token") };
+    let Ok(Verdict::Accepted(acceptance)) = Signed::verify(token) else { panic!("a valid token") };
     black_box(acceptance);
 }
 
-/// Nanoseconds that a call takes while another thread does the same.
+/// Returns the nanoseconds of a call while another thread makes the same calls.
 fn two_threads(registry: &Registry, token: &str) -> f64 {
     let work = || nanos(CALLS, || accepted(registry.verify_blocking(black_box(token))));
     thread::scope(|scope| {
@@ -86,7 +86,7 @@ fn two_threads(registry: &Registry, token: &str) -> f64 {
     })
 }
 
-/// What Python's itsdangerous takes for the same token, where it is installed.
+/// Measures Python's itsdangerous on the same token, if it is installed.
 fn python(token: &str) {
     const PROGRAM: &str = "
 import sys, time
@@ -117,7 +117,7 @@ for name, verify in (('reused', lambda: serializer.loads(text)), ('new each time
     }
 }
 
-/// Where the time of one call goes.
+/// Prints the time of each phase of a call.
 pub(crate) fn phases() {
     let registry = Registry::builder(&runtime()).handler(signed(Scheme::HmacSha256)).build().unwrap();
     let token = token(&registry, plain_request());

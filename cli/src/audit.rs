@@ -1,41 +1,35 @@
-//! `keyward audit …`: whether what was written down is whole, and what it is. Only reads.
+//! `keyward audit`: verifies and prints the audit log. Only reads.
 
 use crate::args::audit::{Audit, Command, Export, Tail, Verify};
-use crate::load::Loaded;
+use crate::config_file::ConfigFile;
 use crate::output::{WIDTH, count_of, cut, pad, width, write_json, write_lines};
-use crate::{Status, Stop, World};
-use keyward_audit::{BadLine, Noted, Problem, Record, Settings, Verified, last, lines, rfc3339, verify};
+use crate::{CliError, ExitStatus, Io};
+use keyward_audit::{AnchorCheck, LineError, Problem, Record, Settings, Verified, last, lines, rfc3339, verify};
 use keyward_runtime::UnixTime;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
-pub(crate) fn run(args: Audit, world: &mut World<'_>) -> Result<Status, Stop> {
+pub(crate) fn run(args: Audit, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     match args.command {
-        Command::Verify(args) => verified(&args, world),
-        Command::Tail(args) => tail(&args, world),
-        Command::Export(args) => export(args, world),
+        Command::Verify(args) => verified(&args, io),
+        Command::Tail(args) => tail(&args, io),
+        Command::Export(args) => export(args, io),
     }
 }
 
-/// What the audit of a configuration is opened with, if it has one.
-pub(crate) fn settings(loaded: &Loaded) -> Option<Settings> {
-    let audit = loaded.config.audit.as_ref()?;
-    Some(Settings { file: loaded.path(&audit.file.value), node: loaded.node(), ..audit.settings.clone() })
+fn configured(config: &Path) -> Result<Settings, CliError> {
+    let loaded = ConfigFile::read(config)?;
+    let text = "there is no `[audit]` section: add one with `file = \"audit.jsonl\"`";
+    loaded.audit_settings().ok_or_else(|| loaded.usage_error(None, text))
 }
 
-fn configured(config: &Path) -> Result<Settings, Stop> {
-    let loaded = Loaded::read(config)?;
-    let text = "there is no `[audit]`: add it, with `file = \"audit.jsonl\"`";
-    settings(&loaded).ok_or_else(|| loaded.mistake(None, text))
+fn cannot(error: impl ToString) -> CliError {
+    CliError::Unavailable(error.to_string())
 }
 
-fn cannot(error: impl ToString) -> Stop {
-    Stop::NoVerdict(error.to_string())
-}
-
-/// What was found, as JSON.
+/// The result of a verification, as JSON.
 #[derive(Serialize)]
 struct Finding<'a> {
     whole: bool,
@@ -50,7 +44,7 @@ struct Finding<'a> {
     cut: u64,
     lost: u64,
     noted: Option<&'static str>,
-    problem: Option<Wrong<'a>>,
+    problem: Option<Defect<'a>>,
 }
 
 #[derive(Serialize)]
@@ -60,27 +54,27 @@ struct Moment<'a> {
 }
 
 #[derive(Serialize)]
-struct Wrong<'a> {
+struct Defect<'a> {
     wrong: &'static str,
     file: Cow<'a, str>,
     line: u64,
     seq: u64,
 }
 
-fn verified(args: &Verify, world: &mut World<'_>) -> Result<Status, Stop> {
+fn verified(args: &Verify, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let settings = configured(&args.config)?;
     let verified = verify(&settings.file, args.head.as_ref()).map_err(cannot)?;
     if args.json {
-        write_json(world.stdout, &finding(&verified, args.head.is_some()))?;
+        write_json(io.stdout, &finding(&verified, args.head.is_some()))?;
     } else {
-        write_lines(world.stdout, sentences(&verified))?;
+        write_lines(io.stdout, sentences(&verified))?;
     }
     match (verified.problem.is_some(), verified.noted) {
-        (true, _) => Ok(Status::No),
-        (false, Noted::TooOld) => {
-            Err(cannot("the line of --head has had its time: nothing can be said of it; note a newer head"))
+        (true, _) => Ok(ExitStatus::Negative),
+        (false, AnchorCheck::TooOld) => {
+            Err(cannot("--head refers to a record that was removed by retention; use a newer head"))
         }
-        (false, _) => Ok(Status::Good),
+        (false, _) => Ok(ExitStatus::Success),
     }
 }
 
@@ -100,11 +94,11 @@ fn finding(verified: &Verified, asked: bool) -> Finding<'_> {
         cut: *cut,
         lost: *lost,
         noted: asked.then_some(match noted {
-            Noted::Found => "found",
-            Noted::TooOld => "too-old",
-            Noted::Unseen => "unseen",
+            AnchorCheck::Found => "found",
+            AnchorCheck::TooOld => "too-old",
+            AnchorCheck::Unseen => "unseen",
         }),
-        problem: problem.as_ref().map(|Problem { wrong, file, line, seq }| Wrong {
+        problem: problem.as_ref().map(|Problem { wrong, file, line, seq }| Defect {
             wrong: wrong.as_str(),
             file: file.to_string_lossy(),
             line: *line,
@@ -113,15 +107,15 @@ fn finding(verified: &Verified, asked: bool) -> Finding<'_> {
     }
 }
 
-/// What was found, for people.
+/// Describes the result of a verification for humans.
 fn sentences(verified: &Verified) -> Vec<String> {
     let Verified { files, records, first, last, head, removed, unfinished, has_head, cut, lost, noted, problem } =
         verified;
     let mut told = Vec::new();
     if let Some(problem) = problem {
-        told.push(format!("not whole: {problem}"));
+        told.push(format!("not intact: {problem}"));
     }
-    let begin = if problem.is_some() { "good before it" } else { "whole" };
+    let begin = if problem.is_some() { "intact before that" } else { "intact" };
     told.push(format!(
         "{begin}: {} in {}",
         count_of(*records, "record"),
@@ -131,51 +125,51 @@ fn sentences(verified: &Verified) -> Vec<String> {
         told.push(format!("from {first} to {last}"));
     }
     if let Some(removed) = removed {
-        told.push(format!("those up to {} had had their time and were removed in order", removed.seq));
+        told.push(format!("records up to {} were removed by retention", removed.seq));
     }
     if *lost > 0 {
-        told.push(format!("{} more counted instead of being written", count_of(*lost, "record")));
+        told.push(format!("{} dropped and only counted", count_of(*lost, "record")));
     }
     if *cut > 0 {
-        told.push(format!("{} cut, for which nobody had been answered", count_of(*cut, "unfinished line")));
+        told.push(format!("{} cut, for which no response had been sent", count_of(*cut, "unfinished line")));
     }
     if *unfinished {
-        told.push("the last line is not finished: whoever writes next will cut it".to_owned());
+        told.push("the last line is unfinished: the next writer will cut it".to_owned());
     }
     if !*has_head {
-        told.push("no head stands beside it, so nobody can tell whether its end is missing".to_owned());
+        told.push("no .head file found: truncation of the last records cannot be detected".to_owned());
     }
-    if *noted == Noted::Found {
-        told.push("it leads to the head that was given".to_owned());
+    if *noted == AnchorCheck::Found {
+        told.push("contains the record of --head".to_owned());
     }
     told.push(format!("head {head}"));
     told
 }
 
-fn tail(args: &Tail, world: &mut World<'_>) -> Result<Status, Stop> {
+fn tail(args: &Tail, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let settings = configured(&args.config)?;
     let lines = last(&settings.file, args.n).map_err(cannot)?;
     let mut rows = vec![["SEQ", "TIME (UTC)", "EVENT", "HANDLER", "TOKEN", "ACTOR", "RESULT"].map(str::to_owned)];
     let mut bad = None;
     for line in lines {
         match line {
-            Ok((text, _)) if args.json => writeln!(world.stdout, "{text}").map_err(Stop::stdout)?,
+            Ok((text, _)) if args.json => writeln!(io.stdout, "{text}").map_err(CliError::stdout)?,
             Ok((_, record)) => rows.push(described(&record)),
             Err(error) => bad = bad.or(Some(error)),
         }
     }
     if !args.json {
-        write_lines(world.stdout, table(&rows))?;
+        write_lines(io.stdout, table(&rows))?;
     }
     end(bad)
 }
 
-/// What cannot be read is said behind what can.
-fn end(bad: Option<BadLine>) -> Result<Status, Stop> {
-    bad.map_or(Ok(Status::Good), |bad| Err(cannot(bad)))
+/// Returns the exit status. A line that cannot be read is reported after all others.
+fn end(bad: Option<LineError>) -> Result<ExitStatus, CliError> {
+    bad.map_or(Ok(ExitStatus::Success), |bad| Err(cannot(bad)))
 }
 
-/// A record as a row.
+/// Returns a record as a row of the table.
 fn described(record: &Record) -> [String; 7] {
     let time = record.time.get(..19).unwrap_or(&record.time).replace('T', " ");
     let of = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
@@ -189,14 +183,15 @@ fn described(record: &Record) -> [String; 7] {
     [record.seq.to_string(), time, record.event.clone(), handler, token, actor, result]
 }
 
-/// Lines that fit: names are cut for the result, which has all that they leave.
+/// Returns the lines of a table within [`WIDTH`]. Names are truncated; the result takes the rest of
+/// the line.
 fn table(rows: &[[String; 7]]) -> Vec<String> {
-    /// What columns other than the last are cut to.
+    /// Maximum widths of all columns but the last.
     const MOST: [usize; 6] = [20, 19, 7, 10, 8, 10];
     let mut widths = [0; 6];
     for row in rows {
-        for ((widest, most), cell) in widths.iter_mut().zip(MOST).zip(row) {
-            *widest = width(&cut(cell, most)).max(*widest);
+        for ((widest, max), cell) in widths.iter_mut().zip(MOST).zip(row) {
+            *widest = width(&cut(cell, max)).max(*widest);
         }
     }
     let line = |row: &[String; 7]| {
@@ -213,23 +208,27 @@ fn table(rows: &[[String; 7]]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
-/// Whether a record is about a token: about it, or about one that was to take its place.
+/// Returns whether a record is about a token, or about one that replaces it.
 fn is_about(record: &Record, id: &str) -> bool {
-    let replaces = |detail: &String| {
-        let rest = detail.strip_prefix("in the place of ").and_then(|rest| rest.strip_prefix(id));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(','))
-    };
-    record.token_id.as_deref() == Some(id) || record.detail.as_ref().is_some_and(replaces)
+    let is = |text: &Option<String>| text.as_deref() == Some(id);
+    is(&record.token_id) || is(&record.replaces) || record.detail.as_deref().is_some_and(|detail| replaced(detail, id))
 }
 
-fn export(args: Export, world: &mut World<'_>) -> Result<Status, Stop> {
-    let Export { config, since, until, event, actor, caller, handler, token_id, json: _ } = args;
+/// Returns whether the detail of a rotation names the replaced token, as it did before records had
+/// a member for it.
+fn replaced(detail: &str, id: &str) -> bool {
+    let rest = detail.strip_prefix("in the place of ").and_then(|rest| rest.strip_prefix(id));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(", which is good for"))
+}
+
+fn export(args: Export, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
+    let Export { config, since, until, event, actor, client, handler, token_id, json: _ } = args;
     let settings = configured(&config)?;
-    // As texts they are in the same order as moments.
+    // Times in RFC 3339 sort as text.
     let moment = |at: UnixTime| rfc3339(Duration::new(at.seconds, at.nanoseconds));
     let (since, until) = (since.map(moment), until.map(moment));
     let is_wanted = |record: &Record| {
-        let wanted = [(&actor, &record.actor), (&caller, &record.caller), (&handler, &record.handler)];
+        let wanted = [(&actor, &record.actor), (&client, &record.client), (&handler, &record.handler)];
         wanted.iter().all(|(wanted, is)| wanted.is_none() || wanted == is)
             && token_id.as_ref().is_none_or(|id| is_about(record, id))
             && event.as_ref().is_none_or(|event| *event == record.event)
@@ -239,7 +238,7 @@ fn export(args: Export, world: &mut World<'_>) -> Result<Status, Stop> {
     let mut bad = None;
     for line in lines(&settings.file).map_err(cannot)? {
         match line {
-            Ok((text, record)) if is_wanted(&record) => writeln!(world.stdout, "{text}").map_err(Stop::stdout)?,
+            Ok((text, record)) if is_wanted(&record) => writeln!(io.stdout, "{text}").map_err(CliError::stdout)?,
             Ok(_) => {}
             Err(error) => bad = bad.or(Some(error)),
         }

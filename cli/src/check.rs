@@ -1,34 +1,34 @@
-//! `keyward check`: what a component is, what it asks for, what it would get.
+//! `keyward check`: describes a component, its imports and its grants.
 
 use crate::args::Check;
 use crate::builtin::Builtin;
 use crate::config::{Component, Handler};
 use crate::output::{one_line, write_json, write_lines};
 use crate::store::OpenStore;
-use crate::{Status, Stop, World, limits, load};
+use crate::{CliError, ExitStatus, Io, assemble, config_file, limits};
 use keyward_runtime::{ComponentInfo, list_items};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-/// All that is said. The order of the members is that of the JSON.
+/// The output. The members are in the order of the JSON.
 #[derive(Serialize)]
 struct Report {
     component: String,
     bytes: usize,
     sha256: String,
-    /// The interfaces of `keyward:handler` that it asks for.
+    /// The interfaces of `keyward:handler` that it imports.
     asks_for: Vec<String>,
-    /// The settings that it knows.
+    /// The settings that it accepts.
     settings: Vec<String>,
-    /// The handlers that are made of it, or null without a configuration.
+    /// The handlers that use it; null without a configuration.
     handlers: Option<Vec<Use>>,
-    /// Why the configuration is refused, or null.
+    /// The error of the configuration; null if it is valid.
     error: Option<String>,
 }
 
-/// A handler that is made of the component.
+/// A handler that uses the component.
 #[derive(Serialize)]
 struct Use {
     name: String,
@@ -37,14 +37,14 @@ struct Use {
     grants: Vec<Grant>,
     settings: Vec<String>,
     prefixes: Vec<String>,
-    /// The patterns of the actors that it may vouch for, or null: any.
+    /// The patterns of the actors that it may authenticate; null for any.
     actors: Option<Vec<String>>,
     default_ttl: Option<NonZeroU32>,
     max_ttl: Option<u64>,
     max_idle: Option<u64>,
     max_tokens_per_actor: Option<u64>,
     leeway: Option<u64>,
-    /// Limits that are not the default.
+    /// The limits that differ from their default.
     limits: Vec<Limit>,
 }
 
@@ -52,9 +52,9 @@ struct Use {
 struct Grant {
     interface: String,
     state: State,
-    /// Labels of keys and queries, names of secrets, and the like.
+    /// Labels of keys and queries, names of secrets, or the limit of the store.
     names: Vec<String>,
-    /// What to add to the handler to grant it.
+    /// The setting that grants it, if it is not granted.
     add: Option<&'static str>,
 }
 
@@ -64,7 +64,7 @@ enum State {
     Always,
     Granted,
     NotGranted,
-    /// Granted, but the component does not ask for it.
+    /// Granted, but not imported by the component.
     NotAskedFor,
 }
 
@@ -75,15 +75,15 @@ struct Limit {
     default: Option<u64>,
 }
 
-pub(crate) fn run(args: Check, world: &mut World<'_>) -> Result<Status, Stop> {
+pub(crate) fn run(args: Check, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let bytes: Cow<'static, [u8]> = match Builtin::parse(&args.component) {
-        None => Cow::Owned(load::component(Path::new(&args.component))?),
+        None => Cow::Owned(config_file::component(Path::new(&args.component))?),
         Some(Ok(builtin)) => Cow::Borrowed(builtin.component),
-        Some(Err(text)) => return Err(Stop::Mistake(text)),
+        Some(Err(text)) => return Err(CliError::Usage(text)),
     };
-    let config = args.config.as_deref().map(load::Loaded::read).transpose()?;
-    let runtime = load::runtime(None)?;
-    let info = runtime.inspect(&bytes).map_err(|error| Stop::Mistake(format!("{}: {error}", args.component)))?;
+    let config = args.config.as_deref().map(config_file::ConfigFile::read).transpose()?;
+    let runtime = assemble::runtime(None)?;
+    let info = runtime.inspect(&bytes).map_err(|error| CliError::Usage(format!("{}: {error}", args.component)))?;
     let mut report = Report {
         component: args.component,
         bytes: info.bytes,
@@ -97,34 +97,32 @@ pub(crate) fn run(args: Check, world: &mut World<'_>) -> Result<Status, Stop> {
     if let Some(config) = &config {
         let mut uses = Vec::new();
         for handler in &config.config.handlers {
-            // A component that cannot be read is not this one, and the registry says what is wrong with it.
+            // A component that cannot be read is another one; the registry reports its error below.
             if config.component(handler).is_ok_and(|component| component == bytes) {
                 uses.push(Use::new(handler, &info));
             }
         }
         report.handlers = Some(uses);
-        // All that `keyward serve` would load.
-        if let Err(stop) =
-            config.registry(&runtime, world.env, Some(&OpenStore::closed())).and_then(|_| config.server())
-        {
-            if let Stop::Mistake(text) = &stop {
+        // Loads everything that `keyward serve` would load.
+        if let Err(stop) = config.registry(&runtime, io.env, Some(&OpenStore::closed())).and_then(|_| config.server()) {
+            if let CliError::Usage(text) = &stop {
                 report.error = Some(one_line(text));
             }
             refused = Some(stop);
         }
     }
     if args.json {
-        write_json(world.stdout, &report)?;
+        write_json(io.stdout, &report)?;
     } else {
-        write_lines(world.stdout, report.text())?;
+        write_lines(io.stdout, report.text())?;
     }
-    refused.map_or(Ok(Status::Good), Err)
+    refused.map_or(Ok(ExitStatus::Success), Err)
 }
 
 impl Use {
     fn new(handler: &Handler, info: &ComponentInfo) -> Self {
         let keys = handler.keys.keys().cloned().collect();
-        let store = handler.store.map(|most| format!("{most} tokens")).into_iter().collect();
+        let store = handler.store.map(|max| format!("{max} tokens")).into_iter().collect();
         let queries = handler.queries.keys().cloned().collect();
         let secrets = handler.secrets.keys().cloned().collect();
         let mut grants = Vec::new();
@@ -178,40 +176,40 @@ impl Use {
             lines.push(match state {
                 State::Always => format!("  {interface}: always granted"),
                 State::Granted => format!("  {interface}: granted: {}", list_items(names)),
-                State::NotAskedFor => format!("  {interface}: granted, but not asked for: {}", list_items(names)),
+                State::NotAskedFor => format!("  {interface}: granted, but not imported: {}", list_items(names)),
                 State::NotGranted => {
                     format!("  {interface}: NOT granted; to grant it, add `{}`", add.unwrap_or_default())
                 }
             });
         }
-        lines.push(format!("  settings given: {}", list_items(&self.settings)));
+        lines.push(format!("  settings: {}", list_items(&self.settings)));
         lines.push(match self.prefixes.as_slice() {
-            [] => "  prefixes: none; it gets the tokens that no prefix matches".to_owned(),
+            [] => "  prefixes: none; it receives tokens that match no prefix".to_owned(),
             prefixes => format!("  prefixes: {}", list_items(prefixes)),
         });
         lines.push(match &self.actors {
-            None => "  may vouch for: any actor".to_owned(),
-            Some(patterns) => format!("  may vouch for: {}", list_items(patterns)),
+            None => "  actors: any".to_owned(),
+            Some(patterns) => format!("  actors: {}", list_items(patterns)),
         });
         lines.push(match self.max_ttl {
-            None => "  longest lifetime: not limited".to_owned(),
-            Some(seconds) => format!("  longest lifetime: {seconds} s"),
+            None => "  maximum lifetime: unlimited".to_owned(),
+            Some(seconds) => format!("  maximum lifetime: {seconds} s"),
         });
         if let Some(seconds) = self.default_ttl {
-            lines.push(format!("  lifetime where none is asked for: {seconds} s"));
+            lines.push(format!("  default lifetime: {seconds} s"));
         }
         if let Some(seconds) = self.max_idle {
-            lines.push(format!("  ends when not used for: {seconds} s"));
+            lines.push(format!("  maximum idle time: {seconds} s"));
         }
         if let Some(tokens) = self.max_tokens_per_actor {
-            lines.push(format!("  tokens of an actor at once: {tokens}"));
+            lines.push(format!("  maximum tokens per actor: {tokens}"));
         }
         if let Some(seconds) = self.leeway {
             lines.push(format!("  leeway: {seconds} s"));
         }
         let shown = |value: Option<u64>| value.map_or_else(|| "automatic".to_owned(), |value| value.to_string());
         for Limit { setting, value, default } in &self.limits {
-            lines.push(format!("  limits.{setting}: {}, not {}", shown(*value), shown(*default)));
+            lines.push(format!("  limits.{setting}: {} (default: {})", shown(*value), shown(*default)));
         }
         if !self.pinned {
             lines.push("  not pinned; to pin it, add `sha256` with the digest above".to_owned());
@@ -226,12 +224,12 @@ impl Report {
             format!("{}: a token handler", self.component),
             format!("size: {} bytes", self.bytes),
             format!("SHA-256: {}", self.sha256),
-            format!("asks for: {}", list_items(&self.asks_for)),
-            format!("knows the settings: {}", list_items(&self.settings)),
+            format!("imports: {}", list_items(&self.asks_for)),
+            format!("settings: {}", list_items(&self.settings)),
         ];
         match self.handlers.as_deref() {
             None => {}
-            Some([]) => lines.push("no handler of the configuration is made of it".to_owned()),
+            Some([]) => lines.push("no handler of the configuration uses it".to_owned()),
             Some(uses) => lines.extend(uses.iter().flat_map(Use::text)),
         }
         lines

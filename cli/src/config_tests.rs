@@ -56,23 +56,23 @@ fn error(text: &str) -> (usize, String) {
     (line.unwrap_or(0), text)
 }
 
-/// A configuration of one handler, with more lines from line 4 on.
+/// Returns a configuration of one handler, with added text from line 4 on.
 fn handler(more: &str) -> String {
     format!("[[handlers]]\nname = \"h\"\ncomponent = \"builtin:signed\"\n{more}")
 }
 
 #[test]
-fn everything_has_its_place() {
+fn every_setting_is_parsed() {
     let Config { rings, handlers, actions, share_unprefixed, store, audit: _, queries, server: _ } =
         Config::parse(WHOLE).unwrap();
     assert!(share_unprefixed);
-    let sql = At { line: 37, value: "select 1".to_owned() };
-    let place = At { line: 36, value: StorePlace::Sqlite("bots.db".into()) };
+    let sql = Located { line: 37, value: "select 1".to_owned() };
+    let place = Located { line: 36, value: StorePlace::Sqlite("bots.db".into()) };
     assert_eq!(queries["bots"], Query { place, sql, deadline: Duration::from_millis(100), rows: 100 });
     let [Query { place, deadline, rows, .. }] = queries.values().skip(1).collect::<Vec<_>>()[..] else { panic!() };
     assert_eq!(place.value, StorePlace::Postgres(SecretSource::Env("BOTS_URL".into())));
     assert_eq!((deadline.as_millis(), *rows), (5, 1));
-    let place = At { line: 3, value: StorePlace::Sqlite("keyward.db".into()) };
+    let place = Located { line: 3, value: StorePlace::Sqlite("keyward.db".into()) };
     assert_eq!(store, Some(Store { place, patience: Duration::from_secs(10) }));
     assert_eq!(actions.get("view-instance").unwrap(), "vi");
     let ring = &rings["main"];
@@ -108,7 +108,7 @@ fn everything_has_its_place() {
     assert_eq!(partner.actors.actors, Actors::matching(["partner:*", "bob"]).unwrap());
     assert_eq!((partner.max_ttl, partner.leeway), (Some(86_400), Some(5)));
 
-    assert_eq!(bots.secrets.keys().collect::<Vec<_>>(), ["zoe", "bot"], "the order of the file");
+    assert_eq!(bots.secrets.keys().collect::<Vec<_>>(), ["zoe", "bot"], "in the order of the file");
     assert_eq!(bots.settings["actors"], r#"{"zoe":{"z":1,"a":[1.5,"é\n",false,{}]},"bot":{"id":-3}}"#);
 }
 
@@ -132,10 +132,10 @@ fn unknown_fields_are_named_with_their_line() {
 }
 
 #[test]
-fn what_is_expected_is_said_in_terms_of_toml() {
+fn expected_types_are_named_in_terms_of_toml() {
     for (text, wanted) in [
-        ("[callers]\napp = \"kwc_secret\"".to_owned(), "a table"),
-        ("callers = 1".to_owned(), "a table"),
+        ("[clients]\napp = \"kwc_secret\"".to_owned(), "a table"),
+        ("clients = 1".to_owned(), "a table"),
         ("server = true".to_owned(), "a table"),
         (handler("prefixes = \"dstok_\""), "a list"),
         (handler("max_ttl = -1"), "a whole number"),
@@ -144,13 +144,13 @@ fn what_is_expected_is_said_in_terms_of_toml() {
         (handler("max_tokens_per_actor = 0"), "a whole number from 1"),
     ] {
         let (_, sentence) = error(&text);
-        assert!(sentence.ends_with(&format!(" is of the wrong kind; expected {wanted}")), "{sentence}");
+        assert!(sentence.ends_with(&format!(" has the wrong type; expected {wanted}")), "{sentence}");
         assert!(!sentence.contains("secret"), "{sentence}");
     }
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn missing_fields_are_named() {
     assert!(error("").1.contains("`[[handlers]]`"));
     assert_eq!(error("[[handlers]]\nname = \"h\"").1, "`component` is missing; add it");
     assert_eq!(error("[[handlers]]\ncomponent = \"x\"").1, "`name` is missing; add it");
@@ -160,11 +160,11 @@ fn what_is_missing_is_named() {
     let (line, text) = error(&handler("keys.token = { ring = \"man\" }"));
     assert_eq!(line, 4);
     assert!(text.contains("`[keys.man]`"), "{text}");
-    assert!(error(&handler("").replace("signed", "sigend")).1.contains("there are `builtin:signed`"));
+    assert!(error(&handler("").replace("signed", "sigend")).1.contains("use one of `builtin:signed`"));
 }
 
 #[test]
-fn values_of_the_wrong_kind_are_refused() {
+fn values_of_the_wrong_type_are_rejected() {
     for more in [
         "sha256 = \"abc\"",
         &format!("sha256 = \"{}\"", "g".repeat(64)),
@@ -245,7 +245,7 @@ proptest! {
     }
 
     #[test]
-    fn changed_configurations_do_not_panic(at in 0..WHOLE.len(), length in 0..40_usize, new in "[\\PC\n\"=\\[\\]{}]{0,8}") {
+    fn mutated_configurations_do_not_panic(at in 0..WHOLE.len(), length in 0..40_usize, new in "[\\PC\n\"=\\[\\]{}]{0,8}") {
         let text: String = WHOLE.chars().take(at).chain(new.chars()).chain(WHOLE.chars().skip(at + length)).collect();
         if let Err(error) = Config::parse(&text) {
             prop_assert!(error.line.is_none_or(|line| line <= text.lines().count() + 1));
@@ -254,7 +254,7 @@ proptest! {
     }
 
     #[test]
-    fn settings_become_the_json_that_they_are(value in json(4)) {
+    fn settings_become_equivalent_json(value in json(4)) {
         let settings = format!("settings = {{ a = {} }}", toml_of(&value));
         let config = Config::parse(&handler(&settings)).unwrap();
         let read: serde_json::Value = serde_json::from_str(&config.handlers[0].settings["a"]).unwrap();
@@ -278,7 +278,7 @@ fn json(depth: u32) -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
-/// JSON's strings and TOML's basic strings agree, but for U+007F.
+/// Returns a JSON value as TOML. JSON strings are TOML basic strings, except for U+007F.
 fn toml_of(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::Object(members) => {

@@ -1,51 +1,48 @@
-//! `keyward create`: a token on standard output.
+//! `keyward create`: creates a token and prints it.
 
 use crate::args::Create;
 use crate::output::{self, write_json};
-use crate::{Status, Stop, World, complain, load, record, store};
-use keyward_audit::{Entry, Event};
+use crate::{CliError, ExitStatus, Io, assemble, audit_log, config_file, report_error, store};
 use keyward_runtime::{CreateRequest, Creation, Error};
-use keyward_server::{Intent, Outcome};
+use keyward_service::{Operations, Origin, Outcome};
 
-pub(crate) fn run(args: Create, world: &mut World<'_>) -> Result<Status, Stop> {
-    let config = load::Loaded::read(&args.config)?;
+pub(crate) fn run(args: Create, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
+    let config = config_file::ConfigFile::read(&args.config)?;
     if let Some(name) = &args.handler {
-        config.must_have(name)?;
+        config.require_handler(name)?;
     }
-    let store = store::open(&config, world.env)?;
-    let registry = config.registry(&load::runtime(args.at)?, world.env, store.as_ref())?;
+    let store = store::open(&config, io.env)?;
+    let registry = config.registry(&assemble::runtime(args.at)?, io.env, store.as_ref())?;
     if pollster::block_on(registry.is_token(&args.actor, false)) {
-        return Err(Stop::Mistake("the value of --actor is a token, and not its actor's id".to_owned()));
+        return Err(CliError::Usage("the value of --actor is a token: use the id of its actor".to_owned()));
     }
-    let audit = record::open(&config)?;
+    let audit = audit_log::open(&config)?;
     let Create { actor, expires_after, restrictions, description, handler, json, .. } = args;
     let restrictions = restrictions.restrictions();
     let handler = handler.or_else(|| registry.handlers().next().map(|first| first.name.to_owned()));
-    let entry = Entry { actor: Some(actor.clone()), ..record::entry(Event::Create, &registry, handler.as_deref()) };
     let request = CreateRequest { expires_after, restrictions, description, ..CreateRequest::new(actor) };
-    let intent = Intent::new(audit.as_ref(), entry);
-    let creation = pollster::block_on(registry.create_witnessed(handler.as_deref(), request, &intent));
-    intent.made(&creation);
-    let printed = print(creation, json, world);
-    record::end_with(audit, &registry, world);
+    let operations = Operations::new(&registry, audit.as_ref(), Origin::default());
+    let creation = pollster::block_on(operations.issue(handler.as_deref(), request));
+    let printed = print(creation, json, io);
+    audit_log::end_with(audit, &registry, io);
     printed
 }
 
-/// Prints a token, or why there is none.
-pub(crate) fn print(creation: Result<Creation, Error>, json: bool, world: &mut World<'_>) -> Result<Status, Stop> {
+/// Prints a token, or the reason that none was created.
+pub(crate) fn print(creation: Result<Creation, Error>, json: bool, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     match output::created(creation) {
         Ok(created) => {
-            output::write_token(world.stdout, &created, json)?;
-            Ok(Status::Good)
+            output::write_token(io.stdout, &created, json)?;
+            Ok(ExitStatus::Success)
         }
         Err(outcome) => {
-            // Standard output is for the token: a script that takes it from there must not take a sentence.
+            // A script that reads a token from standard output must not read a message instead.
             if json {
-                write_json(world.stdout, &outcome)?;
+                write_json(io.stdout, &outcome)?;
             } else {
-                complain(world.stderr, &output::text(&outcome));
+                report_error(io.stderr, &output::text(&outcome));
             }
-            Ok(if matches!(outcome, Outcome::Denied { .. }) { Status::No } else { Status::NoVerdict })
+            Ok(if matches!(outcome, Outcome::Denied { .. }) { ExitStatus::Negative } else { ExitStatus::Unavailable })
         }
     }
 }

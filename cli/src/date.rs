@@ -1,17 +1,17 @@
-//! Moments for people to read.
+//! Times and durations for humans.
 
 use keyward_audit::rfc3339;
 use std::time::Duration;
 
-/// A moment as `2026-12-01 08:00:00 UTC`.
+/// Formats Unix seconds as `2026-12-01 08:00:00 UTC`.
 pub(crate) fn date(seconds: u64) -> String {
     let moment = rfc3339(Duration::from_secs(seconds));
-    // Without the parts of a second, which are none.
+    // The fraction is always zero.
     let (second, _) = moment.split_once('.').unwrap_or((&moment, ""));
     format!("{} UTC", second.replace('T', " "))
 }
 
-/// How long something took, in its largest unit: `59s`, `3m`, `2h`, `400d`.
+/// Formats a duration in its largest unit, rounded down: `59s`, `3m`, `2h`, `400d`.
 pub(crate) fn age(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds}s"),
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_and_ages_are_short() {
+    fn times_and_ages_are_formatted() {
         for (seconds, wanted) in [
             (0, "1970-01-01 00:00:00 UTC"),
             (1_767_225_599, "2025-12-31 23:59:59 UTC"),

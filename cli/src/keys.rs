@@ -1,52 +1,52 @@
-//! `keyward keys …`: which keys there are, what is known of the tokens under them, and what it would break to retire one.
+//! `keyward keys`: lists keys with their numbers of tokens, and checks which ones can be retired.
 
-use crate::args::Of;
+use crate::args::CommonArgs;
 use crate::args::keys::{Check, Command, Keys, List as ListArgs};
-use crate::config::{At, RingKey};
+use crate::config::{Located, RingKey};
+use crate::config_file::ConfigFile;
 use crate::date::{age, date};
-use crate::load::Loaded;
-use crate::output::{Cells, Table, wrap, write_json, write_lines};
-use crate::{Env, Status, Stop, World, store};
-use keyward_runtime::{KeyState, KeyUse, TokenStore, list_items};
+use crate::output::{Column, Table, wrap, write_json, write_lines};
+use crate::{CliError, Env, ExitStatus, Io, store};
+use keyward_runtime::{KeyState, KeyUsage, TokenStore, list_items};
 use keyward_store::Store;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What no store can say.
-const NOT_KNOWN: &str = "Not known: tokens that were made elsewhere, or before there was a store.";
+/// The note about tokens that are not counted.
+const NOT_KNOWN: &str = "Not counted: tokens that were issued elsewhere or before there was a store.";
 
-/// A key, and what is known of it. The order of the members is that of the JSON.
+/// A key and its use. The members are in the order of the JSON.
 #[derive(Serialize)]
 struct Row {
     ring: String,
     key: String,
-    /// `None`: the configuration has no such key.
+    /// `None` if the configuration has no such key.
     state: Option<&'static str>,
-    /// How old its file is.
+    /// Age of its file.
     age_seconds: Option<u64>,
-    /// `handler.label`.
+    /// Users, as `handler.label`.
     used_by: Vec<String>,
-    /// `None`: there is no store to say so.
+    /// `None` without a store.
     tokens: Option<Tokens>,
 }
 
-/// Tokens that a key has signed.
+/// Numbers of tokens that a key has signed.
 #[derive(Serialize, Clone, Copy, Default)]
 struct Tokens {
     minted: u64,
     good: u64,
-    /// Of the good ones.
+    /// Number of valid tokens without an expiry.
     never_end: u64,
     newest_expiry: Option<u64>,
 }
 
-/// What a list says.
+/// The output of `keyward keys list`.
 #[derive(Serialize)]
 struct List {
     keys: Vec<Row>,
 }
 
-/// What a check says.
+/// The output of `keyward keys check`.
 #[derive(Serialize)]
 struct Checked {
     keys: Vec<Finding>,
@@ -57,59 +57,60 @@ struct Checked {
 struct Finding {
     #[serde(flatten)]
     row: Row,
-    /// Whether good tokens are refused for want of this key.
+    /// `true` if tokens that would otherwise be valid are rejected because this key is not loaded.
     broken: bool,
     advice: String,
 }
 
-pub(crate) fn run(args: Keys, world: &mut World<'_>) -> Result<Status, Stop> {
+pub(crate) fn run(args: Keys, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     match args.command {
-        Command::List(ListArgs { of }) => list(&of, world),
-        Command::Check(Check { of }) => check(&of, world),
+        Command::List(ListArgs { of }) => list(&of, io),
+        Command::Check(Check { of }) => check(&of, io),
     }
 }
 
-fn list(args: &Of, world: &mut World<'_>) -> Result<Status, Stop> {
-    let loaded = Loaded::read(&args.config)?;
-    let keys = rows(&loaded, args.now()?, world.env)?;
+fn list(args: &CommonArgs, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
+    let loaded = ConfigFile::read(&args.config)?;
+    let keys = rows(&loaded, args.now()?, io.env)?;
     if args.json {
-        write_json(world.stdout, &List { keys })?;
+        write_json(io.stdout, &List { keys })?;
     } else {
-        write_lines(world.stdout, table(&keys))?;
+        write_lines(io.stdout, table(&keys))?;
     }
-    Ok(Status::Good)
+    Ok(ExitStatus::Success)
 }
 
-fn check(args: &Of, world: &mut World<'_>) -> Result<Status, Stop> {
-    let loaded = Loaded::read(&args.config)?;
-    loaded.rings(world.env)?;
-    let keys: Vec<_> = rows(&loaded, args.now()?, world.env)?.into_iter().map(Finding::of).collect();
-    let status = if keys.iter().any(|finding| finding.broken) { Status::No } else { Status::Good };
+fn check(args: &CommonArgs, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
+    let loaded = ConfigFile::read(&args.config)?;
+    loaded.rings(io.env)?;
+    let keys: Vec<_> = rows(&loaded, args.now()?, io.env)?.into_iter().map(Finding::of).collect();
+    let status = if keys.iter().any(|finding| finding.broken) { ExitStatus::Negative } else { ExitStatus::Success };
     let mut notes: Vec<String> = loaded.config.rings.iter().filter(|(_, ring)| !ring.has_ids).map(by_name).collect();
     notes.push(NOT_KNOWN.to_owned());
     if args.json {
-        write_json(world.stdout, &Checked { keys, notes })?;
+        write_json(io.stdout, &Checked { keys, notes })?;
     } else {
         let findings = keys.iter().map(|finding| &finding.advice).chain(&notes);
-        write_lines(world.stdout, findings.flat_map(|text| wrap(text)))?;
+        write_lines(io.stdout, findings.flat_map(|text| wrap(text)))?;
     }
     Ok(status)
 }
 
 fn by_name((name, _): (&String, &crate::config::Ring)) -> String {
     format!(
-        "Ring {name} goes by the names of files and variables: a key that takes another's place under its name is taken for it. \
-         With `keys = [{{ id = \"…\", … }}]` each has an id of its own."
+        "Ring {name} identifies keys by the names of files and variables, so a new key under an old name counts as the old one. \
+         Use `keys = [{{ id = \"…\", … }}]` to give each key an id."
     )
 }
 
-/// The keys of the configuration in its order, and behind them those that the store knows and the configuration does not.
-fn rows(loaded: &Loaded, now: u64, env: &Env) -> Result<Vec<Row>, Stop> {
+/// Returns the keys by ring, in the order of the configuration. Keys that are known only to the
+/// store come last in their ring.
+fn rows(loaded: &ConfigFile, now: u64, env: &Env) -> Result<Vec<Row>, CliError> {
     let mut uses = uses(loaded, now, env)?;
     let mut rows = Vec::new();
     for (ring, config) in &loaded.config.rings {
         let used_by = used_by(loaded, ring);
-        for RingKey { id: At { value: id, .. }, state, source } in &config.keys {
+        for RingKey { id: Located { value: id, .. }, state, source } in &config.keys {
             let changed = source.as_ref().and_then(|source| loaded.modified(&source.value));
             let tokens = uses.as_mut().map(|uses| uses.remove(&format!("{ring}/{id}")).unwrap_or_default());
             rows.push(Row {
@@ -123,7 +124,7 @@ fn rows(loaded: &Loaded, now: u64, env: &Env) -> Result<Vec<Row>, Stop> {
         }
     }
     for (name, tokens) in uses.into_iter().flatten() {
-        // An id has no slash; the name of a ring may.
+        // An id has no slash, but the name of a ring may.
         let (ring, key) = name.rsplit_once('/').unwrap_or(("", &name));
         rows.push(Row {
             ring: ring.to_owned(),
@@ -134,32 +135,32 @@ fn rows(loaded: &Loaded, now: u64, env: &Env) -> Result<Vec<Row>, Stop> {
             tokens: Some(tokens),
         });
     }
-    // Those that are gone stand with what is left of their ring.
+    // Keys that are no longer configured are listed with their ring.
     let place = |row: &Row| loaded.config.rings.get_index_of(&row.ring).unwrap_or(usize::MAX);
     rows.sort_by(|one, other| place(one).cmp(&place(other)).then_with(|| one.ring.cmp(&other.ring)));
     Ok(rows)
 }
 
-/// What the store knows, by `ring/id`, if there is a store.
-fn uses(loaded: &Loaded, now: u64, env: &Env) -> Result<Option<BTreeMap<String, Tokens>>, Stop> {
+/// Returns the numbers of tokens by `ring/id`; `None` without a store.
+fn uses(loaded: &ConfigFile, now: u64, env: &Env) -> Result<Option<BTreeMap<String, Tokens>>, CliError> {
     let Some(location) = store::location(loaded, env)? else { return Ok(None) };
     let store = Store::open(location).map_err(|error| store::not_open(loaded, &error.to_string()))?;
-    let uses = pollster::block_on(store.key_uses(now)).map_err(|error| Stop::NoVerdict(error.to_string()))?;
-    let uses = uses.into_iter().map(|KeyUse { key, minted, good, never_end, newest_expiry }| {
+    let uses = pollster::block_on(store.key_uses(now)).map_err(|error| CliError::Unavailable(error.to_string()))?;
+    let uses = uses.into_iter().map(|KeyUsage { key, minted, good, never_end, newest_expiry }| {
         (key, Tokens { minted, good, never_end, newest_expiry })
     });
     Ok(Some(uses.collect()))
 }
 
-/// `handler.label`, for each label that is bound to the ring.
-fn used_by(loaded: &Loaded, ring: &str) -> Vec<String> {
+/// Returns `handler.label` for each label that is bound to the ring.
+fn used_by(loaded: &ConfigFile, ring: &str) -> Vec<String> {
     let handlers = loaded.config.handlers.iter();
     let labels = handlers.flat_map(|handler| handler.keys.iter().map(|(label, key)| (&handler.name.value, label, key)));
     labels.filter(|(.., key)| key.ring == ring).map(|(handler, label, _)| format!("{handler}.{label}")).collect()
 }
 
 impl Finding {
-    /// What is to be done about a key, or has been broken.
+    /// Returns the advice about a key.
     fn of(row: Row) -> Self {
         let Row { ring, key, state, tokens, .. } = &row;
         let states = KeyState::ALL.into_iter();
@@ -170,12 +171,14 @@ impl Finding {
         };
         let (broken, what) = match (state, tokens) {
             (Some(KeyState::Pending), _) => (false, ": make it active once every node has loaded it".to_owned()),
-            (Some(KeyState::Active), _) => (false, ": it signs".to_owned()),
+            (Some(KeyState::Active), _) => (false, ": it signs tokens".to_owned()),
             (Some(KeyState::VerifyOnly), Some(tokens)) => (false, format!(": {}", tokens.before_it_retires())),
-            (Some(KeyState::VerifyOnly), None) => (false, ": no store says which tokens are under it".to_owned()),
+            (Some(KeyState::VerifyOnly), None) => (false, ": its tokens cannot be counted without a store".to_owned()),
             (None | Some(KeyState::Retired), Some(tokens)) if tokens.good > 0 => (true, tokens.broken()),
-            (None | Some(KeyState::Retired), Some(_)) => (false, ", and no good token is under it".to_owned()),
-            (None | Some(KeyState::Retired), None) => (false, ": no store says which tokens are under it".to_owned()),
+            (None | Some(KeyState::Retired), Some(_)) => (false, ", and no valid token uses it".to_owned()),
+            (None | Some(KeyState::Retired), None) => {
+                (false, ": its tokens cannot be counted without a store".to_owned())
+            }
         };
         let advice = format!("{}{is}{what}.", if broken { "BROKEN: " } else { "" });
         Self { row, broken, advice }
@@ -187,19 +190,20 @@ impl Tokens {
         let Self { minted: _, good, never_end, newest_expiry } = self;
         let last = newest_expiry.map(date);
         match (good, never_end, last) {
-            (0, ..) => "it can be retired, no good token is under it".to_owned(),
-            (_, 0, Some(last)) => format!("retire it after {last}; until then {} under it", are_good(good)),
-            (_, 0, None) => format!("{} under it", are_good(good)),
+            (0, ..) => "it can be retired, because no valid token uses it".to_owned(),
+            (_, 0, Some(last)) => format!("retire it after {last}; until then, {} it", are_good(good)),
+            (_, 0, None) => format!("{} it", are_good(good)),
             (1, _, None) => {
-                "1 good token is under it that never ends: replace and revoke it before you retire the key".to_owned()
+                "1 valid token that never expires uses it: replace and revoke the token before you retire the key"
+                    .to_owned()
             }
             (_, _, None) => {
                 format!(
-                    "{good} good tokens are under it that never end: replace and revoke them before you retire the key"
+                    "{good} valid tokens that never expire use it: replace and revoke them before you retire the key"
                 )
             }
             (_, _, Some(last)) => format!(
-                "{} under it, and {never_end} of them never end: replace and revoke those, and retire it after {last}",
+                "{} it, {never_end} of which never expire: replace and revoke those, and retire it after {last}",
                 are_good(good)
             ),
         }
@@ -207,25 +211,25 @@ impl Tokens {
 
     fn broken(self) -> String {
         let Self { minted: _, good, never_end, newest_expiry } = self;
-        let tokens = if good == 1 { "1 token that is".to_owned() } else { format!("{good} tokens that are") };
+        let tokens = if good == 1 { "1 token".to_owned() } else { format!("{good} tokens") };
         let until = match (never_end, newest_expiry.map(date)) {
             (0, Some(last)) => format!(" until {last}"),
-            (_, Some(last)) => format!(" ({never_end} for ever, the last of the others until {last})"),
-            (_, None) => " for ever".to_owned(),
+            (_, Some(last)) => format!(" ({never_end} forever, the last of the others until {last})"),
+            (_, None) => " forever".to_owned(),
         };
         format!(
-            " and refuses {tokens} good otherwise{until}: make it `verify-only` again, unless its secret has leaked, or revoke \
-             what is under it"
+            ", but {tokens} would otherwise be valid{until}: make it `verify-only` again, unless its secret has leaked, or revoke \
+             its tokens"
         )
     }
 }
 
 fn are_good(tokens: u64) -> String {
-    if tokens == 1 { "1 good token is".to_owned() } else { format!("{tokens} good tokens are") }
+    if tokens == 1 { "1 valid token uses".to_owned() } else { format!("{tokens} valid tokens use") }
 }
 
 impl Row {
-    /// As many cells as there is something to say in.
+    /// Returns the cells of the first columns.
     fn cells(&self, columns: usize) -> Vec<String> {
         let Self { ring: _, key, state, age_seconds, used_by: _, tokens } = self;
         let mut cells = vec![key.clone(), state.unwrap_or("gone").to_owned(), age_seconds.map_or_else(none, age)];
@@ -234,7 +238,7 @@ impl Row {
             Some(numbers) => cells.extend(numbers.map(|number| number.to_string())),
             None => cells.extend([none(), none(), none()]),
         }
-        // To the minute is enough to look at.
+        // Precision to the minute suffices for humans.
         let end = tokens.and_then(|tokens| tokens.newest_expiry).map(date);
         cells.push(end.map_or_else(none, |end| end.chars().take(16).collect()));
         cells.truncate(columns);
@@ -246,11 +250,11 @@ fn none() -> String {
     "-".to_owned()
 }
 
-/// The table: each ring, and its keys below it.
+/// Returns the lines of the table, with the keys of each ring below its name.
 fn table(rows: &[Row]) -> Vec<String> {
-    use Cells::{Numbers, Words};
-    const HEAD: [&str; 7] = ["KEY", "STATE", "AGE", "MINTED", "GOOD", "NO END", "LAST END (UTC)"];
-    const CELLS: [Cells; 7] = [Words, Words, Numbers, Numbers, Numbers, Numbers, Words];
+    use Column::{Numbers, Words};
+    const HEAD: [&str; 7] = ["KEY", "STATE", "AGE", "ISSUED", "VALID", "NO EXPIRY", "LAST EXPIRY (UTC)"];
+    const CELLS: [Column; 7] = [Words, Words, Numbers, Numbers, Numbers, Numbers, Words];
     let columns = if rows.iter().any(|row| row.tokens.is_some()) { HEAD.len() } else { 3 };
     let head: Vec<String> = HEAD.iter().take(columns).map(|head| (*head).to_owned()).collect();
     let cells = rows.iter().map(|row| row.cells(columns));

@@ -1,31 +1,34 @@
-//! The command line of Keyward, as a library so that tests reach it in-process.
+//! The command line of Keyward, as a library so that tests can run it in-process.
 //!
-//! This is the only crate that reads arguments and the environment. [`run`] is the whole command; what it may touch
-//! besides files comes in as a [`World`].
+//! Only this crate reads arguments and the environment. [`run`] is the whole command; except for
+//! files, it accesses its environment only through an [`Io`].
 
 mod args;
+mod assemble;
 mod audit;
+mod audit_log;
 pub mod builtin;
-mod caller;
 mod check;
+mod client;
 pub mod config;
+mod config_file;
 mod create;
 mod date;
 mod keygen;
 mod keys;
 mod limits;
-mod load;
 mod log;
 mod output;
-mod record;
+mod private_file;
 mod serve;
+mod shell;
 mod status;
 mod store;
 mod tokens;
 mod upkeep;
 mod verify;
 
-use args::Command;
+use args::{Command, Parsed};
 use output::one_line;
 use std::ffi::OsString;
 use std::fmt;
@@ -35,107 +38,119 @@ use std::process::ExitCode;
 pub use args::parse_at;
 pub use log::{Log, log_to_stderr};
 
-/// What a command may touch, besides files.
-pub struct World<'a> {
-    /// Where tokens come from.
+/// The streams and environment variables of a command.
+pub struct Io<'a> {
+    /// Standard input, from which tokens are read.
     pub stdin: &'a mut dyn BufRead,
-    /// Where answers go.
+    /// Standard output, for results.
     pub stdout: &'a mut dyn Write,
-    /// Where one sentence goes if something is wrong.
+    /// Standard error, for error messages.
     pub stderr: &'a mut dyn Write,
     /// The environment variables.
     pub env: &'static Env,
 }
 
-/// Looks an environment variable up. The daemon does so on another thread, whenever it reloads.
+/// A function that looks up an environment variable. The daemon calls it from another thread on
+/// each reload.
 pub type Env = dyn Fn(&str) -> Option<OsString> + Sync;
 
-impl fmt::Debug for World<'_> {
+impl fmt::Debug for Io<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("World").finish_non_exhaustive()
+        f.debug_struct("Io").finish_non_exhaustive()
     }
 }
 
-/// How a command ended. The larger is the worse of two, except for [`Status::Mistake`], which ends a command at once.
+/// The exit status of a command. Of two, the greater is the worse, except for
+/// [`ExitStatus::Usage`], which stops a command at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Status {
-    /// 0: created, every token accepted, or done.
-    Good,
-    /// 1: denied, or a token not accepted.
-    No,
-    /// 2: the command or the configuration is wrong.
-    Mistake,
-    /// 3: no verdict could be had.
-    NoVerdict,
+pub enum ExitStatus {
+    /// 0: success, or every token was accepted.
+    Success,
+    /// 1: the request was denied, or a token was not accepted.
+    Negative,
+    /// 2: the arguments or the configuration are invalid.
+    Usage,
+    /// 3: no verdict or result could be obtained.
+    Unavailable,
 }
 
-impl From<Status> for ExitCode {
-    fn from(status: Status) -> Self {
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
         Self::from(match status {
-            Status::Good => 0,
-            Status::No => 1,
-            Status::Mistake => 2,
-            Status::NoVerdict => 3,
+            ExitStatus::Success => 0,
+            ExitStatus::Negative => 1,
+            ExitStatus::Usage => 2,
+            ExitStatus::Unavailable => 3,
         })
     }
 }
 
-/// Why a command ends before its time.
+/// An error that stops a command.
 #[derive(Debug)]
-pub(crate) enum Stop {
-    /// The caller or the operator has to mend something: one sentence that says what, where and what to do.
-    Mistake(String),
-    /// Keyward itself cannot go on.
-    NoVerdict(String),
-    /// The answers could not be read or written.
+pub(crate) enum CliError {
+    /// The arguments, the configuration or a file must be corrected. One sentence says what is
+    /// wrong, where, and what to do.
+    Usage(String),
+    /// Keyward cannot continue.
+    Unavailable(String),
+    /// Reading input or writing output failed.
     Stream(&'static str, io::Error),
 }
 
-impl Stop {
-    /// For `map_err` on writes of answers.
+impl CliError {
+    /// Wraps an error of a write to standard output, for `map_err`.
     pub(crate) fn stdout(error: io::Error) -> Self {
         Self::Stream("standard output could not be written", error)
     }
 
-    /// How the command ends, and why.
-    pub(crate) fn sentence(self) -> (Status, String) {
+    /// Returns the exit status and the error message.
+    pub(crate) fn sentence(self) -> (ExitStatus, String) {
         match self {
-            Self::Mistake(sentence) => (Status::Mistake, sentence),
-            Self::NoVerdict(sentence) => (Status::NoVerdict, sentence),
-            Self::Stream(what, error) => (Status::NoVerdict, format!("{what}: {error}")),
+            Self::Usage(sentence) => (ExitStatus::Usage, sentence),
+            Self::Unavailable(sentence) => (ExitStatus::Unavailable, sentence),
+            Self::Stream(what, error) => (ExitStatus::Unavailable, format!("{what}: {error}")),
         }
     }
 }
 
-/// Runs one command. `args` begin with the name of the program. `keyward serve` returns when a signal has ended it.
-pub fn run(args: impl IntoIterator<Item = OsString>, mut world: World<'_>) -> Status {
-    let done = args::parse(args).and_then(|command| match command {
-        Command::Help(text) => {
-            world.stdout.write_all(text.as_bytes()).map_err(Stop::stdout)?;
-            Ok(Status::Good)
+/// Runs one command. `args` begin with the name of the program. `keyward serve` returns when a
+/// signal has stopped it.
+pub fn run(args: impl IntoIterator<Item = OsString>, mut io: Io<'_>) -> ExitStatus {
+    let done = args::parse(args).and_then(|parsed| match parsed {
+        Parsed::Help(text) => {
+            io.stdout.write_all(text.as_bytes()).map_err(CliError::stdout)?;
+            Ok(ExitStatus::Success)
         }
-        Command::Create(args) => create::run(args, &mut world),
-        Command::Verify(args) => verify::run(args, &mut world),
-        Command::Check(args) => check::run(args, &mut world),
-        Command::Keygen(args) => keygen::run(&args, &mut world),
-        Command::Caller(args) => caller::run(&args, &mut world),
-        Command::Keys(args) => keys::run(args, &mut world),
-        Command::Tokens(args) => tokens::run(args, &mut world),
-        Command::Store(args) => upkeep::run(args, &mut world),
-        Command::Audit(args) => audit::run(args, &mut world),
-        Command::Status(args) => status::run(&args.of, &mut world),
-        Command::Serve(args) => serve::run(args, &mut world),
+        Parsed::Command(command) => run_command(command, &mut io),
     });
-    let done = done.and_then(|status| world.stdout.flush().map(|()| status).map_err(Stop::stdout));
+    let done = done.and_then(|status| io.stdout.flush().map(|()| status).map_err(CliError::stdout));
     let (status, sentence) = match done {
         Ok(status) => return status,
         Err(stop) => stop.sentence(),
     };
-    complain(world.stderr, &sentence);
+    report_error(io.stderr, &sentence);
     status
 }
 
-/// The one form of a complaint: a line on standard error. Nobody is left to tell if that fails.
-pub(crate) fn complain(stderr: &mut dyn Write, sentence: &str) {
+fn run_command(command: Command, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
+    match command {
+        Command::Create(args) => create::run(args, io),
+        Command::Verify(args) => verify::run(args, io),
+        Command::Check(args) => check::run(args, io),
+        Command::Keygen(args) => keygen::run(&args, io),
+        Command::Client(args) => client::run(&args, io),
+        Command::Keys(args) => keys::run(args, io),
+        Command::Tokens(args) => tokens::run(args, io),
+        Command::Store(args) => upkeep::run(args, io),
+        Command::Audit(args) => audit::run(args, io),
+        Command::Status(args) => status::run(&args.of, io),
+        Command::Completions(args) => shell::completions(&args, io),
+        Command::Man(args) => shell::man(&args, io),
+        Command::Serve(args) => serve::run(args, io),
+    }
+}
+
+/// Prints an error message on standard error. If that fails, there is no place left to report it.
+pub(crate) fn report_error(stderr: &mut dyn Write, sentence: &str) {
     let _ = writeln!(stderr, "keyward: {}", one_line(sentence));
 }

@@ -1,10 +1,10 @@
-//! `limits = { … }` of a handler, and what of it differs from the default.
+//! `limits = { … }` of a handler, and the limits that differ from their default.
 
 use keyward_runtime::Limits;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// The table as it stands in the file. What is left out has its default.
+/// The table as written in the file. Omitted limits have their default.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LimitsTable {
@@ -23,11 +23,12 @@ pub(crate) struct LimitsTable {
     log_lines: Option<u32>,
     component_bytes: Option<u32>,
     concurrent_calls: Option<u32>,
-    answer_bytes: Option<u32>,
+    verdict_cache_bytes: Option<u32>,
 }
 
 impl LimitsTable {
-    /// The runtime's limits. Both structs are taken apart whole: a limit that the file cannot set does not compile.
+    /// Returns the runtime's limits. Both structs are destructured completely, so that a limit that
+    /// the file cannot set does not compile.
     pub(crate) fn limits(self) -> Limits {
         let Self {
             memory_mib,
@@ -45,7 +46,7 @@ impl LimitsTable {
             log_lines,
             component_bytes,
             concurrent_calls,
-            answer_bytes,
+            verdict_cache_bytes,
         } = self;
         let default = Limits::default();
         Limits {
@@ -64,7 +65,7 @@ impl LimitsTable {
             log_lines: log_lines.unwrap_or(default.log_lines),
             component_bytes: component_bytes.map_or(default.component_bytes, size),
             concurrent_calls: concurrent_calls.map(size).or(default.concurrent_calls),
-            answer_bytes: answer_bytes.map_or(default.answer_bytes, size),
+            verdict_cache_bytes: verdict_cache_bytes.map_or(default.verdict_cache_bytes, size),
         }
     }
 }
@@ -77,7 +78,8 @@ fn milliseconds(number: u32) -> Duration {
     Duration::from_millis(u64::from(number))
 }
 
-/// The limits that differ from the default: the setting, its value, the default. No value of its own is `None`.
+/// Returns the limits that differ from their default, each as setting, value and default. `None`
+/// means that the value is chosen automatically.
 pub(crate) fn changed(limits: &Limits) -> Vec<(&'static str, Option<u64>, Option<u64>)> {
     let (values, defaults) = (settings(limits), settings(&Limits::default()));
     let pairs = values.into_iter().zip(defaults);
@@ -104,7 +106,7 @@ fn settings(limits: &Limits) -> [(&'static str, Option<u64>); 16] {
         log_lines,
         component_bytes,
         concurrent_calls,
-        answer_bytes,
+        verdict_cache_bytes,
     } = limits;
     let number = |size: usize| u64::try_from(size).ok();
     let milliseconds = |time: &Duration| u64::try_from(time.as_millis()).ok();
@@ -124,7 +126,7 @@ fn settings(limits: &Limits) -> [(&'static str, Option<u64>); 16] {
         ("log_lines", Some(u64::from(*log_lines))),
         ("component_bytes", number(*component_bytes)),
         ("concurrent_calls", concurrent_calls.and_then(number)),
-        ("answer_bytes", number(*answer_bytes)),
+        ("verdict_cache_bytes", number(*verdict_cache_bytes)),
     ]
 }
 
@@ -133,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_setting_reaches_its_limit_and_no_other() {
+    fn every_setting_sets_its_own_limit() {
         assert_eq!(LimitsTable::default().limits(), Limits::default());
         assert_eq!(changed(&Limits::default()), []);
         for (name, _) in settings(&Limits::default()) {

@@ -1,9 +1,9 @@
-//! The log on standard error: what handlers write, what happens to them, and what the daemon decides.
+//! The log on standard error: messages of handlers, of the runtime and of the daemon.
 
 mod line;
 mod queue;
 
-use crate::{Env, Status, complain};
+use crate::{Env, ExitStatus, report_error};
 use line::Lines;
 use queue::{DECISION, Queue};
 use std::ffi::OsString;
@@ -13,7 +13,7 @@ use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 
-/// The log of this process. What is under way when it is dropped is still written, if somebody takes it within a second.
+/// The log of this process. When it is dropped, queued lines are still written, for up to a second.
 #[must_use]
 pub struct Log(Option<Queue>);
 
@@ -31,24 +31,27 @@ impl fmt::Debug for Log {
     }
 }
 
-/// Sends the log of this process to standard error, from the level on that `KEYWARD_LOG` names (`error`, `warn`, `info` or
-/// `debug`). To be called once; where a log is set already, that one stays.
+/// Sends the log of this process to standard error, from the level of `KEYWARD_LOG` up: `error`,
+/// `warn`, `info` or `debug`. Call it once; a log that is already set stays in effect.
 ///
-/// If `args`, which begin with the name of the program, are those of `keyward serve`, it is JSON lines from `info` on, and
-/// whoever logs never waits for standard error. Otherwise it is text from `warn` on.
+/// If `args`, which begin with the name of the program, are those of `keyward serve`, the log
+/// consists of JSON lines, from `info` by default, and never blocks on standard error. Otherwise it
+/// is text, from `warn` by default.
 ///
 /// # Errors
-/// `KEYWARD_LOG` names no level; that has been said on `stderr`.
-pub fn log_to_stderr(args: &[OsString], env: &Env, stderr: &mut dyn Write) -> Result<Log, Status> {
+///
+/// Returns an error, after printing it on `stderr`, if `KEYWARD_LOG` is not a level or if the log
+/// cannot be set up.
+pub fn log_to_stderr(args: &[OsString], env: &Env, stderr: &mut dyn Write) -> Result<Log, ExitStatus> {
     let serve = args.get(1).is_some_and(|word| word == "serve");
     let value = env("KEYWARD_LOG");
     let default = if serve { Level::INFO } else { Level::WARN };
     let Some(level) = level(value.as_ref().map(|value| value.as_encoded_bytes()), default) else {
-        complain(
+        report_error(
             stderr,
-            "the environment variable KEYWARD_LOG is none of error, warn, info and debug: correct or unset it",
+            "the environment variable KEYWARD_LOG is not one of error, warn, info and debug: correct or unset it",
         );
-        return Err(Status::Mistake);
+        return Err(ExitStatus::Usage);
     };
     if !serve {
         let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).without_time().finish();
@@ -56,11 +59,11 @@ pub fn log_to_stderr(args: &[OsString], env: &Env, stderr: &mut dyn Write) -> Re
         return Ok(Log(None));
     }
     let lost = |lines| {
-        tracing::warn!(target: "keyward::log", lines, "so many lines of the log are lost so far: nobody took them from standard error");
+        tracing::warn!(target: "keyward::log", lines, "log lines dropped since the start, because standard error was not being read");
     };
     let queue = Queue::to(io::stderr(), lost).map_err(|error| {
-        complain(stderr, &format!("the log could not be set up: {error}"));
-        Status::NoVerdict
+        report_error(stderr, &format!("the log could not be set up: {error}"));
+        ExitStatus::Unavailable
     })?;
     let decisions = level.max(Level::INFO);
     let log = tracing_subscriber::fmt()
@@ -68,7 +71,7 @@ pub fn log_to_stderr(args: &[OsString], env: &Env, stderr: &mut dyn Write) -> Re
         .with_max_level(decisions)
         .with_writer(queue.clone())
         .finish()
-        // Who was let in is to be known whatever the level is.
+        // Decisions are logged at every level.
         .with(Targets::new().with_default(level).with_target(DECISION, decisions));
     let _ = tracing::subscriber::set_global_default(log);
     Ok(Log(Some(queue)))
@@ -90,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_four_words_are_levels() {
+    fn only_four_names_are_levels() {
         let level = |value: Option<&str>| level(value.map(str::as_bytes), Level::WARN);
         assert_eq!(level(None), Some(Level::WARN));
         assert_eq!(level(Some("")), Some(Level::WARN));

@@ -1,4 +1,4 @@
-//! The command `keyward`.
+//! The `keyward` command.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,14 +9,14 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = env::args_os().collect();
     let mut stdin = io::stdin().lock();
     let mut stdout = io::stdout().lock();
-    // Not locked: the log writes to it as well, from other threads.
+    // Not locked, because the log writes to it from other threads.
     let mut stderr = io::stderr();
     let log = match keyward_cli::log_to_stderr(&args, &variable, &mut stderr) {
         Ok(log) => log,
         Err(status) => return status.into(),
     };
-    let world = keyward_cli::World { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, env: &variable };
-    let status = keyward_cli::run(args, world);
+    let io = keyward_cli::Io { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, env: &variable };
+    let status = keyward_cli::run(args, io);
     drop(log);
     status.into()
 }

@@ -1,13 +1,13 @@
-//! Answers, for people and for programs.
+//! Output for humans and for programs.
 
-use crate::Stop;
-use keyward_runtime::{Created, Creation, Error, printable};
-use keyward_server::{Outcome, escape_json};
+use crate::CliError;
+use keyward_runtime::{Created, Creation, Error, escape_untrusted};
+use keyward_service::{Outcome, escape_json};
 use serde::Serialize;
 use std::io::Write;
 use unicode_width::UnicodeWidthChar;
 
-/// An outcome on one line, for people.
+/// Formats an outcome on one line for humans.
 pub(crate) fn text(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Accepted { handler, actor, .. } => format!("accepted by {handler}: {}", actor.get()),
@@ -18,7 +18,8 @@ pub(crate) fn text(outcome: &Outcome) -> String {
     }
 }
 
-/// `rejected by signed: expired: Token has expired`; without a handler it was the host, which is left out.
+/// Formats a line such as `rejected by signed: expired: Token has expired`. Without a handler, the
+/// outcome is the host's and names none.
 fn line(what: &str, handler: &Option<String>, code: &str, message: &str) -> String {
     match handler {
         Some(handler) => format!("{what} {handler}: {code}: {message}"),
@@ -26,7 +27,7 @@ fn line(what: &str, handler: &Option<String>, code: &str, message: &str) -> Stri
     }
 }
 
-/// A creation: either the token itself, or an outcome that says why there is none.
+/// Converts a creation to the created token, or to the outcome with the reason that there is none.
 pub(crate) fn created(creation: Result<Creation, Error>) -> Result<Created, Outcome> {
     match creation {
         Ok(Creation::Created(created)) => Ok(created),
@@ -35,7 +36,7 @@ pub(crate) fn created(creation: Result<Creation, Error>) -> Result<Created, Outc
     }
 }
 
-/// A token that was made, as JSON.
+/// A created token, as JSON.
 #[derive(Serialize)]
 struct Token<'a> {
     token: &'a str,
@@ -44,65 +45,66 @@ struct Token<'a> {
     expires_at: Option<u64>,
 }
 
-/// Writes a token, the only place where one leaves.
-pub(crate) fn write_token(stdout: &mut dyn Write, created: &Created, json: bool) -> Result<(), Stop> {
+/// Writes a token. All tokens are printed here.
+pub(crate) fn write_token(stdout: &mut dyn Write, created: &Created, json: bool) -> Result<(), CliError> {
     if !json {
-        return writeln!(stdout, "{}", created.token).map_err(Stop::stdout);
+        return writeln!(stdout, "{}", created.token).map_err(CliError::stdout);
     }
     let Created { handler, token, token_id, expires_at, key: _ } = created;
     write_json(stdout, &Token { token, handler, token_id: token_id.as_deref(), expires_at: *expires_at })
 }
 
-/// Writes one line of JSON. It goes out at once, so that a program can wait for it.
-pub(crate) fn write_json(stdout: &mut dyn Write, value: &impl Serialize) -> Result<(), Stop> {
-    let text = serde_json::to_string(value).map_err(|error| Stop::stdout(error.into()))?;
-    writeln!(stdout, "{}", escape_json(&text)).and_then(|()| stdout.flush()).map_err(Stop::stdout)
+/// Writes one line of JSON and flushes it, so that a program can wait for it.
+pub(crate) fn write_json(stdout: &mut dyn Write, value: &impl Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string(value).map_err(|error| CliError::stdout(error.into()))?;
+    writeln!(stdout, "{}", escape_json(&text)).and_then(|()| stdout.flush()).map_err(CliError::stdout)
 }
 
-/// So many: `1 record`, `2 records`.
+/// Formats a count with its noun: `1 record`, `2 records`.
 pub(crate) fn count_of(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// How wide what people read may be.
+/// Maximum width of output for humans, in columns.
 pub(crate) const WIDTH: usize = 80;
 
-/// Writes lines for people.
+/// Writes lines for humans.
 pub(crate) fn write_lines(
     stdout: &mut dyn Write,
     lines: impl IntoIterator<Item = impl AsRef<str>>,
-) -> Result<(), Stop> {
+) -> Result<(), CliError> {
     for line in lines {
-        writeln!(stdout, "{}", one_line(line.as_ref())).map_err(Stop::stdout)?;
+        writeln!(stdout, "{}", one_line(line.as_ref())).map_err(CliError::stdout)?;
     }
     Ok(())
 }
 
-/// How many columns of a terminal a text takes. What stands in it is printable.
+/// Returns the width of printable text in columns of a terminal.
 pub(crate) fn width(text: &str) -> usize {
     text.chars().fold(0, |width, c| width.saturating_add(c.width().unwrap_or(0)))
 }
 
-/// A text on one line, no wider than that.
-pub(crate) fn cut(text: &str, most: usize) -> String {
+/// Formats text on one line, truncated to `max` columns.
+pub(crate) fn cut(text: &str, max: usize) -> String {
     let text = one_line(text);
-    if width(&text) <= most {
+    if width(&text) <= max {
         return text;
     }
-    let mut room = most.saturating_sub(1);
-    let fits = text.chars().map_while(|c| {
+    let mut room = max.saturating_sub(1);
+    let matches = text.chars().map_while(|c| {
         room = room.checked_sub(c.width().unwrap_or(0))?;
         Some(c)
     });
-    fits.chain(['…']).collect()
+    matches.chain(['…']).collect()
 }
 
-/// A text with spaces behind it.
+/// Pads text with trailing spaces.
 pub(crate) fn pad(text: &str, to: usize) -> String {
     format!("{text}{}", " ".repeat(to.saturating_sub(width(text))))
 }
 
-/// Lines that are no longer than they may be, if no word is; all but the first are indented.
+/// Wraps text at [`WIDTH`], and indents all lines but the first. A word that is wider gets a line
+/// of its own.
 pub(crate) fn wrap(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
@@ -118,49 +120,50 @@ pub(crate) fn wrap(text: &str) -> Vec<String> {
     lines
 }
 
-/// What stands in a column of a table.
+/// The kind of a column of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cells {
-    /// They begin at the same place, and are whole. A longer one of the first column gets a line of its own.
+pub(crate) enum Column {
+    /// Left-aligned text, never truncated. In the first column, text that is too wide gets a line
+    /// of its own.
     Words,
-    /// They end at the same place, and are whole.
+    /// Right-aligned numbers, never truncated.
     Numbers,
-    /// They are cut where there is no room.
+    /// Left-aligned names, truncated if the table is too wide.
     Names,
 }
 
-/// How narrow names get.
+/// Minimum width of a column of names.
 const NARROWEST: usize = 8;
 
-/// A table for people: columns as wide as what stands in them, and together no wider than [`WIDTH`].
+/// A table for humans. Columns are as wide as their content, and together at most [`WIDTH`].
 pub(crate) struct Table<'a> {
     indent: usize,
-    cells: &'a [Cells],
+    cells: &'a [Column],
     widths: Vec<usize>,
 }
 
 impl<'a> Table<'a> {
-    /// For these rows, the heads among them.
-    pub(crate) fn of(indent: usize, cells: &'a [Cells], rows: &[Vec<String>]) -> Self {
+    /// Computes the layout for these rows, which include the head.
+    pub(crate) fn of(indent: usize, cells: &'a [Column], rows: &[Vec<String>]) -> Self {
         let mut widths = vec![0; cells.len()];
         for row in rows {
             for (widest, cell) in widths.iter_mut().zip(row) {
                 *widest = width(cell).max(*widest);
             }
         }
-        // First with names as narrow as they get: is there room for all of the first column?
-        let least: usize = (cells.iter().zip(&widths).skip(1))
-            .map(|(cells, widest)| if *cells == Cells::Names { NARROWEST.min(*widest) } else { *widest })
+        // Checks whether the first column fits if names have their minimum width.
+        let min: usize = (cells.iter().zip(&widths).skip(1))
+            .map(|(cells, widest)| if *cells == Column::Names { NARROWEST.min(*widest) } else { *widest })
             .fold(indent, |all, width| all.saturating_add(width).saturating_add(2));
-        let room = WIDTH.saturating_sub(least);
-        if let (Some(first), Some(Cells::Words)) = (widths.first_mut().filter(|first| **first > room), cells.first()) {
+        let room = WIDTH.saturating_sub(min);
+        if let (Some(first), Some(Column::Words)) = (widths.first_mut().filter(|first| **first > room), cells.first()) {
             let fit = rows.iter().filter_map(|row| row.first()).map(|cell| width(cell)).filter(|cell| *cell <= room);
             *first = fit.max().unwrap_or(room);
         }
         let all =
             widths.iter().fold(indent.saturating_sub(2), |all, width| all.saturating_add(width.saturating_add(2)));
         let mut too_wide = all.saturating_sub(WIDTH);
-        for (_, widest) in cells.iter().zip(&mut widths).rev().filter(|(cells, _)| **cells == Cells::Names) {
+        for (_, widest) in cells.iter().zip(&mut widths).rev().filter(|(cells, _)| **cells == Column::Names) {
             let narrower = widest.saturating_sub(too_wide).max(NARROWEST.min(*widest));
             too_wide = too_wide.saturating_sub(widest.saturating_sub(narrower));
             *widest = narrower;
@@ -168,24 +171,24 @@ impl<'a> Table<'a> {
         Self { indent, cells, widths }
     }
 
-    /// The lines of a row.
+    /// Returns the lines of a row.
     pub(crate) fn lines(&self, row: &[String]) -> Vec<String> {
         let mut lines = Vec::new();
         let mut line = " ".repeat(self.indent);
-        for (column, ((cells, most), cell)) in self.cells.iter().zip(&self.widths).zip(row).enumerate() {
+        for (column, ((cells, max), cell)) in self.cells.iter().zip(&self.widths).zip(row).enumerate() {
             if column > 0 {
                 line.push_str("  ");
             }
-            if column == 0 && *cells == Cells::Words && width(cell) > *most {
+            if column == 0 && *cells == Column::Words && width(cell) > *max {
                 lines.push(format!("{line}{cell}"));
-                line.push_str(&pad("", *most));
+                line.push_str(&pad("", *max));
                 continue;
             }
             match cells {
-                Cells::Words => line.push_str(&pad(cell, *most)),
-                Cells::Names => line.push_str(&pad(&cut(cell, *most), *most)),
-                Cells::Numbers => {
-                    line.push_str(&pad("", most.saturating_sub(width(cell))));
+                Column::Words => line.push_str(&pad(cell, *max)),
+                Column::Names => line.push_str(&pad(&cut(cell, *max), *max)),
+                Column::Numbers => {
+                    line.push_str(&pad("", max.saturating_sub(width(cell))));
                     line.push_str(cell);
                 }
             }
@@ -194,7 +197,7 @@ impl<'a> Table<'a> {
         lines
     }
 
-    /// The lines of many.
+    /// Returns the lines of many rows.
     pub(crate) fn all(&self, rows: &[Vec<String>]) -> Vec<String> {
         rows.iter().flat_map(|row| self.lines(row)).collect()
     }
@@ -202,10 +205,11 @@ impl<'a> Table<'a> {
 
 /// Returns text on one line, with hidden characters as `\u{…}`.
 pub(crate) fn one_line(text: &str) -> String {
-    printable(text, usize::MAX)
+    escape_untrusted(text, usize::MAX)
 }
 
-/// Returns an untrusted name on one line. Blanks at its ends are escaped too, since they are invisible.
+/// Returns an untrusted name on one line. Spaces at its ends are escaped too, since they are
+/// invisible.
 pub(crate) fn name(text: &str) -> String {
     let escape = |count: usize| "\\u{20}".repeat(count);
     let rest = text.trim_start_matches(' ');
@@ -219,27 +223,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_cut_to_the_columns_that_it_takes() {
-        for (text, most, wanted) in [
+    fn text_is_truncated_by_display_width() {
+        for (text, max, wanted) in [
             ("alice", 5, "alice"),
             ("alice", 4, "ali…"),
-            // Two columns each.
+            // Wide characters.
             ("日本語", 6, "日本語"),
             ("日本語", 5, "日本…"),
             ("日本語", 4, "日…"),
-            // None of its own.
+            // Combining characters.
             ("e\u{301}e\u{301}e\u{301}", 3, "e\u{301}e\u{301}e\u{301}"),
             ("a\u{1b}[2J", 6, "a\\u{1…"),
         ] {
-            assert_eq!(cut(text, most), wanted);
-            assert!(width(&cut(text, most)) <= most, "{text}");
+            assert_eq!(cut(text, max), wanted);
+            assert!(width(&cut(text, max)) <= max, "{text}");
         }
         assert_eq!(pad("日本", 6), "日本  ");
     }
 
     #[test]
     fn a_table_fits() {
-        use Cells::{Names, Numbers, Words};
+        use Column::{Names, Numbers, Words};
         let row = |cells: [&str; 4]| cells.map(str::to_owned).to_vec();
         let head = row(["ID", "NAME", "N", "ACTOR"]);
         let (id, long) = ("i".repeat(40), "x".repeat(60));
@@ -248,12 +252,12 @@ mod tests {
                 vec![row(["a", "b", "10", "c"])],
                 vec!["  ID  NAME   N  ACTOR".to_owned(), "  a   b     10  c".to_owned()],
             ),
-            // Names give way, the last one first, and an id never.
+            // Names are truncated, the last one first, and ids are not.
             (
                 vec![row([&id, "b", "1", &long])],
                 vec![format!("  ID{:38}  NAME  N  ACTOR", ""), format!("  {id}  b     1  {}…", &long[..26])],
             ),
-            // One that has no room stands alone, and does not make the others wider.
+            // Text that is too wide is put on its own line, and does not widen the column.
             (
                 vec![row([&long, &long, "1", &long]), row(["a", "b", "1", "c"])],
                 vec![
@@ -272,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_one_line_whatever_stands_in_it() {
+    fn any_text_is_one_line() {
         assert_eq!(one_line("a\nb\u{1b}[2J"), "a\\u{a}b\\u{1b}[2J");
         for (text, wanted) in
             [("a b", "a b"), (" a", "\\u{20}a"), ("a\u{3164}  ", "a\\u{3164}\\u{20}\\u{20}"), ("", "")]

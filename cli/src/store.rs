@@ -1,30 +1,30 @@
-//! The store of a process: opened once, from what the configuration said at the start, and kept when that is loaded anew.
+//! The store of a process, which is opened once with the settings at the start, and kept on
+//! reloads.
 
-use crate::audit::settings;
 use crate::config::StorePlace;
-use crate::load::Loaded;
-use crate::{Env, Stop};
+use crate::config_file::ConfigFile;
+use crate::{CliError, Env};
 use keyward_audit::{ListEnd, noted_list};
 use keyward_runtime::{
-    Changes, Committed, Entry, Filter, KeyUse, Listed, NodeSeen, Pending, Place, Revocation, Revocations, Revoked,
-    SecretDigest, StoreError, Stored, Tally, TokenDigest, TokenStore,
+    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, NodeStatus, Revocation, Revocations, Revoked,
+    SecretDigest, StatusCount, StoreError, StoreFuture, StoredRecord, TokenDigest, TokenStore, Transaction,
 };
 use keyward_store::{Location, Store};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A store, and what it says of revoked tokens.
+/// An open store and its revocation list.
 #[derive(Clone)]
 pub(crate) struct OpenStore {
     pub(crate) store: Arc<dyn TokenStore>,
     pub(crate) revocations: Option<Arc<Revocations>>,
-    /// The audit that may have noted more of the list than the store has.
+    /// The file of the audit log, which may note revocations that an older copy of the store lacks.
     audit: Option<PathBuf>,
     closing: Option<Arc<Closing>>,
 }
 
-/// Closes the store when the last one drops it: in a command, which may block.
+/// Closes the store when the last clone is dropped. Blocks, so only commands rely on it.
 struct Closing(Arc<Store>);
 
 impl Drop for Closing {
@@ -36,12 +36,12 @@ impl Drop for Closing {
 /// Closes the store. An error only means that the journal has to be copied with the file.
 pub(crate) fn close(store: &Store) {
     if let Err(error) = pollster::block_on(store.close()) {
-        tracing::warn!(target: "keyward::store", %error, "the journal is not in the file: copy both, or use `keyward store backup`");
+        tracing::warn!(target: "keyward::store", %error, "the journal could not be merged into the database file: copy both, or use `keyward store backup`");
     }
 }
 
 impl OpenStore {
-    /// Opens a store. A file that is not there is made.
+    /// Opens a store. Creates a database file that does not exist.
     fn open(
         location: &Location,
         patience: Duration,
@@ -59,7 +59,7 @@ impl OpenStore {
         Ok(this)
     }
 
-    /// Compares the list of revocations with what the audit has noted of it.
+    /// Compares the revocation list with its end as noted in the audit log.
     fn compare(&self) -> Result<(), String> {
         let (Some(file), Some(revocations)) = (&self.audit, &self.revocations) else { return Ok(()) };
         let Some(ListEnd { number, digest }) = noted_list(file).map_err(|error| error.to_string())? else {
@@ -79,34 +79,34 @@ impl OpenStore {
         if let Some(revocations) = self.revocations.as_ref().filter(|revocations| revocations.is_lagging()) {
             // An error leaves it lagging until the next comparison.
             if self.compare().is_ok() && !revocations.is_lagging() {
-                tracing::warn!(target: "keyward::store", "the list of revocations counts as it is: an operator has accepted it");
+                tracing::warn!(target: "keyward::store", "an operator has accepted the revocation list as it is");
             }
         }
     }
 
-    /// Closes the store in order, and blocks for that.
+    /// Closes the store. Blocks until this is done.
     pub(crate) fn close(&self) {
         if let Some(Closing(store)) = self.closing.as_deref() {
             close(store);
         }
     }
 
-    /// One that keeps nothing: to see whether a configuration can be loaded, without a trace.
+    /// Returns a store that stores nothing, to check whether a configuration loads.
     pub(crate) fn closed() -> Self {
-        Self { store: Arc::new(Closed), revocations: None, audit: None, closing: None }
+        Self { store: Arc::new(NullStore), revocations: None, audit: None, closing: None }
     }
 }
 
-/// What a running process cannot change about its store.
+/// The settings of the store that take effect only on a restart.
 #[derive(PartialEq, Eq)]
-pub(crate) enum Kept {
+pub(crate) enum StoreIdentity {
     Nowhere,
     Sqlite(PathBuf, Duration),
     Postgres(Duration),
 }
 
-impl Kept {
-    pub(crate) fn of(loaded: &Loaded) -> Self {
+impl StoreIdentity {
+    pub(crate) fn of(loaded: &ConfigFile) -> Self {
         match &loaded.config.store {
             None => Self::Nowhere,
             Some(store) => match &store.place.value {
@@ -117,37 +117,40 @@ impl Kept {
     }
 }
 
-/// Opens the store that a configuration names, if it names one. What a command asks about is not used by that.
-pub(crate) fn open(loaded: &Loaded, env: &Env) -> Result<Option<OpenStore>, Stop> {
+/// Opens the configured store for a command, which does not record uses of tokens. `None` if no
+/// store is configured.
+pub(crate) fn open(loaded: &ConfigFile, env: &Env) -> Result<Option<OpenStore>, CliError> {
     opened(loaded, env, Store::without_uses)
 }
 
-/// The same for the daemon, which is asked because tokens are used.
-pub(crate) fn open_to_serve(loaded: &Loaded, env: &Env) -> Result<Option<OpenStore>, Stop> {
+/// Opens the configured store for the daemon, which records uses of tokens. `None` if no store is
+/// configured.
+pub(crate) fn open_to_serve(loaded: &ConfigFile, env: &Env) -> Result<Option<OpenStore>, CliError> {
     opened(loaded, env, |store| store)
 }
 
-fn opened(loaded: &Loaded, env: &Env, change: fn(Store) -> Store) -> Result<Option<OpenStore>, Stop> {
+fn opened(loaded: &ConfigFile, env: &Env, change: fn(Store) -> Store) -> Result<Option<OpenStore>, CliError> {
     let (Some(store), Some(location)) = (&loaded.config.store, location(loaded, env)?) else { return Ok(None) };
-    let audit = settings(loaded).map(|settings| settings.file);
+    let audit = loaded.audit_settings().map(|settings| settings.file);
     let opened = OpenStore::open(&location, store.patience, audit, change);
     opened.map(Some).map_err(|text| not_open(loaded, &text))
 }
 
-/// Where the store is, if there is one.
-pub(crate) fn location(loaded: &Loaded, env: &Env) -> Result<Option<Location>, Stop> {
+/// Returns the location of the store; `None` if no store is configured.
+pub(crate) fn location(loaded: &ConfigFile, env: &Env) -> Result<Option<Location>, CliError> {
     let Some(store) = &loaded.config.store else { return Ok(None) };
     loaded.location(&store.place, env).map(Some).map_err(|text| wrong(loaded, &text))
 }
 
-/// What is wrong with the store, and where it is configured.
-fn wrong(loaded: &Loaded, text: &str) -> Stop {
+/// Returns an error about the store, with the line that configures it.
+fn wrong(loaded: &ConfigFile, text: &str) -> CliError {
     let line = loaded.config.store.as_ref().map(|store| store.place.line);
-    loaded.mistake(line, &format!("`store`: {text}"))
+    loaded.usage_error(line, &format!("`store`: {text}"))
 }
 
-/// Why the store cannot be opened. A server may be back in a moment; a file is where somebody has put it.
-pub(crate) fn not_open(loaded: &Loaded, text: &str) -> Stop {
+/// Returns the error for a store that cannot be opened. A server may only be temporarily
+/// unavailable, but for a file the configuration is wrong.
+pub(crate) fn not_open(loaded: &ConfigFile, text: &str) -> CliError {
     match &loaded.config.store {
         Some(store) if matches!(store.place.value, StorePlace::Postgres(_)) => {
             loaded.unavailable(store.place.line, &format!("`store`: {text}"))
@@ -156,59 +159,59 @@ pub(crate) fn not_open(loaded: &Loaded, text: &str) -> Stop {
     }
 }
 
-struct Closed;
+struct NullStore;
 
-impl Closed {
-    fn says<T>() -> Pending<'static, T> {
+impl NullStore {
+    fn says<T>() -> StoreFuture<'static, T> {
         Box::pin(async { Err(StoreError::new("it is not open")) })
     }
 }
 
-impl TokenStore for Closed {
-    fn find<'a>(&'a self, _: &'a str, _: &'a str) -> Pending<'a, Option<Stored>> {
+impl TokenStore for NullStore {
+    fn find<'a>(&'a self, _: &'a str, _: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
         Self::says()
     }
-    fn find_digest<'a>(&'a self, _: &'a str, _: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
+    fn find_digest<'a>(&'a self, _: &'a str, _: &'a SecretDigest) -> StoreFuture<'a, Option<StoredRecord>> {
         Self::says()
     }
-    fn find_issued<'a>(&'a self, _: Option<&'a str>, _: &'a TokenDigest) -> Pending<'a, Option<Listed>> {
+    fn find_issued<'a>(&'a self, _: Option<&'a str>, _: &'a TokenDigest) -> StoreFuture<'a, Option<ListEntry>> {
         Self::says()
     }
-    fn next_serial<'a>(&'a self, _: &'a str) -> Pending<'a, u64> {
+    fn next_serial<'a>(&'a self, _: &'a str) -> StoreFuture<'a, u64> {
         Self::says()
     }
-    fn commit<'a>(&'a self, _: &'a str, _: Changes) -> Pending<'a, Committed> {
+    fn commit<'a>(&'a self, _: &'a str, _: Transaction) -> StoreFuture<'a, CommitOutcome> {
         Self::says()
     }
-    fn used(&self, _: &str, _: &str, _: u64) {}
-    fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> Pending<'a, u64> {
+    fn record_use(&self, _: &str, _: &str, _: u64) {}
+    fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> StoreFuture<'a, u64> {
         Self::says()
     }
-    fn revoke<'a>(&'a self, _: &'a Revocation, _: u64) -> Pending<'a, Revoked> {
+    fn revoke<'a>(&'a self, _: &'a Revocation, _: u64) -> StoreFuture<'a, Revoked> {
         Self::says()
     }
-    fn revocations<'a>(&'a self, _: u64, _: u32) -> Pending<'a, Vec<(u64, Entry)>> {
+    fn revocations<'a>(&'a self, _: u64, _: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
         Self::says()
     }
-    fn clock(&self) -> Pending<'_, Option<u64>> {
+    fn clock(&self) -> StoreFuture<'_, Option<u64>> {
         Self::says()
     }
-    fn note_clock(&self, _: u64) -> Pending<'_, ()> {
+    fn note_clock(&self, _: u64) -> StoreFuture<'_, ()> {
         Self::says()
     }
-    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Place>, _: u32, _: u64) -> Pending<'a, Vec<Listed>> {
+    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: u64) -> StoreFuture<'a, Vec<ListEntry>> {
         Self::says()
     }
-    fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> Pending<'a, Vec<Tally>> {
+    fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> StoreFuture<'a, Vec<StatusCount>> {
         Self::says()
     }
-    fn key_uses<'a>(&'a self, _: u64) -> Pending<'a, Vec<KeyUse>> {
+    fn key_uses<'a>(&'a self, _: u64) -> StoreFuture<'a, Vec<KeyUsage>> {
         Self::says()
     }
-    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> Pending<'a, ()> {
+    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> StoreFuture<'a, ()> {
         Self::says()
     }
-    fn nodes<'a>(&'a self) -> Pending<'a, Vec<NodeSeen>> {
+    fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>> {
         Self::says()
     }
 }

@@ -1,49 +1,48 @@
-//! `keyward store …`
+//! `keyward store`: backs up, checks and accepts the store.
 
 use crate::args::store::{Accept, Backup, Check, Command, Store as Args};
-use crate::audit::settings;
 use crate::config::StorePlace;
-use crate::load::Loaded;
+use crate::config_file::ConfigFile;
 use crate::output::{count_of, write_json, write_lines};
-use crate::{Status, Stop, World, complain, record, store};
+use crate::{CliError, ExitStatus, Io, audit_log, report_error, store};
 use keyward_audit::{Entry, Event, ListEnd, noted_list};
 use keyward_runtime::{Clock, Revocations, SystemClock, TokenStore};
-use keyward_server::Intent;
+use keyward_service::AuditedChange;
 use keyward_store::{Capped, Checked, Location, Store};
 use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The most by which the store's newest time may lie ahead of this machine's clock, in seconds.
+/// Maximum number of seconds by which the store's newest time may be ahead of this machine's clock.
 const APART: u64 = 300;
 
-/// The time for which the list of revocations is believed once read. A command ends before.
+/// Maximum age of the revocation list once read, which exceeds the run time of any command.
 const PATIENCE: Duration = Duration::from_secs(3_600);
 
-pub(crate) fn run(args: Args, world: &mut World<'_>) -> Result<Status, Stop> {
+pub(crate) fn run(args: Args, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     match args.command {
-        Command::Backup(args) => back_up(args, world),
-        Command::Check(args) => check(&args, world),
-        Command::Accept(args) => accept(&args, world),
+        Command::Backup(args) => back_up(args, io),
+        Command::Check(args) => check(&args, io),
+        Command::Accept(args) => accept(&args, io),
     }
 }
 
-/// The store that a configuration names. One that is not there is not made.
-fn location(loaded: &Loaded, world: &World<'_>) -> Result<Location, Stop> {
-    let location = store::location(loaded, world.env)?;
-    let location = location.ok_or_else(|| loaded.mistake(None, "there is no `[store]`: add it"))?;
+/// Returns the location of the configured store. A file that does not exist is an error.
+fn location(loaded: &ConfigFile, io: &Io<'_>) -> Result<Location, CliError> {
+    let location = store::location(loaded, io.env)?;
+    let location = location.ok_or_else(|| loaded.usage_error(None, "there is no `[store]` section: add one"))?;
     match file(loaded) {
         Some((line, path)) if !loaded.path(path).exists() => {
-            let text = format!("`store`: there is no file {} yet", loaded.path(path).display());
-            Err(loaded.mistake(line, &text))
+            let text = format!("`store`: {} does not exist yet", loaded.path(path).display());
+            Err(loaded.usage_error(line, &text))
         }
         _ => Ok(location),
     }
 }
 
-/// The file of a store in SQLite, and the line that names it.
-fn file(loaded: &Loaded) -> Option<(usize, &Path)> {
+/// Returns the file of an SQLite store and the line that names it; `None` for PostgreSQL.
+fn file(loaded: &ConfigFile) -> Option<(usize, &Path)> {
     let place = &loaded.config.store.as_ref()?.place;
     match &place.value {
         StorePlace::Sqlite(path) => Some((place.line, path)),
@@ -51,51 +50,51 @@ fn file(loaded: &Loaded) -> Option<(usize, &Path)> {
     }
 }
 
-fn open(loaded: &Loaded, location: Location) -> Result<Store, Stop> {
+fn open(loaded: &ConfigFile, location: Location) -> Result<Store, CliError> {
     let opened = Store::open(location).map(Store::without_uses);
     opened.map_err(|error| store::not_open(loaded, &error.to_string()))
 }
 
-fn back_up(args: Backup, world: &mut World<'_>) -> Result<Status, Stop> {
+fn back_up(args: Backup, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let Backup { config, file: to } = args;
-    let loaded = Loaded::read(&config)?;
-    let location = location(&loaded, world)?;
+    let loaded = ConfigFile::read(&config)?;
+    let location = location(&loaded, io)?;
     let Some((line, _)) = file(&loaded) else {
         let line = loaded.config.store.as_ref().map(|store| store.place.line);
-        return Err(loaded.mistake(line, "`store`: it is in PostgreSQL: back it up with `pg_dump`, see docs/backup.md"));
+        return Err(loaded.usage_error(line, "`store`: back up a PostgreSQL store with `pg_dump`, see docs/backup.md"));
     };
     if to.try_exists().unwrap_or(true) {
-        let text = format!("{} is there already, and is not overwritten: name another file", to.display());
-        return Err(loaded.mistake(line, &text));
+        let text = format!("{} exists and is not overwritten: use another name", to.display());
+        return Err(loaded.usage_error(line, &text));
     }
     let store = open(&loaded, location)?;
-    pollster::block_on(store.back_up(to.clone())).map_err(|error| Stop::NoVerdict(error.to_string()))?;
-    writeln!(world.stdout, "{} is a copy of the store", to.display()).map_err(Stop::stdout)?;
-    Ok(Status::Good)
+    pollster::block_on(store.back_up(to.clone())).map_err(|error| CliError::Unavailable(error.to_string()))?;
+    writeln!(io.stdout, "copied the store to {}", to.display()).map_err(CliError::stdout)?;
+    Ok(ExitStatus::Success)
 }
 
-/// The facts that `check` prints. The order of the members is that of the JSON.
+/// The output of `keyward store check`. The members are in the order of the JSON.
 #[derive(Serialize)]
 struct Facts {
     store: String,
     records: u64,
     /// The number of the last revocation.
     revocations: u64,
-    /// The number that the audit has noted.
+    /// The number of the last revocation that the audit log notes.
     audit_revocations: Option<u64>,
-    /// The newest time that the store has seen, in unix seconds.
+    /// The newest time in the store, in Unix seconds.
     newest: Option<u64>,
     problems: Vec<String>,
 }
 
-fn check(args: &Check, world: &mut World<'_>) -> Result<Status, Stop> {
-    let loaded = Loaded::read(&args.config)?;
-    let location = location(&loaded, world)?;
+fn check(args: &Check, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
+    let loaded = ConfigFile::read(&args.config)?;
+    let location = location(&loaded, io)?;
     let shown = location.to_string();
     let facts = match open(&loaded, location) {
         Ok(store) => look(&loaded, shown, Arc::new(store))?,
-        // A server may be back in a moment. A file that cannot be opened is what was asked about.
-        Err(Stop::Mistake(problem)) if file(&loaded).is_some() => Facts {
+        // A file that cannot be opened is a finding; a server may only be temporarily unavailable.
+        Err(CliError::Usage(problem)) if file(&loaded).is_some() => Facts {
             store: shown,
             records: 0,
             revocations: 0,
@@ -106,24 +105,24 @@ fn check(args: &Check, world: &mut World<'_>) -> Result<Status, Stop> {
         Err(stop) => return Err(stop),
     };
     if args.json {
-        write_json(world.stdout, &facts)?;
+        write_json(io.stdout, &facts)?;
     } else {
-        write_lines(world.stdout, facts.lines())?;
+        write_lines(io.stdout, facts.lines())?;
     }
-    Ok(if facts.problems.is_empty() { Status::Good } else { Status::No })
+    Ok(if facts.problems.is_empty() { ExitStatus::Success } else { ExitStatus::Negative })
 }
 
-fn look(loaded: &Loaded, shown: String, store: Arc<Store>) -> Result<Facts, Stop> {
-    let no_answer = |error: keyward_runtime::StoreError| Stop::NoVerdict(error.to_string());
+fn look(loaded: &ConfigFile, shown: String, store: Arc<Store>) -> Result<Facts, CliError> {
+    let no_answer = |error: keyward_runtime::StoreError| CliError::Unavailable(error.to_string());
     let Checked { defects, foreign, records, newest } = match pollster::block_on(store.check()) {
         Ok(checked) => checked,
         Err(error) if file(loaded).is_none() => return Err(no_answer(error)),
         Err(error) => Checked { defects: vec![error.to_string()], foreign: Vec::new(), records: 0, newest: None },
     };
     let mut problems: Vec<_> = defects.into_iter().map(|defect| format!("the database is damaged: {defect}")).collect();
-    problems.extend(foreign.into_iter().map(|table| format!("the table `{table}` is another program's")));
-    let noted = match settings(loaded) {
-        Some(settings) => noted_list(&settings.file).map_err(|error| Stop::NoVerdict(error.to_string()))?,
+    problems.extend(foreign.into_iter().map(|table| format!("the table `{table}` belongs to another program")));
+    let noted = match loaded.audit_settings() {
+        Some(settings) => noted_list(&settings.file).map_err(|error| CliError::Unavailable(error.to_string()))?,
         None => None,
     };
     let store: Arc<dyn TokenStore> = store;
@@ -142,8 +141,8 @@ fn look(loaded: &Loaded, shown: String, store: Arc<Store>) -> Result<Facts, Stop
     let now = SystemClock.now().map_or(0, |now| now.seconds);
     if let Some(newest) = newest.filter(|newest| *newest > now.saturating_add(APART)) {
         problems.push(format!(
-            "the store has seen the time {newest}, and this machine's clock shows {now} (unix seconds): set the clock right; if \
-             it is right, run `keyward store accept --clock`"
+            "the newest time in the store is {newest}, but this machine's clock shows {now} (Unix seconds): correct the clock; if \
+             it is correct, run `keyward store accept --clock`"
         ));
     }
     let audit_revocations = noted.map(|noted| noted.number);
@@ -155,10 +154,10 @@ impl Facts {
         let Self { store, records, revocations, audit_revocations, newest, problems } = self;
         let mut lines = vec![format!("{store}: {}", count_of(*records, "record"))];
         lines.push(match audit_revocations {
-            Some(noted) => format!("last revocation {revocations}; the audit has noted {noted}"),
-            None => format!("last revocation {revocations}; no audit has noted any"),
+            Some(noted) => format!("last revocation: {revocations} in the store, {noted} in the audit log"),
+            None => format!("last revocation: {revocations} in the store, none in an audit log"),
         });
-        lines.extend(newest.map(|newest| format!("newest time {newest} (unix seconds)")));
+        lines.extend(newest.map(|newest| format!("newest time: {newest} (Unix seconds)")));
         lines.extend(problems.iter().map(|problem| format!("problem: {problem}")));
         if problems.is_empty() {
             lines.push("no problem found".to_owned());
@@ -167,30 +166,31 @@ impl Facts {
     }
 }
 
-fn accept(args: &Accept, world: &mut World<'_>) -> Result<Status, Stop> {
-    let loaded = Loaded::read(&args.config)?;
-    let location = location(&loaded, world)?;
+fn accept(args: &Accept, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
+    let loaded = ConfigFile::read(&args.config)?;
+    let location = location(&loaded, io)?;
     let store = Arc::new(open(&loaded, location)?);
-    let unsure =
-        |error: keyward_runtime::StoreError| Stop::NoVerdict(format!("it is not known to be done: {error}; ask again"));
+    let unsure = |error: keyward_runtime::StoreError| {
+        CliError::Unavailable(format!("the operation may or may not have been applied: {error}; retry"))
+    };
     let revocations = Revocations::open(store.clone(), PATIENCE).map_err(unsure)?;
     let (number, digest) = revocations.end().unwrap_or((0, 0));
     let now = SystemClock
         .now()
-        .ok_or_else(|| Stop::NoVerdict("the system's clock shows a time before 1970: set it".to_owned()))?;
+        .ok_or_else(|| CliError::Unavailable("the system clock is set before 1970: correct it".to_owned()))?;
     let detail = match args.clock {
         true => format!("the clock, which shows {}", now.seconds),
         false => format!("the list of revocations up to number {number}"),
     };
-    let audit = record::open(&loaded)?;
-    let intent = Intent::new(audit.as_ref(), Entry { detail: Some(detail), ..Entry::new(Event::Accept) });
-    pollster::block_on(intent.record()).map_err(|error| record::not_recorded(&error))?;
+    let audit = audit_log::open(&loaded)?;
+    let intent = AuditedChange::new(audit.as_deref(), Entry { detail: Some(detail), ..Entry::new(Event::Accept) });
+    pollster::block_on(intent.record()).map_err(|error| audit_log::not_recorded(&error))?;
     let said = if args.clock {
         match pollster::block_on(store.cap(now.seconds)) {
-            Ok(Capped { cutoffs: 0, newest: false }) => "nothing lies in the future".to_owned(),
-            Ok(Capped { cutoffs, newest: false }) => format!("capped: {}", count_of(cutoffs, "cut-off")),
+            Ok(Capped { cutoffs: 0, newest: false }) => "no time in the store is in the future".to_owned(),
+            Ok(Capped { cutoffs, newest: false }) => format!("capped: {}", count_of(cutoffs, "cutoff")),
             Ok(Capped { cutoffs, newest: true }) => {
-                format!("capped: {} and the newest time", count_of(cutoffs, "cut-off"))
+                format!("capped: {} and the newest time", count_of(cutoffs, "cutoff"))
             }
             Err(error) => {
                 intent.failed_for("store", error.to_string());
@@ -200,14 +200,12 @@ fn accept(args: &Accept, world: &mut World<'_>) -> Result<Status, Stop> {
     } else {
         match &audit {
             Some(audit) => audit.accept_list(ListEnd { number, digest }),
-            None => {
-                complain(world.stderr, "there is no `[audit]` that could have noted more: a restart accepts the store")
-            }
+            None => report_error(io.stderr, "no `[audit]` is configured: restart the daemon to accept the store"),
         }
-        format!("accepted: the list of revocations ends with number {number}")
+        format!("accepted: the last revocation in the store is number {number}")
     };
-    record::end(audit, world);
+    audit_log::end(audit, io);
     store::close(&store);
-    writeln!(world.stdout, "{said}").map_err(Stop::stdout)?;
-    Ok(Status::Good)
+    writeln!(io.stdout, "{said}").map_err(CliError::stdout)?;
+    Ok(ExitStatus::Success)
 }

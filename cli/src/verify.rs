@@ -1,24 +1,24 @@
-//! `keyward verify`: tokens from standard input, an answer a line.
+//! `keyward verify`: verifies the tokens on standard input, one per line.
 
 use crate::args::Verify;
 use crate::output::{self, write_json};
-use crate::{Status, Stop, World, load, store};
-use keyward_server::Outcome;
+use crate::{CliError, ExitStatus, Io, assemble, config_file, store};
+use keyward_service::Outcome;
 use std::io::BufRead;
 
-/// The longest line that is kept in memory.
+/// Maximum length of a line in bytes. Longer lines are not kept in memory.
 const MAX_LINE: usize = 1 << 20;
 
-pub(crate) fn run(args: Verify, world: &mut World<'_>) -> Result<Status, Stop> {
-    let config = load::Loaded::read(&args.config)?;
+pub(crate) fn run(args: Verify, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
+    let config = config_file::ConfigFile::read(&args.config)?;
     if let Some(name) = &args.handler {
-        config.must_have(name)?;
+        config.require_handler(name)?;
     }
-    let store = store::open(&config, world.env)?;
-    let registry = config.registry(&load::runtime(args.at)?, world.env, store.as_ref())?;
+    let store = store::open(&config, io.env)?;
+    let registry = config.registry(&assemble::runtime(args.at)?, io.env, store.as_ref())?;
     let mut status = None;
     let mut line = Vec::new();
-    while let Some(whole) = next_line(world.stdin, &mut line)? {
+    while let Some(whole) = next_line(io.stdin, &mut line)? {
         let outcome = match std::str::from_utf8(&line) {
             _ if !whole => Outcome::malformed(format!("Token is longer than {MAX_LINE} bytes")),
             Err(_) => Outcome::malformed("Token is not UTF-8 text"),
@@ -28,25 +28,25 @@ pub(crate) fn run(args: Verify, world: &mut World<'_>) -> Result<Status, Stop> {
             }),
         };
         let this = match outcome {
-            Outcome::Accepted { .. } => Status::Good,
-            Outcome::Failed { .. } => Status::NoVerdict,
-            Outcome::NotMine | Outcome::Rejected { .. } | Outcome::Denied { .. } => Status::No,
+            Outcome::Accepted { .. } => ExitStatus::Success,
+            Outcome::Failed { .. } => ExitStatus::Unavailable,
+            Outcome::NotMine | Outcome::Rejected { .. } | Outcome::Denied { .. } => ExitStatus::Negative,
         };
         status = status.max(Some(this));
         if args.json {
-            write_json(world.stdout, &outcome)?;
+            write_json(io.stdout, &outcome)?;
         } else {
-            writeln!(world.stdout, "{}", output::text(&outcome))
-                .and_then(|()| world.stdout.flush())
-                .map_err(Stop::stdout)?;
+            writeln!(io.stdout, "{}", output::text(&outcome))
+                .and_then(|()| io.stdout.flush())
+                .map_err(CliError::stdout)?;
         }
     }
-    status.ok_or_else(|| Stop::Mistake("no token came on standard input: give at least one line".to_owned()))
+    status.ok_or_else(|| CliError::Usage("no token was read from standard input: pass at least one line".to_owned()))
 }
 
-/// Reads a line into `line`, without its line feed, and says whether it is whole: what goes beyond [`MAX_LINE`] is read
-/// and dropped. `None` is the end.
-pub(crate) fn next_line(stdin: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<Option<bool>, Stop> {
+/// Reads a line into `line`, without its line feed. Returns `false` if it was longer than
+/// [`MAX_LINE`] and was truncated, and `None` at the end of input.
+pub(crate) fn next_line(stdin: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<Option<bool>, CliError> {
     line.clear();
     let mut begun = false;
     let mut whole = true;
@@ -54,7 +54,7 @@ pub(crate) fn next_line(stdin: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<O
         let more = match stdin.fill_buf() {
             Ok(more) => more,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Stop::Stream("standard input could not be read", error)),
+            Err(error) => return Err(CliError::Stream("standard input could not be read", error)),
         };
         if more.is_empty() {
             return Ok(begun.then_some(whole));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_line_feed_goes() {
+    fn only_the_line_feed_is_removed() {
         let of = |input: &str| lines(input.as_bytes(), 3).into_iter().map(|(line, _)| String::from_utf8(line).unwrap());
         assert_eq!(of("").count(), 0);
         assert_eq!(of("\n").collect::<Vec<_>>(), [""]);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_cut_and_the_next_is_read() {
+    fn a_long_line_is_truncated_and_the_next_is_read() {
         for (length, whole) in [(MAX_LINE - 1, true), (MAX_LINE, true), (MAX_LINE + 1, false), (10_000_000, false)] {
             let input = [vec![b'x'; length], b"\nnext\n".to_vec()].concat();
             let lines = lines(&input, 8_192);
@@ -112,7 +112,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_are_what_split_says(input in "[a\n\r]{0,40}", buffer in 1..9_usize) {
+        fn lines_are_those_of_split(input in "[a\n\r]{0,40}", buffer in 1..9_usize) {
             let mut wanted: Vec<_> = input.split('\n').collect();
             if wanted.last() == Some(&"") {
                 wanted.pop();

@@ -9,10 +9,11 @@ use crate::{Error, componentize};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Builds a handler of this workspace, such as `keyward-guest-signed`, in a target folder of its own, and gives the
-/// component.
+/// Builds a handler of this workspace, such as `keyward-guest-signed`, in a target folder of its
+/// own, and gives the component.
 ///
-/// Safe to call from a build script: cargo is run without what the outer cargo has set for its own crates.
+/// Safe to call from a build script: cargo is run without what the outer cargo has set for its own
+/// crates.
 ///
 /// # Errors
 /// The target is not installed, cargo fails, or the result is no handler.
@@ -25,7 +26,8 @@ pub fn build_guest(package: &str, target_dir: &Path) -> Result<Vec<u8>, Error> {
     }
     cargo.args(["build", "--profile", "guest", "--target", TARGET, "-p", package, "--target-dir"]);
     cargo.arg(target_dir).arg("--manifest-path").arg(workspace().join("Cargo.toml"));
-    // What the builder's folders are called must not be in a handler: the same source is the same digest everywhere.
+    // What the builder's folders are called must not be in a handler: the same source is the same
+    // digest everywhere.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags().join("\x1f"));
     let output = cargo.output().map_err(|error| Error::Io("cargo could not be run".to_owned(), error))?;
     if !output.status.success() {
@@ -66,8 +68,9 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Whether a variable that cargo set for a build script, or a user for another target, would change the handler: flags,
-/// wrappers such as clippy's, targets and profiles. What says how to reach registries and where caches are stays.
+/// Whether a variable that cargo set for a build script, or a user for another target, would change
+/// the handler: flags, wrappers such as clippy's, targets and profiles. What says how to reach
+/// registries and where caches are stays.
 fn disturbs(name: &str) -> bool {
     const KEPT: [&str; 6] =
         ["CARGO_HOME", "CARGO_MAKEFLAGS", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_SOURCE_"];

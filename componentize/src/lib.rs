@@ -1,4 +1,5 @@
-//! Turns a core module into a component of the contract in `wit/`, and builds the handlers of this workspace.
+//! Turns a core module into a component of the contract in `wit/`, and builds the handlers of this
+//! workspace.
 
 mod build;
 
@@ -9,6 +10,10 @@ use wit_parser::{Resolve, WorldId};
 
 pub use build::{build_guest, rerun_if_changed};
 
+/// The built-in handlers, in the order in which they are listed: `builtin:NAME` is the package
+/// `keyward-guest-NAME`.
+pub const BUILTIN_HANDLERS: [&str; 6] = ["signed", "hardcoded", "stored", "hypothesis", "auth-tokens", "query"];
+
 /// What went wrong, in a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -18,7 +23,8 @@ pub enum Error {
     /// Nothing is left to do.
     #[error("already a component; use it as it is")]
     AlreadyComponent,
-    /// The module does not fit the contract: an export is missing, an import is unknown, or a type differs.
+    /// The module does not fit the contract: an export is missing, an import is unknown, or a type
+    /// differs.
     #[error("not a handler: {0}; the contract is the world `handler` of keyward:handler@0.1.0")]
     NotAHandler(String),
     /// The target's standard library is missing.
@@ -39,10 +45,11 @@ pub enum Error {
 
 /// The component of a core module.
 ///
-/// The module's imports and exports have the names of the canonical ABI (`keyward:handler/clock@0.1.0` `now`, …), and it
-/// exports `memory` and `cabi_realloc`. Metadata of `wit-bindgen` is used where there is some; a module without gets that
-/// of the whole world, and asks for what it imports all the same. Exports that tidy up after a call are dropped: the instance
-/// is gone by then.
+/// The module's imports and exports have the names of the canonical ABI
+/// (`keyward:handler/clock@0.1.0` `now`, …), and it exports `memory` and `cabi_realloc`. Metadata
+/// of `wit-bindgen` is used where there is some; a module without gets that of the whole world, and
+/// asks for what it imports all the same. Exports that tidy up after a call are dropped: the
+/// instance is gone by then.
 ///
 /// # Errors
 /// The bytes are no core module, or not of this contract.
@@ -119,7 +126,8 @@ fn not_a_handler(error: impl std::fmt::Display) -> Error {
 mod tests {
     use super::*;
 
-    /// A handler by hand: answers every token with `not-mine`, and every request with an internal failure.
+    /// A handler by hand: answers every token with `not-mine`, and every request with an internal
+    /// failure.
     const HANDLER: &str = r#"(module
         (import "keyward:handler/clock@0.1.0" "now" (func $now (param i32)))
         (memory (export "memory") 1)

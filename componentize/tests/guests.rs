@@ -1,4 +1,5 @@
-//! The handlers that ship with Keyward, built: small, and asking for what they use and nothing else.
+//! The handlers that ship with Keyward, built: small, and asking for what they use and nothing
+//! else.
 
 use std::path::Path;
 

@@ -1,13 +1,13 @@
-"""Makes Keyward the token handler of Datasette: tokens are made and verified by `keyward serve`.
+"""Makes Keyward the token handler of Datasette: `keyward serve` issues and verifies tokens.
 
 Configured under `plugins.datasette-keyward`:
 
-    url: where the daemon answers, such as http://127.0.0.1:8787
-    caller, secret: who asks, as the daemon's configuration has it
-    handler: which of Keyward's handlers makes tokens; its first one unless this is given
-    timeout: seconds that the daemon has for an answer; 1 unless this is given
+    url: address of the daemon, such as http://127.0.0.1:8787
+    client, secret: credentials from the daemon's configuration
+    handler: the Keyward handler that issues tokens; by default the first one
+    timeout: seconds to wait for a response; 1 by default
 
-Without that, the plugin does nothing.
+Without this configuration, the plugin does nothing.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ from datasette import Response, TokenHandler, TokenInvalid, hookimpl
 from datasette.utils import StartupError
 
 PLUGIN = "datasette-keyward"
-NO_VERDICT = "No verdict on this token could be had, try again later"
+NO_VERDICT = "No verdict on this token is available, try again later"
 logger = logging.getLogger("datasette_keyward")
 
 
 @hookimpl(tryfirst=True)
 def register_token_handler(datasette):
-    # First, because Datasette's own handler claims `dstok_` as well and would pass tokens that Keyward refuses.
+    # First, because Datasette's own handler claims `dstok_` as well and would accept tokens that Keyward rejects.
     return handler_of(datasette)
 
 
@@ -52,31 +52,31 @@ def asgi_wrapper(datasette):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     url: str
-    caller: str
+    client: str
     secret: str = dataclasses.field(repr=False)
     handler: str | None = None
     timeout: float = 1.0
 
     @classmethod
     def read(cls, given):
-        """Raises StartupError, with a text that says what is wrong and never what a value is."""
+        """Raises StartupError with a message that names the setting and never its value."""
         if not isinstance(given, dict):
-            raise wrong("must be settings by name")
+            raise wrong("must be a mapping of settings")
         known = [field.name for field in dataclasses.fields(cls)]
         for name in given:
             if name not in known:
                 raise wrong(f"{name}: is not one of {', '.join(known)}")
-        for name in ("url", "caller", "secret"):
+        for name in ("url", "client", "secret"):
             if not isinstance(given.get(name), str):
-                raise wrong(f"{name}: must be a text; is the environment variable set that it is taken from?")
+                raise wrong(f"{name}: must be a string; is its environment variable set?")
         # Files end with a newline.
         config = cls(**{**given, "secret": given["secret"].removesuffix("\n")})
         if not is_origin(config.url):
             raise wrong("url: must be of the form http://HOST:PORT")
-        if not re.fullmatch("[A-Za-z0-9_-]+", config.caller):
-            raise wrong("caller: must be an id of A-Z a-z 0-9 _ -")
+        if not re.fullmatch("[A-Za-z0-9_-]+", config.client):
+            raise wrong("client: must be an id of A-Z a-z 0-9 _ -")
         if not re.fullmatch("[A-Za-z0-9_-]{32,}", config.secret):
-            raise wrong("secret: must be what `keyward caller` made, 32 or more of A-Z a-z 0-9 _ -")
+            raise wrong("secret: must be the one that `keyward client` generated, 32 or more of A-Z a-z 0-9 _ -")
         if not isinstance(config.handler, str | None):
             raise wrong("handler: must be the name of a handler in Keyward's configuration")
         if type(config.timeout) not in (int, float) or not 0 < config.timeout <= 60:
@@ -96,11 +96,11 @@ class KeywardTokenHandler(TokenHandler):
             response = await self._ask("/v1/verify", {"token": token}, repeat=True)
             answer = response.json() if response.status_code == 200 else None
         except Exception as error:
-            # Whatever it is, it is no yes, and no "not mine" that would leave the token to others.
+            # Never a valid token, and never "not mine", which would pass the token on to other handlers.
             raise no_verdict(describe(error)) from None
         match answer:
             case {"outcome": "accepted", "handler": str(handler), "actor": {**actor}} if actor:
-                # Datasette lets no actor make tokens that came by a token itself: it looks for this member.
+                # Datasette uses this member to keep an actor that came from a token from creating tokens.
                 return actor if actor.get("token") else {**actor, "token": handler}
             case {"outcome": "not-mine"}:
                 return None
@@ -112,7 +112,7 @@ class KeywardTokenHandler(TokenHandler):
 
     async def create_token(self, datasette, actor_id, *, expires_after=None, restrictions=None):
         request = {"actor": actor_id}
-        # As in Datasette's own handler, 0 is no expiry, and restrictions that say nothing are none.
+        # As in Datasette's own handler, 0 means no expiry, and empty restrictions mean none.
         if expires_after:
             request["expires_after"] = expires_after
         if restrictions and (restrictions.all or restrictions.database or restrictions.resource):
@@ -120,17 +120,17 @@ class KeywardTokenHandler(TokenHandler):
         if self._config.handler:
             request["handler"] = self._config.handler
         try:
-            # A second request might make a second token.
+            # A retry might issue a second token.
             response = await self._ask("/v1/tokens", request, repeat=False)
             answer = response.json()
         except (httpx2.HTTPError, TimeoutError, ValueError) as error:
-            raise RuntimeError(f"No token could be made: {describe(error)}") from None
+            raise RuntimeError(f"No token could be issued: {describe(error)}") from None
         match response.status_code, answer:
             case 201, {"token": str(token)}:
                 return token
             case _, {"error": "invalid_request" | "access_denied" | "disabled", "error_description": str(description)}:
                 raise ValueError(description)
-        raise RuntimeError(f"No token could be made: {describe_status(response)}")
+        raise RuntimeError(f"No token could be issued: {describe_status(response)}")
 
     async def close(self):
         if self._loop is asyncio.get_running_loop():
@@ -142,26 +142,26 @@ class KeywardTokenHandler(TokenHandler):
             try:
                 return await self._connected().post(path, json=body)
             except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
-                # The daemon closed a kept connection in the moment that it was taken up again.
+                # The daemon closed an idle connection just as it was reused.
                 if not repeat:
                     raise
             return await self._connected().post(path, json=body)
 
     def _connected(self):
-        # Connections belong to an event loop. A server has one; tests and commands have several, one after the other.
+        # Connections belong to an event loop. A server has one; tests and commands have several in turn.
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop = loop
             self._client = httpx2.AsyncClient(
                 base_url=self._config.url,
-                auth=(self._config.caller, self._config.secret),
+                auth=(self._config.client, self._config.secret),
                 headers={"accept": "application/json", "accept-encoding": "identity", "user-agent": PLUGIN},
-                # There is one deadline for all of it.
+                # One deadline covers everything.
                 timeout=None,
-                # Kept for less than the daemon keeps them.
+                # Shorter than the keep-alive timeout of the daemon.
                 limits=httpx2.Limits(max_connections=32, max_keepalive_connections=32, keepalive_expiry=5),
                 follow_redirects=False,
-                # No proxies and no passwords out of the environment.
+                # Ignore proxies and passwords from the environment.
                 trust_env=False,
             )
         return self._client
@@ -171,19 +171,19 @@ _handlers = weakref.WeakKeyDictionary()
 
 
 def handler_of(datasette):
-    """The one handler of an instance, with its connections; None without configuration."""
+    """Returns the handler of an instance, with its connections; None without configuration."""
     if datasette not in _handlers:
         given = datasette.plugin_config(PLUGIN)
         _handlers[datasette] = None if given is None else KeywardTokenHandler(Config.read(given))
     return _handlers[datasette]
 
 
-# Of each request that is being answered: when to try again, if there was no verdict on its token.
+# The retry delays of each request in flight whose token got no verdict.
 _without_verdict = contextvars.ContextVar("datasette_keyward_without_verdict", default=None)
 
 
 def no_verdict(why, retry_after=1):
-    """The error for a token of which nobody knows whether it is good. Datasette refuses it like a bad one."""
+    """Returns the error for a token without a verdict, which Datasette rejects like an invalid one."""
     logger.warning("No verdict from Keyward: %s", why)
     if (found := _without_verdict.get()) is not None:
         found.append(retry_after)
@@ -191,8 +191,8 @@ def no_verdict(why, retry_after=1):
 
 
 def unavailable_instead_of_unauthorized(app):
-    """Datasette answers 401 where a token handler refuses. Where there was no verdict, this makes a 503 of it, so that
-    clients try again and do not throw their token away."""
+    """Replaces Datasette's 401 for a rejected token by a 503 if there was no verdict, so that clients
+    retry and do not discard their token."""
 
     async def wrapped(scope, receive, send):
         found, replaced = [], False
@@ -232,19 +232,19 @@ def wrong(what):
 
 
 def describe(error):
-    """An error that is no answer, without anything of the request."""
+    """Describes a failed request without any of its contents."""
     return f"{type(error).__name__}: {error}" if isinstance(error, httpx2.TransportError) else type(error).__name__
 
 
 HINTS = {
-    401: "; check `caller` and `secret`",
-    403: "; check what the caller may do",
+    401: "; check `client` and `secret`",
+    403: "; check what the client may do",
     421: "; check Keyward's `hosts`",
 }
 
 
 def describe_status(response):
-    """An answer that is none: its status and, if the daemon gave one, its code."""
+    """Describes an unusable response: its status and, if the daemon sent one, its code."""
     try:
         code = response.json()["error"]
     except (ValueError, TypeError, KeyError):

@@ -1,8 +1,10 @@
--- `http-request lua.keyward POLICY`: asks Keyward whether the request may pass. A yes is a 200 and nothing else; it sets
--- the identity headers. Every other answer goes to the client as it is, and no answer at all is a 503.
+-- `http-request lua.keyward POLICY`: checks with Keyward whether the request may pass. Only a 200 lets
+-- it pass and sets the identity headers. Every other response goes to the client unchanged, and a
+-- missing response is a 503.
 
 local KEYWARD = "http://127.0.0.1:8787/v1/auth/forward/"
--- Milliseconds for one try; of four, unless `httpclient.retries` of HAProxy 2.7 and later says otherwise.
+-- Timeout of one attempt in milliseconds. There are four attempts, unless `httpclient.retries` of
+-- HAProxy 2.7 and later sets another number.
 local TIMEOUT = 1000
 local IDENTITY = { "x-auth-subject", "x-auth-token-id", "x-auth-scopes", "x-auth-handler", "x-auth-expires" }
 local PASSED_ON = { "www-authenticate", "retry-after", "cache-control" }
@@ -22,7 +24,7 @@ core.register_action("keyward", { "http-req" }, function(txn, policy)
         ["x-forwarded-method"] = { txn.sf:method() },
         ["x-forwarded-uri"] = { txn.sf:pathq() },
     }
-    -- All of them, if there are several: Keyward then refuses, and does not take the one that comes first here.
+    -- Forward all of them, so that Keyward rejects a request with several instead of using the first.
     local credentials = txn.http:req_get_headers()["authorization"]
     if credentials then
         question["authorization"] = {}

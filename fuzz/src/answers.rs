@@ -1,16 +1,17 @@
-//! The guest boundary: random bytes as what a handler leaves in its memory for an answer.
+//! The guest boundary: random bytes as the result that a handler leaves in its memory.
 
 use crate::area::{Area, bytes_at, number_at};
 use crate::boundary::{NOW, answer, creation};
 use serde_json::Value;
 
-/// A first byte that is even makes the rest an answer to `verify`, an odd one to `create`.
+/// Runs a guest whose result is `data`: after an even first byte the result of `verify`, after an
+/// odd one of `create`.
 ///
-/// Whatever it is, the outcome is a verdict or an error with the handler to blame. An acceptance says what the answer
-/// says, and nothing that the policy does not allow.
+/// The outcome is a verdict or an error that blames the handler. An acceptance equals the guest's
+/// result and stays within the policy.
 pub fn answers(data: &[u8]) {
     let Some((which, area)) = data.split_first() else { return };
-    // What the guest has room for.
+    // Limited to the memory that the guest has for a result.
     let area = &area[..area.len().min(40 << 10)];
     if which % 2 == 1 {
         if let Some(token) = creation(area) {
@@ -39,7 +40,7 @@ pub fn answers(data: &[u8]) {
     }
 }
 
-/// The text that an address and a length at `at` lead to is this one, if it lies where we can see it.
+/// Asserts that the address and length at `at` lead to `text`, if they lie within `area`.
 fn says(area: &[u8], at: usize, text: &[u8]) {
     assert!(bytes_at(area, at).is_none_or(|told| told == text));
 }
@@ -85,7 +86,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// A target whose seeds do not get through would look at nothing.
+    /// Seeds that are all rejected would test nothing.
     #[test]
     fn seeds_reach_what_they_are_for() {
         let accepted = |seed: &Vec<u8>| answer(&seed[1..]).map(|acceptance| acceptance.actor.json().to_owned());

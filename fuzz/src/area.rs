@@ -1,18 +1,19 @@
-//! Answers as a guest lays them out in its memory, after the canonical ABI. `tests/hostile/benign.wat` has the offsets.
+//! Results in a guest's memory, in the layout of the canonical ABI. `tests/hostile/benign.wat`
+//! lists the offsets.
 
-/// Where the guest `answer-by-the-caller` puts them.
+/// Address at which the guest `answer-by-the-caller` places them.
 const AREA: usize = 0x4000;
 
-/// A result area and the texts and lists behind it.
+/// A result area, and the texts and lists behind it.
 pub(crate) struct Area(pub(crate) Vec<u8>);
 
 impl Area {
-    /// What `verify` gives: 96 bytes, all zero, which is "accepted".
+    /// Returns the result of `verify`: 96 bytes, all zero, which means accepted.
     pub(crate) fn verify() -> Self {
         Self(vec![0; 96])
     }
 
-    /// What `create` gives: 48 bytes, all zero, which is "created".
+    /// Returns the result of `create`: 48 bytes, all zero, which means created.
     pub(crate) fn create() -> Self {
         Self(vec![0; 48])
     }
@@ -27,13 +28,14 @@ impl Area {
         self
     }
 
-    /// A text, or a list whose entries are `size` bytes: puts it at the end, and its address and length at `at`.
+    /// Appends a text, or a list with entries of one byte, and writes its address and length at
+    /// `at`.
     pub(crate) fn text(mut self, at: usize, text: impl AsRef<[u8]>) -> Self {
         self.put(at, text.as_ref(), 1);
         self
     }
 
-    /// A list of texts.
+    /// Appends a list of texts.
     pub(crate) fn texts(mut self, at: usize, texts: &[&str]) -> Self {
         let list = self.put(at, &vec![0; texts.len() * 8], 8);
         for (text, at) in texts.iter().zip((list..).step_by(8)) {
@@ -42,7 +44,7 @@ impl Area {
         self
     }
 
-    /// A list of tuples, each of some texts and a list of texts.
+    /// Appends a list of tuples, each of some texts and a list of texts.
     pub(crate) fn tuples(mut self, at: usize, tuples: &[(&[&str], &[&str])]) -> Self {
         let size = tuples.first().map_or(1, |(names, _)| (names.len() + 1) * 8);
         let list = self.put(at, &vec![0; tuples.len() * size], size);
@@ -65,7 +67,8 @@ impl Area {
     }
 }
 
-/// The bytes that an address and a length at `at` lead to, where they lie in the area or behind it.
+/// Returns the bytes that an address and a length at `at` lead to, if they lie in the area or
+/// behind it.
 pub(crate) fn bytes_at(area: &[u8], at: usize) -> Option<&[u8]> {
     let [start, len] =
         [at, at + 4].map(|at| Some(u32::from_le_bytes(area.get(at..at + 4)?.try_into().unwrap()) as usize));
@@ -73,7 +76,7 @@ pub(crate) fn bytes_at(area: &[u8], at: usize) -> Option<&[u8]> {
     area.get(start..start.checked_add(len?)?)
 }
 
-/// The optional number whose discriminant stands at `at`.
+/// Returns the optional number whose discriminant is at `at`.
 pub(crate) fn number_at(area: &[u8], at: usize) -> Option<u64> {
     (*area.get(at)? == 1).then_some(())?;
     Some(u64::from_le_bytes(area.get(at + 8..at + 16)?.try_into().unwrap()))

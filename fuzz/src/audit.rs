@@ -1,4 +1,4 @@
-//! The files of an audit, read with no trust in them.
+//! The files of an audit, read as untrusted input.
 
 use keyward_audit::{Audit, Entry, Event, Settings, Storage, last, lines, verify};
 use serde_json::Value;
@@ -8,13 +8,14 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-/// The byte that stands between a file that was rotated away and the one that is written.
+/// The byte that separates a rotated file from the current one.
 const NEXT_FILE: u8 = 1;
 
-/// Bytes as the files of an audit.
+/// Reads `data` as the files of an audit.
 ///
-/// What is called whole is so for a reader that knows nothing but how the chain is made. Whoever opens it goes on from there, or says
-/// that they cannot; what was whole is whole afterwards, and nothing of it is gone.
+/// A chain that is reported intact must be intact to an independent reader that knows only the
+/// format. Opening the audit continues the chain or fails; an intact chain stays intact, and no
+/// record of it is lost.
 pub fn audit(data: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("audit.jsonl");
@@ -46,7 +47,7 @@ pub fn audit(data: &[u8]) {
     audit.record_blocking(Entry::new(Event::Create)).unwrap();
     drop(audit);
     let after = verify(&file, None).unwrap();
-    // Zeros are what a machine leaves that has lost its power: they are cut, and then it may be whole.
+    // Zeros are left behind by a power failure. Opening removes them, which may repair the chain.
     if before.problem.is_none() || !current.contains(&0) {
         assert_eq!(after.problem.is_none(), before.problem.is_none(), "{before:?} {after:?}");
     }
@@ -56,7 +57,7 @@ pub fn audit(data: &[u8]) {
     }
 }
 
-/// Checks a chain as another program would. Gives its head.
+/// Checks a chain independently and returns its head.
 fn independent(texts: &[String]) -> Option<String> {
     let records: Vec<Value> = texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
     let first = records.first()?["seq"].as_u64().unwrap();
@@ -64,7 +65,7 @@ fn independent(texts: &[String]) -> Option<String> {
         let (seq, hash) = record["up_to"].as_str()?.split_once(':')?;
         (seq.parse() == Ok(first - 1)).then(|| hash.to_owned())
     });
-    // Only one of those that say so has to be right.
+    // One of the candidates has to be right.
     let starts: Vec<String> = if first == 1 { vec!["0".repeat(64)] } else { removed.collect() };
     let mut heads = starts.into_iter().filter_map(|mut hash| {
         for ((text, record), seq) in texts.iter().zip(&records).zip(first..) {
@@ -122,7 +123,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let current = fs::read(&file).unwrap();
     let two = [whole.as_slice(), &[NEXT_FILE], &current].concat();
     write(1, 3);
-    // The first files have had their time.
+    // Retention has removed the first files.
     let mut files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|end| end != "head" && end != "jsonl"));
     let removed = [fs::read(&files[0]).unwrap(), vec![NEXT_FILE], fs::read(&file).unwrap()].concat();
@@ -133,7 +134,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// A target whose seeds are not whole would look at nothing.
+    /// Seeds that are not intact would test nothing.
     #[test]
     fn seeds_are_what_they_are_for() {
         let seeds = seeds();

@@ -1,4 +1,5 @@
-//! A registry with a handler that answers whatever the caller wrote, and what must hold of every answer that gets out.
+//! A registry with a handler that returns whatever the client wrote, and the properties of every
+//! result that gets out.
 
 use keyward_runtime::{
     Acceptance, Actors, Blame, CreateRequest, Creation, Error, HandlerConfig, Registry, Runtime, RuntimeLimits,
@@ -10,13 +11,13 @@ use std::num::NonZeroU32;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-/// The time, for all targets: 2026-01-01T00:00:00Z.
+/// The time of all targets: 2026-01-01T00:00:00Z.
 pub(crate) const NOW: u64 = 1_767_225_600;
 
-/// How long tokens of the handler may live, in seconds.
+/// Maximum lifetime of the handler's tokens, in seconds.
 pub(crate) const MAX_TTL: u64 = 3_600;
 
-/// The runtime, for all targets.
+/// The runtime of all targets.
 pub(crate) static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Runtime::with(RuntimeLimits::default(), UnixTime { seconds: NOW, nanoseconds: 0 }).unwrap());
 
@@ -28,8 +29,8 @@ static ANSWERING: LazyLock<Registry> = LazyLock::new(|| {
     Registry::builder(&RUNTIME).handler(hostile(guest())).handler(free).build().unwrap()
 });
 
-/// The same guest with its answers to `create` as they are: the host would verify what a third-party handler issues, and
-/// this one answers `verify` by the token alone.
+/// The same guest as a first-party handler, whose new tokens the host does not verify: this guest
+/// verifies by the token's text alone.
 static CREATING: LazyLock<Registry> = LazyLock::new(|| {
     let mut creating = hostile(hostile::case("answer-by-the-caller").bytes);
     creating.first_party = true;
@@ -40,7 +41,8 @@ fn allowed() -> Actors {
     Actors::matching(["hostile:*"]).unwrap()
 }
 
-/// A hostile handler: what it may use is small, but for the wall clock, as the machine may be busy.
+/// Configures a hostile handler with low limits, except for the wall clock, because the machine may
+/// be busy.
 pub(crate) fn hostile(component: Vec<u8>) -> HandlerConfig {
     config("hostile", component, allowed())
 }
@@ -56,22 +58,22 @@ fn config(name: &str, component: Vec<u8>, actors: Actors) -> HandlerConfig {
     config
 }
 
-/// What `hostile` makes of these bytes as its answer to `verify`, as far as the host lets it through.
+/// Returns the acceptance that the host lets through if `hostile` returns `area` from `verify`.
 pub(crate) fn answer(area: &[u8]) -> Option<Acceptance> {
     verify(&ANSWERING, &format!("ho_{}", hex(area)))
 }
 
-/// The same of `free`.
+/// Returns the verdict if `free` returns `area` from `verify`.
 pub(crate) fn free_answer(area: &[u8]) -> Result<Verdict, Error> {
     ANSWERING.verify_blocking(&format!("fr_{}", hex(area)))
 }
 
-/// What becomes of these bytes as the answer to `create`: the token.
+/// Returns the token if the guest returns `area` from `create`.
 pub(crate) fn creation(area: &[u8]) -> Option<String> {
     create(&CREATING, Some(hex(area)))
 }
 
-/// Asks about a token of `hostile`, and holds what must be true of every answer. Gives an acceptance.
+/// Verifies a token of `hostile`, checks the properties of every result, and returns an acceptance.
 pub(crate) fn verify(registry: &Registry, token: &str) -> Option<Acceptance> {
     match registry.verify_blocking(token) {
         Ok(Verdict::Accepted(acceptance)) => {
@@ -91,18 +93,18 @@ pub(crate) fn verify(registry: &Registry, token: &str) -> Option<Acceptance> {
     }
 }
 
-/// Asks `hostile` for a token. Gives the token.
+/// Requests a token from `hostile`, and returns it.
 pub(crate) fn create(registry: &Registry, description: Option<String>) -> Option<String> {
     let mut request = CreateRequest::new("hostile:alice");
     request.description = description;
-    // Without one it would not be asked: its tokens must end.
+    // Without a lifetime the host would refuse the request: tokens of this handler must expire.
     request.expires_after = NonZeroU32::new(60);
     match registry.create_blocking(Some("hostile"), request) {
         Ok(Creation::Created(created)) => {
-            assert!(created.token.starts_with("ho_"), "a token leads back to its maker");
+            assert!(created.token.starts_with("ho_"), "a token leads back to its handler");
             assert!(created.token.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~+/=-".contains(&b)));
             check_token_id(created.token_id.as_deref());
-            assert!(created.expires_at.is_some_and(|end| end <= NOW + 60), "it ends when it was to end, or sooner");
+            assert!(created.expires_at.is_some_and(|end| end <= NOW + 60), "it expires when requested, or sooner");
             Some(created.token)
         }
         Ok(Creation::Denied(denied)) => {
@@ -116,7 +118,7 @@ pub(crate) fn create(registry: &Registry, description: Option<String>) -> Option
     }
 }
 
-/// What must hold of whatever `hostile` vouches for.
+/// Checks the properties of every acceptance of `hostile`.
 fn check_acceptance(acceptance: &Acceptance) {
     let Acceptance { handler, actor, restrictions: _, token_id, issued_at, expires_at, key, .. } = acceptance;
     assert_eq!(&**handler, "hostile");
@@ -136,7 +138,7 @@ fn check_acceptance(acceptance: &Acceptance) {
     assert!(end >= NOW && end - issued_at.unwrap_or(NOW) <= MAX_TTL, "{issued_at:?} to {end}");
 }
 
-/// `a`, `d` and `r` in their shapes, none of them empty.
+/// Checks that `a`, `d` and `r` have their shapes, and are not empty.
 fn check_restrictions(restrictions: &Value) {
     let actions = |list: &Value| assert!(list.as_array().unwrap().iter().all(Value::is_string));
     for (name, value) in restrictions.as_object().unwrap() {
@@ -153,7 +155,7 @@ fn check_restrictions(restrictions: &Value) {
                 assert!(!databases.is_empty());
                 databases.values().for_each(|resources| resources.as_object().unwrap().values().for_each(actions));
             }
-            _ => panic!("no restrictions: {restrictions}"),
+            _ => panic!("not restrictions: {restrictions}"),
         }
     }
 }
@@ -166,14 +168,14 @@ fn check_message(message: &str) {
     assert!(message.len() <= 1_024 && !message.contains(char::is_control), "{message:?}");
 }
 
-/// A typed error, by the handler's fault, in one line.
+/// Checks that an error is typed, blames the handler, and is one line.
 fn check_error(error: &Error) {
     assert_eq!((error.blame(), error.handler()), (Blame::Handler, Some("hostile")), "{error}");
     assert!(CALL_CODES.contains(&error.code()), "{error:?}");
     assert!(!error.to_string().contains(char::is_control), "{error}");
 }
 
-/// Lower-case hexadecimal digits.
+/// Returns lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()

@@ -7,8 +7,9 @@ use keyward_tests::hostile::case;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The bytes as a handler that has every grant: it is refused in one line, or it loads; then whatever it answers is a
-/// verdict or an error with it to blame, and no actor that it may not vouch for.
+/// Loads the bytes as a handler with every grant. Either it is rejected with a one-line error, or
+/// it loads; then every result is a verdict or an error that blames it, and no actor is outside its
+/// allow-list.
 pub fn components(data: &[u8]) {
     let mut config = hostile(data.to_vec());
     let ring = Arc::new(KeyRing::new("ring", Secret::new([1; 32]), Vec::new()).unwrap());

@@ -1,14 +1,15 @@
 //! The configuration file, as the command reads it.
 
 use keyward_cli::config::Config;
-use keyward_cli::{Status, World, run};
+use keyward_cli::{ExitStatus, Io, run};
 use std::ffi::OsString;
 use tempfile::TempDir;
 
-/// What looks like a secret in a configuration, and must not be said again.
+/// A text that looks like a secret in a configuration, and must not occur in an error.
 const SECRET: &str = "correct-horse-battery-staple";
 
-/// Where an operator could put a secret by mistake, and what the first byte of an input picks from.
+/// Places in which an operator could put a secret by mistake. The first byte of an input selects
+/// one.
 const MISTAKES: [[&str; 2]; 13] = [
     ["[keys.main]\nsecret = \"", "\"\n"],
     ["[keys.main]\nsecret = '", "'\n"],
@@ -20,20 +21,20 @@ const MISTAKES: [[&str; 2]; 13] = [
     ["[[handlers]]\nname = \"h\"\ncomponent = \"builtin:hardcoded\"\nsecrets = \"", "\"\n"],
     ["[[handlers]]\nname = \"h\"\ncomponent = \"builtin:hardcoded\"\nsettings = { actors = \"", "\" }\n"],
     ["[[handlers]]\nname = \"h\"\ncomponent = \"builtin:hardcoded\"\nlimits = { cpu_ms = \"", "\" }\n"],
-    ["[callers.app]\nmay = [\"verify\"]\nsecret_sha256 = \"", "\"\n"],
-    ["[callers.app]\nsecret_sha256 = [\"", "\"]\n"],
-    ["[callers]\napp = \"", "\"\n"],
+    ["[clients.app]\nmay = [\"verify\"]\nsecret_sha256 = \"", "\"\n"],
+    ["[clients.app]\nsecret_sha256 = [\"", "\"]\n"],
+    ["[clients]\napp = \"", "\"\n"],
 ];
 
-/// Bytes as a configuration, and as the text around a secret that stands where it must not: no panic, a mistake is told in
-/// one line, with a line of the file, and the secret is not in it.
+/// Reads the bytes as a configuration, and as the text around a misplaced secret: there is no
+/// panic, and an error is one line with a line number of the file, and without the secret.
 pub fn configuration(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Err(error) = Config::parse(&text) {
         assert!(error.line.is_none_or(|line| (1..=text.matches('\n').count() + 1).contains(&line)), "{error:?}");
     }
     tell(data);
-    // Whoever guides the input may know the word.
+    // A coverage-guided fuzzer may find the secret itself.
     if let Some(which) = data.first()
         && !text.contains(SECRET)
     {
@@ -46,7 +47,8 @@ pub fn configuration(data: &[u8]) {
     }
 }
 
-/// What the command says of a configuration file. It asks for a handler that no file has, so that nothing is loaded.
+/// Returns the command's error for a configuration file. The handler does not exist, so that
+/// nothing is loaded.
 fn tell(config: &[u8]) -> String {
     thread_local! {
         static FOLDER: TempDir = tempfile::tempdir().unwrap();
@@ -56,10 +58,10 @@ fn tell(config: &[u8]) -> String {
     std::fs::write(&file, config).unwrap();
     let args = ["keyward", "create", "--actor", "a", "--handler", NO_HANDLER, "--config"].map(OsString::from);
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let world = World { stdin: &mut std::io::empty(), stdout: &mut stdout, stderr: &mut stderr, env: &|_| None };
+    let world = Io { stdin: &mut std::io::empty(), stdout: &mut stdout, stderr: &mut stderr, env: &|_| None };
     let status = run(args.into_iter().chain([file.into()]), world);
     let told = String::from_utf8(stderr).unwrap();
-    assert_eq!((status, stdout.len()), (Status::Mistake, 0), "{told}");
+    assert_eq!((status, stdout.len()), (ExitStatus::Usage, 0), "{told}");
     let line = told.strip_suffix('\n').unwrap();
     assert!(!line.contains(char::is_control), "more than a line: {line:?}");
     told
@@ -106,7 +108,7 @@ issuer = "https://auth.example.org"
 tls = { certificate = "tls.pem", key = "tls.key" }
 forward_auth = { trusted_proxies = ["10.0.0.0/8", "::1"], headers = { subject = "X-User" }, refuse_forged = true }
 limits = { connections = 10, header_bytes = 8192, drain_seconds = 0 }
-[callers.app]
+[clients.app]
 secret_sha256 = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
 may = ["introspect", "verify"]
 handlers = ["signed"]

@@ -12,8 +12,8 @@ use sha1::Sha1;
 
 const KEY: &[u8] = b"a key for tests";
 
-/// The bytes in four roles: as a token, as a value that is signed well, as a payload that is signed well, and as what is
-/// done to a good token.
+/// Uses the bytes in four roles: as a token, as a correctly signed value, as a correctly signed
+/// payload, and as a change to a valid token.
 pub fn itsdangerous(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     any_text(&text);
@@ -22,7 +22,8 @@ pub fn itsdangerous(data: &[u8]) {
     changed_token(data);
 }
 
-/// No panic; a token is accepted in one spelling only: the value, and the one base64 of its one signature.
+/// Checks that a token is accepted in one spelling only: the canonical base64 of value and
+/// signature.
 fn any_text(text: &str) {
     for token in [format!("dstok_{text}"), text.to_owned()] {
         if accepted(&token).is_some() {
@@ -32,7 +33,8 @@ fn any_text(text: &str) {
     }
 }
 
-/// What holds of a value that only the key's owner can have signed: it is the one base64 of its bytes.
+/// Checks a value that only the holder of the key can sign: it is the canonical base64 of its
+/// bytes.
 fn signed_value(value: &str) {
     let json = codec::json(value);
     if let Some(json) = &json {
@@ -57,12 +59,12 @@ fn signed_payload(json: &str) {
     }
 }
 
-/// An acceptance says what the payload says, where another reader can read that.
+/// Checks that an acceptance equals the payload, if serde_json can read the payload.
 fn agrees(json: &str, acceptance: &Acceptance) {
-    // Python reads more than serde_json does: NaN, long integers, lone surrogates in members that do not count.
+    // Python reads more than serde_json: NaN, long integers, lone surrogates in ignored members.
     let Ok(payload) = serde_json::from_str::<Value>(json) else { return };
     let actor: Value = serde_json::from_str(&acceptance.actor).unwrap();
-    // To serde_json `-0` is a float, to Python the integer 0.
+    // `-0` is a float in serde_json, and the integer 0 in Python.
     let number = |value: &Value| value.as_f64().map_or_else(|| value.clone(), Value::from);
     assert_eq!(number(&actor["id"]), number(&payload["a"]), "{json}");
     assert_eq!(actor["token"], "dstok");
@@ -74,7 +76,7 @@ fn agrees(json: &str, acceptance: &Acceptance) {
     assert_eq!(acceptance.restrictions.is_some(), payload.get("_r").is_some());
 }
 
-/// A good token with one change is another text, and never accepted.
+/// Checks that a valid token with one change is never accepted.
 fn changed_token(data: &[u8]) {
     let [kind, place, byte, id @ ..] = data else { return };
     let id = id.iter().take(100).map(|byte| char::from(byte % 64 + b'0')).collect::<String>();
@@ -91,7 +93,7 @@ fn changed_token(data: &[u8]) {
     let token = host().run(|| Signed::create(request)).unwrap().token;
     assert!(accepted(&token).is_some());
     let mut changed: Vec<char> = token.chars().collect();
-    // Places count from the end, where the free bits of the signature's base64 are.
+    // Positions count from the end, where the free bits of the signature's base64 are.
     let at = changed.len() - 1 - usize::from(*place) % changed.len();
     let new = char::from(byte & 0x7f);
     match kind % 6 {
@@ -122,14 +124,14 @@ fn mac(message: &[u8]) -> Vec<u8> {
     Hmac::<Sha1>::new_from_slice(KEY).unwrap().chain_update(message).finalize().into_bytes().to_vec()
 }
 
-/// The value of a JSON text.
+/// Returns the value of a JSON text.
 fn write(json: &str) -> String {
     let mut value = String::new();
     codec::push_value(&mut value, json);
     value
 }
 
-/// The token over a value, as only the key's owner can make it.
+/// Returns the token for a value, as only the holder of the key can create it.
 fn sign(value: &str) -> String {
     format!("dstok_{value}.{}", URL_SAFE_NO_PAD.encode(mac(value.as_bytes())))
 }
@@ -153,7 +155,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// A target whose seeds do not get through would look at nothing.
+    /// Seeds that are all rejected would test nothing.
     #[test]
     fn seeds_are_good_tokens() {
         let good = seeds().into_iter().filter(|seed| accepted(&sign(&write(&String::from_utf8_lossy(seed)))).is_some());

@@ -1,17 +1,18 @@
-//! What must hold for any input: one function a target, which panics where it does not.
+//! Fuzz targets: one function each, which panics if a property does not hold for its input.
 //!
-//! Each target takes bytes and makes of them what a stranger may send. It runs in two ways:
+//! Each target turns bytes into untrusted input. It runs in two ways:
 //!
-//! * `cargo test -p keyward-fuzz`: a bounded stream of random and of mutated inputs, the same each time. With the
-//!   environment variable `KEYWARD_SOAK_SECONDS` each target runs for that long, on another stream each time.
-//! * cargo-fuzz, which is guided by coverage and needs a nightly compiler with the WebAssembly target:
-//!   `cargo +nightly fuzz run --fuzz-dir fuzz/libfuzzer TARGET`.
+//! * `cargo test -p keyward-fuzz`: a bounded stream of random and mutated inputs, the same each
+//!   time. With the environment variable `KEYWARD_SOAK_SECONDS` each target runs for that long, on
+//!   another stream each time.
+//! * cargo-fuzz, which is guided by coverage and needs a nightly compiler with the WebAssembly
+//!   target: `cargo +nightly fuzz run --fuzz-dir fuzz/libfuzzer TARGET`.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a target stops at what must not be, as a test does"
+    reason = "a target panics on a violated property, as a test does"
 )]
 
 mod answers;
@@ -36,20 +37,20 @@ pub use restrictions::restrictions;
 pub use stream::Stream;
 pub use strict_json::strict_json;
 
-/// A target and what its bounded form needs.
+/// A target and the data of its bounded form.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// Its name, the same as that of the function and of the fuzz target.
+    /// Name of the function and of the fuzz target.
     pub name: &'static str,
-    /// Panics where an input breaks what must hold.
+    /// Panics if an input violates a property.
     pub run: fn(&[u8]),
-    /// Inputs that get far, to be mutated.
+    /// Returns valid inputs, which are then mutated.
     pub seeds: fn() -> Vec<Vec<u8>>,
-    /// How many inputs the bounded form tries: some seconds' worth.
+    /// Number of inputs of the bounded form: a few seconds' worth.
     pub cases: usize,
 }
 
-/// Every target.
+/// All targets.
 pub const TARGETS: [Target; 8] = [
     Target { name: "answers", run: answers, seeds: answers::seeds, cases: 30_000 },
     Target { name: "audit", run: audit, seeds: audit::seeds, cases: 5_000 },

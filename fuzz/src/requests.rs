@@ -1,11 +1,11 @@
-//! The daemon's connections: random bytes as what a client sends before it closes.
+//! The daemon's connections: random bytes as everything that a client sends before it closes.
 
 use crate::boundary::RUNTIME;
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use keyward_cli::builtin;
 use keyward_runtime::{Actors, HandlerConfig, KeyGrant, KeyRing, Permission, Registry, Scheme, Secret};
-use keyward_server::{Caller, Config, PathPattern, Policy, SecretDigest, Service, serve_stream};
+use keyward_server::{Client, Config, PathPattern, Policy, SecretDigest, Service, serve_stream};
 use keyward_tests::hostile;
 use keyward_tests::http::Request;
 use percent_encoding::percent_decode;
@@ -15,21 +15,21 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-/// The only good token, and whom it speaks for.
+/// The only valid token, and the actor that it speaks for.
 const GOOD: &str = "token-of-bot-0123456789-0123456789";
 const BOT: &str = "bot";
 
-/// The secret of the only caller.
+/// The secret of the only client.
 const SECRET: &str = "secret-of-app-0123456789-0123456789";
 
-/// Every status of the daemon, and those of the HTTP library itself: 100, 414, 431 and 400 without a body.
+/// Every status of the daemon, and those of the HTTP library itself: 100, 414, 431 and 400 without
+/// a body.
 const STATUSES: [u16; 16] = [100, 200, 201, 400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 421, 431, 503];
 
-/// Bytes as all that a client says on a connection.
-///
-/// Whatever they are, what comes back is whole answers of HTTP/1, each with a status that there is and all that goes with
-/// it. Nobody gets through without the good token among the bytes, and nobody is told of a token without the caller's
-/// secret among them. Neither comes back.
+/// Sends the bytes on a connection as a client.
+/// The daemon returns complete HTTP/1 responses, each with a known status and its required headers.
+/// No request passes without the valid token among the bytes, and no response reveals anything
+/// about a token without the client's secret among them. Neither of the two is ever sent back.
 pub fn requests(data: &[u8]) {
     let answered = ask(data);
     let [token, secret] = [GOOD, SECRET].map(|text| holds(data, text));
@@ -39,16 +39,16 @@ pub fn requests(data: &[u8]) {
         answer.check(behind.is_empty());
         match answer.says() {
             Says::Nothing => {}
-            Says::OfATokenToACaller { good } => assert!(secret && (token || !good), "{answer:?}"),
+            Says::OfATokenToAClient { good } => assert!(secret && (token || !good), "{answer:?}"),
             Says::WhoItIs => assert!(token, "{answer:?}"),
             Says::Created => assert!(secret, "{answer:?}"),
         }
         rest = behind;
     }
-    assert!(rest.is_empty(), "no whole answer: {:?}", String::from_utf8_lossy(rest));
+    assert!(rest.is_empty(), "incomplete response: {:?}", String::from_utf8_lossy(rest));
 }
 
-/// What the daemon answers.
+/// Returns the daemon's responses.
 fn ask(data: &[u8]) -> Vec<u8> {
     thread_local! {
         static EXECUTOR: tokio::runtime::Runtime =
@@ -60,7 +60,7 @@ fn ask(data: &[u8]) -> Vec<u8> {
             let (mut read, mut write) = tokio::io::split(client);
             let mut answered = Vec::new();
             let send = async {
-                // It may close before it has read all of it.
+                // The daemon may close before it has read everything.
                 let _ = write.write_all(data).await;
                 let _ = write.shutdown().await;
             };
@@ -75,30 +75,30 @@ fn ask(data: &[u8]) -> Vec<u8> {
     })
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 struct Answer<'a> {
     status: u16,
     headers: Vec<(String, &'a str)>,
     body: &'a [u8],
-    /// The length that it says that it has, or would have to `GET`.
+    /// The declared length of the body, which a response to `HEAD` does not send.
     length: usize,
 }
 
-/// What an answer gives away.
+/// The information that a response reveals.
 enum Says {
-    /// Nothing, or what everybody may know.
+    /// None, or public information.
     Nothing,
-    /// Whether a token is good, and if so whose it is.
-    OfATokenToACaller { good: bool },
-    /// Whose token it is, to whoever presents it.
+    /// The validity of a token, and if it is valid, its actor.
+    OfATokenToAClient { good: bool },
+    /// The actor of a token, to its bearer.
     WhoItIs,
     /// A token.
     Created,
 }
 
 impl<'a> Answer<'a> {
-    /// The first answer of these bytes, and what is behind it.
+    /// Parses the first response in `bytes`, and returns it with the remaining bytes.
     fn read(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         let mut lines = std::str::from_utf8(&bytes[..end]).ok()?.split("\r\n");
@@ -107,7 +107,7 @@ impl<'a> Answer<'a> {
         let mut answer = Self { status, headers: headers.collect::<Option<_>>()?, body: b"", length: 0 };
         answer.length = answer.header("content-length").map_or(Some(0), |length| length.parse().ok())?;
         let rest = &bytes[end + 4..];
-        // No body of ours begins as an answer does, so that this one is to `HEAD`.
+        // No body starts like a response, so this response is to `HEAD`.
         if rest.is_empty() || rest.starts_with(b"HTTP/1.") {
             return Some((answer, rest));
         }
@@ -116,7 +116,7 @@ impl<'a> Answer<'a> {
         Some((answer, rest))
     }
 
-    /// The value of a header that stands once.
+    /// Returns the value of a header that must occur at most once.
     fn header(&self, name: &str) -> Option<&'a str> {
         let mut values = self.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| *value);
         let value = values.next();
@@ -129,7 +129,7 @@ impl<'a> Answer<'a> {
         (!self.body.is_empty()).then(|| serde_json::from_slice(self.body).unwrap())
     }
 
-    /// Whether it is as answers are.
+    /// Checks the headers and the body of a response.
     fn check(&self, last: bool) {
         assert!(STATUSES.contains(&self.status), "{self:?}");
         assert!(self.header("transfer-encoding").is_none());
@@ -138,7 +138,7 @@ impl<'a> Answer<'a> {
         }
         assert!(self.header("content-length").is_some(), "{self:?}");
         if self.header("x-request-id").is_none() {
-            // The library has found no request; then it ends the connection.
+            // The library found no request, and closes the connection.
             assert!(matches!(self.status, 400 | 414 | 431) && self.length == 0 && last, "{self:?}");
             return;
         }
@@ -167,7 +167,7 @@ impl<'a> Answer<'a> {
                 assert_eq!(self.header("x-auth-subject"), Some(BOT));
                 Says::WhoItIs
             }
-            // To `HEAD`.
+            // A response to `HEAD`.
             (200, None) => Says::Nothing,
             (200, Some(body)) => said(&body),
             (201, _) => Says::Created,
@@ -179,18 +179,18 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// What the body of a 200 gives away.
+/// Returns the information that the body of a 200 reveals.
 fn said(body: &Value) -> Says {
     if let Some(active) = body.get("active") {
         assert!(active == true || *body == json!({"active": false}));
-        return Says::OfATokenToACaller { good: active == true };
+        return Says::OfATokenToAClient { good: active == true };
     }
     let accepted = |outcome: &Value| outcome["outcome"] == "accepted";
     if let Some(outcomes) = body.get("outcomes") {
-        return Says::OfATokenToACaller { good: outcomes.as_array().unwrap().iter().any(accepted) };
+        return Says::OfATokenToAClient { good: outcomes.as_array().unwrap().iter().any(accepted) };
     }
     if body.get("outcome").is_some() {
-        return Says::OfATokenToACaller { good: accepted(body) };
+        return Says::OfATokenToAClient { good: accepted(body) };
     }
     match body.get("actor") {
         Some(Value::Null) => Says::Nothing,
@@ -205,7 +205,8 @@ fn said(body: &Value) -> Says {
     }
 }
 
-/// Whether this text may be among the bytes: as it is, percent-encoded, in base64, or escaped in JSON.
+/// Returns whether the bytes may contain the text: literally, percent-encoded, in base64, or
+/// escaped in JSON.
 fn holds(data: &[u8], text: &str) -> bool {
     const BASE64: GeneralPurpose = GeneralPurpose::new(
         &base64::alphabet::STANDARD,
@@ -220,7 +221,7 @@ fn contains(data: &[u8], what: &[u8]) -> bool {
     data.windows(what.len()).any(|window| window == what)
 }
 
-/// A daemon with handlers of all kinds, one caller that may do everything, and policies of all kinds.
+/// A daemon with all kinds of handlers and policies, and one client that may do everything.
 static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     let mut signed = handler("signed", builtin::SIGNED.to_vec(), &["dstok_"]);
     let ring =
@@ -238,8 +239,8 @@ static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     let mut config = Config::default();
     config.query_parameter = Some("_auth_token".to_owned());
     let secret = SecretDigest::of(SECRET);
-    let app = Caller { introspect: true, verify: true, create: true, revoke: true, ..Caller::new(secret) };
-    config.callers.insert("app".to_owned(), app);
+    let app = Client { introspect: true, verify: true, create: true, revoke: true, ..Client::new(secret) };
+    config.clients.insert("app".to_owned(), app);
     let get = Policy {
         methods: Some(["GET".to_owned()].into()),
         paths: Some(vec![PathPattern::new("/api/*").unwrap()]),
@@ -251,7 +252,7 @@ static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     Service::new(config, registry)
 });
 
-/// The machine may be busy, so what a call may use is not what it is about.
+/// Configures a handler with generous limits, because the machine may be busy.
 fn handler(name: &str, component: Vec<u8>, prefixes: &[&str]) -> HandlerConfig {
     let mut config = HandlerConfig::new(name, component, Actors::Any);
     config.prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
@@ -261,14 +262,14 @@ fn handler(name: &str, component: Vec<u8>, prefixes: &[&str]) -> HandlerConfig {
 }
 
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
-    let caller = |request: Request| [request.clone().basic("app", SECRET), request.bearer(SECRET)];
+    let client = |request: Request| [request.clone().basic("app", SECRET), request.bearer(SECRET)];
     let mut requests = Vec::new();
     for token in [GOOD, "dstok_e30.x", "dn_x", "nobody"] {
-        requests.extend(caller(Request::form("/v1/introspect", format!("token={token}&token_type_hint=access_token"))));
+        requests.extend(client(Request::form("/v1/introspect", format!("token={token}&token_type_hint=access_token"))));
         let posted = format!("client_id=app&client_secret={SECRET}&token={token}");
         requests.push(Request::form("/v1/introspect", posted));
-        requests.extend(caller(Request::json("/v1/verify", &json!({"token": token, "handler": null}))));
-        requests.extend(caller(Request::json("/v1/verify", &json!({"tokens": [token, "x"], "handler": "bots"}))));
+        requests.extend(client(Request::json("/v1/verify", &json!({"token": token, "handler": null}))));
+        requests.extend(client(Request::json("/v1/verify", &json!({"tokens": [token, "x"], "handler": "bots"}))));
         requests.push(Request::get("/v1/actor").bearer(token));
         requests.push(Request::get(&format!("/v1/actor?_auth_token={token}")));
         let nginx = Request::get("/v1/auth/nginx/get").header("X-Original-Method", "GET");
@@ -282,7 +283,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let restrictions = json!({"all": ["view-instance"], "database": {"d": ["x"]}, "resource": {"d": {"r": ["y"]}}});
     let whole = json!({"actor": "root", "handler": "signed", "expires_after": 60, "restrictions": restrictions, "description": "d"});
     for body in [json!({"actor": "root"}), whole, json!({"actor": "root", "handler": "bots"})] {
-        requests.extend(caller(Request::json("/v1/tokens", &body)));
+        requests.extend(client(Request::json("/v1/tokens", &body)));
     }
     for path in ["/openapi.json", "/.well-known/oauth-authorization-server", "/", "/v1/verify"] {
         requests.push(Request::get(path));

@@ -1,9 +1,9 @@
-//! Restrictions as records and as Datasette's `_r`: the guest's writer and reader, the runtime's writer, and the way from
-//! one to the other through a token.
+//! Restrictions as records and as Datasette's `_r`: the guest's writer and reader, the runtime's
+//! writer, and the way from one to the other through a token.
 
 use crate::boundary::{NOW, RUNTIME};
 use keyward_cli::builtin::SIGNED;
-use keyward_guest_signed::json::Document;
+use keyward_guest_signed::python_json::Document;
 use keyward_guest_signed::restrictions::{read, write};
 use keyward_runtime::{
     Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, Restrictions, Scheme, Secret, Verdict,
@@ -12,7 +12,8 @@ use keyward_sdk::Restrictions as Record;
 use serde_json::{Map, Value, json};
 use std::sync::{Arc, LazyLock};
 
-/// Bytes as the text of `_r`, and as a recipe for one: what is written is read again, and means the same to everybody.
+/// Reads the bytes as the text of `_r`, and as a recipe for one: written restrictions read back,
+/// with the same meaning to every reader.
 pub fn restrictions(data: &[u8]) {
     any_text(&String::from_utf8_lossy(data));
     let wanted = recipe(data);
@@ -24,7 +25,8 @@ pub fn restrictions(data: &[u8]) {
     through_a_token(&wanted);
 }
 
-/// What the guest reads, it writes again with the same meaning: to itself and, where it can read it, to serde_json.
+/// Checks that the guest writes back what it reads, with the same meaning to itself and to
+/// serde_json if it can read it.
 fn any_text(given: &str) {
     let Some(document) = Document::parse(given) else { return };
     let Some(record) = read(document.root()) else { return };
@@ -36,9 +38,10 @@ fn any_text(given: &str) {
     }
 }
 
-/// `_r` as it is written: without `a`, `d` and `r` that hold nothing, and without databases that hold no resource.
+/// Returns `_r` in its written form: without empty `a`, `d` and `r`, and without databases that
+/// have no resource.
 fn without_empty(value: Value) -> Value {
-    let Value::Object(mut members) = value else { panic!("{value} is no object") };
+    let Value::Object(mut members) = value else { panic!("{value} is not an object") };
     if let Some(Value::Object(databases)) = members.get_mut("r") {
         databases.retain(|_, resources| resources.as_object().is_none_or(|resources| !resources.is_empty()));
     }
@@ -46,7 +49,7 @@ fn without_empty(value: Value) -> Value {
     Value::Object(members)
 }
 
-/// The runtime's own value, through the canonical ABI, a token and back.
+/// Passes the runtime's own value through the canonical ABI and a token, and back.
 fn through_a_token(wanted: &Value) {
     static SIGNING: LazyLock<Registry> = LazyLock::new(|| {
         let ring = KeyRing::new("main", Secret::new([7; 32]), Vec::new()).unwrap();
@@ -65,13 +68,15 @@ fn through_a_token(wanted: &Value) {
     let mut request = CreateRequest::new("root");
     request.restrictions = Some(restrictions);
     let Ok(Creation::Created(created)) = SIGNING.create_blocking(None, request) else { panic!("no token: {wanted}") };
-    let Ok(Verdict::Accepted(acceptance)) = SIGNING.verify_blocking(&created.token) else { panic!("bad: {wanted}") };
+    let Ok(Verdict::Accepted(acceptance)) = SIGNING.verify_blocking(&created.token) else {
+        panic!("not accepted: {wanted}")
+    };
     assert_eq!(acceptance.issued_at, Some(NOW));
     let mut actor: Value = serde_json::from_str(acceptance.actor.json()).unwrap();
     assert_eq!(serde_json::to_string(&actor["_r"].take()).unwrap(), serde_json::to_string(wanted).unwrap());
 }
 
-/// Some `_r`, of names and actions that the bytes pick. Few enough to fit into a token.
+/// Builds an `_r` of names and actions that the bytes select, few enough to fit into a token.
 fn recipe(data: &[u8]) -> Value {
     const NAMES: [&str; 8] = ["a", "d", "db \"1\"", "r\\", "é日😀", "", "\u{7f}\u{1}\n/", "x.y"];
     let name = |byte: u8| {
@@ -97,7 +102,7 @@ fn push(members: &mut Map<String, Value>, name: String, action: String) {
     members.entry(name).or_insert_with(|| json!([])).as_array_mut().unwrap().push(Value::String(action));
 }
 
-/// The members of an object that is at `name` in `_r`, if it is there.
+/// Returns the members of the object at `name` in `_r`, if it is present.
 fn members<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
     value.get(name).and_then(Value::as_object).into_iter().flatten()
 }
@@ -106,7 +111,7 @@ fn actions(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().map(|action| action.as_str().unwrap().to_owned()).collect()
 }
 
-/// The record of the contract.
+/// Returns the record of the contract.
 fn record(wanted: &Value) -> Record {
     let resource = members(wanted, "r").flat_map(|(database, resources)| {
         let resources = resources.as_object().unwrap();
@@ -119,7 +124,7 @@ fn record(wanted: &Value) -> Record {
     }
 }
 
-/// What a caller of the runtime builds.
+/// Returns the value that an embedder of the runtime builds.
 fn runtimes(wanted: &Value) -> Restrictions {
     let Record { all, database, resource } = record(wanted);
     let mut restrictions = Restrictions::new();
@@ -145,7 +150,7 @@ fn text(record: &Record) -> String {
     text
 }
 
-/// Something that can be compared.
+/// The comparable parts of restrictions.
 type Fields<'a> = (&'a [String], &'a [(String, Vec<String>)], &'a [(String, String, Vec<String>)]);
 
 fn fields(record: &Record) -> Fields<'_> {

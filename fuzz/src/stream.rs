@@ -1,24 +1,24 @@
-//! Random numbers that are the same each time, and random inputs made of them.
+//! Reproducible random numbers, and random inputs built from them.
 
-/// A stream of random numbers: SplitMix64, which is small and good enough to choose with.
+/// A stream of random numbers: SplitMix64, which is small and random enough for choices.
 #[derive(Debug)]
 pub struct Stream(u64);
 
 impl Stream {
-    /// The stream of a seed.
+    /// Creates the stream of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// An input: mostly a seed with some changes, now and then bytes of no origin.
+    /// Returns an input: mostly a seed with some changes, sometimes random bytes.
     pub fn input(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
         if seeds.is_empty() || self.below(16) == 0 {
             let len = self.below(200);
             return self.bytes(len);
         }
         let mut input = seeds[self.below(seeds.len())].clone();
-        // Half of the inputs have one change: many leave nothing that gets far.
+        // Half of the inputs have one change: with many changes few inputs get far.
         loop {
             self.change(&mut input, seeds);
             if self.below(2) == 0 {
@@ -27,14 +27,14 @@ impl Stream {
         }
     }
 
-    /// One change: of a bit, a byte, a number, a piece, or the end.
+    /// Applies one change to a bit, a byte, a number, a piece, or the end.
     fn change(&mut self, input: &mut Vec<u8>, seeds: &[Vec<u8>]) {
         if input.is_empty() {
             *input = self.bytes(8);
             return;
         }
         let at = self.below(input.len());
-        // Small changes leave most of what was right, so pieces are mostly short.
+        // Pieces are mostly short, because small changes leave most of a valid input intact.
         let most = if self.below(4) == 0 { input.len() - at } else { (input.len() - at).min(16) };
         let end = at + self.below(most + 1);
         match self.below(10) {
@@ -66,13 +66,13 @@ impl Stream {
         }
     }
 
-    /// A byte that means something to one reader or another.
+    /// Returns a byte that has a meaning to one reader or another.
     fn telling(&mut self) -> u8 {
         const TELLING: &[u8] = b"\x00\x01\x02\x07\x7f\x80\xff \n\"\\'.,:;=-_{}[]#0123789aeEutf";
         TELLING[self.below(TELLING.len())]
     }
 
-    /// A piece of a seed.
+    /// Returns a piece of a seed.
     fn piece(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
         let seed = &seeds[self.below(seeds.len())];
         let start = self.below(seed.len() + 1);

@@ -1,4 +1,4 @@
-//! The strict reading of an actor's JSON, through the host: a guest hands on any bytes as the actor.
+//! The strict reading of an actor's JSON, through the host: a guest returns any bytes as the actor.
 
 use crate::area::Area;
 use crate::boundary::free_answer;
@@ -8,16 +8,16 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::collections::HashSet;
 use std::fmt;
 
-/// Bytes as the text of an actor, and as a recipe for one.
+/// Reads the bytes as the text of an actor, and as a recipe for one.
 ///
-/// What passes is a strict JSON object for an independent reader too, and is handed on as the same text without its white
-/// space; what is one passes.
+/// A text passes if and only if an independent reader accepts it as a strict JSON object. It is
+/// passed on without its whitespace.
 pub fn strict_json(data: &[u8]) {
     actor(data);
     actor(recipe(data).as_bytes());
 }
 
-/// A text that is JSON, and strict or nearly so: the bytes pick its parts.
+/// Builds a text that is JSON, strictly or nearly so, from parts that the bytes select.
 fn recipe(data: &[u8]) -> String {
     let mut text = String::new();
     object(&mut data.iter().copied(), &mut text, 1);
@@ -31,7 +31,7 @@ fn object(bytes: &mut impl Iterator<Item = u8>, to: &mut String, depth: usize) {
     let members = bytes.next().unwrap_or(0) % 5;
     for at in 0..members {
         let name = bytes.next().unwrap_or(at);
-        // Equal names and those of the host are few among many.
+        // Equal names and reserved names are few among many.
         let name = if name < 0x40 { NAMES[usize::from(name) % NAMES.len()].to_owned() } else { format!("{at}{name}") };
         to.push_str(&format!("{}\"{name}\":", if at > 0 { ", " } else { "" }));
         value(bytes, to, depth);
@@ -75,7 +75,7 @@ fn value(bytes: &mut impl Iterator<Item = u8>, to: &mut String, depth: usize) {
             }
             to.push(']');
         }
-        // Deep, and nothing but deep.
+        // Deeply nested.
         0xe0.. => {
             let levels = usize::from(kind - 0xe0) + 2;
             to.push_str(&format!("{}1{}", "[".repeat(levels), "]".repeat(levels)));
@@ -85,15 +85,15 @@ fn value(bytes: &mut impl Iterator<Item = u8>, to: &mut String, depth: usize) {
 }
 
 fn actor(data: &[u8]) {
-    // What the guest has room for; longer ones than the host allows are among them.
+    // Limited to the memory that the guest has, which is more than the host allows.
     let data = &data[..data.len().min(20 << 10)];
     let passed = match free_answer(&Area::verify().text(16, data).0) {
         Ok(Verdict::Accepted(acceptance)) => Some(acceptance.actor),
-        Ok(other) => panic!("the answer was an acceptance, not {other:?}"),
+        Ok(other) => panic!("expected an acceptance, not {other:?}"),
         Err(_) => None,
     };
     let Ok(text) = std::str::from_utf8(data) else {
-        return assert!(passed.is_none(), "no text");
+        return assert!(passed.is_none(), "not UTF-8");
     };
     let wanted = wanted(text);
     let Some(actor) = passed else {
@@ -104,13 +104,13 @@ fn actor(data: &[u8]) {
     assert_eq!(serde_json::from_str::<Node>(actor.json()).unwrap(), serde_json::from_str(text).unwrap());
 }
 
-/// What must become of a text.
+/// The expected outcome for a text.
 #[derive(Debug, PartialEq)]
 enum Wanted {
     Accepted,
     Refused,
-    /// The other reader cannot tell: to it `1e20`, which passes, and the digits of the same number, which do not, are one.
-    /// So are `-0`, which is an integer, and `-0.0`.
+    /// Undecidable for the other reader: it cannot tell `1e20`, which passes, from the digits of
+    /// the same number, which do not; nor `-0`, which is an integer, from `-0.0`.
     Either,
 }
 
@@ -134,7 +134,8 @@ fn wanted(text: &str) -> Wanted {
     if object.has_huge() { Wanted::Either } else { Wanted::Accepted }
 }
 
-/// A JSON value as serde_json reads it, equal names and all. Equality of floats is that of their bits.
+/// A JSON value as serde_json reads it, including duplicate names. Floats are compared by their
+/// bits.
 #[derive(Debug, Clone, PartialEq)]
 enum Node {
     Null,
@@ -166,7 +167,7 @@ impl Node {
         here || self.inner().into_iter().any(Self::names_twice)
     }
 
-    /// Whether it has a number that could be an integer beyond 64 bits.
+    /// Returns whether the value has a number that could be an integer beyond 64 bits.
     fn has_huge(&self) -> bool {
         matches!(self, Self::Float(bits) if f64::from_bits(*bits).abs() >= 9.2e18)
             || self.inner().into_iter().any(Self::has_huge)
@@ -227,7 +228,7 @@ impl<'de> Deserialize<'de> for Node {
     }
 }
 
-/// The text without the white space between its tokens. Integers in it must fit into 64 bits.
+/// Returns the text without whitespace between its tokens. Integers in it must fit into 64 bits.
 fn compact(text: &str) -> String {
     let mut out = String::new();
     let (mut in_string, mut escaped) = (false, false);
@@ -249,7 +250,8 @@ fn compact(text: &str) -> String {
     out
 }
 
-/// No integer of a compact text is beyond 64 bits. Digits in strings stand between quotes.
+/// Asserts that no integer of a compact text is beyond 64 bits. Digits in strings are between
+/// quotes.
 fn check_integers(compact: &str) {
     let outside = compact.replace("\\\\", "").replace("\\\"", "");
     for part in outside.split('"').step_by(2) {
@@ -283,7 +285,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// An oracle that says "either" or "refused" to everything would find nothing.
+    /// An oracle that always returns "either" or "refused" would find nothing.
     #[test]
     fn the_other_reader_is_strict() {
         for (text, outcome) in [

@@ -1,13 +1,14 @@
-//! Every target on a stream of inputs that ends: the form of the fuzz targets that runs with the other tests.
+//! Every target on a bounded stream of inputs: the form of the fuzz targets that runs with the
+//! other tests.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests stops at what it did not expect, as they do")]
+#![expect(clippy::unwrap_used, reason = "a test helper panics on unexpected results, as tests do")]
 
 use keyward_fuzz::{Stream, TARGETS};
 use std::panic::catch_unwind;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Runs a target on its seeds, and on a stream of mutated ones: always the same and of a fixed length, or with
-/// `KEYWARD_SOAK_SECONDS` another one each time, and for that long.
+/// Runs a target on its seeds, and on a stream of mutated ones: always the same and of a fixed
+/// length, or with `KEYWARD_SOAK_SECONDS` another one each time, and for that long.
 fn run(name: &str) {
     let target = TARGETS.iter().find(|target| target.name == name).unwrap();
     let soak: Option<u64> = std::env::var("KEYWARD_SOAK_SECONDS").ok().map(|seconds| seconds.parse().unwrap());
@@ -19,7 +20,7 @@ fn run(name: &str) {
     while soak.map_or(cases < target.cases, |seconds| start.elapsed() < Duration::from_secs(seconds)) {
         let input = seeds.get(cases).cloned().unwrap_or_else(|| stream.input(&seeds));
         let done = catch_unwind(|| (target.run)(&input));
-        // The keys are the test's own, so nothing in it is a secret.
+        // The keys belong to the test, so the input holds no secret.
         assert!(done.is_ok(), "{name} fails on {}", input.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
         cases += 1;
     }

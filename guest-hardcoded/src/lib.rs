@@ -1,4 +1,5 @@
-//! Tokens from the operator's configuration: a secret that is presented as it is speaks for the actor configured for it.
+//! Tokens from the operator's configuration: presenting a configured secret yields the actor that
+//! is configured for it.
 //!
 //! ```toml
 //! [[handlers]]
@@ -9,12 +10,13 @@
 //! actors = "any"
 //! ```
 //!
-//! The host compares the token with the secrets, in constant time, and tells the name of the one that equals it. The
-//! setting `actors` maps that name to an actor: any JSON object. An actor's own `_r` becomes the token's restrictions.
-//! Tokens do not expire and are taken back by changing the configuration. The name of the secret is also the token's id,
-//! where it is printable ASCII without spaces; another name gives none.
+//! The host compares the token with the secrets in constant time and returns the name of the one
+//! that equals it. The setting `actors` maps that name to an actor, which may be any JSON object.
+//! An actor's own `_r` becomes the token's restrictions. Tokens do not expire; revoke one by
+//! changing the configuration. The name of the secret is also the token id if it is printable ASCII
+//! without spaces; otherwise the token has no id.
 //!
-//! Following datasette-auth-tokens, a token that equals no secret is not this handler's rather than a bad one.
+//! Following datasette-auth-tokens, a token that equals no secret is `not-mine`, not rejected.
 
 use keyward_sdk::{
     Acceptance, CreateError, CreateRequest, Created, Denial, Failure, Restrictions, TokenHandler, Verdict, secrets,
@@ -22,7 +24,7 @@ use keyward_sdk::{
 };
 use serde_json::{Map, Value};
 
-/// The handler.
+/// The handler for secrets in the configuration.
 #[derive(Debug)]
 pub struct Hardcoded;
 
@@ -54,7 +56,7 @@ impl TokenHandler for Hardcoded {
     }
 }
 
-/// The actor that the operator configured for a secret.
+/// Returns the actor that the operator configured for a secret.
 fn actor(name: &str) -> Result<Map<String, Value>, Failure> {
     let actors = settings::get("actors").and_then(|text| serde_json::from_str(&text).ok());
     let Some(Value::Object(mut actors)) = actors else {
@@ -67,7 +69,7 @@ fn actor(name: &str) -> Result<Map<String, Value>, Failure> {
     }
 }
 
-/// Restrictions as Datasette writes them. `None`: they have another shape.
+/// Reads restrictions in Datasette's form, or returns `None` if they have another shape.
 fn restrictions(value: &Value) -> Option<Restrictions> {
     let mut restrictions = Restrictions { all: Vec::new(), database: Vec::new(), resource: Vec::new() };
     for (kind, value) in value.as_object()? {
@@ -95,7 +97,7 @@ fn actions(value: &Value) -> Option<Vec<String>> {
     value.as_array()?.iter().map(|action| action.as_str().map(str::to_owned)).collect()
 }
 
-/// What the contract asks of a token id.
+/// Returns whether the contract allows `name` as a token id.
 fn is_token_id(name: &str) -> bool {
     (1..=256).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_speaks_for_its_actor_as_it_is_configured() {
+    fn a_secret_yields_its_configured_actor() {
         let acceptance = accepted("secret of bot");
         assert_eq!(acceptance.actor, r#"{"zeta":1,"bot_id":"my-bot","ratio":1.5,"deep":{"b":[true,null],"a":"ü"}}"#);
         assert_eq!(acceptance.restrictions, None);
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_actors_own_restrictions_leave_the_actor_and_bind_the_token() {
+    fn an_actors_own_restrictions_move_to_the_token() {
         let acceptance = accepted("secret of tied");
         assert_eq!(acceptance.actor, r#"{"id":"t"}"#);
         let own = acceptance.restrictions.unwrap();
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_token_id_gives_none() {
+    fn a_name_that_cannot_be_a_token_id_yields_no_id() {
         assert_eq!(accepted("secret of two words").token_id, None);
         assert!(is_token_id(&"n".repeat(256)) && !is_token_id(&"n".repeat(257)) && !is_token_id(""));
     }
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_that_is_out_of_order_yields_no_actor_and_names_the_secret_by_its_name() {
+    fn an_invalid_configuration_yields_no_actor_and_the_error_names_the_secret() {
         for (name, part) in [("text", "must be an object"), ("odd", "`_r`"), ("absent", "no actor")] {
             let secret = format!("secret of {name}");
             let Err(Failure::Internal(text)) = verify(&secret) else { panic!("{name}") };

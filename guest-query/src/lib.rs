@@ -1,4 +1,5 @@
-//! Tokens from a table of the operator's: what the SQL mode of datasette-auth-tokens reads. A token is `<id>-<secret>`.
+//! Tokens from a table of the operator, as the SQL mode of datasette-auth-tokens reads them. A
+//! token is `<id>-<secret>`.
 //!
 //! ```toml
 //! [queries.tokens]
@@ -14,34 +15,40 @@
 //! queries.token = "tokens"
 //! ```
 //!
-//! What stands before the hyphen is the parameter `:token_id`, as text. The rest must equal the column `token_secret` of the
-//! first row: both are hashed and compared in constant time, in the handler. The actor is made of the columns whose names begin
-//! with `actor_`, less every `actor_` in them: `actor_id` is its `id`, `actor_actor_name` its `name`. Other columns do nothing,
-//! but for one:
+//! The text before the hyphen is the parameter `:token_id`. The rest must equal the column
+//! `token_secret` of the first row: the handler hashes both and compares them in constant time. The
+//! actor consists of the columns whose names begin with `actor_`, with every `actor_` removed from
+//! them: `actor_id` is its `id`, `actor_actor_name` its `name`. All other columns except one are
+//! ignored:
 //!
-//! **`token_id`**, where the query selects it, is what a token is called when it is taken back. What stands in the token is not,
-//! because `1` may have other spellings in SQL, such as `01`. Tokens of a query without this column, or in whose row it is not
-//! 1 to 256 printable ASCII characters without spaces or a whole number, are taken back in the table, or by their actor.
+//! **`token_id`**, if the query selects it, is the token id for revocation. The id inside the token
+//! is not used, because `1` may have other spellings in SQL, such as `01`. If the query has no such
+//! column, or its value is neither a whole number nor 1 to 256 printable ASCII characters without
+//! spaces, revoke the token in the table, or by its actor.
 //!
-//! Tokens are made in that table too: `create` is refused. They do not expire, unless the query says when: with SQLite
-//! `and expires_at > unixepoch()`.
+//! Tokens are created in that table too: `create` is refused. They do not expire unless the query
+//! says so: with SQLite `and expires_at > unixepoch()`.
 //!
-//! In SQLite a column that is declared as an integer is compared as one, so that `01-…` and ` 1-…` are tokens of the row 1 as
-//! well. PostgreSQL compares text with text only: write `where token_id::text = :token_id` there.
+//! SQLite compares a column that is declared as an integer numerically, so that `01-…` and ` 1-…`
+//! are tokens of row 1 as well. PostgreSQL compares text with text only: write `where
+//! token_id::text = :token_id` there.
 //!
-//! # Answers
+//! # Verdicts
 //!
-//! A token without a hyphen is not this handler's. One with two or more, or with characters other than printable ASCII, or
-//! without a secret, is malformed, and costs neither a call nor a query. An unknown id and a wrong secret get the same answer. A secret in the table
-//! that is no text (a number, NULL, bytes) or no ASCII is one that no token has.
+//! A token without a hyphen is `not-mine`. A token with two or more hyphens, with characters other
+//! than printable ASCII, or without a secret is malformed and costs neither a call nor a query. An
+//! unknown id and a wrong secret get the same verdict. A secret in the table that is not text (a
+//! number, NULL, bytes) or not ASCII matches no token.
 //!
 //! # Differences from datasette-auth-tokens
 //!
-//! * **A bad token is refused**, and the reason told. There it is the same as none, and the request goes on as anonymous.
-//! * **Two hyphens, other characters than ASCII, or a secret in the table that is no text** are an internal error there.
-//! * **An empty secret fits nothing.** There it fits an empty one in the table.
-//! * **A query that cannot be used is said to the operator**: two columns that give the actor a member of the same name, bytes
-//!   or an infinity in the actor, no column for an actor, more rows than `rows`.
+//! * **An invalid token is rejected** with a reason. The plugin treats it as no token, and the
+//!   request continues as anonymous.
+//! * **Two hyphens, non-ASCII characters, or a secret in the table that is not text** are an
+//!   internal error in the plugin.
+//! * **An empty secret matches nothing.** In the plugin it matches an empty one in the table.
+//! * **An unusable query is reported to the operator**: two columns that give the actor the same
+//!   member, bytes or an infinity in the actor, no column for an actor, more rows than `rows`.
 
 #[cfg(test)]
 mod tests;
@@ -52,14 +59,14 @@ use keyward_sdk::{
 };
 use subtle::ConstantTimeEq;
 
-/// The handler.
+/// The handler for tokens in the operator's database.
 #[derive(Debug)]
 pub struct Query;
 
 keyward_sdk::handler!(
     Query,
-    // Without a hyphen it is not one of ours, which is for us to say.
-    forms: ["[^-]{0,65535}", "[ -,.-~]{0,65535}[-]{1}[ -,.-~]{1,65535}"]
+    // A token without a hyphen is `not-mine`, which only the handler can decide.
+    patterns: ["[^-]{0,65535}", "[ -,.-~]{0,65535}[-]{1}[ -,.-~]{1,65535}"]
 );
 
 const LABEL: &str = "token";
@@ -69,7 +76,7 @@ const ACTOR: &str = "actor_";
 
 impl TokenHandler for Query {
     fn create(_: CreateRequest) -> Result<Created, CreateError> {
-        let message = "these tokens are made in the operator's database";
+        let message = "these tokens are created in the operator's database";
         Err(CreateError::denied(Denial::Disabled, message))
     }
 
@@ -83,7 +90,7 @@ impl TokenHandler for Query {
         match first_row(answer) {
             Some(row) => judge(&row, secret),
             None => {
-                // So that this takes as long as a secret that does not fit.
+                // Takes as long as a secret that does not match.
                 let _ = std::hint::black_box(fits(secret, ""));
                 Ok(unknown())
             }
@@ -91,7 +98,7 @@ impl TokenHandler for Query {
     }
 }
 
-/// A column and what stands in it.
+/// A column and its value.
 type Cell = (String, Value);
 
 fn first_row(answer: Answer) -> Option<Vec<Cell>> {
@@ -99,11 +106,11 @@ fn first_row(answer: Answer) -> Option<Vec<Cell>> {
     rows.into_iter().next().map(|row| columns.into_iter().zip(row).collect())
 }
 
-/// Judges a secret by the row of its token.
+/// Checks the secret against the row of its token.
 fn judge(row: &[Cell], secret: &str) -> Result<Verdict, Failure> {
     let mut secrets = row.iter().filter(|(column, _)| column == SECRET);
     let (Some((_, kept)), None) = (secrets.next(), secrets.next()) else {
-        return Err(broken("must have one column `token_secret`"));
+        return Err(broken("must have exactly one column `token_secret`"));
     };
     let (kept, is_text) = match kept {
         Value::Text(text) => (text.as_str(), true),
@@ -121,13 +128,13 @@ fn judge(row: &[Cell], secret: &str) -> Result<Verdict, Failure> {
     }))
 }
 
-/// Whether two secrets are the same. Hashed first, so that not even their lengths are compared.
+/// Returns whether two secrets are equal. Hashing them first hides even their lengths.
 fn fits(presented: &str, kept: &str) -> bool {
     let [presented, kept] = [presented, kept].map(|secret| digest::sha256(secret.as_bytes()));
     presented.ct_eq(&kept).into()
 }
 
-/// The columns that speak of the actor, as a JSON object.
+/// Returns the actor from the `actor_` columns of a row, as a JSON object.
 fn actor(row: &[Cell]) -> Result<String, Failure> {
     let mut names: Vec<String> = Vec::new();
     let mut json = String::from("{");
@@ -139,11 +146,14 @@ fn actor(row: &[Cell]) -> Result<String, Failure> {
         if !names.is_empty() {
             json.push(',');
         }
-        // To write a string cannot fail; if it did, the host would not take this for an actor.
+        // Writing a string cannot fail; if it did, the host would reject the result as an actor.
         json.push_str(&serde_json::to_string(&name).unwrap_or_default());
         json.push(':');
         let value = member(value).ok_or_else(|| {
-            broken(&["has what JSON has not in `", column, "`: select it as text or as a number"].concat())
+            broken(
+                &["has a value that JSON cannot represent in `", column, "`: select it as text or as a number"]
+                    .concat(),
+            )
         })?;
         json.push_str(&value);
         names.push(name);
@@ -155,7 +165,7 @@ fn actor(row: &[Cell]) -> Result<String, Failure> {
     Ok(json)
 }
 
-/// A value as JSON, if there is such a thing.
+/// Returns a value as JSON, or `None` if JSON cannot represent it.
 fn member(value: &Value) -> Option<String> {
     match value {
         Value::Null => Some("null".to_owned()),
@@ -166,7 +176,7 @@ fn member(value: &Value) -> Option<String> {
     }
 }
 
-/// What the contract takes for a token id, if it is that.
+/// Returns the value as a token id, or `None` if the contract does not allow it as one.
 fn token_id(value: &Value) -> Option<String> {
     let id = match value {
         Value::Integer(integer) => integer.to_string(),

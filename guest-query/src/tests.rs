@@ -6,7 +6,7 @@ fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
-/// A host whose query answers these rows for the id `1`, and none for another.
+/// Creates a host whose query returns `rows` for the id `1`, and none for any other.
 fn host(columns: &[&str], rows: &[&[Value]]) -> Host {
     let answer = Answer {
         columns: columns.iter().map(|&column| column.to_owned()).collect(),
@@ -26,7 +26,7 @@ fn ann(secret: Value) -> [Value; 5] {
     [Value::Integer(1), secret, text("ann"), text("Ann Ü\"\n"), text("nobody's business")]
 }
 
-/// What a host says of a token: the actor and the token id, or the reason and the message.
+/// Returns the actor and the token id, or the reason and the message.
 fn verify(host: &Host, token: &str) -> (String, String) {
     match host.run(|| Query::verify(token)) {
         Ok(Verdict::Accepted(acceptance)) => {
@@ -41,14 +41,14 @@ fn verify(host: &Host, token: &str) -> (String, String) {
 }
 
 #[test]
-fn a_secret_that_fits_speaks_for_the_actor_of_its_row() {
+fn a_matching_secret_yields_the_actor_of_its_row() {
     let host = host(&COLUMNS, &[&ann(text("s3cret"))]);
     let actor = r#"{"id":"ann","name":"Ann Ü\"\n"}"#;
     assert_eq!(verify(&host, "1-s3cret"), (actor.to_owned(), "1".to_owned()));
 }
 
 #[test]
-fn what_is_no_token_costs_no_query() {
+fn malformed_tokens_cost_no_query() {
     let host = host(&COLUMNS, &[&ann(text("s3cret"))]);
     let long = format!("1-{}\u{7f}", "s".repeat(8_000));
     for token in
@@ -63,7 +63,7 @@ fn what_is_no_token_costs_no_query() {
 }
 
 #[test]
-fn an_unknown_id_and_a_wrong_secret_get_the_same_answer() {
+fn an_unknown_id_and_a_wrong_secret_get_the_same_verdict() {
     let host = host(&COLUMNS, &[&ann(text("s3cret"))]);
     let unknown = ("Reason::Unknown".to_owned(), "Invalid token".to_owned());
     for token in ["2-s3cret", "-s3cret", "1-s3cre", "1-s3crett", "1-S3cret", "1- s3cret", "1-s3cret "] {
@@ -73,7 +73,7 @@ fn an_unknown_id_and_a_wrong_secret_get_the_same_answer() {
 }
 
 #[test]
-fn a_secret_in_the_table_that_is_no_text_fits_nothing() {
+fn a_secret_in_the_table_that_is_not_text_matches_nothing() {
     let unknown = ("Reason::Unknown".to_owned(), "Invalid token".to_owned());
     for kept in [
         Value::Null,
@@ -99,7 +99,7 @@ fn the_first_row_counts() {
 }
 
 #[test]
-fn an_actor_is_made_of_its_columns() {
+fn an_actor_is_built_from_its_columns() {
     let whole = [
         ("actor_id", Value::Integer(i64::MIN)),
         ("actor_actor_x", Value::Null),
@@ -115,7 +115,7 @@ fn an_actor_is_made_of_its_columns() {
 }
 
 #[test]
-fn a_token_id_is_that_of_the_row_if_it_can_be_one() {
+fn the_token_id_comes_from_the_row_if_it_is_allowed() {
     let of = |id: Value| {
         let row = [id, text("s"), text("ann")];
         verify(&host(&["token_id", "token_secret", "actor_id"], &[&row]), "1-s").1
@@ -132,7 +132,7 @@ fn a_token_id_is_that_of_the_row_if_it_can_be_one() {
 }
 
 #[test]
-fn a_query_that_cannot_be_used_is_named_with_what_is_wrong() {
+fn an_unusable_query_is_reported_with_its_defect() {
     let s = || text("s");
     for (columns, row, wrong) in [
         (vec!["actor_id"], vec![s()], "`token_secret`"),

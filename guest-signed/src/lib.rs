@@ -1,18 +1,20 @@
-//! Datasette's signed tokens, byte for byte: `dstok_` and an itsdangerous text over a small JSON object.
+//! Datasette's signed tokens, byte for byte: `dstok_` followed by a small JSON object that
+//! itsdangerous signed.
 //!
-//! Both ways compatible: what Datasette 1.0 signs is verified here and the other way round, given the same secret, the
-//! scheme `itsdangerous` and the namespace `token` behind the key label `token`. With the scheme `hmac-sha256` the same
-//! handler makes tokens that need no SHA-1.
+//! Compatible in both directions: this handler verifies what Datasette 1.0 signs and vice versa,
+//! given the same secret, the scheme `itsdangerous` and the namespace `token` behind the key label
+//! `token`. With the scheme `hmac-sha256` the same handler creates tokens that need no SHA-1.
 //!
-//! Settings: `allow_signed_tokens` (true or false, default true) and `max_signed_tokens_ttl` (whole seconds, default 0: no
-//! cap), which caps the lifetime of every token when it is verified, whenever it was made.
+//! Settings: `allow_signed_tokens` (true or false, default true) and `max_signed_tokens_ttl` (whole
+//! seconds, default 0: no cap), which caps the lifetime of every token at verification, whenever it
+//! was issued.
 //!
-//! Where the original accepts a token in several spellings, a lifetime that escapes the cap, or an actor id that is no
-//! name, this handler refuses it.
+//! Datasette accepts several spellings of a token, lifetimes that escape the cap, and actor ids
+//! that are not names. This handler rejects all three.
 
 pub mod itsdangerous;
-pub mod json;
 pub mod payload;
+pub mod python_json;
 pub mod restrictions;
 #[cfg(test)]
 mod tests;
@@ -22,10 +24,10 @@ use keyward_sdk::{
     keys, settings,
 };
 
-use json::Document;
 use payload::{LAST_SECOND, Payload};
+use python_json::Document;
 
-/// The handler.
+/// The handler for `dstok_` tokens.
 #[derive(Debug)]
 pub struct Signed;
 
@@ -42,7 +44,7 @@ impl TokenHandler for Signed {
         }
         let made = clock::now().seconds;
         if made.saturating_add(request.expires_after.map_or(0, u64::from)) > LAST_SECOND {
-            return Err(CreateError::denied(Denial::InvalidRequest, "the token would end after the year 9999"));
+            return Err(CreateError::denied(Denial::InvalidRequest, "the token would expire after the year 9999"));
         }
         let json = payload::write(&request.actor_id, made, request.expires_after, request.restrictions.as_ref());
         if json.len() > itsdangerous::MAX_JSON {
@@ -71,14 +73,14 @@ impl TokenHandler for Signed {
     }
 }
 
-/// The value of a signed text whose signature is good.
+/// Returns the value of a signed text, or `None` if the signature is not valid.
 fn signed_value(signed: &str) -> Result<Option<&str>, Failure> {
     let Some((value, signature)) = itsdangerous::split(signed) else { return Ok(None) };
     let good = keys::verify(KEY, value.as_bytes(), &signature).map_err(key_failure)?;
     Ok(good.then_some(value))
 }
 
-/// Judges a value that was signed, in the order of the original: the times, then the expiry, then the rest.
+/// Checks a signed value in Datasette's order: the times, then the expiry, then the rest.
 fn judge(value: &str, longest: u64) -> Result<Verdict, payload::Malformed> {
     const NO_JSON: payload::Malformed = "Invalid token: not a JSON payload";
     let json = itsdangerous::json(value).ok_or(NO_JSON)?;
@@ -97,28 +99,30 @@ fn judge(value: &str, longest: u64) -> Result<Verdict, payload::Malformed> {
     }))
 }
 
-/// When a token ends: after its lifetime or, sooner or where it has none, after the longest that the operator allows.
+/// Returns when a token expires: after its lifetime, or after the operator's cap if that is sooner
+/// or the token has no lifetime.
 fn expiry(made: u64, lifetime: Option<u64>, longest: u64) -> Option<u64> {
     let cap = (longest > 0).then_some(longest);
     let seconds = lifetime.into_iter().chain(cap).min()?;
-    // Only a cap of thousands of years goes past the last second.
+    // Only a cap of thousands of years exceeds the last second.
     Some(made.saturating_add(seconds).min(LAST_SECOND))
 }
 
-/// The last second itself is still good; a nanosecond later is not.
+/// Returns whether a second has passed. The second itself is still valid; a nanosecond later is
+/// not.
 fn has_passed(second: u64) -> bool {
     let now = clock::now();
     (now.seconds, now.nanoseconds) > (second, 0)
 }
 
-/// Half of the SHA-256 of what is signed, in hexadecimal. As there is one spelling of a value, there is one id of a token,
-/// whichever key signed it.
+/// Returns half of the SHA-256 of the signed value, in hexadecimal. A value has one spelling, so a
+/// token has one id, whichever key signed it.
 fn token_id(value: &[u8]) -> String {
     let digest = digest::sha256(value);
-    digest.iter().take(16).flat_map(|byte| [byte >> 4, byte & 15]).map(json::hex_digit).collect()
+    digest.iter().take(16).flat_map(|byte| [byte >> 4, byte & 15]).map(python_json::hex_digit).collect()
 }
 
-/// The setting `allow_signed_tokens`.
+/// Returns the setting `allow_signed_tokens`.
 fn allowed() -> Result<bool, Failure> {
     match settings::get("allow_signed_tokens").as_deref() {
         None | Some("true") => Ok(true),
@@ -127,10 +131,10 @@ fn allowed() -> Result<bool, Failure> {
     }
 }
 
-/// The setting `max_signed_tokens_ttl`; 0 is no cap.
+/// Returns the setting `max_signed_tokens_ttl`; 0 means no cap.
 fn longest() -> Result<u64, Failure> {
     let Some(text) = settings::get("max_signed_tokens_ttl") else { return Ok(0) };
-    // `parse` alone would take a leading plus sign, which is no JSON.
+    // `parse` alone would accept a leading plus sign, which is not JSON.
     text.parse().ok().filter(|_| !text.starts_with('+')).ok_or_else(|| {
         Failure::Internal(
             "the setting `max_signed_tokens_ttl` must be a whole number of seconds, 0 for no cap".to_owned(),

@@ -1,14 +1,14 @@
-//! What stands in a token: `{"a":ACTOR,"t":MADE[,"d":LIFETIME][,"_r":RESTRICTIONS]}`.
+//! The payload of a token: `{"a":ACTOR,"t":MADE[,"d":LIFETIME][,"_r":RESTRICTIONS]}`.
 
 use keyward_sdk::Restrictions;
 
-use crate::json::{Document, Kind, Value, write_string};
+use crate::python_json::{Document, Kind, Value, write_string};
 use crate::restrictions;
 
 /// The last second of the year 9999.
 pub const LAST_SECOND: u64 = 253_402_300_799;
 
-/// The longest actor id, in bytes.
+/// Maximum length of an actor id, in bytes.
 const MAX_ID: usize = 1_024;
 
 /// Writes the payload of a new token.
@@ -31,29 +31,31 @@ pub fn write(id: &str, made: u64, lifetime: Option<u32>, restrictions: Option<&R
     json
 }
 
-/// Why a payload is refused: the sentence for the caller.
+/// The reason that a payload is rejected: a sentence for the client.
 pub type Malformed = &'static str;
 
-/// The payload of a token whose signature is good, with its times. The rest is looked at when the token has not expired.
+/// The payload of a token with a valid signature, with its times checked. The rest is read once the
+/// token is known not to have expired.
 #[derive(Debug)]
 pub struct Payload<'d> {
-    /// When the token was made, in Unix seconds.
+    /// When the token was issued, in Unix seconds.
     pub made: u64,
-    /// For how many seconds it is good. 0 in a token is the same as none.
+    /// The lifetime in seconds. 0 in a token means none.
     pub lifetime: Option<u64>,
     id: Option<Value<'d>>,
     restrictions: Option<Value<'d>>,
 }
 
 impl<'d> Payload<'d> {
-    /// Finds the members and checks the times.
+    /// Finds the members of the payload and checks the times.
     ///
     /// # Errors
-    /// No object, no time, a time that is no integer, or one before 1970 or after 9999.
+    /// Fails if the document is not an object, or if a time is missing, is not an integer, or is
+    /// before 1970 or after 9999.
     pub fn read(document: &'d Document<'_>) -> Result<Self, Malformed> {
         const NO_TIME: Malformed = "Invalid token: no timestamp";
         let (mut id, mut made, mut lifetime, mut restrictions) = (None, None, None, None);
-        // Of equal names the last one counts. Other members are ignored.
+        // The last of several equal names counts. Other members are ignored.
         for (name, value) in document.root().members().ok_or(NO_TIME)? {
             match name.string().as_deref() {
                 Some("a") => id = Some(value),
@@ -80,11 +82,11 @@ impl<'d> Payload<'d> {
         Ok(Self { made, lifetime: lifetime.filter(|seconds| *seconds > 0), id, restrictions })
     }
 
-    /// The actor, as JSON text.
+    /// Returns the actor as JSON text.
     ///
     /// # Errors
-    /// There is no id, or it is neither a non-empty string of at most 1,024 bytes without control characters nor an integer
-    /// of 64 bits.
+    /// Fails unless the id is a 64-bit integer, or a non-empty string of at most 1,024 bytes
+    /// without control characters.
     pub fn actor(&self) -> Result<String, Malformed> {
         const BAD: Malformed = "Invalid token: invalid actor id";
         let id = self.id.ok_or(BAD)?;
@@ -113,19 +115,19 @@ impl<'d> Payload<'d> {
         Ok(actor)
     }
 
-    /// The restrictions. `None`: the token leaves the actor its own rights.
+    /// Returns the restrictions, or `None` if the token leaves the actor its own rights.
     ///
     /// # Errors
-    /// They have another shape than Datasette gives them.
+    /// Fails if they do not have the shape that Datasette gives them.
     pub fn restrictions(&self) -> Result<Option<Restrictions>, Malformed> {
         let read = |value| restrictions::read(value).ok_or("Invalid token: invalid restrictions");
         self.restrictions.map(read).transpose()
     }
 }
 
-/// A number of seconds that ends before the year 10000.
+/// Returns the value in seconds, or `None` outside the years 1970 to 9999.
 fn seconds(integer: Value<'_>) -> Option<u64> {
-    // As a signed number: Python reads -0 as 0.
+    // Parsed as a signed number: Python reads -0 as 0.
     let seconds: i64 = integer.text().parse().ok()?;
     u64::try_from(seconds).ok().filter(|seconds| *seconds <= LAST_SECOND)
 }

@@ -1,13 +1,14 @@
-//! Restrictions as Datasette writes them: `{"a":[…],"d":{db:[…]},"r":{db:{resource:[…]}}}`.
+//! Restrictions in Datasette's form: `{"a":[…],"d":{db:[…]},"r":{db:{resource:[…]}}}`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use keyward_sdk::Restrictions;
 
-use crate::json::{Value, write_string};
+use crate::python_json::{Value, write_string};
 
-/// Appends restrictions as JSON. Members without entries are left out, so that an empty allow-list is `{}`.
+/// Appends restrictions as JSON. Members without entries are omitted, so that an empty allow-list
+/// is `{}`.
 pub fn write(to: &mut String, restrictions: &Restrictions) {
     let Restrictions { all, database, resource } = restrictions;
     let mut members = Writer::open(to);
@@ -35,10 +36,10 @@ pub fn write(to: &mut String, restrictions: &Restrictions) {
     members.close();
 }
 
-/// The name of a database, and the resources in it with their actions.
+/// A database name, and its resources with their actions.
 type Database<'a> = (&'a str, Vec<(&'a str, &'a [String])>);
 
-/// The resources of each database together, as an object needs them, databases in the order in which they first occur.
+/// Groups resources by database, in the order in which the databases first occur.
 fn by_database(entries: &[(String, String, Vec<String>)]) -> Vec<Database<'_>> {
     let mut databases: Vec<Database<'_>> = Vec::new();
     let mut places = BTreeMap::new();
@@ -93,9 +94,10 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Reads restrictions. `None`: the value has another shape or another member, or a name is no text.
+/// Reads restrictions. Returns `None` if the value has another shape or another member, or if a
+/// name is not text.
 ///
-/// Of equal names the last one counts, as in Python, and stands where the first one stood.
+/// The last of several equal names counts, as in Python, at the position of the first.
 #[must_use]
 pub fn read(value: Value<'_>) -> Option<Restrictions> {
     let mut restrictions = Restrictions { all: Vec::new(), database: Vec::new(), resource: Vec::new() };
@@ -126,7 +128,7 @@ fn actions(value: Value<'_>) -> Option<Vec<String>> {
 
 type Members<'d> = Vec<(Cow<'d, str>, Value<'d>)>;
 
-/// The members of an object, each name once.
+/// Returns the members of an object, each name once.
 fn named(value: Value<'_>) -> Option<Members<'_>> {
     let members: Members<'_> =
         value.members()?.map(|(name, value)| Some((name.string()?, value))).collect::<Option<_>>()?;
@@ -135,8 +137,8 @@ fn named(value: Value<'_>) -> Option<Members<'_>> {
     Some(if members.len() <= FEW && members.iter().enumerate().all(once) { members } else { last_of_equal(members) })
 }
 
-/// So many names are compared with each other sooner than they are sorted. An object of thousands must not take the time
-/// of their square.
+/// Maximum number of names that are compared pairwise. More are sorted, so that an object of
+/// thousands does not take quadratic time.
 const FEW: usize = 16;
 
 fn last_of_equal(members: Members<'_>) -> Members<'_> {

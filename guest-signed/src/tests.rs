@@ -1,4 +1,4 @@
-//! The handler on a test host, with the original's keys.
+//! The handler on a test host, with Datasette's keys.
 
 mod codec;
 mod judgement;
@@ -16,7 +16,7 @@ use crate::Signed;
 const SECRET: &str = "a secret of the operator, for tests";
 const NOW: u64 = 1_767_225_600;
 
-/// The key of the original: SHA-1 of the salt, the word `signer` and the secret.
+/// Derives Datasette's key: the SHA-1 of the salt, the word `signer` and the secret.
 fn derived(secret: &str, salt: &str) -> Vec<u8> {
     Sha1::new().chain_update(salt).chain_update("signer").chain_update(secret).finalize().to_vec()
 }
@@ -37,12 +37,12 @@ fn host_with(secret: &str, mac: Mac) -> Host {
     Host::new().key("token", move |m| mac(&key, m), move |m, signature| mac(&same, m) == signature)
 }
 
-/// A host with the scheme `itsdangerous` and the clock at `NOW`.
+/// Creates a host with the scheme `itsdangerous` and the clock at `NOW`.
 fn host() -> Host {
     host_with(SECRET, sha1_mac).at(NOW, 0)
 }
 
-/// A token over any payload, as only the holder of the key can make it.
+/// Signs any payload, as only the holder of the key can.
 fn sign(json: &str) -> String {
     let mut token = "dstok_".to_owned();
     crate::itsdangerous::push_value(&mut token, json);
@@ -76,7 +76,7 @@ fn restrictions(all: &[&str], database: &[(&str, &[&str])], resource: &[(&str, &
     }
 }
 
-/// The reason and the sentence of a rejection; `None` for other answers.
+/// Returns the reason and the sentence of a rejection, or `None` for other verdicts.
 fn rejection(verdict: Verdict) -> Option<(Reason, String)> {
     match verdict {
         Verdict::Rejected(rejection) => Some((rejection.reason, rejection.message)),

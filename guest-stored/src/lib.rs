@@ -1,5 +1,5 @@
-//! Keyward's own tokens: a name and a secret that nobody can guess. The host keeps a record of each, so that it can be taken
-//! back, and of the secret a digest only.
+//! Keyward's own tokens: a random name and a random secret. The host keeps a record of each, so
+//! that it can be revoked, and only a digest of the secret.
 //!
 //! ```toml
 //! [[handlers]]
@@ -7,31 +7,32 @@
 //! component = "builtin:stored"
 //! prefixes = ["kwt_live_"]
 //! settings = { prefix = "kwt_live_" }
-//! store = true                            # or: store = { tokens = 100000 }, so many may be good at once
+//! store = true                            # or: store = { tokens = 100000 }, at most this many valid tokens
 //! ```
 //!
 //! # Format
 //!
-//! `<prefix><id><secret><crc>`, all of it `0-9 A-Z a-z _`, so that a double click selects a whole token:
+//! `<prefix><id><secret><crc>`, all characters `0-9 A-Z a-z _`, so that a double click selects a
+//! whole token:
 //!
-//! | part | characters | what it is |
+//! | part | characters | description |
 //! | --- | --- | --- |
-//! | prefix | 6 or more | the setting `prefix`, which ends in `_`; say in it what the tokens are for (`_live_`, `_test_`) |
-//! | id | 22 | the name of the record, 128 random bits: the token's id for revocation and audit |
+//! | prefix | 6 or more | the setting `prefix`, which ends in `_`; name the environment in it (`_live_`, `_test_`) |
+//! | id | 22 | the name of the record, 128 random bits: the token id for revocation and audit |
 //! | secret | 43 | 256 random bits |
 //! | crc | 6 | CRC-32 (IEEE) of **everything before it**, prefix and all |
 //!
-//! Secret and crc are numbers in base 62, digits `0-9A-Za-z` in this order, the greatest first, with leading zeros. For
-//! programs that search for tokens in places where they should not be:
+//! Secret and crc are base-62 numbers with digits `0-9A-Za-z`, most significant first, with leading
+//! zeros. For secret scanners:
 //!
 //! ```text
 //! \bkwt_live_[0-9A-Za-z]{71}\b            with any prefix: \b[0-9A-Za-z_]{5,}_[0-9A-Za-z]{71}\b
 //! ```
 //!
-//! # Answers
+//! # Verdicts
 //!
-//! Length, characters and crc are checked before the host is asked for anything: a token that was cut or mistyped costs no
-//! look-up. An unknown id and a wrong secret get the same answer after the same time.
+//! Length, characters and crc are checked before any host call: a truncated or mistyped token costs
+//! no lookup. An unknown id and a wrong secret get the same verdict after the same time.
 
 #[cfg(test)]
 mod tests;
@@ -39,17 +40,17 @@ mod tests;
 use keyward_sdk::store::{self, IdForm};
 use keyward_sdk::{CreateError, CreateRequest, Created, Failure, Reason, TokenHandler, Verdict, random, settings};
 
-/// The handler.
+/// The handler for Keyward's own tokens.
 #[derive(Debug)]
 pub struct Stored;
 
-keyward_sdk::handler!(Stored, settings: ["prefix"], forms: ["[0-9A-Za-z]{71}"]);
+keyward_sdk::handler!(Stored, settings: ["prefix"], patterns: ["[0-9A-Za-z]{71}"]);
 
-/// 128 bits, as the host writes them.
+/// Length of 128 bits as the host writes them.
 const ID: usize = 22;
-/// 256 bits in base 62.
+/// Length of 256 bits in base 62.
 const SECRET: usize = 43;
-/// 32 bits in base 62.
+/// Length of 32 bits in base 62.
 const CRC: usize = 6;
 
 impl TokenHandler for Stored {
@@ -83,7 +84,7 @@ impl TokenHandler for Stored {
     }
 }
 
-/// The id and the secret in a token, given also without its prefix.
+/// Returns the id and the secret of a token. `rest` is `token` without its prefix.
 fn read<'a>(token: &str, rest: &'a str) -> Result<(&'a str, &'a str), &'static str> {
     const FORM: &str = "Invalid token: wrong length or characters";
     if rest.len() != ID + SECRET + CRC || !rest.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -97,17 +98,17 @@ fn read<'a>(token: &str, rest: &'a str) -> Result<(&'a str, &'a str), &'static s
     if crc == right { Ok((id, secret)) } else { Err("Invalid token: wrong checksum") }
 }
 
-/// Whom a record speaks for.
+/// Returns the actor that a record speaks for, as JSON.
 fn actor(record: &store::Token) -> String {
-    // To write a string cannot fail; if it did, the host would not take this for an actor.
+    // Writing a string cannot fail; if it did, the host would reject the result as an actor.
     let id = serde_json::to_string(&record.actor_id).unwrap_or_default();
     ["{\"id\":", &id, "}"].concat()
 }
 
-/// The setting `prefix`.
+/// Returns the setting `prefix`.
 fn prefix() -> Result<String, Failure> {
     let json = settings::get("prefix");
-    // What is allowed in it needs no escapes.
+    // Allowed prefixes need no escapes in JSON.
     let text = json.as_deref().and_then(|json| json.strip_prefix('"')?.strip_suffix('"'));
     let is_good = |text: &&str| {
         text.len() >= 6 && text.ends_with('_') && text.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
@@ -118,14 +119,14 @@ fn prefix() -> Result<String, Failure> {
     })
 }
 
-/// Appends a number, given by its bytes, the greatest first, as so many digits in base 62.
+/// Appends a number, given as big-endian bytes, as exactly `digits` digits in base 62.
 fn push_number(to: &mut String, mut number: Vec<u8>, digits: usize) {
     let mut least_first = Vec::with_capacity(digits);
     for _ in 0..digits {
         let mut rest = 0;
         for byte in &mut number {
             let value = rest * 256 + u32::from(*byte);
-            // Less than 256, as the rest is less than 62.
+            // Less than 256, because the remainder is less than 62.
             *byte = (value / 62) as u8;
             rest = value % 62;
         }
@@ -134,7 +135,7 @@ fn push_number(to: &mut String, mut number: Vec<u8>, digits: usize) {
     to.extend(least_first.iter().rev());
 }
 
-/// The digit for a number below 62.
+/// Returns the digit for a number below 62.
 fn digit(number: u8) -> char {
     char::from(match number {
         0..10 => b'0' + number,
@@ -143,8 +144,8 @@ fn digit(number: u8) -> char {
     })
 }
 
-/// CRC-32 (IEEE 802.3), bit by bit: the tables of a library would take a quarter of the memory that a call has at hand, and
-/// a token is a hundred bytes.
+/// Computes CRC-32 (IEEE 802.3) bit by bit: a library's tables would take a quarter of the memory
+/// that a call has, and a token is a hundred bytes.
 fn crc32(data: &[u8]) -> u32 {
     !data.iter().fold(!0, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })

@@ -7,7 +7,7 @@ use keyward_sdk::{Acceptance, Denial, Rejection, Restrictions};
 use proptest::prelude::*;
 
 const NOW: u64 = 1_767_225_600;
-/// The last of the year 9999.
+/// The last second of the year 9999.
 const LAST_SECOND: u64 = 253_402_300_799;
 const PREFIX: &str = "kwt_live_";
 
@@ -34,7 +34,7 @@ fn reason(verdict: Verdict) -> Option<Reason> {
     }
 }
 
-/// A text with the checksum that it should have.
+/// Appends the checksum of `text`.
 fn with_crc(text: &str) -> String {
     let mut token = text.to_owned();
     push_number(&mut token, crc32(text.as_bytes()).to_be_bytes().to_vec(), CRC);
@@ -42,7 +42,7 @@ fn with_crc(text: &str) -> String {
 }
 
 #[test]
-fn a_token_is_written_as_the_format_says() {
+fn a_token_follows_the_documented_format() {
     // Computed by another program: bytes 0 to 31 as a number, zlib's CRC-32.
     let token = "kwt_live_Random0000000000000001003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf2Fw3De";
     let created = create(&host(), request("ann"));
@@ -61,7 +61,7 @@ fn a_token_is_written_as_the_format_says() {
 }
 
 #[test]
-fn what_is_created_is_verified_as_it_was_asked_for() {
+fn created_tokens_verify_as_requested() {
     let host = host();
     let own = Restrictions {
         all: vec!["vi".to_owned()],
@@ -96,21 +96,21 @@ fn what_is_created_is_verified_as_it_was_asked_for() {
 }
 
 #[test]
-fn a_token_ends_after_its_last_second_or_when_it_is_revoked() {
+fn a_token_expires_after_its_last_second_or_is_revoked() {
     let host = host();
     let created = create(&host, CreateRequest { expires_after: Some(60), ..request("ann") });
     let host = host.at(NOW + 60, 0);
     assert_eq!(reason(verify(&host, &created.token)), None);
     let host = host.at(NOW + 61, 0);
     assert_eq!(reason(verify(&host, &created.token)), Some(Reason::Expired));
-    // One that has ended in both ways has been revoked.
+    // Revocation takes precedence over expiry.
     host.run(|| store::end(created.token_id.as_deref().unwrap()));
     assert_eq!(reason(verify(&host, &created.token)), Some(Reason::Revoked));
     assert_eq!(host.records()[0].ended, Some(Ending::Revoked));
 }
 
 #[test]
-fn no_other_id_and_no_other_secret_is_accepted_and_neither_is_told_from_the_other() {
+fn an_unknown_id_and_a_wrong_secret_are_rejected_alike() {
     let host = host();
     let [first, second] = ["ann", "bob"].map(|id| create(&host, request(id)));
     let [first, second] = [&first.token, &second.token].map(|token| token.strip_prefix(PREFIX).unwrap());
@@ -124,7 +124,7 @@ fn no_other_id_and_no_other_secret_is_accepted_and_neither_is_told_from_the_othe
         assert_eq!(verify(&host, &with_crc(&[PREFIX, id, secret].concat())), unknown);
     }
     assert_eq!(host.lookups(), 4);
-    // A record without a secret has no token.
+    // A record without a secret has no valid token.
     let token = Token {
         id: "Random0000000000000007".to_owned(),
         actor_id: "ann".to_owned(),
@@ -138,7 +138,7 @@ fn no_other_id_and_no_other_secret_is_accepted_and_neither_is_told_from_the_othe
 }
 
 #[test]
-fn what_is_malformed_is_refused_without_a_look_up() {
+fn malformed_tokens_are_rejected_without_a_lookup() {
     let host = host();
     let token = create(&host, request("ann")).token;
     for at in PREFIX.len()..token.len() {
@@ -150,7 +150,7 @@ fn what_is_malformed_is_refused_without_a_look_up() {
         }
         for cut in [&token[..at], &[&token[..at], &token[at + 1..]].concat()] {
             assert_eq!(reason(verify(&host, cut)), Some(Reason::Malformed), "{cut}");
-            // Without its checksum, and with a right one for what is left: that is the token.
+            // Cut, and with the checksum of the remaining text: one of them is the token itself.
             let longer = with_crc(cut);
             assert!(longer == token || reason(verify(&host, &longer)) == Some(Reason::Malformed), "{longer}");
         }
@@ -158,12 +158,12 @@ fn what_is_malformed_is_refused_without_a_look_up() {
     for end in ["=", "0", " ", "\n", "\0", "é"] {
         assert_eq!(reason(verify(&host, &[&token, end].concat())), Some(Reason::Malformed));
     }
-    // A right checksum does not help, and neither does the right number of bytes.
+    // A correct checksum does not help, and neither does the correct number of bytes.
     for rest in ["_".repeat(65), "é".repeat(32) + "0", "-".repeat(65), String::new()] {
         assert_eq!(reason(verify(&host, &with_crc(&[PREFIX, &rest].concat()))), Some(Reason::Malformed), "{rest}");
     }
     assert_eq!(host.lookups(), 0);
-    // The checksum is that of the prefix too.
+    // The checksum covers the prefix too.
     let other = Host::new().setting("prefix", "\"kwt_test_\"");
     assert_eq!(reason(verify(&other, &token.replace("live", "test"))), Some(Reason::Malformed));
     assert_eq!(other.lookups(), 0);
@@ -182,7 +182,7 @@ fn another_prefix_is_not_mine() {
 }
 
 #[test]
-fn a_prefix_that_is_none_fails_closed_and_is_named() {
+fn an_invalid_prefix_fails_closed_and_is_named() {
     let long = format!("\"{}_\"", "k".repeat(40));
     for json in ["\"abcde_\"", "\"A0_b1_\"", "\"______\"", &long] {
         let host = Host::new().setting("prefix", json);
@@ -211,7 +211,7 @@ fn a_prefix_that_is_none_fails_closed_and_is_named() {
 }
 
 #[test]
-fn a_token_that_would_end_after_the_year_9999_is_not_made() {
+fn a_token_that_would_expire_after_the_year_9999_is_not_issued() {
     let ask = |seconds, expires_after| {
         let request = CreateRequest { expires_after: Some(expires_after), ..request("ann") };
         host().at(seconds, 0).create::<Stored>(request)
@@ -225,7 +225,7 @@ fn a_token_that_would_end_after_the_year_9999_is_not_made() {
 
 proptest! {
     #[test]
-    fn numbers_are_their_digits(number in any::<u128>()) {
+    fn numbers_are_written_in_base_62(number in any::<u128>()) {
         let mut text = String::new();
         push_number(&mut text, number.to_be_bytes().to_vec(), 22);
         prop_assert_eq!(text.len(), 22);
@@ -238,7 +238,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_gets_an_answer(rest in "\\PC{0,80}", alphanumeric in "[0-9A-Za-z]{65}") {
+    fn any_text_gets_a_verdict(rest in "\\PC{0,80}", alphanumeric in "[0-9A-Za-z]{65}") {
         verify(&host(), &format!("kwt_live_{rest}"));
         prop_assert_eq!(reason(verify(&host(), &with_crc(&format!("kwt_live_{alphanumeric}")))), Some(Reason::Unknown));
     }

@@ -1,9 +1,10 @@
-//! Whom a token speaks for.
+//! The actor that a token authenticates.
 
 use serde::Deserialize;
 use std::fmt;
 
-/// An actor that a handler vouched for and the host's policy let through. Nothing outside this crate can make one.
+/// An actor that a handler vouched for and the host's policy accepted. Only this crate can create
+/// one.
 ///
 /// ```compile_fail
 /// let forged = keyward_runtime::VerifiedActor { json: r#"{"id":"root"}"#.to_owned(), id: None };
@@ -15,18 +16,21 @@ pub struct VerifiedActor {
 }
 
 impl VerifiedActor {
-    /// For the policy, when it has checked everything; `cargo xtask tidy` holds that nobody else calls it.
-    pub(crate) fn let_through(json: String, id: Option<String>) -> Self {
+    /// Creates an actor that has passed every check of the policy. `cargo xtask tidy` ensures that
+    /// only the policy calls it.
+    pub(crate) fn new_verified(json: String, id: Option<String>) -> Self {
         Self { json, id }
     }
 
-    /// The actor as a JSON object on one line: the handler's, with `_r` (the restrictions, where there are any) and
-    /// `token_expires` (unix seconds, where the token ends) in Datasette's terms.
+    /// Returns the actor as a JSON object on one line.
+    ///
+    /// This is the handler's object plus, as in Datasette, `_r` (the restrictions, if any) and
+    /// `token_expires` (Unix seconds, if the token expires).
     pub fn json(&self) -> &str {
         &self.json
     }
 
-    /// Whether its id is this text, and no number that looks like it.
+    /// Returns whether the id is the string `id`. An integer with the same digits does not match.
     pub(crate) fn has_text_id(&self, id: &str) -> bool {
         #[derive(Deserialize)]
         struct Actor {
@@ -35,7 +39,7 @@ impl VerifiedActor {
         serde_json::from_str::<Actor>(&self.json).is_ok_and(|actor| actor.id == id)
     }
 
-    /// Its id, if it has one: the string, or the digits of the integer.
+    /// Returns the id: the string, or the digits of the integer; `None` if the actor has no id.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }

@@ -1,15 +1,15 @@
-//! Slots for calls, shared out so that no set of handlers can take them all.
+//! Call slots, divided so that no set of handlers can take them all.
 //!
-//! Half of the slots are guaranteed: every loaded handler owns an equal part of them, at least one, which
-//! stays free for it whatever the others do. The other half is shared, and a handler must leave the more of
-//! it free the more slot time it has used lately. Colluding handlers, however many, fill their own parts and
-//! some of the shared slots, and no more.
+//! Half of the slots are guaranteed: every loaded handler owns an equal part of them, at least one,
+//! which stays free for it regardless of the other handlers. The other half is shared: the more
+//! slot time a handler has used recently, the more of it the handler must leave free. Colluding
+//! handlers, however many, fill only their own parts and some of the shared slots.
 
 use crate::usage::Usage;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The slots of a runtime and the handlers that share them.
+/// The slots of a runtime, and the handlers that share them.
 pub(crate) struct Admission {
     slots: usize,
     table: Mutex<Table>,
@@ -25,8 +25,8 @@ struct Table {
 struct Entry {
     id: u64,
     held: usize,
-    /// How many it may hold at most, however many are free.
-    most: usize,
+    /// Maximum number of slots it may hold, however many are free.
+    max: usize,
     /// Time for which the handler held slots, decayed.
     usage: Usage,
 }
@@ -37,12 +37,12 @@ pub(crate) struct Seat {
     id: u64,
 }
 
-/// Why there is no slot, with how many there are.
+/// The reason that no slot is available, with the number of slots concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
     /// The handler's own limit is reached.
     Own(usize),
-    /// The others are in use, or belong to other handlers.
+    /// All slots are in use, or the free ones are reserved for other handlers.
     All(usize),
 }
 
@@ -59,12 +59,12 @@ impl Admission {
         Arc::new(Self { slots, table })
     }
 
-    /// Registers a handler that may hold so many slots at most.
-    pub(crate) fn seat(self: &Arc<Self>, most: usize, now: Instant) -> Seat {
+    /// Registers a handler that may hold at most `max` slots.
+    pub(crate) fn seat(self: &Arc<Self>, max: usize, now: Instant) -> Seat {
         let mut table = self.table();
         let id = table.next_id;
         table.next_id = id.wrapping_add(1);
-        table.seats.push(Entry { id, held: 0, most, usage: Usage::new(now) });
+        table.seats.push(Entry { id, held: 0, max, usage: Usage::new(now) });
         Seat { admission: self.clone(), id }
     }
 
@@ -74,17 +74,18 @@ impl Admission {
 }
 
 impl Seat {
-    /// Takes a slot.
+    /// Takes a slot without waiting.
     ///
     /// # Errors
-    /// The handler holds as many as it may, or all that are left belong to other handlers.
+    /// Returns [`Full`] if the handler has reached its maximum, or if all free slots belong to
+    /// other handlers.
     pub(crate) fn admit(&self, now: Instant) -> Result<Slot, Full> {
         let slots = self.admission.slots;
         let mut table = self.admission.table();
         let guaranteed = guaranteed(slots, table.seats.len());
-        let Some(&mut Entry { held, most, .. }) = table.entry(self.id) else { return Err(Full::All(slots)) };
-        if held >= most {
-            return Err(Full::Own(most));
+        let Some(&mut Entry { held, max, .. }) = table.entry(self.id) else { return Err(Full::All(slots)) };
+        if held >= max {
+            return Err(Full::Own(max));
         }
         if table.free == 0 || held >= guaranteed && !table.may_share(self.id, slots, guaranteed, now) {
             return Err(Full::All(slots));
@@ -137,7 +138,8 @@ impl Table {
             let lighter = if load <= own { lighter.saturating_add(load) } else { lighter };
             (lighter, all.saturating_add(load))
         });
-        // The lightest handler may take the last shared slot, the heaviest must leave about half of them.
+        // The lightest handler may take the last shared slot, the heaviest must leave about half of
+        // them.
         let rank = if all.is_zero() { 0.0 } else { lighter.div_duration_f64(all) };
         let left = shared.saturating_sub(1) / 2;
         spare as f64 > left as f64 * rank
@@ -162,8 +164,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn take(seat: &Seat, most: usize, now: Instant) -> Vec<Slot> {
-        (0..most).map_while(|_| seat.admit(now).ok()).collect()
+    fn take(seat: &Seat, max: usize, now: Instant) -> Vec<Slot> {
+        (0..max).map_while(|_| seat.admit(now).ok()).collect()
     }
 
     #[test]
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn colluding_handlers_leave_every_other_one_its_part() {
+    fn colluding_handlers_leave_every_other_handler_its_part() {
         for colluding in 1..20 {
             let now = Instant::now();
             let admission = Admission::new(64);
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_used_less_lately_get_the_shared_slots() {
+    fn light_users_get_the_shared_slots() {
         let start = Instant::now();
         let admission = Admission::new(64);
         let (heavy, light) = (admission.seat(usize::MAX, start), admission.seat(usize::MAX, start));
@@ -215,7 +217,8 @@ mod tests {
     }
 
     proptest! {
-        /// No order of admissions takes a slot from a handler that holds fewer than it owns.
+        /// A handler that holds fewer slots than it owns finds one free after any order of
+        /// admissions.
         #[test]
         fn guaranteed_slots_stay_free(slots in 2..70_usize, seats in 2..30_usize, calls in prop::collection::vec((0..30_usize, any::<bool>()), 0..200)) {
             let now = Instant::now();

@@ -1,10 +1,11 @@
-//! What `wit/` becomes in Rust. Generated types stop here: the conversions below are the border.
+//! Bindings generated from `wit/`, and the conversions between the generated types and the crate's
+//! own.
 
-use crate::error::Fault;
+use crate::error::ErrorKind;
 use crate::policy::Proposal;
 use crate::queries::{QueryValue, Rows};
-use crate::store::{Ended, Ending, Record};
-use crate::text::{printable, without_token};
+use crate::sanitize::{escape_untrusted, redact_token};
+use crate::store::{Record, Termination, TerminationReason};
 use crate::verdict::{self, CreateRequest, Reason, Restrictions};
 
 #[allow(
@@ -19,7 +20,7 @@ mod generated {
         path: "../wit",
         world: "handler",
         imports: {
-            // What only copies a few bytes need not give the thread back.
+            // These only copy a few bytes, so they never have to yield the thread.
             "keyward:handler/clock": trappable,
             "keyward:handler/log": trappable,
             "keyward:handler/settings": trappable,
@@ -35,27 +36,28 @@ pub(crate) use generated::keyward::handler::{
 };
 pub(crate) use generated::{Handler as Instance, HandlerPre as InstancePre};
 
-/// What a handler answers to `verify`, less what is broken.
-#[expect(clippy::large_enum_variant, reason = "one per call, made and taken apart at once")]
+/// The result of a handler's `verify`, without the failures.
+#[expect(clippy::large_enum_variant, reason = "one per call, created and destructured immediately")]
 pub(crate) enum Answer {
     Proposal(Proposal),
     NotMine,
     Rejected(Reason, String),
 }
 
-/// A handler's words, for people: on one line, cut, and without the token that it was asked about.
-pub(crate) struct Words<'a> {
+/// A sanitizer for text from a handler that humans will read: on one line, truncated, and without
+/// the token under verification.
+pub(crate) struct Redactor<'a> {
     pub(crate) max: usize,
     pub(crate) token: &'a str,
 }
 
-impl Words<'_> {
+impl Redactor<'_> {
     pub(crate) fn show(&self, text: &str) -> String {
-        printable(&without_token(text, self.token), self.max)
+        escape_untrusted(&redact_token(text, self.token), self.max)
     }
 }
 
-pub(crate) fn answer(verdict: Verdict, words: &Words<'_>) -> Answer {
+pub(crate) fn answer(verdict: Verdict, words: &Redactor<'_>) -> Answer {
     match verdict {
         Verdict::Accepted(types::Acceptance { actor, restrictions, token_id, issued_at, expires_at }) => {
             Answer::Proposal(Proposal {
@@ -82,14 +84,14 @@ pub(crate) fn answer(verdict: Verdict, words: &Words<'_>) -> Answer {
     }
 }
 
-pub(crate) fn fault(failure: types::Failure, words: &Words<'_>) -> Fault {
+pub(crate) fn fault(failure: types::Failure, words: &Redactor<'_>) -> ErrorKind {
     match failure {
-        types::Failure::Unavailable(text) => Fault::Unavailable(words.show(&text)),
-        types::Failure::Internal(text) => Fault::Internal(words.show(&text)),
+        types::Failure::Unavailable(text) => ErrorKind::Unavailable(words.show(&text)),
+        types::Failure::Internal(text) => ErrorKind::Internal(words.show(&text)),
     }
 }
 
-pub(crate) fn denied(denied: types::CreateDenied, words: &Words<'_>) -> (verdict::Denial, String) {
+pub(crate) fn denied(denied: types::CreateDenied, words: &Redactor<'_>) -> (verdict::Denial, String) {
     let types::CreateDenied { denial, message } = denied;
     let denial = match denial {
         types::Denial::Disabled => verdict::Denial::Disabled,
@@ -100,7 +102,7 @@ pub(crate) fn denied(denied: types::CreateDenied, words: &Words<'_>) -> (verdict
 }
 
 pub(crate) fn request_out(request: CreateRequest) -> types::CreateRequest {
-    let CreateRequest { actor_id, expires_after, restrictions, description, parent: _, caller: _ } = request;
+    let CreateRequest { actor_id, expires_after, restrictions, description, parent: _, client: _ } = request;
     types::CreateRequest {
         actor_id,
         expires_after: expires_after.map(Into::into),
@@ -109,7 +111,7 @@ pub(crate) fn request_out(request: CreateRequest) -> types::CreateRequest {
     }
 }
 
-/// What a handler may know of a record.
+/// Converts a [`Record`] to the part that its handler may see.
 pub(crate) fn token_out(record: &Record) -> store::Token {
     let Record { id, actor_id, restrictions, issued_at, expires_at, ended, .. } = record;
     store::Token {
@@ -118,14 +120,14 @@ pub(crate) fn token_out(record: &Record) -> store::Token {
         restrictions: restrictions.clone().map(restrictions_out),
         issued_at: *issued_at,
         expires_at: *expires_at,
-        ended: ended.map(|Ended { at: _, why }| match why {
-            Ending::Revoked => store::Ending::Revoked,
-            Ending::Replaced => store::Ending::Replaced,
+        ended: ended.map(|Termination { at: _, why }| match why {
+            TerminationReason::Revoked => store::Ending::Revoked,
+            TerminationReason::Replaced => store::Ending::Replaced,
         }),
     }
 }
 
-/// What a handler gives as a parameter.
+/// Converts a query parameter from a handler to a [`QueryValue`].
 pub(crate) fn value_in(value: queries::Value) -> QueryValue {
     match value {
         queries::Value::Null => QueryValue::Null,
@@ -136,7 +138,7 @@ pub(crate) fn value_in(value: queries::Value) -> QueryValue {
     }
 }
 
-/// What a query answers.
+/// Converts the [`Rows`] of a query for a handler.
 pub(crate) fn rows_out(rows: Rows) -> queries::Answer {
     let Rows { columns, rows } = rows;
     let value = |value| match value {
@@ -161,7 +163,8 @@ fn restrictions_out(restrictions: Restrictions) -> types::Restrictions {
     types::Restrictions { all, database: database.into_iter().collect(), resource }
 }
 
-/// A database or resource that is named twice becomes one entry: a JSON object names nothing twice.
+/// Converts [`Restrictions`] from a handler. Merges repeated databases and resources, because a
+/// JSON object must not repeat a name.
 fn restrictions_in(restrictions: types::Restrictions) -> Restrictions {
     let types::Restrictions { all, database, resource } = restrictions;
     let mut merged = Restrictions { all, ..Restrictions::default() };

@@ -1,12 +1,13 @@
-//! Tokens that end with a checksum, as those of GitHub and npm do: what was cut or mistyped, and nearly everything that was
-//! made up, is refused before anybody is asked about it.
+//! Token checksums like those of GitHub and npm: truncated, mistyped and nearly all invented tokens
+//! are rejected without a call.
 
-/// CRC-32 as this many digits.
+/// Number of base-62 digits in which the CRC-32 is written.
 const DIGITS: usize = 6;
 
-/// Whether the last six characters are the CRC-32 (IEEE 802.3) of all that stands before them: a number in base 62 with the
-/// digits `0-9 A-Z a-z`, greatest first, with leading zeros.
-pub(crate) fn fits(token: &str) -> bool {
+/// Returns whether the last six characters of `token` are the CRC-32 (IEEE 802.3) of the text
+/// before them: a base-62 number with the digits `0-9 A-Z a-z`, most significant first, with
+/// leading zeros.
+pub(crate) fn matches(token: &str) -> bool {
     let Some((text, given)) = token.len().checked_sub(DIGITS).and_then(|at| token.split_at_checked(at)) else {
         return false;
     };
@@ -17,7 +18,7 @@ pub(crate) fn fits(token: &str) -> bool {
             b'a'..=b'z' => byte.wrapping_sub(b'a').wrapping_add(36),
             _ => return None,
         };
-        // Six digits of 62 are fewer than 2^36.
+        // Six base-62 digits stay below 2^36.
         Some(number.wrapping_mul(62).wrapping_add(digit.into()))
     });
     number == Some(crc32fast::hash(text.as_bytes()).into())
@@ -31,18 +32,18 @@ mod tests {
     #[test]
     fn a_checksum_has_one_spelling() {
         // CRC-32 of "123456789" is 0xCBF43926 = 3,421,780,262.
-        assert!(fits("1234567893jZRME"));
+        assert!(matches("1234567893jZRME"));
         for other in ["1234567893jZRMp", "1234567893Jzrme", "123456788_3jZRME", "3jZRME", "", "é3jZRME", "\u{1f600}"] {
-            assert!(!fits(other), "{other}");
+            assert!(!matches(other), "{other}");
         }
-        // CRC-32 of nothing is 0.
-        assert!(fits("000000"));
-        assert!(!fits("00000") && !fits("0000000"));
+        // The CRC-32 of the empty string is 0.
+        assert!(matches("000000"));
+        assert!(!matches("00000") && !matches("0000000"));
     }
 
     proptest! {
         #[test]
-        fn whatever_changes_is_found(text in "\\PC{0,40}", place in 0..46_usize, with in any::<char>()) {
+        fn every_changed_character_is_detected(text in "\\PC{0,40}", place in 0..46_usize, with in any::<char>()) {
             let mut number = u64::from(crc32fast::hash(text.as_bytes()));
             let digits = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
             let mut checksum = [0; DIGITS];
@@ -51,12 +52,12 @@ mod tests {
                 number /= 62;
             }
             let token = format!("{text}{}", str::from_utf8(&checksum).unwrap());
-            prop_assert!(fits(&token));
+            prop_assert!(matches(&token));
             let mut changed: Vec<char> = token.chars().collect();
             let place = place % changed.len();
             changed[place] = with;
             let changed: String = changed.into_iter().collect();
-            prop_assert_eq!(fits(&changed), changed == token);
+            prop_assert_eq!(matches(&changed), changed == token);
         }
     }
 }

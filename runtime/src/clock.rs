@@ -1,34 +1,41 @@
-//! Where the time comes from.
+//! Sources of the current time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The last second of the year 9999, the last that RFC 3339 can write.
-pub(crate) const MAX_SECONDS: u64 = 253_402_300_799;
+/// The same as [`UnixTime::MAX_SECONDS`].
+pub(crate) const MAX_SECONDS: u64 = UnixTime::MAX_SECONDS;
 
-/// A time since 1970-01-01T00:00:00Z.
+/// A time since [`UNIX_EPOCH`], 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixTime {
-    /// Whole seconds.
+    /// Number of whole seconds.
     pub seconds: u64,
-    /// Nanoseconds of the next one, fewer than 1,000,000,000.
+    /// Nanoseconds within the second, less than 1,000,000,000.
     pub nanoseconds: u32,
 }
 
 impl UnixTime {
-    /// Whether the moment `seconds`, the last good second of something, has passed. At exactly that second it has not:
-    /// so it is with Datasette, `now - t > d`.
+    /// The last second of the year 9999, the largest time that RFC 3339 can represent.
+    pub const MAX_SECONDS: u64 = 253_402_300_799;
+
+    /// Returns whether an expiry of `seconds` has passed. It has not passed at exactly that second,
+    /// as in Datasette (`now - t > d`).
     pub(crate) fn is_past(self, seconds: u64) -> bool {
         self > Self { seconds, nanoseconds: 0 }
     }
 }
 
-/// A source of time. Tests and `--at` give their own; a closure is one.
+/// A source of the current time. A closure or a fixed [`UnixTime`] is a clock, for tests and
+/// `--at`.
 pub trait Clock: Send + Sync {
-    /// Now, or `None` where the time cannot be told (a system clock before 1970): then nothing is verified.
+    /// Returns the current time.
+    ///
+    /// `None` if the time is unknown (a system clock before 1970): then every verification fails.
     fn now(&self) -> Option<UnixTime>;
 
-    /// Returns whether it shows a time that was chosen, such as `--at`, and not the machine's: it is then compared with none.
+    /// Returns whether the time was chosen, such as by `--at`, instead of read from the machine. A
+    /// chosen time is not compared with other clocks.
     fn is_chosen(&self) -> bool {
         false
     }
@@ -40,7 +47,7 @@ impl<F: Fn() -> Option<UnixTime> + Send + Sync> Clock for F {
     }
 }
 
-/// A clock that stands still.
+/// A clock that always returns the same time.
 impl Clock for UnixTime {
     fn now(&self) -> Option<UnixTime> {
         Some(*self)
@@ -51,18 +58,21 @@ impl Clock for UnixTime {
     }
 }
 
-/// A clock that never goes back: while the one that it is made of does, it stands still. What has expired stays expired, and no
-/// token is made with a time before that of an earlier one, for as long as the process lives. A time that was wrong and far
-/// ahead is left by a restart.
+/// A clock that never goes backwards: if the wrapped clock does, it keeps returning the latest
+/// time.
+///
+/// For the life of the process, an expired token stays expired, and no token is issued with an
+/// earlier time than a previous one. If the wrapped clock was wrong and far ahead, a restart resets
+/// the time.
 #[derive(Debug, Default)]
 pub struct MonotonicClock<C> {
     clock: C,
-    /// The latest time that was told, in nanoseconds since 1970.
+    /// The latest time returned, in nanoseconds since 1970.
     latest: AtomicU64,
 }
 
 impl<C: Clock> MonotonicClock<C> {
-    /// Goes with this one.
+    /// Wraps `clock`.
     pub fn new(clock: C) -> Self {
         Self { clock, latest: AtomicU64::new(0) }
     }
@@ -71,7 +81,7 @@ impl<C: Clock> MonotonicClock<C> {
 impl<C: Clock> Clock for MonotonicClock<C> {
     fn now(&self) -> Option<UnixTime> {
         let UnixTime { seconds, nanoseconds } = self.clock.now()?;
-        // It has room until the year 2554.
+        // A `u64` holds nanoseconds until the year 2554.
         let told = seconds.saturating_mul(NANOSECONDS).saturating_add(nanoseconds.into());
         let latest = self.latest.fetch_max(told, Ordering::SeqCst).max(told);
         let nanoseconds = u32::try_from(latest % NANOSECONDS).ok()?;
@@ -83,10 +93,10 @@ impl<C: Clock> Clock for MonotonicClock<C> {
     }
 }
 
-/// In a second.
+/// Number of nanoseconds in a second.
 const NANOSECONDS: u64 = 1_000_000_000;
 
-/// The operating system's clock.
+/// The operating system's clock, [`SystemTime::now`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -104,7 +114,7 @@ mod tests {
     use std::sync::Mutex;
 
     #[test]
-    fn a_clock_that_goes_back_stands_still() {
+    fn a_clock_that_goes_back_keeps_its_latest_time() {
         let told = Mutex::new(Cell::new(None));
         let clock = MonotonicClock::new(|| told.lock().unwrap().get());
         let at = |seconds, nanoseconds| Some(UnixTime { seconds, nanoseconds });

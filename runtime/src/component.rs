@@ -1,13 +1,14 @@
-//! From bytes that a stranger sent to a component that may be run.
+//! Checks and compiles untrusted components.
 //!
-//! Read once, digested here, looked at before anything compiles it. The compiler's appetite is not bounded here: a cage for
-//! it would stand around [`CheckedComponent::new`], which takes bytes and an engine and nothing else.
+//! The bytes are read once, digested with [`Sha256`], and their [`Shape`] is checked before they
+//! are compiled. The compiler's own memory and time are not bounded. To sandbox it, wrap
+//! [`CheckedComponent::new`], which needs only the bytes, their digest and an engine.
 
 mod shape;
 
 use crate::error::LoadError;
-use crate::form::Form;
-use crate::text::{MAX_NAME, printable};
+use crate::sanitize::{MAX_NAME, escape_untrusted};
+use crate::token_pattern::TokenPattern;
 use sha2::{Digest, Sha256};
 use shape::Shape;
 use std::collections::BTreeSet;
@@ -15,43 +16,39 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmtime::component::Component;
 use wasmtime::component::types::{self, ComponentItem};
 
-/// The package and the version that this host speaks.
+/// The package that this host supports.
 const PACKAGE: &str = "keyward:handler/";
+/// The version of [`PACKAGE`] that this host supports.
 const VERSION: &str = "0.1.0";
 
-/// A component that is whole, speaks this version of the contract and asks for nothing unknown. Only
-/// [`CheckedComponent::new`] makes one.
+/// A valid component that targets this version of the contract and has no unknown imports. Created
+/// only by [`CheckedComponent::new`].
 pub(crate) struct CheckedComponent {
     pub(crate) component: Component,
-    /// The forms of its tokens. None: it has not stated any.
-    pub(crate) forms: Vec<Form>,
+    /// The [`TokenPattern`]s of its tokens; empty if it declares none.
+    pub(crate) patterns: Vec<TokenPattern>,
     pub(crate) info: ComponentInfo,
 }
 
-/// What a component is and asks for.
+/// The identity, imports and settings of a component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ComponentInfo {
-    /// Its SHA-256.
+    /// The SHA-256 of the bytes.
     pub sha256: [u8; 32],
-    /// Its length in bytes.
+    /// Number of bytes.
     pub bytes: usize,
     /// The interfaces of `keyward:handler` that it imports, such as `keys`.
     pub imports: BTreeSet<String>,
-    /// The settings that it knows.
+    /// The names of the settings that it declares.
     pub settings: BTreeSet<String>,
 }
 
 impl ComponentInfo {
-    /// The SHA-256 in lower-case hexadecimal digits.
+    /// Returns the SHA-256 in lowercase hexadecimal digits.
     pub fn sha256_hex(&self) -> String {
-        hex(&self.sha256)
+        hex::encode(self.sha256)
     }
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn digest(bytes: &[u8]) -> [u8; 32] {
@@ -59,24 +56,27 @@ pub(crate) fn digest(bytes: &[u8]) -> [u8; 32] {
 }
 
 impl CheckedComponent {
-    /// Checks and compiles. `digest` is that of `bytes`.
+    /// Checks and compiles `bytes`, whose SHA-256 is `digest`.
+    ///
+    /// # Errors
+    /// Returns a [`LoadError`] if `bytes` are not a valid component, or one that this host refuses.
     pub(crate) fn new(engine: &wasmtime::Engine, bytes: &[u8], digest: [u8; 32]) -> Result<Self, LoadError> {
         refuse_other_files(bytes)?;
-        let Shape { settings, forms, .. } = Shape::read(bytes)?;
-        let (settings, forms) = (settings.unwrap_or_default(), forms.unwrap_or_default());
+        let Shape { settings, patterns, .. } = Shape::read(bytes)?;
+        let (settings, patterns) = (settings.unwrap_or_default(), patterns.unwrap_or_default());
         let component = catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, bytes)))
-            .map_err(|_| LoadError::new("invalid", "the component makes the compiler panic; it is refused"))?
+            .map_err(|_| LoadError::new("invalid", "the component makes the compiler panic, so it is refused"))?
             .map_err(|error| {
                 let text = format!("{error:#}");
                 let code = if text.contains("pooling allocator") { "too-complex" } else { "invalid" };
-                LoadError::new(code, format!("the component does not compile: {}", printable(&text, 500)))
+                LoadError::new(code, format!("the component does not compile: {}", escape_untrusted(&text, 500)))
             })?;
         let imports = imports(engine, &component)?;
-        Ok(Self { component, forms, info: ComponentInfo { sha256: digest, bytes: bytes.len(), imports, settings } })
+        Ok(Self { component, patterns, info: ComponentInfo { sha256: digest, bytes: bytes.len(), imports, settings } })
     }
 }
 
-/// One sentence for each thing that is commonly mistaken for a component.
+/// Refuses files that are commonly mistaken for a component, each with its own [`LoadError`].
 fn refuse_other_files(bytes: &[u8]) -> Result<(), LoadError> {
     let (code, text) = match bytes {
         [] => ("not-a-component", "the file is empty; give a WebAssembly component"),
@@ -89,11 +89,11 @@ fn refuse_other_files(bytes: &[u8]) -> Result<(), LoadError> {
         ),
         [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => return Ok(()),
         [b'\0', b'a', b's', b'm', ..] => {
-            ("invalid", "this is WebAssembly of a version that is not known; build a component with current tools")
+            ("invalid", "this is WebAssembly of an unknown version; build a component with current tools")
         }
         [0x7f, b'E', b'L', b'F', ..] => (
             "precompiled",
-            "this is native code (a precompiled `.cwasm` perhaps), which is never run: give the `.wasm` it was made from",
+            "this is native code (perhaps a precompiled `.cwasm`), which is never run: give the `.wasm` that it was compiled from",
         ),
         [0x1f, 0x8b, ..] => ("not-a-component", "this is a gzip file; unpack it and give the component"),
         _ => match std::str::from_utf8(bytes) {
@@ -106,20 +106,23 @@ fn refuse_other_files(bytes: &[u8]) -> Result<(), LoadError> {
     Err(LoadError::new(code, text))
 }
 
-/// The names of the interfaces that the component imports; refuses those that this host does not have, and a component
-/// without the one export that matters.
+/// Returns the names of the interfaces that the component imports.
+///
+/// # Errors
+/// Returns a [`LoadError`] for an interface that this host does not provide, and for a component
+/// that does not export `token-handler`.
 fn imports(engine: &wasmtime::Engine, component: &Component) -> Result<BTreeSet<String>, LoadError> {
     const KNOWN: [&str; 10] =
         ["types", "clock", "keys", "settings", "secrets", "random", "digest", "log", "store", "queries"];
     let kind = component.component_type();
     let mut names = BTreeSet::new();
     for (name, _) in kind.imports(engine) {
-        let shown = printable(name, MAX_NAME);
+        let shown = escape_untrusted(name, MAX_NAME);
         if name.starts_with("wasi:") {
             return Err(LoadError::new(
                 "wasi-import",
                 format!(
-                    "the component asks for `{shown}`: WASI is not offered, so build it without (in Rust: for wasm32-unknown-unknown)"
+                    "the component imports `{shown}`, but WASI is not available: build it without WASI (in Rust, for `wasm32-unknown-unknown`)"
                 ),
             ));
         }
@@ -127,7 +130,7 @@ fn imports(engine: &wasmtime::Engine, component: &Component) -> Result<BTreeSet<
             return Err(LoadError::new(
                 "unknown-import",
                 format!(
-                    "the component asks for `{shown}`, which is no interface of this host; it has {}",
+                    "the component imports `{shown}`, which this host does not provide; it provides {}",
                     KNOWN.join(", ")
                 ),
             ));
@@ -140,10 +143,14 @@ fn imports(engine: &wasmtime::Engine, component: &Component) -> Result<BTreeSet<
     Ok(names)
 }
 
-/// The component must export the handler's two functions; whether their types fit shows when it is linked.
+/// Checks that the component exports the two functions of a handler. Their types are checked when
+/// the component is linked.
 fn check_export(engine: &wasmtime::Engine, component: &types::Component) -> Result<(), LoadError> {
     let missing = |what: &str| {
-        Err(LoadError::new("missing-export", format!("the component exports no {what}, so it is no token handler")))
+        Err(LoadError::new(
+            "missing-export",
+            format!("the component does not export the {what}, so it is not a token handler"),
+        ))
     };
     let exported = component.exports(engine).find_map(|(name, item)| match item.ty {
         ComponentItem::ComponentInstance(instance) => split(name)
@@ -152,7 +159,7 @@ fn check_export(engine: &wasmtime::Engine, component: &types::Component) -> Resu
         _ => None,
     });
     let Some((name, version, instance)) = exported else { return missing("interface `keyward:handler/token-handler`") };
-    check_version(&printable(name, MAX_NAME), version)?;
+    check_version(&escape_untrusted(name, MAX_NAME), version)?;
     for function in ["create", "verify"] {
         let found = instance
             .exports(engine)
@@ -164,7 +171,8 @@ fn check_export(engine: &wasmtime::Engine, component: &types::Component) -> Resu
     Ok(())
 }
 
-/// The interface and the version in `keyward:handler/INTERFACE@VERSION`.
+/// Splits `keyward:handler/INTERFACE@VERSION` into interface and version. `None` if the package is
+/// another.
 fn split(name: &str) -> Option<(&str, &str)> {
     let name = name.strip_prefix(PACKAGE)?;
     Some(name.split_once('@').unwrap_or((name, "")))
@@ -177,7 +185,7 @@ fn check_version(shown: &str, version: &str) -> Result<(), LoadError> {
     Err(LoadError::new(
         "other-version",
         format!(
-            "the component is made for `{shown}`; this host speaks {VERSION}: build it against that version of `wit/`"
+            "the component uses `{shown}`, but this host supports version {VERSION}: build it against that version of `wit/`"
         ),
     ))
 }

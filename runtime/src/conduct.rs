@@ -1,41 +1,46 @@
-//! The conduct of one handler's calls: what they cost, and how they ended. It decides where the next one begins.
+//! The recent conduct of one handler's calls: their costs and outcomes, which decide where the next
+//! call starts.
 
 use crate::engine::TICK;
-use crate::error::{Fault, LimitName};
+use crate::error::{ErrorKind, LimitKind};
 use crate::lane::CpuUsage;
 use crate::slice::SLICE;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// CPU time that a call may cost before it adds to its handler's debt: several times what a good handler needs.
+/// CPU time that a call may cost before it adds to its handler's debt: several times the cost of a
+/// well-behaved handler.
 pub(crate) const ALLOWANCE: Duration = Duration::from_micros(200);
 
-/// The cost of a call that outlasts its slice, at least.
+/// Minimum cost that is charged for a call that outlasts its [`SLICE`].
 pub(crate) const OUTLASTED: Duration = TICK.saturating_add(SLICE);
 
-/// The debt with which a handler begins its calls on the steady lane. One slow call may be the machine's doing; two of
-/// them are more than this.
+/// The debt above which a handler's calls start on the steady lane. One slow call may be the
+/// machine's fault; two slow calls exceed this.
 const MAX_DEBT: Duration = Duration::from_millis(2);
 
-/// The most that a handler can owe. Quick calls work it off within the half of a hundred.
+/// Maximum debt of a handler. About fifty quick calls work it off.
 const MOST_OWED: Duration = Duration::from_millis(6);
 
-/// How long a handler begins its calls on the spare lane after one that had to be stopped, unless one ends by itself.
+/// Time for which a handler's calls start on the spare lane after one had to be stopped, unless a
+/// call finishes by itself.
 const STOPPED_FOR: Duration = Duration::from_secs(10);
 
-/// How long the calls of a handler are measured from their first instruction after one that ended late without a tick.
+/// Time for which a handler's calls are measured from their first instruction, after a call that
+/// finished late without a tick.
 const MEASURED_FOR: Duration = Duration::from_secs(10);
 
-/// The conduct of one handler's calls, which decides where its next one begins.
+/// The conduct of one handler's calls, which decides where the next call starts.
 pub(crate) struct Conduct {
     pub(crate) cpu: Arc<CpuUsage>,
-    /// What calls lately cost beyond their allowances, less what cheaper ones left of theirs; in nanoseconds.
+    /// The cost of recent calls above their allowances, less the unused allowances of cheaper
+    /// calls, in nanoseconds.
     debt: AtomicU64,
     until: Mutex<Until>,
 }
 
-/// Each of them is in the past where it does not apply.
+/// The deadlines of the current measures. A measure whose [`Instant`] has passed does not apply.
 struct Until {
     stopped: Instant,
     measured: Instant,
@@ -43,7 +48,8 @@ struct Until {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// On the caller's thread; `is_measured` from its first instruction.
+    /// On the caller's thread. If `is_measured`, the CPU time is measured from the first
+    /// instruction.
     Inline {
         is_measured: bool,
     },
@@ -66,14 +72,14 @@ impl Conduct {
         }
     }
 
-    /// Notes a call that outlasted its slice, whatever comes of it: a client that leaves does not make it a quick one.
+    /// Notes a call that outlasted its [`SLICE`], even if its caller drops it before it finishes.
     pub(crate) fn note_slow(&self, cost: Duration) {
         self.note_cost(cost.max(OUTLASTED));
     }
 
-    /// Notes what a call cost.
+    /// Notes the cost of a call.
     pub(crate) fn note_cost(&self, cost: Duration) {
-        // Handlers without debt only read.
+        // Without debt, a cheap call only reads the atomic.
         if cost > ALLOWANCE || self.debt.load(Ordering::Relaxed) > 0 {
             let debt = |debt: u64| {
                 let sum = debt.saturating_add(nanos(cost)).saturating_sub(nanos(ALLOWANCE));
@@ -83,19 +89,19 @@ impl Conduct {
         }
     }
 
-    /// Notes a call that ended late without having been looked at. Its thread may have been kept waiting; the next calls
-    /// will tell.
+    /// Notes a call that finished late, without having been measured. Its thread may have been
+    /// preempted, so the next calls are measured.
     pub(crate) fn note_unmeasured(&self, now: Instant) {
         self.until().measured = now + MEASURED_FOR;
     }
 
-    /// Notes how a slow call ended, after this much CPU time.
-    pub(crate) fn note_end<T>(&self, result: &Result<T, Fault>, used: Duration, now: Instant) {
+    /// Notes the result of a slow call that used `used` CPU time.
+    pub(crate) fn note_end<T>(&self, result: &Result<T, ErrorKind>, used: Duration, now: Instant) {
         let mut until = self.until();
         match stopped_by(result) {
             None => until.stopped = now,
-            // The machine may have kept it waiting, as the spare lane does.
-            Some(LimitName::Wall) if used <= SLICE || now < until.stopped => {}
+            // The machine or the spare lane may have kept the call waiting.
+            Some(LimitKind::Wall) if used <= SLICE || now < until.stopped => {}
             Some(_) => until.stopped = now + STOPPED_FOR,
         }
     }
@@ -105,11 +111,11 @@ impl Conduct {
     }
 }
 
-/// Returns the limit that ended a call which would have run on.
-pub(crate) fn stopped_by<T>(result: &Result<T, Fault>) -> Option<LimitName> {
+/// Returns the limit that stopped a call, if the call would otherwise have continued to run.
+pub(crate) fn stopped_by<T>(result: &Result<T, ErrorKind>) -> Option<LimitKind> {
     match result {
-        Err(Fault::Limit(hit)) => {
-            Some(hit.limit).filter(|limit| matches!(limit, LimitName::Cpu | LimitName::Wall | LimitName::HostWork))
+        Err(ErrorKind::Limit(hit)) => {
+            Some(hit.limit).filter(|limit| matches!(limit, LimitKind::Cpu | LimitKind::Wall | LimitKind::HostWork))
         }
         _ => None,
     }
@@ -122,18 +128,18 @@ pub(crate) fn nanos(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::LimitHit;
+    use crate::error::LimitExceeded;
 
     fn conduct() -> Conduct {
         Conduct::new(Instant::now())
     }
 
-    fn stopped() -> Fault {
-        Fault::Limit(LimitHit { limit: LimitName::Cpu, used: 1, of: 1 })
+    fn stopped() -> ErrorKind {
+        ErrorKind::Limit(LimitExceeded { limit: LimitKind::Cpu, used: 1, of: 1 })
     }
 
     #[test]
-    fn standing_comes_back_with_time() {
+    fn a_handler_recovers_with_time() {
         let (start, conduct) = (Instant::now(), conduct());
         conduct.note_end::<()>(&Err(stopped()), Duration::from_millis(50), start);
         conduct.note_unmeasured(start);

@@ -1,30 +1,32 @@
-//! How often a handler was called, and how often it asked for records.
+//! Counters of a handler's calls, cache hits and lookups.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What has been counted of one handler since it was loaded.
+/// The counts of one handler since it was loaded, see
+/// [`HandlerInfo`](crate::HandlerInfo::counts).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Calls of its component: one for each token to make, and one for each to judge whose answer was not kept.
+    /// Number of calls of its component: one for each token to issue, and one for each token to
+    /// verify whose verdict was not cached.
     pub calls: u64,
-    /// Tokens that were good by an answer of the same second, without a call.
-    pub kept: u64,
-    /// Questions to the store, and queries.
+    /// Number of tokens accepted from the verdict cache, without a call.
+    pub cache_hits: u64,
+    /// Number of store lookups and queries.
     pub lookups: u64,
 }
 
 #[derive(Default)]
 pub(crate) struct Counters {
     pub(crate) calls: Counter,
-    pub(crate) kept: Counter,
+    pub(crate) cache_hits: Counter,
     pub(crate) lookups: Counter,
 }
 
 impl Counters {
     pub(crate) fn read(&self) -> Counts {
-        let Self { calls, kept, lookups } = self;
-        Counts { calls: calls.read(), kept: kept.read(), lookups: lookups.read() }
+        let Self { calls, cache_hits, lookups } = self;
+        Counts { calls: calls.read(), cache_hits: cache_hits.read(), lookups: lookups.read() }
     }
 }
 

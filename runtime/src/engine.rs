@@ -1,4 +1,4 @@
-//! The WebAssembly engine: the only place that configures wasmtime, and the thread that ticks it.
+//! The WebAssembly engine: the only wasmtime [`Config`], and the thread that increments the epoch.
 
 use crate::error::LoadError;
 use crate::limits::RuntimeLimits;
@@ -11,38 +11,45 @@ use wasmtime::{
     WasmFeatures,
 };
 
-/// The length of a tick: how often a guest that computes is looked at.
+/// The length of a tick, the interval at which a running guest is checked.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
-/// Ticks without a call after which the ticker sleeps. A tick costs some 30 µs in a virtual machine: too much to pay
-/// while nothing runs.
+/// Number of ticks without a call after which the ticker sleeps. A tick costs about 30 µs in a
+/// virtual machine, too much while nothing runs.
 const IDLE_TICKS: u32 = 20;
 
-/// Core instances, memories and tables that one component may have. Components made by `wit-component` have three core
-/// instances, one memory and two tables.
+/// Maximum number of core instances of one component; [`MEMORIES`] and [`TABLES`] bound its
+/// memories and tables. Components from `wit-component` have three core instances, one memory and
+/// two tables.
 const CORE_INSTANCES: u32 = 16;
+/// Maximum number of memories of one component.
 const MEMORIES: u32 = 2;
+/// Maximum number of tables of one component.
 const TABLES: u32 = 8;
 
-/// What host functions may use of a call's stack, on top of what the guest may use. It is address space, not memory; to
-/// overflow it ends the process, so it is generous.
+/// Stack space of host functions in one call, in addition to the guest's. Generous, because it is
+/// only address space, and an overflow aborts the process.
 const HOST_STACK_BYTES: usize = 512 << 10;
 
-/// A wasmtime engine and its ticker.
+/// A [`wasmtime::Engine`] and its ticker.
 pub(crate) struct Engine {
     wasmtime: wasmtime::Engine,
     ticker: Ticker,
 }
 
 impl Engine {
-    /// Makes the engine for components that import `keyward:handler` only.
+    /// Creates the engine and starts its ticker.
+    ///
+    /// # Errors
+    /// Returns a [`LoadError`] if the limits are out of range, or if wasmtime or the thread cannot
+    /// start.
     pub(crate) fn new(limits: &RuntimeLimits) -> Result<Self, LoadError> {
         let failed = |error: wasmtime::Error| {
-            LoadError::new("runtime", format!("the WebAssembly engine could not be made: {error:#}"))
+            LoadError::new("runtime", format!("failed to create the WebAssembly engine: {error:#}"))
         };
         let wasmtime = wasmtime::Engine::new(&config(limits)?).map_err(failed)?;
         let ticker = Ticker::start(wasmtime.weak())
-            .map_err(|error| LoadError::new("runtime", format!("the ticker thread could not be started: {error}")))?;
+            .map_err(|error| LoadError::new("runtime", format!("failed to start the ticker thread: {error}")))?;
         Ok(Self { wasmtime, ticker })
     }
 
@@ -50,7 +57,8 @@ impl Engine {
         &self.wasmtime
     }
 
-    /// Keeps the ticker awake for as long as the guard lives. Nothing may run in a guest without one.
+    /// Keeps the ticker awake until the returned guard is dropped. Every guest call must hold a
+    /// guard.
     pub(crate) fn ticking(&self) -> Ticking {
         self.ticker.gate.enter();
         Ticking(self.ticker.gate.clone())
@@ -62,7 +70,7 @@ fn config(limits: &RuntimeLimits) -> Result<Config, LoadError> {
     let slots = u32::try_from(*slots)
         .ok()
         .filter(|slots| (1..=10_000).contains(slots))
-        .ok_or_else(|| LoadError::new("runtime", "a runtime has 1 to 10,000 slots"))?;
+        .ok_or_else(|| LoadError::new("runtime", "`RuntimeLimits::slots` must be 1 to 10,000"))?;
 
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
@@ -77,35 +85,36 @@ fn config(limits: &RuntimeLimits) -> Result<Config, LoadError> {
         .max_tables_per_module(TABLES)
         .max_memory_size(*memory_bytes)
         .table_elements(*table_elements)
-        // A handler from the SDK has one page of memory and small tables: keeping them resident and wiping them costs less
-        // than a tenth of giving them back to the kernel and faulting them in again. This is what keeps the kernel out of
-        // a warm call.
+        // A handler from the SDK has one page of memory and small tables. Wiping resident pages
+        // costs less than a tenth of unmapping and faulting them in again, and keeps the kernel out
+        // of a warm call.
         .linear_memory_keep_resident(64 << 10)
         .table_keep_resident(4 << 10)
-        // With swap the scan can take a page of the last guest for a clean one.
+        // With swap, the scan can mistake a page of the previous guest for a clean page.
         .pagemap_scan(Enabled::No);
 
     let mut config = Config::new();
     config
-        // The language: what handlers need, and no more. Multi-memory stays on, because with it off wasmtime 48.0.8
-        // panics on a component of 517 bytes; the pool bounds the number of memories.
+        // Only the proposals that handlers need. Multi-memory stays on, because without it wasmtime
+        // 48.0.8 panics on a component of 517 bytes; the pool bounds the number of memories.
         .wasm_component_model(true)
         .wasm_features(proposals_left_out(), false)
         .shared_memory(false)
         .gc_support(false)
         .concurrency_support(false)
-        // The stop buttons.
+        // The means to stop a guest.
         .epoch_interruption(true)
         .max_wasm_stack(*wasm_stack_bytes)
         .async_stack_size(wasm_stack_bytes.saturating_add(HOST_STACK_BYTES))
-        // Traps say what, not where: a backtrace would be the handler's words in the operator's log.
+        // No backtraces: their function names are the handler's own text and would reach the
+        // operator's log.
         .wasm_backtrace_max_frames(None)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Ok(config)
 }
 
-/// What no handler needs, and each of which has had advisories of its own.
+/// Returns the proposals that no handler needs. Each of them has had security advisories.
 fn proposals_left_out() -> WasmFeatures {
     WasmFeatures::TAIL_CALL
         | WasmFeatures::MEMORY64
@@ -122,7 +131,7 @@ fn proposals_left_out() -> WasmFeatures {
         | WasmFeatures::CM_ASYNC
 }
 
-/// Keeps the ticker awake.
+/// A guard that keeps the ticker awake.
 pub(crate) struct Ticking(Arc<Gate>);
 
 impl Drop for Ticking {
@@ -131,7 +140,7 @@ impl Drop for Ticking {
     }
 }
 
-/// What the ticker and the calls tell each other.
+/// The state that the [`Ticker`] and the calls share.
 struct Gate {
     running: AtomicUsize,
     asleep: AtomicBool,
@@ -140,8 +149,10 @@ struct Gate {
 }
 
 impl Gate {
-    /// Counts the call first and looks second; the ticker says that it sleeps first and counts second. Whatever the order,
-    /// one of the two sees the other.
+    /// Registers a call, and wakes the ticker if it sleeps.
+    ///
+    /// A call increments `running` before it reads `asleep`; the ticker sets `asleep` before it
+    /// reads `running`. In every interleaving, at least one of them sees the other.
     fn enter(&self) {
         self.running.fetch_add(1, Ordering::SeqCst);
         if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
@@ -156,8 +167,8 @@ impl Gate {
     }
 }
 
-/// A thread of its own, so that no guest can starve what stops it. It follows the real clock: a tick that it missed, it
-/// adds.
+/// The thread that ticks the engine. It is a dedicated thread, so that no guest can starve it, and
+/// it follows the real clock: it catches up on missed ticks.
 struct Ticker {
     gate: Arc<Gate>,
     thread: Option<JoinHandle<()>>,
@@ -173,7 +184,7 @@ impl Ticker {
         });
         let shared = gate.clone();
         let thread = thread::Builder::new().name("keyward-ticker".into()).spawn(move || tick(&engine, &shared))?;
-        // A call that comes before this finds the ticker awake: it has just been started.
+        // A call that enters before this line finds the new ticker still awake.
         let _ = gate.thread.set(thread.thread().clone());
         Ok(Self { gate, thread: Some(thread) })
     }
@@ -184,7 +195,7 @@ impl Drop for Ticker {
         self.gate.stop.store(true, Ordering::SeqCst);
         self.gate.wake();
         if let Some(thread) = self.thread.take() {
-            // It can only have ended; there is nothing to be done about a panic of a thread that does not panic.
+            // Ignore the join error: the ticker does not panic.
             let _ = thread.join();
         }
     }

@@ -1,71 +1,75 @@
-//! What can go wrong, and whose fault it is.
+//! Errors, and who is to blame for them.
 //!
-//! A bad token is no error: it is a [`Verdict`](crate::Verdict). An [`Error`] says that *no verdict could be had*, a
-//! [`LoadError`] that a registry could not be built. Both name the culprit, carry a stable code and have two texts.
+//! An invalid token is not an error: it is a [`Verdict`](crate::Verdict). An [`Error`] reports that
+//! *no verdict is available*, a [`LoadError`] that a registry could not be built. Both name the
+//! handler concerned and have a stable code.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Why a call gave no answer. It is never a yes, and it is not a no either: the caller must deny, and may say "cannot
-/// tell" instead of "no".
+/// The reason that a call returned no verdict.
 ///
-/// [`Display`](fmt::Display) is the text for the operator's log: it names the handler and the limit, and holds neither
-/// token nor key. [`Error::caller_text`] is the text for whoever presented the token.
+/// An error neither accepts nor rejects the token: the caller must deny access, and may report the
+/// failure instead of a rejection.
+///
+/// [`Display`](fmt::Display) is the text for the operator's log: it names the handler and the
+/// limit, and contains no token or key. [`Error::public_message`] is the text for API clients.
 #[derive(Debug, Clone)]
 pub struct Error {
     handler: Option<Arc<str>>,
-    fault: Fault,
+    fault: ErrorKind,
 }
 
 impl Error {
-    pub(crate) fn new(handler: &Arc<str>, fault: Fault) -> Self {
+    pub(crate) fn new(handler: &Arc<str>, fault: ErrorKind) -> Self {
         Self { handler: Some(handler.clone()), fault }
     }
 
-    /// Of a call that no handler took part in.
-    pub(crate) fn without_handler(fault: Fault) -> Self {
+    /// Creates an error that does not concern a handler.
+    pub(crate) fn without_handler(fault: ErrorKind) -> Self {
         Self { handler: None, fault }
     }
 
-    /// Of a change that is not made because whoever was to be told of it before was not, such as an audit. `why` is for the
-    /// operator.
-    pub fn unwitnessed(why: impl Into<String>) -> Self {
-        Self::without_handler(Fault::Unwitnessed(why.into()))
+    /// Creates the error of a change that was not applied because its audit record could not be
+    /// written. `why` is for the operator's log.
+    pub fn audit_unavailable(why: impl Into<String>) -> Self {
+        Self::without_handler(ErrorKind::AuditUnavailable(why.into()))
     }
 
-    /// The name of the handler that was asked, if it came to that.
+    /// Returns the name of the handler that was called, or `None` if the call reached no handler.
     pub fn handler(&self) -> Option<&str> {
         self.handler.as_deref()
     }
 
-    /// What happened.
-    pub fn fault(&self) -> &Fault {
+    /// Returns the kind of error.
+    pub fn kind(&self) -> &ErrorKind {
         &self.fault
     }
 
-    /// Whose fault it is.
+    /// Returns who is to blame.
     pub fn blame(&self) -> Blame {
         self.fault.blame()
     }
 
-    /// A stable word for metrics and scripts, such as `limit-cpu`, `trap` or `busy`.
+    /// Returns a stable code for metrics and scripts, such as `limit-cpu`, `trap` or `busy`.
     pub fn code(&self) -> &'static str {
         self.fault.code()
     }
 
-    /// One sentence that may be shown to whoever presented the token. It tells nothing about the handler's insides.
-    pub fn caller_text(&self) -> &'static str {
+    /// Returns a message for the API client that presented the token. It reveals nothing about the
+    /// handler's internals.
+    pub fn public_message(&self) -> &'static str {
         match self.fault {
-            Fault::JustRevoked => "No token: a revocation still covers what is made now. Try again in a moment.",
-            Fault::Busy { .. } => "No verdict: the service is busy. Try again.",
-            Fault::NoSuchHandler { .. } => "No verdict: there is no handler of that name.",
-            Fault::NoHandler => "No verdict: there is no handler.",
-            Fault::NoStore => "Tokens cannot be taken back here.",
-            Fault::BadRevocation(text) => text,
-            Fault::Unavailable(_) | Fault::Store(_) | Fault::Unwitnessed(_) => {
-                "No verdict: something that the handler needs is out of order. Try again later."
+            ErrorKind::JustRevoked => "No token: a recent revocation still covers new tokens. Try again in a moment.",
+            ErrorKind::Busy { .. } => "No verdict: the service is busy. Try again.",
+            ErrorKind::NoSuchHandler { .. } => "No verdict: no handler has that name.",
+            ErrorKind::NoHandler => "No verdict: no handler is configured.",
+            ErrorKind::NoStore => "Tokens cannot be listed or revoked here.",
+            ErrorKind::BadRevocation(text) => text,
+            ErrorKind::Unavailable(_) | ErrorKind::Store(_) | ErrorKind::AuditUnavailable(_) => {
+                "No verdict: something that the handler depends on is unavailable. Try again later."
             }
-            _ => "No verdict: the handler of this token is out of order.",
+            _ => "No verdict: the handler of this token failed.",
         }
     }
 }
@@ -81,94 +85,98 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Whose fault an error is: it decides the log level, and who is woken.
+/// The party to blame for an [`Error`]. It decides the log level and whom to alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Blame {
-    /// Whoever asked.
+    /// The caller: the request is wrong.
     Caller,
-    /// The component.
+    /// The handler: its component is at fault.
     Handler,
-    /// Whoever configured it.
+    /// The operator: the configuration, the store or the audit log is at fault.
     Operator,
-    /// Keyward itself.
+    /// Keyward itself: an internal error, or too much load.
     Runtime,
 }
 
-/// What went wrong in a call. The texts are sentences that go on from "handler `name`".
+/// The kinds of [`Error`]. [`Display`](fmt::Display) is a predicate for the subject "handler
+/// `name`".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Fault {
-    /// A limit was hit.
+pub enum ErrorKind {
+    /// The call exceeded a limit of [`Limits`](crate::Limits).
     #[error("{0}")]
-    Limit(LimitHit),
-    /// The component trapped: the text is the engine's name for it.
+    Limit(LimitExceeded),
+    /// The component trapped, with the engine's description of the trap.
     #[error("trapped: {0}")]
     Trap(String),
-    /// A host function was called where it must not be, or with an argument that it must not have.
+    /// The component called a host function at a forbidden time or with a forbidden argument.
     #[error("made a forbidden call: {0}")]
     ForbiddenCall(&'static str),
-    /// The answer breaks the contract.
-    #[error("gave a bad result: {0}")]
+    /// The result violates the contract.
+    #[error("returned an invalid result: {0}")]
     BadResult(String),
-    /// Accepts an issued token under another id than that of the token's record.
-    #[error("gave a bad result: the token id is not that of the token's record")]
+    /// The handler accepted an issued token under a different id than that of its
+    /// [`Record`](crate::Record).
+    #[error("returned an invalid result: the token id differs from that of the token's record")]
     Renamed {
-        /// The id that it named, if any.
+        /// The id that the handler returned, if any.
         named: Option<String>,
     },
-    /// The token it made breaks the contract.
-    #[error("made a bad token: {0}")]
+    /// The issued token violates the contract.
+    #[error("issued an invalid token: {0}")]
     BadToken(&'static str),
-    /// It says that something it depends on does not answer.
-    #[error("says that it is unavailable: {0}")]
+    /// The handler reported that a dependency does not respond.
+    #[error("reports that it is unavailable: {0}")]
     Unavailable(String),
-    /// The records of tokens could not be read or written.
-    #[error("cannot look up its tokens: {0}")]
+    /// The token records, or the rows of a query, could not be read or written.
+    #[error("cannot access token records: {0}")]
     Store(String),
-    /// Whoever was to be told of a change before it is made was not.
-    #[error("is kept from a change that cannot be written down: {0}")]
-    Unwitnessed(String),
-    /// The token that it made is covered by a revocation: of the same second, or for want of a record also of a later one.
-    #[error("made a token that a revocation still covers; ask again in a moment")]
+    /// The change was not applied, because its audit record could not be written.
+    #[error("cannot apply the change: the audit record could not be written: {0}")]
+    AuditUnavailable(String),
+    /// The new token is covered by a revocation: one of the same second or, if the token has no
+    /// record, possibly a later one.
+    #[error("issued a token that a revocation still covers; retry in a moment")]
     JustRevoked,
-    /// There is no store in which records of tokens are kept, and what was revoked.
-    #[error("tokens cannot be taken back or looked at without a store: add `[store]` to the configuration")]
+    /// No [`TokenStore`](crate::TokenStore) is configured for token records and revocations.
+    #[error("listing and revoking tokens requires a store: add a `[store]` section to the configuration")]
     NoStore,
-    /// What was to be revoked cannot be: the text says why, and repeats nothing of it.
-    #[error("nothing is revoked: {0}")]
+    /// The [`Revocation`](crate::Revocation) is not valid. The text gives the reason, without any
+    /// value from the request.
+    #[error("nothing was revoked: {0}")]
     BadRevocation(&'static str),
-    /// It says that it is at fault itself.
-    #[error("says that it failed: {0}")]
+    /// The handler reported that it is at fault.
+    #[error("reports an internal error: {0}")]
     Internal(String),
-    /// Too many calls at once.
-    #[error("is busy: {what} ({of}) are all in use; try again, or raise `{setting}`")]
+    /// Too many calls are running.
+    #[error("is busy: {what} ({of}) are all in use; retry, or raise `{setting}`")]
     Busy {
-        /// What has run out.
+        /// The resource that is exhausted.
         what: &'static str,
-        /// How many there are.
+        /// Number of units of the resource.
         of: usize,
-        /// The setting that says so.
+        /// The setting that bounds the resource.
         setting: &'static str,
     },
     /// The caller named a handler that is not configured.
     #[error("no handler is named `{name}`; configured: {known}")]
     NoSuchHandler {
-        /// The name asked for.
+        /// The name in the request.
         name: String,
-        /// The names there are.
+        /// The configured names.
         known: String,
     },
-    /// The registry holds no handler at all.
+    /// The [`Registry`](crate::Registry) has no handlers.
     #[error("no handler is configured")]
     NoHandler,
     /// Keyward itself failed.
-    #[error("could not be asked: {0}")]
+    #[error("could not be called: {0}")]
     Runtime(String),
 }
 
-impl Fault {
-    /// Whose fault it is.
+impl ErrorKind {
+    /// Returns who is to blame, for [`Error::blame`].
     pub fn blame(&self) -> Blame {
         match self {
             Self::Limit(_)
@@ -181,11 +189,11 @@ impl Fault {
             | Self::Internal(_) => Blame::Handler,
             Self::Busy { .. } | Self::JustRevoked | Self::Runtime(_) => Blame::Runtime,
             Self::NoSuchHandler { .. } | Self::BadRevocation(_) => Blame::Caller,
-            Self::NoHandler | Self::Store(_) | Self::NoStore | Self::Unwitnessed(_) => Blame::Operator,
+            Self::NoHandler | Self::Store(_) | Self::NoStore | Self::AuditUnavailable(_) => Blame::Operator,
         }
     }
 
-    /// A stable word for metrics and scripts.
+    /// Returns a stable code for metrics and scripts.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Limit(hit) => hit.limit.code(),
@@ -195,7 +203,7 @@ impl Fault {
             Self::BadToken(_) => "bad-token",
             Self::Unavailable(_) => "unavailable",
             Self::Store(_) => "store",
-            Self::Unwitnessed(_) => "unwitnessed",
+            Self::AuditUnavailable(_) => "audit-unavailable",
             Self::JustRevoked => "just-revoked",
             Self::NoStore => "no-store",
             Self::BadRevocation(_) => "bad-revocation",
@@ -208,39 +216,40 @@ impl Fault {
     }
 }
 
-/// A limit that was hit: how much was used, of how much.
+/// A limit that a call exceeded, with the use that the call reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LimitHit {
-    /// Which one.
-    pub limit: LimitName,
-    /// What the call came to before it was stopped, in the unit of the limit.
+pub struct LimitExceeded {
+    /// The [`LimitKind`].
+    pub limit: LimitKind,
+    /// The use that the call reached before it was stopped, in the unit of the limit.
     pub used: u64,
-    /// What it may use.
+    /// The maximum use, in the unit of the limit.
     pub of: u64,
 }
 
-impl fmt::Display for LimitHit {
+impl fmt::Display for LimitExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, unit, setting) = self.limit.texts();
         let Self { used, of, .. } = self;
-        write!(f, "used {used} of {of} {unit} of {what} (`{setting}`)")
+        write!(f, "exceeded the {what} limit: used {used} of {of} {unit} (`{setting}`)")
     }
 }
 
 macro_rules! limit_names {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $what:literal in $unit:literal, $setting:literal;)*) => {
-        /// The limits that a call can hit; each is a field of [`Limits`](crate::Limits).
+        /// The limits that a call can exceed. Each is a field of [`Limits`](crate::Limits), or of
+        /// [`RuntimeLimits`](crate::RuntimeLimits).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
-        pub enum LimitName { $($(#[$doc])* $name,)* }
+        pub enum LimitKind { $($(#[$doc])* $name,)* }
 
-        impl LimitName {
-            /// A stable word for metrics and scripts.
+        impl LimitKind {
+            /// Returns a stable code for metrics and scripts.
             pub fn code(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }
             }
 
-            /// The setting that an operator changes.
+            /// Returns the setting for the operator to change.
             pub fn setting(self) -> &'static str {
                 self.texts().2
             }
@@ -253,32 +262,34 @@ macro_rules! limit_names {
 }
 
 limit_names! {
-    /// `Limits::memory_bytes`
+    /// The limit [`Limits::memory_bytes`](crate::Limits::memory_bytes).
     Memory = "limit-memory", "memory" in "bytes", "limits.memory_mib";
-    /// `Limits::table_elements`
-    Table = "limit-table", "tables" in "elements", "limits.table_elements";
-    /// `Limits::cpu`
+    /// The limit [`Limits::table_elements`](crate::Limits::table_elements).
+    Table = "limit-table", "table" in "elements", "limits.table_elements";
+    /// The limit [`Limits::cpu`](crate::Limits::cpu).
     Cpu = "limit-cpu", "CPU time" in "µs", "limits.cpu_ms";
-    /// `Limits::wall`
+    /// The limit [`Limits::wall`](crate::Limits::wall).
     Wall = "limit-wall", "wall time" in "µs", "limits.wall_ms";
-    /// `Limits::host_calls`
-    HostCalls = "limit-host-calls", "host calls" in "calls", "limits.host_calls";
-    /// `Limits::host_call_bytes`
-    HostBytes = "limit-host-bytes", "data for the host" in "bytes", "limits.host_call_bytes";
-    /// `Limits::host_work_bytes`
-    HostWork = "limit-host-work", "the host's work" in "bytes", "limits.host_work_bytes";
-    /// `RuntimeLimits::wasm_stack_bytes`
+    /// The limit [`Limits::host_calls`](crate::Limits::host_calls).
+    HostCalls = "limit-host-calls", "host call" in "calls", "limits.host_calls";
+    /// The limit [`Limits::host_call_bytes`](crate::Limits::host_call_bytes).
+    HostBytes = "limit-host-bytes", "host call data" in "bytes", "limits.host_call_bytes";
+    /// The limit [`Limits::host_work_bytes`](crate::Limits::host_work_bytes).
+    HostWork = "limit-host-work", "host work" in "bytes", "limits.host_work_bytes";
+    /// The limit [`RuntimeLimits::wasm_stack_bytes`](crate::RuntimeLimits::wasm_stack_bytes).
     Stack = "limit-stack", "stack" in "bytes", "RuntimeLimits::wasm_stack_bytes";
-    /// `Limits::actor_bytes`
+    /// The limit [`Limits::actor_bytes`](crate::Limits::actor_bytes).
     ActorBytes = "limit-actor-bytes", "actor JSON" in "bytes", "limits.actor_bytes";
-    /// `Limits::actor_depth`
-    ActorDepth = "limit-actor-depth", "nesting in the actor" in "levels", "limits.actor_depth";
-    /// `Limits::actor_id_bytes`
+    /// The limit [`Limits::actor_depth`](crate::Limits::actor_depth).
+    ActorDepth = "limit-actor-depth", "actor nesting" in "levels", "limits.actor_depth";
+    /// The limit [`Limits::actor_id_bytes`](crate::Limits::actor_id_bytes).
     ActorId = "limit-actor-id", "actor id" in "bytes", "limits.actor_id_bytes";
 }
 
-/// Why a registry could not be built. Nearly always the operator's to mend, so each text says what was wrong, where, and
-/// what to do.
+/// The reason that a registry could not be built.
+///
+/// The operator can nearly always fix it, so each message names the problem, its place and the
+/// remedy.
 #[derive(Debug, Clone)]
 pub struct LoadError {
     handler: Option<String>,
@@ -296,13 +307,13 @@ impl LoadError {
         self
     }
 
-    /// The handler it is about, if it is about one.
+    /// Returns the name of the handler, or `None` if the error does not concern one.
     pub fn handler(&self) -> Option<&str> {
         self.handler.as_deref()
     }
 
-    /// A stable word for scripts, such as `not-granted` or `digest-mismatch`. A component whose trial instantiation goes
-    /// wrong has the code of the call error.
+    /// Returns a stable code for scripts, such as `not-granted` or `digest-mismatch`. If the trial
+    /// instantiation of a component fails, this is the code of the [`ErrorKind`].
     pub fn code(&self) -> &'static str {
         self.code
     }

@@ -1,64 +1,71 @@
-//! What an operator gives a handler, and what becomes of it when it is bound.
+//! The configuration of a handler, and the grants that are bound from it for its calls.
 
 use crate::counts::Counters;
 use crate::error::LoadError;
-use crate::keys::{BoundKeys, KeyGrant, Secret};
+use crate::keys::{DerivedKeys, KeyGrant, Secret};
 use crate::limits::Limits;
 use crate::policy::Actors;
 use crate::queries::Query;
+use crate::sanitize::{MAX_NAME, escape_untrusted};
 use crate::store::TokenStore;
-use crate::text::{MAX_NAME, printable};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// One handler as its operator configured it: the component and all that it may touch. A handler gets nothing that does
-/// not stand here, but the time, randomness, a log and its settings.
+/// The configuration of a handler: its component and everything that it may access.
+///
+/// A handler has no other access, except to the time, randomness, hashing and its log.
 pub struct HandlerConfig {
-    /// Its name: 1 to 64 characters `A-Z a-z 0-9 _ -`.
+    /// The name: 1 to 64 characters `A-Z a-z 0-9 _ -`.
     pub name: String,
-    /// The component, as it was read. What is digested is what is compiled.
+    /// The bytes of the component. The digest is computed from the same bytes that are compiled.
     pub component: Vec<u8>,
-    /// The SHA-256 that the component must have, if it is pinned.
+    /// The SHA-256 that the component must have; `None` if it is not pinned.
     pub sha256: Option<[u8; 32]>,
-    /// Vouches for the component itself: the host believes the token ids and issue times that it reports. Set it only for
-    /// components that are built and reviewed together with the host; a third-party handler is held to its records.
+    /// Set if the host trusts the token ids and issue times that the component reports.
+    ///
+    /// Set it only for components that are built and reviewed together with the host; the tokens of
+    /// a third-party handler are checked against their records.
     pub first_party: bool,
-    /// The beginnings of the tokens that are its own. Without any it gets the tokens that no prefix matches.
+    /// The prefixes of its tokens. If empty, the handler gets the tokens that no prefix matches.
     pub prefixes: Vec<String>,
-    /// Whether its tokens end with the CRC-32 (IEEE) of all that stands before it, as six digits `0-9 A-Z a-z` of base 62
-    /// with leading zeros. Others are then refused without a call.
+    /// Set if its tokens end with the CRC-32 (IEEE) of the text before it, as six base-62 digits
+    /// `0-9 A-Z a-z` with leading zeros. Tokens with a wrong checksum are rejected without a call.
     pub checksum: bool,
-    /// The values of its settings, as JSON text.
+    /// The values of its settings by name, as JSON text.
     pub settings: BTreeMap<String, String>,
-    /// The key labels that it may use.
+    /// The [`KeyGrant`]s by label.
     pub keys: BTreeMap<String, KeyGrant>,
-    /// The secrets that it may look for, by name. Of equal ones the first wins.
+    /// The [`Secret`]s that it may search, with their names. Of equal secrets, the first wins.
     pub secrets: Vec<(String, Secret)>,
-    /// The records of its tokens, if it may have some.
+    /// The [`StoreGrant`] for records of its own tokens; `None` if it keeps none.
     pub store: Option<StoreGrant>,
-    /// The queries that it may run, by label.
+    /// The [`Query`] objects that it may run, by label.
     pub queries: BTreeMap<String, Arc<dyn Query>>,
-    /// Whom it may vouch for.
+    /// The [`Actors`] that it may vouch for.
     pub actors: Actors,
-    /// The lifetime in seconds of tokens for which none is asked; `None`: they do not end.
+    /// The lifetime in seconds of tokens that are requested without one; `None` if they do not
+    /// expire.
     pub default_ttl: Option<NonZeroU32>,
-    /// The longest lifetime of its tokens in seconds; `None` allows tokens that do not end.
+    /// Maximum lifetime of its tokens in seconds; `None` allows tokens that do not expire.
     pub max_ttl: Option<u64>,
-    /// For how many seconds a token of it may go unused and stay good; at least 600. It needs records: of its own, or
-    /// [`RegistryBuilder::records`](crate::RegistryBuilder::records), and then they are looked up at each verification.
+    /// Maximum time in seconds that a token may be unused and stay valid, at least 600; `None` for
+    /// no limit.
+    ///
+    /// Requires records, its own or [`RegistryBuilder::records`](crate::RegistryBuilder::records),
+    /// and a lookup at each verification.
     pub max_idle: Option<u64>,
-    /// How many good tokens of it an actor may have at once. It needs records too.
+    /// Maximum number of valid tokens of an actor; `None` for no limit. Requires records, too.
     pub max_tokens_per_actor: Option<u64>,
-    /// How far in the future a token may have been issued, in seconds.
+    /// Maximum number of seconds that a token's issue time may lie in the future.
     pub leeway: u64,
-    /// What it may use.
+    /// The [`Limits`] of its calls.
     pub limits: Limits,
 }
 
 impl HandlerConfig {
-    /// A handler that may vouch for `actors` and is granted nothing else.
+    /// Creates the configuration of a handler that may vouch for `actors` and has no other grants.
     pub fn new(name: impl Into<String>, component: impl Into<Vec<u8>>, actors: Actors) -> Self {
         Self {
             name: name.into(),
@@ -89,34 +96,34 @@ impl fmt::Debug for HandlerConfig {
     }
 }
 
-/// Records of a handler's own tokens.
+/// A grant to keep records of a handler's own tokens.
 #[derive(Clone)]
 pub struct StoreGrant {
-    /// Where they are kept.
+    /// The [`TokenStore`] of the records.
     pub store: Arc<dyn TokenStore>,
-    /// How many of them may be good at once.
-    pub most: u64,
+    /// Maximum number of valid records.
+    pub max: u64,
 }
 
 impl fmt::Debug for StoreGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreGrant").field("most", &self.most).finish_non_exhaustive()
+        f.debug_struct("StoreGrant").field("most", &self.max).finish_non_exhaustive()
     }
 }
 
-/// Grants made ready for use: what one call's host functions look at.
-pub(crate) struct Bound {
+/// The grants of a [`HandlerConfig`], prepared for the host functions of a call.
+pub(crate) struct BoundGrants {
     pub(crate) name: Arc<str>,
     pub(crate) limits: Limits,
     pub(crate) settings: HashMap<String, String>,
-    pub(crate) keys: HashMap<String, BoundKeys>,
+    pub(crate) keys: HashMap<String, DerivedKeys>,
     pub(crate) secrets: Vec<(String, Secret)>,
     pub(crate) store: Option<StoreGrant>,
     pub(crate) queries: HashMap<String, Arc<dyn Query>>,
     pub(crate) counters: Counters,
 }
 
-impl Bound {
+impl BoundGrants {
     pub(crate) fn new(
         name: Arc<str>,
         limits: Limits,
@@ -128,15 +135,18 @@ impl Bound {
     ) -> Result<Self, LoadError> {
         for (setting, value) in &settings {
             if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(value) {
-                let setting = printable(setting, MAX_NAME);
-                return Err(LoadError::new("bad-setting", format!("the setting `{setting}` is no JSON: {error}")));
+                let setting = escape_untrusted(setting, MAX_NAME);
+                return Err(LoadError::new(
+                    "bad-setting",
+                    format!("the setting `{setting}` is not valid JSON: {error}"),
+                ));
             }
         }
         let mut bound = HashMap::new();
         for (label, grant) in keys {
             check_label("key", &label)?;
             let namespace = grant.namespace.as_deref().unwrap_or(&name);
-            bound.insert(label.clone(), BoundKeys::derive(&grant, namespace, &label));
+            bound.insert(label.clone(), DerivedKeys::derive(&grant, namespace, &label));
         }
         for label in queries.keys() {
             check_label("query", label)?;
@@ -152,6 +162,9 @@ fn check_label(kind: &str, label: &str) -> Result<(), LoadError> {
     if fine {
         return Ok(());
     }
-    let text = format!("`{}` is no {kind} label: use 1 to 64 of `a-z 0-9 -`", printable(label, MAX_NAME));
+    let text = format!(
+        "`{}` is not a valid {kind} label: use 1 to 64 characters of `a-z 0-9 -`",
+        escape_untrusted(label, MAX_NAME)
+    );
     Err(LoadError::new("bad-label", text))
 }

@@ -1,60 +1,64 @@
-//! One loaded handler: its sandbox and the policy over what it says.
+//! A loaded handler: its sandbox, and the policy that judges its results.
 
-mod create;
-mod record;
+mod issue;
+mod verify_record;
 
-use crate::answers::Answers;
 use crate::bindings::Answer;
 use crate::checksum;
 use crate::clock::UnixTime;
 use crate::component::{CheckedComponent, ComponentInfo};
 use crate::counts::Counts;
-use crate::error::{Error, Fault, LoadError};
-use crate::grants::{Bound, HandlerConfig};
+use crate::error::{Error, ErrorKind, LoadError};
+use crate::grants::{BoundGrants, HandlerConfig};
 use crate::limits::Limits;
 use crate::policy::{Policy, Proposal};
 use crate::runtime::Runtime;
-use crate::sandbox::{Sandbox, Verified, trial_error};
-use crate::store::{Changes, Committed, TokenStore};
-use crate::text::{MAX_NAME, list_names, printable};
+use crate::sandbox::{Sandbox, VerifyOutcome, trial_error};
+use crate::sanitize::{MAX_NAME, escape_untrusted, list_names};
+use crate::store::{CommitOutcome, TokenStore, Transaction};
 use crate::token::{TokenDigest, is_token_text};
 use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Verdict};
+use crate::verdict_cache::VerdictCache;
 use std::sync::Arc;
 
-pub(crate) use create::Together;
-use record::Presented;
+pub(crate) use issue::IssueContext;
 #[cfg(feature = "phases")]
 use std::time::{Duration, Instant};
+use verify_record::Presented;
 
-/// The least time for which a token may have to be idle to end, in seconds.
+/// Minimum of `max_idle` in seconds.
 const LEAST_IDLE: u64 = 600;
 
+/// A loaded handler with its [`Sandbox`] and [`Policy`].
 pub(crate) struct Handler {
     pub(crate) name: Arc<str>,
-    /// Set where the host believes the token ids and issue times that the component reports.
+    /// Set if the host trusts the token ids and issue times that the component reports.
     pub(crate) first_party: bool,
     pub(crate) prefixes: Vec<String>,
-    /// Whether its tokens end with a checksum.
+    /// Set if its tokens end with a checksum.
     checksum: bool,
-    pub(crate) bound: Arc<Bound>,
-    /// Held for as long as the handler is, so that one that replaces it does not compile it again.
+    pub(crate) bound: Arc<BoundGrants>,
+    /// Held for the life of the handler, so that its replacement does not compile it again.
     component: Arc<CheckedComponent>,
     runtime: Runtime,
     pub(crate) policy: Policy,
-    /// Where the host keeps records of its tokens, if it keeps none itself.
+    /// The store in which the host keeps records of its tokens, if the handler keeps none itself.
     records: Option<Arc<dyn TokenStore>>,
     sandbox: Arc<Sandbox>,
-    answers: Answers<Acceptance>,
+    answers: VerdictCache<Acceptance>,
 }
 
 impl Handler {
-    /// Loads the component and tries it out.
+    /// Loads the component and instantiates it once as a trial.
+    ///
+    /// # Errors
+    /// Returns a [`LoadError`] if the configuration, the component or the trial is not acceptable.
     pub(crate) fn load(
         runtime: &Runtime,
         config: HandlerConfig,
         records: Option<Arc<dyn TokenStore>>,
     ) -> Result<Self, LoadError> {
-        let shown = printable(&config.name, MAX_NAME);
+        let shown = escape_untrusted(&config.name, MAX_NAME);
         Self::load_unnamed(runtime, config, records).map_err(|error| error.in_handler(&shown))
     }
 
@@ -93,14 +97,14 @@ impl Handler {
             return Err(LoadError::new(
                 "unknown-setting",
                 format!(
-                    "the component knows no setting `{}`; it knows {}",
-                    printable(unknown, MAX_NAME),
+                    "unknown setting `{}`; the component declares {}",
+                    escape_untrusted(unknown, MAX_NAME),
                     list_names(&component.info.settings)
                 ),
             ));
         }
         let name: Arc<str> = name.into();
-        let bound = Bound::new(name.clone(), limits, settings, keys, secrets, store, queries)?;
+        let bound = BoundGrants::new(name.clone(), limits, settings, keys, secrets, store, queries)?;
         check_grants(&component.info, &bound)?;
         let sandbox = Arc::new(Sandbox::new(runtime.shared().clone(), &component, bound)?);
         let now = UnixTime { seconds: 0, nanoseconds: 0 };
@@ -115,38 +119,42 @@ impl Handler {
             runtime: runtime.clone(),
             policy,
             records,
-            answers: Answers::new(sandbox.bound.limits.answer_bytes),
+            answers: VerdictCache::new(sandbox.bound.limits.verdict_cache_bytes),
             sandbox,
         })
     }
 
-    /// What has been counted of it.
+    /// Returns the [`Counts`] of the handler.
     pub(crate) fn counts(&self) -> Counts {
         self.bound.counters.read()
     }
 
-    /// What it is made of.
+    /// Returns the [`ComponentInfo`] of its component.
     pub(crate) fn info(&self) -> &ComponentInfo {
         &self.component.info
     }
 
-    /// Asks the handler about a token that is its own, and judges its answer. `digest` is that of the token.
+    /// Verifies a token of this handler, whose digest is `digest`: calls the handler and judges its
+    /// result, unless the verdict is cached.
+    ///
+    /// # Errors
+    /// Returns an [`Error`] if no verdict is available.
     pub(crate) async fn verify(&self, token: &str, digest: TokenDigest) -> Result<Verdict, Error> {
-        if self.checksum && !checksum::fits(token) {
+        if self.checksum && !checksum::matches(token) {
             return Ok(Rejection::of(&self.name, Reason::Malformed, "Invalid token: wrong checksum"));
         }
-        // A first-party handler gives the reason that the original it follows gives.
+        // A first-party handler gives the same reason as the system that it emulates.
         if !self.first_party && self.is_only_prefix(token) {
             return Ok(self.refuse_prefix());
         }
         if !self.is_of_its_form(token) {
-            return Ok(Rejection::of(&self.name, Reason::Malformed, "Invalid token: wrong form"));
+            return Ok(Rejection::of(&self.name, Reason::Malformed, "Invalid token: wrong format"));
         }
         let judged = async {
             let now = self.runtime.shared().now()?;
             let kept = self.answers.get(&digest, now.seconds);
             if let Some(kept) = kept.filter(|kept| kept.expires_at.is_none_or(|end| !now.is_past(end))) {
-                self.bound.counters.kept.count();
+                self.bound.counters.cache_hits.count();
                 return Ok(Verdict::Accepted(Acceptance::clone(&kept)));
             }
             let (verdict, repeatable) = self.ask(token, &digest, now).await?;
@@ -163,36 +171,37 @@ impl Handler {
         judged.await.map_err(|fault| Error::new(&self.name, fault))
     }
 
-    /// Returns whether its tokens end with a checksum.
+    /// Returns whether the tokens of this handler end with a checksum.
     pub(crate) fn has_checksum(&self) -> bool {
         self.checksum
     }
 
-    /// Returns whether a token has one of the forms that the component states, if it states any.
+    /// Returns whether `token` matches one of the patterns that the component declares. `true` if
+    /// it declares none.
     fn is_of_its_form(&self, token: &str) -> bool {
-        let forms = &self.component.forms;
-        if forms.is_empty() {
+        let patterns = &self.component.patterns;
+        if patterns.is_empty() {
             return true;
         }
         let prefix = self.prefixes.iter().filter(|prefix| token.starts_with(prefix.as_str())).map(String::len).max();
         let rest = token.get(prefix.unwrap_or(0)..).unwrap_or_default();
-        forms.iter().any(|form| form.fits(rest))
+        patterns.iter().any(|form| form.matches(rest))
     }
 
     fn refuse_prefix(&self) -> Verdict {
         Rejection::of(&self.name, Reason::Malformed, "Invalid token: nothing follows its prefix")
     }
 
-    /// Returns whether a token is a prefix of this handler and nothing else: it holds no secret.
+    /// Returns whether `token` is only a prefix of this handler, and therefore contains no secret.
     pub(crate) fn is_only_prefix(&self, token: &str) -> bool {
         self.prefixes.iter().any(|prefix| prefix == token)
     }
 
-    /// Calls the handler. Says too whether it would answer the same again in this second.
-    async fn ask(&self, token: &str, digest: &TokenDigest, now: UnixTime) -> Result<(Verdict, bool), Fault> {
-        let Verified { answer, records, key, repeatable } = self.sandbox.verify(token.into(), now).await?;
+    /// Calls the handler and judges its result. Also returns whether the verdict may be cached.
+    async fn ask(&self, token: &str, digest: &TokenDigest, now: UnixTime) -> Result<(Verdict, bool), ErrorKind> {
+        let VerifyOutcome { answer, records, key, repeatable } = self.sandbox.verify(token.into(), now).await?;
         let verdict = match answer {
-            // Boxed, so that handlers without records need not carry the larger future.
+            // Boxed, to keep the future of handlers without records small.
             Answer::Proposal(proposal) if self.looks_up() => {
                 let presented = Presented { token, digest, key };
                 Box::pin(self.judge_with_record(proposal, presented, records, now)).await?
@@ -201,12 +210,18 @@ impl Handler {
             Answer::NotMine => Verdict::NotMine,
             Answer::Rejected(reason, message) => Rejection::of(&self.name, reason, message),
         };
-        // What is written in its record may change at any time.
+        // A record may change at any time, so verdicts that depend on one are not cached.
         Ok((verdict, repeatable && self.bound.store.is_none()))
     }
 
-    /// Judges what the handler says of a token.
-    fn judge(&self, proposal: Proposal, token: &str, key: Option<Arc<str>>, now: UnixTime) -> Result<Verdict, Fault> {
+    /// Judges a handler's proposal about a token.
+    fn judge(
+        &self,
+        proposal: Proposal,
+        token: &str,
+        key: Option<Arc<str>>,
+        now: UnixTime,
+    ) -> Result<Verdict, ErrorKind> {
         let mut verdict = self.policy.judge(&self.name, &self.bound.limits, proposal, now)?;
         if let Verdict::Accepted(acceptance) = &mut verdict {
             acceptance.key = key;
@@ -218,23 +233,24 @@ impl Handler {
         Ok(verdict)
     }
 
-    /// Where records of its tokens are kept, by itself or by the host.
+    /// Returns the store of its token records, whether the handler or the host keeps them. `None`
+    /// if there are no records.
     pub(crate) fn store(&self) -> Option<&Arc<dyn TokenStore>> {
         self.bound.store.as_ref().map(|grant| &grant.store).or(self.records.as_ref())
     }
 
-    async fn commit(&self, mut changes: Changes, now: UnixTime) -> Result<Committed, Fault> {
-        let Some(store) = self.store() else { return Ok(Committed::Done) };
+    async fn commit(&self, mut changes: Transaction, now: UnixTime) -> Result<CommitOutcome, ErrorKind> {
+        let Some(store) = self.store() else { return Ok(CommitOutcome::Done) };
         if changes.insert.is_none() && changes.end.is_empty() && changes.edit.is_none() {
-            return Ok(Committed::Done);
+            return Ok(CommitOutcome::Done);
         }
         changes.at = now.seconds;
-        store.commit(&self.name, changes).await.map_err(|error| Fault::Store(error.to_string()))
+        store.commit(&self.name, changes).await.map_err(|error| ErrorKind::Store(error.to_string()))
     }
 
-    /// Times the phases of one verify.
+    /// Measures the phases of one verification.
     #[cfg(feature = "phases")]
-    pub(crate) async fn phases(&self, token: &str) -> Result<Vec<(&'static str, Duration)>, Fault> {
+    pub(crate) async fn phases(&self, token: &str) -> Result<Vec<(&'static str, Duration)>, ErrorKind> {
         let start = Instant::now();
         let now = self.runtime.shared().now()?;
         let (answer, mut times) = self.sandbox.phases(token, now).await?;
@@ -248,23 +264,28 @@ impl Handler {
     }
 }
 
-/// What the host keeps must be kept somewhere.
+/// Checks that the lifetimes are consistent, and that a policy that needs records has a store.
 fn check_policy(policy: &Policy, has_records: bool) -> Result<(), LoadError> {
     let Policy { default_ttl, max_ttl, max_idle, max_tokens_per_actor, .. } = policy;
     let wrong = |text: &str| Err(LoadError::new("bad-policy", text));
     if default_ttl.zip(*max_ttl).is_some_and(|(default, max)| u64::from(default.get()) > max) {
-        return wrong("`default_ttl` is greater than `max_ttl`: no token could be made without a lifetime");
+        return wrong(
+            "`default_ttl` is greater than `max_ttl`, so no token could be created without a lifetime: lower `default_ttl`",
+        );
     }
     if (max_idle.is_some() || max_tokens_per_actor.is_some()) && !has_records {
-        return wrong("`max_idle` and `max_tokens_per_actor` need records of tokens: add `[store]`");
+        return wrong("`max_idle` and `max_tokens_per_actor` require token records: add a `[store]` section");
     }
     if max_idle.is_some_and(|idle| idle < LEAST_IDLE) {
-        return wrong("`max_idle` is less than 600 seconds: when a token was last used is known to the minute or so");
+        return wrong(
+            "`max_idle` is less than 600 seconds: use at least 600, because the last use is only recorded to about the minute",
+        );
     }
     Ok(())
 }
 
-/// How much memory a good answer takes, generously: its restrictions stand in it twice, once as text.
+/// Returns a generous estimate of the memory of a cached [`Acceptance`]. Its restrictions are
+/// stored twice, once as text.
 fn size(acceptance: &Acceptance) -> usize {
     let texts = [Some(acceptance.actor.json()), acceptance.actor.id(), acceptance.token_id.as_deref()];
     let bytes: usize = texts.into_iter().flatten().map(str::len).sum();
@@ -272,14 +293,14 @@ fn size(acceptance: &Acceptance) -> usize {
     bytes.saturating_mul(per_byte).saturating_add(512)
 }
 
-/// A token of which the ids are made would stand in logs and headers, where they go. Short ones are hard-coded by an
-/// operator, and may well be part of an id.
-fn names_no_token(verdict: &Verdict, token: &str) -> Result<(), Fault> {
+/// Refuses an acceptance whose ids contain the token, because ids are written to logs and headers.
+/// Short tokens are exempt: an operator hard-coded them, and they may well be part of an id.
+fn names_no_token(verdict: &Verdict, token: &str) -> Result<(), ErrorKind> {
     const SHORT: usize = 16;
     let Verdict::Accepted(Acceptance { actor, token_id, .. }) = verdict else { return Ok(()) };
     let named = [actor.id(), token_id.as_deref()].into_iter().flatten().any(|id| id.contains(token));
     if named && token.len() >= SHORT {
-        return Err(Fault::BadResult("the token stands in the actor's id or in the token id".into()));
+        return Err(ErrorKind::BadResult("the actor id or the token id contains the token".into()));
     }
     Ok(())
 }
@@ -287,7 +308,11 @@ fn names_no_token(verdict: &Verdict, token: &str) -> Result<(), Fault> {
 fn check_name(name: &str) -> Result<(), LoadError> {
     let fine = (1..=64).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
-    if fine { Ok(()) } else { Err(LoadError::new("bad-name", "a handler's name is 1 to 64 of `A-Z a-z 0-9 _ -`")) }
+    if fine {
+        Ok(())
+    } else {
+        Err(LoadError::new("bad-name", "a handler name must be 1 to 64 characters of `A-Z a-z 0-9 _ -`"))
+    }
 }
 
 fn check_prefixes(prefixes: &[String]) -> Result<(), LoadError> {
@@ -295,37 +320,42 @@ fn check_prefixes(prefixes: &[String]) -> Result<(), LoadError> {
         None => Ok(()),
         Some(prefix) => Err(LoadError::new(
             "bad-prefix",
-            format!("`{}` is no prefix: use 1 to 256 of `A-Z a-z 0-9 . _ ~ + / = -`", printable(prefix, MAX_NAME)),
+            format!(
+                "`{}` is not a valid prefix: use 1 to 256 characters of `A-Z a-z 0-9 . _ ~ + / = -`",
+                escape_untrusted(prefix, MAX_NAME)
+            ),
         )),
     }
 }
 
 fn check_limits(runtime: &Runtime, limits: &Limits) -> Result<(), LoadError> {
-    let most = &runtime.shared().limits;
-    let too_high = |setting: &str, value: usize, most: usize| {
-        Err(LoadError::new("bad-limit", format!("`{setting}` is {value}, more than this runtime's {most}")))
+    let max = &runtime.shared().limits;
+    let too_high = |setting: &str, value: usize, max: usize| {
+        Err(LoadError::new("bad-limit", format!("`{setting}` is {value}, more than this runtime's maximum of {max}")))
     };
-    if limits.memory_bytes > most.memory_bytes {
-        return too_high("limits.memory_mib", limits.memory_bytes >> 20, most.memory_bytes >> 20);
+    if limits.memory_bytes > max.memory_bytes {
+        return too_high("limits.memory_mib", limits.memory_bytes >> 20, max.memory_bytes >> 20);
     }
-    if limits.table_elements > most.table_elements {
-        return too_high("limits.table_elements", limits.table_elements, most.table_elements);
+    if limits.table_elements > max.table_elements {
+        return too_high("limits.table_elements", limits.table_elements, max.table_elements);
     }
     match limits.concurrent_calls {
-        Some(0) => Err(LoadError::new("bad-limit", "`limits.concurrent_calls` is 0: no call could ever run")),
-        Some(calls) if calls > most.slots => too_high("limits.concurrent_calls", calls, most.slots),
+        Some(0) => {
+            Err(LoadError::new("bad-limit", "`limits.concurrent_calls` is 0, so no call could run: use at least 1"))
+        }
+        Some(calls) if calls > max.slots => too_high("limits.concurrent_calls", calls, max.slots),
         _ => Ok(()),
     }
 }
 
-/// What the component asks for, against what it was granted.
-fn check_grants(info: &ComponentInfo, bound: &Bound) -> Result<(), LoadError> {
+/// Checks that every import of the component is granted.
+fn check_grants(info: &ComponentInfo, bound: &BoundGrants) -> Result<(), LoadError> {
     let missing = |interface: &str, line: &str| {
         Err(LoadError::new(
             "not-granted",
             format!(
-                "the component asks for `keyward:handler/{interface}`, which it is not granted: add `{line}` to this handler \
-             if it should have it"
+                "the component imports `keyward:handler/{interface}`, which is not granted: to grant it, add `{line}` to \
+             this handler"
             ),
         ))
     };
@@ -341,12 +371,12 @@ fn check_grants(info: &ComponentInfo, bound: &Bound) -> Result<(), LoadError> {
     if info.imports.contains("queries") && bound.queries.is_empty() {
         return missing("queries", "queries.LABEL = \"…\"");
     }
-    // Its tokens say themselves what they allow: whoever narrowed one by its record would narrow nothing.
+    // The handler does not read records, so narrowing one would not narrow its token.
     if bound.store.is_some() && !info.imports.contains("store") {
         return Err(LoadError::new(
             "keeps-no-records",
-            "the component does not ask for `keyward:handler/store`, so it keeps no records: remove `store`; where there is a \
-             `[store]`, the host keeps a record of each of its tokens all the same",
+            "the component does not import `keyward:handler/store`, so it keeps no records: remove `store`; with a `[store]` \
+             section, the host keeps a record of each of its tokens anyway",
         ));
     }
     Ok(())

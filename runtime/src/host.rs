@@ -1,4 +1,5 @@
-//! What a handler can ask of its host. One interface of `wit/`, one module below: state, `impl Host`, link function.
+//! The host functions that a handler can call. Each interface of `wit/` has a module with its
+//! state, its `impl Host` and its link function.
 
 pub(crate) mod clock;
 pub(crate) mod digest;
@@ -12,8 +13,8 @@ pub(crate) mod store;
 
 use crate::bindings::types;
 use crate::clock::UnixTime;
-use crate::error::{Fault, LimitHit, LimitName};
-use crate::grants::Bound;
+use crate::error::{ErrorKind, LimitExceeded, LimitKind};
+use crate::grants::BoundGrants;
 use crate::limits::Limits;
 use crate::slice;
 use std::sync::Arc;
@@ -21,25 +22,26 @@ use std::time::Duration;
 use wasmtime::component::Linker;
 use wasmtime::{ResourceLimiter, Result};
 
-/// The data of one call's store.
+/// The data of a call's [`wasmtime::Store`].
 pub(crate) struct State {
-    pub(crate) bound: Arc<Bound>,
+    pub(crate) bound: Arc<BoundGrants>,
     pub(crate) phase: Phase,
     pub(crate) now: UnixTime,
-    /// The token that is asked about, to keep it out of the log; empty in `create`.
+    /// The token under verification, to keep it out of the log; empty in `create`.
     pub(crate) token: Arc<str>,
     pub(crate) calls: Calls,
     pub(crate) lines: log::Lines,
-    pub(crate) growth: Growth,
+    pub(crate) growth: MemoryLimiter,
     pub(crate) records: store::Records,
     pub(crate) asked: queries::Asked,
-    /// The key that signed last or, in `verify`, whose signature was good last.
+    /// The key that signed last or, in `verify`, that last verified a signature.
     pub(crate) key: Option<Arc<str>>,
 }
 
 impl State {
-    /// For a call within `limits`; the fields that the store or the policy enforces are named and left to them.
-    pub(crate) fn new(bound: Arc<Bound>, token: Arc<str>, now: UnixTime) -> Self {
+    /// Creates the state of a call. The [`Limits`] that are enforced elsewhere are listed as `_`,
+    /// so that a new limit cannot be forgotten here.
+    pub(crate) fn new(bound: Arc<BoundGrants>, token: Arc<str>, now: UnixTime) -> Self {
         let Limits {
             memory_bytes,
             table_elements,
@@ -56,7 +58,7 @@ impl State {
             actor_id_bytes: _,
             component_bytes: _,
             concurrent_calls: _,
-            answer_bytes: _,
+            verdict_cache_bytes: _,
         } = bound.limits;
         Self {
             phase: Phase::Instantiate,
@@ -64,7 +66,10 @@ impl State {
             token,
             calls: Calls::new(host_calls, host_work_bytes),
             lines: log::Lines::new(bound.name.clone(), log_lines, message_bytes),
-            growth: Growth { memory: Sum { used: 0, of: memory_bytes }, table: Sum { used: 0, of: table_elements } },
+            growth: MemoryLimiter {
+                memory: Quota { used: 0, of: memory_bytes },
+                table: Quota { used: 0, of: table_elements },
+            },
             records: store::Records::default(),
             asked: queries::Asked::default(),
             key: None,
@@ -73,7 +78,7 @@ impl State {
     }
 }
 
-/// What the guest is doing: its rights depend on it.
+/// The phase of a call, which decides the rights of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     Instantiate,
@@ -81,9 +86,10 @@ pub(crate) enum Phase {
     Verify,
 }
 
-/// Links what the component may import: the five interfaces that do no harm, and what the operator granted.
-pub(crate) fn link(linker: &mut Linker<State>, bound: &Bound) -> Result<()> {
-    types::add_to_linker::<State, clock::Has>(linker, clock::view)?;
+/// Links the interfaces that the component may import: the five harmless ones, and those that the
+/// operator granted.
+pub(crate) fn link(linker: &mut Linker<State>, bound: &BoundGrants) -> Result<()> {
+    types::add_to_linker::<State, clock::HasClock>(linker, clock::view)?;
     clock::add_to_linker(linker)?;
     digest::add_to_linker(linker)?;
     log::add_to_linker(linker)?;
@@ -104,50 +110,55 @@ pub(crate) fn link(linker: &mut Linker<State>, bound: &Bound) -> Result<()> {
     Ok(())
 }
 
-/// The host calls of one call, and the work that the host does for them. Every host function enters here before it does
-/// anything.
+/// The account of a call's host calls and of the host's work for them. Every host function enters
+/// here first.
 pub(crate) struct Calls {
     used: u32,
     of: u32,
-    work: Sum,
-    /// Work since the slice was last looked at.
+    work: Quota,
+    /// Work in bytes since the slice was last checked.
     unseen: usize,
-    /// Set where the slice was over when it was last looked at.
+    /// Set if the slice was over at the last check.
     is_over: bool,
     repeatable: bool,
 }
 
-/// The weight of a host call beside its bytes: crossing the border costs about as much as hashing so many.
+/// The fixed cost of a host call in bytes of work: crossing the boundary costs about as much as
+/// hashing 1 KiB.
 const CALL_BYTES: usize = 1 << 10;
 
-/// How much work may go by until the slice is looked at. A verification by a well-behaved handler stays below it.
+/// Maximum work in bytes between two checks of the slice. A verification by a well-behaved handler
+/// stays below it.
 const LOOK_BYTES: usize = 16 << 10;
 
-/// CPU time that a look-up takes on the threads of the store and the machine's own, about. Handlers that look up a lot are
-/// held to it: see [`slice::charge`].
+/// The approximate CPU time of a lookup outside of the calling thread: in the store's threads and
+/// the kernel. It is charged to the handler with [`slice::charge`].
 const LOOKUP: Duration = Duration::from_micros(70);
 
 impl Calls {
     fn new(of: u32, work: usize) -> Self {
-        Self { used: 0, of, work: Sum { used: 0, of: work }, unseen: 0, is_over: false, repeatable: true }
+        Self { used: 0, of, work: Quota { used: 0, of: work }, unseen: 0, is_over: false, repeatable: true }
     }
 
-    /// Continues the account of another instance, which worked for the same caller.
+    /// Continues the account of an earlier instance in the same call.
     pub(crate) fn continue_from(&mut self, before: &Self) {
         self.used = before.used;
         self.work.used = before.work.used;
         self.unseen = before.unseen;
     }
 
-    /// Enters a function that changes nothing, and answers the same however often it is called in a second. `bytes` is what
-    /// the host will process.
+    /// Enters a function without side effects that returns the same result all through a second.
+    /// `bytes` is the amount of data that the host will process.
     ///
-    /// The guest runs on until it meets an epoch check, which straight-line code has none of: functions that work for long
-    /// are asynchronous, and [`rest`](Self::rest) here first.
+    /// The guest continues until its next epoch check, and straight-line code has none. Functions
+    /// with much work are therefore asynchronous and call [`rest`](Self::rest) first.
+    ///
+    /// # Errors
+    /// Returns a [`HostError`] if the call exceeds its limit of host calls or host work.
     pub(crate) fn enter_repeatable(&mut self, bytes: usize) -> Result<()> {
         self.used = self.used.saturating_add(1);
         if self.used > self.of {
-            return Err(Stop::limit(LimitName::HostCalls, u64::from(self.used), u64::from(self.of)));
+            return Err(HostError::limit(LimitKind::HostCalls, u64::from(self.used), u64::from(self.of)));
         }
         self.charge(bytes)?;
         self.unseen = self.unseen.saturating_add(CALL_BYTES);
@@ -158,13 +169,13 @@ impl Calls {
         Ok(())
     }
 
-    /// Enters any other function: the verdict of this call cannot be cached.
+    /// Enters any other function, after which the verdict of this call is not cached.
     pub(crate) fn enter(&mut self, bytes: usize) -> Result<()> {
         self.repeatable = false;
         self.enter_repeatable(bytes)
     }
 
-    /// Enters a function that looks something up outside of this process.
+    /// Enters a function that performs a lookup in a store or database.
     pub(crate) async fn enter_lookup(&mut self, bytes: usize) -> Result<()> {
         self.enter(bytes)?;
         slice::charge(LOOKUP);
@@ -172,69 +183,72 @@ impl Calls {
         Ok(())
     }
 
-    /// Charges further bytes, such as those that a function gives back, before they are copied to the guest.
+    /// Charges more bytes, such as those of a result, before they are copied to the guest.
     pub(crate) fn charge(&mut self, bytes: usize) -> Result<()> {
         self.unseen = self.unseen.saturating_add(bytes);
-        self.work.grow(LimitName::HostWork, 0, bytes).map(drop)
+        self.work.grow(LimitKind::HostWork, 0, bytes).map(drop)
     }
 
-    /// Gives the thread back where the call has used up its slice.
+    /// Yields the thread if the call has used up its slice.
     pub(crate) async fn rest(&mut self) {
         if std::mem::take(&mut self.is_over) {
             slice::give_way().await;
         }
     }
 
-    /// Returns whether the same call in the same second would end in the same way.
+    /// Returns whether the same call would have the same result all through this second.
     pub(crate) fn are_repeatable(&self) -> bool {
         self.repeatable
     }
 }
 
-/// Why the host ended a call: our own error, carried through the engine and taken out again on the other side.
+/// The reason that the host stopped a call: an [`ErrorKind`] that wasmtime carries to the sandbox.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Stop(pub(crate) Fault);
+pub(crate) struct HostError(pub(crate) ErrorKind);
 
-impl Stop {
-    pub(crate) fn limit(limit: LimitName, used: u64, of: u64) -> wasmtime::Error {
-        Self(Fault::Limit(LimitHit { limit, used, of })).into()
+impl HostError {
+    pub(crate) fn limit(limit: LimitKind, used: u64, of: u64) -> wasmtime::Error {
+        Self(ErrorKind::Limit(LimitExceeded { limit, used, of })).into()
     }
 
     pub(crate) fn forbidden(what: &'static str) -> wasmtime::Error {
-        Self(Fault::ForbiddenCall(what)).into()
+        Self(ErrorKind::ForbiddenCall(what)).into()
     }
 }
 
-/// What a component's memories and tables come to together. Too much ends the call: a guest that is only told "no" asks
-/// again, millions of times.
-pub(crate) struct Growth {
-    memory: Sum,
-    table: Sum,
+/// A limiter for the total size of a component's memories and of its tables.
+///
+/// Exceeding it stops the call. If the growth only failed, the guest could retry it millions of
+/// times.
+pub(crate) struct MemoryLimiter {
+    memory: Quota,
+    table: Quota,
 }
 
-struct Sum {
+/// An amount that may grow up to a maximum.
+struct Quota {
     used: usize,
     of: usize,
 }
 
-impl Sum {
-    fn grow(&mut self, limit: LimitName, current: usize, desired: usize) -> Result<bool> {
+impl Quota {
+    fn grow(&mut self, limit: LimitKind, current: usize, desired: usize) -> Result<bool> {
         let wanted = self.used.saturating_add(desired.saturating_sub(current));
         if wanted > self.of {
-            return Err(Stop::limit(limit, wanted as u64, self.of as u64));
+            return Err(HostError::limit(limit, wanted as u64, self.of as u64));
         }
         self.used = wanted;
         Ok(true)
     }
 }
 
-impl ResourceLimiter for Growth {
+impl ResourceLimiter for MemoryLimiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
-        self.memory.grow(LimitName::Memory, current, desired)
+        self.memory.grow(LimitKind::Memory, current, desired)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
-        self.table.grow(LimitName::Table, current, desired)
+        self.table.grow(LimitKind::Table, current, desired)
     }
 }

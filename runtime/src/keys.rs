@@ -1,6 +1,6 @@
-//! Keys that never leave: secrets, rings of them, and what a handler is granted of them.
+//! Secrets, key rings, and the keys derived from them for handlers. Keys never leave the host.
 
-use crate::text::{MAX_NAME, printable};
+use crate::sanitize::{MAX_NAME, escape_untrusted};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::{Digest, Sha1};
@@ -11,59 +11,63 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// The shortest secret of a key ring in bytes, unless its operator says otherwise: 256 bits, so that HMAC-SHA-256 is as
-/// strong as it can be (RFC 2104 section 3 advises at least the length of the hash).
+/// Minimum length of a key ring's secret in bytes, unless its operator allows short secrets.
+///
+/// 256 bits give HMAC-SHA-256 its full strength (RFC 2104 section 3 advises at least the length of
+/// the hash).
 pub const MIN_SECRET_BYTES: usize = 32;
 
-/// Bytes that nobody may see. It has no `Debug` and no `PartialEq`, and is wiped from memory when dropped.
+/// A secret byte string. It has no `Debug` and no `PartialEq`, and is wiped from memory when
+/// dropped.
 #[expect(missing_debug_implementations, reason = "so that no secret is printed by accident")]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
-    /// Takes the bytes over.
+    /// Creates a secret from `bytes`.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self(Zeroizing::new(bytes.into()))
     }
 
-    /// How many bytes it has.
+    /// Returns the number of bytes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether it has none.
+    /// Returns `true` if the secret is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the two are the same, in time that depends on their lengths only.
+    /// Returns whether the secret equals `other`, in time that depends only on the lengths.
     pub(crate) fn equals(&self, other: &[u8]) -> bool {
         self.0.ct_eq(other).into()
     }
 
-    /// The one way out: for the derivation below, and for asking whom a secret that callers present would be shown to.
+    /// Returns the bytes. Only for key derivation, and to find the handlers that would see a secret
+    /// presented as a token.
     pub(crate) fn expose(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// What a key of a ring may do. A key goes from the first to the last, by what its operator says.
+/// The state of a [`Key`]. The operator moves a key from the first state to the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyState {
-    /// Verifies, and does not sign yet: until every node knows it, a token that it signed would be refused by some.
+    /// Verifies, but does not sign yet: nodes that do not know the key would reject its tokens.
     Pending,
-    /// Signs and verifies. One key of a ring does.
+    /// Signs and verifies. Exactly one key of a ring is active.
     Active,
-    /// Verifies what it has signed, and signs no more.
+    /// Verifies earlier signatures, but does not sign any more.
     VerifyOnly,
-    /// Does neither. It has no secret here; its id is kept, so that no other key gets it.
+    /// Neither signs nor verifies. It has no secret; only its id is kept, so that it is not reused.
     Retired,
 }
 
 impl KeyState {
-    /// All of them, in the order in which a key goes through them.
+    /// All states, in the order in which a key passes through them.
     pub const ALL: [Self; 4] = [Self::Pending, Self::Active, Self::VerifyOnly, Self::Retired];
 
-    /// The word in the configuration.
+    /// Returns the name used in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -74,37 +78,37 @@ impl KeyState {
     }
 }
 
-/// A key of a ring: a secret under the id that its operator gave it. The id is for people and for records; it says nothing of
-/// the secret.
+/// A key of a [`KeyRing`]: a [`Secret`] with an id that the operator chose. The id is for operators
+/// and records, and reveals nothing about the secret.
 pub struct Key {
     id: String,
     state: KeyState,
-    /// `None` for a retired one.
+    /// `None` for a retired key.
     secret: Option<Secret>,
 }
 
 impl Key {
-    /// One that only verifies so far.
+    /// Creates a key that does not sign yet: [`KeyState::Pending`].
     pub fn pending(id: impl Into<String>, secret: Secret) -> Self {
         Self { id: id.into(), state: KeyState::Pending, secret: Some(secret) }
     }
 
-    /// The one that signs.
+    /// Creates the key that signs: [`KeyState::Active`].
     pub fn active(id: impl Into<String>, secret: Secret) -> Self {
         Self { id: id.into(), state: KeyState::Active, secret: Some(secret) }
     }
 
-    /// One that only verifies from now on.
+    /// Creates a key that does not sign any more: [`KeyState::VerifyOnly`].
     pub fn verify_only(id: impl Into<String>, secret: Secret) -> Self {
         Self { id: id.into(), state: KeyState::VerifyOnly, secret: Some(secret) }
     }
 
-    /// One that is not used any more.
+    /// Creates a key that is no longer used: [`KeyState::Retired`].
     pub fn retired(id: impl Into<String>) -> Self {
         Self { id: id.into(), state: KeyState::Retired, secret: None }
     }
 
-    /// Whether a text can be the id of a key: 1 to 64 of `A-Z a-z 0-9 . _ -`.
+    /// Returns whether `text` is a valid key id: 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
     pub fn is_id(text: &str) -> bool {
         (1..=64).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
@@ -117,76 +121,91 @@ impl fmt::Debug for Key {
     }
 }
 
-/// An active key, which signs and verifies, and others, which only verify: so rotation breaks no live token.
+/// A key ring: an active key, which signs and verifies, and other keys, which only verify, so that
+/// a rotation does not invalidate live tokens.
 pub struct KeyRing {
     name: String,
     active: (String, Secret),
-    /// Those that only verify, not yet or not any more.
+    /// The keys that only verify: pending and verify-only.
     others: Vec<(String, Secret)>,
 }
 
 impl KeyRing {
-    /// A ring of that name with an active key of the id `active`, and earlier ones, `previous-1` and so on. Refuses secrets of
-    /// fewer than [`MIN_SECRET_BYTES`]. Where it is to be remembered which key signed a token, name them: [`with_keys`].
+    /// Creates a ring with an active key of the id `active` and earlier keys `previous-1` and so
+    /// on.
     ///
-    /// [`with_keys`]: Self::with_keys
-    pub fn new(name: impl Into<String>, active: Secret, previous: Vec<Secret>) -> Result<Self, RingError> {
+    /// To record which key signed a token, name the keys: see [`with_keys`](Self::with_keys).
+    ///
+    /// # Errors
+    /// Returns a [`KeyRingError`] if a secret has fewer than [`MIN_SECRET_BYTES`], or if two are
+    /// equal.
+    pub fn new(name: impl Into<String>, active: Secret, previous: Vec<Secret>) -> Result<Self, KeyRingError> {
         Self::with_keys(name, by_position(active, previous))
     }
 
-    /// A ring whose secrets may be short, for the secrets that Datasette has always accepted. Empty ones are refused all
-    /// the same: anybody could sign with them.
+    /// Creates a ring like [`new`](Self::new), but allows short secrets, because Datasette has
+    /// always accepted them.
+    ///
+    /// # Errors
+    /// Returns a [`KeyRingError`] if two secrets are equal, or if one is empty: anyone could forge
+    /// its signatures.
     pub fn dangerous_allow_short(
         name: impl Into<String>,
         active: Secret,
         previous: Vec<Secret>,
-    ) -> Result<Self, RingError> {
+    ) -> Result<Self, KeyRingError> {
         Self::dangerous_allow_short_keys(name, by_position(active, previous))
     }
 
-    /// A ring of these keys. One of them is active; each has an id and a secret of its own. Refuses secrets of fewer than
-    /// [`MIN_SECRET_BYTES`].
-    pub fn with_keys(name: impl Into<String>, keys: Vec<Key>) -> Result<Self, RingError> {
+    /// Creates a ring of `keys`.
+    ///
+    /// # Errors
+    /// Returns a [`KeyRingError`] unless exactly one key is [active](KeyState::Active), all ids are
+    /// valid, ids and secrets are unique, and each secret has at least [`MIN_SECRET_BYTES`].
+    pub fn with_keys(name: impl Into<String>, keys: Vec<Key>) -> Result<Self, KeyRingError> {
         Self::build(name.into(), keys, MIN_SECRET_BYTES)
     }
 
-    /// A ring of these keys, whose secrets may be short, but not empty.
-    pub fn dangerous_allow_short_keys(name: impl Into<String>, keys: Vec<Key>) -> Result<Self, RingError> {
+    /// Creates a ring like [`with_keys`](Self::with_keys), but allows short secrets.
+    ///
+    /// # Errors
+    /// Returns a [`KeyRingError`] as `with_keys` does, but of short secrets only for an empty one.
+    pub fn dangerous_allow_short_keys(name: impl Into<String>, keys: Vec<Key>) -> Result<Self, KeyRingError> {
         Self::build(name.into(), keys, 1)
     }
 
-    fn build(name: String, keys: Vec<Key>, least: usize) -> Result<Self, RingError> {
+    fn build(name: String, keys: Vec<Key>, min: usize) -> Result<Self, KeyRingError> {
         let mut ids = HashSet::new();
         let mut active = None;
         let mut others: Vec<(String, Secret)> = Vec::new();
         for Key { id, state, secret } in keys {
             if !Key::is_id(&id) {
-                return Err(RingError::BadId { id: printable(&id, MAX_NAME) });
+                return Err(KeyRingError::BadId { id: escape_untrusted(&id, MAX_NAME) });
             }
             if !ids.insert(id.clone()) {
-                return Err(RingError::SameId { id });
+                return Err(KeyRingError::SameId { id });
             }
             let Some(secret) = secret else { continue };
-            if secret.len() < least {
-                return Err(RingError::ShortSecret { id, len: secret.len() });
+            if secret.len() < min {
+                return Err(KeyRingError::ShortSecret { id, len: secret.len() });
             }
             let same = active.iter().chain(&others).find(|(_, other)| other.equals(secret.expose()));
             if let Some((other, _)) = same {
-                return Err(RingError::SameSecret { id, other: other.clone() });
+                return Err(KeyRingError::SameSecret { id, other: other.clone() });
             }
             match (state, active.take()) {
                 (KeyState::Active, None) => active = Some((id, secret)),
-                (KeyState::Active, Some((other, _))) => return Err(RingError::TwoActive { id, other }),
+                (KeyState::Active, Some((other, _))) => return Err(KeyRingError::TwoActive { id, other }),
                 (_, still) => {
                     active = still;
                     others.push((id, secret));
                 }
             }
         }
-        active.map(|active| Self { name, active, others }).ok_or(RingError::NoneActive)
+        active.map(|active| Self { name, active, others }).ok_or(KeyRingError::NoneActive)
     }
 
-    /// The name that the operator gave it.
+    /// Returns the name of the ring.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -205,55 +224,53 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// Keys that make no ring.
+/// The reason that keys do not form a [`KeyRing`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum RingError {
-    /// A secret is too short to sign with.
-    #[error("the secret of the key `{id}` has {len} bytes, fewer than the {MIN_SECRET_BYTES} that are safe")]
+pub enum KeyRingError {
+    /// A secret is too short.
+    #[error("the secret of the key `{id}` has {len} bytes, fewer than the required {MIN_SECRET_BYTES}")]
     ShortSecret {
-        /// Whose.
+        /// The id of the key.
         id: String,
-        /// How many it has.
+        /// Number of bytes in the secret.
         len: usize,
     },
-    /// Nothing could sign.
-    #[error("none of its keys is active, so none could sign: make one active")]
+    /// No key is active.
+    #[error("none of its keys is active, so it cannot sign: make one key active")]
     NoneActive,
-    /// Nobody could say which one signs.
-    #[error(
-        "the keys `{other}` and `{id}` are both active, and one key signs: make one of them `pending` or `verify-only`"
-    )]
+    /// Two keys are active.
+    #[error("the keys `{other}` and `{id}` are both active: make one of them `pending` or `verify-only`")]
     TwoActive {
-        /// The later one.
+        /// The id of the later key.
         id: String,
-        /// The earlier one.
+        /// The id of the earlier key.
         other: String,
     },
-    /// An id that is none.
-    #[error("`{id}` is no id of a key: use 1 to 64 of `A-Z a-z 0-9 . _ -`")]
+    /// The id of a key is not valid.
+    #[error("`{id}` is not a valid key id: use 1 to 64 characters of `A-Z a-z 0-9 . _ -`")]
     BadId {
-        /// As it was given, made printable.
+        /// The id, escaped and truncated.
         id: String,
     },
-    /// An id means one key.
-    #[error("two keys have the id `{id}`: give each its own, and none that a retired key had")]
+    /// Two keys have the same id.
+    #[error("two keys have the id `{id}`: use a unique id for each, and do not reuse that of a retired key")]
     SameId {
-        /// Which.
+        /// The id.
         id: String,
     },
-    /// One secret under two ids: to retire the one would retire nothing.
-    #[error("the keys `{other}` and `{id}` have the same secret: give each its own")]
+    /// Two keys have the same secret, so retiring one of them would have no effect.
+    #[error("the keys `{other}` and `{id}` have the same secret: use a different secret for each")]
     SameSecret {
-        /// The later one.
+        /// The id of the later key.
         id: String,
-        /// The earlier one.
+        /// The id of the earlier key.
         other: String,
     },
 }
 
-impl RingError {
-    /// The key that it is about, or the later of two.
+impl KeyRingError {
+    /// Returns the id of the key concerned, the later one of two; `None` if no key is active.
     pub fn id(&self) -> Option<&str> {
         match self {
             Self::NoneActive => None,
@@ -266,20 +283,21 @@ impl RingError {
     }
 }
 
-/// How a ring's secret becomes a key, and which MAC it makes. It is a property of the grant, never of a token.
+/// The key derivation and MAC of a [`KeyGrant`]. A token cannot choose its scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Scheme {
-    /// HMAC-SHA-256 with a key from HKDF-SHA-256 (RFC 5869) of the secret, over the namespace and the label.
+    /// HMAC-SHA-256 with a key that HKDF-SHA-256 (RFC 5869) derives from the secret, the namespace
+    /// and the label.
     #[default]
     HmacSha256,
-    /// What itsdangerous' `Signer` does by default and so Datasette: HMAC-SHA-1 with the key
+    /// The default of itsdangerous' `Signer`, and therefore of Datasette: HMAC-SHA-1 with the key
     /// SHA-1(namespace ‖ `signer` ‖ secret). For compatibility only.
     Itsdangerous,
 }
 
 impl Scheme {
-    /// The name in the configuration.
+    /// Returns the name used in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::HmacSha256 => "hmac-sha256",
@@ -288,38 +306,41 @@ impl Scheme {
     }
 }
 
-/// What binds a label: the handler that is granted it can sign and verify under it, and can name nothing of this.
+/// A grant of a key label. The handler can sign and verify under the label, but cannot see or
+/// choose the ring, scheme or namespace.
 #[derive(Debug, Clone)]
 pub struct KeyGrant {
-    /// The ring.
+    /// The [`KeyRing`].
     pub ring: Arc<KeyRing>,
-    /// The scheme.
+    /// The [`Scheme`].
     pub scheme: Scheme,
-    /// The namespace; `None` is the handler's name. Stated, a renamed handler keeps its tokens, also those that were revoked: a
-    /// revocation is of the handler's name.
+    /// The namespace; `None` for the handler's name.
+    ///
+    /// With an explicit namespace, a renamed handler still accepts its earlier tokens. This
+    /// includes revoked tokens, because revocations apply to the handler's name.
     pub namespace: Option<String>,
 }
 
 impl KeyGrant {
-    /// The label `label` on `ring`, with the default scheme and namespace.
+    /// Creates a grant of `ring` with the default scheme and namespace.
     pub fn new(ring: Arc<KeyRing>) -> Self {
         Self { ring, scheme: Scheme::default(), namespace: None }
     }
 }
 
-/// The keys of one label, derived and scheduled once.
-pub(crate) struct BoundKeys {
+/// The keys of one label, with derivation and key schedule already computed.
+pub(crate) struct DerivedKeys {
     active: BoundKey,
     others: Vec<BoundKey>,
 }
 
 struct BoundKey {
-    /// `ring/id`.
+    /// The full name of the key, `ring/id`.
     name: Arc<str>,
     mac: MacKey,
 }
 
-impl BoundKeys {
+impl DerivedKeys {
     pub(crate) fn derive(grant: &KeyGrant, namespace: &str, label: &str) -> Self {
         let KeyRing { name, active, others } = &*grant.ring;
         let derive = |(id, secret): &(String, Secret)| BoundKey {
@@ -332,23 +353,24 @@ impl BoundKeys {
         Self { active: derive(active), others: others.iter().map(derive).collect() }
     }
 
-    /// Returns how many keys there are: so often a message is read to verify its signature.
+    /// Returns the number of keys, which is how often a message is hashed to verify its signature.
     pub(crate) fn len(&self) -> usize {
         self.others.len().saturating_add(1)
     }
 
-    /// The active key's signature, and its name.
+    /// Returns the active key's signature of `message`, and the key's name.
     pub(crate) fn sign(&self, message: &[u8]) -> (Vec<u8>, &Arc<str>) {
         let BoundKey { name, mac } = &self.active;
         (mac.sign(message), name)
     }
 
-    /// The key that made this signature, if one did. Every key is tried, so that the time does not tell which one it was.
+    /// Returns the name of the key that created `signature`, or `None`. Every key is tried, so that
+    /// the duration does not reveal which one it was.
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Option<&Arc<str>> {
         self.all().fold(None, |found, key| if key.mac.verify(message, signature) { Some(&key.name) } else { found })
     }
 
-    /// Whether a key of the one makes the same signatures as a key of the other.
+    /// Returns whether a key of `self` creates the same signatures as a key of `other`.
     pub(crate) fn overlap(&self, other: &Self) -> bool {
         let probe = b"keyward: do two grants share a key?";
         self.all().any(|key| other.verify(probe, &key.mac.sign(probe)).is_some())
@@ -359,7 +381,7 @@ impl BoundKeys {
     }
 }
 
-/// A MAC with its key schedule done: cloning it costs less than half of setting it up.
+/// A MAC with a computed key schedule. Cloning it costs less than half of creating it.
 #[derive(Clone)]
 enum MacKey {
     Sha256(Hmac<Sha256>),
@@ -374,7 +396,7 @@ impl MacKey {
         }
     }
 
-    /// Compares in constant time, and refuses a signature of another length.
+    /// Compares in constant time, and rejects a signature of any other length.
     fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         match self.clone() {
             Self::Sha256(mac) => mac.chain_update(message).verify_slice(signature).is_ok(),
@@ -383,7 +405,8 @@ impl MacKey {
     }
 }
 
-/// HKDF-SHA-256 with both names length-coded, so that no two pairs of names give the same key.
+/// Derives a key with HKDF-SHA-256. Both names are prefixed with their length, so that different
+/// pairs of names give different keys.
 fn hmac_sha256_key(secret: &Secret, namespace: &str, label: &str) -> MacKey {
     let mut info = b"keyward hmac-sha256 v1".to_vec();
     for name in [namespace, label] {
@@ -397,7 +420,7 @@ fn hmac_sha256_key(secret: &Secret, namespace: &str, label: &str) -> MacKey {
     MacKey::Sha256(Hmac::new_from_slice(&*key).expect("any length"))
 }
 
-/// itsdangerous' key derivation `django-concat`.
+/// Derives a key as itsdangerous' `django-concat` does.
 fn itsdangerous_key(secret: &Secret, namespace: &str) -> MacKey {
     let digest = Sha1::new().chain_update(namespace).chain_update("signer").chain_update(secret.expose());
     let key = Zeroizing::new(<[u8; 20]>::from(digest.finalize()));
@@ -416,37 +439,33 @@ mod tests {
         KeyGrant { ring: Arc::new(ring), scheme, namespace: None }
     }
 
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
     #[test]
     fn itsdangerous_is_byte_for_byte() {
-        let keys = BoundKeys::derive(&grant(&["mysecret"], Scheme::Itsdangerous), "token", "any");
+        let keys = DerivedKeys::derive(&grant(&["mysecret"], Scheme::Itsdangerous), "token", "any");
         let (mac, _) = keys.sign(b"eyJhIjoicm9vdCIsInQiOjE2NzA5MDcyNDZ9");
-        assert_eq!(hex(&mac), "704ff3e1e9e7dd2f80c024c77f7443548c52d196");
+        assert_eq!(hex::encode(&mac), "704ff3e1e9e7dd2f80c024c77f7443548c52d196");
     }
 
     #[test]
     fn rotation_signs_with_the_active_key_and_verifies_with_all() {
         for scheme in [Scheme::HmacSha256, Scheme::Itsdangerous] {
-            let old = BoundKeys::derive(&grant(&["old"], scheme), "n", "l");
-            let both = BoundKeys::derive(&grant(&["new", "old"], scheme), "n", "l");
-            let new = BoundKeys::derive(&grant(&["new"], scheme), "n", "l");
+            let old = DerivedKeys::derive(&grant(&["old"], scheme), "n", "l");
+            let both = DerivedKeys::derive(&grant(&["new", "old"], scheme), "n", "l");
+            let new = DerivedKeys::derive(&grant(&["new"], scheme), "n", "l");
             let (signed_before, _) = old.sign(b"message");
             let (signed_now, by) = both.sign(b"message");
-            let verify = |keys: &BoundKeys, signature| keys.verify(b"message", signature).map(ToString::to_string);
+            let verify = |keys: &DerivedKeys, signature| keys.verify(b"message", signature).map(ToString::to_string);
             assert_eq!(&**by, "main/active");
             assert_eq!(verify(&both, &signed_before).as_deref(), Some("main/previous-1"));
             assert_eq!(verify(&both, &signed_now).as_deref(), Some("main/active"));
-            assert_eq!(verify(&new, &signed_now).as_deref(), Some("main/active"), "signed by the active one");
+            assert_eq!(verify(&new, &signed_now).as_deref(), Some("main/active"), "signed by the active key");
             assert_eq!(verify(&new, &signed_before), None, "retired");
         }
     }
 
     #[test]
-    fn a_signature_counts_in_full_only() {
-        let keys = BoundKeys::derive(&grant(&["secret"], Scheme::HmacSha256), "n", "l");
+    fn only_a_complete_signature_is_valid() {
+        let keys = DerivedKeys::derive(&grant(&["secret"], Scheme::HmacSha256), "n", "l");
         let (mac, _) = keys.sign(b"message");
         assert_eq!(mac.len(), 32);
         for bit in 0..mac.len() * 8 {
@@ -461,11 +480,11 @@ mod tests {
     }
 
     #[test]
-    fn no_two_names_share_a_key() {
+    fn different_names_give_different_keys() {
         let names = ["", "a", "aa", "ab", "b", "a\0", "token", "signed", "tokensigned"];
         let pairs: Vec<_> = names.iter().flat_map(|n| names.iter().map(move |l| (*n, *l))).collect();
         for scheme in [Scheme::HmacSha256, Scheme::Itsdangerous] {
-            let keys = |(n, l): (&str, &str)| BoundKeys::derive(&grant(&["secret"], scheme), n, l);
+            let keys = |(n, l): (&str, &str)| DerivedKeys::derive(&grant(&["secret"], scheme), n, l);
             for (at, one) in pairs.iter().enumerate() {
                 for other in &pairs[at + 1..] {
                     let same = scheme == Scheme::Itsdangerous && one.0 == other.0;
@@ -476,12 +495,12 @@ mod tests {
     }
 
     #[test]
-    fn every_key_but_a_retired_one_verifies_and_the_active_one_signs() {
+    fn the_active_key_signs_and_all_but_retired_keys_verify() {
         let secret = |byte| Secret::new([byte; 32]);
         for scheme in [Scheme::HmacSha256, Scheme::Itsdangerous] {
             let bound = |keys| {
                 let ring = Arc::new(KeyRing::with_keys("main", keys).unwrap());
-                BoundKeys::derive(&KeyGrant { ring, scheme, namespace: None }, "n", "l")
+                DerivedKeys::derive(&KeyGrant { ring, scheme, namespace: None }, "n", "l")
             };
             let keys = bound(vec![
                 Key::retired("1"),
@@ -498,38 +517,38 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_ring_is_refused() {
+    fn invalid_rings_are_refused() {
         let secret = |byte| Secret::new([byte; 32]);
         let short = || Secret::new(*b"thirty-one bytes are not enough");
         let long = "x".repeat(65);
         let id = |id: &str| id.to_owned();
         for (keys, wanted) in [
-            (vec![], RingError::NoneActive),
+            (vec![], KeyRingError::NoneActive),
             (
                 vec![Key::pending("a", secret(1)), Key::verify_only("b", secret(2)), Key::retired("c")],
-                RingError::NoneActive,
+                KeyRingError::NoneActive,
             ),
             (
                 vec![Key::active("a", secret(1)), Key::pending("b", secret(2)), Key::active("c", secret(3))],
-                RingError::TwoActive { id: id("c"), other: id("a") },
+                KeyRingError::TwoActive { id: id("c"), other: id("a") },
             ),
-            (vec![Key::active("a", secret(1)), Key::pending("a", secret(2))], RingError::SameId { id: id("a") }),
-            (vec![Key::retired("a"), Key::active("a", secret(1))], RingError::SameId { id: id("a") }),
+            (vec![Key::active("a", secret(1)), Key::pending("a", secret(2))], KeyRingError::SameId { id: id("a") }),
+            (vec![Key::retired("a"), Key::active("a", secret(1))], KeyRingError::SameId { id: id("a") }),
             (
                 vec![Key::pending("a", secret(1)), Key::active("b", secret(2)), Key::verify_only("c", secret(1))],
-                RingError::SameSecret { id: id("c"), other: id("a") },
+                KeyRingError::SameSecret { id: id("c"), other: id("a") },
             ),
             (
                 vec![Key::verify_only("a", secret(1)), Key::active("b", secret(1))],
-                RingError::SameSecret { id: id("b"), other: id("a") },
+                KeyRingError::SameSecret { id: id("b"), other: id("a") },
             ),
-            (vec![Key::active("", secret(1))], RingError::BadId { id: id("") }),
-            (vec![Key::active("a/b", secret(1))], RingError::BadId { id: id("a/b") }),
-            (vec![Key::active(&long, secret(1))], RingError::BadId { id: long.clone() }),
-            (vec![Key::active("a", short())], RingError::ShortSecret { id: id("a"), len: 31 }),
+            (vec![Key::active("", secret(1))], KeyRingError::BadId { id: id("") }),
+            (vec![Key::active("a/b", secret(1))], KeyRingError::BadId { id: id("a/b") }),
+            (vec![Key::active(&long, secret(1))], KeyRingError::BadId { id: long.clone() }),
+            (vec![Key::active("a", short())], KeyRingError::ShortSecret { id: id("a"), len: 31 }),
             (
                 vec![Key::active("a", secret(1)), Key::pending("b", short())],
-                RingError::ShortSecret { id: id("b"), len: 31 },
+                KeyRingError::ShortSecret { id: id("b"), len: 31 },
             ),
         ] {
             assert_eq!(KeyRing::with_keys("r", keys).unwrap_err(), wanted);
@@ -538,19 +557,19 @@ mod tests {
     }
 
     #[test]
-    fn short_secrets_need_a_word() {
+    fn short_secrets_must_be_allowed_explicitly() {
         let short = || Secret::new(*b"thirty-one bytes are not enough");
-        let refused = |id: &str, len| RingError::ShortSecret { id: id.to_owned(), len };
+        let refused = |id: &str, len| KeyRingError::ShortSecret { id: id.to_owned(), len };
         assert_eq!(KeyRing::new("r", short(), vec![]).unwrap_err(), refused("active", 31));
         assert!(KeyRing::dangerous_allow_short("r", short(), vec![]).is_ok());
         assert_eq!(KeyRing::dangerous_allow_short("r", Secret::new(""), vec![]).unwrap_err(), refused("active", 0));
         let wrong = KeyRing::new("r", Secret::new([1; 32]), vec![short()]).unwrap_err();
-        assert_eq!(wrong, refused("previous-1", 31), "verify-only ones count too");
+        assert_eq!(wrong, refused("previous-1", 31), "verify-only keys count, too");
     }
 
     #[test]
     fn no_secret_is_printed() {
-        let keys = vec![Key::active("a", Secret::new(*b"a secret that nobody may ever see")), Key::retired("b")];
+        let keys = vec![Key::active("a", Secret::new(*b"a secret that must not be printed")), Key::retired("b")];
         let printed = format!("{keys:?}") + &format!(" {:?}", KeyRing::with_keys("r", keys).unwrap());
         assert_eq!(
             printed,

@@ -1,7 +1,8 @@
 //! Threads for calls that outlast their first slice.
 //!
-//! A lane runs one slice of a call at a time, and always the next slice of the handler that has used the least CPU time
-//! lately. A paced lane keeps to a part of one core while other threads want the processor.
+//! A lane runs one slice of a call at a time, and always the next slice of the handler that has
+//! used the least CPU time lately. A paced lane keeps to a part of one core while other threads
+//! want the processor.
 
 use crate::slice;
 use crate::usage::Usage;
@@ -52,7 +53,8 @@ struct Waiting {
 }
 
 impl Lane {
-    /// Starts the threads; `begin` runs on each of them first. `cpu_time` reads the CPU time of its thread.
+    /// Starts the threads; `begin` runs on each of them first. `cpu_time` reads the CPU time of its
+    /// thread.
     pub(crate) fn start(
         name: &str,
         threads: usize,
@@ -136,8 +138,9 @@ impl Queue {
         }
     }
 
-    /// Waits for a job, and takes the first one of the handler that has used the least. Work to be dropped comes before
-    /// all others: it holds a slot. Also returns how late a sleeping thread was woken for the job.
+    /// Waits for a job, and takes the first one of the handler that has used the least. Work to be
+    /// dropped comes before all others: it holds a slot. Also returns how late a sleeping thread
+    /// was woken for the job.
     fn next(&self) -> Option<(Arc<Job>, Duration)> {
         let mut waiting = lock(&self.waiting);
         let mut has_slept = false;
@@ -241,8 +244,9 @@ impl Wake for Job {
 
 /// Keeps a lane to a part of one core while other threads want the processor.
 ///
-/// A thread that is kept off the processor in the middle of a slice, or is woken late, has met others that want it. For a
-/// while after that the lane runs only as far as its budget goes, which fills up at a constant rate.
+/// A thread that is kept off the processor in the middle of a slice, or is woken late, has met
+/// others that want it. For a while after that the lane runs only as far as its budget goes, which
+/// fills up at a constant rate.
 pub(crate) struct Pace {
     /// CPU seconds a second.
     rate: f64,

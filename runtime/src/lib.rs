@@ -27,28 +27,32 @@
 //! }
 //! ```
 //!
-//! In async programs [`Registry::verify`] and [`Registry::create`] are futures that run on any executor; nothing of theirs
-//! needs a timer or a thread of it. A call begins on the thread that polls it and is nearly always done within
-//! microseconds. One that computes on moves to threads of the runtime's own.
+//! In async programs [`Registry::verify`] and [`Registry::create`] are futures that run on any
+//! executor; nothing of theirs needs a timer or a thread of it. A call begins on the thread that
+//! polls it and is nearly always done within microseconds. One that computes on moves to threads of
+//! the runtime's own.
 //!
 //! # What a caller can count on
 //!
-//! * A [`Verdict`] is one of three answers; [`Error`] says that none could be had, and whose fault that is.
-//! * A [`VerifiedActor`] comes out of a token that its handler accepted *and* that the host's policy let through.
-//! * Each call has a fresh instance of the component and is bounded by [`Limits`]. Nothing is kept between calls.
+//! * A [`Verdict`] is one of three answers; [`Error`] says that none could be had, and whose fault
+//!   that is.
+//! * A [`VerifiedActor`] comes out of a token that its handler accepted *and* that the host's
+//!   policy let through.
+//! * Each call has a fresh instance of the component and is bounded by [`Limits`]. Nothing is kept
+//!   between calls.
 //! * A handler sees the tokens that begin with its prefixes, and never a key.
 //!
-//! What a handler writes to its log, and nothing else, is emitted as [`tracing`] events with the target
-//! `keyward::handler`.
+//! What a handler writes to its log, and nothing else, is emitted as [`tracing`] events with the
+//! target `keyward::handler`.
 //!
 //! # What an embedding program should know
 //!
-//! wasmtime handles `SIGSEGV`, `SIGILL` and `SIGFPE` for traps of guests: another handler of these signals in the process must
-//! pass on what is not its own. Build with `panic = "unwind"`, so that a bug in a host function costs one call.
+//! wasmtime handles `SIGSEGV`, `SIGILL` and `SIGFPE` for traps of guests: another handler of these
+//! signals in the process must pass on what is not its own. Build with `panic = "unwind"`, so that
+//! a bug in a host function costs one call.
 
 mod actor;
 mod admission;
-mod answers;
 mod bindings;
 mod checksum;
 mod clock;
@@ -57,54 +61,56 @@ mod conduct;
 mod counts;
 mod engine;
 mod error;
-mod form;
 mod grants;
 mod handler;
 mod host;
-mod json;
+mod i_json;
 mod keys;
 mod lane;
 mod limits;
 #[cfg(test)]
 mod model;
-mod permission;
 mod policy;
 mod pool;
 mod queries;
 mod registry;
-mod revocations;
+mod restrictions;
+mod revocation_list;
 mod runtime;
 mod sandbox;
+mod sanitize;
 mod slice;
 mod store;
 mod sync;
-mod text;
 mod token;
+mod token_pattern;
 mod usage;
 mod verdict;
+mod verdict_cache;
 
 // The public interface is:
 pub use actor::VerifiedActor;
 pub use clock::{Clock, MonotonicClock, SystemClock, UnixTime};
 pub use component::ComponentInfo;
 pub use counts::Counts;
-pub use error::{Blame, Error, Fault, LimitHit, LimitName, LoadError};
+pub use error::{Blame, Error, ErrorKind, LimitExceeded, LimitKind, LoadError};
 pub use grants::{HandlerConfig, StoreGrant};
-pub use keys::{Key, KeyGrant, KeyRing, KeyState, MIN_SECRET_BYTES, RingError, Scheme, Secret};
+pub use keys::{Key, KeyGrant, KeyRing, KeyRingError, KeyState, MIN_SECRET_BYTES, Scheme, Secret};
 pub use limits::{Limits, RuntimeLimits};
-pub use permission::Permission;
-pub use policy::{ActorPattern, Actors, BadPattern, is_actor_id, is_token_id};
+pub use policy::{ActorPattern, Actors, InvalidPattern, is_actor_id, is_token_id};
 pub use queries::{Query, QueryValue, Rows};
-pub use registry::{Amendment, Edited, HandlerInfo, Presented, Registry, RegistryBuilder, Requested};
-pub use revocations::Revocations;
+pub use registry::{HandlerInfo, Presented, Registry, RegistryBuilder, Requested, TokenUpdate, UpdateOutcome};
+pub use restrictions::Permission;
+pub use revocation_list::Revocations;
 pub use runtime::Runtime;
+pub use sanitize::{escape_untrusted, list_items, list_names, needs_escape};
 pub use store::{
-    Changes, Committed, Edit, Ended, Ending, Entry, Filter, Insert, KeyUse, Listed, MadeBy, NodeSeen, Pending, Place,
-    Record, Revocation, Revoked, SecretDigest, Status, StoreError, Stored, Tally, Terms, TokenStore,
+    CommitOutcome, CreatedBy, Cursor, Entry, Filter, KeyUsage, ListEntry, NewRecord, NodeStatus, Record, RecordUpdate,
+    Revocation, Revoked, SecretDigest, Status, StatusCount, StoreError, StoreFuture, StoredRecord, Termination,
+    TerminationReason, TokenStore, TokenTerms, Transaction,
 };
-pub use text::{is_hidden, list_items, list_names, printable};
 pub use token::TokenDigest;
 pub use verdict::{
-    Acceptance, CreateRequest, Created, Creation, Denial, Denied, Parent, Reason, Rejection, Restrictions, Verdict,
-    Witness, Witnessed,
+    Acceptance, CreateRequest, Created, Creation, Denial, Denied, HookFuture, IssueHook, Parent, Reason, Rejection,
+    Restrictions, RevocationHook, Verdict,
 };

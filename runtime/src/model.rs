@@ -1,17 +1,17 @@
-//! What is kept and what is revoked, under every interleaving: the real lists and locks, on a store and with handlers that are
-//! as small as can be.
+//! What is kept and what is revoked, under every interleaving: the real lists and locks, on a store
+//! and with handlers that are as small as can be.
 //!
-//! Two threads are run in every order that there is; more, in many orders drawn at random. In a unit test of this crate the
-//! locks of `sync` are shuttle's, which tries the orders.
+//! Two threads are run in every order that there is; more, in many orders drawn at random. In a
+//! unit test of this crate the locks of `sync` are shuttle's, which tries the orders.
 
-use crate::answers::Answers;
-use crate::revocations::{Revocations, Ruling, Subject};
+use crate::revocation_list::{Revocations, Ruling, Subject};
 use crate::store::{
-    Changes, Committed, Entry, Filter, KeyUse, Listed, NodeSeen, Pending, Place, Revocation, Revoked, SecretDigest,
-    StoreError, Stored, Tally, TokenStore,
+    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, NodeStatus, Revocation, Revoked, SecretDigest,
+    StatusCount, StoreError, StoreFuture, StoredRecord, TokenStore, Transaction,
 };
 use crate::sync::{Arc, Mutex};
 use crate::token::TokenDigest;
+use crate::verdict_cache::VerdictCache;
 use shuttle::thread;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,33 +63,33 @@ impl Double {
 }
 
 impl TokenStore for Double {
-    fn find<'a>(&'a self, _: &'a str, _: &'a str) -> Pending<'a, Option<Stored>> {
+    fn find<'a>(&'a self, _: &'a str, _: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn find_digest<'a>(&'a self, _: &'a str, _: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
+    fn find_digest<'a>(&'a self, _: &'a str, _: &'a SecretDigest) -> StoreFuture<'a, Option<StoredRecord>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn find_issued<'a>(&'a self, _: Option<&'a str>, _: &'a TokenDigest) -> Pending<'a, Option<Listed>> {
+    fn find_issued<'a>(&'a self, _: Option<&'a str>, _: &'a TokenDigest) -> StoreFuture<'a, Option<ListEntry>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn next_serial<'a>(&'a self, _: &'a str) -> Pending<'a, u64> {
+    fn next_serial<'a>(&'a self, _: &'a str) -> StoreFuture<'a, u64> {
         Box::pin(async { Ok(1) })
     }
 
-    fn commit<'a>(&'a self, _: &'a str, _: Changes) -> Pending<'a, Committed> {
-        Box::pin(async { Ok(Committed::Done) })
+    fn commit<'a>(&'a self, _: &'a str, _: Transaction) -> StoreFuture<'a, CommitOutcome> {
+        Box::pin(async { Ok(CommitOutcome::Done) })
     }
 
-    fn used(&self, _: &str, _: &str, _: u64) {}
+    fn record_use(&self, _: &str, _: &str, _: u64) {}
 
-    fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> Pending<'a, u64> {
+    fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> StoreFuture<'a, u64> {
         Box::pin(async { Ok(0) })
     }
 
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, _: u64) -> Pending<'a, Revoked> {
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, _: u64) -> StoreFuture<'a, Revoked> {
         Box::pin(async {
             if self.fails.swap(false, Ordering::SeqCst) {
                 return Err(StoreError::new("not now"));
@@ -103,7 +103,7 @@ impl TokenStore for Double {
         })
     }
 
-    fn revocations<'a>(&'a self, after: u64, _: u32) -> Pending<'a, Vec<(u64, Entry)>> {
+    fn revocations<'a>(&'a self, after: u64, _: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
         Box::pin(async move {
             let all = self.kept.lock().unwrap().revocations.clone();
             let entries = (1..).zip(all.into_iter().map(Entry::Revoked));
@@ -111,31 +111,31 @@ impl TokenStore for Double {
         })
     }
 
-    fn clock(&self) -> Pending<'_, Option<u64>> {
+    fn clock(&self) -> StoreFuture<'_, Option<u64>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn note_clock(&self, _: u64) -> Pending<'_, ()> {
+    fn note_clock(&self, _: u64) -> StoreFuture<'_, ()> {
         Box::pin(async { Ok(()) })
     }
 
-    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Place>, _: u32, _: u64) -> Pending<'a, Vec<Listed>> {
+    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: u64) -> StoreFuture<'a, Vec<ListEntry>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> Pending<'a, Vec<Tally>> {
+    fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> StoreFuture<'a, Vec<StatusCount>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn key_uses<'a>(&'a self, _: u64) -> Pending<'a, Vec<KeyUse>> {
+    fn key_uses<'a>(&'a self, _: u64) -> StoreFuture<'a, Vec<KeyUsage>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> Pending<'a, ()> {
+    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> StoreFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 
-    fn nodes<'a>(&'a self) -> Pending<'a, Vec<NodeSeen>> {
+    fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 }
@@ -149,7 +149,7 @@ struct Node {
 /// A handler that accepts the token as long as its key is there, and what it has said.
 struct Handler {
     has_key: bool,
-    answers: Answers<()>,
+    answers: VerdictCache<()>,
 }
 
 /// How a verification goes about it.
@@ -164,7 +164,7 @@ enum Way {
 impl Node {
     fn new(store: &Arc<Double>) -> Arc<Self> {
         let revocations = Revocations::new(store.clone(), Duration::from_secs(3600));
-        pollster::block_on(revocations.read_on()).unwrap();
+        pollster::block_on(revocations.catch_up()).unwrap();
         let this = Self { revocations, handler: Mutex::new(Handler::new(true)) };
         Arc::new(this)
     }
@@ -213,7 +213,7 @@ impl Node {
 
 impl Handler {
     fn new(has_key: bool) -> Arc<Self> {
-        Arc::new(Self { has_key, answers: Answers::new(1 << 10) })
+        Arc::new(Self { has_key, answers: VerdictCache::new(1 << 10) })
     }
 }
 
@@ -226,7 +226,8 @@ fn in_many_orders(work: impl Fn() + Send + Sync + 'static) {
     shuttle::check_random(work, SCHEDULES);
 }
 
-/// Some verifications beside a revocation on the same node. One that begins after the answer must say no.
+/// Some verifications beside a revocation on the same node. One that begins after the answer must
+/// say no.
 fn revoked_here(verifiers: usize, way: Way, confirmed: bool) {
     let store = Arc::new(Double::default());
     let node = Node::new(&store);
@@ -262,7 +263,8 @@ fn no_yes_that_begins_after_an_answer_that_is_no_confirmation() {
     in_many_orders(|| revoked_here(1, Way::ListLast, false));
 }
 
-/// The model can fail: an answer that is kept and not looked up again outlives the revocation in some order.
+/// The model can fail: an answer that is kept and not looked up again outlives the revocation in
+/// some order.
 #[test]
 fn an_answer_that_is_not_looked_up_again_is_found_out() {
     let found = catch_unwind(AssertUnwindSafe(|| in_every_order(|| revoked_here(1, Way::KeptIsEnough, true))));
@@ -278,7 +280,7 @@ fn revoked_elsewhere() {
         let (there, has_read, here) = (there.clone(), has_read.clone(), here);
         thread::spawn(move || {
             here.revoke().unwrap();
-            pollster::block_on(there.revocations.read_on()).unwrap();
+            pollster::block_on(there.revocations.catch_up()).unwrap();
             has_read.store(true, Ordering::SeqCst);
         })
     };
@@ -312,13 +314,13 @@ fn lists_that_are_read_and_written_at_once_lose_nothing() {
                             Revocation { handler, token_id: Some(number.to_string()), ..Revocation::default() };
                         pollster::block_on(node.revocations.revoke(revocation, SECOND, LEEWAY)).unwrap();
                     }
-                    pollster::block_on(node.revocations.read_on()).unwrap();
+                    pollster::block_on(node.revocations.catch_up()).unwrap();
                 })
             })
             .collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         for node in &nodes {
-            pollster::block_on(node.revocations.read_on()).unwrap();
+            pollster::block_on(node.revocations.catch_up()).unwrap();
             for id in ["0", "1"] {
                 assert_eq!(node.revocations.rule(subject(id)), Ok(Ruling::Revoked), "{id}");
             }
@@ -326,8 +328,9 @@ fn lists_that_are_read_and_written_at_once_lose_nothing() {
     });
 }
 
-/// Tokens are issued while all of their handler's are revoked, all in one second: those with a record from before are dead
-/// behind the answer, and those that are issued behind it are valid, on every node.
+/// Tokens are issued while all of their handler's are revoked, all in one second: those with a
+/// record from before are dead behind the answer, and those that are issued behind it are valid, on
+/// every node.
 fn issued_beside_a_cut_off(confirmed: bool) {
     let store = Arc::new(Double::default());
     let nodes = [(); 2].map(|()| Node::new(&store));
@@ -350,7 +353,7 @@ fn issued_beside_a_cut_off(confirmed: bool) {
     answered.store(true, Ordering::SeqCst);
     issuing.join().unwrap();
     if confirmed {
-        pollster::block_on(nodes[1].revocations.read_on()).unwrap();
+        pollster::block_on(nodes[1].revocations.catch_up()).unwrap();
         let after = store.insert();
         for node in &nodes {
             assert!(!node.verify_record(&store, before) && node.verify_record(&store, after));

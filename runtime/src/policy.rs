@@ -1,12 +1,13 @@
-//! What the host thinks of what a handler proposes. The only place where a [`VerifiedActor`] is made.
+//! What the host thinks of what a handler proposes. The only place where a [`VerifiedActor`] is
+//! made.
 
 use crate::actor::VerifiedActor;
 use crate::clock::{MAX_SECONDS, UnixTime};
-use crate::error::{Fault, LimitHit, LimitName};
-use crate::json::{self, Defect, Scalar};
+use crate::error::{ErrorKind, LimitExceeded, LimitKind};
+use crate::i_json::{self, Defect, Scalar};
 use crate::limits::Limits;
+use crate::sanitize::{escape_untrusted, is_blank};
 use crate::store::Record;
-use crate::text::{is_blank, printable};
 use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Restrictions, Verdict};
 use std::fmt;
 use std::num::NonZeroU32;
@@ -23,7 +24,7 @@ pub enum Actors {
 
 impl Actors {
     /// Reads patterns: each is an id, or the beginning of one and a `*`.
-    pub fn matching<P: AsRef<str>>(patterns: impl IntoIterator<Item = P>) -> Result<Self, BadPattern> {
+    pub fn matching<P: AsRef<str>>(patterns: impl IntoIterator<Item = P>) -> Result<Self, InvalidPattern> {
         patterns
             .into_iter()
             .map(|pattern| ActorPattern::new(pattern.as_ref()))
@@ -32,10 +33,10 @@ impl Actors {
     }
 
     /// Whether it may vouch for an actor with this id.
-    pub(crate) fn include(&self, id: Option<&str>) -> bool {
+    pub(crate) fn contains(&self, id: Option<&str>) -> bool {
         match (self, id) {
             (Self::Any, _) => true,
-            (Self::Matching(patterns), Some(id)) => patterns.iter().any(|pattern| pattern.fits(id)),
+            (Self::Matching(patterns), Some(id)) => patterns.iter().any(|pattern| pattern.matches(id)),
             (Self::Matching(_), None) => false,
         }
     }
@@ -50,19 +51,19 @@ pub struct ActorPattern {
 
 impl ActorPattern {
     /// Reads a pattern. A `*` stands at the end or nowhere.
-    pub fn new(pattern: &str) -> Result<Self, BadPattern> {
+    pub fn new(pattern: &str) -> Result<Self, InvalidPattern> {
         let (text, is_prefix) = match pattern.strip_suffix('*') {
             Some(text) => (text, true),
             None => (pattern, false),
         };
         let fits_none = if is_prefix { text.chars().any(char::is_control) } else { !is_actor_id(text) };
         if text.contains('*') || fits_none {
-            return Err(BadPattern { pattern: printable(pattern, 200) });
+            return Err(InvalidPattern { pattern: escape_untrusted(pattern, 200) });
         }
         Ok(Self { text: text.to_owned(), is_prefix })
     }
 
-    fn fits(&self, id: &str) -> bool {
+    fn matches(&self, id: &str) -> bool {
         if self.is_prefix { id.starts_with(&self.text) } else { id == self.text }
     }
 }
@@ -70,19 +71,22 @@ impl ActorPattern {
 /// A text that is no pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{pattern}` is no actor pattern: write an id, or the beginning of one and a `*`")]
-pub struct BadPattern {
+pub struct InvalidPattern {
     pattern: String,
 }
 
-/// Returns whether a text can be an actor's id: it has a visible character and no control characters.
+/// Returns whether a text can be an actor's id: it has a visible character and no control
+/// characters.
 ///
-/// Blanks at either end are part of the id, as they are in Datasette: ` root` and `root` are two actors.
+/// Blanks at either end are part of the id, as they are in Datasette: ` root` and `root` are two
+/// actors.
 pub fn is_actor_id(id: &str) -> bool {
     !is_blank(id) && !id.chars().any(char::is_control)
 }
 
-/// Returns whether a text can name a token in logs, headers and revocations: 1 to 256 printable ASCII characters without a
-/// blank at either end, where an operator who copies the id to revoke the token would lose it.
+/// Returns whether a text can name a token in logs, headers and revocations: 1 to 256 printable
+/// ASCII characters without a blank at either end, where an operator who copies the id to revoke
+/// the token would lose it.
 pub fn is_token_id(id: &str) -> bool {
     (1..=256).contains(&id.len())
         && id.bytes().all(|byte| (0x20..0x7f).contains(&byte))
@@ -118,8 +122,8 @@ pub(crate) struct Policy {
 pub(crate) const IDLE: &str = "Token has not been used for too long";
 
 impl Policy {
-    /// The lifetime that a token is made with, of whom one was asked for or not. `parent_ends` is when the token ends that whoever
-    /// asks has presented.
+    /// The lifetime that a token is made with, of whom one was asked for or not. `parent_ends` is
+    /// when the token ends that whoever asks has presented.
     ///
     /// # Errors
     /// Why there is none, for people.
@@ -169,14 +173,15 @@ impl Policy {
         }
     }
 
-    /// Judges a proposal: a broken result is a fault of the handler, a broken fact about the token is a rejection.
+    /// Judges a proposal: a broken result is a fault of the handler, a broken fact about the token
+    /// is a rejection.
     pub(crate) fn judge(
         &self,
         handler: &Arc<str>,
         limits: &Limits,
         proposal: Proposal,
         now: UnixTime,
-    ) -> Result<Verdict, Fault> {
+    ) -> Result<Verdict, ErrorKind> {
         let Proposal { actor, restrictions, token_id, issued_at, expires_at } = proposal;
         let object = read_actor(&actor, limits)?;
         if token_id.as_deref().is_some_and(|id| !is_token_id(id)) {
@@ -188,7 +193,7 @@ impl Policy {
         let id = match object.id {
             None => None,
             Some(Scalar::String(id)) if id.len() > limits.actor_id_bytes => {
-                return Err(over(LimitName::ActorId, id.len(), limits.actor_id_bytes));
+                return Err(over(LimitKind::ActorId, id.len(), limits.actor_id_bytes));
             }
             Some(Scalar::String(id)) if is_actor_id(&id) => Some(id),
             Some(Scalar::Integer(id)) => Some(id),
@@ -218,12 +223,12 @@ impl Policy {
                 Some(_) => {}
             }
         }
-        if !self.actors.include(id.as_deref()) {
+        if !self.actors.contains(id.as_deref()) {
             return reject(Reason::NotPermitted, "Token is for an actor that its handler may not vouch for");
         }
         Ok(Verdict::Accepted(Acceptance {
             handler: handler.clone(),
-            actor: VerifiedActor::let_through(json, id),
+            actor: VerifiedActor::new_verified(json, id),
             restrictions,
             token_id,
             issued_at,
@@ -234,15 +239,15 @@ impl Policy {
     }
 }
 
-fn read_actor(actor: &str, limits: &Limits) -> Result<json::Object, Fault> {
+fn read_actor(actor: &str, limits: &Limits) -> Result<i_json::Object, ErrorKind> {
     if actor.len() > limits.actor_bytes {
-        return Err(over(LimitName::ActorBytes, actor.len(), limits.actor_bytes));
+        return Err(over(LimitKind::ActorBytes, actor.len(), limits.actor_bytes));
     }
-    match json::check(actor, limits.actor_depth, &["_r", "token_expires"]) {
+    match i_json::check(actor, limits.actor_depth, &["_r", "token_expires"]) {
         Ok(object) if object.is_empty => Err(bad("the actor is `{}`, which is nobody")),
         Ok(object) => Ok(object),
-        Err(Defect::Broken(what)) => Err(Fault::BadResult(format!("the actor {what}"))),
-        Err(Defect::TooDeep(depth)) => Err(over(LimitName::ActorDepth, depth, limits.actor_depth)),
+        Err(Defect::Broken(what)) => Err(ErrorKind::BadResult(format!("the actor {what}"))),
+        Err(Defect::TooDeep(depth)) => Err(over(LimitKind::ActorDepth, depth, limits.actor_depth)),
     }
 }
 
@@ -252,11 +257,11 @@ fn write_actor(
     restrictions: Option<&Restrictions>,
     expires_at: Option<u64>,
     limits: &Limits,
-) -> Result<String, Fault> {
+) -> Result<String, ErrorKind> {
     let mut out = text.into_bytes();
     if restrictions.is_some() || expires_at.is_some() {
         out.pop();
-        let lost = |error: &dyn fmt::Display| Fault::Runtime(format!("the actor could not be written: {error}"));
+        let lost = |error: &dyn fmt::Display| ErrorKind::Runtime(format!("the actor could not be written: {error}"));
         if let Some(restrictions) = restrictions {
             out.extend_from_slice(b",\"_r\":");
             serde_json::to_writer(&mut out, restrictions).map_err(|error| lost(&error))?;
@@ -268,17 +273,17 @@ fn write_actor(
         out.push(b'}');
     }
     if out.len() > limits.actor_bytes {
-        return Err(over(LimitName::ActorBytes, out.len(), limits.actor_bytes));
+        return Err(over(LimitKind::ActorBytes, out.len(), limits.actor_bytes));
     }
-    String::from_utf8(out).map_err(|error| Fault::Runtime(format!("the actor could not be written: {error}")))
+    String::from_utf8(out).map_err(|error| ErrorKind::Runtime(format!("the actor could not be written: {error}")))
 }
 
-fn bad(what: &str) -> Fault {
-    Fault::BadResult(what.to_owned())
+fn bad(what: &str) -> ErrorKind {
+    ErrorKind::BadResult(what.to_owned())
 }
 
-fn over(limit: LimitName, used: usize, of: usize) -> Fault {
-    Fault::Limit(LimitHit { limit, used: used as u64, of: of as u64 })
+fn over(limit: LimitKind, used: usize, of: usize) -> ErrorKind {
+    ErrorKind::Limit(LimitExceeded { limit, used: used as u64, of: of as u64 })
 }
 
 #[cfg(test)]
@@ -409,6 +414,6 @@ mod tests {
         for bad in ["", "a*b", "**", "a\n", "a\n*", " ", "\u{3164}"] {
             assert!(ActorPattern::new(bad).is_err(), "{bad:?}");
         }
-        assert!(ActorPattern::new("*").unwrap().fits("x"));
+        assert!(ActorPattern::new("*").unwrap().matches("x"));
     }
 }

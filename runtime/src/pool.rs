@@ -1,13 +1,15 @@
-//! Where calls run: the first slice on the caller's thread, the rest on threads of the runtime's own.
+//! Where calls run: the first slice on the caller's thread, the rest on threads of the runtime's
+//! own.
 //!
-//! A well-behaved handler is done long before its first slice ends, so it never pays for a change of thread. A call that
-//! still computes when the slice is over yields and moves to a lane. The steady lane is promised a fifth of one core on a
-//! busy machine; the spare lane gets only time that no other thread wants, and runs the calls of handlers whose last call
-//! had to be stopped. A handler whose calls cost more than most, by what they compute or by what they ask of the store,
+//! A well-behaved handler is done long before its first slice ends, so it never pays for a change
+//! of thread. A call that still computes when the slice is over yields and moves to a lane. The
+//! steady lane is promised a fifth of one core on a busy machine; the spare lane gets only time
+//! that no other thread wants, and runs the calls of handlers whose last call had to be stopped. A
+//! handler whose calls cost more than most, by what they compute or by what they ask of the store,
 //! begins them on a lane.
 
 use crate::conduct::{ALLOWANCE, Conduct, Start, nanos, stopped_by};
-use crate::error::{Fault, LimitHit, LimitName};
+use crate::error::{ErrorKind, LimitExceeded, LimitKind};
 use crate::lane::{CpuUsage, Lane, Pace, Task};
 use crate::slice::{self, SLICE, thread_cpu};
 use std::future::{Future, poll_fn};
@@ -30,8 +32,8 @@ const STEADY_RATE: f64 = 0.2;
 /// Gets its fair share of the processor, but never cuts in on a thread that runs.
 const BATCH: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
 
-/// Runs when no other thread wants to, and leaves the processor as soon as one does. The lowest priority alone (nice 19)
-/// would finish its slice first, while others wait.
+/// Runs when no other thread wants to, and leaves the processor as soon as one does. The lowest
+/// priority alone (nice 19) would finish its slice first, while others wait.
 const IDLE: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
 
 /// What a call may use.
@@ -57,7 +59,8 @@ impl Pool {
             let started = started.clone();
             Lane::start(name, threads, pace, thread_cpu, move || {
                 slice::on_lane();
-                // To step back needs no privilege. Where it cannot be done, guests compete as equals.
+                // To step back needs no privilege. Where it cannot be done, guests compete as
+                // equals.
                 let _ = set_thread_priority_and_policy(thread_native_id(), priority, policy);
                 started();
             })
@@ -69,13 +72,18 @@ impl Pool {
         })
     }
 
-    /// Runs a call to its end or to the end of its budget, whichever comes first. Unless it may wait, the call must return
-    /// `Pending` only where [`slice::on_tick`] or [`slice::give_way`] says so. A panic in it is a fault of the runtime, and goes no
-    /// further.
-    pub(crate) async fn run<T, F>(&self, budget: Budget, conduct: &Conduct, mut call: Pin<Box<F>>) -> Result<T, Fault>
+    /// Runs a call to its end or to the end of its budget, whichever comes first. Unless it may
+    /// wait, the call must return `Pending` only where [`slice::on_tick`] or [`slice::give_way`]
+    /// says so. A panic in it is a fault of the runtime, and goes no further.
+    pub(crate) async fn run<T, F>(
+        &self,
+        budget: Budget,
+        conduct: &Conduct,
+        mut call: Pin<Box<F>>,
+    ) -> Result<T, ErrorKind>
     where
         T: Send + 'static,
-        F: Future<Output = Result<T, Fault>> + Send + 'static,
+        F: Future<Output = Result<T, ErrorKind>> + Send + 'static,
     {
         let started = Instant::now();
         let (lane, before) = match conduct.start(started) {
@@ -101,15 +109,15 @@ impl Pool {
         result
     }
 
-    /// The beginning of a call, on its caller's thread: until it ends, or has computed for a slice. While it waits it holds
-    /// no thread, so it stays.
+    /// The beginning of a call, on its caller's thread: until it ends, or has computed for a slice.
+    /// While it waits it holds no thread, so it stays.
     async fn run_inline<T>(
         &self,
         started: Instant,
         budget: Budget,
         conduct: &Conduct,
         is_measured: bool,
-        mut call: Pin<&mut impl Future<Output = Result<T, Fault>>>,
+        mut call: Pin<&mut impl Future<Output = Result<T, ErrorKind>>>,
     ) -> Inline<T> {
         let is_measured = is_measured || budget.may_wait;
         let (mut used, mut charged) = (Duration::ZERO, Duration::ZERO);
@@ -159,10 +167,10 @@ impl Pool {
         usage: Arc<CpuUsage>,
         spent: Arc<Spent>,
         call: Pin<Box<F>>,
-    ) -> Result<T, Fault>
+    ) -> Result<T, ErrorKind>
     where
         T: Send + 'static,
-        F: Future<Output = Result<T, Fault>> + Send + 'static,
+        F: Future<Output = Result<T, ErrorKind>> + Send + 'static,
     {
         let (sender, mut answer) = oneshot::channel();
         let task: Task = lane.spawn(usage, async move {
@@ -173,11 +181,11 @@ impl Pool {
         let mut alarm = self.timer.at(started + budget.wall);
         poll_fn(|cx| {
             if let Poll::Ready(answer) = Pin::new(&mut answer).poll(cx) {
-                return Poll::Ready(answer.unwrap_or_else(|_| Err(Fault::Runtime("is shutting down".into()))));
+                return Poll::Ready(answer.unwrap_or_else(|_| Err(ErrorKind::Runtime("is shutting down".into()))));
             }
             alarm.as_mut().poll(cx).map(|()| match task.is_waiting() {
                 true => Err(no_answer(budget.wall)),
-                false => Err(over(LimitName::Wall, started.elapsed(), budget.wall)),
+                false => Err(over(LimitKind::Wall, started.elapsed(), budget.wall)),
             })
         })
         .await
@@ -187,7 +195,7 @@ impl Pool {
 /// How the beginning of a call ended.
 enum Inline<T> {
     /// So did the call.
-    Ended(Result<T, Fault>),
+    Ended(Result<T, ErrorKind>),
     /// The call goes on, after so much CPU time.
     Slow(Duration),
 }
@@ -221,53 +229,57 @@ impl Spent {
     }
 }
 
-/// Drives a call on a lane, where it yields at every tick, and stops it when its CPU time is used up.
+/// Drives a call on a lane, where it yields at every tick, and stops it when its CPU time is used
+/// up.
 async fn drive<T>(
-    mut call: Pin<Box<impl Future<Output = Result<T, Fault>>>>,
+    mut call: Pin<Box<impl Future<Output = Result<T, ErrorKind>>>>,
     started: Instant,
     spent: Arc<Spent>,
     budget: Budget,
-) -> Result<T, Fault> {
+) -> Result<T, ErrorKind> {
     poll_fn(move |cx| {
         if spent.used() >= budget.cpu {
-            return Poll::Ready(Err(over(LimitName::Cpu, spent.used(), budget.cpu)));
+            return Poll::Ready(Err(over(LimitKind::Cpu, spent.used(), budget.cpu)));
         }
         let polled = slice::run(call.as_mut(), cx, true);
         let used = spent.add(slice::last());
         match polled {
             Poll::Ready(result) => Poll::Ready(within(result, used, started.elapsed(), budget)),
-            Poll::Pending if used >= budget.cpu => Poll::Ready(Err(over(LimitName::Cpu, used, budget.cpu))),
+            Poll::Pending if used >= budget.cpu => Poll::Ready(Err(over(LimitKind::Cpu, used, budget.cpu))),
             Poll::Pending => Poll::Pending,
         }
     })
     .await
 }
 
-/// Refuses the answer of a call that used more than its budget before it ended: nothing may have looked at it meanwhile.
-fn within<T>(result: Result<T, Fault>, used: Duration, elapsed: Duration, budget: Budget) -> Result<T, Fault> {
+/// Refuses the answer of a call that used more than its budget before it ended: nothing may have
+/// looked at it meanwhile.
+fn within<T>(result: Result<T, ErrorKind>, used: Duration, elapsed: Duration, budget: Budget) -> Result<T, ErrorKind> {
     match result {
-        Ok(_) if used > budget.cpu => Err(over(LimitName::Cpu, used, budget.cpu)),
-        Ok(_) if elapsed > budget.wall => Err(over(LimitName::Wall, elapsed, budget.wall)),
+        Ok(_) if used > budget.cpu => Err(over(LimitKind::Cpu, used, budget.cpu)),
+        Ok(_) if elapsed > budget.wall => Err(over(LimitKind::Wall, elapsed, budget.wall)),
         result => result,
     }
 }
 
-/// Returns the priority of a niceness of 0. A thread without privileges could not come back from a higher niceness.
+/// Returns the priority of a niceness of 0. A thread without privileges could not come back from a
+/// higher niceness.
 fn nice_0() -> ThreadPriority {
     ThreadPriorityValue::try_from(48).map_or(ThreadPriority::Min, ThreadPriority::Crossplatform)
 }
 
 /// Says that the store is late, not the guest.
-fn no_answer(within: Duration) -> Fault {
-    Fault::Store(format!("no answer within {} ms (`limits.wall_ms`)", within.as_millis()))
+fn no_answer(within: Duration) -> ErrorKind {
+    ErrorKind::Store(format!("no answer within {} ms (`limits.wall_ms`)", within.as_millis()))
 }
 
-fn over(limit: LimitName, used: Duration, of: Duration) -> Fault {
+fn over(limit: LimitKind, used: Duration, of: Duration) -> ErrorKind {
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    Fault::Limit(LimitHit { limit, used: micros(used), of: micros(of) })
+    ErrorKind::Limit(LimitExceeded { limit, used: micros(used), of: micros(of) })
 }
 
-/// A thread that only keeps time. The caller's runtime may have no timer, and the lanes' threads are the guests'.
+/// A thread that only keeps time. The caller's runtime may have no timer, and the lanes' threads
+/// are the guests'.
 struct Timer {
     handle: Handle,
     /// Dropped, it ends the thread.
@@ -309,8 +321,8 @@ mod tests {
         Conduct::new(Instant::now())
     }
 
-    fn stopped() -> Fault {
-        over(LimitName::Cpu, BUDGET.cpu, BUDGET.cpu)
+    fn stopped() -> ErrorKind {
+        over(LimitKind::Cpu, BUDGET.cpu, BUDGET.cpu)
     }
 
     /// Computes for this long on the thread that it is on, without a tick.
@@ -330,7 +342,7 @@ mod tests {
     }
 
     /// A call that yields once, and then ends like this.
-    fn yields(pool: &Pool, conduct: &Conduct, end: Result<(), Fault>) {
+    fn yields(pool: &Pool, conduct: &Conduct, end: Result<(), ErrorKind>) {
         let call = async move {
             give_way().await;
             end
@@ -347,7 +359,7 @@ mod tests {
         yields(&pool, &slow, Ok(()));
         assert_eq!(begins_on(&pool, &slow).as_deref(), Some("keyward-steady"));
         slow.note_slow(OUTLASTED);
-        yields(&pool, &slow, Err(Fault::Trap("unreachable".into())));
+        yields(&pool, &slow, Err(ErrorKind::Trap("unreachable".into())));
         assert_eq!(begins_on(&pool, &slow).as_deref(), Some("keyward-steady"), "it ended by itself");
         yields(&pool, &slow, Err(stopped()));
         assert_eq!(begins_on(&pool, &other), None, "others are not punished");
@@ -400,13 +412,14 @@ mod tests {
     fn a_call_that_found_no_slot_changes_nothing() {
         let (pool, conduct) = (pool(), conduct());
         yields(&pool, &conduct, Err(stopped()));
-        let busy = Fault::Busy { what: "slots", of: 1, setting: "RuntimeLimits::slots" };
+        let busy = ErrorKind::Busy { what: "slots", of: 1, setting: "RuntimeLimits::slots" };
         conduct.note_slow(OUTLASTED);
         assert_eq!(stopped_by::<()>(&Err(busy)), None);
         assert_eq!(conduct.start(Instant::now()), Start::Spare);
     }
 
-    /// A call without a tick and without a yield is accounted for when it has ended, on its caller's thread and on a lane.
+    /// A call without a tick and without a yield is accounted for when it has ended, on its
+    /// caller's thread and on a lane.
     #[test]
     fn cpu_time_is_looked_at_when_a_call_has_ended() {
         let pool = pool();
@@ -431,7 +444,8 @@ mod tests {
         }
     }
 
-    /// The first call that nothing looks at goes through; it is the reason to measure the next ones.
+    /// The first call that nothing looks at goes through; it is the reason to measure the next
+    /// ones.
     #[test]
     fn a_call_that_nothing_looks_at_is_measured_the_next_time() {
         let (pool, conduct) = (pool(), conduct());
@@ -476,7 +490,7 @@ mod tests {
         assert_eq!(done, Ok((7, true)));
 
         let budget = Budget { wall: Duration::from_millis(1), ..budget };
-        let never = || Box::pin(async { std::future::pending::<Result<(), Fault>>().await });
+        let never = || Box::pin(async { std::future::pending::<Result<(), ErrorKind>>().await });
         let stopped = pollster::block_on(pool.run(budget, &conduct, never())).unwrap_err();
         assert_eq!(stopped.code(), "store");
         assert_eq!(begins_on(&pool, &conduct), None, "it was not its fault");

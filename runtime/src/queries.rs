@@ -1,16 +1,18 @@
-//! What is behind the import `queries`: what an operator has asked for in a database of their own. Where that is, is for
-//! whoever embeds the runtime; the crate `keyward-store` asks SQLite or PostgreSQL.
+//! What is behind the import `queries`: what an operator has asked for in a database of their own.
+//! Where that is, is for whoever embeds the runtime; the crate `keyward-store` asks SQLite or
+//! PostgreSQL.
 
-use crate::store::Pending;
+use crate::store::StoreFuture;
 
-/// A query that an operator has written. It must only read, and bound by itself how long it takes and how much it answers: if
-/// it does not keep to that, it answers an error.
+/// A query that an operator has written. It must only read, and bound by itself how long it takes
+/// and how much it answers: if it does not keep to that, it answers an error.
 pub trait Query: Send + Sync + 'static {
     /// The names of its parameters.
     fn parameters(&self) -> &[String];
 
-    /// Its rows, for the values of its parameters, in the order of their names. No text among these has a NUL in it.
-    fn run(&self, values: Vec<QueryValue>) -> Pending<'_, Rows>;
+    /// Its rows, for the values of its parameters, in the order of their names. No text among these
+    /// has a NUL in it.
+    fn run(&self, values: Vec<QueryValue>) -> StoreFuture<'_, Rows>;
 }
 
 /// What stands in a row, and what a parameter may be.

@@ -1,30 +1,30 @@
 //! Handlers in order, and which of them a token belongs to.
 
 mod presented;
-mod records;
-mod revocation;
+mod revoke;
+mod tokens;
 
 use crate::component::ComponentInfo;
 use crate::counts::Counts;
-use crate::error::{Error, Fault, LoadError};
+use crate::error::{Error, ErrorKind, LoadError};
 use crate::grants::HandlerConfig;
-use crate::handler::{Handler, Together};
+use crate::handler::{Handler, IssueContext};
 use crate::limits::Limits;
-use crate::permission::Permission;
-use crate::revocations::{Revocations, Subject};
+use crate::restrictions::Permission;
+use crate::revocation_list::{Revocations, Subject};
 use crate::runtime::Runtime;
+use crate::sanitize::{MAX_NAME, escape_untrusted, list_names};
 use crate::store::{StoreError, TokenStore};
-use crate::text::{MAX_NAME, list_names, printable};
 use crate::token::TokenDigest;
 use crate::verdict::{
-    CreateRequest, Created, Creation, Denial, Denied, Reason, Rejection, Restrictions, Verdict, Witness,
+    CreateRequest, Created, Creation, Denial, Denied, IssueHook, Reason, Rejection, Restrictions, Verdict,
 };
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 pub use presented::{Presented, Requested};
-pub use records::{Amendment, Edited};
+pub use tokens::{TokenUpdate, UpdateOutcome};
 
 /// Handlers with their grants: an immutable value. To reload is to build another one from the same
 /// [`Runtime`] and to put it in this one's place.
@@ -86,8 +86,8 @@ impl Registry {
         })
     }
 
-    /// Judges a token. It goes to one handler only: the one with the longest prefix that it begins with. One that nobody
-    /// can own costs no call.
+    /// Judges a token. It goes to one handler only: the one with the longest prefix that it begins
+    /// with. One that nobody can own costs no call.
     ///
     /// # Errors
     /// No verdict could be had; the caller must deny.
@@ -95,7 +95,8 @@ impl Registry {
         self.verify_among(token, |_| true).await
     }
 
-    /// Like [`verify`](Self::verify), for the tokens of one handler only: others are [`Verdict::NotMine`].
+    /// Like [`verify`](Self::verify), for the tokens of one handler only: others are
+    /// [`Verdict::NotMine`].
     ///
     /// # Errors
     /// No verdict could be had, or no handler has that name.
@@ -104,8 +105,9 @@ impl Registry {
         self.verify_among(token, |name| name == handler).await
     }
 
-    /// Like [`verify`](Self::verify), for the tokens of the handlers whose names pass: others are [`Verdict::NotMine`]. It only
-    /// narrows: of handlers that share tokens, one that comes earlier is still asked, and what it rejects is nobody's.
+    /// Like [`verify`](Self::verify), for the tokens of the handlers whose names pass: others are
+    /// [`Verdict::NotMine`]. It only narrows: of handlers that share tokens, one that comes earlier
+    /// is still asked, and what it rejects is nobody's.
     ///
     /// # Errors
     /// As for `verify`.
@@ -133,16 +135,18 @@ impl Registry {
         Ok(Verdict::NotMine)
     }
 
-    /// Whether a token with these restrictions may be used for that. Without any it may be used for all that its actor may
-    /// do, which is for the host service to know.
+    /// Whether a token with these restrictions may be used for that. Without any it may be used for
+    /// all that its actor may do, which is for the host service to know.
     ///
-    /// The rules are Datasette's for `_r`: an entry names the action in full or by the short name that this registry gives
-    /// it; one for everything covers all, one for a database what is in it, one for a resource only that.
+    /// The rules are Datasette's for `_r`: an entry names the action in full or by the short name
+    /// that this registry gives it; one for everything covers all, one for a database what is in
+    /// it, one for a resource only that.
     pub fn allows(&self, restrictions: Option<&Restrictions>, permission: &Permission) -> bool {
         restrictions.is_none_or(|restrictions| permission.is_allowed_by(restrictions, &self.0.actions))
     }
 
-    /// [`verify`](Self::verify) for callers that are not async: it blocks this thread, but needs no runtime on it.
+    /// [`verify`](Self::verify) for callers that are not async: it blocks this thread, but needs no
+    /// runtime on it.
     ///
     /// # Errors
     /// As for `verify`.
@@ -150,39 +154,41 @@ impl Registry {
         pollster::block_on(self.verify(token))
     }
 
-    /// Makes a token: with the named handler, or the first one. With [`RegistryBuilder::records`] there is a durable record of it
-    /// before this answers, whichever handler it is.
+    /// Makes a token: with the named handler, or the first one. With [`RegistryBuilder::records`]
+    /// there is a durable record of it before this answers, whichever handler it is.
     ///
     /// # Errors
     /// None could be made, and it is not for the policy to say why.
     pub async fn create(&self, handler: Option<&str>, request: CreateRequest) -> Result<Creation, Error> {
-        self.create_together(handler, request, Together::default()).await
+        self.create_in_context(handler, request, IssueContext::default()).await
     }
 
     /// Like [`create`](Self::create), and tells the witness of the token before it is good.
     ///
     /// # Errors
     /// As for `create`, and what the witness says.
-    pub async fn create_witnessed(
+    pub async fn create_with_hook(
         &self,
         handler: Option<&str>,
         request: CreateRequest,
-        witness: &dyn Witness,
+        hook: &dyn IssueHook,
     ) -> Result<Creation, Error> {
-        self.create_together(handler, request, Together { witness: Some(witness), edit: None }).await
+        self.create_in_context(handler, request, IssueContext { hook: Some(hook), edit: None }).await
     }
 
-    async fn create_together(
+    async fn create_in_context(
         &self,
         handler: Option<&str>,
         request: CreateRequest,
-        together: Together<'_>,
+        together: IssueContext<'_>,
     ) -> Result<Creation, Error> {
         let place = match handler {
             Some(name) => self.named(name)?,
             None => 0,
         };
-        let Some(handler) = self.0.handlers.get(place) else { return Err(Error::without_handler(Fault::NoHandler)) };
+        let Some(handler) = self.0.handlers.get(place) else {
+            return Err(Error::without_handler(ErrorKind::NoHandler));
+        };
         let restrictions = request.restrictions.map(|restrictions| self.abbreviate(restrictions));
         let request = match self.within_parent(CreateRequest { restrictions, ..request }) {
             Ok(request) => request,
@@ -194,7 +200,7 @@ impl Registry {
         let actor_id = request.actor_id.clone();
         let check = |created: &Created, now| {
             if !self.owners(&created.token).contains(&place) {
-                return Err(Fault::BadToken("it does not begin with a prefix of this handler"));
+                return Err(ErrorKind::BadToken("it does not begin with a prefix of this handler"));
             }
             let Some(revocations) = &self.0.revocations else { return Ok(()) };
             let (token_id, digest) = (created.token_id.as_deref(), TokenDigest::of(&created.token));
@@ -209,7 +215,7 @@ impl Registry {
             let keeps_record = token_id.is_some() && handler.store().is_some();
             match revocations.may_issue(subject, now, keeps_record) {
                 Ok(true) => Ok(()),
-                Ok(false) => Err(Fault::JustRevoked),
+                Ok(false) => Err(ErrorKind::JustRevoked),
                 Err(unsure) => Err(unsure.into()),
             }
         };
@@ -221,7 +227,8 @@ impl Registry {
         restrictions.map_actions(|action| self.0.actions.get(action).cloned())
     }
 
-    /// The request with no more rights than the token has that was presented. Without restrictions of its own it gets those.
+    /// The request with no more rights than the token has that was presented. Without restrictions
+    /// of its own it gets those.
     fn within_parent(&self, request: CreateRequest) -> Result<CreateRequest, &'static str> {
         let Some(parent) = &request.parent else { return Ok(request) };
         if !parent.actor.has_text_id(&request.actor_id) {
@@ -254,7 +261,8 @@ impl Registry {
         self.0.actions.iter().find(|(_, known)| *known == short).map(|(name, _)| name.as_str())
     }
 
-    /// The places of the handlers that a token may belong to, in order: one, but for shared tokens without a prefix.
+    /// The places of the handlers that a token may belong to, in order: one, but for shared tokens
+    /// without a prefix.
     fn owners(&self, token: &str) -> &[usize] {
         match self.0.prefixes.iter().find(|(prefix, _)| token.starts_with(prefix.as_str())) {
             Some((_, place)) => std::slice::from_ref(place),
@@ -265,13 +273,13 @@ impl Registry {
     fn named(&self, name: &str) -> Result<usize, Error> {
         self.0.handlers.iter().position(|handler| &*handler.name == name).ok_or_else(|| {
             let known = list_names(self.0.handlers.iter().map(|handler| &handler.name));
-            Error::without_handler(Fault::NoSuchHandler { name: printable(name, MAX_NAME), known })
+            Error::without_handler(ErrorKind::NoSuchHandler { name: escape_untrusted(name, MAX_NAME), known })
         })
     }
 }
 
 fn store_error(error: StoreError) -> Error {
-    Error::without_handler(Fault::Store(error.to_string()))
+    Error::without_handler(ErrorKind::Store(error.to_string()))
 }
 
 fn too_long(max: usize) -> Verdict {
@@ -300,40 +308,44 @@ pub struct RegistryBuilder {
 }
 
 impl RegistryBuilder {
-    /// Adds a handler behind those that are there. The first is the one that makes tokens by default.
+    /// Adds a handler behind those that are there. The first is the one that makes tokens by
+    /// default.
     pub fn handler(mut self, config: HandlerConfig) -> Self {
         self.handlers.push(config);
         self
     }
 
-    /// Gives an action the short name that tokens carry, such as `vi` for `view-instance`; one that no other action has.
+    /// Gives an action the short name that tokens carry, such as `vi` for `view-instance`; one that
+    /// no other action has.
     pub fn action(mut self, name: impl Into<String>, short: impl Into<String>) -> Self {
         self.actions.insert(name.into(), short.into());
         self
     }
 
-    /// Allows several handlers without prefixes: they are shown each other's tokens, in order, until one answers other than
-    /// "not mine".
+    /// Allows several handlers without prefixes: they are shown each other's tokens, in order,
+    /// until one answers other than "not mine".
     pub fn dangerous_share_unprefixed(mut self, share: bool) -> Self {
         self.share_unprefixed = share;
         self
     }
 
-    /// Looks every good token up among these. Without them, tokens of handlers that keep no records cannot be taken back.
+    /// Looks every good token up among these. Without them, tokens of handlers that keep no records
+    /// cannot be taken back.
     pub fn revocations(mut self, revocations: Arc<Revocations>) -> Self {
         self.revocations = Some(revocations);
         self
     }
 
-    /// Keeps a record there of every token that is made: for handlers that have a store themselves it is their own, for others
-    /// the host writes one, if the token has an id. What is listed, counted and found idle are these.
+    /// Keeps a record there of every token that is made: for handlers that have a store themselves
+    /// it is their own, for others the host writes one, if the token has an id. What is listed,
+    /// counted and found idle are these.
     pub fn records(mut self, records: Arc<dyn TokenStore>) -> Self {
         self.records = Some(records);
         self
     }
 
-    /// Loads, compiles and tries out every handler. It takes CPU time and blocks: in an async program call it where
-    /// blocking is allowed.
+    /// Loads, compiles and tries out every handler. It takes CPU time and blocks: in an async
+    /// program call it where blocking is allowed.
     ///
     /// # Errors
     /// The first thing that is wrong.
@@ -343,7 +355,7 @@ impl RegistryBuilder {
         let mut names = HashSet::new();
         if let Some(twice) = handlers.iter().find(|config| !names.insert(config.name.clone())) {
             return Err(LoadError::new("duplicate-name", "this name is given twice; name each handler once")
-                .in_handler(&printable(&twice.name, MAX_NAME)));
+                .in_handler(&escape_untrusted(&twice.name, MAX_NAME)));
         }
         let handlers = handlers.into_iter().map(|config| Handler::load(&runtime, config, records.clone()));
         let handlers = handlers.collect::<Result<Vec<_>, _>>()?;
@@ -382,10 +394,11 @@ impl RegistryBuilder {
     }
 }
 
-/// What stands in a token must name one action only: otherwise a token for the one would be good for the other.
+/// What stands in a token must name one action only: otherwise a token for the one would be good
+/// for the other.
 fn check_actions(actions: &HashMap<String, String>) -> Result<(), LoadError> {
     let wrong = |name: &str, text: &str| {
-        let name = printable(name, MAX_NAME);
+        let name = escape_untrusted(name, MAX_NAME);
         Err(LoadError::new("bad-action", format!("the action `{name}`: {text}: give it a short name of its own")))
     };
     let mut seen = HashSet::new();
@@ -444,7 +457,7 @@ fn check_secrets(registry: &Registry) -> Result<(), LoadError> {
     for (place, handler) in registry.0.handlers.iter().enumerate() {
         for (name, secret) in &handler.bound.secrets {
             let wrong = |code, text: String| {
-                let name = printable(name, MAX_NAME);
+                let name = escape_untrusted(name, MAX_NAME);
                 Err(LoadError::new(code, format!("the secret `{name}` {text}")).in_handler(&handler.name))
             };
             if secret.is_empty() {

@@ -2,21 +2,21 @@
 
 use crate::admission::Admission;
 use crate::clock::{Clock, MonotonicClock, SystemClock, UnixTime};
-use crate::component::{CheckedComponent, ComponentInfo, digest, hex};
+use crate::component::{CheckedComponent, ComponentInfo, digest};
 use crate::engine::Engine;
-use crate::error::{Fault, LoadError};
+use crate::error::{ErrorKind, LoadError};
 use crate::limits::{Limits, RuntimeLimits};
 use crate::pool::Pool;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// Loads and runs components. Cheap to clone; registries made from one share its threads and compile nothing twice. Two
-/// of them in one process know nothing of each other.
+/// Loads and runs components. Cheap to clone; registries made from one share its threads and
+/// compile nothing twice. Two of them in one process know nothing of each other.
 #[derive(Clone)]
-pub struct Runtime(Arc<Shared>);
+pub struct Runtime(Arc<RuntimeInner>);
 
-pub(crate) struct Shared {
+pub(crate) struct RuntimeInner {
     pub(crate) engine: Engine,
     pub(crate) pool: Pool,
     pub(crate) admission: Arc<Admission>,
@@ -41,7 +41,7 @@ impl Runtime {
             wasmtime::Engine::tls_eager_initialize();
         })
         .map_err(|error| LoadError::new("runtime", format!("the guest threads could not be started: {error}")))?;
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(RuntimeInner {
             engine,
             pool,
             admission: Admission::new(limits.slots),
@@ -56,12 +56,12 @@ impl Runtime {
         Ok(self.load(component, Limits::default().component_bytes, None)?.info.clone())
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<RuntimeInner> {
         &self.0
     }
 
-    /// The component of these bytes, compiled unless a registry has it already. Nothing looks into the bytes before their
-    /// length and their digest are what they must be.
+    /// The component of these bytes, compiled unless a registry has it already. Nothing looks into
+    /// the bytes before their length and their digest are what they must be.
     pub(crate) fn load(
         &self,
         bytes: &[u8],
@@ -81,8 +81,8 @@ impl Runtime {
                 format!(
                     "the component has the SHA-256 {}, not the configured {}: restore the file, or pin the new digest once \
                      you trust it",
-                    hex(&digest),
-                    hex(&pinned)
+                    hex::encode(digest),
+                    hex::encode(pinned)
                 ),
             ));
         }
@@ -97,14 +97,14 @@ impl Runtime {
     }
 }
 
-impl Shared {
+impl RuntimeInner {
     /// Returns whether its time is one that was chosen.
     pub(crate) fn has_chosen_time(&self) -> bool {
         self.clock.is_chosen()
     }
 
-    pub(crate) fn now(&self) -> Result<UnixTime, Fault> {
-        self.clock.now().ok_or_else(|| Fault::Runtime("the clock tells no time after 1970".into()))
+    pub(crate) fn now(&self) -> Result<UnixTime, ErrorKind> {
+        self.clock.now().ok_or_else(|| ErrorKind::Runtime("the clock tells no time after 1970".into()))
     }
 }
 

@@ -1,20 +1,20 @@
 //! One call in one fresh instance: the only place that makes a store.
 
 use crate::admission::{Full, Seat, Slot};
-use crate::bindings::{self, Answer, Instance, InstancePre, Words, types};
+use crate::bindings::{self, Answer, Instance, InstancePre, Redactor, types};
 use crate::clock::UnixTime;
 use crate::component::CheckedComponent;
 use crate::conduct::Conduct;
 use crate::engine::Ticking;
-use crate::error::{Error, Fault, LimitHit, LimitName, LoadError};
-use crate::grants::Bound;
+use crate::error::{Error, ErrorKind, LimitExceeded, LimitKind, LoadError};
+use crate::grants::BoundGrants;
 use crate::host::store::Records;
-use crate::host::{self, Phase, State, Stop};
+use crate::host::{self, HostError, Phase, State};
 use crate::limits::Limits;
 use crate::pool::Budget;
-use crate::runtime::Shared;
+use crate::runtime::RuntimeInner;
+use crate::sanitize::escape_untrusted;
 use crate::slice;
-use crate::text::printable;
 use crate::token::is_token_text;
 use crate::verdict::{CreateRequest, Denial};
 use std::future::Future;
@@ -27,8 +27,8 @@ use wasmtime::{Store, Trap};
 
 /// A component linked with what it was granted, and the places in which it may run.
 pub(crate) struct Sandbox {
-    shared: Arc<Shared>,
-    pub(crate) bound: Arc<Bound>,
+    shared: Arc<RuntimeInner>,
+    pub(crate) bound: Arc<BoundGrants>,
     pre: InstancePre<State>,
     /// The handler's part of the runtime's slots.
     seat: Seat,
@@ -36,7 +36,7 @@ pub(crate) struct Sandbox {
 }
 
 /// What a handler answers to `verify`, less what is broken.
-pub(crate) struct Verified {
+pub(crate) struct VerifyOutcome {
     pub(crate) answer: Answer,
     /// What it had to do with records meanwhile.
     pub(crate) records: Records,
@@ -47,7 +47,7 @@ pub(crate) struct Verified {
 }
 
 /// What a handler answers to `create`, less what is broken.
-pub(crate) enum Made {
+pub(crate) enum IssueOutcome {
     /// With the key that signed last.
     Token(bindings::Created, Option<Arc<str>>),
     Denied(Denial, String),
@@ -55,34 +55,39 @@ pub(crate) enum Made {
 
 /// The outcome of `create`, and what became of the new token at once.
 pub(crate) struct Creating {
-    pub(crate) made: Made,
+    pub(crate) made: IssueOutcome,
     /// The records that the handler read and changed.
     pub(crate) records: Records,
     /// The handler's answer about its new token, if it was asked.
-    pub(crate) checked: Option<Result<Verified, Fault>>,
+    pub(crate) checked: Option<Result<VerifyOutcome, ErrorKind>>,
 }
 
-/// The resources of a running call. They travel with the work, and are dropped with it on any thread.
-struct Held {
+/// The resources of a running call. They travel with the work, and are dropped with it on any
+/// thread.
+struct CallGuards {
     _slot: Slot,
     _ticking: Ticking,
 }
 
 impl Sandbox {
     /// Links the component. Its imports must have been checked against the grants.
-    pub(crate) fn new(shared: Arc<Shared>, component: &CheckedComponent, bound: Bound) -> Result<Self, LoadError> {
+    pub(crate) fn new(
+        shared: Arc<RuntimeInner>,
+        component: &CheckedComponent,
+        bound: BoundGrants,
+    ) -> Result<Self, LoadError> {
         let wrong = |error: wasmtime::Error| does_not_fit(&format!("{error:#}"));
         let mut linker = Linker::new(shared.engine.wasmtime());
         host::link(&mut linker, &bound).map_err(wrong)?;
         let pre = linker.instantiate_pre(&component.component).and_then(InstancePre::new).map_err(wrong)?;
-        let most = bound.limits.concurrent_calls.unwrap_or(shared.limits.slots / 2).max(1);
+        let max = bound.limits.concurrent_calls.unwrap_or(shared.limits.slots / 2).max(1);
         let now = Instant::now();
-        let seat = shared.admission.seat(most, now);
+        let seat = shared.admission.seat(max, now);
         Ok(Self { shared, bound: Arc::new(bound), pre, seat, conduct: Conduct::new(now) })
     }
 
     /// Instantiates once and calls nothing: wrong types and bad start functions show only here.
-    pub(crate) async fn try_out(self: &Arc<Self>, now: UnixTime) -> Result<(), Fault> {
+    pub(crate) async fn try_out(self: &Arc<Self>, now: UnixTime) -> Result<(), ErrorKind> {
         let this = self.clone();
         self.run(async move |held| {
             let _held = held;
@@ -92,7 +97,7 @@ impl Sandbox {
     }
 
     /// What the handler says about a token.
-    pub(crate) async fn verify(self: &Arc<Self>, token: Arc<str>, now: UnixTime) -> Result<Verified, Fault> {
+    pub(crate) async fn verify(self: &Arc<Self>, token: Arc<str>, now: UnixTime) -> Result<VerifyOutcome, ErrorKind> {
         self.bound.counters.calls.count();
         let this = self.clone();
         self.run(async move |held| {
@@ -102,8 +107,14 @@ impl Sandbox {
         .await
     }
 
-    /// Calls `verify` in a fresh instance. Its host calls and log lines are counted on top of those of `before`.
-    async fn verify_in(&self, token: Arc<str>, now: UnixTime, before: Option<State>) -> Result<Verified, Fault> {
+    /// Calls `verify` in a fresh instance. Its host calls and log lines are counted on top of those
+    /// of `before`.
+    async fn verify_in(
+        &self,
+        token: Arc<str>,
+        now: UnixTime,
+        before: Option<State>,
+    ) -> Result<VerifyOutcome, ErrorKind> {
         let mut state = State::new(self.bound.clone(), token.clone(), now);
         if let Some(before) = before {
             state.calls.continue_from(&before.calls);
@@ -117,20 +128,20 @@ impl Sandbox {
             Ok(verdict) => {
                 let State { calls, records, key, .. } = store.into_data();
                 let repeatable = calls.are_repeatable();
-                Ok(Verified { answer: bindings::answer(verdict, &words), records, key, repeatable })
+                Ok(VerifyOutcome { answer: bindings::answer(verdict, &words), records, key, repeatable })
             }
             Err(failure) => Err(bindings::fault(failure, &words)),
         }
     }
 
-    /// Calls `create`. With `check`, a second instance verifies the new token within the same budget, unless the handler
-    /// inserted a record of it: that one is not committed yet.
+    /// Calls `create`. With `check`, a second instance verifies the new token within the same
+    /// budget, unless the handler inserted a record of it: that one is not committed yet.
     pub(crate) async fn create(
         self: &Arc<Self>,
         request: CreateRequest,
         now: UnixTime,
         check: bool,
-    ) -> Result<Creating, Fault> {
+    ) -> Result<Creating, ErrorKind> {
         self.bound.counters.calls.count();
         let this = self.clone();
         self.run(async move |held| {
@@ -156,11 +167,15 @@ impl Sandbox {
                         true => Some(this.verify_in(token.as_str().into(), now, Some(state)).await),
                         false => None,
                     };
-                    Ok(Creating { made: Made::Token(created, key), records, checked })
+                    Ok(Creating { made: IssueOutcome::Token(created, key), records, checked })
                 }
                 Err(types::CreateError::Denied(denied)) => {
                     let (denial, message) = bindings::denied(denied, &this.words(""));
-                    Ok(Creating { made: Made::Denied(denial, message), records: Records::default(), checked: None })
+                    Ok(Creating {
+                        made: IssueOutcome::Denied(denial, message),
+                        records: Records::default(),
+                        checked: None,
+                    })
                 }
                 Err(types::CreateError::Failed(failure)) => Err(bindings::fault(failure, &this.words(""))),
             }
@@ -174,7 +189,7 @@ impl Sandbox {
         &self,
         token: &str,
         now: UnixTime,
-    ) -> Result<(Answer, Vec<(&'static str, Duration)>), Fault> {
+    ) -> Result<(Answer, Vec<(&'static str, Duration)>), ErrorKind> {
         let start = Instant::now();
         let _ticking = self.shared.engine.ticking();
         let (mut store, instance) = self.instantiate(token.into(), now).await?;
@@ -195,29 +210,30 @@ impl Sandbox {
     }
 
     /// Finds room for a call and runs it.
-    async fn run<T, C, F>(&self, call: C) -> Result<T, Fault>
+    async fn run<T, C, F>(&self, call: C) -> Result<T, ErrorKind>
     where
         T: Send + 'static,
-        C: FnOnce(Held) -> F,
-        F: Future<Output = Result<T, Fault>> + Send + 'static,
+        C: FnOnce(CallGuards) -> F,
+        F: Future<Output = Result<T, ErrorKind>> + Send + 'static,
     {
         let slot = self.seat.admit(Instant::now()).map_err(|full| match full {
-            Full::Own(of) => Fault::Busy { what: "its slots", of, setting: "limits.concurrent_calls" },
-            Full::All(of) => Fault::Busy { what: "the slots open to it", of, setting: "RuntimeLimits::slots" },
+            Full::Own(of) => ErrorKind::Busy { what: "its slots", of, setting: "limits.concurrent_calls" },
+            Full::All(of) => ErrorKind::Busy { what: "the slots open to it", of, setting: "RuntimeLimits::slots" },
         })?;
-        let held = Held { _slot: slot, _ticking: self.shared.engine.ticking() };
+        let held = CallGuards { _slot: slot, _ticking: self.shared.engine.ticking() };
         let may_wait = self.bound.store.is_some() || !self.bound.queries.is_empty();
         let budget = Budget { cpu: self.bound.limits.cpu, wall: self.bound.limits.wall, may_wait };
-        // Into its box at once: a call is large, and would be carried about in every future around it.
+        // Into its box at once: a call is large, and would be carried about in every future around
+        // it.
         self.shared.pool.run(budget, &self.conduct, Box::pin(call(held))).await
     }
 
     /// A fresh instance under every limit that the engine enforces.
-    async fn instantiate(&self, token: Arc<str>, now: UnixTime) -> Result<(Store<State>, Instance), Fault> {
+    async fn instantiate(&self, token: Arc<str>, now: UnixTime) -> Result<(Store<State>, Instance), ErrorKind> {
         self.instantiate_with(State::new(self.bound.clone(), token, now)).await
     }
 
-    async fn instantiate_with(&self, state: State) -> Result<(Store<State>, Instance), Fault> {
+    async fn instantiate_with(&self, state: State) -> Result<(Store<State>, Instance), ErrorKind> {
         let mut store = Store::new(self.shared.engine.wasmtime(), state);
         store.limiter(|state| &mut state.growth);
         store.set_hostcall_fuel(self.bound.limits.host_call_bytes);
@@ -230,12 +246,12 @@ impl Sandbox {
         Ok((store, instance))
     }
 
-    fn words<'a>(&self, token: &'a str) -> Words<'a> {
-        Words { max: self.bound.limits.message_bytes, token }
+    fn words<'a>(&self, token: &'a str) -> Redactor<'a> {
+        Redactor { max: self.bound.limits.message_bytes, token }
     }
 
     /// Says in our terms why the engine ended a call.
-    fn finish<T>(&self, store: &Store<State>, result: wasmtime::Result<T>) -> Result<T, Fault> {
+    fn finish<T>(&self, store: &Store<State>, result: wasmtime::Result<T>) -> Result<T, ErrorKind> {
         let dropped = store.data().lines.dropped();
         if dropped > 0 {
             tracing::warn!(target: "keyward::handler", handler = &*self.bound.name, dropped, "log lines dropped");
@@ -244,38 +260,39 @@ impl Sandbox {
     }
 }
 
-fn fault(error: &wasmtime::Error, limits: &Limits, stack: usize) -> Fault {
-    let used_up = |limit, of: usize| Fault::Limit(LimitHit { limit, used: of as u64, of: of as u64 });
-    if let Some(Stop(fault)) = error.downcast_ref() {
+fn fault(error: &wasmtime::Error, limits: &Limits, stack: usize) -> ErrorKind {
+    let used_up = |limit, of: usize| ErrorKind::Limit(LimitExceeded { limit, used: of as u64, of: of as u64 });
+    if let Some(HostError(fault)) = error.downcast_ref() {
         return fault.clone();
     }
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return match trap {
-            Trap::StackOverflow => used_up(LimitName::Stack, stack),
-            trap => Fault::Trap(trap.to_string()),
+            Trap::StackOverflow => used_up(LimitKind::Stack, stack),
+            trap => ErrorKind::Trap(trap.to_string()),
         };
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
-        return Fault::Busy { what: "instances", of: 0, setting: "RuntimeLimits::slots" };
+        return ErrorKind::Busy { what: "instances", of: 0, setting: "RuntimeLimits::slots" };
     }
     let text = format!("{error:#}");
     // The engine's type for this is private; a test holds the text.
     if text.contains("fuel allocated for hostcalls has been exhausted") {
-        return used_up(LimitName::HostBytes, limits.host_call_bytes);
+        return used_up(LimitKind::HostBytes, limits.host_call_bytes);
     }
-    Fault::BadResult(printable(&text, limits.message_bytes))
+    ErrorKind::BadResult(escape_untrusted(&text, limits.message_bytes))
 }
 
-/// What a trial run says, as a reason not to load. Only there is a function of another type found out.
+/// What a trial run says, as a reason not to load. Only there is a function of another type found
+/// out.
 pub(crate) fn trial_error(error: &Error) -> LoadError {
-    match error.fault() {
-        Fault::BadResult(text) => does_not_fit(text),
+    match error.kind() {
+        ErrorKind::BadResult(text) => does_not_fit(text),
         fault => LoadError::new(error.code(), format!("its trial instantiation failed: it {fault}")),
     }
 }
 
 fn does_not_fit(why: &str) -> LoadError {
     let code = if why.contains("implementation is missing") { "unknown-import" } else { "wrong-type" };
-    let why = printable(why, 300);
+    let why = escape_untrusted(why, 300);
     LoadError::new(code, format!("the component does not fit the contract of this host (`wit/`, version 0.1.0): {why}"))
 }

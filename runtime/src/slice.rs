@@ -1,10 +1,10 @@
 //! Slices of calls: how long a call runs until its thread is given back.
 //!
-//! Guests look at the clock when it ticks, and host functions when they have worked for a while. Both find here what the
-//! thread knows about the slice that it runs.
+//! Guests look at the clock when it ticks, and host functions when they have worked for a while.
+//! Both find here what the thread knows about the slice that it runs.
 
 use crate::engine::TICK;
-use crate::error::Fault;
+use crate::error::ErrorKind;
 use rustix::time::{ClockId, clock_gettime};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -14,21 +14,21 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use wasmtime::UpdateDeadline;
 
-/// CPU time after its first tick that a call may use on its caller's thread. A call that the machine kept waiting is not
-/// taken for a long one.
+/// CPU time after its first tick that a call may use on its caller's thread. A call that the
+/// machine kept waiting is not taken for a long one.
 pub(crate) const SLICE: Duration = Duration::from_micros(600);
 
-/// Polls one slice of a call: up to its end or its next yield. `is_measured` takes its CPU time from the beginning, which
-/// costs a system call.
+/// Polls one slice of a call: up to its end or its next yield. `is_measured` takes its CPU time
+/// from the beginning, which costs a system call.
 pub(crate) fn run<T>(
-    call: Pin<&mut impl Future<Output = Result<T, Fault>>>,
+    call: Pin<&mut impl Future<Output = Result<T, ErrorKind>>>,
     cx: &mut Context<'_>,
     is_measured: bool,
-) -> Poll<Result<T, Fault>> {
+) -> Poll<Result<T, ErrorKind>> {
     let since = is_measured.then(thread_cpu);
     CURRENT.set(Slice { since, charged: Duration::ZERO, has_ticked: false, has_yielded: false, ..CURRENT.get() });
     catch_unwind(AssertUnwindSafe(|| call.poll(cx)))
-        .unwrap_or_else(|_| Poll::Ready(Err(Fault::Runtime("panicked in the host's code".into()))))
+        .unwrap_or_else(|_| Poll::Ready(Err(ErrorKind::Runtime("panicked in the host's code".into()))))
 }
 
 /// The state of the slice that a thread runs.
@@ -50,7 +50,8 @@ impl Slice {
     /// Returns the CPU time of the slice so far, as far as it is known.
     pub(crate) fn used(self) -> Duration {
         let Some(since) = self.since else { return Duration::ZERO };
-        // A guest that runs on from tick to tick has computed before the first one, too; a quick call that meets one has not.
+        // A guest that runs on from tick to tick has computed before the first one, too; a quick
+        // call that meets one has not.
         let before = if self.has_ticked && self.has_yielded { TICK } else { Duration::ZERO };
         thread_cpu().saturating_sub(since).saturating_add(before)
     }
@@ -72,9 +73,9 @@ pub(crate) fn on_lane() {
     CURRENT.set(Slice { on_lane: true, ..Slice::default() });
 }
 
-/// Decides for a guest that finds that the clock has ticked: yields on a lane, and on its caller's thread when it has
-/// really computed for a slice. The first look only notes the time; ticks that passed while the thread was preempted do
-/// not count.
+/// Decides for a guest that finds that the clock has ticked: yields on a lane, and on its caller's
+/// thread when it has really computed for a slice. The first look only notes the time; ticks that
+/// passed while the thread was preempted do not count.
 pub(crate) fn on_tick() -> UpdateDeadline {
     let state = CURRENT.get();
     if state.since.is_none() {
@@ -100,8 +101,8 @@ pub(crate) fn is_over() -> bool {
     }
 }
 
-/// Charges the slice for CPU time that another thread uses for it, which decides where the handler's next calls run. It
-/// does not count towards the call's CPU limit.
+/// Charges the slice for CPU time that another thread uses for it, which decides where the
+/// handler's next calls run. It does not count towards the call's CPU limit.
 pub(crate) fn charge(cpu: Duration) {
     let state = CURRENT.get();
     CURRENT.set(Slice { charged: state.charged.saturating_add(cpu), ..state });

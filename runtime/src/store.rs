@@ -1,7 +1,8 @@
-//! What the host remembers of tokens: the records behind the import `store`, and what was revoked, of any handler. Where it
-//! is kept is for whoever embeds the runtime; the crate `keyward-store` keeps it in SQLite or PostgreSQL.
+//! What the host remembers of tokens: the records behind the import `store`, and what was revoked,
+//! of any handler. Where it is kept is for whoever embeds the runtime; the crate `keyward-store`
+//! keeps it in SQLite or PostgreSQL.
 
-use crate::text::printable;
+use crate::sanitize::escape_untrusted;
 use crate::token::TokenDigest;
 use crate::verdict::Restrictions;
 use sha2::{Digest, Sha256};
@@ -12,90 +13,108 @@ use std::thread;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// What comes of asking a store. It must not need an executor of its caller's: calls are polled on any thread.
-pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+/// What comes of asking a store. It must not need an executor of its caller's: calls are polled on
+/// any thread.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Where records of tokens are kept. Every record belongs to one handler, by name; no other is ever asked for it.
+/// Where records of tokens are kept. Every record belongs to one handler, by name; no other is ever
+/// asked for it.
 pub trait TokenStore: Send + Sync + 'static {
     /// The record of that id, ended or not.
-    fn find<'a>(&'a self, handler: &'a str, id: &'a str) -> Pending<'a, Option<Stored>>;
+    fn find<'a>(&'a self, handler: &'a str, id: &'a str) -> StoreFuture<'a, Option<StoredRecord>>;
 
     /// The record with that digest, ended or not.
-    fn find_digest<'a>(&'a self, handler: &'a str, digest: &'a SecretDigest) -> Pending<'a, Option<Stored>>;
+    fn find_digest<'a>(&'a self, handler: &'a str, digest: &'a SecretDigest) -> StoreFuture<'a, Option<StoredRecord>>;
 
-    /// Finds the record of an issued token, ended or not, by the digest of the token: of one handler, or of any.
-    fn find_issued<'a>(&'a self, handler: Option<&'a str>, token: &'a TokenDigest) -> Pending<'a, Option<Listed>>;
+    /// Finds the record of an issued token, ended or not, by the digest of the token: of one
+    /// handler, or of any.
+    fn find_issued<'a>(
+        &'a self,
+        handler: Option<&'a str>,
+        token: &'a TokenDigest,
+    ) -> StoreFuture<'a, Option<ListEntry>>;
 
-    /// The next number for a record of this handler: 1, or one more than the greatest that there was. It is used up even
-    /// if no record is made of it.
-    fn next_serial<'a>(&'a self, handler: &'a str) -> Pending<'a, u64>;
+    /// The next number for a record of this handler: 1, or one more than the greatest that there
+    /// was. It is used up even if no record is made of it.
+    fn next_serial<'a>(&'a self, handler: &'a str) -> StoreFuture<'a, u64>;
 
-    /// Makes all changes or none. What it answers is durable: it survives the end of the process and of the machine.
-    fn commit<'a>(&'a self, handler: &'a str, changes: Changes) -> Pending<'a, Committed>;
+    /// Makes all changes or none. What it answers is durable: it survives the end of the process
+    /// and of the machine.
+    fn commit<'a>(&'a self, handler: &'a str, changes: Transaction) -> StoreFuture<'a, CommitOutcome>;
 
-    /// Notes that a record was used, in unix seconds. It must not wait for anything; it may be lost.
-    fn used(&self, handler: &str, id: &str, at: u64);
+    /// Notes that a record was used, in unix seconds. It must not wait for anything; it may be
+    /// lost.
+    fn record_use(&self, handler: &str, id: &str, at: u64);
 
     /// How many records that are good at `at` a revocation would end.
-    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64>;
+    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64>;
 
-    /// Appends a revocation to the list and ends the records that fit it. Durable, like `commit`. One of what was issued up to
-    /// `at` or later is about every record that exists: those with a later time, which a clock that is ahead has given them,
-    /// end too, and each such token is revoked by its id. So a record that has not ended postdates every revocation of its
-    /// token.
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, Revoked>;
+    /// Appends a revocation to the list and ends the records that fit it. Durable, like `commit`.
+    /// One of what was issued up to `at` or later is about every record that exists: those with a
+    /// later time, which a clock that is ahead has given them, end too, and each such token is
+    /// revoked by its id. So a record that has not ended postdates every revocation of its token.
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, Revoked>;
 
-    /// The entries of the list behind that number, in order, each with its own; at most so many. A reader that has read up to
-    /// a number misses nothing: none appears in front of one that could be read before, and none is taken away.
-    fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Entry)>>;
+    /// The entries of the list behind that number, in order, each with its own; at most so many. A
+    /// reader that has read up to a number misses nothing: none appears in front of one that could
+    /// be read before, and none is taken away.
+    fn revocations<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>>;
 
     /// The newest time that [`note_clock`](Self::note_clock) was given, in unix seconds.
-    fn clock(&self) -> Pending<'_, Option<u64>>;
+    fn clock(&self) -> StoreFuture<'_, Option<u64>>;
 
     /// Notes that a clock which is believed shows this time. It never goes back.
-    fn note_clock(&self, at: u64) -> Pending<'_, ()>;
+    fn note_clock(&self, at: u64) -> StoreFuture<'_, ()>;
 
-    /// Records that fit the filter, newest first: by the second in which they were made, then by handler, then by id; those
-    /// behind that place, at most so many. What `at` is decides their status, and looking changes nothing. Whoever reads on
-    /// from the place of the last one sees each record that is there all the while once, whatever is added or changed.
-    fn list<'a>(&'a self, filter: &'a Filter, after: Option<&'a Place>, most: u32, at: u64)
-    -> Pending<'a, Vec<Listed>>;
+    /// Records that fit the filter, newest first: by the second in which they were made, then by
+    /// handler, then by id; those behind that place, at most so many. What `at` is decides their
+    /// status, and looking changes nothing. Whoever reads on from the place of the last one sees
+    /// each record that is there all the while once, whatever is added or changed.
+    fn list<'a>(
+        &'a self,
+        filter: &'a Filter,
+        after: Option<&'a Cursor>,
+        max: u32,
+        at: u64,
+    ) -> StoreFuture<'a, Vec<ListEntry>>;
 
-    /// How many records there are, by handler and by their status at `at`; `idle` as in [`Filter`]. Sorted, and without
-    /// zeros.
-    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> Pending<'a, Vec<Tally>>;
+    /// How many records there are, by handler and by their status at `at`; `idle` as in [`Filter`].
+    /// Sorted, and without zeros.
+    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> StoreFuture<'a, Vec<StatusCount>>;
 
     /// What is known of each key that a record names, in the order of their names.
-    fn key_uses<'a>(&'a self, at: u64) -> Pending<'a, Vec<KeyUse>>;
+    fn key_uses<'a>(&'a self, at: u64) -> StoreFuture<'a, Vec<KeyUsage>>;
 
-    /// Notes up to which number a node has read the revocations, and when. Those that have said nothing for 30 days are
-    /// forgotten.
-    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> Pending<'a, ()>;
+    /// Notes up to which number a node has read the revocations, and when. Those that have said
+    /// nothing for 30 days are forgotten.
+    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> StoreFuture<'a, ()>;
 
     /// What the nodes have said of themselves, in the order of their names.
-    fn nodes<'a>(&'a self) -> Pending<'a, Vec<NodeSeen>>;
+    fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>>;
 
-    /// Blocks until there may be a new revocation, but never for longer than `most`. Says whether it was told so. It is a
-    /// hint: the list itself is read in any case.
-    fn wait_for_news(&self, most: Duration) -> bool {
-        thread::sleep(most);
+    /// Blocks until there may be a new revocation, but never for longer than `max`. Says whether it
+    /// was told so. It is a hint: the list itself is read in any case.
+    fn wait_for_change(&self, max: Duration) -> bool {
+        thread::sleep(max);
         false
     }
 }
 
-/// Which tokens are taken back: those that fit all that is given here, of any handler, stored or signed.
+/// Which tokens are taken back: those that fit all that is given here, of any handler, stored or
+/// signed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Revocation {
     /// Tokens of this handler.
     pub handler: Option<String>,
     /// The token of this id; only together with its handler.
     pub token_id: Option<String>,
-    /// The token with this digest, whatever its handler calls it, or whose id has it. Given with `token_id`, either names the
-    /// token.
+    /// The token with this digest, whatever its handler calls it, or whose id has it. Given with
+    /// `token_id`, either names the token.
     pub token_digest: Option<TokenDigest>,
     /// Tokens of the actor with this id.
     pub actor_id: Option<String>,
-    /// Tokens that were issued up to this second, and those that do not say when. Without it, whenever they were issued.
+    /// Tokens that were issued up to this second, and those that do not say when. Without it,
+    /// whenever they were issued.
     pub issued_until: Option<u64>,
 }
 
@@ -104,7 +123,8 @@ pub struct Revocation {
 pub enum Entry {
     /// Tokens are revoked.
     Revoked(Revocation),
-    /// An operator's word that some clock was ahead: no cut-off before this entry lies behind this second.
+    /// An operator's word that some clock was ahead: no cut-off before this entry lies behind this
+    /// second.
     Capped(u64),
 }
 
@@ -160,19 +180,20 @@ pub struct Record {
     /// When it was last used, to the minute or so.
     pub last_used_at: Option<u64>,
     /// When and why it was ended, if it was.
-    pub ended: Option<Ended>,
-    /// The caller of the daemon's that had it made. Without one it was the operator, or nobody knows.
-    pub caller: Option<String>,
+    pub ended: Option<Termination>,
+    /// The caller of the daemon's that had it made. Without one it was the operator, or unknown.
+    pub client: Option<String>,
     /// The key that signed the token, as `ring/id`, if one did and it is known.
     pub key: Option<String>,
 }
 
 impl Record {
-    /// What has become of it at `at`. `idle_before`: it counts as expired if it was idle since before that.
+    /// What has become of it at `at`. `idle_before`: it counts as expired if it was idle since
+    /// before that.
     pub fn status(&self, at: u64, idle_before: Option<u64>) -> Status {
         match self.ended {
-            Some(Ended { why: Ending::Revoked, .. }) => Status::Revoked,
-            Some(Ended { why: Ending::Replaced, .. }) => Status::Replaced,
+            Some(Termination { why: TerminationReason::Revoked, .. }) => Status::Revoked,
+            Some(Termination { why: TerminationReason::Replaced, .. }) => Status::Replaced,
             None if self.expires_at.is_some_and(|end| end < at) => Status::Expired,
             None if idle_before.is_some_and(|before| self.idle_since() < before) => Status::Expired,
             None => Status::Active,
@@ -185,9 +206,9 @@ impl Record {
     }
 
     /// What an edit may change.
-    pub fn terms(&self) -> Terms {
+    pub fn terms(&self) -> TokenTerms {
         let Self { description, expires_at, restrictions, .. } = self.clone();
-        Terms { description, expires_at, restrictions }
+        TokenTerms { description, expires_at, restrictions }
     }
 }
 
@@ -226,16 +247,16 @@ impl Status {
 
 /// The end of a record, before its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
+pub struct Termination {
     /// In unix seconds.
     pub at: u64,
     /// Why.
-    pub why: Ending,
+    pub why: TerminationReason,
 }
 
 /// Why a record was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum TerminationReason {
     /// Taken back.
     Revoked,
     /// Another has taken its place.
@@ -244,12 +265,13 @@ pub enum Ending {
 
 /// A record as it is kept: with the digest of its secret, if it has one.
 #[expect(missing_debug_implementations, reason = "what is not printed is not logged")]
-pub struct Stored {
+pub struct StoredRecord {
     /// What may be shown.
     pub record: Record,
     /// What must not.
     pub digest: Option<SecretDigest>,
-    /// The digest of the issued token. `None`: the token was issued elsewhere, or before digests were kept.
+    /// The digest of the issued token. `None`: the token was issued elsewhere, or before digests
+    /// were kept.
     pub token_digest: Option<TokenDigest>,
 }
 
@@ -273,33 +295,34 @@ impl SecretDigest {
 /// What a call changes.
 #[derive(Default)]
 #[expect(missing_debug_implementations, reason = "it may hold a digest")]
-pub struct Changes {
+pub struct Transaction {
     /// When, in unix seconds.
     pub at: u64,
     /// A new record.
-    pub insert: Option<Insert>,
+    pub insert: Option<NewRecord>,
     /// Records to end as revoked. If one of them is not there or has ended, nothing is changed.
     pub end: Vec<String>,
     /// Other terms for a record.
-    pub edit: Option<Edit>,
+    pub edit: Option<RecordUpdate>,
 }
 
-/// A record's new terms. If it is not there or has ended, or its terms are not what they were, nothing is changed.
+/// A record's new terms. If it is not there or has ended, or its terms are not what they were,
+/// nothing is changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
+pub struct RecordUpdate {
     /// Of this record.
     pub id: String,
     /// What its terms were when somebody decided on the new ones.
-    pub before: Terms,
+    pub before: TokenTerms,
     /// What they are to be.
-    pub after: Terms,
+    pub after: TokenTerms,
     /// Whether the record ends too, as replaced.
     pub replaced: bool,
 }
 
 /// What may be changed of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Terms {
+pub struct TokenTerms {
     /// The note of whoever asked for it.
     pub description: Option<String>,
     /// The last second in which it is good.
@@ -310,32 +333,35 @@ pub struct Terms {
 
 /// A record to be made.
 #[expect(missing_debug_implementations, reason = "it may hold a digest")]
-pub struct Insert {
+pub struct NewRecord {
     /// The record and its digest.
-    pub stored: Stored,
+    pub stored: StoredRecord,
     /// Whether the other records of the actor end.
     pub replace: bool,
     /// How many records of the handler may be good at once, this one included.
-    pub most: u64,
+    pub max: u64,
     /// How many of them the actor may have, this one included.
-    pub most_per_actor: Option<u64>,
-    /// Those that have been idle since before this second are not counted: they are not good any more.
+    pub max_per_actor: Option<u64>,
+    /// Those that have been idle since before this second are not counted: they are not good any
+    /// more.
     pub idle_before: Option<u64>,
-    /// Whether it is well if there is a record of that id that has not ended: it is left as it is, and counts as made. A
-    /// signed token may come out the same twice in a second. Otherwise nothing is changed.
+    /// Whether it is well if there is a record of that id that has not ended: it is left as it is,
+    /// and counts as made. A signed token may come out the same twice in a second. Otherwise
+    /// nothing is changed.
     pub same_is_fine: bool,
 }
 
 /// What became of changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Committed {
+pub enum CommitOutcome {
     /// They are made, and durable.
     Done,
     /// None is made: the handler has as many records as it may.
     Full,
     /// None is made: the actor has as many records of the handler as it may.
     FullForActor,
-    /// None is made: a record to be ended or edited, or the same that was to be made, has ended meanwhile.
+    /// None is made: a record to be ended or edited, or the same that was to be made, has ended
+    /// meanwhile.
     Ended,
     /// None is made: the terms of the record to be edited have changed meanwhile.
     Changed,
@@ -351,29 +377,30 @@ pub struct Filter {
     /// For the actor with this id.
     pub actor_id: Option<String>,
     /// Made by them.
-    pub caller: Option<MadeBy>,
+    pub client: Option<CreatedBy>,
     /// With this status.
     pub status: Option<Status>,
     /// Not used at this second or later, and not made then either.
     pub unused_since: Option<u64>,
     /// Only those without a last second.
     pub never_ends: bool,
-    /// Handlers whose records expire when they are idle, and since before when one must be for that.
+    /// Handlers whose records expire when they are idle, and since before when one must be for
+    /// that.
     pub idle: Vec<(String, u64)>,
 }
 
 /// Who had a record made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MadeBy {
+pub enum CreatedBy {
     /// No caller that is known.
     Operator,
     /// The caller with this id.
-    Caller(String),
+    Client(String),
 }
 
 /// Where a record stands among all others, in the order in which they were made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Cursor {
     /// When it was made, in unix seconds.
     pub issued_at: u64,
     /// Whose it is.
@@ -384,24 +411,24 @@ pub struct Place {
 
 /// A record in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListEntry {
     /// Whose it is.
     pub handler: String,
     /// What may be shown of it.
     pub record: Record,
 }
 
-impl Listed {
+impl ListEntry {
     /// Where it stands.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> Cursor {
         let Record { issued_at, id, .. } = &self.record;
-        Place { issued_at: *issued_at, handler: self.handler.clone(), id: id.clone() }
+        Cursor { issued_at: *issued_at, handler: self.handler.clone(), id: id.clone() }
     }
 }
 
 /// How many records of a handler have a status.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tally {
+pub struct StatusCount {
     /// The handler.
     pub handler: String,
     /// The status.
@@ -412,7 +439,7 @@ pub struct Tally {
 
 /// What is known of the tokens that a key has signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyUse {
+pub struct KeyUsage {
     /// The key, as `ring/id`.
     pub key: String,
     /// How many there are, good or not.
@@ -427,7 +454,7 @@ pub struct KeyUse {
 
 /// What a node has said of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeSeen {
+pub struct NodeStatus {
     /// Its name.
     pub node: String,
     /// The number of the last revocation that it has read.
@@ -438,15 +465,16 @@ pub struct NodeSeen {
     pub at: u64,
 }
 
-/// A store did not answer, or did not do as it was told. What it was told to change may have been changed or not.
+/// A store did not answer, or did not do as it was told. What it was told to change may have been
+/// changed or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreError(String);
 
 impl StoreError {
-    /// Says what happened, in a few words for the operator: without a secret, a digest or the text of a token. What a database
-    /// says is made printable here, and cut.
+    /// Says what happened, in a few words for the operator: without a secret, a digest or the text
+    /// of a token. What a database says is made printable here, and cut.
     pub fn new(what: impl AsRef<str>) -> Self {
-        Self(printable(what.as_ref(), 1_000))
+        Self(escape_untrusted(what.as_ref(), 1_000))
     }
 }
 

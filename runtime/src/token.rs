@@ -3,8 +3,8 @@
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// The SHA-256 of a token's text. It finds the record of an issued token and revokes exactly that token, whatever its
-/// handler calls it. `Debug` does not show it.
+/// The SHA-256 of a token's text. It finds the record of an issued token and revokes exactly that
+/// token, whatever its handler calls it. `Debug` does not show it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenDigest([u8; 32]);
 
@@ -31,7 +31,8 @@ impl fmt::Debug for TokenDigest {
     }
 }
 
-/// Returns whether a text has only characters that an issued token and a prefix may have: RFC 6750's `b64token`.
+/// Returns whether a text has only characters that an issued token and a prefix may have: RFC
+/// 6750's `b64token`.
 pub(crate) fn is_token_text(text: &str) -> bool {
     text.bytes().all(is_token_byte)
 }

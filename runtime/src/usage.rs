@@ -1,10 +1,12 @@
-//! Time that was used lately: it counts in full when it is used, and half as much every five seconds later.
+//! Time that was used lately: it counts in full when it is used, and half as much every five
+//! seconds later.
 
 use std::time::{Duration, Instant};
 
 const HALF_LIFE: Duration = Duration::from_secs(5);
 
-/// How old unread additions may get before they are folded in. Nothing short of a tenth of the half-life shows.
+/// How old unread additions may get before they are folded in. Nothing short of a tenth of the
+/// half-life shows.
 const FOLD: Duration = Duration::from_millis(500);
 
 /// An amount of time that decays.

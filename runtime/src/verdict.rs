@@ -10,7 +10,8 @@ use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// The three answers about a token. A failure to answer is none of them: that is an [`Error`](crate::Error).
+/// The three answers about a token. A failure to answer is none of them: that is an
+/// [`Error`](crate::Error).
 #[derive(Debug, Clone)]
 #[must_use]
 #[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is nearly always the large one")]
@@ -30,8 +31,8 @@ pub struct Acceptance {
     pub handler: Arc<str>,
     /// Whom the token speaks for. Only the registry makes these.
     pub actor: VerifiedActor,
-    /// What the token narrows the actor's rights to, in the names that the token carries; `None` leaves the actor all of
-    /// them. [`Registry::allows`](crate::Registry::allows) applies it.
+    /// What the token narrows the actor's rights to, in the names that the token carries; `None`
+    /// leaves the actor all of them. [`Registry::allows`](crate::Registry::allows) applies it.
     pub restrictions: Option<Restrictions>,
     /// What revocation and audit name this token by.
     pub token_id: Option<String>,
@@ -145,15 +146,16 @@ pub struct CreateRequest {
     pub actor_id: String,
     /// Seconds from now until it ends; `None` asks for one that does not end.
     pub expires_after: Option<NonZeroU32>,
-    /// What the token narrows the actor's rights to; full action names, which the registry abbreviates. `None` leaves
-    /// the actor its rights, an empty list allows nothing.
+    /// What the token narrows the actor's rights to; full action names, which the registry
+    /// abbreviates. `None` leaves the actor its rights, an empty list allows nothing.
     pub restrictions: Option<Restrictions>,
     /// A note for handlers that keep one.
     pub description: Option<String>,
-    /// The token that whoever asks has presented. What is made is never wider than it and ends no later.
+    /// The token that whoever asks has presented. What is made is never wider than it and ends no
+    /// later.
     pub parent: Option<Parent>,
     /// The caller of a daemon that asks, for the record of the token.
-    pub caller: Option<String>,
+    pub client: Option<String>,
 }
 
 /// A good token with which another one is asked for.
@@ -173,22 +175,33 @@ impl Parent {
 }
 
 /// Is told of each token that is made before it is good, and can keep it from being so.
-pub trait Witness: Send + Sync {
-    /// A token is about to be kept and given away. It must not need an executor, and must come to an end.
+pub trait IssueHook: Send + Sync {
+    /// A token is about to be kept and given away. It must not need an executor, and must come to
+    /// an end.
     ///
     /// # Errors
     /// Why the token must not be given away, in a few words for the operator.
-    fn made<'a>(&'a self, created: &'a Created) -> Witnessed<'a>;
+    fn before_commit<'a>(&'a self, created: &'a Created) -> HookFuture<'a>;
 }
 
-/// What comes of telling a [`Witness`].
-pub type Witnessed<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+/// A step that must precede a revocation that is retried.
+pub trait RevocationHook: Send + Sync {
+    /// Performs the step. Called from time to time until it succeeds, on a thread without an
+    /// executor.
+    ///
+    /// # Errors
+    /// The step failed, and the revocation must wait.
+    fn before_write(&self) -> HookFuture<'_>;
+}
+
+/// What comes of telling a [`IssueHook`].
+pub type HookFuture<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
 impl CreateRequest {
     /// A token for `actor_id` that does not end and is not restricted.
     pub fn new(actor_id: impl Into<String>) -> Self {
         let actor_id = actor_id.into();
-        Self { actor_id, expires_after: None, restrictions: None, description: None, parent: None, caller: None }
+        Self { actor_id, expires_after: None, restrictions: None, description: None, parent: None, client: None }
     }
 }
 
@@ -242,7 +255,8 @@ pub struct Denied {
 
 /// An allow-list of actions that only narrows what an actor may do. An empty one allows nothing.
 ///
-/// The order of first mention is kept; a database or resource named twice is one entry. Its JSON is Datasette's `_r`.
+/// The order of first mention is kept; a database or resource named twice is one entry. Its JSON is
+/// Datasette's `_r`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restrictions {
     pub(crate) all: Vec<String>,
@@ -293,7 +307,8 @@ impl Restrictions {
         all.chain(databases).chain(resources)
     }
 
-    /// Whether every entry of the other one is literally one of these. Having no restrictions is more than any list.
+    /// Whether every entry of the other one is literally one of these. Having no restrictions is
+    /// more than any list.
     pub(crate) fn lists_all_of(&self, other: Option<&Self>) -> bool {
         // Whoever makes long lists makes others wait no longer than it takes to read them.
         let listed: HashSet<_> = self.iter().collect();

@@ -1,9 +1,10 @@
-//! Write a token handler for Keyward in Rust: implement [`TokenHandler`], and name the type in [`handler!`].
+//! Write a token handler for Keyward in Rust: implement [`TokenHandler`], and name the type in
+//! [`handler!`].
 //!
-//! A handler creates and verifies tokens. It is compiled to a WebAssembly component, runs in a sandbox that is made anew
-//! for every call, and asks its host for what it needs: [`clock`], [`keys`], [`settings`], [`secrets`], [`random`], [`digest`],
-//! [`log`]; for tokens that can be taken back, [`store`]; and for those that somebody else keeps, [`queries`]. It never sees a
-//! key.
+//! A handler creates and verifies tokens. It is compiled to a WebAssembly component, runs in a
+//! sandbox that is made anew for every call, and asks its host for what it needs: [`clock`],
+//! [`keys`], [`settings`], [`secrets`], [`random`], [`digest`], [`log`]; for tokens that can be
+//! taken back, [`store`]; and for those that somebody else keeps, [`queries`]. It never sees a key.
 //!
 //! A whole handler, whose tokens are `demo_NAME.SIGNATURE`:
 //!
@@ -73,8 +74,9 @@
 //!
 //! # From source to a handler that runs
 //!
-//! The crate is a `cdylib` with `keyward-sdk` among its `dependencies` and its `build-dependencies`, and a `build.rs` of
-//! one line (`fn main() { keyward_sdk::build::layout(); }`, see [`build::layout`]). Then:
+//! The crate is a `cdylib` with `keyward-sdk` among its `dependencies` and its
+//! `build-dependencies`, and a `build.rs` of one line
+//! (`fn main() { keyward_sdk::build::layout(); }`, see [`build::layout`]). Then:
 //!
 //! ```text
 //! cargo build --release --target wasm32-unknown-unknown
@@ -87,27 +89,30 @@
 //! # What the crate takes care of
 //!
 //! * A component imports only what the handler calls.
-//! * A panic ends the call, and its text reaches the operator's log. Never put a token into a panic's message.
-//! * Memory: a page of 64 KiB with 16 KiB of stack and an allocator that leaves the page only when it must. The allocator
-//!   takes back the last block only, so a handler that needs megabytes should reuse its buffers.
-//! * The settings named in [`handler!`] are written into the component. An operator who misspells one gets an error. So are the
-//!   forms of tokens: the host refuses what has none of them, and the handler is not called for it.
+//! * A panic ends the call, and its text reaches the operator's log. Never put a token into a
+//!   panic's message.
+//! * Memory: a page of 64 KiB with 16 KiB of stack and an allocator that leaves the page only when
+//!   it must. The allocator takes back the last block only, so a handler that needs megabytes
+//!   should reuse its buffers.
+//! * The settings named in [`handler!`] are written into the component. An operator who misspells
+//!   one gets an error. So are the forms of tokens: the host refuses what has none of them, and the
+//!   handler is not called for it.
 //!
-//! The macro writes exported functions, which Rust counts as unsafe code: `#![deny(unsafe_code)]` in a handler is fine,
-//! `#![forbid(unsafe_code)]` is not.
+//! The macro writes exported functions, which Rust counts as unsafe code: `#![deny(unsafe_code)]`
+//! in a handler is fine, `#![forbid(unsafe_code)]` is not.
 
 // Generated code and macros name this crate by its name, here and in an author's crate.
 extern crate self as keyward_sdk;
 
-mod answers;
 #[doc(hidden)]
 pub mod bindings;
 pub mod build;
-mod imports;
+mod convert;
+mod host;
 #[cfg(any(test, all(target_arch = "wasm32", target_os = "unknown")))]
 mod memory;
 #[doc(hidden)]
-pub mod panics;
+pub mod panic_hook;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
@@ -115,17 +120,18 @@ pub use bindings::keyward::handler::types::{
     Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, Reason, Rejection, Restrictions,
     Verdict,
 };
-pub use imports::{clock, digest, keys, log, queries, random, secrets, settings, store};
+pub use host::{clock, digest, keys, log, queries, random, secrets, settings, store};
 
 /// A token handler.
 ///
 /// There is no `self`: each call gets a fresh instance, and nothing is kept from one to the next.
 pub trait TokenHandler {
-    /// Makes a token. The host has checked the request: the actor id is not blank, has no control characters and is one
-    /// that this handler may vouch for; the lifetime is not 0.
+    /// Makes a token. The host has checked the request: the actor id is not blank, has no control
+    /// characters and is one that this handler may vouch for; the lifetime is not 0.
     ///
     /// # Errors
-    /// [`CreateError::Denied`] when the request is refused, [`CreateError::Failed`] when no answer could be had.
+    /// [`CreateError::Denied`] when the request is refused, [`CreateError::Failed`] when no answer
+    /// could be had.
     fn create(request: CreateRequest) -> Result<Created, CreateError>;
 
     /// Judges a token, of at most 8,192 bytes by default.
@@ -133,12 +139,13 @@ pub trait TokenHandler {
     /// A bad token is an answer, [`Verdict::Rejected`], and no error.
     ///
     /// # Errors
-    /// A [`Failure`] when no answer could be had: its text is for the operator's log, never for the caller.
+    /// A [`Failure`] when no answer could be had: its text is for the operator's log, never for the
+    /// caller.
     fn verify(token: &str) -> Result<Verdict, Failure>;
 }
 
-/// Makes a type that implements [`TokenHandler`] the handler of this component, names the settings it knows, and states the
-/// forms of its tokens.
+/// Makes a type that implements [`TokenHandler`] the handler of this component, names the settings
+/// it knows, and states the forms of its tokens.
 ///
 /// ```
 /// # use keyward_sdk::{CreateError, CreateRequest, Created, Failure, TokenHandler, Verdict};
@@ -147,12 +154,13 @@ pub trait TokenHandler {
 /// #     fn create(_: CreateRequest) -> Result<Created, CreateError> { Err(CreateError::Failed(Failure::Internal(String::new()))) }
 /// #     fn verify(_: &str) -> Result<Verdict, Failure> { Ok(Verdict::NotMine) }
 /// # }
-/// keyward_sdk::handler!(Mine, settings: ["max_age"], forms: ["[0-9]{1,9}[.]{1}[0-9A-Za-z_-]{43}"]);
+/// keyward_sdk::handler!(Mine, settings: ["max_age"], patterns: ["[0-9]{1,9}[.]{1}[0-9A-Za-z_-]{43}"]);
 /// ```
 ///
-/// Both may be left out. A form is what stands behind the prefix of a token, or all of a token without a prefix: parts
-/// `[characters]{count}` or `[characters]{least,most}`, one behind the other, where no part could also begin earlier. The host
-/// rejects a token that has none of the forms as malformed, in one pass over it.
+/// Both may be left out. A form is what stands behind the prefix of a token, or all of a token
+/// without a prefix: parts `[characters]{count}` or `[characters]{least,most}`, one behind the
+/// other, where no part could also begin earlier. The host rejects a token that has none of the
+/// forms as malformed, in one pass over it.
 ///
 /// Once in a crate. Compiled for anything but wasm32 it checks the trait and does nothing else.
 #[macro_export]
@@ -160,7 +168,7 @@ macro_rules! handler {
     (
         $handler:ty
         $(, settings: [$($setting:literal),* $(,)?])?
-        $(, forms: [$($form:literal),* $(,)?])?
+        $(, patterns: [$($form:literal),* $(,)?])?
         $(,)?
     ) => {
         #[cfg(target_arch = "wasm32")]
@@ -170,12 +178,12 @@ macro_rules! handler {
 
             impl $crate::bindings::exports::keyward::handler::token_handler::Guest for Component {
                 fn create(request: $crate::CreateRequest) -> ::core::result::Result<$crate::Created, $crate::CreateError> {
-                    $crate::panics::log();
+                    $crate::panic_hook::log();
                     <$handler as $crate::TokenHandler>::create(request)
                 }
 
                 fn verify(token: ::std::string::String) -> ::core::result::Result<$crate::Verdict, $crate::Failure> {
-                    $crate::panics::log();
+                    $crate::panic_hook::log();
                     <$handler as $crate::TokenHandler>::verify(&token)
                 }
             }
@@ -194,12 +202,12 @@ macro_rules! handler {
             )?
 
             $(
-                /// One form a line.
-                const FORM: &str = ::core::concat!($($form, "\n"),*);
+                /// The token patterns, one a line.
+                const PATTERNS: &str = ::core::concat!($($form, "\n"),*);
                 #[used]
-                #[unsafe(link_section = "keyward:form")]
-                static FORMS: [u8; FORM.len()] = match FORM.as_bytes().first_chunk() {
-                    ::core::option::Option::Some(forms) => *forms,
+                #[unsafe(link_section = "keyward:token-patterns")]
+                static SECTION: [u8; PATTERNS.len()] = match PATTERNS.as_bytes().first_chunk() {
+                    ::core::option::Option::Some(patterns) => *patterns,
                     ::core::option::Option::None => ::core::unreachable!(),
                 };
             )?

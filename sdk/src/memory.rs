@@ -1,7 +1,8 @@
-//! The allocator of a handler: hands out memory in a line and, but for the last block, takes none back.
+//! The allocator of a handler: hands out memory in a line and, but for the last block, takes none
+//! back.
 //!
-//! An instance lives for one call, so there is nothing to tidy up. What counts is to stay in the first page: growing the
-//! memory costs the host more than a whole call of an ordinary handler.
+//! An instance lives for one call, so there is nothing to tidy up. What counts is to stay in the
+//! first page: growing the memory costs the host more than a whole call of an ordinary handler.
 
 /// Bytes in a page of WebAssembly.
 const PAGE: usize = 65_536;
@@ -14,8 +15,8 @@ struct Line {
 }
 
 impl Line {
-    /// The start of a block of `size` bytes at a multiple of `align`, a power of two. `grow` adds that many pages to the
-    /// end and says whether it could.
+    /// The start of a block of `size` bytes at a multiple of `align`, a power of two. `grow` adds
+    /// that many pages to the end and says whether it could.
     fn alloc(&mut self, size: usize, align: usize, grow: impl FnOnce(usize) -> bool) -> Option<usize> {
         let start = self.next.checked_next_multiple_of(align)?;
         self.reach(start.checked_add(size)?, grow)?;
@@ -54,7 +55,8 @@ impl Line {
     }
 }
 
-/// The line as Rust's global allocator. Not for WASI, whose libc has an allocator of its own at the same addresses.
+/// The line as Rust's global allocator. Not for WASI, whose libc has an allocator of its own at the
+/// same addresses.
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 #[expect(unsafe_code, reason = "a global allocator is unsafe to implement; the arithmetic above is safe and tested")]
 mod global {
@@ -72,7 +74,8 @@ mod global {
         line: Cell<Line>,
     }
 
-    // SAFETY: the contract has no threads: the host disables them, and an instance is entered by one call at a time.
+    // SAFETY: the contract has no threads: the host disables them, and an instance is entered by
+    // one call at a time.
     unsafe impl Sync for Allocator {}
 
     unsafe extern "C" {
@@ -96,10 +99,10 @@ mod global {
         memory_grow::<0>(pages) != usize::MAX
     }
 
-    // SAFETY: `alloc` gives addresses in memory that exists (`Line::reach` moves past `end` only when the memory has
-    // grown), above all static data, at the asked alignment, and `next` never moves below a live block: only a block
-    // that ends at `next` is shrunk or taken back. A failure is a null pointer. No method panics: the arithmetic is
-    // checked. Nothing here allocates.
+    // SAFETY: `alloc` gives addresses in memory that exists (`Line::reach` moves past `end` only
+    // when the memory has grown), above all static data, at the asked alignment, and `next` never
+    // moves below a live block: only a block that ends at `next` is shrunk or taken back. A failure
+    // is a null pointer. No method panics: the arithmetic is checked. Nothing here allocates.
     unsafe impl GlobalAlloc for Allocator {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             let mut line = self.line();
@@ -121,12 +124,14 @@ mod global {
             if resized.is_some() || new_size <= layout.size() {
                 return block;
             }
-            // SAFETY: the caller promises that `new_size`, rounded up to the alignment, fits `isize`.
+            // SAFETY: the caller promises that `new_size`, rounded up to the alignment, fits
+            // `isize`.
             let layout_new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
             // SAFETY: the size is not 0: it is above the old one.
             let moved = unsafe { self.alloc(layout_new) };
             if !moved.is_null() {
-                // SAFETY: both blocks hold at least the old size, and they do not overlap: the new one was just made.
+                // SAFETY: both blocks hold at least the old size, and they do not overlap: the new
+                // one was just made.
                 unsafe { ptr::copy_nonoverlapping(block, moved, layout.size()) };
             }
             moved

@@ -22,10 +22,11 @@ use crate::store::{IdForm, Token};
 use crate::{CreateError, CreateRequest, Created, TokenHandler};
 use records::{Record, Records};
 
-/// What a handler under test is given: a clock that stands still, keys, settings, secrets, queries, and a store in memory.
+/// What a handler under test is given: a clock that stands still, keys, settings, secrets, queries,
+/// and a store in memory.
 ///
-/// It differs from a real host in three ways: random bytes are the numbers 0, 1, 2, …, random ids are numbered too, and
-/// `sign` is not refused outside `create`.
+/// It differs from a real host in three ways: random bytes are the numbers 0, 1, 2, …, random ids
+/// are numbered too, and `sign` is not refused outside `create`.
 #[derive(Debug, Default)]
 pub struct Host {
     // Shared with the thread for the length of `run`.
@@ -45,7 +46,8 @@ impl Host {
         self.with(|state| state.now = Datetime { seconds, nanoseconds })
     }
 
-    /// Grants a key label: `sign` makes a signature over a message, `verify` judges a message and a signature.
+    /// Grants a key label: `sign` makes a signature over a message, `verify` judges a message and a
+    /// signature.
     #[must_use]
     pub fn key(
         self,
@@ -86,14 +88,14 @@ impl Host {
         self
     }
 
-    /// Runs `work` with this host behind every import called on this thread, and gives its result. What it ends in the store
-    /// is kept unless it panics.
+    /// Runs `work` with this host behind every import called on this thread, and gives its result.
+    /// What it ends in the store is kept unless it panics.
     pub fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         self.call(None, work, |_| true)
     }
 
-    /// Runs `create` of a handler for a request. A record that it makes says what the request says, and is kept if a token
-    /// was made.
+    /// Runs `create` of a handler for a request. A record that it makes says what the request says,
+    /// and is kept if a token was made.
     ///
     /// # Errors
     /// Those of the handler.

@@ -1,5 +1,6 @@
-//! What a daemon does apart from its handlers: plain values, each right in itself.
+//! The daemon's configuration, apart from its handlers: plain values, each validated on its own.
 
+use crate::invalid_value::InvalidValue;
 use crate::tls::Tls;
 use ipnet::IpNet;
 use keyward_runtime::Permission;
@@ -8,102 +9,94 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-/// All of it. With [`Config::default`] the daemon is called by loopback names, and says to whoever presents a token whose it
-/// is (`/v1/actor`); applications need callers, and proxies policies.
+/// The configuration of a [`Service`](crate::Service).
+///
+/// With [`Config::default`] the daemon accepts loopback names in `Host` and serves `/v1/actor`.
+/// Applications require [`clients`](Self::clients), and proxies require
+/// [`policies`](Self::policies).
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Config {
-    /// The issuer of RFC 8414 section 2; `None` for no metadata document.
+    /// The issuer (RFC 8414 section 2); `None` for no metadata document.
     pub issuer: Option<Issuer>,
     /// The realm in challenges.
     pub realm: Realm,
-    /// The names that requests may call this server by.
+    /// The host names accepted in `Host`.
     pub hosts: Hosts,
-    /// The query parameter that `/v1/actor` may take a token from.
+    /// The query parameter from which `/v1/actor` accepts a token; `None` for no parameter.
     pub query_parameter: Option<String>,
-    /// Who may ask, by id.
-    pub callers: BTreeMap<String, Caller>,
-    /// What the paths of proxies require, by name.
+    /// The clients, by id.
+    pub clients: BTreeMap<String, Client>,
+    /// The policies of the forward-auth paths, by name.
     pub policies: BTreeMap<String, Policy>,
-    /// What is the same for all paths of proxies.
+    /// The settings of all forward-auth paths.
     pub forward_auth: ForwardAuth,
     /// Certificate and key; `None` for plain HTTP.
     pub tls: Option<Tls>,
-    /// What clients may use.
+    /// The limits on connections and requests.
     pub limits: Limits,
-    /// The name of this process among those that share a store.
+    /// The name of this process among those that share the store.
     pub node: String,
-    /// The keys that its handlers use, for metrics.
+    /// The keys that the handlers use, for the metrics.
     pub keys: Vec<KeyAge>,
 }
 
-/// A key, and how old it is.
+/// The age of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyAge {
     /// The ring and the key's id: `main/2026-11`.
     pub key: String,
     /// Its state: `pending`, `active`, `verify-only` or `retired`.
     pub state: &'static str,
-    /// When it was made, in unix seconds, if that is known.
+    /// The time of creation in unix seconds; `None` if unknown.
     pub made_at: Option<u64>,
 }
 
-/// A value that cannot stand in a [`Config`]. The text goes on from the setting's name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct BadValue(pub(crate) String);
-
-impl BadValue {
-    fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-}
-
-/// An `https` URL without path, query and fragment. RFC 8414 section 2 allows a path, but then its document would stand
-/// where nobody else's does; issuers are compared to the letter, so there is no slash at its end either.
+/// An `https` URL without path, query and fragment.
+///
+/// RFC 8414 section 2 allows a path, but that would move the metadata document to an unusual place.
+/// Issuers are compared byte for byte, so a trailing slash is rejected too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer(String);
 
 impl Issuer {
-    /// Reads one.
+    /// Parses an issuer.
     ///
     /// # Errors
-    /// It is no such URL.
-    pub fn new(url: &str) -> Result<Self, BadValue> {
+    /// `url` is not an `https` URL, or has a path, query, fragment or user info.
+    pub fn new(url: &str) -> Result<Self, InvalidValue> {
         let authority = url.strip_prefix("https://").and_then(|rest| rest.parse::<hyper::http::uri::Authority>().ok());
         match authority.filter(|authority| !authority.host().is_empty() && !url.contains('@')) {
             Some(_) => Ok(Self(url.to_owned())),
-            None => Err(BadValue::new(
-                "is no `https://` URL without path, query and fragment, and without a `/` at its end",
-            )),
+            None => Err(InvalidValue::new("is not an `https://` URL without path, query, fragment and trailing `/`")),
         }
     }
 
-    /// The URL.
+    /// Returns the URL.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The realm of challenges: text that stands between quotes in a header (RFC 9110 section 11.5).
+/// The realm of challenges: the content of a quoted string in a header (RFC 9110 section 11.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Realm(String);
 
 impl Realm {
-    /// Reads one: 1 to 100 printable ASCII characters, neither `"` nor `\`.
+    /// Parses a realm: 1 to 100 printable ASCII characters, neither `"` nor `\`.
     ///
     /// # Errors
-    /// It is not of these.
-    pub fn new(realm: &str) -> Result<Self, BadValue> {
+    /// `realm` has another length or another character.
+    pub fn new(realm: &str) -> Result<Self, InvalidValue> {
         let fine = realm.bytes().all(|byte| (0x20..0x7f).contains(&byte) && !b"\"\\".contains(&byte));
         if fine && (1..=100).contains(&realm.len()) {
             Ok(Self(realm.to_owned()))
         } else {
-            Err(BadValue::new("is not 1 to 100 printable ASCII characters without `\"` and `\\`"))
+            Err(InvalidValue::new("must be 1 to 100 printable ASCII characters, without `\"` and `\\`"))
         }
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -115,38 +108,38 @@ impl Default for Realm {
     }
 }
 
-/// By which names a server can always be called.
+/// The host names that are always accepted, unless [`Hosts::Any`] accepts all.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// The names that a request may give in `Host`, against DNS rebinding. Ports do not count.
+/// The host names accepted in `Host`, against DNS rebinding. Ports are ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hosts {
-    /// These, in lower case.
+    /// The listed names, in lower case.
     Only(BTreeSet<String>),
-    /// Any: for a server that is not reached by browsers.
+    /// Any name, for a server that browsers cannot reach.
     Any,
 }
 
 impl Hosts {
-    /// These names or addresses, besides `localhost`, `127.0.0.1` and `[::1]`.
+    /// Accepts these names or addresses in addition to `localhost`, `127.0.0.1` and `[::1]`.
     ///
     /// # Errors
-    /// One is no host without a port.
-    pub fn and<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> Result<Self, BadValue> {
+    /// A name is not a host, or has a port.
+    pub fn and<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> Result<Self, InvalidValue> {
         let mut hosts = BTreeSet::from(LOOPBACK.map(str::to_owned));
         for name in names {
             let name = name.as_ref().to_ascii_lowercase();
             let authority = name.parse::<hyper::http::uri::Authority>();
             if !authority.is_ok_and(|authority| authority.host() == name) {
-                return Err(BadValue::new("names a host such as `auth.example.org` or `[::1]`, without a port"));
+                return Err(InvalidValue::new("must list hosts without a port, e.g. `auth.example.org` or `[::1]`"));
             }
             hosts.insert(name);
         }
         Ok(Self::Only(hosts))
     }
 
-    /// Whether this host, without its port, is one of them.
-    pub(crate) fn include(&self, host: &str) -> bool {
+    /// Returns whether `host`, given without its port, is accepted.
+    pub(crate) fn contains(&self, host: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Only(hosts) => hosts.contains(host) || hosts.contains(&host.to_ascii_lowercase()),
@@ -160,19 +153,19 @@ impl Default for Hosts {
     }
 }
 
-/// Handlers by name.
+/// A set of handlers, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Handlers {
-    /// All of them.
+    /// All handlers.
     #[default]
     All,
-    /// These.
+    /// The named handlers.
     Only(BTreeSet<String>),
 }
 
 impl Handlers {
-    /// Whether it is one of them.
-    pub(crate) fn include(&self, name: &str) -> bool {
+    /// Returns whether the handler is in the set.
+    pub(crate) fn contains(&self, name: &str) -> bool {
         match self {
             Self::All => true,
             Self::Only(names) => names.contains(name),
@@ -180,32 +173,33 @@ impl Handlers {
     }
 }
 
-/// Who may ask, and for what.
+/// An API client and its permissions.
 #[derive(Debug, Clone)]
-pub struct Caller {
-    /// The SHA-256 of its secret.
+pub struct Client {
+    /// The SHA-256 of the client's secret.
     pub secret: SecretDigest,
-    /// May use `/v1/introspect`.
+    /// Set if the client may use `/v1/introspect`.
     pub introspect: bool,
-    /// May use `/v1/verify`.
+    /// Set if the client may use `/v1/verify`.
     pub verify: bool,
-    /// May make tokens by `POST /v1/tokens`.
+    /// Set if the client may issue tokens with `POST /v1/tokens`.
     pub create: bool,
-    /// May use `/v1/revoke` and `/v1/revocations`.
+    /// Set if the client may use `/v1/revoke` and `/v1/revocations`.
     pub revoke: bool,
-    /// Which tokens it may look at by `GET /v1/tokens`.
-    pub sees: Sees,
-    /// May edit the tokens that it sees, and rotate them if it may create some.
+    /// The tokens that the client may see with `GET /v1/tokens`.
+    pub sees: Visibility,
+    /// Set if the client may edit the tokens that it sees. With `create` it may also rotate them.
     pub edit: bool,
-    /// May make tokens from a restricted one that was presented to it.
+    /// Set if the client may derive tokens from restricted tokens presented to it.
     pub delegate: bool,
-    /// Whose tokens it may ask about, make, see and revoke; others do not exist for it, but that a token is not revoked
-    /// without a word (RFC 7009 section 2.1).
+    /// The handlers whose tokens the client may verify, issue, see and revoke. Other handlers do
+    /// not exist for it, except that `/v1/revoke` reports a token that it may not revoke (RFC 7009
+    /// section 2.1).
     pub handlers: Handlers,
 }
 
-impl Caller {
-    /// One that may nothing, with the tokens of all handlers.
+impl Client {
+    /// Creates a client without permissions, for all handlers.
     pub fn new(secret: SecretDigest) -> Self {
         Self {
             secret,
@@ -213,7 +207,7 @@ impl Caller {
             verify: false,
             create: false,
             revoke: false,
-            sees: Sees::Nothing,
+            sees: Visibility::Nothing,
             edit: false,
             delegate: false,
             handlers: Handlers::All,
@@ -221,37 +215,38 @@ impl Caller {
     }
 }
 
-/// Which tokens a caller sees, of those of its handlers.
+/// The tokens that a client sees, among those of its handlers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Sees {
-    /// None.
+pub enum Visibility {
+    /// No tokens.
     #[default]
     Nothing,
-    /// Those that it had made itself, by the id that it has in the configuration.
+    /// The tokens that it created, identified by the client's id in the configuration.
     Own,
-    /// All.
+    /// All tokens.
     All,
 }
 
-/// The SHA-256 of a caller's secret. The secret is random, so a fast hash is enough: nobody can try 2^256 of them.
+/// The SHA-256 of a client's secret. A fast hash suffices because the secret is random and too long
+/// to be guessed.
 #[derive(Clone)]
 pub struct SecretDigest(pub(crate) [u8; 32]);
 
 impl SecretDigest {
-    /// From the digest as it stands in a configuration.
+    /// Wraps a digest.
     pub fn new(sha256: [u8; 32]) -> Self {
         Self(sha256)
     }
 
-    /// Of a secret.
+    /// Computes the digest of a secret.
     pub fn of(secret: &str) -> Self {
         use sha2::Digest;
         Self(sha2::Sha256::digest(secret).into())
     }
 
-    /// The digest in lower-case hexadecimal digits, as a configuration holds it.
+    /// Returns the digest in lower-case hexadecimal digits, as in a configuration.
     pub fn to_hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(self.0)
     }
 }
 
@@ -261,20 +256,21 @@ impl fmt::Debug for SecretDigest {
     }
 }
 
-/// What the path of a proxy requires of a request. With [`Policy::default`] any good token passes.
+/// The requirements of a forward-auth path. [`Policy::default`] accepts any valid token.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
-    /// What the token must allow.
+    /// The permission that the token must grant; `None` for no requirement.
     pub permission: Option<Permission>,
-    /// Whose tokens are taken.
+    /// The handlers whose tokens are accepted.
     pub handlers: Handlers,
-    /// The methods of the original request that pass; `None` for all.
+    /// The methods of the original request that are accepted; `None` for all.
     pub methods: Option<BTreeSet<String>>,
-    /// The paths of the original request that pass; `None` for all.
+    /// The paths of the original request that are accepted; `None` for all.
     pub paths: Option<Vec<PathPattern>>,
 }
 
-/// `/api/*` fits every path that begins with `/api/`; without a `*` the path itself is meant.
+/// A pattern for paths: `/api/*` matches every path that begins with `/api/`; without `*` only the
+/// path itself matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathPattern {
     text: String,
@@ -282,36 +278,38 @@ pub struct PathPattern {
 }
 
 impl PathPattern {
-    /// Reads a pattern: a path, or the beginning of one and a `*`.
+    /// Parses a pattern: a path, or a prefix of one followed by `*`.
     ///
     /// # Errors
-    /// It begins with no `/`, has a `*` elsewhere, or is such that no path could fit.
-    pub fn new(pattern: &str) -> Result<Self, BadValue> {
+    /// The pattern does not begin with `/`, has a `*` elsewhere, or cannot match any path.
+    pub fn new(pattern: &str) -> Result<Self, InvalidValue> {
         let (text, is_prefix) = match pattern.strip_suffix('*') {
             Some(text) => (text, true),
             None => (pattern, false),
         };
-        if !text.starts_with('/') || text.contains(['*', '?', '#']) || !crate::original::is_plain_path(text) {
-            return Err(BadValue::new("has a pattern that no path can fit: write a path such as `/api`, or `/api/*`"));
+        if !text.starts_with('/') || text.contains(['*', '?', '#']) || !crate::proxied_request::is_plain_path(text) {
+            return Err(InvalidValue::new(
+                "has a pattern that cannot match any path: use a path such as `/api` or `/api/*`",
+            ));
         }
         Ok(Self { text: text.to_owned(), is_prefix })
     }
 
-    pub(crate) fn fits(&self, path: &str) -> bool {
+    pub(crate) fn matches(&self, path: &str) -> bool {
         if self.is_prefix { path.starts_with(&self.text) } else { path == self.text }
     }
 }
 
-/// What is the same for all paths of proxies.
+/// The settings of all forward-auth paths.
 #[derive(Debug, Clone)]
 pub struct ForwardAuth {
-    /// Whose words about the original request count.
+    /// The networks of proxies whose description of the original request is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// The headers that say who it is.
+    /// The names of the identity headers.
     pub headers: IdentityHeaders,
-    /// Tells Envoy to take `Authorization` away from the application.
+    /// Set if Envoy is to remove `Authorization` from the request to the application.
     pub remove_credentials: bool,
-    /// Refuses a request that itself carries an identity header, also with `_` or `.` for `-`.
+    /// Set if a request that carries an identity header is refused, also with `_` or `.` for `-`.
     pub refuse_forged: bool,
 }
 
@@ -330,18 +328,18 @@ impl Default for ForwardAuth {
     }
 }
 
-/// The names of the headers that say who it is. Each is set in every 200.
+/// The names of the identity headers. Every 200 sets all of them.
 #[derive(Debug, Clone)]
 pub struct IdentityHeaders {
-    /// The actor's id.
+    /// The header for the actor's id.
     pub subject: hyper::header::HeaderName,
-    /// The token's id.
+    /// The header for the token's id.
     pub token_id: hyper::header::HeaderName,
-    /// What the token is restricted to.
+    /// The header for the token's restrictions.
     pub scopes: hyper::header::HeaderName,
-    /// The handler that vouches.
+    /// The header for the handler that accepted the token.
     pub handler: hyper::header::HeaderName,
-    /// When the token ends, in unix seconds.
+    /// The header for the token's expiry, in unix seconds.
     pub expires: hyper::header::HeaderName,
 }
 
@@ -365,28 +363,30 @@ impl Default for IdentityHeaders {
     }
 }
 
-/// What clients may use. Every field is enforced.
+/// The limits on connections and requests. Every field is enforced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at once; more wait in the system's queue. Fixed when the server starts.
+    /// Maximum number of open connections; more wait in the system's queue. Fixed at startup.
     pub connections: usize,
-    /// Requests being answered at once; more get 503.
+    /// Maximum number of requests in progress; more get 503.
     pub requests: usize,
-    /// Headers of a request.
+    /// Maximum number of headers of a request.
     pub headers: usize,
-    /// Request line and headers together, in bytes; at least 8,192, which is hyper's least.
+    /// Maximum size of request line and headers together, in bytes. Values below 8,192, hyper's
+    /// minimum, have the effect of 8,192.
     pub header_bytes: usize,
-    /// The body of a request in bytes.
+    /// Maximum size of a request body, in bytes.
     pub body_bytes: usize,
-    /// For a TLS handshake, for a whole head to arrive, and for which a kept connection may idle.
+    /// Maximum time for a TLS handshake, for a request's head to arrive, and for an idle
+    /// connection.
     pub header_time: Duration,
-    /// For a whole body to arrive, and for the client to take an answer.
+    /// Maximum time for a request's body to arrive, and for the client to read a response.
     pub body_time: Duration,
-    /// After which a connection is closed behind the answer that is under way.
+    /// Maximum age of a connection. It is then closed after the response in progress.
     pub connection_time: Duration,
-    /// At shutdown, for what is being answered.
+    /// Maximum time for the requests in progress at shutdown.
     pub drain_time: Duration,
-    /// Tokens in one `/v1/verify`.
+    /// Maximum number of tokens in one `/v1/verify`.
     pub batch: usize,
 }
 

@@ -1,20 +1,20 @@
-//! From listeners to answers: every connection is bounded in number, time and size.
+//! The accept loop and connections, which are bounded in number, time and size.
 
+use crate::admin;
 use crate::config::Limits;
-use crate::context::Live;
-use crate::operations;
+use crate::context::LiveConfig;
+use crate::http1::{bounded, http};
+use crate::refresh::refresh;
 use crate::service::Service;
-use crate::stock;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,39 +22,38 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
-/// How long to wait when the system has no room for another connection.
+/// Time to wait after the system could not accept a connection.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
-/// How often at most the log says that it has none.
+/// Minimum time between two log lines about failed accepts.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
-/// Where the server listens. To bind them is for whoever embeds it: to loopback, unless told otherwise.
+/// The listeners of the server. The embedder binds them, by default to loopback.
 #[derive(Debug)]
 pub struct Listeners {
-    /// For host services and proxies.
+    /// The listener for host services and proxies.
     pub service: TcpListener,
-    /// For `/livez`, `/readyz` and `/metrics`; to be kept private.
-    pub operations: Option<TcpListener>,
+    /// The listener for `/livez`, `/readyz` and `/metrics`, which must not be public.
+    pub admin: Option<TcpListener>,
 }
 
-/// Answers until `shutdown` is done; then stops accepting, lets what is being answered finish within
-/// [`Limits::drain_time`], and returns.
+/// Serves requests until `shutdown` completes. Then stops accepting, lets requests in progress
+/// finish within [`Limits::drain_time`], and returns.
 ///
-/// Must be called within a tokio runtime with time and I/O enabled. The operations listener gets a thread of its own, so that
-/// no handler can delay it.
+/// Must be called within a tokio runtime with time and I/O enabled. The admin listener gets a
+/// thread of its own, so that no handler can delay it.
 pub async fn run(listeners: Listeners, service: Service, shutdown: impl Future<Output = ()>) {
-    let Listeners { service: listener, operations } = listeners;
+    let Listeners { service: listener, admin } = listeners;
     let (stop, stopping) = watch::channel(false);
-    let operations = operations.map(|listener| operations::Thread::start(listener, service.clone(), stopping.clone()));
+    let admin = admin.map(|listener| admin::Thread::start(listener, service.clone(), stopping.clone()));
     let mut connections = JoinSet::new();
     {
         let accepting = accept(&listener, &service, &stopping, &mut connections);
         let mut accepting = pin!(accepting);
         let mut stock = pin!(async {
-            stock::keep(&service).await;
+            refresh(&service).await;
             std::future::pending::<()>().await;
         });
         let mut shutdown = pin!(shutdown);
@@ -70,15 +69,15 @@ pub async fn run(listeners: Listeners, service: Service, shutdown: impl Future<O
     let drained = timeout(drain, async { while connections.join_next().await.is_some() {} }).await;
     if drained.is_err() {
         let left = connections.len();
-        tracing::warn!(target: "keyward::server", left, "connections were cut off: they did not end within `limits.drain_seconds`");
+        tracing::warn!(target: "keyward::server", left, "connections closed: they did not finish within `limits.drain_seconds`");
         connections.shutdown().await;
     }
-    if let Some(operations) = operations {
-        operations.stop();
+    if let Some(admin) = admin {
+        admin.stop();
     }
 }
 
-/// Accepts for ever.
+/// Accepts connections until the task is dropped.
 async fn accept(
     listener: &TcpListener,
     service: &Service,
@@ -89,7 +88,7 @@ async fn accept(
     let mut complained: Option<Instant> = None;
     loop {
         while connections.try_join_next().is_some() {}
-        // Without room, connections wait in the system's queue.
+        // Without a permit, connections wait in the system's queue.
         let Ok(permit) = room.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -109,13 +108,14 @@ async fn accept(
     }
 }
 
-/// Whether only this one connection is lost. Other errors, such as too many open files, stay for a while.
+/// Returns whether the error concerns this connection only. Other errors, such as too many open
+/// files, persist.
 fn is_about_the_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// One connection, from its first byte to its last.
+/// Serves one connection until it closes.
 async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
@@ -124,13 +124,13 @@ async fn serve(
     _room: OwnedSemaphorePermit,
 ) {
     let _open = service.metrics().connection();
-    // What is kept for as long as the connection lives must be little: not the registry, which may be replaced meanwhile.
+    // Do not keep the registry alive for the lifetime of the connection: a reload may replace it.
     let (limits, acceptor) = {
         let live = service.live();
         (live.config.limits.clone(), tls(&live))
     };
-    // A client that says nothing costs a socket and this little state: no buffers yet, and on the heap what comes next.
-    // Whether it has said something shows a look at it only: tokio takes a new connection to be readable.
+    // A silent client costs a socket and little state: no buffers, and the rest is allocated later.
+    // Waiting for readability does not suffice, since tokio reports new connections as readable.
     let mut first = [0];
     let spoke = timely(stopping.clone(), limits.header_time, stream.peek(&mut first)).await;
     if spoke.is_none_or(|bytes| bytes == 0) || stream.set_nodelay(true).is_err() {
@@ -153,14 +153,14 @@ async fn answer_over_tls<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    // What a client does wrong here is its own affair, and would flood the log.
+    // Failed handshakes are not logged: clients could flood the log with them.
     let stream = timely(stopping.clone(), limits.header_time, acceptor.accept(stream)).await;
     if let Some(stream) = stream {
         answer(stream, peer, service, stopping, limits).await;
     }
 }
 
-/// What `work` comes to, unless it fails, takes too long or the server stops.
+/// Returns the result of `work`, or `None` if it fails, times out or the server stops.
 async fn timely<T>(
     mut stopping: watch::Receiver<bool>,
     time: Duration,
@@ -172,18 +172,11 @@ async fn timely<T>(
     }
 }
 
-fn tls(live: &Live) -> Option<TlsAcceptor> {
+fn tls(live: &LiveConfig) -> Option<TlsAcceptor> {
     live.config.tls.as_ref().map(|tls| TlsAcceptor::from(tls.0.clone()))
 }
 
-/// A stream that gives up on a client that takes no answer.
-pub(crate) fn bounded<S: AsyncRead + AsyncWrite>(stream: S, limits: &Limits) -> Pin<Box<TimeoutStream<S>>> {
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(limits.body_time));
-    Box::pin(stream)
-}
-
-/// What [`run`] does with a connection, on any stream and until it ends: for tests without sockets.
+/// Serves one connection on any stream until it closes, as [`run`] does: for tests without sockets.
 #[doc(hidden)]
 pub async fn serve_stream<S>(stream: S, peer: IpAddr, service: Service)
 where
@@ -194,14 +187,14 @@ where
     answer(bounded(stream, &limits), peer, service, stopping, &limits).await;
 }
 
-/// HTTP/1 on a stream. Other protocols, upgrades and tunnels are not spoken.
+/// Serves HTTP/1 on a stream, without upgrades and tunnels.
 async fn answer<S>(stream: S, peer: IpAddr, service: Service, mut stopping: watch::Receiver<bool>, limits: &Limits)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let respond = service_fn(move |request: Request<Incoming>| {
         let service = service.clone();
-        // On the heap while it lasts: hyper keeps room for it as long as the connection is open.
+        // Boxed because hyper reserves space for the future for as long as the connection is open.
         Box::pin(async move { Ok::<_, Infallible>(service.answer(peer, request).await) })
     });
     let connection = http(limits).serve_connection(TokioIo::new(stream), respond);
@@ -210,7 +203,7 @@ where
     let mut told = false;
     loop {
         tokio::select! {
-            // How it ended is the client's affair.
+            // Errors of a connection are caused by the client, so they are not logged.
             _ = connection.as_mut() => return,
             () = &mut age, if !told => {}
             _ = stopping.wait_for(|stop| *stop), if !told => {}
@@ -218,17 +211,4 @@ where
         told = true;
         connection.as_mut().graceful_shutdown();
     }
-}
-
-/// hyper's settings, the same for every connection.
-pub(crate) fn http(limits: &Limits) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_time)
-        .max_headers(limits.headers)
-        .max_buf_size(limits.header_bytes.max(8_192))
-        .half_close(true)
-        .keep_alive(true);
-    builder
 }

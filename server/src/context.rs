@@ -1,4 +1,4 @@
-//! What one request is answered with.
+//! The state of one request: the live configuration, the peer and the request id.
 
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -13,21 +13,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::sync::Semaphore;
 
-/// Configuration and handlers that belong together. A reload puts another one in its place; a request keeps the one that it
-/// began with.
-pub(crate) struct Live {
+/// A configuration and the registry that belongs to it. A reload replaces both at once; a request
+/// keeps the pair that it started with.
+pub(crate) struct LiveConfig {
     pub(crate) config: Config,
     pub(crate) registry: Registry,
-    /// The SHA-256 of each handler's component, for the audit.
+    /// The SHA-256 of each handler's component, by handler name, for the logs.
     pub(crate) digests: HashMap<String, String>,
-    /// Room for requests that are being answered.
+    /// The slots for requests in progress.
     pub(crate) room: Semaphore,
-    /// Room for those whose sender is known only when the body has been read: a quarter of the other, so that nobody holds
-    /// up those who are known by sending bodies slowly.
+    /// The slots for requests whose client authenticates in the body: a quarter as many, so that
+    /// slow bodies cannot block clients that authenticate in the header.
     pub(crate) room_for_unknown: Semaphore,
 }
 
-impl Live {
+impl LiveConfig {
     pub(crate) fn new(config: Config, registry: Registry) -> Self {
         let digests = registry.handlers().map(|handler| (handler.name.to_owned(), handler.component.sha256_hex()));
         let digests = digests.collect();
@@ -37,26 +37,26 @@ impl Live {
     }
 }
 
-/// One request: what it may use, who sent it, and its name in the log.
+/// The context of one request.
 #[derive(Clone)]
 pub(crate) struct Context {
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<LiveConfig>,
     pub(crate) metrics: Arc<Metrics>,
-    /// Where changes are written down before they are made, and what is refused.
+    /// The audit log, which records changes before they happen, and refusals.
     pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) peer: IpAddr,
     pub(crate) id: RequestId,
     pub(crate) begun: Instant,
 }
 
-/// The name of a request: 16 hexadecimal digits, the first 8 of which are random for each process.
+/// The id of a request: 16 hexadecimal digits, of which the first 8 are random for each process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestId([u8; 16]);
 
 impl RequestId {
     fn new(process: u32, number: u32) -> Self {
         let mut text = [b'0'; 16];
-        // It has just the room that this takes.
+        // Cannot fail: the text is exactly 16 bytes long.
         let _ = write!(text.as_mut_slice(), "{process:08x}{number:08x}");
         Self(text)
     }
@@ -70,7 +70,7 @@ impl RequestId {
     }
 }
 
-/// Gives requests their names.
+/// Generates request ids.
 pub(crate) struct RequestIds {
     process: u32,
     next: AtomicU64,
@@ -78,13 +78,13 @@ pub(crate) struct RequestIds {
 
 impl RequestIds {
     pub(crate) fn new() -> Self {
-        // Without randomness the names still differ within the process.
+        // Without randomness the ids still differ within the process.
         let process = getrandom::u32().unwrap_or_else(|_| std::process::id());
         Self { process, next: AtomicU64::new(0) }
     }
 
     pub(crate) fn next(&self) -> RequestId {
-        // After 2^32 requests the names begin again, as those of log lines may.
+        // The ids repeat after 2^32 requests, which is acceptable for logs.
         let number = u32::try_from(self.next.fetch_add(1, Ordering::Relaxed) & u64::from(u32::MAX)).unwrap_or(0);
         RequestId::new(self.process, number)
     }

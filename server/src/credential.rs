@@ -1,21 +1,22 @@
-//! The credential of a request (RFC 6750 section 2.1, RFC 9110 section 11.4).
+//! The credentials of a request (RFC 6750 section 2.1, RFC 9110 section 11.4).
 
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 
-/// What the `Authorization` headers of a request come to.
+/// The content of a request's `Authorization` header.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Authorization<'a> {
-    /// There is none.
+    /// No header.
     Missing,
-    /// There are several: which of them counts would be a guess.
+    /// Several headers, which is ambiguous.
     Several,
-    /// A scheme, as it was written, and what follows behind one or more spaces; empty if nothing does.
+    /// A single header: the scheme as written, and the text after one or more spaces, which may be
+    /// empty.
     One { scheme: &'a [u8], rest: &'a [u8] },
 }
 
 impl<'a> Authorization<'a> {
-    /// Looks at all of them.
+    /// Reads the `Authorization` headers.
     pub(crate) fn of(headers: &'a HeaderMap) -> Self {
         let mut all = headers.get_all(AUTHORIZATION).iter();
         let Some(value) = all.next() else { return Self::Missing };
@@ -29,7 +30,7 @@ impl<'a> Authorization<'a> {
         Self::One { scheme, rest: rest.get(start..).unwrap_or_default() }
     }
 
-    /// What follows, if the scheme is this one; schemes know no case.
+    /// Returns the text after the scheme if the scheme is `name`. Schemes are case-insensitive.
     pub(crate) fn with_scheme(self, name: &str) -> Option<&'a [u8]> {
         match self {
             Self::One { scheme, rest } if scheme.eq_ignore_ascii_case(name.as_bytes()) => Some(rest),
@@ -42,16 +43,16 @@ impl<'a> Authorization<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
 pub(crate) enum Bearer<'a> {
-    /// None is presented; there may be credentials of another scheme.
+    /// No bearer token; there may be credentials of another scheme.
     Missing,
-    /// Something is, but no single token of RFC 6750's form.
+    /// Several credentials, or a token that does not match the syntax of RFC 6750.
     Malformed,
-    /// One token.
+    /// A well-formed token.
     Token(&'a str),
 }
 
 impl<'a> Bearer<'a> {
-    /// Takes it from the headers.
+    /// Reads the bearer token from the headers.
     pub(crate) fn of(headers: &'a HeaderMap) -> Self {
         let authorization = Authorization::of(headers);
         match authorization.with_scheme("bearer") {
@@ -65,7 +66,7 @@ impl<'a> Bearer<'a> {
     }
 }
 
-/// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
+/// Matches `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
 fn is_b64token(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     !body.is_empty() && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_found_and_nothing_else_is() {
+    fn only_bearer_tokens_are_found() {
         for (values, wanted) in [
             (&[][..], Bearer::Missing),
             (&["Basic YTpi"], Bearer::Missing),
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn each_byte_belongs_into_a_token_or_does_not() {
+    fn every_byte_is_checked_against_the_grammar() {
         for byte in 0..=u8::MAX {
             let belongs = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
             for (token, wanted) in [
@@ -126,7 +127,7 @@ mod tests {
         }
     }
 
-    /// What a header may hold.
+    /// Any header value.
     fn value() -> impl Strategy<Value = HeaderValue> {
         let byte = prop_oneof![0x20..0x7f_u8, 0x80..=0xff_u8, Just(b'\t')];
         prop::collection::vec(byte, 0..60).prop_map(|bytes| HeaderValue::from_bytes(&bytes).unwrap())
@@ -138,14 +139,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_token_of_the_grammar_is_one(scheme in scheme(), token in "[A-Za-z0-9._~+/-]{1,40}={0,3}") {
+        fn every_token_of_the_grammar_is_accepted(scheme in scheme(), token in "[A-Za-z0-9._~+/-]{1,40}={0,3}") {
             let headers = headers(&[&format!("{scheme}{token}")]);
             prop_assert_eq!(Bearer::of(&headers), Bearer::Token(&token));
         }
 
-        /// Whatever bytes follow: a token is made of bytes that the grammar has, `=` only at its end and not alone.
+        /// Any accepted token matches the grammar: allowed bytes only, `=` only at the end and not
+        /// alone.
         #[test]
-        fn nothing_else_is_a_token(scheme in scheme(), rest in value(), others in prop::collection::vec(value(), 0..2)) {
+        fn only_the_grammar_is_accepted(scheme in scheme(), rest in value(), others in prop::collection::vec(value(), 0..2)) {
             let value = HeaderValue::from_bytes(&[scheme.as_bytes(), rest.as_bytes()].concat()).unwrap();
             let all = others.iter().chain([&value]).map(|value| (AUTHORIZATION, value.clone()));
             let headers = HeaderMap::from_iter(all.collect::<Vec<_>>());

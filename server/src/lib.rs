@@ -1,8 +1,9 @@
-//! HTTP over a Keyward runtime: for host services that ask about tokens, and for their proxies.
+//! The HTTP server of Keyward: token introspection, verification and administration for host
+//! services, and forward-auth for their proxies.
 //!
 //! ```no_run
 //! use keyward_runtime::{Registry, Runtime};
-//! use keyward_server::{Caller, Config, Listeners, SecretDigest, Service};
+//! use keyward_server::{Client, Config, Listeners, SecretDigest, Service};
 //! use tokio::net::TcpListener;
 //!
 //! #[tokio::main]
@@ -12,13 +13,13 @@
 //!
 //!     let mut config = Config::default();
 //!     let secret = SecretDigest::of("a secret of at least 32 random characters");
-//!     let app = Caller { introspect: true, verify: true, ..Caller::new(secret) };
-//!     config.callers.insert("app".to_owned(), app);
+//!     let app = Client { introspect: true, verify: true, ..Client::new(secret) };
+//!     config.clients.insert("app".to_owned(), app);
 //!
 //!     let service = Service::new(config, registry);
 //!     let listeners = Listeners {
 //!         service: TcpListener::bind("127.0.0.1:8787").await?,
-//!         operations: Some(TcpListener::bind("127.0.0.1:8788").await?),
+//!         admin: Some(TcpListener::bind("127.0.0.1:8788").await?),
 //!     };
 //!     // Later, at any time: `service.replace(config, registry)`.
 //!     let shutdown = async {
@@ -29,43 +30,44 @@
 //! }
 //! ```
 //!
-//! What it answers, status by status, stands in `docs/serve.md`. It takes no argument, reads no environment and no file:
-//! that is for whoever embeds it.
+//! `docs/serve.md` documents the endpoints and their statuses. This crate reads no arguments, no
+//! environment variables and no files: that is left to the embedder.
 //!
-//! Every decision is one [`tracing`] event with the target `keyward::decision`; other events have the target
-//! `keyward::server`. None holds a token or a secret.
+//! Every decision is one [`tracing`] event with the target `keyward::decision`; other events have
+//! the target `keyward::server`. No event contains a token or a secret.
 
-mod audit;
-mod caller;
+mod admin;
+mod body;
+mod client;
 mod config;
 mod connection;
 mod context;
 mod credential;
 mod decision;
-mod identity;
-mod intent;
+mod decision_log;
+mod endpoints;
+mod error;
+mod http1;
+mod identity_headers;
+mod invalid_value;
+mod inventory;
 mod metrics;
-mod operations;
-mod original;
-mod outcome;
-mod problem;
-mod receive;
+mod proxied_request;
+mod refresh;
 mod routes;
-mod seen;
 mod service;
-mod stock;
 mod tls;
+mod visibility;
 
 // The public interface is:
 pub use config::{
-    BadValue, Caller, Config, ForwardAuth, Handlers, Hosts, IdentityHeaders, Issuer, KeyAge, Limits, PathPattern,
-    Policy, Realm, SecretDigest, Sees,
+    Client, Config, ForwardAuth, Handlers, Hosts, IdentityHeaders, Issuer, KeyAge, Limits, PathPattern, Policy, Realm,
+    SecretDigest, Visibility,
 };
 #[doc(hidden)]
 pub use connection::serve_stream;
 pub use connection::{Listeners, run};
-pub use identity::scope;
-pub use intent::{Intent, note_list};
-pub use outcome::{Outcome, escape_json};
+pub use identity_headers::scope;
+pub use invalid_value::InvalidValue;
 pub use service::Service;
 pub use tls::Tls;

@@ -1,9 +1,10 @@
-//! Counters for OpenMetrics. Every label is from a fixed set or a handler's name: no client can add one.
+//! The metrics in OpenMetrics format. Clients cannot add label values: each is from a fixed set,
+//! the configuration or the store.
 
 use crate::config::KeyAge;
-use crate::stock::Stock;
-use keyward_audit::Standing;
-use keyward_runtime::{Counts, Error, Fault, NodeSeen, Tally, Verdict};
+use crate::inventory::Inventory;
+use keyward_audit::AuditStatus;
+use keyward_runtime::{Counts, Error, ErrorKind, NodeStatus, StatusCount, Verdict};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
@@ -14,10 +15,11 @@ use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
 use std::time::Duration;
 
-/// From 10 µs, about the cheapest call, to the quarter of a second after which every call is stopped by default.
+/// Buckets of call durations in seconds: from 10 µs, about the cheapest call, to 250 ms, at which
+/// calls are stopped by default.
 const BUCKETS: [f64; 12] = [0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25];
 
-/// What was asked for.
+/// The operation label of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     Verify,
@@ -90,7 +92,7 @@ struct Node {
     node: String,
 }
 
-/// All that is counted.
+/// The metrics of the process.
 pub(crate) struct Metrics {
     registry: Registry,
     calls: Family<Call, Counter>,
@@ -108,28 +110,28 @@ impl Metrics {
         registry.register("calls", "Calls by handler, operation and outcome", calls.clone());
         let durations: Family<Asked, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(BUCKETS));
-        registry.register_with_unit("call_duration", "How long calls took", Unit::Seconds, durations.clone());
+        registry.register_with_unit("call_duration", "Duration of calls", Unit::Seconds, durations.clone());
         let limits = Family::default();
-        registry.register("limits_hit", "Calls that were stopped at a limit, or found no room", limits.clone());
+        registry.register("limits_hit", "Calls that exceeded a limit or found no free slot", limits.clone());
         let requests = Family::default();
-        registry.register("http_requests", "Requests by endpoint and status", requests.clone());
+        registry.register("http_requests", "HTTP requests by endpoint and status", requests.clone());
         let connections = Gauge::default();
-        registry.register("connections", "Connections that are open", connections.clone());
+        registry.register("connections", "Open connections", connections.clone());
         let reloads = Counter::default();
-        registry.register("reloads", "Configurations that were put in place of another", reloads.clone());
+        registry.register("reloads", "Reloads of the configuration", reloads.clone());
         Self { registry, calls, durations, limits, requests, connections, reloads }
     }
 
-    /// A call, and how it ended. `handler` is `-` where none was asked.
+    /// Counts a call, its outcome and its duration. `handler` is `-` if no handler was called.
     pub(crate) fn call(&self, operation: Operation, handler: &str, outcome: &'static str, took: Duration) {
         let (handler, operation) = (handler.to_owned(), operation.as_str());
         self.durations.get_or_create(&Asked { handler: handler.clone(), operation }).observe(took.as_secs_f64());
         self.calls.get_or_create(&Call { handler, operation, outcome }).inc();
     }
 
-    /// A call that ended without an answer.
+    /// Counts a call that failed, if it exceeded a limit or found no free slot.
     pub(crate) fn failed(&self, error: &Error) {
-        if let Fault::Limit(_) | Fault::Busy { .. } = error.fault() {
+        if let ErrorKind::Limit(_) | ErrorKind::Busy { .. } = error.kind() {
             let handler = error.handler().unwrap_or("-").to_owned();
             self.limits.get_or_create(&Hit { handler, limit: error.code() }).inc();
         }
@@ -149,13 +151,14 @@ impl Metrics {
         OpenConnection(self.connections.clone())
     }
 
-    /// The exposition in OpenMetrics' text format, with what has been counted of each handler since it was loaded, what there is
-    /// in the store, how the audit is doing, and how old the keys are at `now`, in unix seconds.
+    /// Returns the exposition in OpenMetrics' text format, with the counts of each handler since it
+    /// was loaded, the inventory of the store, the state of the audit log, and the age of the keys
+    /// at `now`, in unix seconds.
     pub(crate) fn text<'a>(
         &self,
         handlers: impl Iterator<Item = (&'a str, Counts)>,
-        stock: &Stock,
-        audit: Option<&Standing>,
+        stock: &Inventory,
+        audit: Option<&AuditStatus>,
         keys: &[KeyAge],
         now: u64,
     ) -> Result<String, fmt::Error> {
@@ -172,32 +175,32 @@ impl Metrics {
 }
 
 fn loaded<'a>(handlers: impl Iterator<Item = (&'a str, Counts)>) -> Registry {
-    let [calls, kept, lookups] = [(); 3].map(|()| Family::<Loaded, Counter>::default());
+    let [calls, hits, lookups] = [(); 3].map(|()| Family::<Loaded, Counter>::default());
     for (handler, counts) in handlers {
         let add = |family: &Family<Loaded, Counter>, count| {
             family.get_or_create(&Loaded { handler: handler.to_owned() }).inc_by(count);
         };
         add(&calls, counts.calls);
-        add(&kept, counts.kept);
+        add(&hits, counts.cache_hits);
         add(&lookups, counts.lookups);
     }
     let mut registry = Registry::with_prefix("keyward");
-    registry.register("guest_calls", "Calls of the component since it was loaded", calls);
-    registry.register("answers_kept", "Tokens that were good by an answer of the same second", kept);
-    registry.register("store_lookups", "Questions of the component to the store", lookups);
+    registry.register("guest_calls", "Calls to the component since it was loaded", calls);
+    registry.register("verdict_cache_hits", "Tokens accepted by the verdict cache, without a call", hits);
+    registry.register("store_lookups", "Store lookups by the component", lookups);
     registry
 }
 
-/// What there is in the store, and the keys.
-fn kept(stock: &Stock, keys: &[KeyAge], now: u64) -> Registry {
+/// Returns the metrics of the store and the keys.
+fn kept(stock: &Inventory, keys: &[KeyAge], now: u64) -> Registry {
     let (tokens, ages) = (Family::<Kept, Gauge>::default(), Family::<AKey, Gauge>::default());
     let [behind, seen] = [(); 2].map(|()| Family::<Node, Gauge>::default());
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    for Tally { handler, status, tokens: count } in &stock.tokens {
+    for StatusCount { handler, status, tokens: count } in &stock.tokens {
         let labels = Kept { handler: handler.clone(), status: status.name() };
         tokens.get_or_create(&labels).set(number(*count));
     }
-    for NodeSeen { node, last: _, behind: unread, at } in &stock.nodes {
+    for NodeStatus { node, last: _, behind: unread, at } in &stock.nodes {
         let labels = Node { node: node.clone() };
         behind.get_or_create(&labels).set(number(*unread));
         seen.get_or_create(&labels).set(number(*at));
@@ -209,16 +212,16 @@ fn kept(stock: &Stock, keys: &[KeyAge], now: u64) -> Registry {
         }
     }
     let mut registry = Registry::with_prefix("keyward");
-    registry.register("tokens", "Tokens that have a record, by handler and status", tokens);
-    registry.register_with_unit("key_age", "How old keys are", Unit::Seconds, ages);
-    registry.register("node_behind", "Revocations that a node had not read when it last said so", behind);
-    registry.register_with_unit("node_seen_timestamp", "When a node last said so", Unit::Seconds, seen);
+    registry.register("tokens", "Tokens with a record, by handler and status", tokens);
+    registry.register_with_unit("key_age", "Age of keys", Unit::Seconds, ages);
+    registry.register("node_behind", "Revocations that a node had not read at its last heartbeat", behind);
+    registry.register_with_unit("node_seen_timestamp", "Time of a node's last heartbeat", Unit::Seconds, seen);
     registry
 }
 
-/// How the audit is doing.
-fn written(standing: &Standing) -> Registry {
-    let Standing { head, written: _, waiting, lag, lost, refused, trouble } = standing;
+/// Returns the metrics of the audit log.
+fn written(standing: &AuditStatus) -> Registry {
+    let AuditStatus { head, written: _, waiting, lag, lost, refused, trouble } = standing;
     let gauge = |number: u64| {
         let gauge = Gauge::<i64>::default();
         gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
@@ -232,24 +235,16 @@ fn written(standing: &Standing) -> Registry {
     let behind = Gauge::<f64, std::sync::atomic::AtomicU64>::default();
     behind.set(lag.as_secs_f64());
     let mut registry = Registry::with_prefix("keyward");
-    registry.register("audit_head", "The number of the last record of the audit", gauge(head.seq));
-    registry.register(
-        "audit_waiting",
-        "Records that wait to be written",
-        gauge(u64::try_from(*waiting).unwrap_or(u64::MAX)),
-    );
-    registry.register_with_unit("audit_lag", "For how long the first of them has waited", Unit::Seconds, behind);
-    registry.register("audit_stuck", "1 if nothing can be written at present", gauge(u64::from(trouble.is_some())));
-    registry.register("audit_lost", "Records that were counted instead of being written", counter(*lost));
-    registry.register(
-        "audit_refused",
-        "Changes that were not made because they could not be written down",
-        counter(*refused),
-    );
+    registry.register("audit_head", "Number of the last record of the audit log", gauge(head.seq));
+    registry.register("audit_waiting", "Queued records", gauge(u64::try_from(*waiting).unwrap_or(u64::MAX)));
+    registry.register_with_unit("audit_lag", "Time that the oldest queued record has waited", Unit::Seconds, behind);
+    registry.register("audit_stuck", "1 if the audit log cannot be written", gauge(u64::from(trouble.is_some())));
+    registry.register("audit_lost", "Records that were counted but not written", counter(*lost));
+    registry.register("audit_refused", "Changes refused because they could not be recorded", counter(*refused));
     registry
 }
 
-/// A connection that is open.
+/// An open connection, which counts until it is dropped.
 pub(crate) struct OpenConnection(Gauge);
 
 impl Drop for OpenConnection {
@@ -258,7 +253,7 @@ impl Drop for OpenConnection {
     }
 }
 
-/// The word for a verdict, and the handler that gave it.
+/// Returns the outcome label of a verdict, and the handler that gave it or `-`.
 pub(crate) fn outcome(verdict: &Result<Verdict, Error>) -> (&'static str, &str) {
     match verdict {
         Ok(Verdict::Accepted(acceptance)) => ("accepted", &acceptance.handler),

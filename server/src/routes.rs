@@ -1,37 +1,37 @@
-//! The endpoints. What OpenAPI says of one stands with it.
+//! The endpoints, each with its OpenAPI description.
 
 mod actor;
-mod document;
 pub(crate) mod forward;
 mod introspect;
 mod metadata;
+mod openapi;
 mod revocations;
 mod revoke;
 mod tokens;
 mod verify;
 
-use crate::problem::Problem;
+use crate::error::ApiError;
 use axum::Router;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use document::text as document;
+pub(crate) use openapi::text as document;
 
-/// All endpoints but those for proxies. These are asked about every request of a site, so they are told by [`forward::Place`],
-/// without what a router does for paths and bodies of all kinds.
+/// Returns the router of all endpoints except those for proxies, which serve every request of a
+/// site: [`forward::ForwardPath`] dispatches them without the overhead of a router.
 pub(crate) fn router() -> Router {
     let (router, _) = described().split_for_parts();
-    router.fallback(async || Problem::NotFound).method_not_allowed_fallback(async || Problem::MethodNotAllowed)
+    router.fallback(async || ApiError::NotFound).method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
 }
 
-/// Those whose methods OpenAPI can name, with their description.
+/// Returns the routed endpoints with their OpenAPI descriptions.
 fn described() -> OpenApiRouter {
-    OpenApiRouter::with_openapi(document::Beginning::openapi())
+    OpenApiRouter::with_openapi(openapi::ApiDoc::openapi())
         .routes(routes!(introspect::introspect))
         .routes(routes!(verify::verify))
         .routes(routes!(tokens::list::list, tokens::create))
-        .routes(routes!(tokens::one::show, tokens::one::edit))
+        .routes(routes!(tokens::token::show, tokens::token::edit))
         .routes(routes!(tokens::rotate::rotate))
         .routes(routes!(revoke::revoke))
         .routes(routes!(revocations::revocations))
@@ -50,18 +50,18 @@ mod tests {
     use std::{env, fs};
     use tower::ServiceExt;
 
-    /// With `KEYWARD_BLESS=1` the copy is written anew.
+    /// `KEYWARD_BLESS=1` updates the file.
     #[test]
-    fn the_document_is_the_one_that_was_reviewed() {
+    fn the_document_matches_the_reviewed_file() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
         if env::var_os("KEYWARD_BLESS").is_some() {
             fs::write(&path, document()).unwrap();
         }
         let copy = fs::read_to_string(&path).unwrap_or_default();
-        assert!(copy == document(), "docs/openapi.json is another: run with KEYWARD_BLESS=1, and see what has changed");
+        assert!(copy == document(), "docs/openapi.json is out of date: run with KEYWARD_BLESS=1, review the changes");
     }
 
-    /// The paths of the router, as it shows itself: `RouteId(0): "/v1/introspect"`.
+    /// Returns the paths in the router's debug output: `RouteId(0): "/v1/introspect"`.
     fn routed() -> BTreeSet<String> {
         let shown = format!("{:?}", router());
         let paths = shown.split("RouteId(").filter_map(|part| part.split_once("): \"")?.1.split('"').next());
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "current_thread")]
-    async fn what_is_routed_is_described_and_the_reverse() {
+    async fn routes_and_descriptions_match() {
         let document: serde_json::Value = serde_json::from_str(document()).unwrap();
         let described = document["paths"].as_object().unwrap();
         let fallback = ["/", "/{__private__axum_fallback}"].map(str::to_owned);
@@ -77,9 +77,9 @@ mod tests {
             described.into_iter().partition(|(path, _)| path.starts_with("/v1/auth/"));
         for (path, _) in &for_proxies {
             let path = path.replace("{policy}", "members").replace("{path}", "a/b");
-            assert!(forward::Place::of(&path).is_some(), "{path}");
+            assert!(forward::ForwardPath::of(&path).is_some(), "{path}");
         }
-        assert_eq!(for_proxies.len(), 5, "one for each dialect, and for Envoy's paths");
+        assert_eq!(for_proxies.len(), 5, "one for each protocol, and two more for Envoy's paths");
         assert_eq!(routed(), others.iter().map(|(path, _)| (*path).clone()).chain(fallback).collect());
         for (path, operations) in others {
             for method in

@@ -1,11 +1,12 @@
-//! The service: what answers requests, and what a reload puts in its place.
+//! The service: responds to requests with the live configuration, which a reload replaces.
 
 use crate::config::Config;
-use crate::context::{Context, Live, RequestIds};
+use crate::context::{Context, LiveConfig, RequestIds};
+use crate::endpoints::{Endpoint, OTHER, may_have_query};
+use crate::error::ApiError;
+use crate::inventory::Inventory;
 use crate::metrics::Metrics;
-use crate::problem::Problem;
-use crate::routes::{self, forward, forward::Place};
-use crate::stock::Stock;
+use crate::routes::{self, forward, forward::ForwardPath};
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -24,34 +25,35 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
-/// The name of the request in the log.
+/// The header for the id of the request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A configuration and a registry that answer requests, until others are put in their place. Cheap to clone; all clones
-/// are one.
+/// A service that responds to requests with a configuration and a [`Registry`], both replaceable at
+/// runtime. Cheap to clone; all clones share their state.
 #[derive(Clone)]
 pub struct Service(Arc<Inner>);
 
 struct Inner {
-    live: ArcSwap<Live>,
+    live: ArcSwap<LiveConfig>,
     audit: Option<Arc<Audit>>,
-    stock: ArcSwap<Stock>,
+    stock: ArcSwap<Inventory>,
     metrics: Arc<Metrics>,
     ids: RequestIds,
     router: Router,
 }
 
 impl Service {
-    /// Begins with these.
+    /// Creates a service from an initial configuration and registry, without an audit log.
     pub fn new(config: Config, registry: Registry) -> Self {
         Self::with_audit(config, registry, None)
     }
 
-    /// The same with an audit: each change is written down in it before it is made, or not made, as its settings say; what is
-    /// refused is noted. It is the same one for as long as the service lives.
+    /// Creates a service with an audit log, which records each change before it happens and notes
+    /// refusals. The settings of the [`Audit`] determine whether a change that cannot be recorded
+    /// is refused. The audit log cannot be replaced.
     pub fn with_audit(config: Config, registry: Registry, audit: Option<Arc<Audit>>) -> Self {
         Self(Arc::new(Inner {
-            live: ArcSwap::from_pointee(Live::new(config, registry)),
+            live: ArcSwap::from_pointee(LiveConfig::new(config, registry)),
             audit,
             stock: ArcSwap::default(),
             metrics: Arc::new(Metrics::new()),
@@ -60,23 +62,26 @@ impl Service {
         }))
     }
 
-    /// Puts these in place, together and at once: each request is answered by the old ones or by the new ones. What has been
-    /// bound or counted when the server started stays: addresses and `limits.connections`.
+    /// Replaces configuration and registry atomically: each request uses either the old or the new
+    /// pair. Settings that apply at startup do not change: the addresses and
+    /// [`Limits::connections`].
+    ///
+    /// [`Limits::connections`]: crate::Limits::connections
     pub fn replace(&self, config: Config, registry: Registry) {
-        self.0.live.store(Arc::new(Live::new(config, registry)));
+        self.0.live.store(Arc::new(LiveConfig::new(config, registry)));
         self.0.metrics.reloaded();
     }
 
-    /// The OpenAPI document that `/openapi.json` serves.
+    /// Returns the OpenAPI document that `/openapi.json` serves.
     pub fn openapi() -> &'static str {
         routes::document()
     }
 
-    pub(crate) fn live(&self) -> Arc<Live> {
+    pub(crate) fn live(&self) -> Arc<LiveConfig> {
         self.0.live.load_full()
     }
 
-    pub(crate) fn stock(&self) -> &ArcSwap<Stock> {
+    pub(crate) fn stock(&self) -> &ArcSwap<Inventory> {
         &self.0.stock
     }
 
@@ -88,7 +93,7 @@ impl Service {
         &self.0.metrics
     }
 
-    /// Answers one request.
+    /// Responds to one request.
     pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response {
         let Inner { live, audit, stock: _, metrics, ids, router } = &*self.0;
         let context = Context {
@@ -100,15 +105,16 @@ impl Service {
             begun: Instant::now(),
         };
         let (request, body) = request.into_parts();
-        let place = Place::of(request.uri.path());
-        let endpoint = place.map_or_else(|| endpoint(request.uri.path()), |place| place.dialect.as_str());
+        let place = ForwardPath::of(request.uri.path());
+        let named = || Endpoint::of(request.uri.path()).map_or(OTHER, |endpoint| endpoint.name);
+        let endpoint = place.map_or_else(named, |place| place.dialect.as_str());
         let mut response = match room(&context.live, &request).try_acquire() {
-            Err(_) => Problem::Overloaded.into_response(),
+            Err(_) => ApiError::Overloaded.into_response(),
             Ok(_room) => match (check(&context, &request), place) {
                 (Err(problem), _) => problem.into_response(),
                 (Ok(()), Some(place)) => {
                     let mut response = forward::answer(&context, place, &request).await;
-                    // hyper leaves the body of an answer to HEAD away, and with it the length that it would have.
+                    // hyper drops the body of a response to HEAD, and with it the length.
                     if let (&Method::HEAD, Some(length)) = (&request.method, response.body().size_hint().exact()) {
                         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
                     }
@@ -117,7 +123,7 @@ impl Service {
                 (Ok(()), None) => {
                     let mut request = Request::from_parts(request, Body::new(body));
                     request.extensions_mut().insert(context.clone());
-                    // In a box, so that what proxies ask carries little about.
+                    // Boxed, so that the future of forward-auth requests stays small.
                     match Box::pin(router.clone().oneshot(request)).await {
                         Ok(response) => response,
                         Err(never) => match never {},
@@ -125,7 +131,7 @@ impl Service {
                 }
             },
         };
-        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        if let Some(problem) = response.extensions_mut().remove::<ApiError>() {
             response = problem.worded(&context.live.config.realm, response.headers());
         }
         let headers = response.headers_mut();
@@ -142,70 +148,44 @@ impl fmt::Debug for Service {
     }
 }
 
-/// Where there must be room for this request.
-fn room<'a>(live: &'a Live, request: &Parts) -> &'a Semaphore {
-    let takes_secrets = matches!(request.uri.path(), "/v1/introspect" | "/v1/revoke");
-    let is_unknown = takes_secrets && !request.headers.contains_key(header::AUTHORIZATION);
+/// Returns the semaphore from which the request needs a slot.
+fn room<'a>(live: &'a LiveConfig, request: &Parts) -> &'a Semaphore {
+    let takes_credentials = Endpoint::of(request.uri.path()).is_some_and(|endpoint| endpoint.takes_credentials_in_body);
+    let is_unknown = takes_credentials && !request.headers.contains_key(header::AUTHORIZATION);
     if is_unknown { &live.room_for_unknown } else { &live.room }
 }
 
-/// What every request must keep to, whatever it asks.
-fn check(context: &Context, request: &Parts) -> Result<(), Problem> {
+/// Checks the requirements on every request: host, version, transfer coding and query.
+fn check(context: &Context, request: &Parts) -> Result<(), ApiError> {
     let config = &context.live.config;
     let Parts { method, uri, version, headers, .. } = request;
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err(Problem::InvalidRequest("There is not exactly one `Host` header"));
+        return Err(ApiError::InvalidRequest("The request must have exactly one `Host` header"));
     };
     let authority = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
-    // Beside the host there may be a port and nothing else.
+    // The authority is a host, optionally with a port.
     let plain = |authority: &Authority| {
         !authority.as_str().contains('@') && (authority.port_u16().is_some() || authority.as_str() == authority.host())
     };
     let Some(authority) = authority.filter(plain) else {
-        return Err(Problem::InvalidRequest("The `Host` header names no host"));
+        return Err(ApiError::InvalidRequest("The `Host` header is not a valid host"));
     };
-    if !config.hosts.include(authority.host()) || uri.host().is_some_and(|host| !config.hosts.include(host)) {
-        return Err(Problem::Misdirected);
+    if !config.hosts.contains(authority.host()) || uri.host().is_some_and(|host| !config.hosts.contains(host)) {
+        return Err(ApiError::Misdirected);
     }
     if method == Method::CONNECT || *version > Version::HTTP_11 {
-        return Err(Problem::InvalidRequest("This is no tunnel, and speaks HTTP/1 only"));
+        return Err(ApiError::InvalidRequest("CONNECT and HTTP/2 are not supported"));
     }
-    // hyper reads the last coding only: a body in others before it would be taken for what it is not.
+    // hyper decodes the last coding only and would pass on a body that is still encoded.
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let chunked = codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     if !chunked || codings.next().is_some() {
-        return Err(Problem::UnknownCoding);
+        return Err(ApiError::UnknownCoding);
     }
     let path = uri.path();
-    // A proxy may append the query of its client. Elsewhere a query is a mistake, or a token that is about to be logged, but
-    // where tokens are listed.
-    let lists = path == "/v1/tokens" && matches!(*method, Method::GET | Method::HEAD);
-    let may_have_query = lists || path == "/v1/actor" || path.starts_with("/v1/auth/");
-    if !may_have_query && uri.query().is_some_and(|query| !query.is_empty()) {
-        return Err(Problem::InvalidRequest("This path takes no query: parameters stand in the body"));
+    if !may_have_query(path, method) && uri.query().is_some_and(|query| !query.is_empty()) {
+        return Err(ApiError::InvalidRequest("This path takes no query: send parameters in the body"));
     }
     Ok(())
-}
-
-/// The endpoint of a path that is not for proxies, for metrics: one of a few.
-fn endpoint(path: &str) -> &'static str {
-    match path {
-        "/v1/introspect" => "introspect",
-        "/v1/verify" => "verify",
-        "/v1/tokens" => "tokens",
-        "/v1/revoke" => "revoke",
-        "/v1/revocations" => "revocations",
-        "/v1/actor" => "actor",
-        path if path.starts_with("/v1/tokens/") => {
-            if path.ends_with("/rotate") && path.matches('/').count() == 5 {
-                "rotate"
-            } else {
-                "token"
-            }
-        }
-        "/openapi.json" => "openapi",
-        "/.well-known/oauth-authorization-server" => "metadata",
-        _ => "other",
-    }
 }

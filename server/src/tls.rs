@@ -1,33 +1,35 @@
-//! Certificate and key, checked once.
+//! The TLS certificate and key.
 
-use crate::config::BadValue;
+use crate::invalid_value::InvalidValue;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::fmt;
 use std::sync::Arc;
 
-/// A certificate chain and its key, for TLS 1.2 and 1.3 with rustls' defaults: no renegotiation, no early data.
+/// A certificate chain and its key, for TLS 1.2 and 1.3 with rustls' defaults: no renegotiation, no
+/// early data.
 #[derive(Clone)]
 pub struct Tls(pub(crate) Arc<ServerConfig>);
 
 impl Tls {
-    /// From PEM: the certificate, then those that vouch for it; and the key in PKCS#8, PKCS#1 or SEC1.
+    /// Parses PEM: the certificate followed by its chain, and the key in PKCS#8, PKCS#1 or SEC1.
     ///
     /// # Errors
-    /// They cannot be read or do not belong together. The text holds nothing of either.
-    pub fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Self, BadValue> {
-        let wrong = |text: &str| BadValue(text.to_owned());
+    /// The certificates or the key cannot be read, or do not match. The text reveals nothing of
+    /// either.
+    pub fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Self, InvalidValue> {
+        let wrong = |text: &str| InvalidValue::new(text);
         let chain = CertificateDer::pem_slice_iter(certificates).collect::<Result<Vec<_>, _>>();
         let chain = chain.ok().filter(|chain| !chain.is_empty());
-        let chain = chain.ok_or_else(|| wrong("the certificate file holds no certificates in PEM"))?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| wrong("the key file holds no private key in PEM"))?;
+        let chain = chain.ok_or_else(|| wrong("the certificate file contains no PEM certificates"))?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| wrong("the key file contains no PEM private key"))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map(|builder| builder.with_no_client_auth())
             .and_then(|builder| builder.with_single_cert(chain, key));
-        let mut config = config.map_err(|_| wrong("certificate and key do not belong together"))?;
+        let mut config = config.map_err(|_| wrong("the certificate and the key do not match"))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self(Arc::new(config)))
     }

@@ -1,21 +1,21 @@
-//! The newest time that the store has seen, and the operator's word that some clock was ahead.
+//! The newest time that the store has seen, and its correction if the clock of a node was ahead.
 
-use crate::database::Trouble;
+use crate::database::DbError;
 use crate::pool::Pool;
-use crate::revocations::{LOCK, tell};
-use crate::{number, seconds};
+use crate::revocations::{LOCK, notify};
+use crate::{to_i64, to_u64};
 use std::sync::Arc;
 
-pub(crate) async fn newest(pool: Arc<Pool>) -> Result<Option<u64>, Trouble> {
+pub(crate) async fn newest(pool: Arc<Pool>) -> Result<Option<u64>, DbError> {
     let mut lease = pool.lease().await?;
     let rows = lease.rows("SELECT newest FROM clock", vec![]).await?;
     lease.done();
-    rows.first().map(|row| number(row.get(0)?)).transpose()
+    rows.first().map(|row| to_u64(row.get(0)?)).transpose()
 }
 
-/// Moves it on, and never back.
-pub(crate) async fn note(pool: Arc<Pool>, at: u64) -> Result<(), Trouble> {
-    let at = seconds(at)?;
+/// Advances the newest time; never moves it backwards.
+pub(crate) async fn note(pool: Arc<Pool>, at: u64) -> Result<(), DbError> {
+    let at = to_i64(at)?;
     let mut lease = pool.lease().await?;
     lease.begin().await?;
     if !lease.is_sqlite() {
@@ -28,31 +28,31 @@ pub(crate) async fn note(pool: Arc<Pool>, at: u64) -> Result<(), Trouble> {
     lease.commit().await
 }
 
-/// Caps at this second what lies behind it: the cut-offs so far, by an entry that every node reads, and the newest time.
-/// Returns how many cut-offs those are, and whether the newest time was one of them. Where nothing lies behind it, nothing is
-/// written.
-pub(crate) async fn cap(pool: Arc<Pool>, at: u64) -> Result<Capped, Trouble> {
-    let at = seconds(at)?;
+/// Caps all times after `at`: the cutoffs appended until now, with an entry that every node reads,
+/// and the newest time. Returns the number of these cutoffs, and whether the newest time was
+/// capped. Writes nothing if no time is after `at`.
+pub(crate) async fn cap(pool: Arc<Pool>, at: u64) -> Result<Capped, DbError> {
+    let at = to_i64(at)?;
     let mut lease = pool.lease().await?;
     lease.begin().await?;
     lease.lock(LOCK).await?;
     let sql = "SELECT count(*) FROM revocations AS ahead WHERE issued_until > $1 AND NOT EXISTS \
                (SELECT 1 FROM revocations AS capped WHERE capped.capped_at <= $1 AND capped.seq > ahead.seq)";
-    let cutoffs = number(lease.row(sql, vec![at.into()]).await?.get(0)?)?;
+    let cutoffs = to_u64(lease.row(sql, vec![at.into()]).await?.get(0)?)?;
     if cutoffs > 0 {
         lease.change("INSERT INTO revocations (capped_at, at) VALUES ($1, $1)", vec![at.into()]).await?;
-        tell(&mut lease).await?;
+        notify(&mut lease).await?;
     }
     let newest = lease.change("UPDATE clock SET newest = $1 WHERE newest > $1", vec![at.into()]).await? > 0;
     lease.commit().await?;
     Ok(Capped { cutoffs, newest })
 }
 
-/// The times that an operator's word has capped.
+/// The times that were capped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capped {
-    /// The number of cut-offs that lay in the future.
+    /// Number of cutoffs that were in the future.
     pub cutoffs: u64,
-    /// True if the newest time that the store had seen lay there too.
+    /// Set if the newest time that the store had seen was in the future.
     pub newest: bool,
 }

@@ -1,7 +1,7 @@
-//! Makes connections, and sees to it that what is committed on them is durable.
+//! Opens databases and connections, and ensures that commits on them are durable.
 
 use crate::OpenError;
-use crate::database::{Connection, Trouble};
+use crate::database::{Connection, DbError};
 use crate::location::{Location, Place};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::PgConnectOptions;
@@ -15,19 +15,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
-/// For how long a store is opened, with migrations.
+/// The deadline of opening a store, with migrations.
 const OPENING: Duration = Duration::from_secs(30);
 
-/// A connection that takes longer is not to be had.
+/// The timeout of connecting.
 const CONNECTING: Duration = Duration::from_millis(1_500);
 
-/// For so long after a connection could not be made, none is tried: whoever asks is told at once.
+/// The time after a failed connection during which further attempts fail immediately.
 const BREAK: Duration = Duration::from_millis(500);
 
-/// Where sqlx writes down which migrations a database has. Not its own name for it, which others share a database with.
+/// The table in which sqlx records the applied migrations. Not sqlx's default name, which other
+/// programs may use in a shared database.
 const MIGRATIONS: &str = "keyward_migrations";
 
-/// Each as it was released, with its number: what a database has of them is compared.
+/// The migrations as released, with their numbers: sqlx compares them with those applied to a
+/// database.
 pub(crate) const SQLITE: &[(i64, &str)] = &[
     (1, include_str!("../migrations/sqlite/1_tokens.sql")),
     (2, include_str!("../migrations/sqlite/2_management.sql")),
@@ -41,10 +43,10 @@ const POSTGRES: &[(i64, &str)] = &[
     (4, include_str!("../migrations/postgres/4_clock.sql")),
 ];
 
-/// A database that has been opened.
+/// An open database.
 pub(crate) struct Database {
     location: Location,
-    /// The file that was opened, so that another one in its place is noticed.
+    /// The path and identity of the SQLite file, to detect its replacement.
     file: Option<(PathBuf, FileId)>,
     down: Mutex<Option<Down>>,
 }
@@ -56,7 +58,7 @@ struct Down {
     why: String,
 }
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Reads,
@@ -64,24 +66,25 @@ pub(crate) enum Role {
 }
 
 impl Database {
-    /// Makes the file if it is not there, and brings the tables up to date.
+    /// Creates the file if it does not exist, and migrates the tables.
     pub(crate) async fn open(mut location: Location) -> Result<(Self, Connection), OpenError> {
         if let Place::Sqlite(path) = &location.0 {
-            // Relative paths mean something else after a change of the folder, and `file:` something else to SQLite.
+            // A change of the working directory would change the meaning of a relative path, and
+            // SQLite would interpret a `file:` prefix.
             let absolute = path::absolute(path).map_err(|error| OpenError::of(&location, &error.to_string()))?;
             location = Location::sqlite(absolute);
         }
         let opened = match &location.0 {
             Place::Sqlite(path) => match make(path) {
                 Ok(()) => timeout(OPENING, open_sqlite(path)).await,
-                Err(text) => Ok(Err(Trouble::Other(text))),
+                Err(text) => Ok(Err(DbError::Other(text))),
             },
             Place::Postgres(options) => timeout(OPENING, open_postgres(options)).await,
         };
         let connection = match opened {
             Ok(Ok(connection)) => connection,
             Ok(Err(trouble)) => return Err(OpenError::of(&location, &trouble.to_string())),
-            Err(_) => return Err(OpenError::of(&location, "it did not answer in time")),
+            Err(_) => return Err(OpenError::of(&location, "it did not respond in time")),
         };
         let file = match &location.0 {
             Place::Sqlite(path) => {
@@ -101,17 +104,17 @@ impl Database {
         self.file.is_some()
     }
 
-    /// The file, if it is one of SQLite's.
+    /// Returns the path of the file, if it is a SQLite database.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.file.as_ref().map(|(path, _)| path.as_path())
     }
 
-    /// Another connection, or at once what was in its way a moment ago.
-    pub(crate) async fn connect(&self, role: Role) -> Result<Connection, Trouble> {
+    /// Opens a connection. Soon after a failure, returns the same error immediately.
+    pub(crate) async fn connect(&self, role: Role) -> Result<Connection, DbError> {
         if let Some(down) = &*self.down()
             && down.since.elapsed() < BREAK
         {
-            return Err(Trouble::new(down.why.clone()));
+            return Err(DbError::new(down.why.clone()));
         }
         let connecting = async {
             match &self.location.0 {
@@ -120,7 +123,7 @@ impl Database {
             }
         };
         let connected = timeout(CONNECTING, connecting).await;
-        let connected = connected.unwrap_or_else(|_| Err(Trouble::new("no connection could be made in time")));
+        let connected = connected.unwrap_or_else(|_| Err(DbError::new("connecting timed out")));
         *self.down() = match &connected {
             Ok(_) => None,
             Err(trouble) => Some(Down { since: Instant::now(), why: trouble.to_string() }),
@@ -128,16 +131,16 @@ impl Database {
         connected
     }
 
-    /// An open file of SQLite's can be read and written when it has long been moved away or deleted, and what is
-    /// committed is lost.
-    pub(crate) fn check_file(&self) -> Result<(), Trouble> {
+    /// Returns an error if the SQLite file was moved, deleted or replaced: it could still be read
+    /// and written, but commits would be lost.
+    pub(crate) fn check_file(&self) -> Result<(), DbError> {
         let Some((path, opened)) = &self.file else { return Ok(()) };
         match file_id(path) {
             Ok(found) if found == *opened => Ok(()),
-            Ok(_) => Err(Trouble::new(
-                "another file is in its place, which may have forgotten what was revoked: put the first one back, or restart to take this one",
+            Ok(_) => Err(DbError::new(
+                "another file is in its place, which may lack revocations: restore the original file, or restart to use this one",
             )),
-            Err(error) => Err(Trouble::new(format!("the file cannot be reached: {error}"))),
+            Err(error) => Err(DbError::new(format!("the file cannot be reached: {error}"))),
         }
     }
 
@@ -147,30 +150,31 @@ impl Database {
 }
 
 fn file_id(path: &Path) -> io::Result<FileId> {
-    // Never opened here: closing it would take away the locks that SQLite has on it in this process.
+    // Opening and closing the file here would release the locks that SQLite holds on it in this
+    // process.
     fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-/// An empty file that nobody else can read, unless there is one.
+/// Creates an empty file that only its owner can read, unless it exists.
 fn make(path: &Path) -> Result<(), String> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match made {
         Ok(_) => {
-            // So that the file is still in its folder when the power has failed.
+            // Otherwise the file might be missing from its folder after a power failure.
             let folder = path.parent().unwrap_or(path);
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| error.to_string())
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(format!("its folder is not there: make it, or correct the path ({error})"))
+            Err(format!("its folder does not exist: create it, or correct the path ({error})"))
         }
-        Err(error) => Err(format!("it cannot be made: {error}")),
+        Err(error) => Err(format!("it cannot be created: {error}")),
     }
 }
 
-async fn open_sqlite(path: &Path) -> Result<Connection, Trouble> {
+async fn open_sqlite(path: &Path) -> Result<Connection, DbError> {
     loop {
-        // Somebody who opens it for the first time at the same time is in the way for a moment, or for too long.
+        // Another process that opens the store for the first time holds the lock for a moment.
         match try_open_sqlite(path).await {
             Err(trouble) if trouble.is_locked() => sleep(Duration::from_millis(20)).await,
             opened => return opened,
@@ -178,14 +182,14 @@ async fn open_sqlite(path: &Path) -> Result<Connection, Trouble> {
     }
 }
 
-async fn try_open_sqlite(path: &Path) -> Result<Connection, Trouble> {
+async fn try_open_sqlite(path: &Path) -> Result<Connection, DbError> {
     let mut connection = connect_sqlite(path, Role::Writes).await?;
     if let Connection::Sqlite(sqlite) = &mut connection {
-        // One that two make at once is made once.
+        // Two processes may create the same store at once.
         let mut transaction = sqlite.begin_with("BEGIN IMMEDIATE").await?;
         let foreign = "SELECT count(*) > 0 AND count(*) FILTER (WHERE name = $1) = 0 FROM sqlite_schema";
         if sqlx::query_scalar(foreign).bind(MIGRATIONS).fetch_one(&mut *transaction).await? {
-            return Err(Trouble::new("it holds the tables of another program: give the store a file of its own"));
+            return Err(DbError::new("it contains the tables of another program: give the store its own file"));
         }
         migrator(SQLITE).run(&mut *transaction).await.map_err(migration)?;
         transaction.commit().await?;
@@ -193,7 +197,7 @@ async fn try_open_sqlite(path: &Path) -> Result<Connection, Trouble> {
     Ok(connection)
 }
 
-async fn open_postgres(options: &PgConnectOptions) -> Result<Connection, Trouble> {
+async fn open_postgres(options: &PgConnectOptions) -> Result<Connection, DbError> {
     let mut connection = connect_postgres(options, Role::Writes).await?;
     if let Connection::Postgres(postgres) = &mut connection {
         migrator(POSTGRES).run(postgres).await.map_err(migration)?;
@@ -201,7 +205,7 @@ async fn open_postgres(options: &PgConnectOptions) -> Result<Connection, Trouble
     Ok(connection)
 }
 
-async fn connect_sqlite(path: &Path, role: Role) -> Result<Connection, Trouble> {
+async fn connect_sqlite(path: &Path, role: Role) -> Result<Connection, DbError> {
     let mut options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)
@@ -210,7 +214,7 @@ async fn connect_sqlite(path: &Path, role: Role) -> Result<Connection, Trouble> 
         .synchronous(SqliteSynchronous::Full)
         .thread_name(|_| "keyward-store".to_owned())
         .disable_statement_logging();
-    // Below the deadlines, so that the answer says what was in the way.
+    // Below the deadlines, so that the error names the cause.
     options = match role {
         Role::Reads => options.busy_timeout(Duration::from_secs(1)).pragma("query_only", "ON"),
         Role::Writes => options.busy_timeout(Duration::from_secs(3)),
@@ -219,15 +223,15 @@ async fn connect_sqlite(path: &Path, role: Role) -> Result<Connection, Trouble> 
     let journal: String = connection.row("PRAGMA journal_mode", vec![]).await?.get(0)?;
     let synchronous: i64 = connection.row("PRAGMA synchronous", vec![]).await?.get(0)?;
     if journal != "wal" || synchronous != 2 {
-        return Err(Trouble::new(
-            "SQLite cannot keep it durably there (`journal_mode` is not `wal`, or `synchronous` not `full`): put it on a local file system",
+        return Err(DbError::new(
+            "SQLite is not durable there (`journal_mode` is not `wal`, or `synchronous` is not `full`): use a local file system",
         ));
     }
     Ok(connection)
 }
 
-async fn connect_postgres(options: &PgConnectOptions, role: Role) -> Result<Connection, Trouble> {
-    // A node that has gone without a word must not keep its locks for long.
+async fn connect_postgres(options: &PgConnectOptions, role: Role) -> Result<Connection, DbError> {
+    // A node that has disappeared must not hold its locks for long.
     let mut settings = vec![("idle_in_transaction_session_timeout", "10s"), ("lock_timeout", "4s")];
     settings.push(match role {
         Role::Reads => ("statement_timeout", "2s"),
@@ -244,13 +248,13 @@ async fn connect_postgres(options: &PgConnectOptions, role: Role) -> Result<Conn
     let (fsync, synchronous): (String, String) = (row.get(0)?, row.get(1)?);
     let (encoding, standby): (String, bool) = (row.get(2)?, row.get(3)?);
     if fsync != "on" {
-        return Err(Trouble::new("the server has `fsync` off, so that what it says is done can be lost: switch it on"));
+        return Err(DbError::new("the server has `fsync` off, so committed changes can be lost: switch it on"));
     }
     if encoding != "UTF8" {
-        return Err(Trouble::new("the database is not encoded in UTF8: make one that is"));
+        return Err(DbError::new("the encoding of the database is not UTF8: create one with that encoding"));
     }
     if standby {
-        return Err(Trouble::new("the server is a standby, which is behind: name the one that can be written to"));
+        return Err(DbError::new("the server is a read-only standby, which lags behind: connect to the primary"));
     }
     if synchronous == "off" {
         connection.run("SET synchronous_commit = on").await?;
@@ -267,18 +271,18 @@ fn migrator(texts: &[(i64, &'static str)]) -> Migrator {
     migrator
 }
 
-fn migration(error: MigrateError) -> Trouble {
+fn migration(error: MigrateError) -> DbError {
     match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Trouble::Sql(error),
-        MigrateError::VersionMissing(version) => Trouble::Other(format!(
-            "its tables were made by a newer version of this program (migration {version}): run that version, or a newer one"
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => DbError::Sql(error),
+        MigrateError::VersionMissing(version) => DbError::Other(format!(
+            "its tables were created by a newer version of this program (migration {version}): run that version or a newer one"
         )),
-        MigrateError::VersionMismatch(version) => Trouble::Other(format!(
-            "its tables were made by something else than a version of this program (migration {version} differs): give the store a database of its own"
+        MigrateError::VersionMismatch(version) => DbError::Other(format!(
+            "its tables were not created by this program (migration {version} differs): give the store its own database"
         )),
         MigrateError::Dirty(version) => {
-            Trouble::Other(format!("migration {version} was left half done: restore a backup from before it"))
+            DbError::Other(format!("migration {version} is incomplete: restore a backup from before it"))
         }
-        _ => Trouble::new("its tables cannot be brought up to date"),
+        _ => DbError::new("its tables cannot be migrated"),
     }
 }

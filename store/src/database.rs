@@ -1,4 +1,4 @@
-//! One connection to either database: the same SQL text, the same values, the same rows.
+//! Connections to either database: the same SQL text, values and rows.
 
 use sqlx::decode::Decode;
 use sqlx::types::Type;
@@ -9,27 +9,28 @@ use sqlx::{
 };
 use std::fmt;
 
-/// A connection. One that is dropped takes an open transaction along.
+/// A connection. Dropping it rolls back an open transaction.
 pub(crate) enum Connection {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
 
-/// What stands for `$1` and so on.
+/// A value for a placeholder such as `$1`.
 pub(crate) enum Value {
     Text(Option<String>),
     Integer(Option<i64>),
     Bytes(Option<Vec<u8>>),
 }
 
-/// A row of an answer.
+/// A row of a result.
 pub(crate) enum Row {
     Sqlite(SqliteRow),
     Postgres(PgRow),
 }
 
-/// Why there is no answer. It shows the database's own words, and no value that it was given.
-pub(crate) enum Trouble {
+/// An error of the database. Its message contains the database's own text, and none of the bound
+/// values.
+pub(crate) enum DbError {
     Sql(sqlx::Error),
     Other(String),
 }
@@ -49,8 +50,8 @@ macro_rules! bound {
 }
 
 impl Connection {
-    /// The rows that a statement answers.
-    pub(crate) async fn rows(&mut self, sql: impl SqlSafeStr, values: Vec<Value>) -> Result<Vec<Row>, Trouble> {
+    /// Runs a statement and returns its rows.
+    pub(crate) async fn rows(&mut self, sql: impl SqlSafeStr, values: Vec<Value>) -> Result<Vec<Row>, DbError> {
         Ok(match self {
             Self::Sqlite(connection) => {
                 let rows = bound!(sql, values).fetch_all(connection).await?;
@@ -63,13 +64,13 @@ impl Connection {
         })
     }
 
-    /// The only row that a statement answers.
-    pub(crate) async fn row(&mut self, sql: impl SqlSafeStr, values: Vec<Value>) -> Result<Row, Trouble> {
-        self.rows(sql, values).await?.pop().ok_or(Trouble::Sql(sqlx::Error::RowNotFound))
+    /// Runs a statement and returns its only row.
+    pub(crate) async fn row(&mut self, sql: impl SqlSafeStr, values: Vec<Value>) -> Result<Row, DbError> {
+        self.rows(sql, values).await?.pop().ok_or(DbError::Sql(sqlx::Error::RowNotFound))
     }
 
-    /// How many rows a statement has changed.
-    pub(crate) async fn change(&mut self, sql: impl SqlSafeStr, values: Vec<Value>) -> Result<u64, Trouble> {
+    /// Runs a statement and returns the number of affected rows.
+    pub(crate) async fn change(&mut self, sql: impl SqlSafeStr, values: Vec<Value>) -> Result<u64, DbError> {
         Ok(match self {
             Self::Sqlite(connection) => {
                 SqliteQueryResult::rows_affected(&bound!(sql, values).execute(connection).await?)
@@ -78,8 +79,8 @@ impl Connection {
         })
     }
 
-    /// Runs a statement that has no values and no answer.
-    pub(crate) async fn run(&mut self, sql: &'static str) -> Result<(), Trouble> {
+    /// Runs a statement without values or rows.
+    pub(crate) async fn run(&mut self, sql: &'static str) -> Result<(), DbError> {
         match self {
             Self::Sqlite(connection) => sqlx::raw_sql(sql).execute(connection).await.map(drop)?,
             Self::Postgres(connection) => sqlx::raw_sql(sql).execute(connection).await.map(drop)?,
@@ -87,8 +88,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether the database still answers.
-    pub(crate) async fn ping(&mut self) -> Result<(), Trouble> {
+    /// Checks that the database responds.
+    pub(crate) async fn ping(&mut self) -> Result<(), DbError> {
         match self {
             Self::Sqlite(connection) => connection.ping().await?,
             Self::Postgres(connection) => connection.ping().await?,
@@ -98,7 +99,7 @@ impl Connection {
 }
 
 impl Row {
-    pub(crate) fn get<'row, T>(&'row self, column: usize) -> Result<T, Trouble>
+    pub(crate) fn get<'row, T>(&'row self, column: usize) -> Result<T, DbError>
     where
         T: Decode<'row, Sqlite> + Type<Sqlite> + Decode<'row, Postgres> + Type<Postgres>,
     {
@@ -133,12 +134,13 @@ impl From<Option<i64>> for Value {
     }
 }
 
-impl Trouble {
+impl DbError {
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self::Other(text.into())
     }
 
-    /// Whether SQLite has it that another connection is in the way. The low byte of its codes is their kind.
+    /// Returns `true` if SQLite reports a lock of another connection. The low byte of its codes is
+    /// the primary code.
     pub(crate) fn is_locked(&self) -> bool {
         let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
         let code = error.code().and_then(|code| code.parse::<u32>().ok());
@@ -146,23 +148,23 @@ impl Trouble {
     }
 }
 
-impl From<sqlx::Error> for Trouble {
+impl From<sqlx::Error> for DbError {
     fn from(error: sqlx::Error) -> Self {
         Self::Sql(error)
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for DbError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Other(text) => f.write_str(text),
-            // Without its details, in which PostgreSQL repeats values.
+            // Without the details, in which PostgreSQL repeats values.
             Self::Sql(sqlx::Error::Database(error)) => f.write_str(error.message()),
             Self::Sql(sqlx::Error::Io(error)) => error.fmt(f),
             Self::Sql(sqlx::Error::Tls(error)) => error.fmt(f),
-            Self::Sql(sqlx::Error::WorkerCrashed) => f.write_str("the thread of the connection has ended"),
-            // What else there is may repeat what it could not read.
-            Self::Sql(_) => f.write_str("the database answered what could not be read"),
+            Self::Sql(sqlx::Error::WorkerCrashed) => f.write_str("the thread of the connection has stopped"),
+            // Other errors may repeat the data that could not be parsed.
+            Self::Sql(_) => f.write_str("the database returned an unexpected response"),
         }
     }
 }

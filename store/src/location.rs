@@ -1,4 +1,4 @@
-//! Where a store is.
+//! Locations of stores.
 
 use crate::OpenError;
 use sqlx::ConnectOptions;
@@ -7,52 +7,54 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// What the query of a PostgreSQL URL may hold. Anything else would be ignored, and its value logged.
+/// The parameters allowed in a PostgreSQL URL. Others would be ignored, and their values logged.
 const PARAMETERS: &[&str] =
     &["host", "hostaddr", "port", "dbname", "user", "password", "application_name", "sslmode", "options"];
 
-/// Where a store is: a file of SQLite's, or a database on a PostgreSQL server.
+/// The location of a store: a SQLite file, or a database on a PostgreSQL server.
 ///
-/// Read from text: a URL that begins with `postgres://` or `postgresql://`, or the path of a file. What such a URL leaves
-/// out comes from `PGHOST`, `PGUSER`, `PGPASSWORD` and so on, and from `~/.pgpass`, as with every client of PostgreSQL.
+/// Parsed from a URL that begins with `postgres://` or `postgresql://`, or from the path of a file.
+/// Omitted parts of a URL come from `PGHOST`, `PGUSER`, `PGPASSWORD` and so on, and from
+/// `~/.pgpass`, as with all PostgreSQL clients.
 ///
-/// It shows neither a password nor a user.
+/// Its `Display` and `Debug` output contains neither password nor user.
 #[derive(Clone)]
 pub struct Location(pub(crate) Place);
 
 #[derive(Clone)]
 pub(crate) enum Place {
     Sqlite(PathBuf),
-    // Its own `Debug` shows the password.
+    // The `Debug` output of `PgConnectOptions` contains the password.
     Postgres(Box<PgConnectOptions>),
 }
 
 impl Location {
-    /// A file of SQLite's.
+    /// Creates the location of a SQLite file.
     pub fn sqlite(path: impl Into<PathBuf>) -> Self {
         Self(Place::Sqlite(path.into()))
     }
 
-    /// A database on a PostgreSQL server, such as `postgres://user:password@host:5432/database`, or
-    /// `postgres:///database?host=/run/postgresql` for a server's socket.
+    /// Creates the location of a database on a PostgreSQL server, such as
+    /// `postgres://user:password@host:5432/database`, or
+    /// `postgres:///database?host=/run/postgresql` for a Unix socket.
     ///
-    /// TLS is not built in: the server belongs on the same machine, or behind a tunnel. `sslmode=require` is refused when
-    /// the store is opened.
+    /// TLS is not supported: run the server on the same machine, or behind a tunnel.
+    /// `sslmode=require` is refused when the store is opened.
     ///
     /// # Errors
-    /// It is no such URL. The error does not repeat it.
+    /// Returns an error, which does not repeat the URL, if the URL is not valid.
     pub fn postgres(url: &str) -> Result<Self, OpenError> {
         let query = url.split_once('?').map(|(_, query)| query.split('#').next().unwrap_or(query));
         let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
         if parameters.any(|(name, _)| !PARAMETERS.contains(&&*name)) {
             return Err(OpenError::new(format!(
-                "the URL of PostgreSQL has an unknown parameter: known are {}. In a password, `?`, `#`, `/` and `@` are written as %3F, %23, %2F and %40",
+                "the PostgreSQL URL has an unknown parameter: known are {}. In a password, `?`, `#`, `/` and `@` are written as %3F, %23, %2F and %40",
                 PARAMETERS.join(", ")
             )));
         }
         let options = PgConnectOptions::from_str(url).map_err(|_| {
             OpenError::new(
-                "the URL of PostgreSQL cannot be read: write postgres://USER:PASSWORD@HOST:PORT/DATABASE, with %XX for what is special in URLs",
+                "the PostgreSQL URL is not valid: write postgres://USER:PASSWORD@HOST:PORT/DATABASE, with %XX for what is special in URLs",
             )
         })?;
         Ok(Self(Place::Postgres(Box::new(options.disable_statement_logging()))))
@@ -68,7 +70,7 @@ impl FromStr for Location {
         }
         if text.is_empty() || text.contains("://") {
             return Err(OpenError::new(
-                "a store is the path of a file of SQLite's, or a URL that begins with postgres://",
+                "not a store: write the path of a SQLite file, or a URL that begins with postgres://",
             ));
         }
         Ok(Self::sqlite(text))
@@ -113,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_of_it_has_the_password() {
+    fn no_message_contains_the_password() {
         for url in ["postgres://someone:hunter2@h/d", "postgres://h/d?password=hunter2", "postgres://h/d?hunter2=1"]
             .iter()
             .chain(&["postgres://someone:hunter2@h:port/d", "postgres://h/d?port=hunter2", "hunter2://h"])

@@ -1,24 +1,24 @@
-//! What nodes say of themselves: how far they have read.
+//! Heartbeats of nodes: how far each has read the revocation list.
 
-use crate::database::Trouble;
+use crate::database::DbError;
 use crate::pool::Pool;
-use crate::{number, seconds, storable};
-use keyward_runtime::NodeSeen;
+use crate::{reject_nul, to_i64, to_u64};
+use keyward_runtime::NodeStatus;
 use std::sync::Arc;
 
-/// A node that has said nothing for so long is forgotten, in seconds: many have a new name at each start.
+/// The age in seconds from which a node is deleted: many nodes have a new name at each start.
 const FORGOTTEN: i64 = 30 * 86_400;
 
-pub(crate) async fn note(pool: Arc<Pool>, node: String, last: u64, at: u64) -> Result<(), Trouble> {
-    storable([node.as_str()])?;
-    let (last, at) = (seconds(last)?, seconds(at)?);
+pub(crate) async fn note(pool: Arc<Pool>, node: String, last: u64, at: u64) -> Result<(), DbError> {
+    reject_nul([node.as_str()])?;
+    let (last, at) = (to_i64(last)?, to_i64(at)?);
     let mut lease = pool.lease().await?;
     lease.begin().await?;
     if !lease.is_sqlite() {
-        // It may be lost: it is soon said again.
+        // A loss does no harm: the next heartbeat follows soon.
         lease.run("SET LOCAL synchronous_commit = off").await?;
     }
-    // Those who forget the same ones at once must not wait for each other both ways.
+    // Nodes that delete the same rows at once must not deadlock.
     lease.lock("nodes").await?;
     lease.change("DELETE FROM nodes WHERE at < $1", vec![at.saturating_sub(FORGOTTEN).into()]).await?;
     let sql = "INSERT INTO nodes (node, last, at) VALUES ($1, $2, $3) \
@@ -27,18 +27,18 @@ pub(crate) async fn note(pool: Arc<Pool>, node: String, last: u64, at: u64) -> R
     lease.commit().await
 }
 
-pub(crate) async fn list(pool: Arc<Pool>) -> Result<Vec<NodeSeen>, Trouble> {
+pub(crate) async fn list(pool: Arc<Pool>) -> Result<Vec<NodeStatus>, DbError> {
     let mut lease = pool.lease().await?;
     let sql = "SELECT node, last, at, (SELECT count(*) FROM revocations WHERE seq > nodes.last) \
                FROM nodes ORDER BY node";
     let rows = lease.rows(sql, vec![]).await?;
     lease.done();
     let nodes = rows.iter().map(|row| {
-        Ok(NodeSeen {
+        Ok(NodeStatus {
             node: row.get(0)?,
-            last: number(row.get(1)?)?,
-            behind: number(row.get(3)?)?,
-            at: number(row.get(2)?)?,
+            last: to_u64(row.get(1)?)?,
+            behind: to_u64(row.get(3)?)?,
+            at: to_u64(row.get(2)?)?,
         })
     });
     nodes.collect()

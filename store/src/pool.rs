@@ -1,14 +1,14 @@
-//! Connections that are used again. One that did not do as it was told is closed, and with it those that wait: they
-//! probably lead to where it led.
+//! A connection pool. After an error, a connection is closed together with all idle ones, which
+//! probably have the same problem.
 
 use crate::connect::{Database, Role};
-use crate::database::{Connection, Trouble};
+use crate::database::{Connection, DbError};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A connection that was not used for so long is tried before it is.
+/// The idle time after which a connection is tested before use.
 const TRUSTED: Duration = Duration::from_secs(1);
 
 /// The connections for one purpose.
@@ -19,37 +19,37 @@ pub(crate) struct Pool {
     idle: Mutex<Vec<(Connection, Instant)>>,
 }
 
-/// A connection, for as long as it is used. Dropped, it is closed, and an open transaction undone.
-pub(crate) struct Lease {
+/// A connection in use. Dropping it closes it and rolls back an open transaction.
+pub(crate) struct PooledConnection {
     connection: Connection,
-    trust: Trust,
+    trust: PoolGuard,
 }
 
-/// Whether a lease has come to a good end.
-struct Trust {
+/// A guard that clears the pool unless the connection was returned by [`PooledConnection::done`].
+struct PoolGuard {
     pool: Arc<Pool>,
     kept: bool,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Pool {
-    pub(crate) fn new(database: Arc<Database>, role: Role, most: usize) -> Arc<Self> {
-        Arc::new(Self { database, role, permits: Arc::new(Semaphore::new(most)), idle: Mutex::default() })
+    pub(crate) fn new(database: Arc<Database>, role: Role, max: usize) -> Arc<Self> {
+        Arc::new(Self { database, role, permits: Arc::new(Semaphore::new(max)), idle: Mutex::default() })
     }
 
     pub(crate) fn database(&self) -> &Database {
         &self.database
     }
 
-    /// Takes a connection that was made elsewhere.
+    /// Adds a connection that was opened elsewhere.
     pub(crate) fn add(&self, connection: Connection) {
         self.idle().push((connection, Instant::now()));
     }
 
-    /// A connection that works, or did a moment ago.
-    pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease, Trouble> {
+    /// Returns a connection that works, or worked a moment ago.
+    pub(crate) async fn lease(self: &Arc<Self>) -> Result<PooledConnection, DbError> {
         let permit = self.permits.clone().acquire_owned().await;
-        let permit = permit.map_err(|_| Trouble::new("the store is closed"))?;
+        let permit = permit.map_err(|_| DbError::new("the store is closed"))?;
         self.database.check_file()?;
         let idle = self.idle().pop();
         let idle = match idle {
@@ -67,8 +67,8 @@ impl Pool {
             Some(connection) => connection,
             None => self.database.connect(self.role).await?,
         };
-        let trust = Trust { pool: self.clone(), kept: false, _permit: permit };
-        Ok(Lease { connection, trust })
+        let trust = PoolGuard { pool: self.clone(), kept: false, _permit: permit };
+        Ok(PooledConnection { connection, trust })
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<(Connection, Instant)>> {
@@ -76,13 +76,13 @@ impl Pool {
     }
 }
 
-impl Lease {
+impl PooledConnection {
     pub(crate) fn is_sqlite(&self) -> bool {
         self.trust.pool.database.is_sqlite()
     }
 
-    /// Begins a transaction that writes. Each of its statements sees what was committed before the statement.
-    pub(crate) async fn begin(&mut self) -> Result<(), Trouble> {
+    /// Begins a write transaction. Each of its statements sees everything committed before it.
+    pub(crate) async fn begin(&mut self) -> Result<(), DbError> {
         let begin = match self.is_sqlite() {
             true => "BEGIN IMMEDIATE",
             false => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
@@ -90,9 +90,9 @@ impl Lease {
         self.run(begin).await
     }
 
-    /// Waits until nobody else has this lock, and has it to the end of the transaction. In SQLite a transaction that
-    /// writes is alone anyway.
-    pub(crate) async fn lock(&mut self, name: &str) -> Result<(), Trouble> {
+    /// Acquires a lock until the end of the transaction. In SQLite, a write transaction is always
+    /// exclusive.
+    pub(crate) async fn lock(&mut self, name: &str) -> Result<(), DbError> {
         if self.is_sqlite() {
             return Ok(());
         }
@@ -101,23 +101,23 @@ impl Lease {
     }
 
     /// Makes the transaction durable.
-    pub(crate) async fn commit(mut self) -> Result<(), Trouble> {
+    pub(crate) async fn commit(mut self) -> Result<(), DbError> {
         self.run("COMMIT").await?;
-        // In a file that was taken away meanwhile, nobody finds it again.
+        // A commit to a file that was moved away in the meantime is lost.
         self.trust.pool.database.check_file()?;
         self.done();
         Ok(())
     }
 
-    /// Undoes the transaction.
+    /// Rolls back the transaction.
     pub(crate) async fn roll_back(mut self) {
-        // Where this fails, the connection is closed, which does the same.
+        // If this fails, the connection is closed, which has the same effect.
         if self.run("ROLLBACK").await.is_ok() {
             self.done();
         }
     }
 
-    /// Leaves the connection for others: it did as it was told.
+    /// Returns the connection to the pool after successful use.
     pub(crate) fn done(self) {
         let Self { connection, mut trust } = self;
         trust.kept = true;
@@ -125,7 +125,7 @@ impl Lease {
     }
 }
 
-impl Drop for Trust {
+impl Drop for PoolGuard {
     fn drop(&mut self) {
         if !self.kept {
             self.pool.idle().clear();
@@ -133,7 +133,7 @@ impl Drop for Trust {
     }
 }
 
-impl Deref for Lease {
+impl Deref for PooledConnection {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
@@ -141,7 +141,7 @@ impl Deref for Lease {
     }
 }
 
-impl DerefMut for Lease {
+impl DerefMut for PooledConnection {
     fn deref_mut(&mut self) -> &mut Connection {
         &mut self.connection
     }

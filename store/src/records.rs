@@ -1,20 +1,21 @@
-//! Records of tokens.
+//! Queries and changes of token records.
 
-use crate::database::{Row, Trouble, Value};
+use crate::database::{DbError, Row, Value};
 use crate::listing::IDLE_SINCE;
-use crate::pool::{Lease, Pool};
-use crate::revocations::{LOCK, append, tell};
-use crate::rows::{COLUMNS, columns, record, stored, why, write_restrictions};
-use crate::{is_storable, number, seconds, storable};
+use crate::pool::{Pool, PooledConnection};
+use crate::record_row::{COLUMNS, columns, of_token, record, stored, why, write_restrictions};
+use crate::revocations::{LOCK, append, notify};
+use crate::{is_storable, reject_nul, to_i64, to_u64};
 use keyward_runtime::{
-    Changes, Committed, Edit, Ending, Insert, Listed, Record, Revocation, SecretDigest, Stored, TokenDigest,
+    CommitOutcome, ListEntry, NewRecord, Record, RecordUpdate, Revocation, SecretDigest, StoredRecord,
+    TerminationReason, TokenDigest, Transaction,
 };
 use sqlx::AssertSqlSafe;
 use std::sync::Arc;
 
-/// The record of an id, or the one in front of where it would be: to find and to read that takes as long, so that time does not
-/// tell an id that is unknown from a secret that is wrong. There always is one, as nobody's, which the schema puts there, comes
-/// before all others.
+/// Selects the record of an id, or the closest one before it. Finding a record takes as long as
+/// finding none, so that timing does not distinguish an unknown id from a wrong secret. There
+/// always is a row: the schema inserts a sentinel that sorts before all others.
 const FIND: &str = concat!(
     "SELECT ",
     columns!(),
@@ -25,7 +26,7 @@ const FIND: &str = concat!(
 const FIND_DIGEST: &str =
     concat!("SELECT ", columns!(), ", digest, token_digest FROM tokens WHERE handler = $1 AND digest = $2");
 
-pub(crate) async fn find(pool: Arc<Pool>, handler: String, id: String) -> Result<Option<Stored>, Trouble> {
+pub(crate) async fn find(pool: Arc<Pool>, handler: String, id: String) -> Result<Option<StoredRecord>, DbError> {
     if !is_storable(&handler) || !is_storable(&id) {
         return Ok(None);
     }
@@ -34,7 +35,7 @@ pub(crate) async fn find(pool: Arc<Pool>, handler: String, id: String) -> Result
     lease.done();
     let Some(row) = rows.first() else { return Ok(None) };
     let read = stored(row);
-    // What is wrong with another record is no matter here.
+    // Errors in another record do not matter here.
     if row.get::<i64>(COLUMNS.saturating_add(2))? == 1 { read.map(Some) } else { Ok(None) }
 }
 
@@ -42,7 +43,7 @@ pub(crate) async fn find_digest(
     pool: Arc<Pool>,
     handler: String,
     digest: SecretDigest,
-) -> Result<Option<Stored>, Trouble> {
+) -> Result<Option<StoredRecord>, DbError> {
     if !is_storable(&handler) {
         return Ok(None);
     }
@@ -57,7 +58,7 @@ pub(crate) async fn find_issued(
     pool: Arc<Pool>,
     handler: Option<String>,
     token: TokenDigest,
-) -> Result<Option<Listed>, Trouble> {
+) -> Result<Option<ListEntry>, DbError> {
     if !handler.as_deref().is_none_or(is_storable) {
         return Ok(None);
     }
@@ -67,48 +68,43 @@ pub(crate) async fn find_issued(
         sql.push_str(" AND handler = $2");
         values.push(handler.as_str().into());
     }
-    // One that has not ended comes first, should a handler have been renamed.
+    // If a handler was renamed, there may be two: a record that has not ended comes first.
     sql.push_str(" ORDER BY CASE WHEN ended_at IS NULL THEN 0 ELSE 1 END, handler LIMIT 1");
     let mut lease = pool.lease().await?;
     let rows = lease.rows(AssertSqlSafe(sql), values).await?;
     lease.done();
-    let listed = |row: &Row| Ok(Listed { handler: row.get(COLUMNS)?, record: record(row)? });
+    let listed = |row: &Row| Ok(ListEntry { handler: row.get(COLUMNS)?, record: record(row)? });
     rows.first().map(listed).transpose()
 }
 
-/// Returns the digest of a token as a value.
-pub(crate) fn of_token(token: Option<TokenDigest>) -> Value {
-    Value::Bytes(token.map(|token| token.bytes().to_vec()))
-}
-
-pub(crate) async fn next_serial(pool: Arc<Pool>, handler: String) -> Result<u64, Trouble> {
-    storable([handler.as_str()])?;
+pub(crate) async fn next_serial(pool: Arc<Pool>, handler: String) -> Result<u64, DbError> {
+    reject_nul([handler.as_str()])?;
     let mut lease = pool.lease().await?;
     lease.begin().await?;
     let next = "INSERT INTO serials (handler, last) VALUES ($1, 1) \
                 ON CONFLICT (handler) DO UPDATE SET last = serials.last + 1 RETURNING last";
-    let serial = number(lease.row(next, vec![handler.as_str().into()]).await?.get(0)?)?;
+    let serial = to_u64(lease.row(next, vec![handler.as_str().into()]).await?.get(0)?)?;
     lease.commit().await?;
     Ok(serial)
 }
 
-pub(crate) async fn commit(pool: Arc<Pool>, handler: String, changes: Changes) -> Result<Committed, Trouble> {
+pub(crate) async fn commit(pool: Arc<Pool>, handler: String, changes: Transaction) -> Result<CommitOutcome, DbError> {
     let mut lease = pool.lease().await?;
     lease.begin().await?;
     let committed = make(&mut lease, &handler, changes).await?;
     match committed {
-        Committed::Done => lease.commit().await?,
+        CommitOutcome::Done => lease.commit().await?,
         _ => lease.roll_back().await,
     }
     Ok(committed)
 }
 
-/// Makes the changes, inside of a transaction, unless one of them is not to be.
-async fn make(lease: &mut Lease, handler: &str, changes: Changes) -> Result<Committed, Trouble> {
-    let Changes { at, insert, end, edit } = changes;
-    let at = seconds(at)?;
-    storable([handler])?;
-    // All in this order, so that nobody waits for somebody who waits for him: revocations, the handler, records.
+/// Applies the changes within a transaction, unless one of them fails.
+async fn make(lease: &mut PooledConnection, handler: &str, changes: Transaction) -> Result<CommitOutcome, DbError> {
+    let Transaction { at, insert, end, edit } = changes;
+    let at = to_i64(at)?;
+    reject_nul([handler])?;
+    // Every transaction locks in this order, to avoid deadlocks: revocations, the handler, records.
     let replaces =
         insert.as_ref().is_some_and(|insert| insert.replace) || edit.as_ref().is_some_and(|edit| edit.replaced);
     let revokes = !end.is_empty() || replaces;
@@ -120,30 +116,30 @@ async fn make(lease: &mut Lease, handler: &str, changes: Changes) -> Result<Comm
     }
     for id in end {
         if !end_one(lease, handler, &id, at).await? {
-            return Ok(Committed::Ended);
+            return Ok(CommitOutcome::Ended);
         }
     }
-    // What ends makes room for what is new.
+    // Revoked records make room for new ones.
     if let Some(edit) = edit {
         let edited = edit_one(lease, handler, edit, at).await?;
-        if edited != Committed::Done {
+        if edited != CommitOutcome::Done {
             return Ok(edited);
         }
     }
     if let Some(insert) = insert {
         let inserted = insert_if_room(lease, handler, insert, at).await?;
-        if inserted != Committed::Done {
+        if inserted != CommitOutcome::Done {
             return Ok(inserted);
         }
     }
     if revokes {
-        tell(lease).await?;
+        notify(lease).await?;
     }
-    Ok(Committed::Done)
+    Ok(CommitOutcome::Done)
 }
 
-/// Whether there was a record to be ended.
-async fn end_one(lease: &mut Lease, handler: &str, id: &str, at: i64) -> Result<bool, Trouble> {
+/// Revokes a record. Returns whether there was one that had not ended.
+async fn end_one(lease: &mut PooledConnection, handler: &str, id: &str, at: i64) -> Result<bool, DbError> {
     if !is_storable(id) {
         return Ok(false);
     }
@@ -154,31 +150,37 @@ async fn end_one(lease: &mut Lease, handler: &str, id: &str, at: i64) -> Result<
     Ok(!rows.is_empty())
 }
 
-/// The terms are compared as they are read, not as they are written: the same can be written in several ways.
-async fn edit_one(lease: &mut Lease, handler: &str, edit: Edit, at: i64) -> Result<Committed, Trouble> {
-    let Edit { id, before, after, replaced } = edit;
+/// Edits a record. The terms are compared as parsed values: equal terms may be stored as different
+/// texts.
+async fn edit_one(
+    lease: &mut PooledConnection,
+    handler: &str,
+    edit: RecordUpdate,
+    at: i64,
+) -> Result<CommitOutcome, DbError> {
+    let RecordUpdate { id, before, after, replaced } = edit;
     if !is_storable(&id) {
-        return Ok(Committed::Ended);
+        return Ok(CommitOutcome::Ended);
     }
-    storable(after.description.as_deref())?;
+    reject_nul(after.description.as_deref())?;
     let find = concat!("SELECT ", columns!(), " FROM tokens WHERE handler = $1 AND id = $2");
-    // In SQLite a transaction that writes is alone anyway.
+    // In SQLite, a write transaction is always exclusive.
     let lock = if lease.is_sqlite() { "" } else { " FOR UPDATE" };
     let rows = lease.rows(AssertSqlSafe(format!("{find}{lock}")), vec![handler.into(), id.as_str().into()]).await?;
     let Some(found) = rows.first().map(record).transpose()?.filter(|record| record.ended.is_none()) else {
-        return Ok(Committed::Ended);
+        return Ok(CommitOutcome::Ended);
     };
     if found.terms() != before {
-        return Ok(Committed::Changed);
+        return Ok(CommitOutcome::Changed);
     }
     let sql = "UPDATE tokens SET description = $1, expires_at = $2, restrictions = $3, \
                ended_at = $4, ended_why = $5 WHERE handler = $6 AND id = $7 RETURNING id";
     let values = vec![
         after.description.into(),
-        after.expires_at.map(seconds).transpose()?.into(),
+        after.expires_at.map(to_i64).transpose()?.into(),
         write_restrictions(after.restrictions.as_ref())?.into(),
         replaced.then_some(at).into(),
-        replaced.then(|| why(Ending::Replaced).to_owned()).into(),
+        replaced.then(|| why(TerminationReason::Replaced).to_owned()).into(),
         handler.into(),
         id.as_str().into(),
     ];
@@ -186,14 +188,19 @@ async fn edit_one(lease: &mut Lease, handler: &str, edit: Edit, at: i64) -> Resu
     if replaced {
         append_ended(lease, handler, &rows, at).await?;
     }
-    Ok(Committed::Done)
+    Ok(CommitOutcome::Done)
 }
 
-async fn insert_if_room(lease: &mut Lease, handler: &str, insert: Insert, at: i64) -> Result<Committed, Trouble> {
-    let Insert { stored, replace, most, most_per_actor, idle_before, same_is_fine } = insert;
-    let good = Good { handler, at, idle_before: idle_before.map(seconds).transpose()? };
+async fn insert_if_room(
+    lease: &mut PooledConnection,
+    handler: &str,
+    insert: NewRecord,
+    at: i64,
+) -> Result<CommitOutcome, DbError> {
+    let NewRecord { stored, replace, max, max_per_actor, idle_before, same_is_fine } = insert;
+    let good = Good { handler, at, idle_before: idle_before.map(to_i64).transpose()? };
     let Record { id, actor_id, .. } = &stored.record;
-    storable([id.as_str(), actor_id])?;
+    reject_nul([id.as_str(), actor_id])?;
     if replace {
         replace_others(lease, handler, &stored.record, at).await?;
     }
@@ -201,32 +208,33 @@ async fn insert_if_room(lease: &mut Lease, handler: &str, insert: Insert, at: i6
     let same = lease.rows(sql, vec![handler.into(), id.as_str().into()]).await?;
     if let Some(same) = same.first() {
         return Ok(match (same_is_fine, same.get::<Option<i64>>(0)?) {
-            (true, None) => Committed::Done,
-            (true, Some(_)) => Committed::Ended,
-            (false, _) => Committed::Duplicate,
+            (true, None) => CommitOutcome::Done,
+            (true, Some(_)) => CommitOutcome::Ended,
+            (false, _) => CommitOutcome::Duplicate,
         });
     }
     if stored.token_digest.is_some() {
         let sql = "SELECT 1 FROM tokens WHERE token_digest = $1 AND handler = $2";
         if !lease.rows(sql, vec![of_token(stored.token_digest), handler.into()]).await?.is_empty() {
-            return Ok(Committed::Duplicate);
+            return Ok(CommitOutcome::Duplicate);
         }
     }
-    // Where any number will do, millions are not counted for it.
-    if most < u64::MAX && good.count(lease, None).await? >= most {
-        return Ok(Committed::Full);
+    // Without a limit, avoid counting what may be millions of records.
+    if max < u64::MAX && good.count(lease, None).await? >= max {
+        return Ok(CommitOutcome::Full);
     }
-    if let Some(most) = most_per_actor
-        && good.count(lease, Some(actor_id)).await? >= most
+    if let Some(max) = max_per_actor
+        && good.count(lease, Some(actor_id)).await? >= max
     {
-        return Ok(Committed::FullForActor);
+        return Ok(CommitOutcome::FullForActor);
     }
     insert_one(lease, handler, stored).await?;
-    Ok(Committed::Done)
+    Ok(CommitOutcome::Done)
 }
 
-/// Those that have expired too: a clock that was wrong must not bring them back.
-async fn replace_others(lease: &mut Lease, handler: &str, by: &Record, at: i64) -> Result<(), Trouble> {
+/// Replaces all other records of the actor. Expired ones are included: a clock that was wrong must
+/// not make them valid again.
+async fn replace_others(lease: &mut PooledConnection, handler: &str, by: &Record, at: i64) -> Result<(), DbError> {
     let sql = "UPDATE tokens SET ended_at = $1, ended_why = 'replaced' \
                WHERE handler = $2 AND actor_id = $3 AND id <> $4 AND ended_at IS NULL RETURNING id";
     let values = vec![at.into(), handler.into(), by.actor_id.as_str().into(), by.id.as_str().into()];
@@ -234,8 +242,8 @@ async fn replace_others(lease: &mut Lease, handler: &str, by: &Record, at: i64) 
     append_ended(lease, handler, &rows, at).await
 }
 
-/// Other nodes learn from it that these records have ended.
-async fn append_ended(lease: &mut Lease, handler: &str, rows: &[Row], at: i64) -> Result<(), Trouble> {
+/// Appends revocations, from which other nodes learn that these records have ended.
+async fn append_ended(lease: &mut PooledConnection, handler: &str, rows: &[Row], at: i64) -> Result<(), DbError> {
     for row in rows {
         let token_id = Some(row.get(0)?);
         let handler = Some(handler.to_owned());
@@ -245,7 +253,7 @@ async fn append_ended(lease: &mut Lease, handler: &str, rows: &[Row], at: i64) -
     Ok(())
 }
 
-/// Records of a handler that are good at that time.
+/// The records of a handler that are valid at a time.
 struct Good<'a> {
     handler: &'a str,
     at: i64,
@@ -253,8 +261,8 @@ struct Good<'a> {
 }
 
 impl Good<'_> {
-    /// How many there are, of an actor or of all.
-    async fn count(&self, lease: &mut Lease, actor_id: Option<&str>) -> Result<u64, Trouble> {
+    /// Counts them, for one actor or for all.
+    async fn count(&self, lease: &mut PooledConnection, actor_id: Option<&str>) -> Result<u64, DbError> {
         let mut sql = "SELECT count(*) FROM tokens \
                        WHERE handler = $1 AND ended_at IS NULL AND (expires_at IS NULL OR expires_at >= $2)"
             .to_owned();
@@ -267,17 +275,21 @@ impl Good<'_> {
             values.push(before.into());
             sql.push_str(&format!(" AND {IDLE_SINCE} >= ${}", values.len()));
         }
-        number(lease.row(AssertSqlSafe(sql), values).await?.get(0)?)
+        to_u64(lease.row(AssertSqlSafe(sql), values).await?.get(0)?)
     }
 }
 
-pub(crate) async fn insert_one(lease: &mut Lease, handler: &str, stored: Stored) -> Result<(), Trouble> {
-    let Stored { record, digest, token_digest } = stored;
-    let Record { id, actor_id, description, restrictions, issued_at, expires_at, last_used_at, ended, caller, key } =
+pub(crate) async fn insert_one(
+    lease: &mut PooledConnection,
+    handler: &str,
+    stored: StoredRecord,
+) -> Result<(), DbError> {
+    let StoredRecord { record, digest, token_digest } = stored;
+    let Record { id, actor_id, description, restrictions, issued_at, expires_at, last_used_at, ended, client, key } =
         record;
-    let optional = [&description, &caller, &key].into_iter().flatten().map(String::as_str);
-    storable([id.as_str(), &actor_id].into_iter().chain(optional))?;
-    let ended_at = ended.map(|ended| seconds(ended.at)).transpose()?;
+    let optional = [&description, &client, &key].into_iter().flatten().map(String::as_str);
+    reject_nul([id.as_str(), &actor_id].into_iter().chain(optional))?;
+    let ended_at = ended.map(|ended| to_i64(ended.at)).transpose()?;
     let ended_why = ended.map(|ended| why(ended.why).to_owned());
     let values = vec![
         handler.into(),
@@ -285,12 +297,12 @@ pub(crate) async fn insert_one(lease: &mut Lease, handler: &str, stored: Stored)
         actor_id.as_str().into(),
         description.into(),
         write_restrictions(restrictions.as_ref())?.into(),
-        seconds(issued_at)?.into(),
-        expires_at.map(seconds).transpose()?.into(),
-        last_used_at.map(seconds).transpose()?.into(),
+        to_i64(issued_at)?.into(),
+        expires_at.map(to_i64).transpose()?.into(),
+        last_used_at.map(to_i64).transpose()?.into(),
         ended_at.into(),
         ended_why.into(),
-        caller.into(),
+        client.into(),
         key.into(),
         Value::Bytes(digest.map(|digest| digest.bytes().to_vec())),
         of_token(token_digest),
@@ -303,14 +315,14 @@ pub(crate) async fn insert_one(lease: &mut Lease, handler: &str, stored: Stored)
     lease.change(sql, values).await.map(drop)
 }
 
-pub(crate) async fn touch(pool: Arc<Pool>, used: Vec<(String, String, u64)>) -> Result<(), Trouble> {
+pub(crate) async fn record_uses(pool: Arc<Pool>, used: Vec<(String, String, u64)>) -> Result<(), DbError> {
     if used.is_empty() {
         return Ok(());
     }
     let mut lease = pool.lease().await?;
     lease.begin().await?;
-    // On PostgreSQL, a record that somebody is changing is left out, and nothing is synced: it may be lost, and must not
-    // keep anybody waiting.
+    // On PostgreSQL, a record that is being changed is skipped, and nothing is synced: a use may be
+    // lost, but must not delay other work.
     let sql = if lease.is_sqlite() {
         "UPDATE tokens SET last_used_at = $3 \
          WHERE handler = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at < $3)"
@@ -320,9 +332,10 @@ pub(crate) async fn touch(pool: Arc<Pool>, used: Vec<(String, String, u64)>) -> 
          WHERE handler = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at < $3) FOR UPDATE SKIP LOCKED)"
     };
     for (handler, id, at) in &used {
-        // What cannot be kept is of no record; it must not be in the way of the others.
-        if let Ok(at) = seconds(*at)
-            && storable([handler.as_str(), id]).is_ok()
+        // A value that cannot be stored belongs to no record, and must not prevent the others from
+        // being written.
+        if let Ok(at) = to_i64(*at)
+            && reject_nul([handler.as_str(), id]).is_ok()
         {
             lease.change(sql, vec![handler.as_str().into(), id.as_str().into(), at.into()]).await?;
         }

@@ -1,4 +1,4 @@
-//! A good answer is kept for the rest of its second, and never longer than it is good.
+//! The verdict cache keeps an acceptance for the rest of its second, and never past its expiry.
 
 use crate::support::{self, RUNTIME, TestClock};
 use keyward_runtime::{
@@ -47,7 +47,7 @@ fn create(registry: &Registry, expires_after: Option<u32>) -> String {
     }
 }
 
-/// What is said of a token, in a word.
+/// Returns `accepted`, `not-mine`, or the reason or error code.
 fn say(registry: &Registry, token: &str) -> &'static str {
     match registry.verify_blocking(token) {
         Ok(Verdict::Accepted(_)) => "accepted",
@@ -57,14 +57,14 @@ fn say(registry: &Registry, token: &str) -> &'static str {
     }
 }
 
-/// How often the first handler has been called, and how often it did not need to be.
+/// Returns the number of calls and of cache hits of the first handler.
 fn counts(registry: &Registry) -> (u64, u64) {
     let counts = registry.handlers().next().unwrap().counts;
-    (counts.calls, counts.kept)
+    (counts.calls, counts.cache_hits)
 }
 
 #[test]
-fn a_handler_is_asked_once_in_a_second_about_a_good_token() {
+fn a_handler_is_called_once_per_second_for_a_valid_token() {
     let registry = registry(signed(1));
     at(START, 0);
     let token = create(&registry, None);
@@ -74,14 +74,14 @@ fn a_handler_is_asked_once_in_a_second_about_a_good_token() {
         (START, 999_999_999, 2, 2),
         (START + 1, 0, 3, 2),
         (START + 1, 5, 3, 3),
-        // A clock that steps back is believed, as it is without answers that are kept.
+        // A clock that steps back is believed, as it is without a cache.
         (START, 5, 4, 3),
     ] {
         at(second, nanoseconds);
         assert_eq!(say(&registry, &token), "accepted");
         assert_eq!(counts(&registry), (calls, kept), "at {second}.{nanoseconds}");
     }
-    // Another spelling is another token, and a bad one is asked about every time.
+    // Another spelling is another token, and rejections are not cached.
     at(START, 5);
     let tampered = format!("{token}x");
     for calls in [5, 6] {
@@ -90,9 +90,10 @@ fn a_handler_is_asked_once_in_a_second_about_a_good_token() {
     }
 }
 
-/// What depends on more than token, settings, keys and time, or does more than to answer, is asked for every time.
+/// A verdict that depends on more than token, settings, keys and time, or that had side effects, is
+/// not cached.
 #[test]
-fn what_might_not_be_said_again_is_not_kept() {
+fn a_verdict_that_may_change_is_not_cached() {
     at(START, 0);
     for (component, is_kept) in [
         ("benign", true),
@@ -110,7 +111,7 @@ fn what_might_not_be_said_again_is_not_kept() {
         assert_eq!(counts(&registry), if is_kept { (1, 1) } else { (2, 0) }, "{component}: {first}");
     }
     let mut off = recorder("hostile", "benign");
-    off.limits.answer_bytes = 0;
+    off.limits.verdict_cache_bytes = 0;
     let registry = registry(off);
     for calls in [1, 2] {
         assert_eq!(say(&registry, "ho_stile"), "accepted");
@@ -118,9 +119,10 @@ fn what_might_not_be_said_again_is_not_kept() {
     }
 }
 
-/// `time-expires-in-a-second` ends with the second that it names: a part of a second later it is no longer good.
+/// The token expires within a second: a fraction of a second after its expiry it is no longer
+/// valid.
 #[test]
-fn an_end_within_the_second_is_the_end() {
+fn a_cached_verdict_does_not_outlive_the_expiry() {
     let registry = registry(signed(1));
     at(START, 0);
     let token = create(&registry, Some(10));
@@ -133,7 +135,7 @@ fn an_end_within_the_second_is_the_end() {
 }
 
 #[test]
-fn what_is_taken_back_is_refused_though_its_answer_was_kept() {
+fn a_revoked_token_is_rejected_although_its_verdict_is_cached() {
     at(START, 0);
     let folder =
         keyward_tests::cli::Folder::new(std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("answers-revoked"));
@@ -141,18 +143,18 @@ fn what_is_taken_back_is_refused_though_its_answer_was_kept() {
     let revocations = Revocations::open(Arc::new(store), Duration::from_secs(10)).unwrap();
     let registry = Registry::builder(&RUNTIME).handler(signed(1)).revocations(revocations).build().unwrap();
     let token = create(&registry, None);
-    let Ok(Verdict::Accepted(good)) = registry.verify_blocking(&token) else { panic!("it is good") };
+    let Ok(Verdict::Accepted(good)) = registry.verify_blocking(&token) else { panic!("the token is valid") };
     assert_eq!(say(&registry, &token), "accepted");
     assert_eq!(counts(&registry), (2, 1));
     let revocation = Revocation { handler: Some("signed".into()), token_id: good.token_id, ..Revocation::default() };
     pollster::block_on(registry.revoke(revocation)).unwrap();
     assert_eq!(say(&registry, &token), Reason::Revoked.as_str());
-    assert_eq!(counts(&registry), (2, 2), "the answer is still there, and counts for nothing");
+    assert_eq!(counts(&registry), (2, 2), "the cached verdict is found but not used");
 }
 
-/// A registry that is built anew knows nothing of what was said before it.
+/// A new registry starts with an empty cache.
 #[test]
-fn a_key_that_is_gone_is_gone() {
+fn a_removed_key_no_longer_verifies() {
     at(START, 0);
     let before = registry(signed(1));
     let token = create(&before, None);
@@ -161,9 +163,10 @@ fn a_key_that_is_gone_is_gone() {
     assert_eq!(say(&after, &token), "bad-signature");
 }
 
-/// Who asks for the tokens of some handlers only does not get those of others, kept or not.
+/// A client that may verify tokens of some handlers only does not get verdicts of others, cached or
+/// not.
 #[test]
-fn an_answer_that_is_kept_is_narrowed_too() {
+fn a_cached_verdict_is_narrowed_too() {
     at(START, 0);
     let registry = registry(recorder("hostile", "benign"));
     assert_eq!([say(&registry, "ho_stile"), say(&registry, "ho_stile")], ["accepted"; 2]);

@@ -1,13 +1,15 @@
-//! Every hostile handler of `tests/hostile/`, run: each ends in the outcome that its file names, none of them in an actor it
-//! should not have, and the host and its other handlers go on as if nothing had been.
+//! Runs every hostile handler of `tests/hostile/`.
+//!
+//! Each call has the outcome that its file names, none yields an actor that it must not yield, and
+//! the host and its other handlers keep working.
 
 mod queries;
 mod silent;
 
 use keyward_runtime::{
-    Actors, Changes, CreateRequest, Creation, Error, Fault, HandlerConfig, Insert, KeyGrant, KeyRing, LimitName,
-    Limits, Record, Registry, Revocation, Runtime, RuntimeLimits, Secret, SecretDigest, StoreGrant, Stored, TokenStore,
-    UnixTime, Verdict,
+    Actors, CreateRequest, Creation, Error, ErrorKind, HandlerConfig, KeyGrant, KeyRing, LimitKind, Limits, NewRecord,
+    Record, Registry, Revocation, Runtime, RuntimeLimits, Secret, SecretDigest, StoreGrant, StoredRecord, TokenStore,
+    Transaction, UnixTime, Verdict,
 };
 use keyward_store::{Location, Store};
 use keyward_tests::hostile::{self, Call, Case, Grants, Outcome};
@@ -19,11 +21,11 @@ use tempfile::TempDir;
 
 const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
 
-/// How long a handler may wait for a store that does not answer.
+/// Time that a handler may wait for a store that does not respond.
 const SILENCE: Duration = Duration::from_millis(100);
 const TOKEN: &str = "ho_anything.at-all";
 
-/// What they may keep records in, all of them. There is one of another handler already.
+/// The store of all hostile handlers. It already contains a record of another handler.
 static STORE: LazyLock<(Arc<Store>, TempDir)> = LazyLock::new(|| {
     let folder = TempDir::new().unwrap();
     let store = Store::open(Location::sqlite(folder.path().join("keyward.db"))).unwrap();
@@ -36,25 +38,25 @@ static STORE: LazyLock<(Arc<Store>, TempDir)> = LazyLock::new(|| {
         expires_at: None,
         last_used_at: None,
         ended: None,
-        caller: None,
+        client: None,
         key: None,
     };
     let digest = SecretDigest::new(Sha256::digest("secret-of-the-victims").into());
-    let stored = Stored { record, digest: Some(digest), token_digest: None };
+    let stored = StoredRecord { record, digest: Some(digest), token_digest: None };
     let insert =
-        Insert { stored, replace: false, most: 1, most_per_actor: None, idle_before: None, same_is_fine: false };
-    let changes = Changes { at: NOW.seconds, insert: Some(insert), ..Changes::default() };
+        NewRecord { stored, replace: false, max: 1, max_per_actor: None, idle_before: None, same_is_fine: false };
+    let changes = Transaction { at: NOW.seconds, insert: Some(insert), ..Transaction::default() };
     pollster::block_on(store.commit("victim", changes)).unwrap();
     (Arc::new(store), folder)
 });
 
-/// How many records a handler has that are good.
+/// Returns the number of a handler's live records.
 fn records(handler: &str) -> u64 {
     let all = Revocation { handler: Some(handler.to_owned()), ..Revocation::default() };
     pollster::block_on(STORE.0.count(&all, NOW.seconds)).unwrap()
 }
 
-/// The hostile handler beside one that does its work.
+/// Builds a registry of the hostile handler and a benign one.
 fn registry(
     runtime: &Runtime,
     case: &Case,
@@ -64,11 +66,11 @@ fn registry(
     let mut config = HandlerConfig::new("hostile", case.bytes.clone(), Actors::matching(["hostile:*"]).unwrap());
     config.prefixes = vec!["ho_".into()];
     config.max_ttl = case.max_ttl;
-    // The machine may be busy: what stops a call must be what the file says, not the wall clock, and not the CPU's where
-    // the file counts calls or bytes.
+    // The machine may be busy: the limit that stops a call must be the one that the file names, not
+    // the wall clock, and not the CPU limit if the file counts calls or bytes.
     config.limits.wall = if case.grants.silent_store { SILENCE } else { Duration::from_secs(60) };
-    // It is to be called every time: that is what shows whether anything survives a call.
-    config.limits.answer_bytes = 0;
+    // Without the cache every call reaches the handler, which shows whether state survives a call.
+    config.limits.verdict_cache_bytes = 0;
     if let Outcome::Failed(code) = &case.outcome
         && ["limit-host-calls", "limit-host-work"].contains(&code.as_str())
     {
@@ -83,16 +85,16 @@ fn registry(
     if case.grants.queries {
         config.queries = queries::granted();
     }
-    config.store = store.map(|store| StoreGrant { store, most: 100 });
+    config.store = store.map(|store| StoreGrant { store, max: 100 });
     let mut victim = HandlerConfig::new("victim", hostile::case("benign").bytes, Actors::Any);
     victim.prefixes = vec!["vi_".into()];
-    victim.limits.answer_bytes = 0;
+    victim.limits.verdict_cache_bytes = 0;
     victim.queries = queries::of_the_other();
     victim.keys.insert("token".into(), KeyGrant::new(ring(2)));
     Registry::builder(runtime).handler(config).handler(victim).build()
 }
 
-/// What became of a call, in the words of the files: the outcome, the actor or token, and the error.
+/// The result of a call, in the terms of the files: the outcome, the actor or token, and the error.
 type Became = (Outcome, Option<String>, Option<Error>);
 
 fn verify(registry: &Registry) -> Became {
@@ -100,7 +102,7 @@ fn verify(registry: &Registry) -> Became {
         Ok(Verdict::Accepted(acceptance)) => (Outcome::Ok, Some(acceptance.actor.json().to_owned()), None),
         Ok(Verdict::NotMine) => (Outcome::NotMine, None, None),
         Ok(Verdict::Rejected(rejection)) => {
-            assert!(rejection.message.len() <= Limits::default().message_bytes, "a message is cut");
+            assert!(rejection.message.len() <= Limits::default().message_bytes, "a message is truncated");
             assert!(!rejection.message.contains(char::is_control), "a message is one line");
             (Outcome::Rejected(rejection.reason.to_string()), None, None)
         }
@@ -117,7 +119,7 @@ fn create(registry: &Registry) -> Became {
     }
 }
 
-/// Runs a case and says what differs from what it must come to.
+/// Runs a case and returns an error that describes any difference from its required outcome.
 fn run(runtime: &Runtime, case: &Case) -> Result<(), String> {
     let store: Option<Arc<dyn TokenStore>> = match case.grants {
         Grants { store: true, .. } => Some(STORE.0.clone()),
@@ -166,18 +168,20 @@ fn run(runtime: &Runtime, case: &Case) -> Result<(), String> {
     }
 }
 
-/// An error names the handler and, for a limit, what was used of what. A CPU limit is kept to the tick on an idle machine,
-/// and to its double on one whose cores are all taken.
+/// Checks that an error names the handler and, for a limit, the amount used.
+///
+/// A CPU limit is exact to the tick on an idle machine, and to twice its value if all cores are
+/// busy.
 fn check_error(error: &Error) -> Result<(), String> {
     if error.handler() != Some("hostile") {
         return Err(format!("names no handler: {error}"));
     }
-    if let Fault::Limit(hit) = error.fault() {
+    if let ErrorKind::Limit(hit) = error.kind() {
         let text = error.to_string();
         if hit.used < hit.of || !text.contains(hit.limit.setting()) {
-            return Err(format!("says too little: {text}"));
+            return Err(format!("incomplete message: {text}"));
         }
-        if hit.limit == LimitName::Cpu && hit.used > 2 * hit.of {
+        if hit.limit == LimitKind::Cpu && hit.used > 2 * hit.of {
             return Err(format!("was stopped too late: {text}"));
         }
     }
@@ -185,12 +189,12 @@ fn check_error(error: &Error) -> Result<(), String> {
 }
 
 #[test]
-fn every_attack_ends_as_it_must() {
+fn every_attack_has_its_required_outcome() {
     let runtime = Runtime::with(RuntimeLimits::default(), NOW).unwrap();
     let cases = hostile::cases();
     assert!(cases.len() >= 40);
     let wrong: Vec<_> =
         cases.iter().filter_map(|case| run(&runtime, case).err().map(|why| format!("{}: {why}", case.name))).collect();
     assert!(wrong.is_empty(), "{} of {} attacks:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
-    assert_eq!((records("hostile"), records("victim")), (0, 1), "no attack made or ended a record");
+    assert_eq!((records("hostile"), records("victim")), (0, 1), "no attack created or revoked a record");
 }

@@ -1,4 +1,4 @@
-//! The audit: what was answered is there, and whatever is done to its files is found.
+//! The audit log: every verdict is recorded, and any tampering with its files is detected.
 
 mod broken;
 mod commands;
@@ -24,7 +24,7 @@ use tempfile::TempDir;
 /// 2026-11-22T14:00:00Z, in milliseconds.
 const NOW: u64 = 1_795_356_000_000;
 
-/// A clock that is moved by hand, in milliseconds.
+/// A clock that tests advance manually, in milliseconds.
 #[derive(Clone)]
 struct Hand(Arc<AtomicU64>);
 
@@ -43,7 +43,7 @@ impl Hand {
     }
 }
 
-/// A disk that does not sync: where no process ends, that is only slow.
+/// Storage that does not sync, which would only slow down tests in which no process exits.
 struct Quick;
 
 impl Storage for Quick {
@@ -56,7 +56,7 @@ impl Storage for Quick {
     }
 }
 
-/// A folder with an audit in it.
+/// A folder with an audit log.
 struct Place {
     folder: TempDir,
     hand: Hand,
@@ -83,7 +83,7 @@ impl Place {
         Audit::open_on(self.settings.clone(), self.hand.clock(), Box::new(Quick)).unwrap()
     }
 
-    /// Writes one record after another, each on its own, and gives the head behind each.
+    /// Writes the records one at a time, and returns the head after each.
     fn write(&self, entries: impl IntoIterator<Item = Entry>) -> Vec<Head> {
         let audit = self.open();
         let written = entries.into_iter().map(|entry| {
@@ -94,7 +94,7 @@ impl Place {
         written.collect()
     }
 
-    /// The files in the order of their lines.
+    /// Returns the files in the order of their records.
     fn files(&self) -> Vec<PathBuf> {
         let name = self.file().file_name().unwrap().to_str().unwrap();
         let files = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
@@ -131,12 +131,12 @@ fn records(file: &Path) -> Vec<Record> {
     lines(file).unwrap().map(|line| line.unwrap().1).collect()
 }
 
-/// A record by which it can be told from others.
+/// Returns a record that is identified by `request`.
 fn entry(request: impl ToString) -> Entry {
     Entry { request: Some(request.to_string()), actor: Some("alice".to_owned()), ..Entry::new(Event::Create) }
 }
 
-/// Anything that could come.
+/// Generates arbitrary entries.
 fn any_entry() -> impl Strategy<Value = Entry> {
     let events = [Event::Create, Event::Revoke, Event::Edit, Event::Rotate, Event::Verify, Event::Reload];
     let text = || {
@@ -151,8 +151,8 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     };
     let texts = (text(), text(), text(), text(), text(), text());
     (0..events.len(), texts, any::<u64>()).prop_map(move |(event, texts, micros)| {
-        let (request, caller, actor, token_id, reason, detail) = texts;
+        let (request, client, actor, token_id, reason, detail) = texts;
         let duration = Some(Duration::from_micros(micros));
-        Entry { request, caller, actor, token_id, reason, detail, duration, ..Entry::new(events[event]) }
+        Entry { request, client, actor, token_id, reason, detail, duration, ..Entry::new(events[event]) }
     })
 }

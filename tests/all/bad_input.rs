@@ -1,18 +1,20 @@
-//! Mistakes of callers and operators: each gives one sentence that says what, where and what to do, and its exit status.
+//! Mistakes of clients and operators: each produces one message that names the problem, its
+//! location and the remedy, and its exit status.
 //!
-//! A case is a file in `tests/cases/bad-input/`. It opens with lines `key: value`:
+//! A case is a file in `tests/cases/bad-input/`. It starts with lines `key: value`:
 //!
 //! | key | value |
 //! | --- | --- |
 //! | `run` | the arguments |
-//! | `stdin` | a line on standard input; or `hex` and bytes, or `long` and how many bytes the token on it has |
-//! | `env` | `NAME=VALUE`, a variable |
-//! | `without` | a file that every case has, and this one not |
+//! | `stdin` | a line on standard input; or `hex` and bytes, or `long` and the length of the token on it in bytes |
+//! | `env` | `NAME=VALUE`, an environment variable |
+//! | `without` | a file that every case has, except this one |
 //! | `status` | the exit status |
-//! | `stdout`, `stderr` | a line that is printed there; none is nothing |
+//! | `stdout`, `stderr` | a line printed there; nothing is printed if omitted |
 //!
-//! Then come files, `-- NAME MODE` and the lines in it, or `-- NAME = CASE`, the bytes of a case of `tests/hostile/`. Every
-//! case has a good `keyward.toml` and `secret.key` where it does not bring its own.
+//! The files follow: `-- NAME MODE` and the lines of the file, or `-- NAME = CASE`, the bytes of a
+//! case of `tests/hostile/`. Every case has a valid `keyward.toml` and `secret.key` unless it
+//! provides its own.
 
 use keyward_tests::cli::Folder;
 use keyward_tests::hostile;
@@ -21,7 +23,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-/// The table that must be there, whatever else is.
+/// Cases that must exist; others may be added.
 const TABLE: [&str; 38] = [
     "unknown-field",
     "unknown-setting",
@@ -51,11 +53,11 @@ const TABLE: [&str; 38] = [
     "server-hosts-with-port",
     "tls-file-missing",
     "tls-key-readable-by-others",
-    "caller-id",
-    "caller-secret-in-the-file",
-    "caller-secret-twice",
-    "caller-right-unknown",
-    "caller-handler-missing",
+    "client-id",
+    "client-secret-in-the-file",
+    "client-secret-twice",
+    "client-right-unknown",
+    "client-handler-missing",
     "policy-word",
     "policy-action-unknown",
     "policy-action-short",
@@ -88,7 +90,7 @@ struct Case {
 }
 
 #[test]
-fn each_mistake_has_its_sentence() {
+fn every_mistake_has_its_message() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/bad-input");
     let mut missing: BTreeSet<_> = TABLE.into_iter().collect();
     let mut wrong = Vec::new();
@@ -102,7 +104,7 @@ fn each_mistake_has_its_sentence() {
             wrong.push(format!("{name}: status {}\nstdout: {}stderr: {}", ran.status, ran.stdout, ran.stderr));
         }
         if ran.status >= 2 {
-            assert_eq!(ran.stderr.lines().count(), 1, "{name}: not one sentence");
+            assert_eq!(ran.stderr.lines().count(), 1, "{name}: not one line");
             assert!(ran.stderr.starts_with("keyward: "), "{name}");
         }
     }
@@ -111,7 +113,7 @@ fn each_mistake_has_its_sentence() {
 }
 
 #[test]
-fn the_good_configuration_is_good() {
+fn the_default_configuration_is_valid() {
     let folder = place("good", &Case::default());
     let created = folder.run(&["create", "--config", "keyward.toml", "--actor", "root"], "");
     assert_eq!((created.status, created.stderr.as_str()), (0, ""));
@@ -119,7 +121,7 @@ fn the_good_configuration_is_good() {
     assert_eq!((verified.status, verified.stderr.as_str()), (0, ""));
 }
 
-/// A folder with the files of a case.
+/// Creates a folder with the files of a case.
 fn place(name: &str, case: &Case) -> Folder {
     let mut folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bad-input").join(name));
     let mut files = case.files.clone();
@@ -150,7 +152,7 @@ fn read(path: &Path) -> Case {
             "status" => case.status = Some(value.parse().unwrap()),
             "stdout" => case.stdout += &format!("{value}\n"),
             "stderr" => case.stderr += &format!("{value}\n"),
-            other => panic!("{}: there is no key `{other}`", path.display()),
+            other => panic!("{}: unknown key `{other}`", path.display()),
         }
     }
     while let Some(line) = lines.next() {

@@ -1,4 +1,5 @@
-//! Text from strangers is bounded wherever it goes: sections of a component, lists in messages, lines of the log.
+//! Untrusted text is bounded everywhere: in sections of a component, lists in messages, and log
+//! lines.
 
 use crate::support;
 use keyward_runtime::{Actors, HandlerConfig, LoadError, Registry, RegistryBuilder};
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 
 const MIB: usize = 1 << 20;
 
-/// A component that works, with custom sections behind it.
+/// Returns a working component with custom sections appended.
 fn component(sections: impl IntoIterator<Item = (&'static str, Vec<u8>)>) -> Vec<u8> {
     let mut bytes = hostile::case("accepts-everything").bytes;
     for (name, data) in sections {
@@ -33,7 +34,7 @@ fn push_leb128(to: &mut Vec<u8>, mut number: usize) {
     to.push(number as u8);
 }
 
-/// Names of settings, one a line.
+/// Returns setting names, one per line.
 fn names(count: usize) -> Vec<u8> {
     (0..count).map(|number| format!("setting-{number}\n")).collect::<String>().into_bytes()
 }
@@ -45,20 +46,25 @@ fn inspect(bytes: &[u8]) -> Result<Vec<String>, LoadError> {
 #[test]
 fn sections_of_a_component_are_bounded() {
     let settings = |data: &[u8]| component([("keyward:settings", data.to_vec())]);
-    let form = |data: &[u8]| component([("keyward:form", data.to_vec())]);
+    let form = |data: &[u8]| component([("keyward:token-patterns", data.to_vec())]);
     for (what, bytes, code, told) in [
-        ("a settings section by its size", settings(&vec![b'\n'; 16_385]), "too-complex", "16385 bytes of 16384"),
-        ("31 MiB of names", settings(&names(2_080_000)), "too-complex", "bytes of 16384 allowed"),
-        ("too many settings", settings(&names(257)), "too-complex", "257 settings of 256 allowed"),
+        (
+            "a settings section by its size",
+            settings(&vec![b'\n'; 16_385]),
+            "too-complex",
+            "16385 bytes, more than the 16384 allowed",
+        ),
+        ("31 MiB of names", settings(&names(2_080_000)), "too-complex", "bytes, more than the 16384 allowed"),
+        ("too many settings", settings(&names(257)), "too-complex", "257 settings, more than the 256 allowed"),
         ("a name that is long", settings(&[b'x'; 65]), "invalid", "`keyward:settings`"),
         ("a name with a control character", settings(b"one\x1b[2J"), "invalid", "`one\\u{1b}[2J`"),
         ("a name with a carriage return", settings(b"one\rtwo"), "invalid", "`one\\u{d}two`"),
         ("a name with a space", settings(b"one two"), "invalid", "`one two`"),
         ("a name that looks like another", settings("аctors".as_bytes()), "invalid", "`аctors`"),
         ("a name that cannot be seen", settings("\u{3164}".as_bytes()), "invalid", "`\\u{3164}`"),
-        ("settings that are not text", settings(b"\xff"), "invalid", "not text"),
-        ("too long a form section", form(&[b'\n'; 4_097]), "too-complex", "4097 bytes of 4096"),
-        ("too many forms", form(&b"[a]{1}\n".repeat(17)), "too-complex", "17 forms of 16 allowed"),
+        ("settings that are not text", settings(b"\xff"), "invalid", "not UTF-8 text"),
+        ("too long a form section", form(&[b'\n'; 4_097]), "too-complex", "4097 bytes, more than the 4096 allowed"),
+        ("too many forms", form(&b"[a]{1}\n".repeat(17)), "too-complex", "17 patterns, more than the 16 allowed"),
         (
             "settings twice",
             component([("keyward:settings", b"one".to_vec()), ("keyward:settings", b"two".to_vec())]),
@@ -67,16 +73,21 @@ fn sections_of_a_component_are_bounded() {
         ),
         (
             "forms twice",
-            component([("keyward:form", b"[a]{1}".to_vec()), ("keyward:form", b"[b]{1}".to_vec())]),
+            component([("keyward:token-patterns", b"[a]{1}".to_vec()), ("keyward:token-patterns", b"[b]{1}".to_vec())]),
             "invalid",
             "more than once",
         ),
-        ("many sections", component((0..1_001).map(|_| ("x", Vec::new()))), "too-complex", "of 1000 allowed"),
+        (
+            "many sections",
+            component((0..1_001).map(|_| ("x", Vec::new()))),
+            "too-complex",
+            "more than the 1000 allowed",
+        ),
         (
             "names of functions",
             component((0..9).map(|_| ("name", vec![0; MIB]))),
             "too-complex",
-            "bytes in `name` sections of 8388608 allowed",
+            "bytes in `name` sections, more than the 8388608 allowed",
         ),
     ] {
         let error = inspect(&bytes).expect_err(what);
@@ -89,7 +100,7 @@ fn sections_of_a_component_are_bounded() {
     inspect(&component([("x", vec![0; 20 * MIB]), ("name", vec![0; 7 * MIB])])).unwrap();
 }
 
-/// Messages about a name are short, however long the name is.
+/// Messages about a name are short, whatever the length of the name.
 #[test]
 fn names_in_messages_are_short() {
     let load = |change: &dyn Fn(&mut HandlerConfig)| {
@@ -113,7 +124,7 @@ fn names_in_messages_are_short() {
 }
 
 #[test]
-fn a_list_of_handlers_in_a_message_is_cut_and_counted() {
+fn a_list_of_handlers_in_a_message_is_truncated_and_counted() {
     let mut builder = Registry::builder(&support::RUNTIME);
     for number in 0..200 {
         let mut config = HandlerConfig::new(format!("handler-{number}"), component([]), Actors::Any);
@@ -132,7 +143,8 @@ fn a_list_of_handlers_in_a_message_is_cut_and_counted() {
     assert!(text.len() < 1_000, "{text}");
 }
 
-/// A daemon with one handler from `handler.wasm`, and these lines in its table.
+/// Creates the folder of a daemon whose only handler is `handler.wasm`, with these lines in its
+/// table.
 fn folder(name: &str, component: &[u8], lines: &str) -> Folder {
     let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bounds").join(name));
     folder.write("handler.wasm", component, 0o644);
@@ -143,15 +155,15 @@ fn folder(name: &str, component: &[u8], lines: &str) -> Folder {
 fn config(lines: &str) -> String {
     let digest = keyward_server::SecretDigest::of(SECRET).to_hex();
     format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\noperations = \"127.0.0.1:0\"\n[[handlers]]\nname = \"h\"\n\
+        "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[[handlers]]\nname = \"h\"\n\
          component = \"handler.wasm\"\nprefixes = [\"ho_\"]\nactors = \"any\"\n{lines}\n\
-         [callers.app]\nsecret_sha256 = \"{digest}\"\nmay = [\"verify\"]\n"
+         [clients.app]\nsecret_sha256 = \"{digest}\"\nmay = [\"verify\"]\n"
     )
 }
 
 const SECRET: &str = "kwc_only-for-tests-only-for-tests-only-for-tes";
 
-/// The whole lines of a daemon's log with this level.
+/// Returns the complete lines with this level from a daemon's log.
 fn lines(daemon: &Daemon, level: &str) -> Vec<Value> {
     let log = daemon.stderr();
     let whole = log.rsplit_once('\n').map(|(lines, _)| lines).unwrap_or_default();
@@ -159,9 +171,10 @@ fn lines(daemon: &Daemon, level: &str) -> Vec<Value> {
     events.filter(|event| event["level"] == level).collect()
 }
 
-/// A reload that is refused says so, whatever the component holds, and costs no multiple of the file.
+/// A failed reload is reported whatever the component contains, and costs no multiple of the file's
+/// size.
 #[test]
-fn a_component_with_a_huge_section_is_refused_in_one_short_line() {
+fn a_component_with_a_huge_section_is_rejected_in_one_short_line() {
     let folder = folder("sections", &component([]), "");
     let daemon = Daemon::start(&folder, "keyward.toml");
     let huge = names(2_080_000);
@@ -175,17 +188,20 @@ fn a_component_with_a_huge_section_is_refused_in_one_short_line() {
         wait_for("the reload to fail", || lines(&daemon, "ERROR").len() >= number);
         let line = lines(&daemon, "ERROR").pop().unwrap();
         let error = line["error"].as_str().unwrap();
-        assert!(error.contains(&format!("{size} bytes of 16384")) && error.len() < 300, "{error:.2000}");
+        assert!(
+            error.contains(&format!("{size} bytes, more than the 16384 allowed")) && error.len() < 300,
+            "{error:.2000}"
+        );
         let grown = daemon.peak() - before;
         assert!(grown < 2 * size as u64 + 16 * MIB as u64, "{grown} bytes for a section of {size}");
     }
-    assert_eq!(lines(&daemon, "WARN"), [Value::Null; 0], "no line is lost");
+    assert_eq!(lines(&daemon, "WARN"), [Value::Null; 0], "no line is dropped");
     assert!(daemon.stop().status.success());
 }
 
-/// A line that is longer than the log takes is cut, and arrives.
+/// A log line that exceeds the limit is truncated, and written.
 #[test]
-fn a_line_of_the_log_that_is_too_long_is_cut_and_arrives() {
+fn an_overlong_log_line_is_truncated_and_written() {
     let limits = "limits = { message_bytes = 8388608, host_call_bytes = 16777216, host_work_bytes = 16777216, wall_ms = 60000, cpu_ms = 60000 }";
     let folder = folder("lines", &hostile::case("log-8-mib").bytes, limits);
     let daemon = Daemon::start(&folder, "keyward.toml");

@@ -1,4 +1,4 @@
-//! What the commands answer to good input: their lines, their JSON and their exit status.
+//! Responses of the commands to valid input: text, JSON and exit status.
 
 use keyward_tests::cli::Folder;
 use std::path::PathBuf;
@@ -50,7 +50,7 @@ fn verify(folder: &Folder, more: &[&str], stdin: &str) -> (i32, String) {
 }
 
 #[test]
-fn a_token_says_what_the_options_said() {
+fn a_token_carries_what_the_options_set() {
     let folder = folder("options");
     let options = [
         "--actor",
@@ -91,7 +91,7 @@ fn a_token_says_what_the_options_said() {
 }
 
 #[test]
-fn json_has_its_members_in_order() {
+fn json_members_are_in_order() {
     let folder = folder("json");
     let token = folder.run(&[&CREATE, &["--json", "--actor", "root", "--expires-after", "60"][..]].concat(), "");
     let (start, rest) = token.stdout.split_once("dstok_").unwrap();
@@ -103,7 +103,7 @@ fn json_has_its_members_in_order() {
 
     let lines = format!("dstok_{text}\nbot-token\nnobody's\ndstok_.\n\nbot-token\r\nloop_x\n");
     let (status, answers) = verify(&folder, &["--json", "--at", "1767225600"], &lines);
-    assert_eq!(status, 3, "no verdict is worse than no");
+    assert_eq!(status, 3, "a missing verdict is worse than a rejection");
     let answers: Vec<_> = answers.lines().collect();
     let used = answers[6].split("used ").nth(1).unwrap().split(' ').next().unwrap();
     assert_eq!(
@@ -120,15 +120,15 @@ fn json_has_its_members_in_order() {
             "{\"outcome\":\"not-mine\"}",
             "{\"outcome\":\"not-mine\"}",
             &format!(
-                "{{\"outcome\":\"failed\",\"handler\":\"looper\",\"code\":\"limit-cpu\",\"message\":\"used {used} of 5000 µs of \
-                 CPU time (`limits.cpu_ms`)\"}}"
+                "{{\"outcome\":\"failed\",\"handler\":\"looper\",\"code\":\"limit-cpu\",\"message\":\"exceeded the CPU \
+                 time limit: used {used} of 5000 µs (`limits.cpu_ms`)\"}}"
             ),
         ]
     );
 }
 
 #[test]
-fn the_worst_line_is_the_exit_status() {
+fn the_exit_status_is_that_of_the_worst_line() {
     let folder = folder("status");
     for (lines, status) in
         [("bot-token\nbot-token", 0), ("bot-token\nx\nbot-token", 1), ("loop_x\nx", 3), ("x\nloop_x\nbot-token", 3)]
@@ -156,7 +156,7 @@ fn a_named_handler_sees_its_own_tokens_only() {
 }
 
 #[test]
-fn check_tells_what_a_component_would_get() {
+fn check_lists_the_grants_of_a_component() {
     let folder = folder("check");
     let alone = folder.run(&["check", "looper.wasm"], "");
     assert_eq!((alone.status, alone.stderr.as_str()), (0, ""));
@@ -164,8 +164,8 @@ fn check_tells_what_a_component_would_get() {
     let of_handler = used.stdout.strip_prefix(&alone.stdout).unwrap();
     assert_eq!(
         of_handler,
-        "handler `looper` (line 19):\n  settings given: none\n  prefixes: loop_\n  may vouch for: looper:*\n  \
-         longest lifetime: not limited\n  limits.cpu_ms: 5, not 50\n  limits.wall_ms: 60000, not 250\n  not pinned; to pin it, add `sha256` with the digest above\n"
+        "handler `looper` (line 19):\n  settings: none\n  prefixes: loop_\n  actors: looper:*\n  \
+         maximum lifetime: unlimited\n  limits.cpu_ms: 5 (default: 50)\n  limits.wall_ms: 60000 (default: 250)\n  not pinned; to pin it, add `sha256` with the digest above\n"
     );
     let bots = folder.run(&["check", "builtin:hardcoded", "--config", "keyward.toml"], "");
     assert!(bots.stdout.contains("  secrets: granted: bot\n"), "{}", bots.stdout);
@@ -175,5 +175,5 @@ fn check_tells_what_a_component_would_get() {
     let missing = folder.run(&["check", "builtin:signed", "--config", "keyward.toml"], "");
     assert_eq!(missing.status, 2);
     assert!(missing.stdout.contains("  keys: NOT granted; to grant it, add `keys.LABEL = { ring = \"…\" }`\n"));
-    assert!(missing.stderr.starts_with("keyward: keyward.toml:6: handler `signed`: the component asks for"));
+    assert!(missing.stderr.starts_with("keyward: keyward.toml:6: handler `signed`: the component imports"));
 }

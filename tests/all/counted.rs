@@ -1,4 +1,5 @@
-//! What a token costs: calls of its handler, and questions to the store. What can be seen to be bad costs none.
+//! The cost of a token in handler calls and store lookups. A token that is visibly invalid costs
+//! neither.
 
 use crate::support::{HARDCODED, RUNTIME, SIGNED, TestClock, unhurried};
 use keyward_runtime::{
@@ -18,7 +19,8 @@ use tempfile::TempDir;
 
 const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
 
-/// All handlers that ship, as a configuration loads them, over a store of their own.
+/// Builds a registry of all handlers that ship, as a configuration loads them, over their own
+/// store.
 fn registry(place: Location) -> Registry {
     let store = Arc::new(Store::open(place).unwrap());
     let ring = Arc::new(KeyRing::new("main", Secret::new([1; 32]), vec![]).unwrap());
@@ -30,13 +32,13 @@ fn registry(place: Location) -> Registry {
         config
     };
     let kept = |mut config: HandlerConfig| {
-        config.store = Some(StoreGrant { store: store.clone(), most: 100 });
+        config.store = Some(StoreGrant { store: store.clone(), max: 100 });
         config
     };
     let mut stored = kept(handler("stored", keyward_cli::builtin::STORED, "kwt_test_"));
     stored.checksum = true;
     stored.settings.insert("prefix".into(), "\"kwt_test_\"".into());
-    let mut managed = kept(handler("managed", keyward_cli::builtin::DSATOK, "dsatok_"));
+    let mut managed = kept(handler("managed", keyward_cli::builtin::AUTH_TOKENS, "dsatok_"));
     let mut signed = handler("signed", SIGNED, "dstok_");
     for config in [&mut managed, &mut signed] {
         config.keys.insert("token".into(), KeyGrant::new(ring.clone()));
@@ -44,12 +46,12 @@ fn registry(place: Location) -> Registry {
     let mut bots = handler("bots", HARDCODED, "bot_");
     bots.secrets.push(("bot".into(), Secret::new(*b"bot_secret-of-the-operator")));
     bots.settings.insert("actors".into(), r#"{"bot":{"id":"bot"}}"#.into());
-    let opaque = kept(handler("opaque", keyward_cli::builtin::OPAQUE, "6879-"));
+    let opaque = kept(handler("opaque", keyward_cli::builtin::HYPOTHESIS, "6879-"));
     let all = [stored, opaque, managed, signed, bots];
     all.into_iter().fold(Registry::builder(&RUNTIME), |builder, config| builder.handler(config)).build().unwrap()
 }
 
-/// Calls and questions so far, of all handlers.
+/// Returns the calls and lookups of all handlers up to now.
 fn counts(registry: &Registry) -> (u64, u64) {
     let each = registry.handlers().map(|handler| (handler.counts.calls, handler.counts.lookups));
     each.fold((0, 0), |sum, counts| (sum.0 + counts.0, sum.1 + counts.1))
@@ -63,12 +65,12 @@ fn create(registry: &Registry, handler: &str) -> String {
 }
 
 #[test]
-fn what_can_be_seen_to_be_bad_costs_nothing() {
+fn a_visibly_invalid_token_costs_nothing() {
     TestClock.set(Some(NOW));
     let folder = TempDir::new().unwrap();
     let registry = registry(Location::sqlite(folder.path().join("keyward.db")));
     let [stored, opaque, managed] = ["stored", "opaque", "managed"].map(|handler| create(&registry, handler));
-    // With another character in its place, and all that follows as it was.
+    // Replaces the character at this index, leaving the rest unchanged.
     let changed = |token: &str, at: usize| {
         let mut bytes = token.as_bytes().to_vec();
         bytes[at] = if bytes[at] == b'a' { b'b' } else { b'a' };
@@ -76,42 +78,48 @@ fn what_can_be_seen_to_be_bad_costs_nothing() {
     };
     let body = stored.len() - 6;
     for (what, token, wanted, calls, lookups) in [
-        // Nobody's.
+        // Of no handler.
         ("no token", String::new(), "not-mine", 0, 0),
         ("an unknown prefix", "unknown_0123456789".to_owned(), "not-mine", 0, 0),
         ("half a prefix", "kwt_test".to_owned(), "not-mine", 0, 0),
         ("longer than any token", "kwt_test_".repeat(1_000), "malformed", 0, 0),
-        // Our own: the checksum covers every character.
+        // Of this registry: the checksum covers every character.
         ("its prefix only", "kwt_test_".to_owned(), "malformed", 0, 0),
         ("one character in the id", changed(&stored, 12), "malformed", 0, 0),
         ("one character in the secret", changed(&stored, 50), "malformed", 0, 0),
         ("one character in the checksum", changed(&stored, body + 2), "malformed", 0, 0),
-        ("cut", stored[..stored.len() - 1].to_owned(), "malformed", 0, 0),
-        ("one too many", format!("{stored}0"), "malformed", 0, 0),
+        ("truncated", stored[..stored.len() - 1].to_owned(), "malformed", 0, 0),
+        ("one character too many", format!("{stored}0"), "malformed", 0, 0),
         ("not ASCII", format!("{}é", &stored[..stored.len() - 2]), "malformed", 0, 0),
         ("too short, with a checksum", with_checksum("kwt_test_short"), "malformed", 0, 0),
-        ("bad characters, with a checksum", with_checksum(&format!("kwt_test_{}", "-".repeat(65))), "malformed", 0, 0),
-        // Formats without a checksum: their components say what their tokens look like.
+        (
+            "invalid characters, with a checksum",
+            with_checksum(&format!("kwt_test_{}", "-".repeat(65))),
+            "malformed",
+            0,
+            0,
+        ),
+        // Formats without a checksum: their components declare token patterns.
         ("an impossible developer token", "6879-%".to_owned(), "malformed", 0, 0),
         ("a developer token that is too long", format!("{opaque}0"), "malformed", 0, 0),
-        // Well made, and only the key knows: a signature is not looked up, either.
+        // Well formed, so only the key can tell; a signature is not looked up, either.
         ("a managed token without a signature", "dsatok_x".to_owned(), "bad-signature", 1, 0),
-        ("a managed token with another", changed(&managed, managed.len() - 5), "bad-signature", 1, 0),
+        ("a managed token with another signature", changed(&managed, managed.len() - 5), "bad-signature", 1, 0),
         ("a signed token without a signature", "dstok_x".to_owned(), "bad-signature", 1, 0),
-        // Only the store knows.
+        // Only the store can tell.
         ("an unknown developer token", changed(&opaque, 20), "unknown", 1, 1),
         ("an unknown id", with_checksum(&changed(&stored, 12)[..body]), "unknown", 1, 1),
         ("a wrong secret", with_checksum(&changed(&stored, 50)[..body]), "unknown", 1, 1),
-        ("a good one", stored.clone(), "accepted", 1, 1),
-        ("a good one, again", stored.clone(), "accepted", 1, 1),
-        ("a good developer token", opaque.clone(), "accepted", 1, 1),
-        ("a good managed token", managed.clone(), "accepted", 1, 1),
+        ("a valid token", stored.clone(), "accepted", 1, 1),
+        ("a valid token, again", stored.clone(), "accepted", 1, 1),
+        ("a valid developer token", opaque.clone(), "accepted", 1, 1),
+        ("a valid managed token", managed.clone(), "accepted", 1, 1),
     ] {
         assert_eq!(cost(&registry, &token), (wanted, calls, lookups), "{what}");
     }
 }
 
-/// What is said of a token, and how many calls and look-ups that takes.
+/// Returns the verdict on a token, and the calls and lookups that it took.
 fn cost(registry: &Registry, token: &str) -> (&'static str, u64, u64) {
     let before = counts(registry);
     let said = match registry.verify_blocking(token) {
@@ -124,7 +132,8 @@ fn cost(registry: &Registry, token: &str) -> (&'static str, u64, u64) {
     (said, after.0 - before.0, after.1 - before.1)
 }
 
-/// The tokens of a table have no prefix: what could be another handler's is for the handler to say.
+/// Tokens of a table have no prefix, so the handler decides about texts that may belong to another
+/// handler.
 #[test]
 fn a_token_with_two_hyphens_costs_nothing() {
     TestClock.set(Some(NOW));
@@ -154,9 +163,9 @@ fn a_token_with_two_hyphens_costs_nothing() {
     }
 }
 
-/// Nobody is told whether it is the id or the secret that is wrong.
+/// The verdict does not reveal whether the id or the secret is wrong.
 #[test]
-fn an_unknown_id_is_refused_in_the_words_of_a_wrong_secret() {
+fn an_unknown_id_is_rejected_like_a_wrong_secret() {
     TestClock.set(Some(NOW));
     let folder = TempDir::new().unwrap();
     let registry = registry(Location::sqlite(folder.path().join("keyward.db")));
@@ -173,15 +182,15 @@ fn an_unknown_id_is_refused_in_the_words_of_a_wrong_secret() {
     assert_eq!(id, secret);
 }
 
-/// A token that everybody uses is only read: no row of it is written or locked.
+/// Verifying a frequently used token only reads: no row is written or locked.
 #[test]
-fn a_hot_token_is_only_read() {
+fn verifying_a_hot_token_only_reads() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("keyward.db");
     let options = SqliteConnectOptions::new().filename(&path).read_only(true);
     let hot = registry(Location::sqlite(&path));
     let mut connection = block_on(options.connect()).unwrap();
-    // It changes with whatever somebody else commits.
+    // The version changes with every commit of another connection.
     is_only_read(&hot, || {
         let version: i64 = block_on(sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut connection)).unwrap();
         (version.to_string(), block_on(sqlx::query_scalar(USED).fetch_one(&mut connection)).unwrap())
@@ -191,7 +200,7 @@ fn a_hot_token_is_only_read() {
     let (url, _) = cluster.database();
     let hot = registry(Location::postgres(&url).unwrap());
     let mut connection = connect(&url);
-    // Who wrote the row, and who wrote or locked it last.
+    // The transactions that wrote the row, and that wrote or locked it last.
     is_only_read(&hot, || {
         let sql = "SELECT coalesce(string_agg(xmin::text || ' ' || xmax::text, ','), '') FROM tokens";
         let rows: String = block_on(sqlx::query_scalar(sql).fetch_one(&mut connection)).unwrap();
@@ -199,17 +208,19 @@ fn a_hot_token_is_only_read() {
     });
 }
 
-/// How many tokens have been used, as far as that is written.
+/// Counts the tokens whose use has been written.
 const USED: &str = "SELECT count(last_used_at) FROM tokens";
 
-/// `state` is what changes with each write, and how many tokens have been used: a row shows who is about to write it before that
-/// is done.
+/// Asserts that verifying a token only reads.
+///
+/// `state` returns a text that changes with each write, and the number of used tokens: a row shows
+/// its next writer before the write is committed.
 fn is_only_read(registry: &Registry, mut state: impl FnMut() -> (String, i64)) {
     TestClock.set(Some(NOW));
     let untouched = state();
     let token = create(registry, "stored");
     let (before, asked) = (counts(registry).1, AtomicU64::new(0));
-    // A machine that is busy enough gets no answer from the store in time, and asks again.
+    // On a busy machine the store may not respond in time, so the call is retried.
     let good = || {
         TestClock.set(Some(NOW));
         wait_for("a verdict", || {
@@ -225,8 +236,8 @@ fn is_only_read(registry: &Registry, mut state: impl FnMut() -> (String, i64)) {
         });
     };
     let created = state();
-    assert_ne!(created, untouched, "what is written shows");
-    // The first use is noted, behind the answer.
+    assert_ne!(created, untouched, "writes change the state");
+    // The first use is recorded after the response.
     good();
     wait_for("the first use to be written", || state().1 == 1);
     let noted = state();
@@ -237,6 +248,6 @@ fn is_only_read(registry: &Registry, mut state: impl FnMut() -> (String, i64)) {
     });
     let asked = asked.load(Ordering::Relaxed);
     assert!(asked > 400, "{asked}");
-    assert_eq!(counts(registry).1 - before, asked, "each asked the store");
+    assert_eq!(counts(registry).1 - before, asked, "each call looked up the token");
     assert_eq!(state(), noted);
 }

@@ -1,4 +1,4 @@
-//! A real Datasette with the plugin of `examples/datasette`, in front of the program as a daemon.
+//! A real Datasette with the plugin of `examples/datasette`, in front of a Keyward daemon.
 
 use keyward_tests::cli::Folder;
 use keyward_tests::daemon::{Daemon, wait_for};
@@ -14,13 +14,13 @@ use std::process::{Child, Command, Stdio};
 const SECRET: &str = "the secret of this Datasette, long enough";
 
 #[test]
-fn datasette_and_keyward_take_each_others_tokens() {
+fn datasette_and_keyward_accept_each_others_tokens() {
     let Some(mut site) = Site::new("tokens") else { return };
     let keyward = site.keyward();
     let datasette = site.datasette(&keyward);
     let ann = json!({"id": "ann", "token": "dstok"});
 
-    // Datasette's own command makes them offline, as ever, and Keyward takes them.
+    // Datasette's own command creates tokens offline, and Keyward accepts them.
     let own = site.run(&["create-token", "ann"]);
     assert_eq!(datasette.actor(&own), ann);
     assert_eq!(site.verify(&own)["actor"], ann);
@@ -29,24 +29,25 @@ fn datasette_and_keyward_take_each_others_tokens() {
     assert_eq!(actor["_r"], json!({"r": {"shop": {"orders": ["vt"]}}}));
     assert!(actor["token_expires"].is_u64(), "{actor}");
 
-    // Keyward makes them, and a Datasette that knows nothing of Keyward takes them: one can go back.
+    // Keyward creates tokens that a Datasette without Keyward accepts, so that the migration can be
+    // undone.
     let made = site.create(&["--actor", "ann", "--all", "view-instance"]);
     let actor = json!({"id": "ann", "token": "dstok", "_r": {"a": ["vi"]}});
     assert_eq!(datasette.actor(&made), actor);
     assert_eq!(site.actor_without_keyward(&made), actor);
 
-    // Datasette's interface for plugins makes them through Keyward.
+    // Datasette's plugin interface creates tokens through Keyward.
     let made = datasette.get("/-/test-token?expires_after=60").text().to_owned();
     let actor = datasette.actor(&made);
     assert_eq!((&actor["id"], &actor["_r"]), (&json!("cid"), &json!({"r": {"shop": {"orders": ["vt"]}}})));
     assert_eq!(site.actor_without_keyward(&made), actor);
-    assert!(keyward.stderr().contains(r#""endpoint":"tokens""#), "Keyward was not asked");
-    // What Keyward refuses to make is the plugin's ValueError.
+    assert!(keyward.stderr().contains(r#""endpoint":"tokens""#), "Keyward was not called");
+    // A denied creation becomes a ValueError of the plugin.
     let refused = datasette.get("/-/test-token?expires_after=-1");
     assert_eq!(refused.status, 400);
     assert!(refused.text().contains("expires_after"), "{refused:?}");
 
-    // Datasette's page makes them itself, and does so for no token.
+    // Datasette's page creates tokens itself, and refuses to do so for a token.
     let cookie = format!("ds_actor={}", datasette.get("/-/test-cookie").text());
     let page = Request::form("/-/create-token", "expire_type=").header("Cookie", cookie).send(datasette.address);
     let token = page.text().split_once("dstok_").map(|(_, rest)| rest.split(['"', '<']).next().unwrap_or_default());
@@ -54,14 +55,14 @@ fn datasette_and_keyward_take_each_others_tokens() {
     assert_eq!(datasette.actor(&token)["id"], "dora");
     assert_eq!(datasette.with_token(&token, "/-/create-token").status, 403);
 
-    // All that over connections that were kept.
-    let metrics = Request::get("/metrics").send(keyward.operations());
+    // All of these requests used persistent connections.
+    let metrics = Request::get("/metrics").send(keyward.admin());
     let open = metrics.text().lines().find_map(|line| line.strip_prefix("keyward_connections "));
     assert_eq!(open, Some("1"), "{}", metrics.text());
 }
 
 #[test]
-fn datasette_refuses_what_keyward_refuses() {
+fn datasette_rejects_what_keyward_rejects() {
     let Some(mut site) = Site::new("refused") else { return };
     let keyward = site.keyward();
     let datasette = site.datasette(&keyward);
@@ -73,7 +74,7 @@ fn datasette_refuses_what_keyward_refuses() {
         (format!("{good}x"), "Invalid token signature"),
         ("dstok_".to_owned(), "Invalid token signature"),
         (expired, "Token has expired"),
-        // Datasette itself would take it.
+        // Datasette itself would accept it.
         (future, "Token was issued in the future"),
     ] {
         for path in ["/-/actor.json", "/", "/no-such-page"] {
@@ -84,11 +85,11 @@ fn datasette_refuses_what_keyward_refuses() {
         }
     }
 
-    // Other handlers' tokens are left to them, and nobody's to nobody.
+    // Tokens of other handlers are left to them, and a token of no handler is accepted by none.
     assert_eq!(datasette.actor("other_token"), json!({"id": "of another handler"}));
     assert_eq!(datasette.actor("nobodys_token"), Value::Null);
 
-    // What a token is restricted to is Datasette's to hold.
+    // Datasette enforces the restrictions of a token.
     let orders = site.create(&["--actor", "ann", "--resource", "shop", "orders", "view-table"]);
     for (path, status) in [("/shop/orders.json", 200), ("/shop/people.json", 403), ("/shop.json", 403), ("/.json", 403)]
     {
@@ -96,7 +97,7 @@ fn datasette_refuses_what_keyward_refuses() {
         assert_eq!(datasette.with_token(&good, path).status, 200, "{path}");
     }
 
-    // No verdict: neither a yes nor the client's fault.
+    // A missing verdict is neither an acceptance nor the client's fault.
     datasette.gives_no_verdict("ho_loop");
     assert_eq!(datasette.actor(&good)["id"], "ann");
     let ended = keyward.stop();
@@ -106,12 +107,12 @@ fn datasette_refuses_what_keyward_refuses() {
 
     let log = ended.stderr + &datasette.stop();
     for secret in [&good, &orders, &site.secret, SECRET] {
-        assert!(!log.contains(secret), "the logs hold {secret}:\n{log}");
+        assert!(!log.contains(secret), "the logs contain {secret}:\n{log}");
     }
 }
 
 #[test]
-fn the_secret_is_changed_and_no_token_dies() {
+fn rotating_the_secret_keeps_tokens_valid() {
     let Some(mut site) = Site::new("rotated") else { return };
     let keyward = site.keyward();
     let datasette = site.datasette(&keyward);
@@ -121,12 +122,12 @@ fn the_secret_is_changed_and_no_token_dies() {
     let ring = "secret = { file = \"new.key\" }\nprevious = [{ env = \"DATASETTE_SECRET\" }]";
     site.configure(&site.config.replace("secret = { env = \"DATASETTE_SECRET\" }", ring));
     keyward.signal(Signal::HUP);
-    wait_for("the new key", || keyward.stderr().contains("loaded anew"));
+    wait_for("the new key", || keyward.stderr().contains("configuration reloaded"));
 
     assert_eq!(datasette.actor(&old)["id"], "ann");
     let new = datasette.get("/-/test-token?expires_after=60").text().to_owned();
     assert_eq!(datasette.actor(&new)["id"], "cid");
-    // Datasette's own handler would refuse it: Keyward comes first.
+    // Datasette's own handler would reject the token: Keyward is called first.
     assert_eq!(site.actor_without_keyward(&new), Value::Null);
 }
 
@@ -139,19 +140,20 @@ fn the_plugins_own_tests_pass() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A folder with the configuration of `examples/datasette`, and a Python that has the plugin installed.
+/// A folder with the configuration of `examples/datasette`, and a Python that has the plugin
+/// installed.
 struct Site {
     folder: Folder,
     /// Keyward's configuration.
     config: String,
-    /// The secret that Datasette shows to Keyward.
+    /// The secret with which Datasette authenticates to Keyward.
     secret: String,
     python: PathBuf,
     _temporary: tempfile::TempDir,
 }
 
 impl Site {
-    /// None where there is no Datasette on this machine.
+    /// Returns `None` if Datasette is not installed.
     fn new(name: &str) -> Option<Self> {
         let Some(python) = peers::python_with("datasette") else {
             peers::skip("Datasette", "it is not installed");
@@ -161,14 +163,14 @@ impl Site {
         let mut folder = Folder::new(temporary.path().join(name));
         folder.set("DATASETTE_SECRET", SECRET);
 
-        let printed = folder.run(&["caller", "datasette"], "").stdout;
+        let printed = folder.run(&["client", "datasette"], "").stdout;
         let secret = printed.lines().nth(1).unwrap().to_owned();
         let digest = printed.lines().find_map(|line| line.strip_prefix("secret_sha256 = ")).unwrap();
         folder.set("KEYWARD_SECRET", &secret);
         folder.write("loop.wasm", hostile::case("loop-verify").bytes, 0o644);
         let config = fs::read_to_string(examples().join("keyward.toml")).unwrap();
         let config = config.replace("127.0.0.1:8787", "127.0.0.1:0").replace("127.0.0.1:8788", "127.0.0.1:0");
-        let config = config.replace("\"DIGEST\"", digest).replace("[callers.", &format!("{LOOP}\n[callers."));
+        let config = config.replace("\"DIGEST\"", digest).replace("[clients.", &format!("{LOOP}\n[clients."));
 
         let site = Self { folder, config, secret, python, _temporary: temporary };
         site.configure(&site.config);
@@ -180,9 +182,9 @@ impl Site {
         self.folder.write("keyward.toml", config, 0o644);
     }
 
-    /// Installs the plugin as pip does it, into a folder of its own.
+    /// Installs the plugin with pip, into a separate folder.
     fn install(&self) {
-        // Building leaves files behind.
+        // Building creates files in the source folder.
         let source = self.folder.path().join("source");
         fs::create_dir(&source).unwrap();
         for file in ["pyproject.toml", "README.md", "datasette_keyward.py"] {
@@ -212,7 +214,7 @@ impl Site {
     fn datasette(&mut self, keyward: &Daemon) -> Datasette {
         let config = fs::read_to_string(examples().join("datasette.yaml")).unwrap();
         let config = config.replace("127.0.0.1:8787", &keyward.service().to_string());
-        // A busy machine may take its time.
+        // The machine may be busy.
         let config = config.replace("    # timeout: 1 ", "    timeout: 30 ");
         self.folder.write("datasette.yaml", config, 0o644);
         let made = self.python().args(["-c", DATABASE]).status().unwrap();
@@ -222,14 +224,15 @@ impl Site {
         Datasette::start(command.args(["--port", "0"]), self.folder.path())
     }
 
-    /// A command of Datasette's, and what it prints.
+    /// Runs a Datasette command, and returns its output.
     fn run(&self, args: &[&str]) -> String {
         let output = self.python().args(["-m", "datasette"]).args(args).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
-    /// Whose token this is for a Datasette without the plugin; null where it is bad.
+    /// Returns the token's actor according to a Datasette without the plugin, or null if it is
+    /// invalid.
     fn actor_without_keyward(&self, token: &str) -> Value {
         let mut command = self.python();
         command.env_remove("PYTHONPATH").args(["-m", "datasette", "--memory", "--get", "/-/actor.json"]);
@@ -250,7 +253,7 @@ impl Site {
     }
 }
 
-/// A handler that never comes to an end.
+/// A handler that never returns.
 const LOOP: &str = r#"[[handlers]]
 name = "loop"
 component = "loop.wasm"
@@ -263,7 +266,7 @@ database = sqlite3.connect('shop.db')
 database.execute('create table orders (id integer)')
 database.execute('create table people (id integer)')";
 
-/// A running Datasette. It is killed when this is dropped; what it printed is shown where the test fails.
+/// A running Datasette, killed on drop. If the test fails, its output is printed.
 struct Datasette {
     child: Child,
     log: PathBuf,
@@ -292,7 +295,7 @@ impl Datasette {
         Request::get(path).bearer(token).send(self.address)
     }
 
-    /// Who the bearer of this token is.
+    /// Returns the actor of the bearer of `token`.
     fn actor(&self, token: &str) -> Value {
         let response = self.with_token(token, "/-/actor.json");
         assert_eq!(response.status, 200, "{response:?}");
@@ -305,14 +308,14 @@ impl Datasette {
         assert_eq!(response.status, 503, "{response:?}");
         assert!(response.header("retry-after").is_some() && response.header("www-authenticate").is_none());
         let body: Value = serde_json::from_str(response.text()).unwrap();
-        assert_eq!(body["error"], "No verdict on this token could be had, try again later");
+        assert_eq!(body["error"], "No verdict on this token is available, try again later");
     }
 
     fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Ends it; gives what it printed.
+    /// Stops Datasette, and returns its output.
     fn stop(mut self) -> String {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -322,11 +325,11 @@ impl Datasette {
 
 impl Drop for Datasette {
     fn drop(&mut self) {
-        // Both fail where it has ended already.
+        // Both fail if the process has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- what Datasette printed:\n{}", self.log());
+            eprintln!("--- Datasette's output:\n{}", self.log());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a program that embeds the runtime counts on.
+//! Guarantees to programs that embed the runtime.
 
 use keyward_runtime::{Actors, Error, HandlerConfig, Registry, Runtime, RuntimeLimits, UnixTime, Verdict};
 use keyward_tests::hostile;
@@ -9,7 +9,7 @@ use tokio::runtime::Builder;
 
 const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
 
-/// A handler that loops beside one that does its work.
+/// Builds a registry of a looping handler and a benign one.
 fn registry() -> Registry {
     let runtime = Runtime::with(RuntimeLimits::default(), NOW).unwrap();
     let handler = |name: &str, prefix: &str, case: &str| {
@@ -37,9 +37,9 @@ fn everything_crosses_threads() {
     sent(&registry.verify_blocking("go_x").unwrap());
 }
 
-/// The caller's executor may be of any kind, have no timer, or be none at all: quick calls and slow ones end all the same.
+/// Any executor works, or none, with or without a timer: both quick and slow calls complete.
 #[test]
-fn any_executor_will_do() {
+fn any_executor_works() {
     let registry = registry();
     let ends = |good: Result<Verdict, Error>, looping: Result<Verdict, Error>| {
         assert!(is_good(good));
@@ -57,7 +57,7 @@ fn any_executor_will_do() {
     }
     let (good, looping) = pollster::block_on(both());
     ends(good, looping);
-    // Blocking within an async program is no error of ours, and no panic.
+    // Blocking inside an async program neither fails nor panics.
     let executor = Builder::new_multi_thread().worker_threads(1).build().unwrap();
     let blocking = registry.clone();
     let good =
@@ -65,10 +65,10 @@ fn any_executor_will_do() {
     ends(good, registry.verify_blocking("lo_x"));
 }
 
-/// A hundred calls that never end, all at once: each is stopped or finds no room, none is a yes, and good calls go on
-/// meanwhile and after.
+/// A hundred simultaneous calls that never return are each stopped or find no slot, and none is
+/// accepted, while valid calls succeed during and after them.
 #[test]
-fn a_hundred_loops_at_once_hold_nobody_up() {
+fn a_hundred_simultaneous_loops_do_not_block_others() {
     let registry = registry();
     let executor = Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let loops: Vec<_> = (0..100)
@@ -78,7 +78,7 @@ fn a_hundred_loops_at_once_hold_nobody_up() {
         })
         .collect();
     for _ in 0..100 {
-        assert!(is_good(registry.verify_blocking("go_x")), "a good call beside them");
+        assert!(is_good(registry.verify_blocking("go_x")), "a valid call at the same time");
     }
     let codes: Vec<_> = loops.into_iter().map(|call| executor.block_on(call).unwrap().unwrap_err().code()).collect();
     assert!(codes.iter().all(|code| ["limit-cpu", "limit-wall", "busy"].contains(code)), "{codes:?}");
@@ -86,7 +86,7 @@ fn a_hundred_loops_at_once_hold_nobody_up() {
     assert!(is_good(registry.verify_blocking("go_x")));
 }
 
-/// A caller that goes away takes its call with it, wherever that has got to.
+/// Dropping a call cancels it at any stage.
 #[test]
 fn a_dropped_call_leaves_nothing_behind() {
     let registry = registry();
@@ -94,7 +94,7 @@ fn a_dropped_call_leaves_nothing_behind() {
         let mut call = pin!(registry.verify("lo_x"));
         match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => {}
-            // Those before it may not have been cleared away yet.
+            // Previous calls may not have been cleaned up yet.
             Poll::Ready(end) => assert_eq!(end.unwrap_err().code(), "busy"),
         }
     }

@@ -1,4 +1,5 @@
-//! The corpus of hostile handlers is whole: each case is what it says it is, and every outcome has one.
+//! Consistency of the corpus of hostile handlers: each case is what it claims to be, and every
+//! outcome has a case.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
@@ -7,12 +8,12 @@ use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 use wit_parser::abi::{AbiVariant, WasmType};
 use wit_parser::{Function, Resolve, SizeAlign, Type, TypeDefKind, WorldItem};
 
-/// Outcomes that no file can have by itself, and why.
+/// Outcomes that no file can cause by itself, and the reasons.
 const WITHOUT_A_CASE: [(&str, &str); 2] = [
-    ("busy", "needs other calls that hold all slots"),
+    ("busy", "requires other calls that occupy all slots"),
     (
         "limit-wall",
-        "who waits does so for the store, which is to blame then, and a lone call ends at its CPU limit first; needs a loaded machine",
+        "a waiting call waits for the store, which fails first, and a single computing call hits its CPU limit first; requires a loaded machine",
     ),
 ];
 
@@ -22,23 +23,23 @@ fn cases() -> &'static [Case] {
     &CASES
 }
 
-/// What the sandbox allows: WebAssembly 2.0 and several memories.
+/// Returns the features that the sandbox allows: WebAssembly 2.0 and multiple memories.
 fn features() -> WasmFeatures {
     WasmFeatures::WASM2 | WasmFeatures::MULTI_MEMORY | WasmFeatures::COMPONENT_MODEL
 }
 
 #[test]
-fn every_case_is_one_of_a_kind() {
+fn every_case_is_unique() {
     let mut sentences = BTreeSet::new();
     for case in cases() {
         assert!(case.name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.')), "{}", case.name);
-        assert!(sentences.insert(&case.what), "{} is told twice", case.what);
-        assert!(case.what.ends_with('.'), "{}: {} is no sentence", case.name, case.what);
+        assert!(sentences.insert(&case.what), "{}: duplicate description", case.what);
+        assert!(case.what.ends_with('.'), "{}: {} is not a sentence", case.name, case.what);
     }
 }
 
 #[test]
-fn a_case_is_valid_exactly_where_it_must_be() {
+fn a_case_is_valid_exactly_if_it_must_be() {
     let mut wrong = Vec::new();
     for case in cases() {
         let valid = Validator::new_with_features(features()).validate_all(&case.bytes).map(|_| ());
@@ -54,14 +55,14 @@ fn a_case_is_valid_exactly_where_it_must_be() {
             _ => component && valid.is_ok(),
         };
         if !right {
-            wrong.push(format!("{} is to be {}: {valid:?}", case.name, case.outcome));
+            wrong.push(format!("{} must be {}: {valid:?}", case.name, case.outcome));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
-fn a_case_that_is_called_has_what_it_imports_and_exports_what_is_called() {
+fn a_called_case_is_granted_its_imports_and_exports_the_calls() {
     for case in cases() {
         if matches!(case.outcome, Outcome::Refused(_)) {
             continue;
@@ -101,7 +102,7 @@ fn every_outcome_has_a_case() {
 }
 
 #[test]
-fn the_layout_of_results_is_the_one_that_the_cases_write() {
+fn the_cases_write_results_in_the_layout_of_the_contract() {
     let contract = Contract::read();
     let verify = contract.function("verify");
     let create = contract.function("create");
@@ -157,7 +158,7 @@ fn offsets(fields: &[(String, usize, Type)]) -> Vec<(&str, usize)> {
     fields.iter().map(|(name, at, _)| (name.as_str(), *at)).collect()
 }
 
-/// The names that a component imports and exports.
+/// Returns the names that a component imports and exports.
 fn interfaces(component: &[u8]) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut imports, mut exports) = (BTreeSet::new(), BTreeSet::new());
     let mut depth = 0;
@@ -177,7 +178,7 @@ fn interfaces(component: &[u8]) -> (BTreeSet<String>, BTreeSet<String>) {
     (imports, exports)
 }
 
-/// The contract, and the sizes that the canonical ABI gives its types in 32 bits.
+/// The contract, and the sizes that the 32-bit canonical ABI assigns to its types.
 struct Contract {
     resolve: Resolve,
     sizes: SizeAlign,
@@ -192,7 +193,7 @@ impl Contract {
         Self { resolve, sizes }
     }
 
-    /// An export of the world `handler`.
+    /// Returns an export of the world `handler`.
     fn function(&self, name: &str) -> &Function {
         let (_, world) = self.resolve.worlds.iter().find(|(_, world)| world.name == "handler").unwrap();
         let interface = world.exports.values().find_map(|item| match item {
@@ -202,7 +203,7 @@ impl Contract {
         &self.resolve.interfaces[interface.unwrap()].functions[name]
     }
 
-    /// How many numbers of 32 bits it takes, and whether it gives back one.
+    /// Returns the number of 32-bit parameters, and whether the function has a result.
     fn signature(&self, function: &Function) -> (usize, bool) {
         let signature = self.resolve.wasm_signature(AbiVariant::GuestExport, function);
         let narrow = |ty: &WasmType| matches!(ty, WasmType::I32 | WasmType::Pointer | WasmType::Length);
@@ -219,7 +220,7 @@ impl Contract {
     }
 
     fn kind(&self, ty: &Type) -> &TypeDefKind {
-        let Type::Id(id) = ty else { panic!("{ty:?} has no parts") };
+        let Type::Id(id) = ty else { panic!("{ty:?} is not a compound type") };
         match &self.resolve.types[*id].kind {
             TypeDefKind::Type(alias) => self.kind(alias),
             kind => kind,
@@ -227,11 +228,12 @@ impl Contract {
     }
 
     fn payloads(&self, ty: &Type) -> (Type, Type) {
-        let TypeDefKind::Result(result) = self.kind(ty) else { panic!("{ty:?} is no result") };
+        let TypeDefKind::Result(result) = self.kind(ty) else { panic!("{ty:?} is not a result") };
         (result.ok.unwrap(), result.err.unwrap())
     }
 
-    /// Where the payload of a variant, result or option begins. All have at most 256 cases: one byte of discriminant.
+    /// Returns the offset of the payload of a variant, result or option. All have at most 256
+    /// cases: one byte of discriminant.
     fn payload_offset(&self, ty: &Type) -> usize {
         let payloads: Vec<Type> = match self.kind(ty) {
             TypeDefKind::Variant(variant) => variant.cases.iter().filter_map(|case| case.ty).collect(),
@@ -250,7 +252,7 @@ impl Contract {
         }
     }
 
-    /// What a case of a variant, or `some` of an option, holds.
+    /// Returns the payload type of a variant's case, or of `some` of an option.
     fn case(&self, ty: &Type, name: &str) -> Type {
         match self.kind(ty) {
             TypeDefKind::Variant(variant) => variant.cases.iter().find(|case| case.name == name).unwrap().ty.unwrap(),
@@ -259,9 +261,9 @@ impl Contract {
         }
     }
 
-    /// The fields of a record that begins at `base`.
+    /// Returns the fields of a record at the offset `base`.
     fn fields(&self, ty: &Type, base: usize) -> Vec<(String, usize, Type)> {
-        let TypeDefKind::Record(record) = self.kind(ty) else { panic!("{ty:?} is no record") };
+        let TypeDefKind::Record(record) = self.kind(ty) else { panic!("{ty:?} is not a record") };
         let types: Vec<Type> = record.fields.iter().map(|field| field.ty).collect();
         let offsets = self.sizes.field_offsets(&types);
         let names = record.fields.iter().map(|field| field.name.clone());

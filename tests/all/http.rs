@@ -1,7 +1,8 @@
-//! The daemon over HTTP: what `docs/serve.md` promises, and what clients that keep to nothing get.
+//! The daemon over HTTP: the promises of `docs/serve.md`, and the responses to clients that violate
+//! the protocol.
 
-mod callers;
 mod cases;
+mod clients;
 mod floods;
 mod forward_auth;
 mod hostile;

@@ -1,5 +1,5 @@
-//! Keys and their states: what each of them does on a node, and that a rotation over nodes that are reloaded one after another
-//! loses no live token. `docs/keys.md` is the drill.
+//! Keys and their states: the effect of each on a node, and a rotation over nodes that reload one
+//! after another without rejecting a live token. The drill is described in `docs/keys.md`.
 
 mod drill;
 mod program;
@@ -13,16 +13,18 @@ use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-/// One runtime for all nodes, with room for all of their calls at once. Its clock stands still.
+/// The runtime shared by all nodes, with slots for all of their calls at once. Its clock does not
+/// advance.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let limits = RuntimeLimits { slots: 64, ..RuntimeLimits::default() };
     Runtime::with(limits, UnixTime { seconds: 1_767_225_600, nanoseconds: 0 }).unwrap()
 });
 
-/// Nobody asks it: what it has compiled is compiled for all.
+/// A registry that is never called, but keeps the compiled component in memory for all nodes.
 static COMPILED: LazyLock<Registry> = LazyLock::new(|| load([(1, KeyState::Active)]));
 
-/// A node whose ring `main` has these keys. The key of a number has its name, and always the same secret.
+/// Builds a node whose ring `main` has these keys. The number of a key determines its name and
+/// secret.
 fn node(keys: impl IntoIterator<Item = (u8, KeyState)>) -> Registry {
     LazyLock::force(&COMPILED);
     load(keys)
@@ -56,7 +58,7 @@ fn create(node: &Registry, actor: &str) -> Created {
     }
 }
 
-/// The key that a token is good by, if it is.
+/// Returns the key that verifies a token, or `None` if the token is rejected.
 fn good_by(node: &Registry, token: &str) -> Option<Arc<str>> {
     match node.verify_blocking(token) {
         Ok(Verdict::Accepted(acceptance)) => Some(acceptance.key.unwrap()),
@@ -65,14 +67,14 @@ fn good_by(node: &Registry, token: &str) -> Option<Arc<str>> {
     }
 }
 
-/// The states of the keys of a ring, by number.
+/// The states of a ring's keys, by number.
 type States = [KeyState; 5];
 
 fn of(states: &States) -> Registry {
     node((1..).zip(states.iter().copied()))
 }
 
-/// What an operator may do to a ring on a node.
+/// A change that an operator may make to a ring on a node.
 #[derive(Debug, Clone, Copy)]
 struct Change {
     node: usize,
@@ -81,7 +83,8 @@ struct Change {
 }
 
 impl Change {
-    /// To make a key active ends that of the one before; to make the active key anything else would leave none.
+    /// Activating a key demotes the previous active key; the active key itself cannot be demoted,
+    /// because no active key would remain.
     fn apply(self, states: &mut States, demoted: KeyState) {
         if self.state == KeyState::Active {
             for state in states.iter_mut().filter(|state| **state == KeyState::Active) {
@@ -104,9 +107,10 @@ fn changes() -> impl Strategy<Value = Vec<(Change, KeyState)>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
 
-    /// 1,000 changes. A token is good on a node if its key is pending, active or verify-only there; the active key signs.
+    /// Applies 1,000 changes. A token is valid on a node if its key is pending, active or
+    /// verify-only there; the active key signs.
     #[test]
-    fn a_key_does_what_its_state_says(changes in changes()) {
+    fn a_key_behaves_according_to_its_state(changes in changes()) {
         let start = [KeyState::Active, KeyState::Pending, KeyState::Pending, KeyState::Retired, KeyState::Retired];
         // A token by each key.
         let tokens: Vec<_> = (0..5).map(|active| {

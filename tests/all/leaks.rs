@@ -1,5 +1,6 @@
-//! No token and no secret gets out: everything that the program prints, over good and bad input and with the log at its
-//! most talkative, is searched for them. The one place where a token leaves is the output of `create`.
+//! No token and no secret leaks: everything that the program prints, for valid and invalid input
+//! and at the most verbose log level, is searched for them. A token appears only in the output of
+//! `create`.
 
 use crate::support;
 use keyward_runtime::{Actors, HandlerConfig, Registry, Runtime};
@@ -37,7 +38,7 @@ secrets.file = { file = "bot.key" }
 settings = { actors = { bot = { id = "bot" }, file = { id = "file" } } }
 "#;
 
-/// All that was printed, and what must not be in it.
+/// All printed output, and the texts that must not appear in it.
 struct Watch {
     folder: Folder,
     forbidden: Vec<String>,
@@ -50,7 +51,7 @@ impl Watch {
         self.forbidden.extend([text.to_owned(), bytes.map(|byte| format!("{byte:02x}")).collect()]);
     }
 
-    /// Both halves of a token as well: neither may be seen alone.
+    /// Forbids both halves of a token as well: neither may appear alone.
     fn forbid_token(&mut self, token: &str) {
         self.forbid(token);
         for part in token.trim_start_matches("dstok_").split('.').filter(|part| part.len() > 8) {
@@ -58,7 +59,7 @@ impl Watch {
         }
     }
 
-    /// Runs a command and looks at all that it prints.
+    /// Runs a command and searches all of its output.
     fn run(&mut self, args: &[&str], stdin: &[u8]) -> Ran {
         let ran = self.folder.run(args, stdin);
         self.runs += 1;
@@ -72,7 +73,7 @@ impl Watch {
 }
 
 #[test]
-fn no_output_holds_a_token_or_a_secret() {
+fn no_output_contains_a_token_or_a_secret() {
     let mut folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("leaks"));
     folder.write("keyward.toml", CONFIG, 0o644);
     folder.write("secret.key", RING_SECRET, 0o600);
@@ -80,7 +81,7 @@ fn no_output_holds_a_token_or_a_secret() {
     folder.set("RING_SECRET", ENV_SECRET);
     folder.set("BOT_TOKEN", HARDCODED);
 
-    // The token itself: the one thing that may come out, on standard output of `create`.
+    // The token itself is printed only on the standard output of `create`.
     let create = ["create", "--config", "keyward.toml", "--actor", "root", "--at", "1767225600"];
     folder.set("KEYWARD_LOG", "debug");
     let created = folder.run(&create, "");
@@ -119,7 +120,7 @@ fn tokens_that_are_presented(watch: &mut Watch, token: &str) {
         assert_eq!((ran.status, ran.stdout.lines().count()), (1, 7), "{ran:?}");
     }
     let accepted = watch.run(&["verify", "--config", "keyward.toml"], format!("{token}\n{HARDCODED}").as_bytes());
-    assert_eq!(accepted.status, 0, "the tokens are good, so that something could be printed: {accepted:?}");
+    assert_eq!(accepted.status, 0, "the tokens are valid, so there is something to leak: {accepted:?}");
 }
 
 fn tokens_among_the_arguments(watch: &mut Watch, token: &str) {
@@ -181,18 +182,21 @@ fn configurations(watch: &mut Watch) {
     }
 }
 
-/// The tokens that were made are in it, and nothing of them that must not be.
+/// Checks that the audit log mentions the issued tokens, but contains nothing secret of them.
 fn audit(watch: &Watch) {
     let text =
         ["audit.jsonl", "audit.jsonl.head"].map(|name| fs::read_to_string(watch.folder.path().join(name)).unwrap());
     assert_eq!(text[0].matches(r#""event":"create","actor":"root""#).count(), 2, "{}", text[0]);
     for forbidden in &watch.forbidden {
-        assert!(!text.iter().any(|text| text.contains(forbidden.as_str())), "{forbidden} is in the audit: {text:?}");
+        assert!(
+            !text.iter().any(|text| text.contains(forbidden.as_str())),
+            "{forbidden} is in the audit log: {text:?}"
+        );
     }
 }
 
 #[test]
-fn a_new_secret_is_in_its_file_only() {
+fn a_new_secret_is_only_in_its_file() {
     let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("keygen"));
     let ran = folder.run(&["keygen", "new.key"], "");
     let text = fs::read_to_string(folder.path().join("new.key")).unwrap();
@@ -211,9 +215,10 @@ fn a_new_secret_is_in_its_file_only() {
     assert_ne!(fs::read_to_string(folder.path().join("other.key")).unwrap(), text);
 }
 
-/// In-process: what a careless handler says of its token, and what the library's own errors and `Debug` say.
+/// In-process: the message of a careless handler about its token, and the library's own errors and
+/// `Debug` output.
 #[test]
-fn a_careless_handler_does_not_put_its_token_into_the_log() {
+fn a_careless_handler_cannot_log_its_token() {
     let runtime = Runtime::new().unwrap();
     let mut config = HandlerConfig::new("careless", hostile::case("answer-echoes-token").bytes, Actors::Any);
     support::unhurried(&mut config.limits);
@@ -222,8 +227,8 @@ fn a_careless_handler_does_not_put_its_token_into_the_log() {
     let token = "ho_live-token-Qx7r";
     let mut said = String::new();
     let log = support::captured_log(|| said = format!("{:?}", registry.verify_blocking(token)));
-    assert!(log.contains("[token]"), "the line is there: {log}");
-    assert!(said.contains("[token]"), "the message is there: {said}");
+    assert!(log.contains("[token]"), "the line was logged: {log}");
+    assert!(said.contains("[token]"), "the message was returned: {said}");
     for text in [log, said] {
         assert!(!text.contains(token), "{text}");
     }

@@ -1,9 +1,9 @@
-//! Every limit has something that hits it, and moves with its setting.
+//! Every limit can be exceeded, and follows its setting.
 
 use crate::support;
 use keyward_runtime::{
-    Actors, CreateRequest, Creation, Error, Fault, HandlerConfig, KeyGrant, KeyRing, LimitHit, Limits, Registry,
-    Runtime, RuntimeLimits, Secret, UnixTime, Verdict,
+    Actors, CreateRequest, Creation, Error, ErrorKind, HandlerConfig, KeyGrant, KeyRing, LimitExceeded, Limits,
+    Registry, Runtime, RuntimeLimits, Secret, UnixTime, Verdict,
 };
 use keyward_tests::hostile;
 use std::future::Future;
@@ -15,7 +15,7 @@ use std::time::Duration;
 const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
 const LONG: Duration = Duration::from_secs(60);
 
-/// Each limit, at a value that something exceeds.
+/// Returns limits at values that some handler exceeds.
 fn tight() -> Limits {
     Limits {
         memory_bytes: 64 << 10,
@@ -33,13 +33,14 @@ fn tight() -> Limits {
         log_lines: 3,
         component_bytes: 100,
         concurrent_calls: Some(1),
-        answer_bytes: 0,
+        verdict_cache_bytes: 0,
     }
 }
 
-/// Taken apart without `..`: a new field does not compile until it is named, and its value does not go unused.
+/// Destructured without `..`: a new field does not compile until it is named, and its value must be
+/// used.
 #[test]
-fn every_limit_is_hit() {
+fn every_limit_can_be_exceeded() {
     let Limits {
         memory_bytes,
         table_elements,
@@ -56,17 +57,18 @@ fn every_limit_is_hit() {
         log_lines,
         component_bytes,
         concurrent_calls,
-        answer_bytes,
+        verdict_cache_bytes,
     } = tight();
     let limits = || Limits { wall: LONG, ..Limits::default() };
 
     does_not_load("benign", Limits { memory_bytes, ..limits() }, "limit-memory");
-    // It imports something, so that its component has a table.
+    // The component must import something to have a table.
     does_not_load("answer-echoes-token", Limits { table_elements, ..limits() }, "limit-table");
     does_not_load("benign", Limits { component_bytes, ..limits() }, "too-large");
 
     let hit = verify_hits("loop-verify", Limits { cpu, ..limits() }, "limit-cpu");
-    // The thread that ticks may have to wait for a core: twice the limit is the most, on a machine however busy.
+    // The ticking thread may have to wait for a core, so up to twice the limit is used on a busy
+    // machine.
     assert!(hit.of == 40_000 && (40_000..80_000).contains(&hit.used), "{hit:?}");
     let hit = verify_hits("loop-verify", Limits { cpu: LONG, wall, ..Limits::default() }, "limit-wall");
     assert_eq!(hit.of, 5_000);
@@ -85,12 +87,12 @@ fn every_limit_is_hit() {
     messages_are_cut(Limits { message_bytes, ..limits() });
     log_lines_are_counted(Limits { log_lines, ..limits() });
     calls_at_once_are_counted(Limits { concurrent_calls, cpu: LONG, ..limits() });
-    answers_are_kept(Limits { answer_bytes, ..limits() });
+    answers_are_kept(Limits { verdict_cache_bytes, ..limits() });
 }
 
-/// Host calls in straight-line code meet no epoch check: the host itself looks at the clock.
+/// Host calls in straight-line code reach no epoch check: the host itself checks the clock.
 #[test]
-fn cpu_and_wall_time_hold_for_host_calls_in_straight_line() {
+fn cpu_and_wall_limits_apply_to_host_calls_in_straight_line_code() {
     let unlimited = || Limits { host_work_bytes: usize::MAX, ..Limits::default() };
     for case in ["straight-verify", "straight-digest", "straight-random", "straight-secrets"] {
         for (limits, code) in [
@@ -99,12 +101,12 @@ fn cpu_and_wall_time_hold_for_host_calls_in_straight_line() {
         ] {
             let hit = limit(&registry(granted(case, limits)).verify_blocking("ho_stile").unwrap_err());
             assert_eq!((hit.limit.code(), hit.of), (code, 5_000), "{case}: {hit:?}");
-            assert!(hit.used < 100_000, "{case} was stopped long after its limit: {hit:?}");
+            assert!(hit.used < 100_000, "{case} exceeded its limit by too much: {hit:?}");
         }
     }
 }
 
-/// The handler of a case with the grants that cases of straight-line code need.
+/// Returns the handler of a case with the grants for straight-line code.
 fn granted(case: &str, limits: Limits) -> HandlerConfig {
     let hostile::Case { grants, .. } = hostile::case(case);
     let mut config = handler(case, limits);
@@ -137,19 +139,19 @@ fn does_not_load(case: &str, limits: Limits, code: &str) {
     let runtime = runtime(RuntimeLimits::default());
     let build = |limits| Registry::builder(&runtime).handler(handler(case, limits)).build();
     assert_eq!(build(limits).unwrap_err().code(), code);
-    assert!(build(Limits::default()).is_ok(), "it is the limit that keeps it out");
+    assert!(build(Limits::default()).is_ok(), "only the limit keeps it from loading");
 }
 
-fn verify_hits(case: &str, limits: Limits, code: &str) -> LimitHit {
+fn verify_hits(case: &str, limits: Limits, code: &str) -> LimitExceeded {
     let error = registry(handler(case, limits)).verify_blocking("ho_stile").unwrap_err();
     assert_eq!(error.code(), code, "{error}");
-    assert!(error.to_string().starts_with("handler `hostile` used "), "{error}");
+    assert!(error.to_string().starts_with("handler `hostile` exceeded the "), "{error}");
     limit(&error)
 }
 
-fn limit(error: &Error) -> LimitHit {
-    match error.fault() {
-        Fault::Limit(hit) => *hit,
+fn limit(error: &Error) -> LimitExceeded {
+    match error.kind() {
+        ErrorKind::Limit(hit) => *hit,
         other => panic!("{other}"),
     }
 }
@@ -158,7 +160,7 @@ fn tokens_are_as_long_as_allowed(limits: Limits) {
     let one_more = Limits { token_bytes: limits.token_bytes + 1, ..limits.clone() };
     let tight = registry(handler("benign", limits));
     let enough = registry(handler("benign", one_more));
-    // What it makes, `ho_stile`, has eight bytes.
+    // The created token, `ho_stile`, has eight bytes.
     let Ok(Verdict::Rejected(rejection)) = tight.verify_blocking("ho_stile") else { panic!("too long") };
     assert_eq!((rejection.handler, rejection.reason.as_str()), (None, "malformed"));
     assert!(matches!(enough.verify_blocking("ho_stile"), Ok(Verdict::Accepted(_))));
@@ -177,16 +179,16 @@ fn messages_are_cut(limits: Limits) {
     assert_eq!(rejection.message, "Invali…", "nine bytes of `Invalid token signature`");
 }
 
-/// A call that takes longer would move to another thread, where nobody listens.
+/// The call must be short: a longer one would move to a thread whose log is not captured.
 fn log_lines_are_counted(limits: Limits) {
     let registry = registry(handler("log-5-lines", limits));
     let log = support::captured_log(|| {
         let _ = registry.verify_blocking("ho_stile");
     });
-    assert_eq!(log.lines().count(), 3 + 1, "the lines, and one that says how many were dropped: {log}");
+    assert_eq!(log.lines().count(), 3 + 1, "the lines, and one with the number of dropped lines: {log}");
 }
 
-/// With room for an answer the second call is not made; `answers.rs` has the rest.
+/// With space for a verdict the second call is not made; `answers.rs` covers the rest.
 fn answers_are_kept(limits: Limits) {
     let room = Limits { wall: LONG, ..Limits::default() };
     for (limits, wanted) in [(room, (1, 1)), (limits, (2, 0))] {
@@ -195,11 +197,12 @@ fn answers_are_kept(limits: Limits) {
             assert!(matches!(registry.verify_blocking("ho_stile"), Ok(Verdict::Accepted(_))));
         }
         let counts = registry.handlers().next().unwrap().counts;
-        assert_eq!((counts.calls, counts.kept), wanted);
+        assert_eq!((counts.calls, counts.cache_hits), wanted);
     }
 }
 
-/// A call that computes on is in the pool after its first poll, and holds its place until it is dropped.
+/// A call that keeps computing is in the pool after its first poll, and keeps its slot until it is
+/// dropped.
 fn calls_at_once_are_counted(limits: Limits) {
     let registry = registry(handler("loop-verify", limits));
     let busy = in_flight(&registry, || registry.verify_blocking("ho_other").unwrap_err());
@@ -207,7 +210,7 @@ fn calls_at_once_are_counted(limits: Limits) {
     assert!(busy.to_string().contains("limits.concurrent_calls"), "{busy}");
 }
 
-/// Does `then` while a looping call is in flight, and gives it up afterwards.
+/// Runs `then` while a looping call is in flight, and drops the call afterwards.
 fn in_flight<T>(registry: &Registry, then: impl FnOnce() -> T) -> T {
     let mut call = pin!(registry.verify("ho_looping"));
     let poll = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
@@ -216,7 +219,7 @@ fn in_flight<T>(registry: &Registry, then: impl FnOnce() -> T) -> T {
 }
 
 #[test]
-fn every_limit_of_the_runtime_is_hit() {
+fn every_runtime_limit_can_be_exceeded() {
     let RuntimeLimits { slots, memory_bytes, table_elements, wasm_stack_bytes, slow_threads } = RuntimeLimits {
         slots: 2,
         memory_bytes: 1 << 20,
@@ -225,7 +228,7 @@ fn every_limit_of_the_runtime_is_hit() {
         slow_threads: 1,
     };
 
-    // Two calls that loop hold both slots.
+    // Two looping calls occupy both slots.
     let limits = RuntimeLimits { slots, slow_threads, ..RuntimeLimits::default() };
     let slow = Limits { cpu: LONG, wall: LONG, concurrent_calls: Some(2), ..Limits::default() };
     let two = Registry::builder(&runtime(limits)).handler(handler("loop-verify", slow));
@@ -233,7 +236,7 @@ fn every_limit_of_the_runtime_is_hit() {
     (good.name, good.prefixes) = ("good".into(), vec!["go_".into()]);
     let two = two.handler(good).build().unwrap();
     in_flight(&two, || {
-        assert!(matches!(two.verify_blocking("go_x"), Ok(Verdict::Accepted(_))), "there is another slot");
+        assert!(matches!(two.verify_blocking("go_x"), Ok(Verdict::Accepted(_))), "another slot is free");
         in_flight(&two, || {
             let error = two.verify_blocking("go_other").unwrap_err();
             assert!(error.code() == "busy" && error.to_string().contains("RuntimeLimits::slots"), "{error}");

@@ -1,10 +1,10 @@
-//! The one binary of integration tests.
+//! The single integration test binary.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "helpers of tests stop at what they did not expect, as the tests do"
+    reason = "test helpers panic on unexpected results, as tests do"
 )]
 
 mod answers;

@@ -1,4 +1,5 @@
-//! Tokens that are looked after: who may have one made and for how long, what may become of it, and who sees it.
+//! Token administration: who may create tokens and for how long, how tokens may be changed, and who
+//! may see them.
 
 mod issued;
 mod kept;
@@ -21,10 +22,10 @@ use tempfile::TempDir;
 
 const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
 
-/// Longer than any test waits.
+/// Longer than the duration of any test.
 const FOREVER: Duration = Duration::from_secs(3_600);
 
-/// A store in memory, if the machine has a folder there: what it keeps is of no interest behind the test.
+/// Creates a store in memory, if the machine has a folder for that: no test needs durability.
 fn store() -> (TempDir, Arc<Store>) {
     let memory = fs::metadata("/dev/shm").is_ok_and(|folder| folder.is_dir());
     let folder = if memory { TempDir::new_in("/dev/shm") } else { TempDir::new() }.unwrap();
@@ -32,13 +33,15 @@ fn store() -> (TempDir, Arc<Store>) {
     (folder, Arc::new(store))
 }
 
-/// `stored`, which keeps records, and `signed`, for which the host does, over a store; `change` has the last word on each.
+/// Builds a registry of `stored`, which keeps records, and `signed`, whose records the host keeps.
+///
+/// `change` makes the final adjustments to each handler.
 fn registry(store: Arc<dyn TokenStore>, ring: Arc<KeyRing>, change: impl Fn(&mut HandlerConfig)) -> Registry {
     let mut stored = HandlerConfig::new("stored", STORED, Actors::Any);
     stored.first_party = true;
     stored.prefixes = vec!["kwt_test_".into()];
     stored.settings.insert("prefix".into(), "\"kwt_test_\"".into());
-    stored.store = Some(StoreGrant { store: store.clone(), most: u64::MAX });
+    stored.store = Some(StoreGrant { store: store.clone(), max: u64::MAX });
     let mut signed = HandlerConfig::new("signed", SIGNED, Actors::Any);
     signed.first_party = true;
     signed.prefixes = vec!["dstok_".into()];
@@ -68,7 +71,7 @@ fn create(registry: &Registry, handler: &str, request: CreateRequest) -> Result<
     }
 }
 
-/// Entries as actions, and what each is allowed on.
+/// Builds restrictions from actions, each with an optional database and resource.
 fn restrictions(entries: &[(&str, Option<&str>, Option<&str>)]) -> Restrictions {
     entries.iter().fold(Restrictions::new(), |all, (action, database, resource)| match (database, resource) {
         (None, _) => all.allow_all(*action),

@@ -1,6 +1,7 @@
-//! What the originals of the stored tokens answered, and what Keyward answers to the same question: every exchange of
-//! `vectors/auth-tokens-exchanges.json` and every `6879-` case of `vectors/hypothesis.json`. `docs/originals.md` shows them side
-//! by side.
+//! The responses of the original systems and of Keyward to the same requests.
+//!
+//! Covers every exchange of `vectors/auth-tokens-exchanges.json` and every `6879-` case of
+//! `vectors/hypothesis.json`. `docs/originals.md` lists them side by side.
 
 mod answer;
 mod exchanges;
@@ -18,32 +19,32 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-/// A question, and what both sides say to it.
+/// A request, and the responses of both sides.
 struct Row {
-    /// Which one it is, unique among all: `managed/tampered`.
+    /// The unique key of the row, such as `managed/tampered`.
     key: String,
-    /// How it was put.
+    /// The form of the request.
     asked: String,
     original: Answer,
     ours: Answer,
 }
 
-/// What was made of the questions of one scenario.
+/// The replayed requests of one scenario.
 #[derive(Default)]
 struct Played {
     rows: Vec<Row>,
-    /// What is not asked of Keyward: the step, and what it was there.
+    /// The requests without an equivalent in Keyward: the step, and its purpose.
     left_out: Vec<(String, String)>,
 }
 
 #[test]
-fn each_answer_stands_beside_the_originals() {
+fn every_response_is_compared_with_the_original() {
     let mut blocks = Vec::new();
-    let mut counts = "| | exchanges | asked | the same | other, with a reason | not asked |\n".to_owned();
+    let mut counts = "| | exchanges | compared | same | different, with a reason | not compared |\n".to_owned();
     counts += "| --- | --- | --- | --- | --- | --- |\n";
     let mut all = Vec::new();
-    let mut left_out = String::from("| | step | what it is there |\n| --- | --- | --- |\n");
-    // As the program has it: a clock that goes back stands still.
+    let mut left_out = String::from("| | step | in the original |\n| --- | --- | --- |\n");
+    // As in the program: a clock that steps back is held.
     let runtime = Runtime::with(RuntimeLimits::default(), MonotonicClock::new(TestClock)).unwrap();
     let mut scenarios: Vec<(String, usize, Played)> = vectors()["scenarios"]
         .as_array()
@@ -60,7 +61,7 @@ fn each_answer_stands_beside_the_originals() {
     let (count, played) = hypothesis::play();
     scenarios.push(("hypothesis".to_owned(), count, played));
     for (name, count, Played { rows, left_out: not_asked }) in scenarios {
-        // None is dropped silently.
+        // No request is dropped silently.
         assert_eq!(rows.len() + not_asked.len(), count, "{name}");
         let same = rows.iter().filter(|row| row.original == row.ours).count();
         let (asked, other, not) = (rows.len(), rows.len() - same, not_asked.len());
@@ -77,22 +78,22 @@ fn each_answer_stands_beside_the_originals() {
     page::compare(&blocks);
 }
 
-/// Every difference has one reason, and every reason a difference.
+/// Checks that every difference has exactly one reason, and every reason a difference.
 fn check_reasons(rows: &[Row]) {
     let mut wrong = String::new();
     let mut keys = BTreeSet::new();
     for Row { key, original, ours, .. } in rows {
-        assert!(keys.insert(key), "{key} is there twice");
+        assert!(keys.insert(key), "duplicate key {key}");
         let _ = match (reasons_of(key).len(), original == ours) {
             (0, true) | (1, false) => Ok(()),
-            (0, false) => writeln!(wrong, "{key}: without a reason: {original} there, {ours} here"),
-            (_, true) => writeln!(wrong, "{key}: a reason, and no difference: {ours}"),
+            (0, false) => writeln!(wrong, "{key}: difference without a reason: original {original}, Keyward {ours}"),
+            (_, true) => writeln!(wrong, "{key}: reason without a difference: {ours}"),
             (_, false) => writeln!(wrong, "{key}: more than one reason"),
         };
     }
     for key in REASONS.iter().flat_map(|(_, keys)| *keys) {
         if !rows.iter().any(|row| row.key == *key) {
-            let _ = writeln!(wrong, "{key}: a reason, and no such question");
+            let _ = writeln!(wrong, "{key}: reason without a request");
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
@@ -103,7 +104,7 @@ fn reasons_of(key: &str) -> Vec<&'static str> {
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut text = "| | asked with | the original | Keyward | why |\n| --- | --- | --- | --- | --- |\n".to_owned();
+    let mut text = "| | via | original | Keyward | reason |\n| --- | --- | --- | --- | --- |\n".to_owned();
     for Row { key, asked, original, ours } in rows {
         let (_, step) = key.split_once('/').unwrap();
         let ours = if original == ours { "the same".to_owned() } else { ours.to_string() };
@@ -112,7 +113,7 @@ fn table(rows: &[Row]) -> String {
     text
 }
 
-/// The exchanges.
+/// Returns the exchanges.
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../vectors/auth-tokens-exchanges.json")).unwrap()
 }

@@ -1,5 +1,5 @@
-//! Real proxies in front of an application, each configured by its file in `examples/` and driven through the same cases,
-//! and real clients of introspection. `docs/proxies.md` says what they saw.
+//! Real proxies in front of an application, each configured by its file in `examples/` and driven
+//! through the same cases, and real clients of introspection. The results are in `docs/proxies.md`.
 
 mod application;
 mod cases;
@@ -20,19 +20,22 @@ use std::sync::Mutex;
 use std::thread;
 use tempfile::TempDir;
 
-/// Rows of the table behind the cases: Keyward itself is changed for them.
-const RELOADS: &str = "reloads while it is asked";
-const UNKNOWN_POLICY: &str = "good, but the policy is not known any more";
-const HANGS: &str = "good, but Keyward hangs";
-const DOWN: &str = "good, but Keyward is down";
-/// Where a row is about nothing.
+/// Table rows after the cases, for which Keyward itself is changed.
+const RELOADS: &str = "reloads under load";
+const UNKNOWN_POLICY: &str = "valid, but the policy was removed";
+const HANGS: &str = "valid, but Keyward hangs";
+const DOWN: &str = "valid, but Keyward is down";
+/// The cell of a row that does not apply.
 const NONE: &str = "–";
 
-/// As many at a time: each takes a core at best, and some only wait.
+/// The cases that are sent while configurations are reloaded.
+const MIX: [&str; 4] = ["valid token", "tampered", "sufficient for the policy", "insufficient for the policy"];
+
+/// Number of proxies tested at once: each uses up to one core, and some mostly wait.
 const AT_ONCE: usize = 3;
 
 #[test]
-fn proxies_let_in_who_may_and_nobody_else() {
+fn proxies_admit_exactly_the_permitted_requests() {
     let installed: Vec<_> = proxy::ALL.into_iter().filter(|kind| kind.is_installed()).collect();
     for kind in proxy::ALL.iter().filter(|kind| !installed.contains(kind)) {
         peers::skip(kind.name, "it is not installed");
@@ -61,7 +64,7 @@ fn proxies_let_in_who_may_and_nobody_else() {
 }
 
 #[test]
-fn systemd_takes_the_unit() {
+fn systemd_accepts_the_unit() {
     let Some(analyze) = peers::program("systemd-analyze") else {
         peers::skip("keyward.service", "systemd is not installed");
         return;
@@ -76,7 +79,7 @@ fn systemd_takes_the_unit() {
     assert!(output.status.success() && output.stderr.is_empty() && output.stdout.is_empty(), "{output:?}");
 }
 
-/// One proxy from its start to its end, with a Keyward of its own.
+/// Runs one proxy from start to stop, with its own Keyward.
 fn drive(kind: Kind, mut saw: impl FnMut(&'static str, Result<String, String>)) {
     let application = Application::start();
     let keyward = Keyward::start(kind.name, kind.asks == Asks::Introspection { tls: true });
@@ -87,21 +90,21 @@ fn drive(kind: Kind, mut saw: impl FnMut(&'static str, Result<String, String>)) 
     for case in cases::ALL {
         let seen = check(case);
         if let Ok(cell) = &seen
-            && ["good token", "tampered", "enough for the policy", "not enough for the policy"].contains(&case.name)
+            && MIX.contains(&case.name)
         {
             mix.push((case, cell.trim_end_matches('*').parse().unwrap()));
         }
         saw(case.name, seen);
     }
-    saw(RELOADS, load::reload(&keyward, &proxy, &mix).map(|()| "all right".to_owned()));
+    saw(RELOADS, load::reload(&keyward, &proxy, &mix).map(|()| "all correct".to_owned()));
 
-    // From here on Keyward cannot say yes, and then nobody may.
+    // From here on Keyward cannot accept, so every request must be refused.
     let refused = |case: &cases::Case| check(&cases::Case { wanted: cases::Wanted::Refused, ..*case });
     let good = cases::GOOD;
     keyward.hang();
     saw(HANGS, if kind.gives_up { refused(good) } else { Ok(NONE.to_owned()) });
     keyward.go_on();
-    let enough = cases::ALL.iter().find(|case| case.name == "enough for the policy").unwrap();
+    let enough = cases::ALL.iter().find(|case| case.name == "sufficient for the policy").unwrap();
     if kind.asks == Asks::Policy {
         keyward.forget_orders();
         saw(UNKNOWN_POLICY, refused(enough));

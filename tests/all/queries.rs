@@ -1,4 +1,5 @@
-//! Tokens from tables of the operator's: queries on both databases, as the handler that ships asks them.
+//! Tokens from the operator's own tables: queries on both databases, as sent by the handler that
+//! ships.
 
 use crate::support::{captured_log, unhurried};
 use keyward_cli::builtin::QUERY;
@@ -17,10 +18,10 @@ use tempfile::TempDir;
 mod opened;
 mod program;
 
-/// A machine may be busy: what is to be answered is waited for.
+/// Long, because the machine may be busy.
 const LONG: QueryLimits = QueryLimits { deadline: Duration::from_secs(30), rows: 3 };
 
-/// For what has no end.
+/// For queries that never finish.
 const SHORT: QueryLimits = QueryLimits { deadline: Duration::from_millis(50), rows: 3 };
 
 static RUNTIME: LazyLock<Runtime> =
@@ -28,15 +29,15 @@ static RUNTIME: LazyLock<Runtime> =
 
 static THREADS: LazyLock<QueryThreads> = LazyLock::new(|| QueryThreads::new().unwrap());
 
-/// A database of an operator's.
+/// A database of an operator.
 struct Operator {
     is_sqlite: bool,
-    /// The path or the URL.
+    /// The path or the URL of the database.
     place: String,
     _folder: TempDir,
 }
 
-/// One with these tables on each database that there is.
+/// Returns a database with these tables on each available system.
 fn operators(tables: &str) -> Vec<Operator> {
     [Some(sqlite(tables)), on_postgres(tables)].into_iter().flatten().collect()
 }
@@ -58,7 +59,7 @@ fn on_postgres(tables: &str) -> Option<Operator> {
 }
 
 impl Operator {
-    /// Runs statements as its owner.
+    /// Runs statements as the owner.
     fn run(&self, sql: &str) {
         let sql = AssertSqlSafe(sql.to_owned());
         if self.is_sqlite {
@@ -76,7 +77,7 @@ impl Operator {
         NamedQuery::open(&THREADS, self.location(), sql, limits).map_err(|error| error.to_string())
     }
 
-    /// A registry whose only handler has this query.
+    /// Builds a registry whose only handler has this query.
     fn registry(&self, sql: &str, limits: QueryLimits) -> Registry {
         let query = self.open(sql, limits).unwrap();
         assert!(!format!("{query:?}").contains("tokens.db"), "{query:?}");
@@ -95,7 +96,8 @@ fn connect(path: &str) -> SqliteConnection {
     postgres::block_on(SqliteConnectOptions::new().filename(path).disable_statement_logging().connect()).unwrap()
 }
 
-/// What becomes of a token: the actor and the token's id, the reason, or the code and the text of an error.
+/// Returns the verdict on a token: the actor and the token's id, the reason, or the code and text
+/// of an error.
 fn verify(registry: &Registry, token: &str) -> String {
     match registry.verify_blocking(token) {
         Ok(Verdict::Accepted(good)) => format!("{} {}", good.actor.json(), good.token_id.unwrap_or_default()),
@@ -117,7 +119,7 @@ const BY_ID: &str = "select id as token_id, token_secret, actor_id, actor_name, 
     from tokens where cast(id as text) = :token_id;";
 
 #[test]
-fn a_token_is_good_if_its_row_has_its_secret() {
+fn a_token_is_valid_if_its_row_has_its_secret() {
     for operator in operators(TOKENS) {
         let registry = operator.registry(BY_ID, LONG);
         for (token, wanted) in [
@@ -143,11 +145,11 @@ fn a_token_is_good_if_its_row_has_its_secret() {
             assert_eq!(verify(&registry, token), wanted, "{token} on {}", operator.place);
         }
         let counts = registry.handlers().next().unwrap().counts;
-        assert_eq!(counts.lookups, 10, "what is no token costs no query");
-        // What is no longer there is no longer good.
+        assert_eq!(counts.lookups, 10, "texts that are not tokens cost no query");
+        // A deleted row invalidates its token.
         operator.run("delete from tokens where id = 1");
         assert_eq!(verify(&registry, "1-bd3c94f51fcd"), "unknown");
-        // Tables may change while they are asked.
+        // Tables may change between queries.
         operator.run("drop table tokens; create table tokens (id bigint, token_secret varchar(9), actor_id bigint, actor_name real)");
         operator.run("insert into tokens values (1, 'new', 7, 0.5)");
         assert_eq!(verify(&registry, "1-new"), r#"{"id":7,"name":0.5} 1"#);
@@ -171,7 +173,7 @@ fn sqlite_compares_as_it_does_for_datasette() {
 }
 
 #[test]
-fn a_secret_that_is_no_text_fits_nothing() {
+fn a_secret_that_is_not_text_matches_nothing() {
     for operator in operators("") {
         for secret in ["12345", "12345.0", "null", "BLOB", "cast('' as text)"] {
             let blob = if operator.is_sqlite { "x'3132333435'" } else { "'12345'::bytea" };
@@ -197,7 +199,7 @@ fn an_actor_has_values_of_each_kind() {
 }
 
 #[test]
-fn the_first_row_counts_and_more_than_may_be_are_an_error() {
+fn the_first_row_counts_and_too_many_rows_are_an_error() {
     let table = "create table t (s text, a text); insert into t values ('1', 'a'), ('2', 'b'), ('3', 'c'), ('4', 'd')";
     for operator in operators(table) {
         let sql = "select s as token_secret, a as actor_id from t where s <= :token_id order by s";
@@ -211,7 +213,7 @@ fn the_first_row_counts_and_more_than_may_be_are_an_error() {
 }
 
 #[test]
-fn a_huge_answer_is_an_error() {
+fn a_huge_result_is_an_error() {
     for operator in operators("") {
         let filler = if operator.is_sqlite { "hex(zeroblob(:n + 0))" } else { "repeat('00', :n::int)" };
         let sql = format!("select 's' as token_secret, 'a' as actor_id, {filler} as filler").replace(":n", ":token_id");
@@ -223,15 +225,15 @@ fn a_huge_answer_is_an_error() {
 }
 
 #[test]
-fn what_computes_without_end_is_stopped() {
-    // It reads the table all the while, and would keep whoever writes to it waiting.
+fn an_endless_query_is_stopped() {
+    // The query reads the table continuously, and would block any writer.
     let sql = "with recursive n(i) as (select 1 union all select i % 1000 + 1 from n where :token_id <> 'quick') \
         select max(token_secret) as token_secret, max(actor_id) as actor_id from n, tokens where tokens.id = 1";
     for operator in operators(TOKENS) {
         let registry = operator.registry(sql, SHORT);
         for _ in 0..3 {
             let text = verify(&registry, "1-bd3c94f51fcd");
-            assert!(text.starts_with("store: ") && text.contains("no answer within 50 ms (`deadline_ms`)"), "{text}");
+            assert!(text.starts_with("store: ") && text.contains("no response within 50 ms (`deadline_ms`)"), "{text}");
         }
         if operator.is_sqlite {
             let mut other = connect(&operator.place);
@@ -254,7 +256,7 @@ fn what_computes_without_end_is_stopped() {
 }
 
 #[test]
-fn a_file_that_is_locked_gone_or_another_is_noticed() {
+fn a_locked_missing_or_replaced_file_is_detected() {
     let operator = sqlite(TOKENS);
     let registry = operator.registry(BY_ID, QueryLimits { deadline: Duration::from_millis(500), rows: 1 });
     let good = r#"{"id":"pan","name":null} 2"#;
@@ -272,14 +274,14 @@ fn a_file_that_is_locked_gone_or_another_is_noticed() {
     let away = format!("{}.away", operator.place);
     fs::rename(&operator.place, &away).unwrap();
     let text = verify();
-    assert!(text.starts_with("store: ") && text.contains("there is no such file"), "{text}");
+    assert!(text.starts_with("store: ") && text.contains("the file does not exist"), "{text}");
     let new = sqlite(&TOKENS.replace("'pan'", "'new'"));
     fs::rename(&new.place, &operator.place).unwrap();
     assert_eq!(verify(), good.replace("pan", "new"));
     fs::rename(&away, &operator.place).unwrap();
     assert_eq!(verify(), good);
 
-    // Another process writes to it while it is read.
+    // Another process writes to the database while it is read.
     operator.run("pragma journal_mode = wal");
     let mut writer = connect(&operator.place);
     postgres::block_on(writer.execute("begin immediate; update tokens set actor_id = 'wal'")).unwrap();
@@ -289,7 +291,7 @@ fn a_file_that_is_locked_gone_or_another_is_noticed() {
 }
 
 #[test]
-fn a_server_that_is_away_is_asked_again_when_it_is_back() {
+fn a_query_reconnects_when_the_server_returns() {
     let Some(operator) = on_postgres(TOKENS) else { return };
     let registry = operator.registry(BY_ID, LONG);
     let good = r#"{"id":"pan","name":null} 2"#;
@@ -298,7 +300,7 @@ fn a_server_that_is_away_is_asked_again_when_it_is_back() {
     let cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() \
         and pid <> pg_backend_pid()";
     operator.run(cut);
-    assert_eq!(verify(&registry, "2-86681b4d6f66"), good, "a connection that was cut is made anew");
+    assert_eq!(verify(&registry, "2-86681b4d6f66"), good, "a terminated connection is replaced");
 
     let name = operator.place.rsplit('=').next().unwrap();
     let cluster = postgres::cluster().unwrap();
@@ -312,7 +314,7 @@ fn a_server_that_is_away_is_asked_again_when_it_is_back() {
 }
 
 #[test]
-fn a_function_that_writes_is_stopped_when_it_is_called() {
+fn a_function_that_writes_fails() {
     let function = "create table seen (id text); create sequence s; \
         create function see(id text) returns text language plpgsql as $$ \
         begin insert into seen values (id); return 's'; end $$;";
@@ -328,7 +330,7 @@ fn a_function_that_writes_is_stopped_when_it_is_called() {
 }
 
 #[test]
-fn a_label_that_is_not_granted_is_said() {
+fn a_label_that_is_not_granted_is_reported() {
     let operator = sqlite(TOKENS);
     let registry = registry("tokens", Arc::new(operator.open(BY_ID, LONG).unwrap()));
     let text = verify(&registry, "1-bd3c94f51fcd");
@@ -336,7 +338,7 @@ fn a_label_that_is_not_granted_is_said() {
 }
 
 #[test]
-fn a_query_with_another_parameter_is_said() {
+fn a_query_with_another_parameter_is_reported() {
     for operator in operators(TOKENS) {
         let registry = operator.registry(&BY_ID.replace(":token_id", ":id"), LONG);
         let text = verify(&registry, "1-bd3c94f51fcd");
@@ -345,7 +347,7 @@ fn a_query_with_another_parameter_is_said() {
 }
 
 #[test]
-fn no_error_and_no_log_has_a_value_in_it() {
+fn no_error_or_log_contains_a_value() {
     for operator in operators(TOKENS) {
         let casts = match operator.is_sqlite {
             true => ["json_extract(token_secret, '$')", "abs(-9223372036854775808) + json(:token_id)"],
@@ -367,7 +369,7 @@ fn no_error_and_no_log_has_a_value_in_it() {
     }
 }
 
-/// Where the program runs.
+/// Returns the working folder of the program.
 fn folder(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("queries").join(name)
 }

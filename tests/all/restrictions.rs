@@ -1,10 +1,11 @@
-//! Restrictions as a real Datasette applies them: every case of `vectors/datasette-restrictions.json`.
+//! Restrictions as a real Datasette applies them: every case of
+//! `vectors/datasette-restrictions.json`.
 
 use keyward_runtime::{Permission, Registry, Restrictions, Runtime};
 use serde_json::Value;
 
 #[test]
-fn restrictions_allow_what_they_allow_in_datasette() {
+fn restrictions_behave_as_in_datasette() {
     let vectors: Value = serde_json::from_str(include_str!("../vectors/datasette-restrictions.json")).unwrap();
     let mut builder = Registry::builder(&Runtime::new().unwrap());
     for (name, short) in members(&vectors["abbreviations"]) {
@@ -19,7 +20,7 @@ fn restrictions_allow_what_they_allow_in_datasette() {
         .map(Value::to_string)
         .collect();
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
-    // Without restrictions it is the actor's rights that count.
+    // Without restrictions only the actor's own permissions count.
     assert!(cases.iter().all(|case| registry.allows(None, &permission(case))));
 }
 

@@ -1,4 +1,4 @@
-//! Who sees what: a token goes to the handler with the longest prefix, and to nobody else.
+//! Routing: a token is passed to the handler with the longest matching prefix, and to no other.
 
 use crate::support::{self, TestClock};
 use keyward_runtime::{
@@ -13,7 +13,7 @@ const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::with(RuntimeLimits::default(), NOW).unwrap());
 
-/// Accepts whatever it is shown: so the verdict tells what it saw.
+/// A handler that accepts every token, so that the verdict shows what the handler saw.
 fn recorder() -> Vec<u8> {
     hostile::case("accepts-everything").bytes
 }
@@ -39,7 +39,7 @@ fn registry(handlers: impl IntoIterator<Item = HandlerConfig>) -> RegistryBuilde
     handlers.into_iter().fold(Registry::builder(&RUNTIME), RegistryBuilder::handler)
 }
 
-/// The handler that a token was shown to, as the verdict tells.
+/// Returns the handler to which a token was passed, according to the verdict.
 fn seen_by(registry: &Registry, token: &str) -> Option<String> {
     match registry.verify_blocking(token).unwrap() {
         Verdict::Accepted(acceptance) => Some(acceptance.handler.to_string()),
@@ -64,12 +64,13 @@ fn a_recorder_sees_none_of_ten_thousand_tokens_of_others() {
             Ok(())
         })
         .unwrap();
-    assert_eq!(seen_by(&registry, "rec_x").as_deref(), Some("recorder"), "it does see its own");
+    assert_eq!(seen_by(&registry, "rec_x").as_deref(), Some("recorder"), "it sees its own tokens");
 }
 
-/// Datasette's sample handler has its prefix inside the signed handler's (A1-17): there the order decides, here it cannot.
+/// Datasette's sample handler has a prefix within the signed handler's prefix (A1-17): there the
+/// order decides, here it does not matter.
 #[test]
-fn the_longest_prefix_wins_whatever_the_order() {
+fn the_longest_prefix_wins_in_any_order() {
     let hardcoded = || recording("hardcoded", &["dstok_hardcoded_token_"]);
     for handlers in [[signed(&["dstok_"]), hardcoded()], [hardcoded(), signed(&["dstok_"])]] {
         let registry = registry(handlers).build().unwrap();
@@ -81,7 +82,8 @@ fn the_longest_prefix_wins_whatever_the_order() {
     }
 }
 
-/// Nothing in such a token could be a secret, so nobody is asked about it, not even a handler that accepts everything.
+/// Such a token cannot contain a secret, so no handler is called, not even one that accepts
+/// everything.
 #[test]
 fn a_token_that_is_only_its_prefix_reaches_no_handler() {
     let registry = registry([recording("outer", &["rec_"]), recording("inner", &["rec_in_"])]).build().unwrap();
@@ -105,20 +107,22 @@ fn a_secret_that_is_only_a_prefix_does_not_load() {
     assert!(error.to_string().contains("only the prefix"), "{error}");
 }
 
-/// A token that leads to another handler than the one that made it is refused when it is made.
+/// A token that would be routed to a handler other than its issuer is refused when it is created.
 #[test]
-fn nobody_mints_under_anothers_prefix() {
-    // All that `signed` makes begins with `dstok_ey` or `dstok_.`; here those belong to somebody else.
+fn no_handler_issues_tokens_under_the_prefix_of_another() {
+    // All tokens of `signed` begin with `dstok_ey` or `dstok_.`; here those prefixes belong to
+    // another handler.
     let registry = registry([signed(&["dstok_"]), recording("other", &["dstok_e", "dstok_."])]).build().unwrap();
     let error = registry.create_blocking(None, CreateRequest::new("root")).unwrap_err();
     assert_eq!((error.code(), error.handler()), ("bad-token", Some("signed")));
-    // Without a claim on its prefix it makes none either: nobody would verify them.
+    // Without a claim on its prefix the handler creates no tokens either, because none could be
+    // verified.
     let registry = self::registry([signed(&["other_"])]).build().unwrap();
     assert_eq!(registry.create_blocking(None, CreateRequest::new("root")).unwrap_err().code(), "bad-token");
 }
 
 #[test]
-fn a_handler_named_by_the_caller_only_narrows() {
+fn naming_a_handler_only_narrows_the_routing() {
     let registry = registry([signed(&["dstok_"]), recording("recorder", &["rec_"])]).build().unwrap();
     assert!(matches!(registry_verify(&registry, "recorder", "rec_x"), Verdict::Accepted(_)));
     assert!(matches!(registry_verify(&registry, "signed", "rec_x"), Verdict::NotMine));
@@ -132,11 +136,11 @@ fn registry_verify(registry: &Registry, handler: &str, token: &str) -> Verdict {
 }
 
 #[test]
-fn the_first_handler_makes_tokens_unless_another_is_named() {
+fn the_first_handler_creates_tokens_unless_another_is_named() {
     let registry = registry([signed(&["dstok_"]), recording("recorder", &["rec_"])]).build().unwrap();
     for (name, handler) in [(None, "signed"), (Some("signed"), "signed"), (Some("recorder"), "recorder")] {
         let Ok(Creation::Created(created)) = registry.create_blocking(name, CreateRequest::new("hostile:alice")) else {
-            panic!("{handler} makes tokens")
+            panic!("{handler} created a token")
         };
         assert_eq!(&*created.handler, handler);
     }
@@ -146,18 +150,18 @@ fn the_first_handler_makes_tokens_unless_another_is_named() {
 }
 
 #[test]
-fn unprefixed_tokens_have_one_owner_or_the_operators_word() {
+fn unprefixed_tokens_have_one_owner_unless_sharing_is_enabled() {
     let one = registry([signed(&["dstok_"]), recording("rest", &[])]).build().unwrap();
     assert_eq!(seen_by(&one, "anything").as_deref(), Some("rest"));
-    assert_eq!(seen_by(&one, "dstok_x").as_deref(), Some("signed"), "a prefix takes it away");
+    assert_eq!(seen_by(&one, "dstok_x").as_deref(), Some("signed"), "the prefix routes it to `signed`");
 
     let two = || registry([hardcoded("first", "s3cret-of-the-first"), recording("second", &[])]);
     assert_eq!(two().build().unwrap_err().code(), "several-unprefixed");
     let shared = two().dangerous_share_unprefixed(true).build().unwrap();
     assert_eq!(seen_by(&shared, "s3cret-of-the-first").as_deref(), Some("first"));
-    assert_eq!(seen_by(&shared, "anything").as_deref(), Some("second"), "the first said: not mine");
+    assert_eq!(seen_by(&shared, "anything").as_deref(), Some("second"), "the first handler returned not-mine");
     let by_second = |token| registry_verify(&shared, "second", token);
-    assert!(matches!(by_second("s3cret-of-the-first"), Verdict::NotMine), "to narrow never makes it the second's");
+    assert!(matches!(by_second("s3cret-of-the-first"), Verdict::NotMine), "narrowing never routes it to the second");
     assert!(!matches!(by_second("anything"), Verdict::NotMine));
 }
 
@@ -187,7 +191,7 @@ fn a_hardcoded_token_is_its_actor() {
 }
 
 #[test]
-fn claims_that_collide_do_not_load() {
+fn conflicting_claims_do_not_load() {
     let code = |builder: RegistryBuilder| -> LoadError { builder.build().unwrap_err() };
     let error = code(registry([signed(&["dstok_"]), recording("other", &["dstok_"])]));
     assert_eq!((error.code(), error.handler()), ("duplicate-prefix", Some("other")));
@@ -195,7 +199,7 @@ fn claims_that_collide_do_not_load() {
     assert_eq!(code(registry([signed(&[""])])).code(), "bad-prefix");
     assert_eq!(code(registry([signed(&["a b"])])).code(), "bad-prefix");
     assert_eq!(code(registry([signed(&["a_"]), signed(&["b_"])])).code(), "duplicate-name");
-    // A token of the configuration that would be shown to another handler.
+    // A configured token that would be routed to another handler.
     let error = code(registry([signed(&["dstok_"]), hardcoded("bots", "dstok_abc")]));
     assert_eq!((error.code(), error.handler()), ("foreign-secret", Some("bots")));
     assert!(!error.to_string().contains("dstok_abc"), "{error}");
@@ -204,7 +208,7 @@ fn claims_that_collide_do_not_load() {
     assert_eq!(code(registry([prefixed])).code(), "foreign-secret");
 }
 
-/// Two grants with one key could forge each other's tokens, whatever the rings are called.
+/// Two grants with the same key could forge each other's tokens, whatever the names of the rings.
 #[test]
 fn no_key_is_granted_twice() {
     let ring = |bytes: u8| Arc::new(KeyRing::new("r", Secret::new([bytes; 32]), vec![Secret::new([9; 32])]).unwrap());
@@ -226,7 +230,8 @@ fn no_key_is_granted_twice() {
     assert_eq!(build(Some("x"), Some("x"), 2).unwrap_err(), "shared-key", "they share a verify-only key");
 }
 
-/// The runtime belongs to nobody: what one registry loads, another has without compiling, and a reload breaks no call.
+/// The runtime is shared: a component loaded by one registry is not compiled for another, and a
+/// reload breaks no call.
 #[test]
 fn registries_share_a_runtime_and_runtimes_share_nothing() {
     let clock = TestClock;
@@ -239,12 +244,12 @@ fn registries_share_a_runtime_and_runtimes_share_nothing() {
     drop(other);
     assert_eq!(seen_by(&theirs, "a_x").as_deref(), Some("b"), "a registry keeps what it needs");
     clock.set(None);
-    assert_eq!(theirs.verify_blocking("a_x").unwrap_err().code(), "runtime", "no time, no verdict");
+    assert_eq!(theirs.verify_blocking("a_x").unwrap_err().code(), "runtime", "there is no verdict without a clock");
 }
 
-/// A file that is not the one that was pinned is not even looked into, let alone compiled.
+/// A file with a digest other than the pinned one is neither parsed nor compiled.
 #[test]
-fn a_pinned_component_is_that_one_or_none() {
+fn a_pinned_component_loads_only_with_its_digest() {
     let mut pinned = recording("a", &["a_"]);
     let digest = RUNTIME.inspect(&pinned.component).unwrap().sha256;
     pinned.sha256 = Some(digest);

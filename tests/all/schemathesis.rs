@@ -1,7 +1,8 @@
-//! Schemathesis asks `keyward serve` for what its OpenAPI document describes, and for what breaks that description. No
-//! answer may be another than the document says, and no failure but "no verdict".
+//! Schemathesis sends `keyward serve` requests that its OpenAPI document describes, and requests
+//! that violate it. Every response must be documented, and the only server error is the missing
+//! verdict.
 //!
-//! With `KEYWARD_SOAK_SECONDS` each run takes that long, with other requests each time.
+//! `KEYWARD_SOAK_SECONDS` sets the duration of each run, with random requests.
 
 use keyward_tests::cli::Folder;
 use keyward_tests::daemon::Daemon;
@@ -16,12 +17,14 @@ use std::process::{Command, Stdio};
 const SECRET: &str = "app-secret-0123456789-0123456789-0123456789";
 const TOKEN: &str = "token-of-bot-0123456789-0123456789";
 
-/// A daemon that can give every answer: good tokens, bad ones, some without a verdict; creation that succeeds, is refused,
-/// switched off. The machine may be busy, so what a call may use is not what it is about.
+/// Configuration of a daemon that can produce every response: valid tokens, invalid ones, some
+/// without a verdict; creation that succeeds, is denied, or is disabled.
+///
+/// The limits are high because the machine may be busy.
 const DAEMON: &str = r#"
 [server]
 listen = "127.0.0.1:0"
-operations = "127.0.0.1:0"
+admin = "127.0.0.1:0"
 issuer = "https://auth.example.org"
 
 [keys.main]
@@ -60,7 +63,7 @@ component = "down.wasm"
 prefixes = ["pa_"]
 actors = ["partner:*"]
 
-[callers.app]
+[clients.app]
 secret_sha256 = "SHA256"
 may = ["introspect", "verify", "create"]
 
@@ -73,8 +76,10 @@ api = { action = "any", methods = ["GET"], paths = ["/api/*"] }
 view-instance = "vi"
 "#;
 
-/// How schemathesis asks. The one failure that is none is 503, which the document has. What is said in the form of
-/// `/v1/introspect` and in `Authorization` excludes each other, which OpenAPI cannot say.
+/// Configuration of schemathesis. The only accepted server error is the documented 503.
+///
+/// A token in the form of `/v1/introspect` and `Authorization` may exclude each other, which
+/// OpenAPI cannot express.
 const ASKING: &str = r#"
 color = false
 continue-on-failure = true
@@ -103,8 +108,10 @@ tokens.values = ["TOKEN", "dstok_e30.x", "dn_x"]
 "body.token" = { dictionary = "tokens", probability = 0.5 }
 "#;
 
-/// How a known caller with a good token asks: for some answers more often, so that all are had. Actors come from a list,
-/// because no schema can say that an id has a visible character.
+/// Requests of a known client with a valid token, more of them for some operations so that all
+/// responses occur.
+///
+/// Actors come from a list, because no schema can require an id with a visible character.
 const KNOWN: &str = r#"
 [auth.openapi]
 basic = { username = "app", password = "SECRET" }
@@ -130,8 +137,10 @@ generation.max-examples = MANY
 parameters = { "body.handler" = { dictionary = "handlers", probability = 0.8 }, "body.actor" = { dictionary = "actors", probability = 1.0 } }
 "#;
 
-/// Requests for tokens of handlers that issue none. With another dictionary in the same body schemathesis leaves this one
-/// out; without it an actor may be blank, and be refused.
+/// Requests for tokens of handlers that issue none.
+///
+/// With another dictionary in the same body schemathesis omits this one; without it an actor may be
+/// whitespace, and be rejected.
 const HANDLERS: &str = r#"
 [auth.openapi]
 basic = { username = "app", password = "SECRET" }
@@ -147,8 +156,10 @@ checks.positive_data_acceptance.enabled = false
 parameters = { "body.handler" = { dictionary = "handlers", probability = 0.8 } }
 "#;
 
-/// How a caller that may revoke asks. That a good token has no id, or may not be taken back by it, is a fine reason to say no; so
-/// is a time of issue that is yet to come, and a schema has no word for now.
+/// Requests of a client that may revoke.
+///
+/// A valid token may be refused because it has no id or the client may not revoke it, and so may an
+/// issue time in the future, which no schema can exclude.
 const REVOKER: &str = r#"
 [auth.openapi]
 basic = { username = "app", password = "SECRET" }
@@ -163,8 +174,10 @@ include-path = "/v1/revocations"
 checks.positive_data_acceptance.enabled = false
 "#;
 
-/// How a caller that may see and change tokens asks. A cursor is what a page has said, and what is narrower than a token and
-/// earlier than its end no schema can say.
+/// Requests of a client that may see and change tokens.
+///
+/// No schema can describe a cursor from an earlier page, or terms that are narrower than a token's
+/// and end before its expiry.
 const KEEPER: &str = r#"
 [auth.openapi]
 basic = { username = "app", password = "SECRET" }
@@ -193,7 +206,7 @@ generation.max-examples = MANY
 parameters = { "path.handler" = { dictionary = "handlers", probability = 0.9 }, "path.token_id" = { dictionary = "ids", probability = 0.9 } }
 "#;
 
-/// Where tokens are kept and can be taken back, and who may do that.
+/// The store of tokens and revocations, and the clients that may use it.
 const STORE: &str = "\n[store]\nsqlite = \"keyward.db\"\n";
 const KEPT: &str = r#"
 [[handlers]]
@@ -207,9 +220,9 @@ limits = { cpu_ms = 10000, wall_ms = 30000 }
 const RIGHTS: [&str; 3] =
     [r#"["introspect", "verify", "create"]"#, r#"["revoke"]"#, r#"["create", "list-all", "edit"]"#];
 
-/// All of the document but what would make good tokens bad.
+/// The whole document except for operations that would invalidate valid tokens.
 #[test]
-fn a_known_caller_with_a_good_token() {
+fn a_known_client_with_a_valid_token() {
     let others = ["--exclude-path-regex", "^/v1/(revo|tokens/)", "--exclude-operation-id", "list"];
     let Some(answers) = run("known", KNOWN, &others) else { return };
     for (endpoint, statuses) in [
@@ -230,7 +243,7 @@ fn a_known_caller_with_a_good_token() {
 }
 
 #[test]
-fn a_known_caller_of_handlers_that_issue_no_tokens() {
+fn a_known_client_of_handlers_that_issue_no_tokens() {
     let paths = ["--include-path", "/v1/tokens", "--exclude-operation-id", "list"];
     let Some(answers) = run("handlers", HANDLERS, &paths) else { return };
     for status in [400, 403, 405, 409, 415] {
@@ -239,7 +252,7 @@ fn a_known_caller_of_handlers_that_issue_no_tokens() {
 }
 
 #[test]
-fn a_caller_that_may_revoke() {
+fn a_client_that_may_revoke() {
     let Some(answers) = run("revoker", REVOKER, &["--include-path-regex", "^/v1/revo"]) else { return };
     for endpoint in ["revoke", "revocations"] {
         for status in [200, 400, 405, 415] {
@@ -249,7 +262,7 @@ fn a_caller_that_may_revoke() {
 }
 
 #[test]
-fn a_caller_that_may_see_and_change_tokens() {
+fn a_client_that_may_see_and_change_tokens() {
     let Some(answers) = run("keeper", KEEPER, &["--include-path-regex", "^/v1/tokens"]) else { return };
     for (endpoint, statuses) in [
         ("tokens", &[200, 201, 400, 404, 405, 415][..]),
@@ -263,13 +276,13 @@ fn a_caller_that_may_see_and_change_tokens() {
 }
 
 #[test]
-fn nobody() {
+fn a_client_without_credentials() {
     let Some(answers) = run("nobody", "", FEW) else { return };
     assert_denied(&answers, 401);
 }
 
 #[test]
-fn an_unknown_caller_with_a_bad_token() {
+fn an_unknown_client_with_an_invalid_token() {
     let Some(answers) = run("unknown", &bearer("dstok_e30.x"), FEW) else { return };
     assert_denied(&answers, 401);
     assert_had(&answers, "actor", 401);
@@ -282,7 +295,7 @@ fn a_token_without_a_verdict() {
     assert_had(&answers, "actor", 503);
 }
 
-/// Proxies' paths are the same for every method.
+/// The proxies' endpoints behave the same for every method.
 const FEW: &[&str] = &["--include-method", "GET", "--include-method", "POST"];
 
 fn bearer(token: &str) -> String {
@@ -290,7 +303,7 @@ fn bearer(token: &str) -> String {
     format!("[auth.openapi]\nbearer = {{ bearer = \"{wrong}\" }}\ntoken = {{ bearer = \"{token}\" }}\n")
 }
 
-/// Whether nobody got through, and proxies were told why.
+/// Asserts that no request was admitted, and that proxies got the reason.
 fn assert_denied(answers: &BTreeSet<(String, u16)>, status: u16) {
     for endpoint in ["nginx", "forward", "envoy"] {
         assert_had(answers, endpoint, status);
@@ -300,18 +313,18 @@ fn assert_denied(answers: &BTreeSet<(String, u16)>, status: u16) {
     assert!(good.all(|(endpoint, _)| open.contains(&endpoint.as_str())), "{answers:?}");
 }
 
-/// Whether there was such an answer. A run that ends by the clock may not have come to it.
+/// Asserts that a response occurred. A run with a time limit may not have reached it.
 fn assert_had(answers: &BTreeSet<(String, u16)>, endpoint: &str, status: u16) {
     let had = answers.contains(&(endpoint.to_owned(), status));
     assert!(had || soak().is_some(), "no {status} of {endpoint}: {answers:?}");
 }
 
-/// How many seconds a run takes, if it is a long one.
+/// Returns the duration of a long run in seconds, if one is requested.
 fn soak() -> Option<String> {
     env::var("KEYWARD_SOAK_SECONDS").ok()
 }
 
-/// Lets schemathesis ask a daemon. Gives the endpoints and statuses of the answers.
+/// Runs schemathesis against a daemon, and returns the endpoints and statuses of the responses.
 fn run(name: &str, auth: &str, args: &[&str]) -> Option<BTreeSet<(String, u16)>> {
     let Some(program) = peers::program("schemathesis") else {
         peers::skip("schemathesis", "it is not installed");
@@ -339,7 +352,7 @@ fn run(name: &str, auth: &str, args: &[&str]) -> Option<BTreeSet<(String, u16)>>
 
     let mut command = Command::new(program);
     command.current_dir(folder.path()).env("HOME", folder.path()).stdin(Stdio::null());
-    // From an address, it would leave out where the document itself is.
+    // Given a URL, schemathesis would skip the endpoint of the document itself.
     command.arg("run").arg(document()).args(["--url", &format!("http://{}", daemon.service())]).args(args);
     match soak() {
         Some(seconds) => command.args(["--max-time", &seconds]),
@@ -349,14 +362,14 @@ fn run(name: &str, auth: &str, args: &[&str]) -> Option<BTreeSet<(String, u16)>>
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
 
-    let metrics = Request::get("/metrics").send(daemon.operations());
+    let metrics = Request::get("/metrics").send(daemon.admin());
     let answers = metrics.text().lines().filter_map(answer).collect();
     let ended = daemon.stop();
     assert!(ended.status.success() && !ended.stderr.contains("panicked"), "{ended:#?}");
     Some(answers)
 }
 
-/// The ids of some tokens that are kept.
+/// Returns the ids of some stored tokens.
 fn kept(daemon: &Daemon) -> Vec<String> {
     let make = |body: &Value| {
         let answer = Request::json("/v1/tokens", body).bearer(SECRET).send(daemon.service());
@@ -366,14 +379,14 @@ fn kept(daemon: &Daemon) -> Vec<String> {
     bodies.map(|body| make(&body)).chain(["nothing".to_owned()]).collect()
 }
 
-/// Of `keyward_http_requests_total{endpoint="verify",status="200"} 7`.
+/// Parses a line such as `keyward_http_requests_total{endpoint="verify",status="200"} 7`.
 fn answer(line: &str) -> Option<(String, u16)> {
     let labels = line.strip_prefix("keyward_http_requests_total{endpoint=\"")?;
     let (endpoint, rest) = labels.split_once("\",status=\"")?;
     Some((endpoint.to_owned(), rest.split_once('"')?.0.parse().ok()?))
 }
 
-/// By another reader of OpenAPI.
+/// Validates with an independent reader of OpenAPI.
 #[test]
 fn the_document_is_valid() {
     let Some(program) = peers::program("openapi-spec-validator") else {
@@ -384,7 +397,8 @@ fn the_document_is_valid() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// The copy that is reviewed. A test of the server holds that it is what the server has.
+/// Returns the path of the reviewed copy. A test of the server compares it with the generated
+/// document.
 fn document() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json")
 }

@@ -1,4 +1,4 @@
-//! What the SDK promises an author, seen from the host.
+//! The SDK's guarantees to a plugin author, as seen from the host.
 
 use crate::support;
 use keyward_runtime::{
@@ -17,23 +17,23 @@ fn registry(mut config: HandlerConfig, prefix: &str) -> Registry {
     Registry::builder(&runtime).handler(config).build().unwrap()
 }
 
-/// The handler of `tests/guest`.
+/// Builds a registry of the handler of `tests/guest`.
 fn author() -> Registry {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
     let component = keyward_componentize::build_guest("keyward-tests-guest", &target).unwrap();
     registry(HandlerConfig::new("author", component, Actors::Any), "sdk_")
 }
 
-/// What goes into logs and headers is no token, however careless the handler is.
+/// Neither logs nor headers contain a token, however careless the handler is.
 #[test]
-fn a_careless_handler_puts_no_token_where_it_would_be_logged() {
+fn a_careless_handler_puts_no_token_into_logs_or_headers() {
     let registry = author();
     let mut made = None;
     let log = support::captured_log(|| made = Some(registry.create_blocking(None, CreateRequest::new("careless"))));
     let Some(Ok(Creation::Created(created))) = made else { panic!("{made:?}") };
-    assert!(log.contains("made [token] for a friend") && !log.contains(&created.token), "{log}");
+    assert!(log.contains("issued [token] to a friend") && !log.contains(&created.token), "{log}");
     let log = support::captured_log(|| assert!(registry.create_blocking(None, CreateRequest::new("x")).is_ok()));
-    assert!(log.contains("made nothing"), "{log}");
+    assert!(log.contains("issued nothing"), "{log}");
 
     for token in ["sdk_an-actor-of-that-name", "sdk_an-id-of-that-name"] {
         let error = registry.verify_blocking(token).unwrap_err();
@@ -42,7 +42,8 @@ fn a_careless_handler_puts_no_token_where_it_would_be_logged() {
     }
 }
 
-/// A result is a result, an error is an error, and a panic is a trap whose text stands in the operator's log.
+/// A result is passed on, an error is an error, and a panic is a trap whose message is written to
+/// the operator's log.
 #[test]
 fn a_panic_reaches_the_log_as_text() {
     let registry = author();
@@ -50,19 +51,21 @@ fn a_panic_reaches_the_log_as_text() {
     assert!(matches!(registry.verify_blocking("sdk_other"), Ok(Verdict::NotMine)));
     let failure = registry.verify_blocking("sdk_failure").unwrap_err();
     assert_eq!((failure.code(), failure.to_string().contains("the moon is down")), ("unavailable", true));
-    assert!(!failure.caller_text().contains("moon"), "that is for the log, not for the caller");
+    assert!(!failure.public_message().contains("moon"), "the log has the details, not the client");
 
     let mut code = "";
     let log = support::captured_log(|| code = registry.verify_blocking("sdk_panic").unwrap_err().code());
     assert_eq!(code, "trap");
     assert!(log.contains("ERROR") && log.contains("author"), "{log}");
     assert!(log.contains("panicked at") && log.contains("on purpose: 42"), "{log}");
-    assert!(matches!(registry.verify_blocking("sdk_alice"), Ok(Verdict::Accepted(_))), "the next call is right");
+    assert!(matches!(registry.verify_blocking("sdk_alice"), Ok(Verdict::Accepted(_))), "the next call succeeds");
 }
 
-/// One page of memory is enough for ordinary tokens: with no more allowed, the handler that ships makes and verifies them.
-/// The clock stands still, because `create` takes more where it tries to compress, and it does where three bytes of the JSON
-/// repeat: in some seconds those of the time do.
+/// A single page of memory is enough for ordinary tokens: limited to it, the handler that ships
+/// creates and verifies them.
+///
+/// The clock does not advance, because `create` uses more memory if it tries to compress, which it
+/// does if three bytes of the JSON repeat: in some seconds those of the time do.
 #[test]
 fn an_ordinary_call_never_grows_its_memory() {
     let mut config = HandlerConfig::new("signed", support::SIGNED, Actors::Any);

@@ -1,4 +1,4 @@
-//! `keyward serve` as an operator lives with it: its start, its reloads, its log and its end.
+//! `keyward serve` as operated: start, reload, log and shutdown.
 
 use keyward_server::SecretDigest;
 use keyward_tests::cli::Folder;
@@ -31,7 +31,7 @@ keys.token = { ring = "main" }
 view-instance = "vi"
 "#;
 
-/// A folder with a configuration, and a key.
+/// Creates a folder with a configuration and a key.
 fn folder(name: &str, config: &str) -> Folder {
     let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("serve").join(name));
     folder.write("keyward.toml", config, 0o644);
@@ -39,43 +39,43 @@ fn folder(name: &str, config: &str) -> Folder {
     folder
 }
 
-/// On free ports, with the caller `app`, and with these policies.
+/// Returns a configuration on free ports, with the client `app` and these policies.
 fn config(policies: &str) -> String {
     let digest = SecretDigest::of(SECRET).to_hex();
     format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\noperations = \"127.0.0.1:0\"\n[policies]\n{policies}\n{HANDLERS}\n\
-         [callers.app]\nsecret_sha256 = \"{digest}\"\nmay = [\"introspect\", \"verify\", \"create\"]\n"
+        "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[policies]\n{policies}\n{HANDLERS}\n\
+         [clients.app]\nsecret_sha256 = \"{digest}\"\nmay = [\"introspect\", \"verify\", \"create\"]\n"
     )
 }
 
-/// `keyward serve` without a configuration, on free ports.
+/// Returns the command `keyward serve` without a configuration, on free ports.
 fn serve_default(folder: &Folder) -> Command {
     let mut command = folder.command();
-    command.args(["serve", "--listen", "127.0.0.1:0", "--operations", "127.0.0.1:0"]);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
     command
 }
 
-fn create(to: SocketAddr, caller: &str, secret: &str) -> Response {
-    Request::json("/v1/tokens", &json!({"actor": "root"})).basic(caller, secret).send(to)
+fn create(to: SocketAddr, client: &str, secret: &str) -> Response {
+    Request::json("/v1/tokens", &json!({"actor": "root"})).basic(client, secret).send(to)
 }
 
-fn verify(to: SocketAddr, caller: &str, secret: &str, token: &str) -> Value {
-    Request::json("/v1/verify", &json!({ "token": token })).basic(caller, secret).send(to).json()
+fn verify(to: SocketAddr, client: &str, secret: &str, token: &str) -> Value {
+    Request::json("/v1/verify", &json!({ "token": token })).basic(client, secret).send(to).json()
 }
 
-/// Whether there is a policy of that name: without a token, the answer is 404 or 401.
+/// Returns whether a policy of that name exists: without a token, the status is 404 or 401.
 fn has_policy(daemon: &Daemon, name: &str) -> bool {
     let answer = Request::get(&format!("/v1/auth/nginx/{name}")).send(daemon.service());
     assert!([401, 404].contains(&answer.status), "{answer:?}");
     answer.status == 401
 }
 
-/// The events of a log, which is nothing but JSON lines.
+/// Parses a log, which consists of JSON lines only.
 fn events(log: &str) -> Vec<Value> {
     log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
 }
 
-/// What the server itself logged: level and message.
+/// Returns the levels and messages that the server itself logged.
 fn said(log: &str) -> Vec<(String, String)> {
     let text = |event: &Value, member: &str| event[member].as_str().unwrap().to_owned();
     let own = events(log).into_iter().filter(|event| event["target"] == "keyward::server");
@@ -92,7 +92,7 @@ fn ended_well(ended: &Ended) {
 }
 
 #[test]
-fn the_first_start_makes_what_the_second_one_uses() {
+fn the_first_start_creates_what_the_second_one_uses() {
     let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("serve/first"));
     let data = folder.path().join("keyward-data");
     let daemon = Daemon::spawn(serve_default(&folder)).unwrap();
@@ -109,7 +109,7 @@ fn the_first_start_makes_what_the_second_one_uses() {
     let files = ["keyward.toml", "secret.key"];
     assert!(!fs::read_to_string(data.join("keyward.toml")).unwrap().contains(&secret));
 
-    // The line that it shows is a token in the hands of whoever has a shell.
+    // The printed `curl` line creates a token when pasted into a shell.
     let curl = stdout.lines().find(|line| line.trim().starts_with("curl ")).unwrap();
     assert!(curl.contains(&format!("-u 'admin:{secret}'")), "{curl}");
     assert!(curl.ends_with(&format!("http://localhost:{}/v1/tokens", daemon.service().port())), "{curl}");
@@ -133,11 +133,11 @@ fn the_first_start_makes_what_the_second_one_uses() {
 }
 
 #[test]
-fn a_first_start_that_broke_off_is_made_good() {
+fn an_interrupted_first_start_is_completed() {
     let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("serve/half"));
     let data = folder.path().join("keyward-data");
     fs::create_dir(&data).unwrap();
-    // A key that is in use stays; what was being written is no configuration.
+    // An existing key is kept; an incomplete file is not a configuration.
     folder.write("keyward-data/secret.key", "only-for-tests-only-for-tests-only-for-test\n", 0o600);
     folder.write("keyward-data/keyward.new", "[server]\nlisten", 0o644);
     let daemon = Daemon::spawn(serve_default(&folder)).unwrap();
@@ -153,21 +153,21 @@ fn a_first_start_that_broke_off_is_made_good() {
     let other = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("serve/no-folder"));
     other.write("keyward-data", "", 0o644);
     let ran = other.run(&["serve"], "");
-    let sentence = "keyward: keyward-data/keyward.toml cannot be made (not a directory): start where it can be, or name a \
+    let sentence = "keyward: keyward-data/keyward.toml cannot be created (not a directory): use another folder, or specify a \
                     configuration with `--config`\n";
     assert_eq!((ran.status, ran.stdout.as_str(), ran.stderr.as_str()), (2, "", sentence));
 }
 
-/// Whoever can write there could put a configuration and a key of his own in place.
+/// Anyone with write access could replace the configuration and the key.
 #[test]
-fn a_folder_that_others_can_write_is_no_place_for_a_key() {
+fn a_folder_that_others_can_write_is_refused() {
     let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("serve").join("shared"));
     let data = folder.path().join("keyward-data");
     fs::create_dir(&data).unwrap();
     for others in [0o777, 0o770, 0o702] {
         fs::set_permissions(&data, fs::Permissions::from_mode(others)).unwrap();
         let ended = Daemon::spawn(serve_default(&folder)).unwrap_err();
-        let sentence = "keyward: keyward-data can be written by others: run `chmod 700 keyward-data`, or name a configuration with \
+        let sentence = "keyward: keyward-data can be written by others: run `chmod 700 keyward-data`, or specify a configuration with \
                         `--config`\n";
         assert_eq!((ended.status.code(), ended.stdout.as_str(), ended.stderr.as_str()), (Some(2), "", sentence));
         assert!(fs::read_dir(&data).unwrap().next().is_none());
@@ -175,30 +175,30 @@ fn a_folder_that_others_can_write_is_no_place_for_a_key() {
 }
 
 #[test]
-fn a_caller_that_was_just_made_may_ask() {
-    let folder = folder("caller", &config(""));
-    let made = folder.run(&["caller", "the-app_1"], "");
+fn a_new_client_is_accepted() {
+    let folder = folder("client", &config(""));
+    let made = folder.run(&["client", "the-app_1"], "");
     assert_eq!((made.status, made.stderr.as_str()), (0, ""));
     let lines: Vec<_> = made.stdout.lines().collect();
     let secret = lines.iter().find(|line| line.starts_with("kwc_")).unwrap();
     assert_eq!(secret.len(), 47);
-    let at = lines.iter().position(|line| *line == "[callers.the-app_1]").unwrap();
+    let at = lines.iter().position(|line| *line == "[clients.the-app_1]").unwrap();
     let table = lines[at..].join("\n");
     assert!(!table.contains(secret));
-    assert_ne!(folder.run(&["caller", "the-app_1"], "").stdout, made.stdout, "each secret is another one");
+    assert_ne!(folder.run(&["client", "the-app_1"], "").stdout, made.stdout, "each secret is different");
 
     folder.write("keyward.toml", format!("{}\n{table}\n", config("")), 0o644);
     let daemon = Daemon::start(&folder, "keyward.toml");
     let ask =
         |secret: &str| Request::form("/v1/introspect", "token=x").basic("the-app_1", secret).send(daemon.service());
     assert_eq!((ask(secret).status, ask(secret).text()), (200, "{\"active\":false}"));
-    assert_eq!(ask(SECRET).status, 401, "that is another's");
+    assert_eq!(ask(SECRET).status, 401, "the secret of another client");
     assert_eq!(create(daemon.service(), "the-app_1", secret).status, 403, "it may introspect only");
     ended_well(&daemon.stop());
 }
 
 #[test]
-fn it_reloads_when_it_is_told_to_and_when_a_file_changes() {
+fn a_signal_or_a_changed_file_triggers_a_reload() {
     let folder = folder("reload", &config("old = \"any\""));
     let daemon = Daemon::start(&folder, "keyward.toml");
     let token = create(daemon.service(), "app", SECRET).json()["token"].as_str().unwrap().to_owned();
@@ -207,36 +207,36 @@ fn it_reloads_when_it_is_told_to_and_when_a_file_changes() {
 
     folder.write("keyward.toml", config("new = \"any\""), 0o644);
     daemon.signal(Signal::HUP);
-    wait_for("the signal to count", || has_policy(&daemon, "new"));
+    wait_for("the signal to take effect", || has_policy(&daemon, "new"));
     assert!(!has_policy(&daemon, "old"));
     assert_eq!(outcome(&token), "accepted");
 
-    // Nobody tells it from here on. The configuration is replaced, as editors do it.
+    // Reloads are automatic from here on. Editors replace a file by renaming.
     folder.write("other.toml", config("newer = \"any\""), 0o644);
     fs::rename(folder.path().join("other.toml"), folder.path().join("keyward.toml")).unwrap();
-    wait_for("the changed configuration to count", || has_policy(&daemon, "newer"));
+    wait_for("the changed configuration to take effect", || has_policy(&daemon, "newer"));
     // A file that the configuration names.
     folder.write("secret.key", "another-one-another-one-another-one-another\n", 0o600);
-    wait_for("the changed key to count", || outcome(&token) == "rejected");
-    // One that it names only now.
+    wait_for("the changed key to take effect", || outcome(&token) == "rejected");
+    // A file that the configuration did not name before.
     let rotated =
         config("newer = \"any\"").replace("secret.key\" }", "secret.key\" }\nprevious = [{ file = \"old.key\" }]");
     folder.write("old.key", "only-for-tests-only-for-tests-only-for-test\n", 0o600);
     folder.write("keyward.toml", rotated, 0o644);
-    wait_for("the old key to count again", || outcome(&token) == "accepted");
+    wait_for("the old key to take effect again", || outcome(&token) == "accepted");
     folder.write("old.key", "some-other-old-one-some-other-old-one-some-\n", 0o600);
-    wait_for("the changed old key to count", || outcome(&token) == "rejected");
-    // It counts a moment before that is said.
-    let loaded = || said(&daemon.stderr()).iter().filter(|(_, event)| event == "loaded anew").count();
-    wait_for("all of it to be said", || loaded() >= 5);
+    wait_for("the changed old key to take effect", || outcome(&token) == "rejected");
+    // The change takes effect shortly before it is logged.
+    let loaded = || said(&daemon.stderr()).iter().filter(|(_, event)| event == "configuration reloaded").count();
+    wait_for("all reloads to be logged", || loaded() >= 5);
 
     let ended = daemon.stop();
     ended_well(&ended);
     let said = said(&ended.stderr);
     assert_eq!(said.first(), Some(&("INFO".into(), "started".into())));
-    assert_eq!(said.last(), Some(&("INFO".into(), "ended".into())));
+    assert_eq!(said.last(), Some(&("INFO".into(), "stopped".into())));
     let between = &said[1..said.len() - 1];
-    assert!(between.iter().all(|event| *event == ("INFO".into(), "loaded anew".into())), "{said:?}");
+    assert!(between.iter().all(|event| *event == ("INFO".into(), "configuration reloaded".into())), "{said:?}");
     assert!(between.len() >= 5, "{said:?}");
 }
 
@@ -251,30 +251,30 @@ fn a_reload_that_fails_changes_nothing_and_says_why() {
     let refused = |number: usize, words: &str| {
         wait_for("the reload to fail", || why(&daemon.stderr()).len() >= number);
         let last = why(&daemon.stderr()).pop().unwrap();
-        assert!(last.contains("not loaded anew; what was there stays") && last.contains(words), "{last}");
-        assert_eq!(why(&daemon.stderr()).len(), number, "said once");
+        assert!(last.contains("reload failed; keeping the previous configuration") && last.contains(words), "{last}");
+        assert_eq!(why(&daemon.stderr()).len(), number, "logged once");
         assert!(has_policy(&daemon, "old"));
         assert_eq!(create(daemon.service(), "app", SECRET).status, 201);
     };
     folder.write("keyward.toml", config("old = \"any\"\nnew = \"all\""), 0o644);
     daemon.signal(Signal::HUP);
-    refused(1, "keyward.toml:6: a policy is the word");
+    refused(1, "keyward.toml:6: a policy is");
     folder.write("keyward.toml", config("new = \"any\"").replace("dstok_", "dst ok_"), 0o644);
     daemon.signal(Signal::HUP);
     refused(2, "keyward.toml:");
-    // Nobody tells it of the rest.
+    // The remaining reloads are automatic.
     folder.write("keyward.toml", config("new = \"any\""), 0o644);
-    wait_for("the good one", || has_policy(&daemon, "new"));
+    wait_for("the valid configuration", || has_policy(&daemon, "new"));
     folder.write("keyward.toml", config("old = \"any\""), 0o644);
-    wait_for("the old one", || has_policy(&daemon, "old"));
+    wait_for("the old configuration", || has_policy(&daemon, "old"));
     let key = folder.path().join("secret.key");
     fs::rename(&key, folder.path().join("away")).unwrap();
     refused(3, "there is no file secret.key");
     fs::rename(folder.path().join("away"), &key).unwrap();
-    // All is well again, and that is seen.
-    let good = said(&daemon.stderr()).iter().filter(|(_, message)| message == "loaded anew").count();
-    wait_for("the key that is back", || {
-        said(&daemon.stderr()).iter().filter(|(_, message)| message == "loaded anew").count() > good
+    // The recovery is detected.
+    let good = said(&daemon.stderr()).iter().filter(|(_, message)| message == "configuration reloaded").count();
+    wait_for("the restored key", || {
+        said(&daemon.stderr()).iter().filter(|(_, message)| message == "configuration reloaded").count() > good
     });
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     refused(4, "secret.key can be read or written by others");
@@ -284,13 +284,11 @@ fn a_reload_that_fails_changes_nothing_and_says_why() {
 }
 
 #[test]
-fn what_takes_a_restart_is_named() {
+fn a_setting_that_requires_a_restart_is_named() {
     let folder = folder("restart", &config("old = \"any\""));
     let daemon = Daemon::start(&folder, "keyward.toml");
-    let changed = config("new = \"any\"").replace(
-        "operations = \"127.0.0.1:0\"",
-        "operations = \"127.0.0.2:0\"\nlimits.connections = 7\nlimits.batch = 1",
-    );
+    let changed = config("new = \"any\"")
+        .replace("admin = \"127.0.0.1:0\"", "admin = \"127.0.0.2:0\"\nlimits.connections = 7\nlimits.batch = 1");
     folder.write("keyward.toml", changed, 0o644);
     daemon.signal(Signal::HUP);
     wait_for("the reload", || has_policy(&daemon, "new"));
@@ -299,22 +297,23 @@ fn what_takes_a_restart_is_named() {
         warnings.map(|event| event["setting"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     wait_for("both warnings", || warned().len() >= 2);
-    assert_eq!(warned(), ["server.operations", "server.limits.connections"]);
-    // What takes none is there.
+    assert_eq!(warned(), ["server.admin", "server.limits.connections"]);
+    // Settings that require no restart have taken effect.
     let two = Request::json("/v1/verify", &json!({"tokens": ["a", "b"]})).basic("app", SECRET);
     assert_eq!(two.send(daemon.service()).status, 400);
     ended_well(&daemon.stop());
 }
 
 #[test]
-fn a_signal_ends_it_behind_what_is_being_answered() {
+fn a_signal_stops_the_daemon_after_open_requests() {
     for signal in [Signal::TERM, Signal::INT] {
         let folder = folder("drain", &config(""));
         let daemon = Daemon::start(&folder, "keyward.toml");
         let request = Request::json("/v1/verify", &json!({"token": "x"})).basic("app", SECRET).to_bytes();
         let (head, rest) = request.split_at(request.len() - 5);
         let mut connection = Connection::open(daemon.service()).unwrap();
-        // The request has begun for sure when an earlier one on the connection is answered, and this one is behind it.
+        // The response to an earlier request on the connection proves that the daemon reads this
+        // one.
         let first = Request::get("/v1/actor");
         connection.send([&first.to_bytes(), head].concat()).unwrap();
         assert_eq!(connection.answer(false).unwrap().status, 200);
@@ -325,13 +324,13 @@ fn a_signal_ends_it_behind_what_is_being_answered() {
         assert_eq!((answer.status, &answer.json()["outcome"]), (200, &json!("not-mine")));
         let ended = daemon.wait();
         ended_well(&ended);
-        assert_eq!(said(&ended.stderr).last(), Some(&("INFO".into(), "ended".into())));
+        assert_eq!(said(&ended.stderr).last(), Some(&("INFO".into(), "stopped".into())));
     }
 }
 
-/// It would wait for an hour for the rest of the request.
+/// Otherwise the daemon would wait an hour for the rest of the request.
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_stops_the_daemon_at_once() {
     let patient = "[server.limits]\ndrain_seconds = 3600\nbody_seconds = 3600\n[policies]";
     let folder = folder("twice", &config("").replacen("[policies]", patient, 1));
     let daemon = Daemon::start(&folder, "keyward.toml");
@@ -345,11 +344,11 @@ fn a_second_signal_ends_it_at_once() {
     let ended = daemon.wait();
     ended_well(&ended);
     let (level, text) = said(&ended.stderr).pop().unwrap();
-    assert!(level == "WARN" && text.starts_with("ended at once"), "{level} {text}");
+    assert!(level == "WARN" && text.starts_with("stopped at once"), "{level} {text}");
 }
 
 #[test]
-fn an_address_in_use_is_a_mistake_to_be_mended() {
+fn an_address_in_use_is_a_usage_error() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let in_use = listener.local_addr().unwrap().to_string();
     let folder = folder("in-use", &config("").replacen("127.0.0.1:0", &in_use, 1));
@@ -358,19 +357,19 @@ fn an_address_in_use_is_a_mistake_to_be_mended() {
         let ran = folder.run(&[&["serve"], args].concat(), "");
         (ran.status, ran.stdout, ran.stderr)
     };
-    let stop = "is in use: stop the program that has it, or give";
-    let wanted = format!("keyward.toml:2: the address {in_use} {stop} `listen` another one");
+    let stop = "is in use: stop the program that uses it, or change";
+    let wanted = format!("keyward.toml:2: the address {in_use} {stop} `listen`");
     assert_eq!(run(&["--config", "keyward.toml"]), (2, String::new(), sentence(&wanted)));
-    let wanted = format!("the address {in_use} {stop} `--operations` another one");
-    let args = ["--config", "keyward.toml", "--listen", "127.0.0.1:0", "--operations", &in_use];
+    let wanted = format!("the address {in_use} {stop} `--admin`");
+    let args = ["--config", "keyward.toml", "--listen", "127.0.0.1:0", "--admin", &in_use];
     assert_eq!(run(&args), (2, String::new(), sentence(&wanted)));
-    let wanted = "keyward.toml:2: the address 192.0.2.1:1 is none of this machine: give `listen` another one";
+    let wanted = "keyward.toml:2: the address 192.0.2.1:1 is not an address of this machine: change `listen`";
     folder.write("keyward.toml", config("").replacen("127.0.0.1:0", "192.0.2.1:1", 1), 0o644);
     assert_eq!(run(&["--config", "keyward.toml"]), (2, String::new(), sentence(wanted)));
 }
 
 #[test]
-fn with_a_certificate_it_speaks_tls_and_check_reads_it() {
+fn a_certificate_enables_tls_and_check_reads_it() {
     let tls = "tls = { certificate = \"tls.pem\", key = \"tls.key\" }\n[policies]";
     let folder = folder("tls", &config("").replace("[policies]", tls));
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -381,19 +380,19 @@ fn with_a_certificate_it_speaks_tls_and_check_reads_it() {
     let daemon = Daemon::start(&folder, "keyward.toml");
     let lines = daemon.stdout();
     let lines: Vec<_> = lines.lines().map(|line| line.rsplit_once(':').unwrap().0).collect();
-    assert_eq!(lines, ["keyward: listening on https://127.0.0.1", "keyward: operations on http://127.0.0.1"]);
+    assert_eq!(lines, ["keyward: listening on https://127.0.0.1", "keyward: admin on http://127.0.0.1"]);
     ended_well(&daemon.stop());
 
     let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     folder.write("tls.key", other.signing_key.serialize_pem(), 0o600);
-    let sentence = "keyward: keyward.toml:4: `tls`: certificate and key do not belong together\n";
+    let sentence = "keyward: keyward.toml:4: `tls`: the certificate and the key do not match\n";
     assert_eq!((check().status, check().stderr.as_str()), (2, sentence));
     let ran = folder.run(&["serve", "--config", "keyward.toml"], "");
     assert_eq!((ran.status, ran.stdout.as_str(), ran.stderr.as_str()), (2, "", sentence));
 }
 
 #[test]
-fn connections_are_as_many_as_files_may_be_open() {
+fn connections_are_limited_by_open_files() {
     let folder = folder("files", &config("old = \"any\""));
     let mut command = folder.command();
     let keyward = command.get_program().to_owned();
@@ -411,7 +410,7 @@ fn connections_are_as_many_as_files_may_be_open() {
 }
 
 #[test]
-fn decisions_are_logged_whatever_the_level_is() {
+fn decisions_are_logged_at_every_level() {
     let mut folder = folder("level", &config("old = \"any\""));
     for (level, own) in [("error", false), ("warn", false), ("info", true), ("", true)] {
         folder.set("KEYWARD_LOG", level);
@@ -421,18 +420,19 @@ fn decisions_are_logged_whatever_the_level_is() {
         let events = events(&ended.stderr);
         let audit: Vec<_> = events.iter().filter(|event| event["target"] == "keyward::decision").collect();
         assert_eq!(audit.len(), 1, "{level}");
-        assert_eq!((&audit[0]["outcome"], &audit[0]["caller"]), (&json!("created"), &json!("app")));
+        assert_eq!((&audit[0]["outcome"], &audit[0]["client"]), (&json!("created"), &json!("app")));
         assert!(audit[0]["timestamp"].as_str().unwrap().ends_with('Z'));
         assert_eq!(events.iter().any(|event| event["message"] == "started"), own, "{level}");
     }
 }
 
-/// A daemon whose standard error is a pipe that nobody reads before it is told to, and that pipe.
+/// Starts a daemon whose standard error is a pipe that is not being read, and returns it and that
+/// pipe.
 fn unread(name: &str) -> (Daemon, fs::File) {
     let folder = folder(name, &config("old = \"any\""));
     let pipe = folder.path().join("log");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    // For writing as well: so it opens at once, and has no end.
+    // Opened for writing as well, so that opening does not block and the pipe never closes.
     let reader = OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
     let mut shell = Command::new("sh");
     let keyward = folder.command().get_program().to_owned();
@@ -441,7 +441,7 @@ fn unread(name: &str) -> (Daemon, fs::File) {
     (Daemon::spawn(shell).unwrap(), reader)
 }
 
-/// Has it decide a hundred times as often as this, and gives how often that is.
+/// Makes `times` times a hundred decisions, and returns their number.
 fn decide(daemon: &Daemon, times: u64) -> u64 {
     let tokens: Vec<_> = (0..100).map(|number| format!("nobody's {number}")).collect();
     let request = Request::json("/v1/verify", &json!({ "tokens": tokens })).basic("app", SECRET);
@@ -454,9 +454,9 @@ fn decide(daemon: &Daemon, times: u64) -> u64 {
 }
 
 #[test]
-fn a_log_that_nobody_reads_stops_neither_calls_nor_the_end() {
+fn an_unread_log_blocks_neither_calls_nor_the_shutdown() {
     let (daemon, reader) = unread("unread");
-    // Far more than a pipe holds.
+    // Far more than a pipe buffers.
     decide(&daemon, 20);
     assert!(has_policy(&daemon, "old"));
     ended_well(&daemon.stop());
@@ -464,9 +464,9 @@ fn a_log_that_nobody_reads_stops_neither_calls_nor_the_end() {
 }
 
 #[test]
-fn lines_that_are_lost_are_counted_and_told() {
+fn dropped_lines_are_counted_and_reported() {
     let (daemon, mut reader) = unread("lost");
-    // Far more than the daemon keeps.
+    // Far more than the daemon buffers.
     let decisions = decide(&daemon, 240);
     let log = Arc::new(Mutex::new(Vec::new()));
     let shared = log.clone();
@@ -481,14 +481,14 @@ fn lines_that_are_lost_are_counted_and_told() {
         let whole = text.rsplit_once('\n').map(|(lines, _)| lines.to_owned()).unwrap_or_default();
         events(&whole)
     };
-    // Each tells how many so far.
+    // Each such line has the total up to now.
     let lost = || {
         let lines = lines();
         let told = lines.iter().rev().find(|event| event["target"] == "keyward::log");
         told.map_or(0, |event| event["lines"].as_u64().unwrap())
     };
     let written = || lines().iter().filter(|event| event["target"] == "keyward::decision").count() as u64;
-    wait_for("all to be written or told", || written() + lost() == decisions);
+    wait_for("all decisions to be written or reported as dropped", || written() + lost() == decisions);
     assert!(lost() > 0);
     ended_well(&daemon.stop());
 }

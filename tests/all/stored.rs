@@ -1,4 +1,4 @@
-//! Tokens that are kept, and tokens that are taken back: through the program, the daemon, and both beside each other.
+//! Stored tokens and revoked tokens: through the program, the daemon, and both at once.
 
 mod backup;
 mod behind;
@@ -29,12 +29,12 @@ use std::path::PathBuf;
 
 pub(crate) const SECRET: &str = "kwc_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 
-/// The handlers that keep records, and one that signs and keeps none. The machine may be busy: what says no must not be the
-/// clock.
+/// The handlers that keep records, and one that signs and keeps none. The limits are high because
+/// the machine may be busy.
 const CONFIG: &str = r#"
 [server]
 listen = "127.0.0.1:0"
-operations = "127.0.0.1:0"
+admin = "127.0.0.1:0"
 
 [store]
 sqlite = "keyward.db"
@@ -52,14 +52,14 @@ store = { tokens = 5 }
 
 [[handlers]]
 name = "dev"
-component = "builtin:opaque"
+component = "builtin:hypothesis"
 prefixes = ["6879-"]
 limits = { wall_ms = 60000, cpu_ms = 60000 }
 store = true
 
 [[handlers]]
 name = "managed"
-component = "builtin:dsatok"
+component = "builtin:auth-tokens"
 prefixes = ["dsatok_"]
 limits = { wall_ms = 60000, cpu_ms = 60000 }
 keys.token = { ring = "main", scheme = "itsdangerous", namespace = "dsatok" }
@@ -72,7 +72,7 @@ prefixes = ["dstok_"]
 limits = { wall_ms = 60000, cpu_ms = 60000 }
 keys.token = { ring = "main" }
 
-[callers.admin]
+[clients.admin]
 secret_sha256 = "DIGEST"
 may = ["introspect", "verify", "create", "revoke"]
 
@@ -84,7 +84,7 @@ fn folder(name: &str) -> Folder {
     folder_with(name, &[])
 }
 
-/// A folder with the configuration, in which some text is replaced.
+/// Creates a folder with the configuration after these replacements.
 pub(crate) fn folder_with(name: &str, changes: &[(&str, &str)]) -> Folder {
     let config = CONFIG.replace("DIGEST", &SecretDigest::of(SECRET).to_hex());
     let config = changes.iter().fold(config, |config, (old, new)| {
@@ -104,21 +104,21 @@ pub(crate) fn keyward(folder: &Folder, words: &str, stdin: &str) -> Ran {
     folder.run(&args, stdin)
 }
 
-/// A token, made by the program.
+/// Creates a token with the program.
 fn create(folder: &Folder, handler: &str, more: &str) -> String {
     let ran = keyward(folder, &format!("create --handler {handler} --actor alice{more}"), "");
     assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{ran:?}");
     ran.stdout.trim_end().to_owned()
 }
 
-/// What the program says of tokens, as JSON.
+/// Returns the program's verdicts on tokens, as JSON.
 fn verify(folder: &Folder, tokens: &[&str]) -> Vec<Value> {
     let ran = keyward(folder, "verify --json", &tokens.iter().map(|token| format!("{token}\n")).collect::<String>());
     assert_eq!(ran.stderr, "");
     ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// `accepted`, or why not.
+/// Returns `accepted`, or the reason, for each token.
 fn outcomes(folder: &Folder, tokens: &[&str]) -> Vec<String> {
     let word = |outcome: &Value| {
         ["reason", "code", "outcome"].iter().find_map(|name| outcome[*name].as_str()).map(str::to_owned)
@@ -128,13 +128,13 @@ fn outcomes(folder: &Folder, tokens: &[&str]) -> Vec<String> {
 
 const ALL: [&str; 4] = ["stored", "dev", "managed", "signed"];
 
-/// A token of each handler.
+/// Creates a token of each handler.
 fn one_of_each(folder: &Folder) -> [String; 4] {
     ALL.map(|handler| create(folder, handler, ""))
 }
 
 #[test]
-fn a_kept_token_is_good_and_says_what_was_asked_for() {
+fn a_stored_token_is_valid_and_carries_its_terms() {
     let folder = folder("good");
     let token = create(&folder, "stored", " --expires-after 3600 --all view-instance --description note");
     assert_eq!(token.len(), "kwt_test_".len() + 71, "{token}");
@@ -152,7 +152,7 @@ fn a_kept_token_is_good_and_says_what_was_asked_for() {
 }
 
 #[test]
-fn an_actor_has_one_developer_token_and_handlers_as_many_as_they_may() {
+fn an_actor_has_one_developer_token_and_handlers_up_to_their_limit() {
     let folder = folder("one");
     let first = create(&folder, "dev", "");
     let second = create(&folder, "dev", "");
@@ -164,14 +164,14 @@ fn an_actor_has_one_developer_token_and_handlers_as_many_as_they_may() {
     let kept: Vec<String> = (0..5).map(|_| create(&folder, "stored", "")).collect();
     let ran = keyward(&folder, "create --handler stored --actor alice", "");
     assert_eq!((ran.status, ran.stdout.as_str()), (1, ""));
-    assert!(ran.stderr.contains("has 5 tokens, as many as it may (`store.tokens`)"), "{}", ran.stderr);
-    // One that is taken back makes room.
+    assert!(ran.stderr.contains("has reached its limit of 5 tokens (`store.tokens`)"), "{}", ran.stderr);
+    // A revoked token frees a slot.
     assert_eq!(keyward(&folder, "tokens revoke -", &format!("{}\n", kept[0])).status, 0);
     create(&folder, "stored", "");
 }
 
 #[test]
-fn each_way_to_revoke_ends_what_it_names_and_nothing_else() {
+fn each_way_to_revoke_revokes_exactly_what_it_names() {
     let folder = folder("ways");
     for (words, stdin, dead) in [
         ("tokens revoke -", "{stored}\n{signed}\n", &["stored", "signed"][..]),
@@ -198,7 +198,7 @@ fn each_way_to_revoke_ends_what_it_names_and_nothing_else() {
         if stdin.is_empty() {
             let dry = keyward(&folder, &fill(&format!("{words} --dry-run --json")), "");
             assert_eq!(dry.stdout, format!("{{\"would_end\":{records}}}\n"), "{words}: {dry:?}");
-            assert_eq!(outcomes(&folder, &all), ["accepted"; 4], "{words}: nothing yet");
+            assert_eq!(outcomes(&folder, &all), ["accepted"; 4], "{words}: a dry run revokes nothing");
         }
         let ran =
             keyward(&folder, &fill(&format!("{words}{}", if stdin.is_empty() { " --json" } else { "" })), &fill(stdin));
@@ -208,7 +208,7 @@ fn each_way_to_revoke_ends_what_it_names_and_nothing_else() {
         }
         let wanted = ALL.map(|name| if dead.contains(&name) { "revoked" } else { "accepted" });
         assert_eq!(outcomes(&folder, &all), wanted, "{words}");
-        // Again: no harm. What is made later is good.
+        // Revoking again has no effect, and later tokens are valid.
         if stdin.is_empty() {
             assert_eq!(keyward(&folder, &fill(words), "").status, 0, "{words}");
         }
@@ -216,7 +216,7 @@ fn each_way_to_revoke_ends_what_it_names_and_nothing_else() {
 }
 
 #[test]
-fn a_daemon_hears_of_what_is_revoked_beside_it_and_of_what_it_revokes_itself_at_once() {
+fn a_daemon_learns_of_all_revocations_and_of_its_own_at_once() {
     let folder = folder("daemon");
     let daemon = Daemon::start(&folder, "keyward.toml");
     let make = |handler: &str, actor: &str| {
@@ -236,20 +236,20 @@ fn a_daemon_hears_of_what_is_revoked_beside_it_and_of_what_it_revokes_itself_at_
             assert_eq!(status(&token), 401, "{handler}, {turn}");
         }
 
-        // Of the same actor and second a signed one would be the same again.
+        // A signed token of the same actor and second would be identical.
         let token = make(handler, "bob");
         let answer = Request::form("/v1/introspect", format!("token={token}")).bearer(SECRET).send(daemon.service());
         assert_eq!(answer.json()["active"], true, "{handler}");
         assert_eq!(keyward(&folder, "tokens revoke -", &format!("{token}\n")).status, 0);
-        wait_for("the daemon to hear of it", || status(&token) == 401);
+        wait_for("the daemon to learn of the revocation", || status(&token) == 401);
     }
-    let metrics = Request::get("/metrics").send(daemon.operations());
+    let metrics = Request::get("/metrics").send(daemon.admin());
     assert_eq!(metrics.status, 200);
 }
 
-/// The handler traps whenever it is asked: so it was not.
+/// The handler would trap, so it was not called.
 #[test]
-fn a_wrong_checksum_costs_no_call_and_no_look_up() {
+fn a_wrong_checksum_costs_no_call_and_no_lookup() {
     let mut config = HandlerConfig::new("trap", hostile::case("trap-divide").bytes, Actors::Any);
     config.prefixes = vec!["ho_".into()];
     config.checksum = true;
@@ -265,7 +265,7 @@ fn a_wrong_checksum_costs_no_call_and_no_look_up() {
 }
 
 #[test]
-fn the_last_use_is_noted_behind_the_answer() {
+fn the_last_use_is_recorded_after_the_response() {
     let folder = folder("last-use");
     let daemon = Daemon::start(&folder, "keyward.toml");
     let token = create(&folder, "stored", "");
@@ -273,20 +273,20 @@ fn the_last_use_is_noted_behind_the_answer() {
     let record = || pollster::block_on(store.find("stored", &token[9..][..22])).unwrap().unwrap().record;
     assert_eq!(record().last_used_at, None);
     assert_eq!(Request::get("/v1/actor").bearer(&*token).send(daemon.service()).status, 200);
-    wait_for("it to be written", || record().last_used_at.is_some());
+    wait_for("the use to be written", || record().last_used_at.is_some());
     assert!(record().last_used_at >= Some(record().issued_at));
 }
 
 #[test]
-fn mistakes_are_told() {
+fn mistakes_are_reported() {
     let folder = folder("mistakes");
     for (words, wanted) in [
-        ("tokens revoke", "say which tokens"),
-        ("tokens revoke --id x", "--id needs --handler"),
-        ("tokens revoke --handler nobody", "is no handler of keyward.toml"),
-        ("tokens revoke --actor a -", "not both"),
+        ("tokens revoke", "no tokens selected"),
+        ("tokens revoke --id x", "--id requires --handler"),
+        ("tokens revoke --handler nobody", "is not a handler of keyward.toml"),
+        ("tokens revoke --actor a -", "cannot be combined"),
         ("tokens revoke --actor a --issued-until 9999999999", "`issued_until` is yet to come"),
-        ("tokens revoke dstok_abc", "tokens come on standard input"),
+        ("tokens revoke dstok_abc", "tokens are read from standard input"),
     ] {
         let ran = keyward(&folder, words, "");
         assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{words}");
@@ -297,8 +297,8 @@ fn mistakes_are_told() {
 
     for (change, wanted) in [
         (("sqlite = \"keyward.db\"", "sqlite = \"no/such/folder/keyward.db\""), "no/such/folder"),
-        (("[store]\nsqlite = \"keyward.db\"\n", ""), "there is no store: add `[store]`"),
-        (("sqlite = \"keyward.db\"", ""), "a store is in one place"),
+        (("[store]\nsqlite = \"keyward.db\"\n", ""), "requires a `[store]` section"),
+        (("sqlite = \"keyward.db\"", ""), "a store has one database"),
         (("sqlite = \"keyward.db\"", "sqlite = \"keyward.db\"\npatience_seconds = 0"), "from 1 to 3600"),
         (("settings = { prefix = \"kwt_test_\" }\nstore = { tokens = 5 }", ""), "add `store = true`"),
     ] {
@@ -311,7 +311,7 @@ fn mistakes_are_told() {
         assert!(ran.stderr.contains(wanted), "{wanted}: {}", ran.stderr);
     }
 
-    // A server that is away is nobody's mistake.
+    // An unreachable server is not a usage error.
     folder.write("url", "postgres://keyward@127.0.0.1:1/none", 0o600);
     let text = fs::read_to_string(folder.path().join("keyward.toml")).unwrap();
     folder.write("away.toml", text.replace("sqlite = \"keyward.db\"", "postgres = { file = \"url\" }"), 0o644);

@@ -1,4 +1,4 @@
-//! What several tests use.
+//! Helpers shared by several tests.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -17,7 +17,7 @@ use tracing::subscriber::DefaultGuard;
 pub(crate) const SIGNED: &[u8] = keyward_cli::builtin::SIGNED;
 pub(crate) const HARDCODED: &[u8] = keyward_cli::builtin::HARDCODED;
 
-/// A clock that each test sets for its own thread. Calls read it on the thread that asks.
+/// A clock that each test sets for its own thread. Calls read it on the calling thread.
 #[derive(Clone, Default)]
 pub(crate) struct TestClock;
 
@@ -37,24 +37,25 @@ impl Clock for TestClock {
     }
 }
 
-/// A runtime with the [`TestClock`], for tests that do not use it up: what one has compiled, all have.
+/// A runtime with the [`TestClock`], for tests that do not exhaust it. Compiled components are
+/// shared.
 pub(crate) static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Runtime::with(RuntimeLimits::default(), TestClock).unwrap());
 
-/// The machine and its disk may be busy: what stops a call of this handler is none of its clocks.
+/// Raises a handler's time limits, because the machine and its disk may be busy.
 pub(crate) fn unhurried(limits: &mut Limits) {
     const FOREVER: Duration = Duration::from_secs(600);
     (limits.wall, limits.cpu) = (FOREVER, FOREVER);
 }
 
-/// A token of this payload, as Datasette makes it.
+/// Returns a token with this payload, as Datasette creates it.
 pub(crate) fn dstok(payload: &serde_json::Value, secret: &str) -> String {
     let mut value = String::new();
     itsdangerous::push_value(&mut value, &payload.to_string());
     resign(&format!("dstok_{value}."), secret)
 }
 
-/// The token with the signature that Datasette would have given it.
+/// Returns the token with the signature that Datasette would compute.
 pub(crate) fn resign(token: &str, secret: &str) -> String {
     let Some((value, _)) = token.strip_prefix("dstok_").and_then(|signed| signed.rsplit_once('.')) else {
         return token.to_owned();
@@ -66,8 +67,8 @@ pub(crate) fn resign(token: &str, secret: &str) -> String {
     signed
 }
 
-/// The ways in which a text may be written: as it is; in hexadecimal digits; in base64 of both alphabets, wherever it begins
-/// among groups of three; percent-encoded, as forms do it and each byte.
+/// Returns the encodings of a text: unchanged; in hexadecimal; in base64 of both alphabets, at any
+/// offset within a group of three bytes; percent-encoded, as forms do it and byte by byte.
 pub(crate) fn forms(text: &str) -> BTreeSet<String> {
     let bytes = text.as_bytes();
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -82,7 +83,8 @@ pub(crate) fn forms(text: &str) -> BTreeSet<String> {
     let mut forms = BTreeSet::from([text.to_owned(), hex.to_uppercase(), hex, percent.to_lowercase(), percent, form]);
     for before in 0..3 {
         let shifted = [&b"\0\0"[..before], bytes].concat();
-        // What the bytes around it have a part in is left away: those in front, and the last group if it is not full.
+        // Drops the characters that also depend on neighboring bytes: those at the start, and the
+        // last group unless it is full.
         let whole = shifted.len() / 3 * 3;
         for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
             let encoded = engine.encode(&shifted[..whole]);
@@ -92,7 +94,7 @@ pub(crate) fn forms(text: &str) -> BTreeSet<String> {
     forms
 }
 
-/// What is logged on this thread while `work` runs.
+/// Returns the log lines of this thread while `work` runs.
 pub(crate) fn captured_log(work: impl FnOnce()) -> String {
     let log = Log::default();
     let taken = log.clone().take_this_thread();
@@ -101,12 +103,12 @@ pub(crate) fn captured_log(work: impl FnOnce()) -> String {
     log.text()
 }
 
-/// What is logged on the threads that it takes.
+/// A log capture for selected threads.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Takes what this thread logs from now on, until the guard is dropped.
+    /// Captures the log of this thread until the guard is dropped.
     pub(crate) fn take_this_thread(self) -> DefaultGuard {
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
@@ -116,7 +118,7 @@ impl Log {
         tracing::subscriber::set_default(subscriber)
     }
 
-    /// All of it so far.
+    /// Returns the captured text up to now.
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }

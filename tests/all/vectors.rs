@@ -1,5 +1,6 @@
-//! Datasette's own tokens: every create and verify case of `vectors/datasette-signed.json`, in-process, through the program
-//! and over HTTP, and proof that the cases can tell a wrong implementation from a right one.
+//! Datasette's own tokens: every create and verify case of `vectors/datasette-signed.json`,
+//! in-process, through the program and over HTTP, and proof that the cases distinguish wrong
+//! implementations from a correct one.
 
 mod program;
 
@@ -13,25 +14,25 @@ use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::sync::{Arc, LazyLock, Mutex};
 
-/// A case that a subject is asked about.
+/// A case for a subject.
 #[derive(Clone)]
 pub(crate) struct Case {
     pub(crate) id: String,
     pub(crate) secret: String,
     pub(crate) settings: Value,
-    /// The clock, and its text in the file.
+    /// The time, parsed and as written in the file.
     pub(crate) now: Option<UnixTime>,
     pub(crate) now_text: String,
     pub(crate) actions: BTreeMap<String, String>,
     pub(crate) input: Value,
     pub(crate) want: Value,
-    /// The payload that the original wrote, for tokens whose bytes may differ.
+    /// The payload of the original's token, for tokens whose bytes may differ.
     payload: Value,
-    /// What the original says to its own token at other times.
+    /// The original's verdicts on its own token at other times.
     later: Vec<Value>,
 }
 
-/// What a subject answers, in the words of the vectors.
+/// The response of a subject, in the terms of the vectors.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Answer {
     Token(String),
@@ -43,7 +44,7 @@ pub(crate) enum Answer {
         message: String,
     },
     Failed(String),
-    /// The question cannot be put to this subject.
+    /// The request cannot be expressed for this subject.
     Inexpressible(&'static str),
 }
 
@@ -70,7 +71,7 @@ impl Case {
     }
 }
 
-/// The vectors' clock: a number of seconds, with decimals. `None` is before 1970.
+/// Parses a time of the vectors, in seconds with decimals. Returns `None` for times before 1970.
 fn unix_time(now: &Value) -> Option<UnixTime> {
     let text = now.to_string();
     let (seconds, decimals) = text.split_once('.').unwrap_or((&text, ""));
@@ -78,7 +79,7 @@ fn unix_time(now: &Value) -> Option<UnixTime> {
     Some(UnixTime { seconds: seconds.parse().ok()?, nanoseconds })
 }
 
-/// One registry for all cases of one configuration.
+/// Registries by configuration, shared by their cases.
 #[derive(Default)]
 pub(crate) struct InProcess {
     registries: Mutex<HashMap<String, Registry>>,
@@ -86,7 +87,7 @@ pub(crate) struct InProcess {
 
 pub(crate) static IN_PROCESS: LazyLock<InProcess> = LazyLock::new(InProcess::default);
 
-/// The signed handler as Datasette has it: any secret, however short.
+/// Returns the signed handler as in Datasette, which accepts a secret of any length.
 fn with_a_key(secret: &[u8]) -> HandlerConfig {
     let ring = Arc::new(KeyRing::dangerous_allow_short("main", Secret::new(secret), vec![]).unwrap());
     let mut config = HandlerConfig::new("signed", support::SIGNED, Actors::Any);
@@ -147,7 +148,8 @@ fn answer_to_verify(result: Result<Verdict, keyward_runtime::Error>) -> Answer {
     }
 }
 
-/// What the types of [`CreateRequest`] refuse is refused there; all else goes to the handler.
+/// Builds a [`CreateRequest`]. What its types rule out is refused here; the rest is left to the
+/// handler.
 fn request(input: &Value) -> Result<CreateRequest, &'static str> {
     let mut request = CreateRequest::new(input["actor_id"].as_str().ok_or("an actor id is text")?);
     request.expires_after = match &input["expires_after"] {
@@ -158,7 +160,8 @@ fn request(input: &Value) -> Result<CreateRequest, &'static str> {
         }
     };
     let flags = restriction_flags(&input["restrictions"]);
-    // A builder of the original that was told nothing restricts nothing (A1-38), as no flag does on the command line.
+    // A builder of the original without arguments restricts nothing (A1-38), like a command line
+    // without flags.
     request.restrictions = (!flags.is_empty()).then(|| {
         flags.iter().fold(Restrictions::new(), |restrictions, flag| match flag {
             Flag::All(action) => restrictions.allow_all(action),
@@ -175,7 +178,7 @@ pub(crate) enum Flag {
     Resource(String, String, String),
 }
 
-/// Each restriction once, in the order of the vectors.
+/// Returns each restriction once, in the order of the vectors.
 pub(crate) fn restriction_flags(restrictions: &Value) -> Vec<Flag> {
     let strings = |list: &Value| -> Vec<String> {
         list.as_array().into_iter().flatten().map(|text| text.as_str().unwrap().to_owned()).collect()
@@ -194,7 +197,7 @@ pub(crate) fn restriction_flags(restrictions: &Value) -> Vec<Flag> {
     flags
 }
 
-/// Says what is wrong with an answer, if anything is.
+/// Compares an answer with the expected one.
 pub(crate) fn judge(case: &Case, answer: &Answer) -> Result<(), String> {
     let want = &case.want;
     let message_fits = |message: &str| want.get("message").is_none_or(|wanted| wanted == message);
@@ -232,18 +235,18 @@ fn verify_in_process(case: &Case) -> Answer {
 #[test]
 fn every_verify_case_in_process() {
     let cases = cases("verify");
-    assert!(cases.len() >= 100, "the vectors are there");
+    assert!(cases.len() >= 100, "the vectors are complete");
     assert_eq!(wrong(&cases, verify_in_process), [""; 0]);
 }
 
 #[test]
 fn every_create_case_in_process() {
     let cases = cases("create");
-    assert!(cases.len() >= 30, "the vectors are there");
+    assert!(cases.len() >= 30, "the vectors are complete");
     assert_eq!(wrong(&cases, |case| IN_PROCESS.create(case)), [""; 0]);
 }
 
-/// Each side verifies the other's tokens, at every time that the vectors name.
+/// Each side verifies the other's tokens, at every time in the vectors.
 #[test]
 fn created_tokens_age_as_the_originals_do() {
     let mut asked = 0;
@@ -252,13 +255,13 @@ fn created_tokens_age_as_the_originals_do() {
         for token in [Some(ours.as_str()), case.want["token"].as_str()].into_iter().flatten() {
             for later in &case.later {
                 let at = Case { now: unix_time(&later["now"]), ..case.clone() };
-                // The leeway for tokens from the future is Keyward's own.
+                // The leeway for tokens from the future is specific to Keyward.
                 let from_the_future = at.now < case.now;
                 match (IN_PROCESS.verify(&at, token), later) {
                     (Answer::Accepted(actor), later) if later["actor"] == actor => {}
                     (Answer::Rejected { message, .. }, later) if later["invalid"] == message.as_str() => {}
                     (Answer::Rejected { .. }, _) if from_the_future => {}
-                    (answer, later) => panic!("{}: the original says {later}, got {answer:?}", case.id),
+                    (answer, later) => panic!("{}: the original returned {later}, got {answer:?}", case.id),
                 }
                 asked += 1;
             }
@@ -267,8 +270,9 @@ fn created_tokens_age_as_the_originals_do() {
     assert!(asked > 100, "{asked}");
 }
 
-/// An implementation that accepts any signature behaves as one that is shown the right signature each time; one that
-/// ignores the cap, as one without a cap; one that is off by a second, as one whose clock is. Each must fail some case.
+/// Simulates mutants: accepting any signature equals always presenting the right one, ignoring the
+/// maximum lifetime equals having none, and being off by a second equals shifting the clock. Each
+/// must fail some case.
 #[test]
 fn wrong_implementations_fail() {
     let cases = cases("verify");
@@ -299,12 +303,12 @@ fn wrong_implementations_fail() {
         ("a second late at expiry", wrong(&cases, off_by(-1))),
         ("cannot be disabled", wrong(&cases, unsigned_disabled)),
     ] {
-        assert!(!failures.is_empty(), "the vectors do not notice: {mutant}");
+        assert!(!failures.is_empty(), "undetected mutant: {mutant}");
         println!("{mutant}: fails {} of {} cases", failures.len(), cases.len());
     }
 }
 
-/// An answer to `verify` in JSON, as the program and the server write it.
+/// Parses a verdict in JSON, as written by the program and the server.
 pub(crate) fn answer_in_json(line: &str) -> Answer {
     let line: Value = serde_json::from_str(line).unwrap();
     let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();

@@ -1,4 +1,5 @@
-"""Introspects tokens with Authlib. The question comes as JSON on standard input, the answers go as JSON to standard output."""
+"""Introspects tokens with Authlib. Reads the request as JSON from standard input, and writes the responses as JSON to
+standard output."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What the test of Datasette needs inside of it: another token handler, and pages that make tokens and cookies."""
+"""A plugin for the test of Datasette: another token handler, and pages that create tokens and cookies."""
 
 from datasette import Response, TokenHandler, TokenRestrictions, hookimpl
 
@@ -21,7 +21,7 @@ def register_routes():
 
 
 async def token(datasette, request):
-    """What `Datasette.create_token` makes for the handler that is the first one."""
+    """Returns a token that `Datasette.create_token` creates with the first handler."""
     restrictions = TokenRestrictions().allow_resource("shop", "orders", "view-table")
     try:
         expires_after = int(request.args["expires_after"])
@@ -31,5 +31,5 @@ async def token(datasette, request):
 
 
 async def cookie(datasette, request):
-    """A cookie of somebody who is logged in."""
+    """Returns the cookie of a logged-in actor."""
     return Response.text(datasette.sign({"a": {"id": "dora"}}, "actor"))

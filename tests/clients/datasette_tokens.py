@@ -1,5 +1,5 @@
-"""Tokens of every kind, made by datasette-auth-tokens in `internal.db`: as one JSON object for each, with who Datasette says that
-its bearer is. `before.db` is the database as it was before anybody used one."""
+"""Creates tokens of every kind with datasette-auth-tokens in `internal.db`, and prints a JSON object for each, with its actor
+according to Datasette. `before.db` is a copy of the database from before the first use of a token."""
 
 import asyncio
 import json
@@ -55,7 +55,7 @@ async def main():
         "signed for something else": "dsatok_" + datasette.sign(1, "token"),
         "signed by Datasette": await create("ann", handler="signed"),
     }
-    # Their numbers are their places.
+    # The numbers of tokens follow the order of their creation.
     for number in (2, 12, 13, 13):
         await revoke(number)
     database = datasette.get_internal_database()

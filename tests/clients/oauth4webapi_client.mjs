@@ -1,5 +1,5 @@
-// Introspects tokens with oauth4webapi. The question comes as JSON on standard input, the answers go as JSON to standard
-// output. The argument is the folder of the package.
+// Introspects tokens with oauth4webapi. Reads the request as JSON from standard input, and writes the responses as JSON
+// to standard output. The argument is the folder of the package.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -12,7 +12,7 @@ const oauth = await import(pathToFileURL(createRequire(package_file).resolve("oa
 const question = JSON.parse(readFileSync(0, "utf8"));
 const server = { issuer: new URL(question.endpoint).origin, introspection_endpoint: question.endpoint };
 const client = { client_id: question.client_id };
-// It form-encodes both, "-" and "_" included.
+// Form-encodes id and secret, including "-" and "_".
 const authentication = oauth.ClientSecretBasic(question.client_secret);
 
 async function introspect(token) {

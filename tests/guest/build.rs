@@ -1,4 +1,4 @@
-//! The one line that an author writes.
+//! The one line of build script that a plugin author writes.
 
 fn main() {
     keyward_sdk::build::layout();

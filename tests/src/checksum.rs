@@ -1,6 +1,6 @@
-//! Checksums of tokens, written by another hand than those that are tested.
+//! An implementation of token checksums that is independent of the code under test.
 
-/// The text with its CRC-32 behind it, as six digits of base 62 with leading zeros.
+/// Returns `text` followed by its CRC-32 as six base-62 digits with leading zeros.
 #[must_use]
 pub fn with_checksum(text: &str) -> String {
     let mut number = crc32fast::hash(text.as_bytes());

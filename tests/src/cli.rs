@@ -1,4 +1,4 @@
-//! The program `keyward`, for tests that run it as a user does.
+//! The program `keyward`, run by tests as a user runs it.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -8,13 +8,13 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::{env, fs};
 
-/// The program, as cargo has built it along with the tests that ask.
+/// Returns the path of the program, which cargo builds along with the calling tests.
 ///
 /// # Panics
 ///
-/// Panics where it is not there: outside of an integration test.
+/// Panics if the program does not exist, as is the case outside of an integration test.
 #[must_use]
-#[expect(clippy::panic, reason = "without the program no test of it can go on")]
+#[expect(clippy::panic, reason = "a test of the program cannot continue without it")]
 pub fn keyward() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -22,11 +22,11 @@ pub fn keyward() -> &'static Path {
         let test = env::current_exe().unwrap_or_default();
         let folder = test.parent().and_then(Path::parent).unwrap_or_else(|| Path::new("."));
         let program = folder.join("keyward-under-test");
-        if program.is_file() { program } else { panic!("{} is not there", program.display()) }
+        if program.is_file() { program } else { panic!("{} does not exist", program.display()) }
     })
 }
 
-/// What a run of the program came to.
+/// The result of a run of the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
     /// The exit status.
@@ -37,7 +37,7 @@ pub struct Ran {
     pub stderr: String,
 }
 
-/// A folder for files that a test makes, and the environment that the program is run in: nothing but what the test sets.
+/// A folder for a test's files, and the environment of the program: only what the test sets.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -45,13 +45,13 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// An empty folder; `path` is made, and emptied if it is there.
+    /// Creates an empty folder at `path`, deleting whatever is there.
     ///
     /// # Panics
     ///
-    /// Panics where that fails.
+    /// Panics if that fails.
     #[must_use]
-    #[expect(clippy::unwrap_used, reason = "a test cannot go on without its folder")]
+    #[expect(clippy::unwrap_used, reason = "a test cannot continue without its folder")]
     pub fn new(path: PathBuf) -> Self {
         if path.exists() {
             fs::remove_dir_all(&path).unwrap();
@@ -60,30 +60,30 @@ impl Folder {
         Self { path, env: BTreeMap::new() }
     }
 
-    /// Writes a file with these permissions, such as `0o600`.
+    /// Writes a file with the permissions `mode`, such as `0o600`.
     ///
     /// # Panics
     ///
-    /// Panics where that fails.
-    #[expect(clippy::unwrap_used, reason = "a test cannot go on without its files")]
+    /// Panics if that fails.
+    #[expect(clippy::unwrap_used, reason = "a test cannot continue without its files")]
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>, mode: u32) {
         let path = self.path.join(name);
         fs::write(&path, content).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// Sets an environment variable for the runs to come.
+    /// Sets an environment variable for subsequent runs.
     pub fn set(&mut self, name: &str, value: &str) {
         self.env.insert(name.to_owned(), value.to_owned());
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The program, to be run here, without arguments yet.
+    /// Returns a command that runs the program in this folder, without arguments.
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new(keyward());
@@ -91,12 +91,12 @@ impl Folder {
         command
     }
 
-    /// Runs the program here.
+    /// Runs the program in this folder.
     ///
     /// # Panics
     ///
-    /// Panics where it cannot be run, is killed, or prints what is not UTF-8.
-    #[expect(clippy::unwrap_used, reason = "a test cannot go on without the program")]
+    /// Panics if the program cannot be run, is killed, or prints anything but UTF-8.
+    #[expect(clippy::unwrap_used, reason = "a test cannot continue without the program")]
     pub fn run(&self, args: &[&str], stdin: impl AsRef<[u8]>) -> Ran {
         let mut child = self
             .command()
@@ -109,7 +109,7 @@ impl Folder {
         let input = stdin.as_ref().to_owned();
         let mut pipe = child.stdin.take().unwrap();
         let output = std::thread::scope(|scope| {
-            // It may end without reading all of it.
+            // The program may exit without reading all of its input.
             let writer = scope.spawn(move || drop(pipe.write_all(&input)));
             let output = child.wait_with_output().unwrap();
             writer.join().unwrap();

@@ -1,4 +1,4 @@
-//! The program `keyward` as a daemon: started, asked over HTTP, and stopped.
+//! The program `keyward` as a daemon: started, called over HTTP, and stopped.
 
 use crate::cli::Folder;
 use crate::http::DEADLINE;
@@ -10,50 +10,55 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// A running `keyward serve`. It is killed when this is dropped; what it printed is shown where the test fails.
+/// A running `keyward serve`, killed on drop. If the test fails, its output is printed.
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
     stdout: Output,
     stderr: Output,
     service: SocketAddr,
-    operations: SocketAddr,
+    admin: SocketAddr,
 }
 
-/// What a daemon came to.
+/// The result of a daemon that has exited.
 #[derive(Debug)]
 pub struct Ended {
-    /// How it ended.
+    /// The exit status.
     pub status: ExitStatus,
-    /// All of its standard output.
+    /// The complete standard output.
     pub stdout: String,
-    /// All of its standard error.
+    /// The complete standard error.
     pub stderr: String,
 }
 
 impl Daemon {
-    /// Starts `keyward serve --config CONFIG` in a folder, and waits until it listens. The configuration has
-    /// `listen = "127.0.0.1:0"` and `operations = "127.0.0.1:0"`.
+    /// Starts `keyward serve --config CONFIG` in a folder, and waits until it listens.
+    ///
+    /// The configuration has `listen = "127.0.0.1:0"` and `admin = "127.0.0.1:0"`.
     ///
     /// # Panics
-    /// It does not start.
+    ///
+    /// Panics if the daemon does not start.
     #[must_use]
-    #[expect(clippy::panic, reason = "a test cannot go on without the daemon")]
+    #[expect(clippy::panic, reason = "a test cannot continue without the daemon")]
     pub fn start(folder: &Folder, config: &str) -> Self {
         let mut command = folder.command();
         command.args(["serve", "--config", config]);
         Self::spawn(command).unwrap_or_else(|ended| panic!("the daemon did not start: {ended:#?}"))
     }
 
-    /// Starts any command that makes a daemon, such as [`Folder::command`] with `serve` as its arguments, and waits until
-    /// it listens.
+    /// Starts any command that runs a daemon, and waits until it listens.
+    ///
+    /// An example is [`Folder::command`] with `serve` as its arguments.
     ///
     /// # Errors
-    /// It ended before it listened.
+    ///
+    /// Returns the daemon's output if it exits before it listens.
     ///
     /// # Panics
-    /// It does neither, or cannot be run at all.
-    #[expect(clippy::unwrap_used, reason = "a test cannot go on without the program")]
+    ///
+    /// Panics if the daemon neither listens nor exits, or the command cannot be run.
+    #[expect(clippy::unwrap_used, reason = "a test cannot continue without the program")]
     pub fn spawn(mut command: Command) -> Result<Self, Ended> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -63,16 +68,17 @@ impl Daemon {
             stderr: Output::of(child.stderr.take().unwrap()),
             child,
             service: nowhere,
-            operations: nowhere,
+            admin: nowhere,
         };
         let mut ended = false;
         wait_for("the daemon to listen", || {
-            // Asked for first, so that all that it printed before its end is looked at.
+            // Checked before reading the output, so that everything printed before the exit is
+            // seen.
             ended = daemon.child.try_wait().unwrap().is_some();
             let stdout = daemon.stdout();
-            let addresses = (address(&stdout, "listening"), address(&stdout, "operations"));
-            if let (Some(service), Some(operations)) = addresses {
-                (daemon.service, daemon.operations) = (service, operations);
+            let addresses = (address(&stdout, "listening"), address(&stdout, "admin"));
+            if let (Some(service), Some(admin)) = addresses {
+                (daemon.service, daemon.admin) = (service, admin);
                 return true;
             }
             ended
@@ -80,105 +86,113 @@ impl Daemon {
         if ended { Err(daemon.wait()) } else { Ok(daemon) }
     }
 
-    /// Where it answers applications and proxies.
+    /// Returns the address for applications and proxies.
     #[must_use]
     pub fn service(&self) -> SocketAddr {
         self.service
     }
 
-    /// Where it answers operators.
+    /// Returns the address for operators.
     #[must_use]
-    pub fn operations(&self) -> SocketAddr {
-        self.operations
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
-    /// Its process.
+    /// Returns the process id.
     ///
     /// # Panics
-    /// It has none, which cannot be.
+    ///
+    /// Never: a process id is not 0.
     #[must_use]
     #[expect(clippy::unwrap_used, reason = "a process has an id that is not 0")]
     pub fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed()).unwrap()
     }
 
-    /// What it has printed so far on standard output.
+    /// Returns the standard output up to now.
     #[must_use]
     pub fn stdout(&self) -> String {
         self.stdout.so_far()
     }
 
-    /// What it has printed so far on standard error: its log.
+    /// Returns the standard error up to now, which is the log.
     #[must_use]
     pub fn stderr(&self) -> String {
         self.stderr.so_far()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the daemon.
     ///
     /// # Panics
-    /// It is gone.
-    #[expect(clippy::unwrap_used, reason = "a test cannot go on without the daemon")]
+    ///
+    /// Panics if the daemon has exited.
+    #[expect(clippy::unwrap_used, reason = "a test cannot continue without the daemon")]
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
     }
 
-    /// Resident memory in bytes.
+    /// Returns the resident memory in bytes.
     ///
     /// # Panics
-    /// It is gone.
+    ///
+    /// Panics if the daemon has exited.
     #[must_use]
     pub fn resident(&self) -> u64 {
-        // Pages are 4 KiB wherever the tests run; `VmRSS` is in kB and does not ask.
+        // `VmRSS` is in kB, whatever the page size.
         self.status("VmRSS:") * 1024
     }
 
-    /// The most memory that it ever had, in bytes.
+    /// Returns the peak resident memory in bytes.
     ///
     /// # Panics
-    /// It is gone.
+    ///
+    /// Panics if the daemon has exited.
     #[must_use]
     pub fn peak(&self) -> u64 {
         self.status("VmHWM:") * 1024
     }
 
-    /// CPU time that it has used, in clock ticks: hundredths of a second.
+    /// Returns the CPU time used, in clock ticks (hundredths of a second).
     ///
     /// # Panics
-    /// It is gone.
+    ///
+    /// Panics if the daemon has exited.
     #[must_use]
-    #[expect(clippy::unwrap_used, reason = "a test cannot go on without the daemon")]
+    #[expect(clippy::unwrap_used, reason = "a test cannot continue without the daemon")]
     pub fn cpu_ticks(&self) -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // The fields behind the name, which may hold anything: `utime` and `stime` are 14 and 15 of all.
+        // The fields after the name, which may contain anything: `utime` and `stime` are fields 14
+        // and 15.
         let (_, fields) = stat.rsplit_once(')').unwrap();
         fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
     }
 
-    #[expect(clippy::unwrap_used, reason = "a test cannot go on without the daemon")]
+    #[expect(clippy::unwrap_used, reason = "a test cannot continue without the daemon")]
     fn status(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
-    /// Tells it to end, and waits until it has.
+    /// Sends `SIGTERM`, and waits until the daemon has exited.
     ///
     /// # Panics
-    /// It does not.
+    ///
+    /// Panics if the daemon does not exit.
     pub fn stop(self) -> Ended {
         self.signal(Signal::TERM);
         self.wait()
     }
 
-    /// Waits until it ends of itself.
+    /// Waits until the daemon exits by itself.
     ///
     /// # Panics
-    /// It does not.
-    #[expect(clippy::unwrap_used, reason = "a test cannot go on with a daemon that does not end")]
+    ///
+    /// Panics if the daemon does not exit.
+    #[expect(clippy::unwrap_used, reason = "a test cannot continue with a daemon that does not exit")]
     pub fn wait(mut self) -> Ended {
         let mut status = None;
-        wait_for("the daemon to end", || {
+        wait_for("the daemon to exit", || {
             status = self.child.try_wait().unwrap();
             status.is_some()
         });
@@ -188,7 +202,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Both fail where it has ended already.
+        // Both fail if the daemon has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
@@ -198,27 +212,28 @@ impl Drop for Daemon {
     }
 }
 
-/// The last lines of a text, as many as a person looks at.
+/// Returns the last 31 lines of `text`.
 fn end(text: &str) -> &str {
     let last = text.trim_end().rmatch_indices('\n').nth(30);
     last.and_then(|(at, _)| text.get(at + 1..)).unwrap_or(text)
 }
 
-/// Waits until something holds, and says what it waited for if it never does.
+/// Waits until `holds` returns `true`; `what` describes the condition.
 ///
 /// # Panics
-/// It does not hold within [`DEADLINE`].
+///
+/// Panics with `what` if the condition does not hold within [`DEADLINE`].
 pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + DEADLINE;
     while !holds() {
-        assert!(Instant::now() < until, "waited in vain for {what}");
+        assert!(Instant::now() < until, "timed out waiting for {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// `keyward: listening on http://127.0.0.1:1234`
+/// Parses the address from a line such as `keyward: listening on http://127.0.0.1:1234`.
 fn address(stdout: &str, what: &str) -> Option<SocketAddr> {
-    // Whole lines only.
+    // The last line may be incomplete.
     let (lines, _) = stdout.rsplit_once('\n')?;
     lines.lines().find_map(|line| {
         let url = line.strip_prefix("keyward: ")?.strip_prefix(what)?.strip_prefix(" on ")?;
@@ -226,7 +241,7 @@ fn address(stdout: &str, what: &str) -> Option<SocketAddr> {
     })
 }
 
-/// What a pipe gives, taken off it as it comes.
+/// The output of a pipe, read by a thread as it arrives.
 #[derive(Debug)]
 struct Output {
     text: Arc<Mutex<Vec<u8>>>,
@@ -258,7 +273,7 @@ impl Output {
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    /// To its end.
+    /// Returns the output up to the end of the pipe.
     fn all(&mut self) -> String {
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
@@ -272,12 +287,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_stands_in_a_whole_line() {
+    fn an_address_is_read_from_complete_lines_only() {
         let wanted = Some(SocketAddr::from(([127, 0, 0, 1], 80)));
         assert_eq!(address("x\nkeyward: listening on http://127.0.0.1:80\n", "listening"), wanted);
         assert_eq!(address("keyward: listening on https://127.0.0.1:80\n", "listening"), wanted);
         assert_eq!(address("keyward: listening on http://127.0.0.1:80", "listening"), None);
-        assert_eq!(address("keyward: operations on http://127.0.0.1:80\n", "listening"), None);
+        assert_eq!(address("keyward: admin on http://127.0.0.1:80\n", "listening"), None);
     }
 
     fn shell(script: &str) -> Command {
@@ -286,20 +301,19 @@ mod tests {
         command
     }
 
-    const LISTENS: &str =
-        "echo keyward: listening on http://127.0.0.1:1; echo keyward: operations on http://127.0.0.1:2";
+    const LISTENS: &str = "echo keyward: listening on http://127.0.0.1:1; echo keyward: admin on http://127.0.0.1:2";
 
     #[test]
-    fn what_ends_before_it_listens_has_not_started() {
+    fn a_process_that_exits_before_it_listens_has_not_started() {
         let ended = Daemon::spawn(shell("echo out; echo err >&2; exit 3")).unwrap_err();
         assert_eq!((ended.status.code(), ended.stdout.as_str(), ended.stderr.as_str()), (Some(3), "out\n", "err\n"));
     }
 
     #[test]
-    fn it_is_told_to_end() {
+    fn stop_sends_sigterm() {
         let script = format!("sleep 60 >/dev/null 2>&1 & trap \"kill $!; echo bye; exit 0\" TERM; {LISTENS}; wait");
         let daemon = Daemon::spawn(shell(&script)).unwrap();
-        assert_eq!((daemon.service().port(), daemon.operations().port()), (1, 2));
+        assert_eq!((daemon.service().port(), daemon.admin().port()), (1, 2));
         assert!(daemon.resident() > 0);
         let ended = daemon.stop();
         assert!(ended.status.success());

@@ -1,132 +1,140 @@
-//! Hostile handlers, one file each in `tests/hostile/`, with the outcome that Keyward must give.
+//! Hostile handlers, one file each in `tests/hostile/`, with the outcome that Keyward must produce.
 //!
-//! # A file
+//! # File format
 //!
-//! It opens with header lines `;; key: value`, up to the first line that is not one:
+//! A file starts with header lines `;; key: value`, up to the first line without a key:
 //!
 //! | key | value |
 //! | --- | --- |
 //! | `what` | one sentence: the attack |
 //! | `call` | `load`, `verify`, `create` or `verify+create` (both, each with this outcome) |
-//! | `outcome` | what must come of it, see [`Outcome`] |
-//! | `grants` | of `keys` (the label `mine`), `secrets`, `store` (no records of its own yet), `silent-store` (which never answers) and `queries` (labels `mine`, `long`, `broken`); none by default |
+//! | `outcome` | the required outcome, see [`Outcome`] |
+//! | `grants` | any of `keys` (the label `mine`), `secrets`, `store` (no records of its own yet), `silent-store` (which never responds) and `queries` (labels `mine`, `long`, `broken`); none by default |
 //! | `max-ttl` | the handler's `max_ttl` in seconds; none by default |
-//! | `actor` | with the outcome `ok`: the actor, as JSON, that the caller gets |
-//! | `twice` | `same`: the call is made twice, and the second answer must be the first |
+//! | `actor` | with the outcome `ok`: the actor, as JSON, that the client gets |
+//! | `twice` | `same`: the call is repeated, and the second result must equal the first |
 //! | `base` | the case whose text this one changes; `benign` by default |
-//! | `encoding` | how the guest writes strings: `utf16` or `latin1+utf16`; UTF-8 by default |
+//! | `encoding` | how the guest encodes strings: `utf16` or `latin1+utf16`; UTF-8 by default |
 //! | `wit` | `OLD => NEW`: replaces OLD in the contract that this guest is built for, and in the text of its base |
-//! | `bytes` | the file is no text at all: one of the names in `hostile/build.rs` |
+//! | `bytes` | the file is not WebAssembly text: one of the names in `hostile/build.rs` |
 //!
-//! The text after the header is one of two things:
+//! The text after the header is one of the following:
 //!
-//! * `(component …)` is used as it is.
-//! * Anything else is the fields of a core module. They replace the fields of the base that have the same name
-//!   (`(func $verify …)` replaces `(func $verify …)`, an `import` or `export` counts by its strings), and are added to
-//!   it where there is none. The module is then made a component of the world `handler`. So a file shows what differs
-//!   from `benign.wat`, and nothing else.
+//! * `(component …)` is used unchanged.
+//! * Anything else is a list of fields of a core module. A field replaces the field of the base
+//!   with the same name (`(func $verify …)` replaces `(func $verify …)`; imports and exports are
+//!   matched by their strings) or is added if there is none. The module is then turned into a
+//!   component of the world `handler`. A file therefore contains only its differences from
+//!   `benign.wat`.
 //!
-//! Some shorthands:
+//! Shorthands:
 //!
-//! * `(repeat 100 …)` stands for 100 copies of what it holds; `{i}` in it is the number of the copy, from 0.
-//! * `(include lowered)` and `(include lifted)` in a component stand for its beginning, with the contract's types and a
-//!   memory in a module of its own, and its end, with the exports: see `src/hostile/lowered.wat`.
-//! * `(data $name "…")` without an offset is placed in free memory; the globals `$name.ptr` and `$name.len` say where.
+//! * `(repeat 100 …)` expands to 100 copies of its content; `{i}` in it is the number of the copy,
+//!   from 0.
+//! * `(contains lowered)` and `(contains lifted)` expand to the start of a component, with the
+//!   contract's types and a memory in a module of its own, and to its end, with the exports: see
+//!   `src/hostile/lowered.wat`.
+//! * `(data $name "…")` without an offset is placed in free memory; the globals `$name.ptr` and
+//!   `$name.len` hold its position.
 //!
-//! A handler that probes the host tells what it found: `rejected unknown` when the host refused (`not-granted`, no such
-//! secret, nothing left behind), `rejected disabled` for `not-permitted-now`, and `ok` when the attack worked.
+//! A handler that probes the host reports its finding: `rejected unknown` if the host refused
+//! (`not-granted`, no such secret, nothing left behind), `rejected disabled` for
+//! `not-permitted-now`, and `ok` if the attack worked.
 //!
-//! # How a case is run
+//! # Running a case
 //!
-//! With the default limits, but for the wall clock: a machine may be busy. The handler is named `hostile`, claims the prefix `ho_` and may vouch for `hostile:*`; another
+//! Cases run with the default limits except for the wall clock, because the machine may be busy.
+//! The handler is named `hostile`, claims the prefix `ho_` and may vouch for `hostile:*`; another
 //! handler of the registry, `victim`, claims `vi_` and has the key label `token`.
 //!
-//! Whatever breaks the canonical ABI is `bad-result`, also where a guest hands it to an import or answers it from
-//! `cabi_realloc`: a bad pointer, alignment, discriminant or text at the border is one class of fault.
+//! Any violation of the canonical ABI is `bad-result`, even if a guest passes it to an import or
+//! returns it from `cabi_realloc`: a bad pointer, alignment, discriminant or text at the boundary
+//! is one class of fault.
 
 mod build;
 mod text;
 
 use std::{collections::BTreeMap, fmt, fs, path::PathBuf};
 
-/// One hostile handler and what must come of it.
+/// A hostile handler and its required outcome.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// The file's name without `.wat`.
     pub name: String,
-    /// The attack, in a sentence.
+    /// The attack, in one sentence.
     pub what: String,
-    /// What the test does with the handler.
+    /// The calls to test.
     pub call: Call,
-    /// What the operator grants to the handler.
+    /// The operator's grants to the handler.
     pub grants: Grants,
     /// The handler's `max_ttl` in seconds.
     pub max_ttl: Option<u64>,
-    /// What must come of the call.
+    /// The required outcome of the call.
     pub outcome: Outcome,
-    /// The actor that the caller must get, as JSON, where the case names one.
+    /// The actor that the client must get, as JSON, if the case names one.
     pub actor: Option<String>,
-    /// The call is made twice, and the second answer must be the first.
+    /// Set if the call is repeated, and the second result must equal the first.
     pub twice: bool,
-    /// The file that the operator names as the handler.
+    /// The bytes of the handler's file.
     pub bytes: Vec<u8>,
 }
 
-/// What a test does with a handler.
+/// The calls to test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// Load it and no more. In the other cases loading must go well.
+    /// Load the handler only. In all other cases loading must succeed.
     Load,
     /// Verify a token that starts with `ho_`.
     Verify,
     /// Create a token.
     Create,
-    /// Verify, and create: each with the outcome of the case.
+    /// Verify and create, each with the outcome of the case.
     Both,
 }
 
-/// The interfaces that the operator grants; the others are always granted.
+/// The interfaces that the operator grants; all others are always granted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
-    /// `keys`, with the one label `mine` of scheme `hmac-sha256`.
+    /// `keys`, with the single label `mine` of scheme `hmac-sha256`.
     pub keys: bool,
-    /// `secrets`, with at least one.
+    /// `secrets`, with at least one secret.
     pub secrets: bool,
-    /// `store`, with no records.
+    /// `store`, without records.
     pub store: bool,
-    /// `store`, which never answers.
+    /// `store`, which never responds.
     pub silent_store: bool,
-    /// `queries`: `mine`, which gives its parameter back, `long`, which gives back 17 MiB, and `broken`.
+    /// `queries`: `mine`, which returns its parameter, `long`, which returns 17 MiB, and `broken`.
     pub queries: bool,
 }
 
-/// What must come of a case.
+/// The required outcome of a case.
 ///
-/// [`fmt::Display`] writes it as the header of a file has it.
+/// [`fmt::Display`] formats it as in the header of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The call goes well.
+    /// The call succeeds.
     Ok,
-    /// The handler says that the token is not its own.
+    /// The handler returns that the token is not its own.
     NotMine,
-    /// The token is refused, by the handler or by the host's policy: one of [`REASONS`].
+    /// The token is rejected, by the handler or by the host's policy: one of [`REASONS`].
     Rejected(String),
-    /// No token is made: one of [`DENIALS`].
+    /// No token is created: one of [`DENIALS`].
     Denied(String),
-    /// The call fails, or the trial instantiation of loading does: one of [`CALL_CODES`].
+    /// The call fails, or the trial instantiation during loading does: one of [`CALL_CODES`].
     Failed(String),
-    /// The handler is not loaded: one of [`LOAD_CODES`].
+    /// The handler does not load: one of [`LOAD_CODES`].
     Refused(String),
 }
 
-/// Why a token is refused: the reasons of the contract, and `not-permitted`, which is the host's alone.
+/// Reasons for rejecting a token: those of the contract, and `not-permitted`, which only the host
+/// gives.
 pub const REASONS: &[&str] =
     &["malformed", "bad-signature", "expired", "not-yet-valid", "revoked", "disabled", "unknown", "not-permitted"];
 
-/// Why no token is made although the handler works.
+/// Reasons for not creating a token although the handler works.
 pub const DENIALS: &[&str] = &["disabled", "invalid-request", "not-permitted"];
 
-/// The codes of a call that gave no answer.
+/// Codes of calls without a result.
 pub const CALL_CODES: &[&str] = &[
     "busy",
     "limit-cpu",
@@ -149,7 +157,7 @@ pub const CALL_CODES: &[&str] = &[
     "internal",
 ];
 
-/// The codes of a file that is not loaded.
+/// Codes of files that do not load.
 pub const LOAD_CODES: &[&str] = &[
     "not-a-component",
     "core-module",
@@ -169,7 +177,7 @@ pub const LOAD_CODES: &[&str] = &[
 ///
 /// # Panics
 ///
-/// Panics where a file breaks the rules above; the text names the file and the fault.
+/// Panics if a file breaks the rules above, naming the file and the fault.
 #[must_use]
 #[expect(clippy::panic, reason = "a broken case must stop the test that reads it")]
 pub fn cases() -> Vec<Case> {
@@ -178,18 +186,20 @@ pub fn cases() -> Vec<Case> {
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// One case by its name: `benign` does its work, `loop-verify` is the noisy neighbour of the benches.
+/// Returns a case by its name.
+///
+/// `benign` does its work; `loop-verify` is the noisy neighbor of the benches.
 ///
 /// # Panics
 ///
-/// Panics where there is no such case, or it is broken.
+/// Panics if the case does not exist or is broken.
 #[must_use]
-#[expect(clippy::panic, reason = "a broken case must stop what reads it")]
+#[expect(clippy::panic, reason = "a broken case must stop its reader")]
 pub fn case(name: &str) -> Case {
     Files::read().and_then(|files| files.case(name)).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The files of the folder, headers read: name to file.
+/// The files of the folder with their headers parsed, by name.
 struct Files(BTreeMap<String, File>);
 
 struct File {
@@ -230,11 +240,11 @@ impl Files {
             "verify" => Call::Verify,
             "create" => Call::Create,
             "verify+create" => Call::Both,
-            other => return Err(format!("`call: {other}` is none of load, verify, create, verify+create")),
+            other => return Err(format!("`call: {other}` is not one of load, verify, create, verify+create")),
         };
         let outcome = Outcome::parse(need("outcome")?)?;
-        if !outcome.fits(call) {
-            return Err(format!("the outcome `{outcome}` cannot come of this call"));
+        if !outcome.matches(call) {
+            return Err(format!("this call cannot have the outcome `{outcome}`"));
         }
         let mut grants = Grants::default();
         for grant in get("grants").into_iter().flat_map(str::split_whitespace) {
@@ -245,7 +255,7 @@ impl Files {
                 "silent-store" => grants.silent_store = true,
                 "queries" => grants.queries = true,
                 other => {
-                    return Err(format!("`grants: {other}` is none of keys, secrets, store, silent-store and queries"));
+                    return Err(format!("`grants: {other}` is not keys, secrets, store, silent-store or queries"));
                 }
             }
         }
@@ -257,7 +267,7 @@ impl Files {
         };
         let actor = get("actor").map(str::to_owned);
         if actor.is_some() && outcome != Outcome::Ok {
-            return Err("`actor` stands only with `outcome: ok`".to_owned());
+            return Err("`actor` requires `outcome: ok`".to_owned());
         }
 
         Ok(Case {
@@ -276,12 +286,12 @@ impl Files {
     fn bytes(&self, name: &str, file: &File) -> Result<Vec<u8>, String> {
         if let Some(kind) = file.header.get("bytes") {
             if !text::forms(&file.text)?.is_empty() {
-                return Err("`bytes` leaves no room for text".to_owned());
+                return Err("`bytes` excludes text".to_owned());
             }
-            let benign = self.0.get("benign").ok_or("there is no benign.wat")?;
+            let benign = self.0.get("benign").ok_or("benign.wat does not exist")?;
             return build::raw(kind, &self.module("benign", benign)?);
         }
-        let expanded = text::expand(&text::include(&file.text))?;
+        let expanded = text::expand(&text::contains(&file.text))?;
         if text::forms(&expanded)?.first().is_some_and(|form| form.starts_with("(component")) {
             return wat::parse_str(&expanded).map_err(|error| error.to_string());
         }
@@ -289,7 +299,7 @@ impl Files {
         build::component(&self.module(name, file)?, &file.wit, encoding)
     }
 
-    /// The text of a core module: the fields of the base, replaced and added to.
+    /// Returns the text of a core module: the fields of the base, with replacements and additions.
     fn module(&self, name: &str, file: &File) -> Result<String, String> {
         text::module(&self.fields(name, file, 0)?)
     }
@@ -304,7 +314,7 @@ impl Files {
             (None, _) => "benign",
             (Some(base), _) => base,
         };
-        let base_file = self.0.get(base).ok_or_else(|| format!("there is no base {base}.wat"))?;
+        let base_file = self.0.get(base).ok_or_else(|| format!("no base {base}.wat"))?;
         for (old, _) in &file.wit {
             if !build::in_contract(old) && !base_file.text.contains(old) {
                 return Err(format!("`wit`: neither the contract nor the base has `{old}`"));
@@ -336,7 +346,7 @@ impl File {
                 let (old, new) = value.split_once(" => ").ok_or("`wit` is `OLD => NEW`")?;
                 wit.push((old.to_owned(), new.to_owned()));
             } else if header.insert(key.to_owned(), value.trim().to_owned()).is_some() {
-                return Err(format!("`{key}` stands twice"));
+                return Err(format!("duplicate key `{key}`"));
             }
         }
         Ok(Self { header, wit, text: content })
@@ -354,10 +364,10 @@ impl Outcome {
             None if text == "not-mine" => Some(Self::NotMine),
             None => known(CALL_CODES, text).map(Self::Failed).or_else(|| known(LOAD_CODES, text).map(Self::Refused)),
         };
-        outcome.ok_or_else(|| format!("`outcome: {text}` is no outcome"))
+        outcome.ok_or_else(|| format!("`outcome: {text}` is not an outcome"))
     }
 
-    fn fits(&self, call: Call) -> bool {
+    fn matches(&self, call: Call) -> bool {
         match self {
             Self::Ok | Self::Failed(_) => true,
             Self::NotMine | Self::Rejected(_) => call == Call::Verify,
@@ -384,7 +394,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outcome_is_written_as_it_was_read() {
+    fn an_outcome_is_formatted_as_it_was_parsed() {
         for text in ["ok", "not-mine", "rejected expired", "denied disabled", "limit-cpu", "too-large"] {
             assert_eq!(Outcome::parse(text).unwrap().to_string(), text);
         }
@@ -401,17 +411,17 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_header_is_told() {
+    fn an_invalid_header_is_an_error() {
         let good = ";; what: a\n;; call: verify\n;; outcome: ok\n";
         assert_eq!(parse(good).unwrap().bytes, parse(&format!("{good};; grants: keys secrets\n")).unwrap().bytes);
         for (text, error) in [
             (";; call: verify\n;; outcome: ok\n".to_owned(), "no `what`"),
-            (good.replace("outcome: ok", "outcome: fine"), "no outcome"),
+            (good.replace("outcome: ok", "outcome: fine"), "not an outcome"),
             (good.replace("verify", "run"), "`call: run`"),
-            (good.replace("verify", "load").replace("outcome: ok", "outcome: not-mine"), "cannot come of this call"),
+            (good.replace("verify", "load").replace("outcome: ok", "outcome: not-mine"), "cannot have the outcome"),
             (format!("{good};; grants: key\n"), "`grants: key`"),
             (format!("{good};; limit: cpu\n"), "no key `limit`"),
-            (format!("{good};; call: load\n"), "stands twice"),
+            (format!("{good};; call: load\n"), "duplicate key `call`"),
             (format!("{good};; max-ttl: 1h\n"), "`max-ttl`"),
             (format!("{good};; twice: other\n"), "`twice: other`"),
             (format!("{good};; base: x\n"), "its own base"),
@@ -420,7 +430,7 @@ mod tests {
             (format!("{good};; wit: no-such-name => text\n"), "has `no-such-name`"),
             (format!("{good};; wit: clock\n"), "OLD => NEW"),
             (format!("{good};; bytes: rubbish\n"), "`bytes: rubbish`"),
-            (format!("{good};; bytes: text\n(func)"), "no room for text"),
+            (format!("{good};; bytes: text\n(func)"), "excludes text"),
             (format!("{good}\n(func $verify"), "not closed"),
             (format!("{good}\n(func $verify (param i32 i32) (result i32) (call $nobody))"), "nobody"),
         ] {
@@ -433,9 +443,9 @@ mod tests {
 
     #[test]
     fn a_verdict_needs_its_own_call() {
-        assert!(Outcome::Rejected("expired".to_owned()).fits(Call::Verify));
-        assert!(!Outcome::Rejected("expired".to_owned()).fits(Call::Create));
-        assert!(!Outcome::Refused("invalid".to_owned()).fits(Call::Verify));
-        assert!(!Outcome::Denied("disabled".to_owned()).fits(Call::Both));
+        assert!(Outcome::Rejected("expired".to_owned()).matches(Call::Verify));
+        assert!(!Outcome::Rejected("expired".to_owned()).matches(Call::Create));
+        assert!(!Outcome::Refused("invalid".to_owned()).matches(Call::Verify));
+        assert!(!Outcome::Denied("disabled".to_owned()).matches(Call::Both));
     }
 }

@@ -1,16 +1,18 @@
-//! A blocking HTTP/1 client that keeps every byte in the hands of the test, good requests and bad ones alike.
+//! A blocking HTTP/1 client that gives the test control over every byte, for valid and invalid
+//! requests.
 //!
-//! Nothing is added, corrected or followed. Every read has a deadline, so that no test hangs.
+//! The client adds, corrects and follows nothing. Every read has a deadline, so that no test hangs.
 
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// How long an answer may take. Long, because machines are busy; whoever waits that long has failed.
+/// Time limit for a response. It is long because machines are busy, and only a failing test reaches
+/// it.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A request, as it goes over the wire.
+/// A request, as sent over the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     method: String,
@@ -21,7 +23,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request of HTTP/1.1 with `Host: localhost` and nothing else.
+    /// Creates an HTTP/1.1 request with `Host: localhost` and nothing else.
     #[must_use]
     pub fn new(method: &str, target: &str) -> Self {
         let headers = vec![("Host".to_owned(), b"localhost".to_vec())];
@@ -29,65 +31,65 @@ impl Request {
         Self { method: method.to_owned(), target: target.to_owned(), version, headers, body: Vec::new() }
     }
 
-    /// `GET`.
+    /// Creates a `GET` request.
     #[must_use]
     pub fn get(target: &str) -> Self {
         Self::new("GET", target)
     }
 
-    /// `POST` of this body, with its type and length.
+    /// Creates a `POST` request with this body, its type and its length.
     #[must_use]
     pub fn post(target: &str, content_type: &str, body: impl AsRef<[u8]>) -> Self {
         Self::new("POST", target).header("Content-Type", content_type).body(body)
     }
 
-    /// `POST` of a form, as it is encoded already.
+    /// Creates a `POST` request with an already encoded form.
     #[must_use]
     pub fn form(target: &str, body: impl AsRef<[u8]>) -> Self {
         Self::post(target, "application/x-www-form-urlencoded", body)
     }
 
-    /// `POST` of JSON.
+    /// Creates a `POST` request with a JSON body.
     #[must_use]
     pub fn json(target: &str, body: &serde_json::Value) -> Self {
         Self::post(target, "application/json", body.to_string())
     }
 
-    /// In another version, such as `HTTP/1.0`.
+    /// Sets the version, such as `HTTP/1.0`.
     #[must_use]
     pub fn version(mut self, version: &str) -> Self {
         version.clone_into(&mut self.version);
         self
     }
 
-    /// With one more header, whatever its name is and whatever bytes are in it, also if it is there already.
+    /// Adds a header with any name and any bytes, even if the name is already present.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.to_owned(), value.as_ref().to_owned()));
         self
     }
 
-    /// Without the headers of this name.
+    /// Removes the headers with this name.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(given, _)| !given.eq_ignore_ascii_case(name));
         self
     }
 
-    /// With `Authorization: Bearer TOKEN`.
+    /// Adds `Authorization: Bearer TOKEN`.
     #[must_use]
     pub fn bearer(self, token: impl AsRef<[u8]>) -> Self {
         self.header("Authorization", [b"Bearer ", token.as_ref()].concat())
     }
 
-    /// With `Authorization: Basic`, of these credentials as they are.
+    /// Adds `Authorization: Basic` with these credentials, unencoded.
     #[must_use]
     pub fn basic(self, id: &str, secret: &str) -> Self {
         let credentials = base64(format!("{id}:{secret}").as_bytes());
         self.header("Authorization", format!("Basic {credentials}"))
     }
 
-    /// With this body and its length.
+    /// Adds this body and its length.
     #[must_use]
     pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
         body.as_ref().clone_into(&mut self.body);
@@ -95,7 +97,7 @@ impl Request {
         self.header("Content-Length", length)
     }
 
-    /// The bytes.
+    /// Returns the bytes of the request.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let Self { method, target, version, headers, body } = self;
@@ -108,12 +110,13 @@ impl Request {
         bytes
     }
 
-    /// The answer, over a connection of its own.
+    /// Sends the request over a new connection, and returns the response.
     ///
     /// # Panics
-    /// There is none.
+    ///
+    /// Panics if there is no response.
     #[must_use]
-    #[expect(clippy::panic, reason = "a test cannot go on without an answer")]
+    #[expect(clippy::panic, reason = "a test cannot continue without a response")]
     pub fn send(&self, to: SocketAddr) -> Response {
         Connection::open(to)
             .and_then(|mut connection| connection.ask(self))
@@ -121,46 +124,49 @@ impl Request {
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Response {
-    /// The status.
+    /// The status code.
     pub status: u16,
-    /// All headers in their order, names in lower case. Bytes beyond ASCII stand as Latin-1 has them.
+    /// All headers in order, with names in lower case. Bytes beyond ASCII are decoded as Latin-1.
     pub headers: Vec<(String, String)>,
-    /// The body, without the framing of chunks.
+    /// The body, without chunked framing.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// The value of a header.
+    /// Returns the value of a header.
     ///
     /// # Panics
-    /// It stands more than once.
+    ///
+    /// Panics if the header occurs more than once.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(given, _)| given.eq_ignore_ascii_case(name));
         let value = values.next().map(|(_, value)| value.as_str());
-        assert!(values.next().is_none(), "`{name}` stands twice: {self:?}");
+        assert!(values.next().is_none(), "duplicate header `{name}`: {self:?}");
         value
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     ///
     /// # Panics
-    /// It is none.
+    ///
+    /// Panics if the body is not UTF-8.
     #[must_use]
-    #[expect(clippy::unwrap_used, reason = "a test cannot go on with such a body")]
+    #[expect(clippy::unwrap_used, reason = "a test cannot continue with such a body")]
     pub fn text(&self) -> &str {
         str::from_utf8(&self.body).unwrap()
     }
 
-    /// The body as JSON.
+    /// Returns the body as JSON.
     ///
     /// # Panics
-    /// It is none.
+    ///
+    /// Panics if the body is not JSON.
     #[must_use]
-    #[expect(clippy::panic, reason = "a test cannot go on with such a body")]
+    #[expect(clippy::panic, reason = "a test cannot continue with such a body")]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
@@ -176,19 +182,20 @@ impl fmt::Debug for Response {
     }
 }
 
-/// A connection that stays open between requests; `S` is the transport, plain TCP or TLS over it.
+/// A persistent connection; `S` is the transport, plain TCP or TLS over it.
 #[derive(Debug)]
 pub struct Connection<S = TcpStream> {
     stream: S,
-    /// What has been read and belongs to answers that nobody has asked for yet.
+    /// Bytes that belong to responses that have not been requested yet.
     read: Vec<u8>,
 }
 
 impl Connection {
-    /// Connects.
+    /// Connects to `to`.
     ///
     /// # Errors
-    /// That fails.
+    ///
+    /// Returns the error of the connection attempt.
     pub fn open(to: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&to, DEADLINE)?;
         stream.set_nodelay(true)?;
@@ -197,55 +204,61 @@ impl Connection {
         Ok(Self::over(stream))
     }
 
-    /// Says that nothing more will be sent, and goes on reading.
+    /// Shuts down the sending direction, and keeps reading.
     ///
     /// # Errors
-    /// The connection is gone.
+    ///
+    /// Returns an error if the connection is gone.
     pub fn finish(&self) -> io::Result<()> {
         self.stream.shutdown(Shutdown::Write)
     }
 }
 
 impl<S: Read + Write> Connection<S> {
-    /// Over a transport whose reads have an end: a socket with a timeout of [`DEADLINE`].
+    /// Wraps a transport whose reads time out: a socket with a timeout of [`DEADLINE`].
     pub fn over(stream: S) -> Self {
         Self { stream, read: Vec::new() }
     }
 
-    /// The transport.
+    /// Returns the transport.
     pub fn transport(&self) -> &S {
         &self.stream
     }
 
-    /// The transport, to be used beside the connection.
+    /// Returns the transport for direct use.
     pub fn transport_mut(&mut self) -> &mut S {
         &mut self.stream
     }
 
-    /// Sends a request and waits for its answer.
+    /// Sends a request and waits for its response.
     ///
     /// # Errors
-    /// There is none.
+    ///
+    /// Returns an error if there is no response.
     pub fn ask(&mut self, request: &Request) -> io::Result<Response> {
         let sent = self.send(request.to_bytes());
-        // A server may answer and close before it has read all of a request.
+        // A server may respond and close before it has read the whole request.
         self.answer(request.method == "HEAD").or_else(|error| sent.and(Err(error)))
     }
 
     /// Sends bytes.
     ///
     /// # Errors
-    /// Nobody takes them.
+    ///
+    /// Returns an error if the other side does not accept them.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())?;
         self.stream.flush()
     }
 
-    /// Waits for the next answer, those with a status of 1xx included; `to_head` says that it is one to `HEAD`.
+    /// Waits for the next response, including those with a 1xx status.
+    ///
+    /// `to_head` is set if it responds to `HEAD`.
     ///
     /// # Errors
-    /// `UnexpectedEof`: the server closed before or within it. `TimedOut`: it did not come in time. `InvalidData`: it is
-    /// no answer of HTTP/1.
+    ///
+    /// `UnexpectedEof`: the server closed the connection before or within the response. `TimedOut`:
+    /// the response did not arrive in time. `InvalidData`: it is not an HTTP/1 response.
     pub fn answer(&mut self, to_head: bool) -> io::Result<Response> {
         let until = Instant::now() + DEADLINE;
         let head = loop {
@@ -281,10 +294,11 @@ impl<S: Read + Write> Connection<S> {
         Ok(Response { status, headers, body })
     }
 
-    /// Everything up to the end of the connection. A reset is an end as well.
+    /// Returns everything up to the end of the connection. A reset is an end as well.
     ///
     /// # Errors
-    /// `TimedOut`: it has none.
+    ///
+    /// `TimedOut`: the connection stays open.
     pub fn rest(&mut self) -> io::Result<Vec<u8>> {
         self.rest_until(Instant::now() + DEADLINE)
     }
@@ -338,21 +352,21 @@ impl<S: Read + Write> Connection<S> {
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            // A socket's own timeout.
+            // The timeout of the socket.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
             Err(error) => Err(error),
         }
     }
 }
 
-/// Whether an error says that the other side has ended the connection.
+/// Returns whether an error means that the other side has closed the connection.
 #[must_use]
 pub fn is_end(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     [UnexpectedEof, ConnectionReset, ConnectionAborted, BrokenPipe].contains(&error.kind())
 }
 
-/// Base64 with padding, as `Authorization: Basic` has it.
+/// Encodes bytes as base64 with padding, as in `Authorization: Basic`.
 #[must_use]
 pub fn base64(bytes: &[u8]) -> String {
     use base64::Engine;
@@ -371,7 +385,7 @@ fn status(line: &str) -> Option<u16> {
 }
 
 fn no_answer(text: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("no answer of HTTP/1: {text:?}"))
+    io::Error::new(io::ErrorKind::InvalidData, format!("not an HTTP/1 response: {text:?}"))
 }
 
 #[cfg(test)]
@@ -380,13 +394,13 @@ mod tests {
     use std::net::TcpListener;
     use std::thread;
 
-    /// What a server that says this and closes is taken to have answered.
+    /// Returns the responses parsed from a server that sends these bytes and closes.
     fn answers(says: &'static [u8], to_head: bool, count: usize) -> Vec<io::Result<Response>> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = listener.local_addr().unwrap();
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            // In small pieces, as a network may deliver it.
+            // Small pieces, as a network may deliver them.
             for piece in says.chunks(3) {
                 stream.write_all(piece).unwrap();
             }
@@ -402,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_what_was_asked_for() {
+    fn a_request_is_serialized_as_built() {
         let request = Request::get("/x?y").header("A", b"\xff\r").header("a", "2").bearer("t").basic("i", "s");
         let bytes = b"GET /x?y HTTP/1.1\r\nHost: localhost\r\nA: \xff\r\r\na: 2\r\nAuthorization: Bearer t\r\n\
             Authorization: Basic aTpz\r\n\r\n";
@@ -413,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_told_apart() {
+    fn responses_are_separated() {
         let two = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX: \xe9\r\nx: 2\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 \
             404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\nHTTP/1.0 200 OK\r\n\r\nrest";
         let answers = answers(two, false, 5);
@@ -427,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_answer_is_none() {
+    fn an_incomplete_response_is_an_error() {
         for (says, kind) in [
             (&b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc"[..], io::ErrorKind::UnexpectedEof),
             (b"HTTP/1.1 200 OK\r\nContent-Le", io::ErrorKind::UnexpectedEof),

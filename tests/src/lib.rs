@@ -1,4 +1,4 @@
-//! What the integration tests and the benches share.
+//! Helpers shared by the integration tests and the benches.
 
 pub mod checksum;
 pub mod cli;

@@ -1,13 +1,15 @@
-//! Programs of others that Keyward is tried with: proxies, clients, Datasette. `cargo xtask peers` installs what it can.
+//! Third-party programs that Keyward is tested with: proxies, clients, Datasette.
+//!
+//! `cargo xtask peers` installs those that it can.
 
 use std::env;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Where Debian keeps servers; not on everybody's `PATH`.
+/// Folders of server programs on Debian, which may be missing from `PATH`.
 const SERVERS: &[&str] = &["/usr/sbin", "/usr/local/sbin"];
 
-/// A program: of the peers' own folder, of `PATH`, or of where servers are.
+/// Returns the path of a program, from the folder of `cargo xtask peers`, `PATH` or `SERVERS`.
 #[must_use]
 pub fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
@@ -15,7 +17,7 @@ pub fn program(name: &str) -> Option<PathBuf> {
     folders.chain(SERVERS.iter().map(PathBuf::from)).map(|folder| folder.join(name)).find(|program| program.is_file())
 }
 
-/// A Python that has this package, such as `authlib`.
+/// Returns a Python that has this package, such as `authlib`.
 #[must_use]
 pub fn python_with(package: &str) -> Option<PathBuf> {
     let venv = folder().join("venv");
@@ -24,29 +26,30 @@ pub fn python_with(package: &str) -> Option<PathBuf> {
     libraries.flatten().any(|library| has(&library.path())).then(|| venv.join("bin/python"))
 }
 
-/// The folder of a Node.js package, such as `oauth4webapi`.
+/// Returns the folder of a Node.js package, such as `oauth4webapi`.
 #[must_use]
 pub fn node_package(package: &str) -> Option<PathBuf> {
     Some(folder().join("node_modules").join(package)).filter(|folder| folder.is_dir())
 }
 
-/// Says on standard error, past the capturing of tests, that something is left out, and why.
+/// Reports on standard error, bypassing the tests' output capture, that a test is skipped, and why.
 ///
 /// # Panics
-/// It must not be: `KEYWARD_REQUIRE_PROXIES` is set, as it is in CI.
+///
+/// Panics if `KEYWARD_REQUIRE_PROXIES` is set, as it is in CI.
 pub fn skip(what: &str, why: &str) {
     assert!(!is_required(), "{what}: {why}. `cargo xtask peers` installs it, as root on Debian");
-    // Nobody is left to tell if this fails.
+    // There is no other way to report it.
     let _ = writeln!(io::stderr(), "skipped: {what}: {why}");
 }
 
-/// Whether a program that is not there is a failure.
+/// Returns whether a missing program is a failure.
 #[must_use]
 pub fn is_required() -> bool {
     env::var_os("KEYWARD_REQUIRE_PROXIES").is_some_and(|value| value != "0")
 }
 
-/// What `cargo xtask peers` installs without touching the machine.
+/// Returns the folder into which `cargo xtask peers` installs without changing the system.
 fn folder() -> PathBuf {
     // This test is TARGET/PROFILE/deps/NAME.
     let test = env::current_exe().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A PostgreSQL for tests: the one that `KEYWARD_TEST_POSTGRES` names, or one of their own for as long as they run.
+//! A PostgreSQL server for tests: the one at `KEYWARD_TEST_POSTGRES`, or a temporary cluster.
 
 use crate::daemon::wait_for;
 use crate::peers;
@@ -15,8 +15,11 @@ use std::str::FromStr;
 use std::sync::LazyLock;
 use std::{env, fs};
 
-/// Makes a cluster and runs its server until standard input ends: with the test, however that ends. Each line stops the server,
-/// or starts it again. A server that has only begun to start ends on TERM, and one that runs without waiting for anybody on INT.
+/// Creates a cluster and runs its server until standard input closes, which happens when the test
+/// exits for any reason.
+///
+/// Each line on standard input stops or restarts the server. A server that is still starting stops
+/// on TERM; one that is running stops on INT without waiting for its clients.
 const SCRIPT: &str = r#"
 trap : HUP INT TERM
 cd "$1" || exit
@@ -33,36 +36,40 @@ stop
 cd / && rm -rf "$1"
 "#;
 
-/// A server, and a role on it that may make databases.
+/// A server with a role that may create databases.
 #[expect(missing_debug_implementations, reason = "the URL may have a password in it")]
 pub struct Cluster {
-    /// Of a database that is there, with parameters.
+    /// The URL of an existing database, with parameters.
     url: String,
-    /// Where its files are, if it is the tests' own.
+    /// The folder of its files, if it is a temporary cluster.
     folder: Option<PathBuf>,
-    /// Its end is the server's.
+    /// Standard input of the script. Closing it stops the server.
     stdin: Option<ChildStdin>,
 }
 
-/// The server, or nothing where there is none, which is said.
+/// Returns the shared server, or `None` after reporting that there is none.
 ///
 /// # Panics
-/// There is none, and `KEYWARD_REQUIRE_PROXIES` is set, as in CI; or it does not start.
+///
+/// Panics if the server does not start, or if there is none although `KEYWARD_REQUIRE_PROXIES` is
+/// set, as in CI.
 #[must_use]
 pub fn cluster() -> Option<&'static Cluster> {
     static CLUSTER: LazyLock<Option<Cluster>> = LazyLock::new(Cluster::find);
     CLUSTER.as_ref()
 }
 
-/// A server of one test's own, that it may stop and look into, or nothing where there is none, which is said.
+/// Returns a server for one test, which may stop and inspect it, or `None` after reporting that
+/// there is none.
 ///
 /// # Panics
-/// As for [`cluster`].
+///
+/// Panics as [`cluster`] does.
 #[must_use]
 pub fn own_cluster() -> Option<Cluster> {
     let programs = programs();
     if programs.is_none() {
-        peers::skip("PostgreSQL", "Debian's `postgresql` is not there");
+        peers::skip("PostgreSQL", "Debian's `postgresql` is not installed");
     }
     programs.map(|programs| Cluster::start(&programs))
 }
@@ -77,20 +84,23 @@ impl Cluster {
             Err(_) => match programs() {
                 Some(programs) => Some(Self::start(&programs)),
                 None => {
-                    peers::skip("PostgreSQL", "neither KEYWARD_TEST_POSTGRES nor Debian's `postgresql` is there");
+                    peers::skip(
+                        "PostgreSQL",
+                        "KEYWARD_TEST_POSTGRES is not set and Debian's `postgresql` is not installed",
+                    );
                     None
                 }
             },
         }
     }
 
-    #[expect(clippy::unwrap_used, reason = "a test cannot go on without the server")]
+    #[expect(clippy::unwrap_used, reason = "a test cannot continue without the server")]
     fn start(programs: &Path) -> Self {
-        // Short: the path of a socket has 108 bytes.
+        // Short, because the path of a socket is limited to 108 bytes.
         let folder = env::temp_dir().join(format!("keyward-{:x}", random()));
         fs::create_dir(&folder).unwrap();
         let mut command = if geteuid().is_root() {
-            // It refuses to run as root; Debian's package makes this user.
+            // PostgreSQL refuses to run as root; Debian's package creates this user.
             assert!(Command::new("chown").arg("postgres").arg(&folder).status().unwrap().success());
             let mut command = Command::new("runuser");
             command.args(["-u", "postgres", "--", "sh"]);
@@ -104,7 +114,7 @@ impl Cluster {
         let cluster = Self { url, folder: Some(folder.clone()), stdin: child.stdin.take() };
         wait_for("PostgreSQL to start", || {
             let ended = child.try_wait().unwrap();
-            assert!(ended.is_none(), "no cluster could be made: {:?}", fs::read_to_string(folder.join("log")));
+            assert!(ended.is_none(), "the cluster could not be created: {:?}", fs::read_to_string(folder.join("log")));
             cluster.answers()
         });
         cluster
@@ -114,39 +124,42 @@ impl Cluster {
         block_on(options(&self.url).connect()).is_ok()
     }
 
-    /// Stops the server, and puts everybody out.
+    /// Stops the server, and disconnects all clients.
     ///
     /// # Panics
-    /// It is none of the tests' own, or goes on.
+    ///
+    /// Panics if the server is not a temporary cluster, or does not stop.
     pub fn stop(&mut self) {
         self.tell();
         wait_for("PostgreSQL to stop", || !self.answers());
     }
 
-    /// Starts it again.
+    /// Starts the server again.
     ///
     /// # Panics
-    /// It does not.
+    ///
+    /// Panics if the server does not start.
     pub fn restart(&mut self) {
         self.tell();
         wait_for("PostgreSQL to start again", || self.answers());
     }
 
-    #[expect(clippy::unwrap_used, reason = "a test cannot go on without the server")]
+    #[expect(clippy::unwrap_used, reason = "a test cannot continue without the server")]
     fn tell(&mut self) {
         self.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     }
 
-    /// Where its files and its log are, if it is the tests' own.
+    /// Returns the folder of its files and its log, if it is a temporary cluster.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
         self.folder.as_deref()
     }
 
-    /// A new and empty database: its URL, and its name.
+    /// Creates an empty database, and returns its URL and its name.
     ///
     /// # Panics
-    /// It cannot be made.
+    ///
+    /// Panics if the database cannot be created.
     #[must_use]
     pub fn database(&self) -> (String, String) {
         let name = format!("keyward_{:x}", random());
@@ -154,11 +167,12 @@ impl Cluster {
         (format!("{}&dbname={name}", self.url), name)
     }
 
-    /// Runs a statement on the server, in no database of a test.
+    /// Runs a statement on the server, outside of the tests' databases.
     ///
     /// # Panics
-    /// It fails.
-    #[expect(clippy::unwrap_used, reason = "a test cannot go on after it")]
+    ///
+    /// Panics if the statement fails.
+    #[expect(clippy::unwrap_used, reason = "a test cannot continue after a failed statement")]
     pub fn run(&self, sql: &str) {
         let mut connection = connect(&self.url);
         block_on(connection.execute(AssertSqlSafe(sql.to_owned()))).unwrap();
@@ -166,40 +180,42 @@ impl Cluster {
     }
 }
 
-/// A connection of the test's own to a database.
+/// Opens a connection to a database.
 ///
 /// # Panics
-/// There is none to be had.
+///
+/// Panics if the connection fails.
 #[must_use]
-#[expect(clippy::unwrap_used, reason = "a test cannot go on without it")]
+#[expect(clippy::unwrap_used, reason = "a test cannot continue without the connection")]
 pub fn connect(url: &str) -> PgConnection {
     block_on(options(url).connect()).unwrap()
 }
 
-#[expect(clippy::unwrap_used, reason = "a test cannot go on without what it was told to use")]
+#[expect(clippy::unwrap_used, reason = "a test cannot continue without the configured server")]
 fn options(url: &str) -> PgConnectOptions {
     PgConnectOptions::from_str(url).unwrap().disable_statement_logging()
 }
 
-/// Waits for what needs tokio.
+/// Blocks on a future that requires tokio.
 ///
 /// # Panics
-/// There are no more threads.
-#[expect(clippy::unwrap_used, reason = "a test cannot go on without threads")]
+///
+/// Panics if no thread can be spawned.
+#[expect(clippy::unwrap_used, reason = "a test cannot continue without threads")]
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     static RUNTIME: LazyLock<tokio::runtime::Runtime> =
         LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
     RUNTIME.block_on(future)
 }
 
-/// Where Debian keeps the programs of its newest version.
+/// Returns the folder of the newest PostgreSQL that Debian has installed.
 fn programs() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
     let folders = versions.map(|version| version.path().join("bin")).filter(|folder| folder.join("initdb").is_file());
     folders.max()
 }
 
-/// Another number each time.
+/// Returns a different number on each call.
 fn random() -> u64 {
     RandomState::new().hash_one(0)
 }

@@ -1,8 +1,8 @@
-//! `cargo xtask demo`: Keyward in a minute. Each step says in a line what is to be seen, then shows it.
+//! `cargo xtask demo`: Keyward in a minute. Each step prints a line that describes it, then runs.
 
 mod daemon;
 
-use crate::run::{Step, build_all, wasm_target, workspace};
+use crate::run::{Step, cargo, run, wasm_target, workspace};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -31,27 +31,28 @@ view-instance = "vi"
 view-table = "vt"
 "#;
 
-/// A handler that never answers, as text.
+/// A handler that never returns, as text.
 const SPIN: &str = include_str!("../../examples/spin.wat");
 
-/// Builds what is needed and shows it. Every outcome is checked: a demo that would show something else fails.
+/// Builds and shows the demo. Every outcome is checked: any other outcome fails the demo.
 pub(crate) fn demo() -> Step {
     wasm_target()?;
-    println!("Building the handlers and the command line (the first time takes some minutes) …");
-    build_all()?;
+    println!("Building the command line and its handlers: a few minutes the first time, then seconds.");
+    // Only the command line: the workspace's tests and benchmarks cost several times as much.
+    run(cargo().args(["build", "--profile", "demo", "--package", "keyward-cli", "--locked"]))?;
     let keyward = Keyward::new()?;
 
-    step("A new secret: only you can read the file.");
+    step("Create a secret that only you can read.");
     keyward.expect(0, &["keygen", "secret.key"], "")?;
     fs::write(keyward.folder.join("keyward.toml"), CONFIG).map_err(text)?;
     let spin = wat::parse_str(SPIN).map_err(text)?;
     fs::write(keyward.folder.join("spin.wasm"), keyward_componentize::componentize(&spin).map_err(text)?)
         .map_err(text)?;
 
-    step("What a handler asks for, before you let it run: this one wants a key, and is granted one label.");
+    step("Inspect a handler before you run it: this one imports `keys`, and is granted one label.");
     keyward.expect(0, &["check", "builtin:signed", "--config", "keyward.toml"], "")?;
 
-    step("A token for alice: it may only view, and ends in an hour.");
+    step("Issue a token for alice that may only view, and expires in an hour.");
     let create = [
         "create",
         "--config",
@@ -72,20 +73,20 @@ pub(crate) fn demo() -> Step {
     let token = token.trim();
 
     let verify = ["verify", "--config", "keyward.toml", "--at", "1767225660"];
-    step("A minute later it is good, and says what it narrows alice to.");
+    step("A minute later it is valid, and the actor lists its restrictions.");
     keyward.expect(0, &verify, token)?;
 
-    step("With one character changed it is refused.");
+    step("With one character changed it is rejected.");
     keyward.expect(1, &verify, &tampered(token))?;
 
-    step("To the second it is good, half a second later it has expired.");
+    step("It is valid until its last second; half a second later it has expired.");
     keyward.expect(0, &["verify", "--config", "keyward.toml", "--at", "1767229200"], token)?;
     keyward.expect(1, &["verify", "--config", "keyward.toml", "--at", "1767229200.5"], token)?;
 
-    step("A token of somebody else is nobody's here; no handler is even shown it.");
+    step("A token with an unknown prefix belongs to no handler, and no handler sees it.");
     keyward.expect(1, &verify, "abc_16C7e42F292c6912E7710c838347Ae178B4a")?;
 
-    step("The stranger's handler loops for ever. It is stopped at its limit, by name, and that is no yes.");
+    step("A hostile handler loops forever. It is stopped at a limit that the error names, and there is no actor.");
     let stopped = keyward.expect(3, &verify, "str_anything")?;
     if !stopped.contains("limits.cpu_ms") {
         return Err(format!("the hostile handler should have been stopped by `limits.cpu_ms`, but: {stopped}"));
@@ -93,7 +94,7 @@ pub(crate) fn demo() -> Step {
 
     daemon::show(&keyward)?;
 
-    println!("\nThat was it. The files are in {}; README.md goes on from here.", keyward.shown.display());
+    println!("\nDone. The files are in {}; continue with README.md.", keyward.shown.display());
     Ok(())
 }
 
@@ -105,14 +106,14 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-/// The token with its last character but five changed: a bit of the signature that counts.
+/// Returns the token with its fifth-last character changed, which is part of the signature.
 fn tampered(token: &str) -> String {
     let at = token.len().saturating_sub(5);
     let other = if token.as_bytes().get(at) == Some(&b'A') { "B" } else { "A" };
     format!("{}{other}{}", token.get(..at).unwrap_or_default(), token.get(at + 1..).unwrap_or_default())
 }
 
-/// The program, in a folder of its own.
+/// The program, in its own folder.
 struct Keyward {
     program: PathBuf,
     folder: PathBuf,
@@ -122,15 +123,16 @@ struct Keyward {
 impl Keyward {
     fn new() -> Result<Self, String> {
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-        let folder = target.join("demo");
+        let folder = target.join("demo-files");
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).map_err(text)?;
-        let program = target.join("debug").join(format!("keyward{}", std::env::consts::EXE_SUFFIX));
+        let program = target.join("demo").join(format!("keyward{}", std::env::consts::EXE_SUFFIX));
         let shown = folder.strip_prefix(workspace()).map(Path::to_owned).unwrap_or_else(|_| folder.clone());
         Ok(Self { program, folder, shown })
     }
 
-    /// Shows a command, runs it with `input` on its standard input, shows what it prints, and checks its exit status.
+    /// Prints a command, runs it with `input` on its standard input, prints its output, and checks
+    /// its exit status.
     fn expect(&self, status: i32, args: &[&str], input: &str) -> Result<String, String> {
         let pipe = if input.is_empty() { String::new() } else { format!("echo {} | ", shorten(input)) };
         println!("   $ {pipe}keyward {}", args.join(" "));
@@ -143,7 +145,7 @@ impl Keyward {
         if got.code() == Some(status) {
             Ok(stdout)
         } else {
-            Err(format!("that should have ended with status {status}"))
+            Err(format!("that should have exited with status {status}"))
         }
     }
 
@@ -159,7 +161,7 @@ impl Keyward {
         if let Some(mut stdin) = child.stdin.take()
             && !input.is_empty()
         {
-            // It may end without reading; its exit status tells.
+            // The program may exit without reading; its exit status decides.
             let _ = writeln!(stdin, "{input}");
         }
         child.wait_with_output().map_err(text)

@@ -1,4 +1,4 @@
-//! `cargo xtask COMMAND`: everything that is done with this repository beyond building it.
+//! `cargo xtask COMMAND`: the repository's tasks beyond building it.
 
 mod demo;
 mod peers;
@@ -11,7 +11,7 @@ use run::{Step, cargo, run, workspace};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Everything that is done with this repository beyond building it.
+/// The repository's tasks beyond building it.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask")]
 struct Args {
@@ -21,23 +21,26 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show what Keyward does: make a token, verify it, see bad ones and a hostile handler refused, and ask the daemon.
+    /// Show what Keyward does: issue a token, verify it, reject invalid ones, stop a hostile
+    /// handler, and call the daemon.
     Demo,
     /// Run everything that CI runs, with the same result.
     Test,
-    /// Install the proxies and clients that the tests try Keyward with, as `test` does.
+    /// Install the proxies and clients that the tests run against, as `test` does.
     Peers,
-    /// Measure: the sandbox against native code, and good calls beside hostile ones. Ratios within one run.
+    /// Measure the sandbox against native code, and valid calls beside hostile ones. Prints ratios
+    /// within one run.
     Bench {
-        /// Measure the daemon instead, with `wrk`: against a bare server, beside hostile requests, with idle connections.
+        /// Measure the daemon instead, with `wrk`: against a bare server, beside hostile requests,
+        /// with idle connections.
         #[arg(long)]
         http: bool,
-        /// What to measure; all of it by default.
+        /// The measurements to run; all by default.
         names: Vec<String>,
     },
     /// Run the long forms of the random tests, of kills and races, and of reloads under load.
     Soak {
-        /// How long each target runs, in minutes.
+        /// Duration of each target, in minutes.
         #[arg(default_value_t = 10)]
         minutes: u64,
     },
@@ -45,11 +48,15 @@ enum Command {
     Componentize {
         /// The core module, as a compiler for wasm32 wrote it.
         input: PathBuf,
-        /// Where the component goes.
+        /// The file to write the component to.
         output: PathBuf,
     },
-    /// Check the rules about this repository that no compiler knows.
-    Tidy,
+    /// Check the repository rules that no compiler checks.
+    Tidy {
+        /// Print statistics of each crate's prose instead of checking it.
+        #[arg(long)]
+        report: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -63,7 +70,8 @@ fn main() -> ExitCode {
         Command::Bench { http, names } => bench(http, &names),
         Command::Soak { minutes } => test::soak(minutes),
         Command::Componentize { input, output } => componentize(&input, &output),
-        Command::Tidy => tidy::tidy(&workspace()),
+        Command::Tidy { report: false } => tidy::tidy(&workspace()),
+        Command::Tidy { report: true } => tidy::report(&workspace()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

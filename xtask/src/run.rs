@@ -1,26 +1,26 @@
-//! Running programs.
+//! Runs programs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// Done, or a sentence that says what went wrong.
+/// The result of a task; an error is a sentence that describes the failure.
 pub(crate) type Step = Result<(), String>;
 
-/// The root of the workspace.
+/// Returns the root of the workspace.
 pub(crate) fn workspace() -> PathBuf {
     let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     root.pop();
     root
 }
 
-/// The cargo that runs this, in the workspace.
+/// Returns a command for the cargo that runs this program, in the workspace.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(workspace());
     cargo
 }
 
-/// Shows a command and runs it; anything but success is an error.
+/// Prints a command and runs it. Any exit status but success is an error.
 pub(crate) fn run(command: &mut Command) -> Step {
     let shown = show(command);
     eprintln!("$ {shown}");
@@ -31,7 +31,7 @@ pub(crate) fn run(command: &mut Command) -> Step {
     }
 }
 
-/// Runs a command without showing it, and gives what it printed.
+/// Runs a command without printing it, and returns its output.
 pub(crate) fn capture(command: &mut Command) -> Result<Output, String> {
     let shown = show(command);
     command.stdin(Stdio::null()).output().map_err(|error| format!("`{shown}` could not be started: {error}"))
@@ -44,16 +44,16 @@ fn show(command: &Command) -> String {
     words.join(" ")
 }
 
-/// Builds all there is, tests included: with one selection of packages and so of features everywhere, nothing big is compiled
-/// twice.
+/// Builds the whole workspace including tests: one selection of packages, and so of features, means
+/// that nothing large is compiled twice.
 pub(crate) fn build_all() -> Step {
     run(cargo().args(["build", "--workspace", "--all-targets", "--locked"]))
 }
 
-/// What handlers are built for.
+/// The target that handlers are built for.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Makes sure that handlers can be built.
+/// Ensures that handlers can be built.
 pub(crate) fn wasm_target() -> Step {
     let sysroot = capture(Command::new("rustc").current_dir(workspace()).args(["--print", "sysroot"]))?;
     let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());

@@ -1,13 +1,14 @@
-//! `cargo xtask test`: what CI runs. `cargo xtask soak`: the same random tests, for long, and a thousand reloads.
+//! `cargo xtask test`: the checks that CI runs. `cargo xtask soak`: the long forms of the random
+//! tests, and a thousand reloads.
 
 use crate::peers;
 use crate::run::{Step, TARGET, build_all, capture, cargo, run, wasm_target, workspace};
 use crate::tidy::tidy;
 
-/// The version of cargo-deny that is installed where there is none.
+/// The version of cargo-deny that is installed if none is present.
 const CARGO_DENY: &str = "cargo-deny@0.20.2";
 
-/// Everything that CI runs. One build profile throughout, so that nothing big is compiled twice.
+/// Runs everything that CI runs, in one build profile so that nothing large is compiled twice.
 pub(crate) fn test() -> Step {
     wasm_target()?;
     tidy(&workspace())?;
@@ -15,9 +16,8 @@ pub(crate) fn test() -> Step {
     dependencies()?;
     build_all()?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))?;
-    // What of the handlers is compiled for WebAssembly only.
-    let guests = ["dsatok", "hardcoded", "opaque", "query", "signed", "stored"]
-        .map(|name| format!("--package=keyward-guest-{name}"));
+    // Covers the parts of the handlers that are compiled for WebAssembly only.
+    let guests = keyward_componentize::BUILTIN_HANDLERS.map(|name| format!("--package=keyward-guest-{name}"));
     let clippy = ["clippy", "--locked", "--target", TARGET];
     run(cargo().args(clippy).args(guests).args(["--", "--deny", "warnings"]))?;
     run(cargo()
@@ -25,14 +25,14 @@ pub(crate) fn test() -> Step {
         .env("RUSTDOCFLAGS", "--deny warnings"))?;
     peers::install();
     run(cargo().args(["test", "--workspace", "--locked"]))?;
-    println!("All of it passed.");
+    println!("All checks passed.");
     Ok(())
 }
 
-/// The random tests in their long form: each fuzz target for that many minutes, and a hundred thousand cases of each
-/// property; each store's daemon killed a thousand times, and a thousand tokens taken back among a hundred thousand questions
-/// (`tests/all/stored/`), and ten million steps in the life of a service (`tests/all/managed/months.rs`). And a thousand
-/// reloads of a daemon that is being asked.
+/// Runs the long forms of the random tests: each fuzz target for `minutes`, and 100,000 cases of
+/// each property; a thousand kills of each store's daemon, and a thousand revocations among 100,000
+/// verifications (`tests/all/stored/`); ten million steps in the life of a service
+/// (`tests/all/managed/months.rs`); and a thousand reloads under load.
 pub(crate) fn soak(minutes: u64) -> Step {
     wasm_target()?;
     run(cargo()
@@ -42,8 +42,8 @@ pub(crate) fn soak(minutes: u64) -> Step {
     run(cargo().args(["run", "--locked", "--bin", "keyward-benches", "--", "reloads", "1000"]))
 }
 
-/// Licences, bans and sources of every dependency must be in order. Advisories need a database that not every machine can
-/// reach: where it cannot be read, that is said, and is no failure.
+/// Checks licenses, bans and sources of every dependency. Advisories need a database that not every
+/// machine can reach: if it cannot be read, this is reported and is not a failure.
 fn dependencies() -> Step {
     if !capture(cargo().args(["deny", "--version"]))?.status.success() {
         run(cargo().args(["install", "--locked", "--debug", CARGO_DENY]))?;

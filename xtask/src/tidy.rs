@@ -1,134 +1,92 @@
-//! Rules about the source that no compiler knows.
+//! Repository rules that no compiler checks.
+
+mod commits;
+mod layers;
+mod prose;
+mod report;
 
 use crate::run::Step;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules of the runtime from the bottom up. A module uses only modules of lines above its own; those of one line do
-/// not use each other, but for the files of `host`, which share the parent's types.
-const LAYERS: &[&[&str]] = &[
-    &["text", "checksum", "clock", "counts", "json", "limits", "actor", "sync", "form", "token", "usage"],
-    &["answers"],
-    &["error"],
-    &["keys"],
-    &["verdict"],
-    &["store"],
-    &["policy", "permission"],
-    &["queries"],
-    &["revocations::cutoffs", "revocations::pace"],
-    &["revocations::unwritten"],
-    &["grants", "revocations"],
-    &["admission"],
-    &["bindings", "engine"],
-    &["slice"],
-    &["lane"],
-    &["conduct"],
-    &["pool"],
-    &[
-        "host::clock",
-        "host::digest",
-        "host::keys",
-        "host::log",
-        "host::queries",
-        "host::random",
-        "host::secrets",
-        "host::settings",
-        "host::store",
-    ],
-    &["component::shape"],
-    &["host", "component"],
-    &["runtime"],
-    &["sandbox"],
-    &["handler", "handler::create", "handler::record"],
-    &["registry", "registry::presented", "registry::records", "registry::revocation"],
-    &["model"],
-];
+pub(crate) use report::report;
 
-/// What may stand in one file only.
+/// Code that may appear in only one file of the runtime.
 const ONLY_IN: &[(&str, &str)] = &[
     ("Store::new(", "sandbox.rs"),
     ("Config::new()", "engine.rs"),
     ("bindgen!", "bindings.rs"),
-    ("VerifiedActor::let_through(", "policy.rs"),
+    ("VerifiedActor::new_verified(", "policy.rs"),
 ];
 
-/// What must not stand in any file: it would point to where nobody else can look.
+/// Prefixes of paths outside the repository, which mean nothing on another machine.
 const FOREIGN: &[&str] = &["/home/", "/root/", "/Users/"];
 
-/// The longest that a source file may grow.
+/// Maximum length of a source file, in lines.
 const MAX_LINES: usize = 600;
 
-/// Checks them all, and says everything that is wrong at once.
+/// A text file of the repository.
+struct Source {
+    /// Path relative to the root.
+    path: String,
+    text: String,
+}
+
+/// Checks all rules, and reports all violations at once.
 pub(crate) fn tidy(root: &Path) -> Step {
+    let sources = sources(root)?;
     let mut wrong = Vec::new();
-    let mut files = Vec::new();
-    collect(root, &mut files).map_err(|error| format!("the source could not be read: {error}"))?;
-    for path in &files {
-        let Ok(text) = fs::read_to_string(path) else { continue };
-        let shown = path.strip_prefix(root).unwrap_or(path).display().to_string();
-        if shown == "xtask/src/tidy.rs" {
+    for source in &sources {
+        let Source { path, text } = source;
+        // The rules name the text that they reject.
+        if path.starts_with("xtask/src/tidy") {
             continue;
         }
         for needle in FOREIGN {
             for (number, line) in text.lines().enumerate().filter(|(_, line)| line.contains(needle)) {
-                wrong.push(format!("{shown}:{}: points outside of the repository: {}", number + 1, line.trim()));
+                wrong.push(format!("{path}:{}: points outside the repository: {}", number + 1, line.trim()));
             }
         }
-        if shown.ends_with(".rs") && text.lines().count() > MAX_LINES {
-            wrong.push(format!("{shown}: longer than {MAX_LINES} lines; split it by what it knows"));
+        if path.ends_with(".rs") && text.lines().count() > MAX_LINES {
+            wrong.push(format!("{path}: longer than {MAX_LINES} lines; split it"));
         }
-        if let Some(inside) = shown.strip_prefix("runtime/src/").filter(|name| name.ends_with(".rs")) {
-            check_runtime_file(inside, &text, &mut wrong);
+        if let Some(name) = path.strip_prefix("runtime/src/").filter(|name| name.ends_with(".rs") && *name != "lib.rs")
+        {
+            let code = layers::without_tests(text);
+            for (needle, only) in ONLY_IN.iter().filter(|(needle, only)| name != *only && code.contains(needle)) {
+                wrong.push(format!("{path}: `{needle}` may appear in {only} only"));
+            }
         }
+        prose::check(source, &mut wrong);
     }
+    layers::check(&sources, &mut wrong);
+    commits::check(root, &mut wrong)?;
     if wrong.is_empty() { Ok(()) } else { Err(format!("not tidy:\n  {}", wrong.join("\n  "))) }
 }
 
+fn sources(root: &Path) -> Result<Vec<Source>, String> {
+    let mut paths = Vec::new();
+    collect(root, &mut paths).map_err(|error| format!("the source could not be read: {error}"))?;
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).ok()?;
+        Some(Source { path: path.strip_prefix(root).unwrap_or(&path).display().to_string(), text })
+    };
+    Ok(paths.into_iter().filter_map(read).collect())
+}
+
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    const ENDS: [&str; 7] = ["rs", "toml", "md", "wit", "wat", "run", "yml"];
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() {
-            if name != "target" && name != ".git" && name != "vectors" {
+            if !["target", ".git", "vectors"].contains(&name.as_str()) {
                 collect(&path, files)?;
             }
-        } else if ["rs", "toml", "md", "wit", "wat", "run", "yml"]
-            .iter()
-            .any(|end| name.rsplit('.').next() == Some(end))
-            || name == "run"
-        {
+        } else if name == "run" || ENDS.iter().any(|end| name.rsplit('.').next() == Some(end)) {
             files.push(path);
         }
     }
     Ok(())
-}
-
-fn check_runtime_file(name: &str, text: &str, wrong: &mut Vec<String>) {
-    let module = name.trim_end_matches(".rs").replace('/', "::");
-    // What stands behind the tests' attribute is not part of the library.
-    let code = text.split("#[cfg(test)]").next().unwrap_or(text);
-    for (needle, only) in ONLY_IN {
-        if name != *only && code.contains(needle) && name != "lib.rs" {
-            wrong.push(format!("runtime/src/{name}: `{needle}` may stand in {only} only"));
-        }
-    }
-    if module == "lib" {
-        return;
-    }
-    let Some(own) = layer(&module) else {
-        wrong.push(format!("runtime/src/{name}: has no place in the order of modules (xtask/src/tidy.rs)"));
-        return;
-    };
-    for line in code.lines() {
-        let Some(used) = line.trim().strip_prefix("use crate::") else { continue };
-        let used = used.split([':', ';', ' ']).next().unwrap_or(used);
-        match layer(used) {
-            Some(layer) if layer < own => {}
-            _ => wrong.push(format!("runtime/src/{name}: uses `{used}`, which is not below it: {}", line.trim())),
-        }
-    }
-}
-
-fn layer(module: &str) -> Option<usize> {
-    LAYERS.iter().position(|modules| modules.contains(&module))
 }

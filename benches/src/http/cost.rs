@@ -1,4 +1,4 @@
-//! CPU time of a request, and how many there are in a second.
+//! CPU time of a request, and requests per second.
 
 use crate::http::server::{ASKS, CALLER, PATH, REGISTRY, Server, TOKEN};
 use crate::http::wrk::{Ask, load};
@@ -11,7 +11,7 @@ const ROUNDS: usize = 9;
 const SECONDS: u32 = 2;
 const CALLS: u32 = 20_000;
 
-/// What is asked of the daemon, and in the end of a bare axum without and with a registry.
+/// Returns the requests to the daemon, then to a bare axum without and with a registry.
 fn asks() -> [Ask; 8] {
     let bearer = |credential: &str| vec![format!("Authorization: Bearer {credential}")];
     let post =
@@ -20,7 +20,7 @@ fn asks() -> [Ask; 8] {
     [
         get("no token: 401", PATH, vec![], false),
         Ask::good(),
-        get("nobody's token: 401", PATH, bearer(&TOKEN.replace("dstok_", "other_")), false),
+        get("unknown prefix: 401", PATH, bearer(&TOKEN.replace("dstok_", "other_")), false),
         Ask {
             what: "`/v1/introspect`",
             method: "POST",
@@ -37,21 +37,21 @@ fn asks() -> [Ask; 8] {
             body: format!("{{\"token\":\"{}\"}}", *TOKEN),
             good: true,
         },
-        get("bare axum, good token", PATH, bearer(&TOKEN), true),
-        get("bare axum that asks `Registry::verify`", ASKS, bearer(&TOKEN), true),
-        get("good token, again in the same second", PATH, bearer(&TOKEN), true),
+        get("bare axum, valid token", PATH, bearer(&TOKEN), true),
+        get("bare axum that calls `Registry::verify`", ASKS, bearer(&TOKEN), true),
+        get("valid token, again in the same second", PATH, bearer(&TOKEN), true),
     ]
 }
 
-/// One kind of request in one round.
+/// The cost of one kind of request in one round.
 #[derive(Clone, Copy)]
 struct Cost {
-    /// Of the server's process, in microseconds a request.
+    /// CPU time of the server's process, in microseconds per request.
     cpu: f64,
     rate: f64,
 }
 
-/// What each row cost, and a call by one thread and by two.
+/// The cost of each row, and of a call by one thread and by two.
 type Round = ([Cost; 8], [f64; 2]);
 
 #[expect(clippy::indexing_slicing, reason = "a round has as many figures as there are rows and columns")]
@@ -71,7 +71,7 @@ pub(crate) fn run() {
             Cost { cpu: (server.cpu() - before) / load.requests * 1e6, rate: load.rate() }
         });
         let calls = [1, 2].map(verify);
-        // The first round warms everything up.
+        // The first round is a warm-up.
         if round > 0 {
             rounds.push((costs, calls));
         }
@@ -86,27 +86,28 @@ pub(crate) fn run() {
         let cpu = median(rounds.iter().filter_map(|(_, calls)| calls.get(at)).copied());
         println!("| `Registry::verify`, {what} | {cpu:.1} | |");
     }
-    // What the registry costs a server that does nothing else, under the same load.
-    for (base, what) in [(0, "no token"), (2, "nobody's")] {
+    // Measures the cost of the registry in a server that does nothing else, under the same load.
+    for (base, what) in [(0, "no token"), (2, "an unknown prefix")] {
         let added = |(costs, _): &Round| costs[1].cpu - costs[base].cpu;
         let ratios = |of: fn(&Round) -> f64| rounds.iter().map(|round| added(round) / of(round)).collect::<Vec<_>>();
         let in_server = ratios(|(costs, _)| costs[6].cpu - costs[5].cpu);
-        at_most(&format!("CPU over {what}, of `Registry::verify` in a bare server"), &in_server, 1.5);
+        at_most(&format!("CPU over {what}, relative to `Registry::verify` in a bare server"), &in_server, 1.5);
         println!("* the same, of two threads that call it: **{}**", spread(&ratios(|(_, calls)| calls[1])));
     }
     let share = |of: usize, base: usize| {
         rounds.iter().map(move |(costs, _)| costs[of].rate / costs[base].rate).collect::<Vec<_>>()
     };
-    at_least("throughput over bare, of tokens that come again in a second", &share(7, 5), 0.6);
+    at_least("throughput over bare, of tokens that recur within a second", &share(7, 5), 0.6);
     println!(
-        "* of tokens that do not: **{}**; over bare that asks: **{}**",
+        "* of tokens that do not: **{}**; over bare that calls: **{}**",
         spread(&share(1, 5)),
         spread(&share(1, 6))
     );
-    println!("(medians of {ROUNDS} rounds; in brackets the least and the most)");
+    println!("(medians of {ROUNDS} rounds; in brackets the minimum and the maximum)");
 }
 
-/// CPU time of one `Registry::verify` in microseconds, with so many threads busy.
+/// Returns the CPU time of one `Registry::verify` in microseconds, with the given number of threads
+/// busy.
 fn verify(threads: u32) -> f64 {
     let before = cpu();
     thread::scope(|scope| {
@@ -121,7 +122,7 @@ fn verify(threads: u32) -> f64 {
     (cpu() - before) / f64::from(CALLS * threads) * 1e6
 }
 
-/// CPU time of this process in seconds.
+/// Returns the CPU time of this process in seconds.
 fn cpu() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9

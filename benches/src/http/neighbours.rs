@@ -1,4 +1,4 @@
-//! Good requests beside hostile ones.
+//! Valid requests beside hostile ones.
 
 use crate::http::Done;
 use crate::http::server::{PATH, Server};
@@ -14,10 +14,11 @@ const ROUNDS: usize = 7;
 const SECONDS: u32 = 3;
 const HOSTILE: usize = 16;
 
-/// A call that found no room is refused at once; the others take as long as the handler's CPU limit, at least.
+/// Minimum duration of a call that hit the handler's CPU limit; a refused call returns at once.
 const CALL: Duration = Duration::from_millis(10);
 
-/// Sixteen connections ask as fast as they are answered; now and then sixteen others ask a handler that never ends.
+/// Runs sixteen connections at full speed, with and without sixteen others that call a handler that
+/// never returns.
 pub(crate) fn run() {
     let server = Server::keyward();
     let good = Ask::good();
@@ -25,24 +26,25 @@ pub(crate) fn run() {
     for round in 0..=ROUNDS {
         let quiet = load(server.address(), &good, SECONDS);
         let (noisy, stopped) = beside_hostile(server.address(), || load(server.address(), &good, SECONDS));
-        // The first round warms everything up.
+        // The first round is a warm-up.
         if round > 0 {
             rounds.push((quiet, noisy, f64::from(stopped) / noisy.seconds));
         }
     }
     let column = |get: fn(&(Load, Load, f64)) -> f64| median(rounds.iter().map(get));
-    println!("| `wrk -t1 -c16`, good tokens | quiet | with {HOSTILE} looping calls |");
+    println!("| `wrk -t1 -c16`, valid tokens | quiet | with {HOSTILE} looping calls |");
     println!("| --- | --- | --- |");
     println!("| requests a second | {:.0} | {:.0} |", column(|round| round.0.rate()), column(|round| round.1.rate()));
     println!("| p99, ms | {:.2} | {:.2} |", column(|round| round.0.p99 * 1e3), column(|round| round.1.p99 * 1e3));
     println!("| looping calls that were stopped, a second | | {:.0} |", column(|round| round.2));
     let rates: Vec<f64> = rounds.iter().map(|(quiet, noisy, _)| noisy.rate() / quiet.rate()).collect();
     let p99s: Vec<f64> = rounds.iter().map(|(quiet, noisy, _)| noisy.p99 / quiet.p99).collect();
-    at_least("throughput beside them, of the quiet one", &rates, 0.85);
-    at_most("p99 beside them, of the quiet one", &p99s, 2.0);
+    at_least("throughput beside them, relative to quiet", &rates, 0.85);
+    at_most("p99 beside them, relative to quiet", &p99s, 2.0);
 }
 
-/// What `work` comes to while sixteen hostile calls are in flight, and how many of these were stopped.
+/// Runs `work` while sixteen hostile calls are in flight, and returns how many of these were
+/// stopped.
 fn beside_hostile<T>(to: SocketAddr, work: impl FnOnce() -> T) -> (T, u32) {
     let (done, stopped) = (AtomicBool::new(false), AtomicU32::new(0));
     let ask = || {

@@ -1,4 +1,4 @@
-//! The servers that are measured, each in a process of its own: this program again.
+//! The measured servers, each in its own process, which is this program again.
 
 use crate::setup::{SECRET, signed, token};
 use axum::Router;
@@ -18,20 +18,21 @@ use std::{env, fs, io, thread};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-/// The secret of the caller `bench`.
+/// The secret of the client `bench`.
 pub(crate) const CALLER: &str = "0123456789abcdefghijklmnopqrstuv";
 
-/// The path that a proxy asks.
+/// The path that a proxy calls.
 pub(crate) const PATH: &str = "/v1/auth/forward/members";
 
-/// The path on which the bare server asks the registry, and does nothing else.
+/// The path on which the bare server calls the registry, and does nothing else.
 pub(crate) const ASKS: &str = "/asks";
 
-/// The registry that the daemon has, here: for [`TOKEN`], and for what one of its calls takes.
+/// The daemon's registry in this process, to issue [`TOKEN`] and to measure its calls.
 pub(crate) static REGISTRY: LazyLock<Registry> =
     LazyLock::new(|| Registry::builder(&Runtime::new().unwrap()).handler(signed(Scheme::HmacSha256)).build().unwrap());
 
-/// A plain token that is good for an hour: in some seconds the time's own digits repeat, and it would be compressed.
+/// A plain token that is valid for an hour. In some seconds the digits of the time repeat, and the
+/// token would be compressed.
 pub(crate) static TOKEN: LazyLock<String> = LazyLock::new(|| {
     let mut tokens = (3600..3700).map(|seconds| {
         let mut request = CreateRequest::new("someone@example.com");
@@ -42,19 +43,21 @@ pub(crate) static TOKEN: LazyLock<String> = LazyLock::new(|| {
     tokens.find(|token| !token.starts_with("dstok_.")).unwrap()
 });
 
-/// A server in a process of its own.
+/// A server in its own process.
 pub(crate) struct Server {
     daemon: Daemon,
     _folder: TempDir,
 }
 
 impl Server {
-    /// `keyward serve`. Its log costs what a log costs, and goes nowhere. It keeps no answers: every token is a call.
+    /// Starts `keyward serve`, with its log discarded and without a verdict cache: every token is a
+    /// call.
     pub(crate) fn keyward() -> Self {
-        Self::configured(&CONFIG.replace(ANSWERS, "limits = { answer_bytes = 0 }"))
+        Self::configured(&CONFIG.replace(ANSWERS, "limits = { verdict_cache_bytes = 0 }"))
     }
 
-    /// The same as it is by default: a token that comes again in a second is answered from memory.
+    /// Starts `keyward serve` as it is by default: a token that recurs within a second comes from
+    /// the cache.
     pub(crate) fn keeping() -> Self {
         Self::configured(CONFIG)
     }
@@ -72,7 +75,7 @@ impl Server {
         Self::start("serve --config keyward.toml", folder)
     }
 
-    /// The least that axum does for a request.
+    /// Starts a minimal axum server.
     pub(crate) fn bare() -> Self {
         Self::start("bare", tempfile::tempdir().unwrap())
     }
@@ -92,18 +95,18 @@ impl Server {
         self.daemon.service()
     }
 
-    pub(crate) fn operations(&self) -> SocketAddr {
-        self.daemon.operations()
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.daemon.admin()
     }
 
-    /// CPU time that all its threads have used, in seconds.
+    /// Returns the CPU time of all its threads, in seconds.
     pub(crate) fn cpu(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "hundredths of a second, not centuries")]
         let ticks = self.daemon.cpu_ticks() as f64;
         ticks / 100.0
     }
 
-    /// Resident memory in MiB.
+    /// Returns the resident memory in MiB.
     pub(crate) fn resident(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a process has no 2^52 bytes")]
         let bytes = self.daemon.resident() as f64;
@@ -111,13 +114,13 @@ impl Server {
     }
 }
 
-/// Where the configuration may say what answers may take.
+/// The line of the configuration that may limit the verdict cache.
 const ANSWERS: &str = "# limits";
 
 const CONFIG: &str = r#"
 [server]
 listen = "127.0.0.1:0"
-operations = "127.0.0.1:0"
+admin = "127.0.0.1:0"
 
 [server.limits]
 header_seconds = 3600     # connections stay idle for as long as it takes to look at them
@@ -138,7 +141,7 @@ component = "hostile.wasm"
 prefixes = ["ho_"]
 actors = "any"
 
-[callers.bench]
+[clients.bench]
 secret_sha256 = "DIGEST"
 may = ["introspect", "verify"]
 
@@ -149,7 +152,7 @@ members = "any"
 view-instance = "vi"
 "#;
 
-/// Is `keyward serve`.
+/// Runs as `keyward serve`.
 pub(crate) fn keyward() -> ExitCode {
     let args: Vec<_> = env::args_os().collect();
     let mut stderr = io::stderr();
@@ -158,7 +161,7 @@ pub(crate) fn keyward() -> ExitCode {
         Err(status) => return status.into(),
     };
     let (mut stdin, mut stdout) = (io::empty(), io::stdout());
-    let world = keyward_cli::World { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, env: &variable };
+    let world = keyward_cli::Io { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, env: &variable };
     let status = keyward_cli::run(args, world);
     drop(log);
     status.into()
@@ -168,16 +171,16 @@ fn variable(name: &str) -> Option<std::ffi::OsString> {
     env::var_os(name)
 }
 
-/// Is the bare server.
+/// Runs as the bare server.
 pub(crate) fn bare() {
     LazyLock::force(&REGISTRY);
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let executor = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_io().build().unwrap();
     executor.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        // In the daemon's words, so that it is started as the daemon is.
+        // Printed like the daemon's addresses, so that it is started the same way.
         let address = listener.local_addr().unwrap();
-        println!("keyward: listening on http://{address}\nkeyward: operations on http://{address}");
+        println!("keyward: listening on http://{address}\nkeyward: admin on http://{address}");
         let asks = async |headers: HeaderMap| {
             let token = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
             match REGISTRY.verify(token.unwrap_or_default()).await {

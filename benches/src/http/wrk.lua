@@ -1,4 +1,4 @@
--- One request again and again; what came of it in one line, for a program to read.
+-- Repeats one request, and prints the results on one line for the caller to parse.
 
 function init(args)
   wrk.method = args[1]

@@ -4,36 +4,36 @@ use crate::http::server::{PATH, TOKEN};
 use std::net::SocketAddr;
 use std::process::Command;
 
-/// Says in one line what came of it.
+/// Prints the results on one line.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/wrk.lua");
 
-/// One request.
+/// A single request.
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
     pub(crate) what: &'static str,
     pub(crate) method: &'static str,
     pub(crate) target: &'static str,
-    /// `Name: value`
+    /// Headers as `Name: value`.
     pub(crate) headers: Vec<String>,
     pub(crate) body: String,
-    /// Whether the status is below 400.
+    /// `true` if the expected status is below 400.
     pub(crate) good: bool,
 }
 
 impl Ask {
-    /// What a proxy asks about a good token.
+    /// Returns the request of a proxy with a valid token.
     pub(crate) fn good() -> Self {
         let headers = vec![format!("Authorization: Bearer {}", *TOKEN)];
-        Self { what: "good token", method: "GET", target: PATH, headers, body: String::new(), good: true }
+        Self { what: "valid token", method: "GET", target: PATH, headers, body: String::new(), good: true }
     }
 }
 
-/// What came of it.
+/// The results of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) requests: f64,
     pub(crate) seconds: f64,
-    /// In seconds, from request to answer.
+    /// From request to response, in seconds.
     pub(crate) p99: f64,
 }
 
@@ -43,7 +43,8 @@ impl Load {
     }
 }
 
-/// Asks as fast as it is answered, for so many seconds. Every answer must be as good as the request says.
+/// Sends requests at full speed for the given number of seconds. Every response must have the
+/// expected status.
 pub(crate) fn load(to: SocketAddr, ask: &Ask, seconds: u32) -> Load {
     let Ask { what, method, target, headers, body, good } = ask;
     let mut command = Command::new("wrk");
@@ -62,7 +63,7 @@ pub(crate) fn load(to: SocketAddr, ask: &Ask, seconds: u32) -> Load {
     let numbers = output.lines().find_map(|line| line.strip_prefix("measured "));
     let numbers: Option<Vec<f64>> = numbers.map(|all| all.split(' ').filter_map(|one| one.parse().ok()).collect());
     let Some([requests, micros, p99, refused, broken]) = numbers.as_deref() else {
-        panic!("{what}: wrk does not say what it measured: {output}");
+        panic!("{what}: wrk printed no measurements: {output}");
     };
     let wanted = if *good { 0.0 } else { *requests };
     assert!(*requests > 0.0 && *refused == wanted && *broken == 0.0, "{what}: {output}");

@@ -1,11 +1,11 @@
-//! Tokens that are made, with an audit and without one, by one and by several at once.
+//! Token creation, with and without an audit, by one thread and by several at once.
 
 use super::{Counting, audit, micros, shown};
 use crate::kept::{FEW, HANDLER, Kept, each_kind};
 use crate::stats::{nanos, per_call, spread};
 use keyward_audit::{Audit, Entry, Event, Recorded, Settings};
 use keyward_runtime::{CreateRequest, Creation};
-use keyward_server::Intent;
+use keyward_service::AuditedChange;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::thread;
@@ -13,17 +13,17 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 const ROUNDS: usize = 21;
-/// Of each thread.
+/// Number of calls of each thread.
 const CALLS: u32 = 20;
 const THREADS: u32 = 8;
-/// About as long as a line of the audit.
+/// A line about as long as a line of the audit.
 const LINE: [u8; 300] = [b'a'; 300];
 
-/// What is compared.
+/// The operations that are compared.
 const ROWS: [&str; 4] = ["a token", "a token, with an audit", "a record of the audit alone", "a bare write and sync"];
 
 pub(super) fn run() {
-    println!("\n| made durable | one thread, µs | {THREADS} threads, µs each | as many in a second |");
+    println!("\n| made durable | one thread, µs | {THREADS} threads, µs each | ratio of rates |");
     println!("| --- | --- | --- | --- |");
     for (what, lines) in each_kind([FEW], |what, [kept]| measure(what, &kept)) {
         for line in lines {
@@ -48,7 +48,7 @@ fn measure(what: &str, kept: &Kept) -> [String; 4] {
     let counted = || (audit.standing().written, disk.syncs());
     let mut one = [const { Vec::new() }; 4];
     let mut several = [const { Vec::new() }; 4];
-    // How many records of the audit one sync made durable.
+    // Number of audit records that one sync made durable.
     let mut gathered = [const { Vec::new() }; 4];
     for round in 0..=ROUNDS {
         let measured = work.iter().zip(&mut one).zip(&mut several).zip(&mut gathered);
@@ -57,7 +57,7 @@ fn measure(what: &str, kept: &Kept) -> [String; 4] {
             let before = counted();
             let at_once = at_once(work);
             let after = counted();
-            // The first round warms everything up.
+            // The first round is a warm-up.
             if round == 0 {
                 continue;
             }
@@ -78,7 +78,7 @@ fn measure(what: &str, kept: &Kept) -> [String; 4] {
     ]
 }
 
-/// Nanoseconds for each, where several threads do it at once.
+/// Returns the nanoseconds per operation if several threads run it at once.
 fn at_once(work: &(dyn Fn() + Sync)) -> f64 {
     let start = Instant::now();
     thread::scope(|scope| {
@@ -89,10 +89,10 @@ fn at_once(work: &(dyn Fn() + Sync)) -> f64 {
     per_call(start.elapsed(), CALLS * THREADS)
 }
 
-/// As the daemon does it.
+/// Creates a token as the daemon does.
 fn create(kept: &Kept, audit: Option<&Audit>) {
-    let intent = Intent::new(audit, entry());
-    let creation = pollster::block_on(kept.registry.create_witnessed(
+    let intent = AuditedChange::new(audit, entry());
+    let creation = pollster::block_on(kept.registry.create_with_hook(
         Some(HANDLER),
         CreateRequest::new("somebody@example.com"),
         &intent,
@@ -104,7 +104,7 @@ fn create(kept: &Kept, audit: Option<&Audit>) {
 fn entry() -> Entry {
     Entry {
         request: Some("0123456789abcdef0123456789abcdef".to_owned()),
-        caller: Some("app".to_owned()),
+        client: Some("app".to_owned()),
         actor: Some("somebody@example.com".to_owned()),
         handler: Some(HANDLER.to_owned()),
         handler_sha256: Some("0".repeat(64)),

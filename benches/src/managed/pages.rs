@@ -1,24 +1,25 @@
-//! Pages of records, and their numbers, among few and among many.
+//! Pages and counts of records, among few and among many.
 
 use super::{micros, ratio, shown};
 use crate::kept::{ACTOR, FEW, HANDLER, Kept, MANY, each_kind};
 use crate::setup::NOW;
 use crate::stats::{at_most, nanos};
-use keyward_runtime::{Error, Filter, Place, Status};
+use keyward_runtime::{Cursor, Error, Filter, Status};
 use std::hint::black_box;
 
-/// Records of a page, as many as the actor has.
+/// Records on a page, as many as the actor has.
 const PAGE: u32 = 100;
 
-/// A kind of question.
+/// A kind of query.
 struct Row {
     what: &'static str,
-    /// How many records it finds among so many.
+    /// Runs the query among the given number of records, and returns how many it finds.
     ask: fn(&Kept, u32) -> Result<usize, Error>,
     finds: usize,
     rounds: usize,
     calls: u32,
-    /// Whether it looks at no more records than it finds, so that it should not take longer among many.
+    /// `true` if the query reads no more records than it finds, and so should not be slower among
+    /// many.
     few: bool,
 }
 
@@ -32,7 +33,7 @@ const ROWS: [Row; 8] = [
         what: "a page from the middle",
         ask: |kept, records| {
             let issued_at = NOW.seconds - u64::from(records) / 2;
-            let after = Place { issued_at, handler: HANDLER.to_owned(), id: String::new() };
+            let after = Cursor { issued_at, handler: HANDLER.to_owned(), id: String::new() };
             list(kept, Filter::default(), Some(&after))
         },
         ..QUICK
@@ -43,7 +44,7 @@ const ROWS: [Row; 8] = [
         ask: |kept, _| list(kept, Filter { actor_id: Some(ACTOR.to_owned()), ..Filter::default() }, None),
         ..QUICK
     },
-    Row { what: "a page that nothing fits", ask: |kept, _| list(kept, revoked(Filter::default()), None), ..SLOW },
+    Row { what: "a page without a match", ask: |kept, _| list(kept, revoked(Filter::default()), None), ..SLOW },
     Row { what: "the same of a handler", ask: |kept, _| list(kept, revoked(of_handler()), None), ..SLOW },
     Row {
         what: "the same of an actor",
@@ -52,7 +53,7 @@ const ROWS: [Row; 8] = [
         ..QUICK
     },
     Row {
-        what: "how many have which status",
+        what: "the counts by status",
         ask: |kept, _| Ok(pollster::block_on(kept.registry.tally())?.len()),
         finds: 1,
         ..SLOW
@@ -63,11 +64,11 @@ pub(super) fn run() {
     println!("| {PAGE} a page | among {FEW}, µs | among {MANY}, µs | ratio |");
     println!("| --- | --- | --- | --- |");
     for (what, ratios) in each_kind([FEW, MANY], measure) {
-        at_most(&format!("{what}: pages among {MANY}, of the same among {FEW}"), &ratios, 1.5);
+        at_most(&format!("{what}: pages among {MANY}, relative to among {FEW}"), &ratios, 1.5);
     }
 }
 
-/// All ratios of those that should not take longer among many.
+/// Prints the rows, and returns all ratios of those that should not be slower among many.
 fn measure(what: &str, kept: [Kept; 2]) -> Vec<f64> {
     let rows = ROWS.iter().map(|row| (row, time(row, &kept)));
     rows.flat_map(|(row, timed)| {
@@ -77,14 +78,14 @@ fn measure(what: &str, kept: [Kept; 2]) -> Vec<f64> {
                 println!("| {what}: {} | {of_few:.0} | {of_many:.0} | **{}** |", row.what, shown(&many, &few));
                 return if row.few { ratio(&many, &few) } else { Vec::new() };
             }
-            Err(error) => println!("| {what}: {} | | no answer: {error} | |", row.what),
+            Err(error) => println!("| {what}: {} | | failed: {error} | |", row.what),
         }
         Vec::new()
     })
     .collect()
 }
 
-/// Nanoseconds that it takes among few and among many, round by round.
+/// Returns the nanoseconds among few and among many, round by round.
 fn time(row: &Row, kept: &[Kept; 2]) -> Result<[Vec<f64>; 2], Error> {
     let mut times = [Vec::new(), Vec::new()];
     for round in 0..=row.rounds {
@@ -97,7 +98,7 @@ fn time(row: &Row, kept: &[Kept; 2]) -> Result<[Vec<f64>; 2], Error> {
                 }
             });
             assert_eq!(answer?, row.finds, "{}", row.what);
-            // The first round warms everything up.
+            // The first round is a warm-up.
             if round > 0 {
                 times.push(time);
             }
@@ -106,7 +107,7 @@ fn time(row: &Row, kept: &[Kept; 2]) -> Result<[Vec<f64>; 2], Error> {
     Ok(times)
 }
 
-fn list(kept: &Kept, filter: Filter, after: Option<&Place>) -> Result<usize, Error> {
+fn list(kept: &Kept, filter: Filter, after: Option<&Cursor>) -> Result<usize, Error> {
     Ok(pollster::block_on(kept.registry.list(filter, after, PAGE))?.len())
 }
 

@@ -1,4 +1,5 @@
-//! Good and refused tokens, with an audit and without one: what is refused is noted, and nobody waits for it.
+//! Valid and rejected tokens, with and without an audit: rejections are noted without waiting for
+//! the disk.
 
 use super::{Counting, audit, micros, ratio, shown};
 use crate::kept::with_another;
@@ -6,7 +7,7 @@ use crate::setup::{plain_request, runtime, signed, token};
 use crate::stats::{at_most, per_call};
 use keyward_audit::{Audit, Settings};
 use keyward_runtime::{Registry, Scheme};
-use keyward_server::{Caller, Config, SecretDigest, Service, serve_stream};
+use keyward_server::{Client, Config, SecretDigest, Service, serve_stream};
 use keyward_tests::http::Request;
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,10 +19,10 @@ use tokio::runtime::{Builder, Runtime};
 
 const ROUNDS: usize = 101;
 const CALLS: u32 = 100;
-/// The secret of the only caller.
+/// The secret of the only client.
 const SECRET: &str = "0123456789abcdefghijklmnopqrstuv";
 
-/// The daemon in three ways.
+/// The configurations of the daemon.
 const WAYS: [&str; 3] = ["no audit", "an audit", "an audit that notes all of it"];
 
 pub(super) fn run() {
@@ -36,14 +37,14 @@ pub(super) fn run() {
     let executor = Builder::new_current_thread().enable_time().build().unwrap();
     println!("\n| `/v1/verify` without a network | {}, µs | of that, {} | of that, {} |", WAYS[0], WAYS[1], WAYS[2]);
     println!("| --- | --- | --- | --- |");
-    for (what, token, outcome) in [("a good token", &good, "accepted"), ("a refused token", &refused, "rejected")] {
+    for (what, token, outcome) in [("a valid token", &good, "accepted"), ("a rejected token", &refused, "rejected")] {
         let mut times = [const { Vec::new() }; 3];
         let written = || audits.each_ref().map(|audit| audit.standing().written);
         let before = written();
         for round in 0..=ROUNDS {
             for (service, times) in services.iter().zip(&mut times) {
                 let time = ask(&executor, service, token, outcome);
-                // The disk is not busy with what the one before has noted; and the first round warms everything up.
+                // Keep the disk idle for the next round. The first round is a warm-up.
                 audits.iter().for_each(|audit| assert!(audit.flush()));
                 if round > 0 {
                     times.push(time);
@@ -56,19 +57,20 @@ pub(super) fn run() {
         let noted = noted.collect::<Vec<_>>().join(" and ");
         println!("* {what}: of {} with each audit, records that were written: {noted}", (ROUNDS + 1) * CALLS as usize);
         if outcome == "accepted" {
-            at_most("a good token with an audit, of that without", &ratio(with, none), 1.05);
+            at_most("a valid token with an audit, relative to without", &ratio(with, none), 1.05);
         }
     }
 }
 
 fn service(registry: &Registry, audit: Option<Arc<Audit>>) -> Service {
     let mut config = Config::default();
-    let caller = Caller { verify: true, ..Caller::new(SecretDigest::of(SECRET)) };
-    config.callers.insert("bench".to_owned(), caller);
+    let client = Client { verify: true, ..Client::new(SecretDigest::of(SECRET)) };
+    config.clients.insert("bench".to_owned(), client);
     Service::with_audit(config, registry.clone(), audit)
 }
 
-/// Nanoseconds for each of many requests on one connection. Each must have that outcome.
+/// Returns the nanoseconds for each of many requests on one connection, all of which must have
+/// `outcome`.
 fn ask(executor: &Runtime, service: &Service, token: &str, outcome: &str) -> f64 {
     let request = Request::json("/v1/verify", &json!({"token": token})).bearer(SECRET);
     let last = request.clone().header("Connection", "close").to_bytes();

@@ -1,4 +1,4 @@
-//! `keyward audit …`: what was done, and whether what is written of it is whole.
+//! Arguments of `keyward audit`, which verifies and prints the audit log.
 
 use super::parse_at;
 use clap::{Parser, Subcommand};
@@ -6,16 +6,20 @@ use keyward_audit::Head;
 use keyward_runtime::UnixTime;
 use std::path::PathBuf;
 
-/// The events that a record can be of.
+/// Events of audit records.
 const EVENTS: [&str; 16] = [
     "start", "stop", "reload", "create", "revoke", "edit", "rotate", "import", "accept", "verify", "failed", "lost",
     "late", "removed", "cut", "missing",
 ];
 
-/// Reads the audit: docs/audit.md
-///
-/// It only reads, and may do so while the daemon writes.
+/// Verifies and prints the audit log
 #[derive(Debug, Parser)]
+#[command(after_help = "\
+These commands only read, and can run while the daemon writes. See
+docs/audit.md.
+
+Example:
+  keyward audit verify --config keyward.toml")]
 pub(crate) struct Audit {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -28,26 +32,26 @@ pub(crate) enum Command {
     Export(Export),
 }
 
-/// Says whether the audit is whole, or which record is the first that is not as it was written
+/// Checks that the audit log is intact, or finds the first wrong record
 #[derive(Debug, Parser)]
 #[command(after_help = "\
-Note the head that it prints where nobody can change it who may write the file; later, --head tells whether the history
-still leads to it.
+Store the head that this command prints where those who can write the audit log
+cannot change it. Later, --head checks that the log still contains it.
 
-Exit status: 0 it is whole, 1 it is not, 2 a mistake in the command or the configuration, 3 it cannot be read, or the
-line of --head has had its time.
+Exit status: 0 intact, 1 not intact, 2 invalid arguments or configuration, 3 the
+log cannot be read, or retention has removed the record of --head.
 
 Examples:
   keyward audit verify --config keyward.toml
-  keyward audit verify --config keyward.toml --head \"$(cat noted)\"")]
+  keyward audit verify --config keyward.toml --head \"$(cat head)\"")]
 pub(crate) struct Verify {
-    /// The configuration
+    /// Configuration file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
-    /// A head that was noted: the history must lead to it
+    /// Head of an earlier run, which the log must contain
     #[arg(long, value_name = "SEQ:HASH", value_parser = parse_head)]
     pub(crate) head: Option<Head>,
-    /// Prints one JSON object
+    /// Prints a JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -55,74 +59,79 @@ pub(crate) struct Verify {
 /// Prints the last records
 #[derive(Debug, Parser)]
 #[command(after_help = "\
-Exit status: 0 done, 2 a mistake in the command or the configuration, 3 it cannot be read.
+Exit status: 0 success, 2 invalid arguments or configuration, 3 the log cannot
+be read.
 
 Example:
   keyward audit tail --config keyward.toml -n 20")]
 pub(crate) struct Tail {
-    /// The configuration
+    /// Configuration file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
-    /// How many
+    /// Number of records
     #[arg(short, value_name = "N", default_value_t = 10, value_parser = parse_count)]
     pub(crate) n: usize,
-    /// Prints the lines as they stand in the file
+    /// Prints the lines of the file unchanged
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Prints the records of all files in order, as they stand there: one JSON object a line
+/// Prints the records of all files in order, one JSON object per line
 #[derive(Debug, Parser)]
 #[command(after_help = "\
-Exit status: 0 done, 2 a mistake in the command or the configuration, 3 it cannot be read to its end.
+Prints the lines of the files unchanged. Filters are combined: a record must
+match all of them. Times are in seconds since 1970; decimals are allowed.
+
+Exit status: 0 success, 2 invalid arguments or configuration, 3 the log cannot
+be read to its end.
 
 Examples:
   keyward audit export --config keyward.toml >audit.jsonl
   keyward audit export --config keyward.toml --event revoke --since 1767225600")]
 pub(crate) struct Export {
-    /// The configuration
+    /// Configuration file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
-    /// Records of this moment and later ones, in seconds since 1970
+    /// Unix time of the earliest records
     #[arg(long, value_name = "UNIX", value_parser = parse_at)]
     pub(crate) since: Option<UnixTime>,
-    /// Records of this moment and earlier ones, in seconds since 1970
+    /// Unix time of the latest records
     #[arg(long, value_name = "UNIX", value_parser = parse_at)]
     pub(crate) until: Option<UnixTime>,
-    /// Records of this event
+    /// Event, such as create or revoke
     #[arg(long, value_name = "EVENT", value_parser = parse_event)]
     pub(crate) event: Option<String>,
-    /// Records about this actor
+    /// Actor of the token
     #[arg(long, value_name = "ID")]
     pub(crate) actor: Option<String>,
-    /// Records of what this caller asked for
+    /// Client that made the request
     #[arg(long, value_name = "NAME")]
-    pub(crate) caller: Option<String>,
-    /// Records about this handler
+    pub(crate) client: Option<String>,
+    /// Handler of the token
     #[arg(long, value_name = "NAME")]
     pub(crate) handler: Option<String>,
-    /// Records about the token of this id, and about what was to take its place
+    /// Token id; also matches records of its replacement
     #[arg(long, value_name = "ID")]
     pub(crate) token_id: Option<String>,
-    /// It is JSON in any case
+    /// Accepted for consistency: the output is always JSON
     #[arg(long, hide = true)]
     pub(crate) json: bool,
 }
 
-/// The text goes on from "the value of --event".
+/// Parses an event name. The error continues "the value of --event".
 fn parse_event(text: &str) -> Result<String, String> {
     if EVENTS.contains(&text) {
         return Ok(text.to_owned());
     }
-    Err(format!("is none of {}", EVENTS.join(", ")))
+    Err(format!("is not one of {}", EVENTS.join(", ")))
 }
 
-/// The text goes on from "the value of --head".
+/// Parses a head. The error continues "the value of --head".
 fn parse_head(text: &str) -> Result<Head, &'static str> {
     text.parse()
 }
 
-/// The text goes on from "the value of -n".
+/// Parses a number of records. The error continues "the value of -n".
 fn parse_count(text: &str) -> Result<usize, &'static str> {
     let count = text.parse().ok().filter(|count| (1..=1_000_000).contains(count));
     count.ok_or("is not a whole number from 1 to 1000000")

@@ -1,12 +1,15 @@
-//! `keyward keys …`: the keys of a configuration, and what it would break to retire one.
+//! Arguments of `keyward keys`, which lists keys and checks which ones can be retired.
 
-use super::Of;
+use super::CommonArgs;
 use clap::{Parser, Subcommand};
 
-/// Looks after the keys that tokens are signed with
-///
-/// They change in the configuration only: docs/keys.md.
+/// Lists and checks the keys that sign tokens
 #[derive(Debug, Parser)]
+#[command(after_help = "\
+Keys are changed in the configuration: see docs/keys.md.
+
+Example:
+  keyward keys check --config keyward.toml")]
 pub(crate) struct Keys {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -18,33 +21,35 @@ pub(crate) enum Command {
     Check(Check),
 }
 
-/// Lists the keys: their states, their ages, who uses them, and the tokens under them
-///
-/// The age is that of the key's file, and `-` for a variable. What is known of tokens stands in the store: without one it is
-/// left out.
+/// Lists keys with their states, ages, users and numbers of tokens
 #[derive(Debug, Parser)]
 #[command(after_help = "\
-Exit status: 0 done, 2 a mistake in the command or the configuration, 3 the store does not answer.
+The age is that of the key's file, and `-` for a key in an environment variable.
+Tokens are counted only if the configuration has a `[store]`.
+
+Exit status: 0 success, 2 invalid arguments or configuration, 3 the store is not
+available.
 
 Example:
   keyward keys list --config keyward.toml")]
 pub(crate) struct List {
     #[command(flatten)]
-    pub(crate) of: Of,
+    pub(crate) of: CommonArgs,
 }
 
-/// Says which keys can be retired and when, and what has been broken
-///
-/// It loads every key, as the daemon does, and knows what stands in the store: not the tokens that were made elsewhere or
-/// before records were kept.
+/// Reports which keys can be retired, and which were retired too early
 #[derive(Debug, Parser)]
 #[command(after_help = "\
-Exit status: 0 nothing that is known is broken, 1 a key that is retired or gone has good tokens, 2 a mistake in the
-command or the configuration, 3 the store does not answer.
+Loads every key, as the daemon does. Only tokens that have a record in the store
+are counted, not those that were issued elsewhere or before there was a store.
+
+Exit status: 0 no problem found, 1 a key that is retired or missing still has
+tokens that would be valid, 2 invalid arguments or configuration, 3 the store is
+not available.
 
 Example:
   keyward keys check --config keyward.toml")]
 pub(crate) struct Check {
     #[command(flatten)]
-    pub(crate) of: Of,
+    pub(crate) of: CommonArgs,
 }

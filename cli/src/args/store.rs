@@ -1,10 +1,15 @@
-//! `keyward store …`: copies of the store, a look at all of it, and an operator's word about it.
+//! Arguments of `keyward store`, which backs up, checks and accepts the store.
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
-/// Backs the store up, checks it, and accepts it: docs/backup.md
+/// Backs up, checks and accepts the store
 #[derive(Debug, Parser)]
+#[command(after_help = "\
+See docs/backup.md for how to restore a copy.
+
+Example:
+  keyward store check --config keyward.toml")]
 pub(crate) struct Store {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -17,63 +22,68 @@ pub(crate) enum Command {
     Accept(Accept),
 }
 
-/// Copies the store to a new file, while it is used
-///
-/// The copy is whole, durable, and readable for its owner alone. A file that exists is not overwritten. A store in PostgreSQL
-/// is backed up with pg_dump.
+/// Copies the store to a new file while it is in use
 #[derive(Debug, Parser)]
 #[command(after_help = "\
-Exit status: 0 done, 2 a mistake in the command or the configuration, 3 the copy could not be made, and nothing is left of
-it.
+The copy is complete, durable, and readable by its owner only. An existing file
+is not overwritten. Use pg_dump to back up a store in PostgreSQL.
+
+Exit status: 0 success, 2 invalid arguments or configuration, 3 the copy failed,
+and nothing of it is left.
 
 Example:
   keyward store backup --config keyward.toml keyward-backup.db")]
 pub(crate) struct Backup {
-    /// The configuration
+    /// Configuration file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
-    /// The file to make
+    /// File to create
     pub(crate) file: PathBuf,
 }
 
-/// Says what the store holds and whether anything is wrong with it
-///
-/// Reads the whole database, compares its last revocation with the one that the audit has noted, and its newest time with the
-/// clock. Changes nothing.
+/// Checks the store and summarizes its contents
 #[derive(Debug, Parser)]
 #[command(after_help = "\
-Exit status: 0 all is well, 1 something is wrong, 2 a mistake in the command or the configuration, 3 the store does not
-answer.
+Reads the whole database, and compares its last revocation with the one that the
+audit log notes, and its newest time with the clock. Changes nothing.
+
+Exit status: 0 no problem found, 1 a problem was found, 2 invalid arguments or
+configuration, 3 the store is not available.
 
 Example:
   keyward store check --config keyward.toml")]
 pub(crate) struct Check {
-    /// The configuration
+    /// Configuration file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
-    /// Prints one JSON object
+    /// Prints a JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Accepts the store as it is: your word that no revocation is missing that must hold
-///
-/// Where the audit has noted revocations that the store lacks, daemons give no verdict until you have put the newest copy
-/// back, or revoked again what was revoked since, and accepted the store. Each machine with an audit needs it. With --clock
-/// it is your word that this machine's clock is right: times in the store that lie in the future are capped at the present.
+/// Accepts a restored store, or the clock, as correct
 #[derive(Debug, Parser)]
 #[command(after_help = "\
-Exit status: 0 done, 2 a mistake in the command or the configuration, 3 it is not known to be done: ask again, which does
-no harm.
+If the audit log notes revocations that the store lacks, daemons give no verdict
+until you restore the newest copy, or repeat the missing revocations and accept
+the store. By accepting it, you confirm that no revocation is missing. Run this
+on each machine that has an audit log.
+
+With --clock, you confirm that this machine's clock is correct instead: times in
+the store that are in the future are set to the present.
+
+Exit status: 0 success, 2 invalid arguments or configuration, 3 the outcome is
+unknown: run the command again, which is harmless.
 
 Examples:
   keyward store accept --config keyward.toml
   keyward store accept --config keyward.toml --clock")]
 pub(crate) struct Accept {
-    /// The configuration
+    /// Configuration file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
-    /// Caps cut-offs and the newest time that lie in the future, and does nothing else
-    #[arg(long)]
+    /// Only caps cutoffs and the newest time that are in the
+    /// future at the present
+    #[arg(long, verbatim_doc_comment)]
     pub(crate) clock: bool,
 }

@@ -1,9 +1,9 @@
-//! `[callers]` and `[policies]`: who may ask the daemon, and what the paths of proxies require.
+//! `[clients]` and `[policies]`: the clients of the daemon, and the requirements of proxies' paths.
 
 use super::{ConfigError, Digest, Handler, Lines};
 use indexmap::IndexMap;
 use keyward_runtime::Permission;
-use keyward_server::{Caller, Handlers, PathPattern, Policy, SecretDigest, Sees};
+use keyward_server::{Client, Handlers, PathPattern, Policy, SecretDigest, Visibility};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::Range;
 use toml::Spanned;
 
-/// What the tables may name.
+/// The handlers and actions that the tables may name.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
     pub(super) lines: Lines<'a>,
@@ -20,21 +20,21 @@ pub(super) struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// `[callers]`, by id.
-    pub(super) fn callers(
+    /// Checks `[clients]`. Returns the clients by id.
+    pub(super) fn clients(
         self,
-        tables: IndexMap<Spanned<String>, CallerTable>,
-    ) -> Result<BTreeMap<String, Caller>, ConfigError> {
-        let mut callers = BTreeMap::new();
+        tables: IndexMap<Spanned<String>, ClientTable>,
+    ) -> Result<BTreeMap<String, Client>, ConfigError> {
+        let mut clients = BTreeMap::new();
         for (id, table) in tables {
-            let id = self.name(id, "a caller's id")?;
-            let caller = table.checked(&id, self, &callers)?;
-            callers.insert(id, caller);
+            let id = self.name(id, "a client's id")?;
+            let client = table.checked(&id, self, &clients)?;
+            clients.insert(id, client);
         }
-        Ok(callers)
+        Ok(clients)
     }
 
-    /// `[policies]`, by name.
+    /// Checks `[policies]`. Returns the policies by name.
     pub(super) fn policies(
         self,
         entries: IndexMap<Spanned<String>, PolicyEntry>,
@@ -52,22 +52,22 @@ impl Known<'_> {
         if is_name(name.get_ref()) {
             return Ok(name.into_inner());
         }
-        Err(self.lines.error(Some(name.span()), format!("{what} is {NAME}: choose such a one")))
+        Err(self.lines.error(Some(name.span()), format!("{what} must be {NAME}")))
     }
 
-    /// `handlers = [ … ]`, or all.
+    /// Checks `handlers = [ … ]`; without it, all handlers are allowed.
     fn handlers(self, names: Option<Words>, of: &str) -> Result<Handlers, ConfigError> {
         let known = |name: String| {
             if self.handlers.iter().any(|handler| handler.name.value == name) {
                 return Ok(name);
             }
-            Err(format!("`handlers` names `{name}`, and there is no handler of that name: correct it"))
+            Err(format!("`handlers` names `{name}`, but there is no such handler: correct it"))
         };
-        let names = self.list(names, of, "`handlers` names none: leave it out for all of them", known)?;
+        let names = self.list(names, of, "`handlers` is empty: omit it to allow all handlers", known)?;
         Ok(names.map_or(Handlers::All, |names| Handlers::Only(names.into_iter().collect())))
     }
 
-    /// A list with something in it, word by word. The texts go on from what it is part of.
+    /// Checks each item of a list that must not be empty. Errors begin with `of`.
     fn list<T>(
         self,
         words: Option<Words>,
@@ -93,79 +93,82 @@ impl Known<'_> {
 
 type Words = Spanned<Vec<Spanned<String>>>;
 
-/// Whether it can be a caller's id or a policy's name: what needs no quoting in a path, a header or a form.
+/// Returns whether text can be a client's id or a policy's name, which need no quoting in a path, a
+/// header or a form.
 pub(crate) fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
-/// What [`is_name`] asks for.
+/// The description of what [`is_name`] accepts.
 pub(crate) const NAME: &str = "1 to 64 of the characters `A-Z a-z 0-9 _ -`";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct CallerTable {
-    secret_sha256: Spanned<CallerDigest>,
+pub(super) struct ClientTable {
+    secret_sha256: Spanned<ClientDigest>,
     may: Words,
     handlers: Option<Words>,
 }
 
-/// What a caller may do.
+/// The rights that `may` can contain.
 const RIGHTS: &str = "`introspect`, `verify`, `create`, `revoke`, `list`, `list-all`, `edit` and `delegate`";
 
-struct CallerDigest([u8; 32]);
+struct ClientDigest([u8; 32]);
 
-impl<'de> Deserialize<'de> for CallerDigest {
+impl<'de> Deserialize<'de> for ClientDigest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        // What stands here by mistake may be the secret itself: nothing of it is repeated.
+        // The value may be the secret itself, by mistake, so the error repeats nothing of it.
         Digest::parse(&text).map(|Digest(digest)| Self(digest)).ok_or_else(|| {
-            de::Error::custom("a SHA-256 has 64 hexadecimal digits; `keyward caller NAME` makes a secret and prints it")
+            de::Error::custom(
+                "a SHA-256 digest has 64 hexadecimal digits; `keyward client NAME` generates a secret and prints it",
+            )
         })
     }
 }
 
-impl CallerTable {
-    fn checked(self, id: &str, known: Known<'_>, others: &BTreeMap<String, Caller>) -> Result<Caller, ConfigError> {
+impl ClientTable {
+    fn checked(self, id: &str, known: Known<'_>, others: &BTreeMap<String, Client>) -> Result<Client, ConfigError> {
         let Self { secret_sha256, may, handlers } = self;
-        let of = format!("caller `{id}`");
+        let of = format!("client `{id}`");
         let span = secret_sha256.span();
-        let CallerDigest(digest) = secret_sha256.into_inner();
+        let ClientDigest(digest) = secret_sha256.into_inner();
         let secret = SecretDigest::new(digest);
-        // A secret alone says who asks, where it comes as a Bearer token.
+        // A secret in a Bearer header identifies the client on its own.
         if let Some((other, _)) = others.iter().find(|(_, other)| other.secret.to_hex() == secret.to_hex()) {
-            let text = format!("it has the secret of `{other}`: make one of its own with `keyward caller {id}`");
+            let text = format!("its secret is that of `{other}`: generate another with `keyward client {id}`");
             return Err(known.wrong(span, &of, &text));
         }
         let handlers = known.handlers(handlers, &of)?;
-        let mut caller = Caller { handlers, ..Caller::new(secret) };
+        let mut client = Client { handlers, ..Client::new(secret) };
         let span = may.span();
-        known.list(Some(may), &of, "`may` has no word: say `introspect`, `verify`, `create` or `revoke`", |word| {
+        known.list(Some(may), &of, "`may` is empty: add `introspect`, `verify`, `create` or `revoke`", |word| {
             match word.as_str() {
-                "introspect" => caller.introspect = true,
-                "verify" => caller.verify = true,
-                "create" => caller.create = true,
-                "revoke" => caller.revoke = true,
-                "list" if caller.sees == Sees::Nothing => caller.sees = Sees::Own,
+                "introspect" => client.introspect = true,
+                "verify" => client.verify = true,
+                "create" => client.create = true,
+                "revoke" => client.revoke = true,
+                "list" if client.sees == Visibility::Nothing => client.sees = Visibility::Own,
                 "list" => {}
-                "list-all" => caller.sees = Sees::All,
-                "edit" => caller.edit = true,
-                "delegate" => caller.delegate = true,
-                _ => return Err(format!("`may` has the words {RIGHTS} only")),
+                "list-all" => client.sees = Visibility::All,
+                "edit" => client.edit = true,
+                "delegate" => client.delegate = true,
+                _ => return Err(format!("`may` takes only {RIGHTS}")),
             }
             Ok(())
         })?;
         let needs = |text| Err(known.wrong(span, &of, text));
-        if caller.edit && caller.sees == Sees::Nothing {
-            return needs("`edit` is for tokens that it sees: add `list` (those that it had made) or `list-all`");
+        if client.edit && client.sees == Visibility::Nothing {
+            return needs("`edit` applies to tokens that the client can see: add `list` (its own) or `list-all`");
         }
-        if caller.delegate && !caller.create {
-            return needs("`delegate` is for tokens that it makes: add `create`");
+        if client.delegate && !client.create {
+            return needs("`delegate` requires `create`: add it");
         }
-        Ok(caller)
+        Ok(client)
     }
 }
 
-/// A table, or `"any"`, which is `None`.
+/// A policy: a table, or `None` for `"any"`.
 pub(super) struct PolicyEntry(Option<PolicyTable>);
 
 #[derive(Deserialize)]
@@ -179,7 +182,7 @@ struct PolicyTable {
     paths: Option<Words>,
 }
 
-/// Asks for a good token, and for nothing that it must allow.
+/// The policy that requires a valid token, but no permission.
 const ANY: &str = "any";
 
 impl<'de> Deserialize<'de> for PolicyEntry {
@@ -196,7 +199,7 @@ impl<'de> Deserialize<'de> for PolicyEntry {
                 if text == ANY {
                     return Ok(PolicyEntry(None));
                 }
-                Err(E::custom("a policy is the word `\"any\"`, or a table such as `{ action = \"view-instance\" }`"))
+                Err(E::custom("a policy is `\"any\"`, or a table such as `{ action = \"view-instance\" }`"))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
@@ -215,22 +218,22 @@ impl PolicyEntry {
         let of = format!("policy `{name}`");
         let permission = permission(action, database, resource, known, &of)?;
         let handlers = known.handlers(handlers, &of)?;
-        let methods = known.list(methods, &of, "`methods` names none: leave it out for all of them", |method| {
-            // Methods are case-sensitive (RFC 9110 section 9.1). The server takes no others from a proxy: one that could
-            // stand here only would never fit.
+        let methods = known.list(methods, &of, "`methods` is empty: omit it to allow all methods", |method| {
+            // Methods are case-sensitive (RFC 9110 section 9.1). The server accepts only these from
+            // a proxy, so any other would never match.
             if (1..=32).contains(&method.len()) && method.bytes().all(|byte| byte.is_ascii_uppercase()) {
                 return Ok(method);
             }
-            Err("`methods` has names of methods such as `GET`, of 1 to 32 of the letters `A-Z`".to_owned())
+            Err("`methods` lists methods such as `GET`, each 1 to 32 of the letters `A-Z`".to_owned())
         })?;
-        let paths = known.list(paths, &of, "`paths` has no pattern: leave it out for all paths", |path| {
+        let paths = known.list(paths, &of, "`paths` is empty: omit it to allow all paths", |path| {
             PathPattern::new(&path).map_err(|error| format!("`paths` {error}"))
         })?;
         Ok(Policy { permission, handlers, methods: methods.map(BTreeSet::from_iter), paths })
     }
 }
 
-/// What a token must allow; `None` for nothing.
+/// Returns the permission that a policy requires; `None` if it requires none.
 fn permission(
     action: Spanned<String>,
     database: Option<String>,
@@ -240,19 +243,19 @@ fn permission(
 ) -> Result<Option<Permission>, ConfigError> {
     let span = action.span();
     let name = action.into_inner();
-    // An action of that name comes first: of two meanings it is the stricter one.
+    // An action named `any` takes precedence, because it is the stricter meaning.
     let any = name == ANY && !known.actions.contains_key(ANY);
     if !any && !known.actions.contains_key(&name) {
         let text = match known.actions.iter().find(|(_, short)| **short == name) {
-            Some((full, _)) => format!("`{name}` is short for `{full}`: write that"),
+            Some((full, _)) => format!("`{name}` is the abbreviation of `{full}`: use the full name"),
             None => format!("the action `{name}` is not in `[actions]`: correct it, or add it there"),
         };
         return Err(known.wrong(span, of, &text));
     }
     let permission = Permission::new(name);
     match (database, resource) {
-        (None, Some(resource)) => Err(known.wrong(resource.span(), of, "`resource` is in no database: add `database`")),
-        (Some(_), _) if any => Err(known.wrong(span, of, "`any` goes with no `database`: name an action")),
+        (None, Some(resource)) => Err(known.wrong(resource.span(), of, "`resource` requires `database`: add it")),
+        (Some(_), _) if any => Err(known.wrong(span, of, "`any` cannot be combined with `database`: name an action")),
         (None, None) if any => Ok(None),
         (None, None) => Ok(Some(permission)),
         (Some(database), None) => Ok(Some(permission.on_database(database))),

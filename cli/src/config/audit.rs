@@ -1,21 +1,21 @@
-//! `[audit]`: where the audit is kept, for how long, and what becomes of a change that cannot be written down.
+//! `[audit]`: the file of the audit log, its retention, and the policy for failed writes.
 
-use super::{At, ConfigError, Lines, NAME, is_name};
-use keyward_audit::{Settings, WhenStuck};
+use super::{ConfigError, Lines, Located, NAME, is_name};
+use keyward_audit::{OnWriteFailure, Settings};
 use serde::Deserialize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 
-/// The audit.
+/// The settings of the audit log.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Audit {
-    /// As it stands in the configuration.
-    pub(crate) file: At<PathBuf>,
-    /// What this process is called. None: as the machine.
+    /// The path as written in the configuration.
+    pub(crate) file: Located<PathBuf>,
+    /// The name of this node; `None` to derive it from the machine's name and the port.
     pub(crate) node: Option<String>,
-    /// All but these two.
+    /// All other settings; their `file` and `node` are not used.
     pub(crate) settings: Settings,
 }
 
@@ -43,17 +43,18 @@ impl AuditTable {
     pub(super) fn checked(self, lines: Lines<'_>) -> Result<Audit, ConfigError> {
         let Self { file, node, rotate_mib, keep_days, keep_files, when_stuck, deadline_ms, notes_per_second } = self;
         if file.get_ref().file_name().is_none() {
-            return Err(lines.error(Some(file.span()), "`file` names no file: write `file = \"audit.jsonl\"`"));
+            return Err(lines
+                .error(Some(file.span()), "`file` does not name a file: use a name such as `file = \"audit.jsonl\"`"));
         }
         if let Some(node) = node.as_ref().filter(|node| !is_name(node.get_ref())) {
-            return Err(lines.error(Some(node.span()), format!("`node` is {NAME}: choose such a name")));
+            return Err(lines.error(Some(node.span()), format!("`node` must be {NAME}")));
         }
         let number = |given: Option<Spanned<u64>>, name: &str, range: RangeInclusive<u32>| match given {
             None => Ok(None),
             Some(given) => match u32::try_from(*given.get_ref()).ok().filter(|number| range.contains(number)) {
                 Some(number) => Ok(Some(number)),
                 None => {
-                    let text = format!("`{name}` is a whole number from {} to {}", range.start(), range.end());
+                    let text = format!("`{name}` must be a whole number from {} to {}", range.start(), range.end());
                     Err(lines.error(Some(given.span()), text))
                 }
             },
@@ -72,8 +73,8 @@ impl AuditTable {
         }
         if let Some(policy) = when_stuck {
             settings.when_stuck = match policy {
-                Policy::Refuse => WhenStuck::Refuse,
-                Policy::Continue => WhenStuck::Continue,
+                Policy::Refuse => OnWriteFailure::Refuse,
+                Policy::Continue => OnWriteFailure::Continue,
             };
         }
         Ok(Audit { file: lines.at(file), node: node.map(Spanned::into_inner), settings })
@@ -96,14 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn an_audit_is_a_file_and_has_defaults() {
+    fn omitted_settings_have_their_defaults() {
         let Audit { file, node, settings } = audit("file = \"a/audit.jsonl\"").unwrap();
-        assert_eq!((file, node), (At { line: 6, value: "a/audit.jsonl".into() }, None));
+        assert_eq!((file, node), (Located { line: 6, value: "a/audit.jsonl".into() }, None));
         assert_eq!(settings, Settings::new(""));
     }
 
     #[test]
-    fn all_of_it_can_be_set() {
+    fn every_setting_can_be_set() {
         let audit = audit(
             "file = \"x\"\nnode = \"a-1\"\nrotate_mib = 1\nkeep_days = 2\nkeep_files = 3\nwhen_stuck = \"continue\"\n\
              deadline_ms = 5\nnotes_per_second = 0",
@@ -114,7 +115,7 @@ mod tests {
             rotate_bytes: 1 << 20,
             keep_days: Some(2),
             keep_files: Some(3),
-            when_stuck: WhenStuck::Continue,
+            when_stuck: OnWriteFailure::Continue,
             deadline: Duration::from_millis(5),
             notes_per_second: 0,
             ..Settings::new("")
@@ -123,19 +124,19 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn errors_name_the_setting_and_its_line() {
         for (members, wanted) in [
             ("keep_days = 1", (5, "`file` is missing; add it")),
-            ("file = \"\"", (6, "`file` names no file")),
-            ("file = \"..\"", (6, "`file` names no file")),
-            ("file = \"x\"\nnode = \"a b\"", (7, "`node` is 1 to 64 of the characters")),
-            ("file = \"x\"\nrotate_mib = 0", (7, "`rotate_mib` is a whole number from 1 to 65536")),
-            ("file = \"x\"\nkeep_days = 0", (7, "`keep_days` is a whole number from 1 to 36500")),
-            ("file = \"x\"\nkeep_files = 0", (7, "`keep_files` is a whole number from 1 to 1000000")),
-            ("file = \"x\"\ndeadline_ms = 60001", (7, "`deadline_ms` is a whole number from 1 to 60000")),
+            ("file = \"\"", (6, "`file` does not name a file")),
+            ("file = \"..\"", (6, "`file` does not name a file")),
+            ("file = \"x\"\nnode = \"a b\"", (7, "`node` must be 1 to 64 of the characters")),
+            ("file = \"x\"\nrotate_mib = 0", (7, "`rotate_mib` must be a whole number from 1 to 65536")),
+            ("file = \"x\"\nkeep_days = 0", (7, "`keep_days` must be a whole number from 1 to 36500")),
+            ("file = \"x\"\nkeep_files = 0", (7, "`keep_files` must be a whole number from 1 to 1000000")),
+            ("file = \"x\"\ndeadline_ms = 60001", (7, "`deadline_ms` must be a whole number from 1 to 60000")),
             (
                 "file = \"x\"\nnotes_per_second = 4294967296",
-                (7, "`notes_per_second` is a whole number from 0 to 1000000"),
+                (7, "`notes_per_second` must be a whole number from 0 to 1000000"),
             ),
             ("file = \"x\"\nwhen_stuck = \"wait\"", (7, "unknown variant `wait`")),
             ("file = \"x\"\nkeep = 1", (7, "unknown field `keep`")),

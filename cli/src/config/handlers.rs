@@ -1,8 +1,8 @@
-//! `[[handlers]]`: what a handler is made of, and what it may have.
+//! `[[handlers]]`: components of handlers, and their grants.
 
 use super::queries::QueryTable;
 use super::store::Tokens;
-use super::{At, ConfigError, Digest, Lines, Ring, SecretSource};
+use super::{ConfigError, Digest, Lines, Located, Ring, SecretSource};
 use crate::builtin::Builtin;
 use crate::limits::LimitsTable;
 use indexmap::IndexMap;
@@ -15,22 +15,22 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use toml::Spanned;
 
-/// A handler.
+/// The configuration of a handler.
 #[derive(Debug)]
 pub(crate) struct Handler {
-    pub(crate) name: At<String>,
-    pub(crate) component: At<Component>,
+    pub(crate) name: Located<String>,
+    pub(crate) component: Located<Component>,
     pub(crate) sha256: Option<[u8; 32]>,
     pub(crate) prefixes: Vec<String>,
     pub(crate) checksum: bool,
     pub(crate) settings: BTreeMap<String, String>,
     pub(crate) keys: IndexMap<String, Key>,
-    pub(crate) secrets: IndexMap<String, At<SecretSource>>,
-    /// How many records it may have, if it keeps any.
+    pub(crate) secrets: IndexMap<String, Located<SecretSource>>,
+    /// Maximum number of valid records; `None` without a grant of the store.
     pub(crate) store: Option<u64>,
-    /// The queries that it may run: their names, by label.
+    /// Names of the queries that it may run, by label.
     pub(crate) queries: IndexMap<String, String>,
-    pub(crate) actors: Vouching,
+    pub(crate) actors: AllowedActors,
     pub(crate) default_ttl: Option<NonZeroU32>,
     pub(crate) max_ttl: Option<u64>,
     pub(crate) max_idle: Option<u64>,
@@ -39,14 +39,14 @@ pub(crate) struct Handler {
     pub(crate) limits: Limits,
 }
 
-/// What a handler is made of.
+/// The source of a component.
 #[derive(Debug)]
 pub(crate) enum Component {
     Builtin(Builtin),
     File(PathBuf),
 }
 
-/// What a key label is bound to.
+/// The binding of a key label.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) ring: String,
@@ -54,9 +54,9 @@ pub(crate) struct Key {
     pub(crate) namespace: Option<String>,
 }
 
-/// `actors`: what the runtime takes, and as it was written (`None` for `"any"`).
+/// The actors of a handler, with the patterns as written (`None` for `"any"`).
 #[derive(Debug)]
-pub(crate) struct Vouching {
+pub(crate) struct AllowedActors {
     pub(crate) actors: Actors,
     pub(crate) patterns: Option<Vec<String>>,
 }
@@ -81,7 +81,7 @@ pub(super) struct HandlerTable {
     store: Option<Spanned<Tokens>>,
     #[serde(default)]
     queries: IndexMap<String, Spanned<String>>,
-    actors: Option<Vouching>,
+    actors: Option<AllowedActors>,
     default_ttl: Option<NonZeroU32>,
     max_ttl: Option<u64>,
     max_idle: Option<u64>,
@@ -122,20 +122,21 @@ impl HandlerTable {
             Some(Ok(builtin)) => Component::Builtin(builtin),
             Some(Err(text)) => return wrong(component.span(), text),
         };
-        let checksum = checksum.unwrap_or(matches!(source, Component::Builtin(Builtin { checksum: true, .. })));
+        let checksum =
+            checksum.unwrap_or_else(|| matches!(source, Component::Builtin(builtin) if builtin.has_checksum()));
         let actors = match (actors, &source) {
             (Some(actors), _) => actors,
-            (None, Component::Builtin(_)) => Vouching { actors: Actors::Any, patterns: None },
+            (None, Component::Builtin(_)) => AllowedActors { actors: Actors::Any, patterns: None },
             (None, Component::File(_)) => {
                 return wrong(
                     name.span(),
-                    "it is not built in, so it must say whom it may vouch for: add `actors = [\"…\"]`".to_owned(),
+                    "third-party handlers must declare `actors`: add `actors = [\"…\"]`".to_owned(),
                 );
             }
         };
         let tokens = match store {
             Some(tokens) if tokens.get_ref().0.is_some() && !has_store => {
-                let text = "it is to keep records, and there is no store: add `[store]` with `sqlite = \"keyward.db\"`";
+                let text = "`store = true` requires a `[store]` section, e.g. `sqlite = \"keyward.db\"`";
                 return wrong(tokens.span(), text.to_owned());
             }
             tokens => tokens.and_then(|tokens| tokens.into_inner().0),
@@ -145,7 +146,7 @@ impl HandlerTable {
             let KeyTable { ring, scheme, namespace } = key;
             if !rings.contains_key(ring.get_ref()) {
                 let text = format!(
-                    "`keys.{label}` names the ring `{0}`, which is not there: add `[keys.{0}]`",
+                    "`keys.{label}` names the ring `{0}`, which does not exist: add `[keys.{0}]`",
                     ring.get_ref()
                 );
                 return wrong(ring.span(), text);
@@ -156,7 +157,7 @@ impl HandlerTable {
         for (label, query) in queries {
             if !known.keys().any(|name| name.get_ref() == query.get_ref()) {
                 let text = format!(
-                    "`queries.{label}` names the query `{0}`, which is not there: add `[queries.{0}]`",
+                    "`queries.{label}` names the query `{0}`, which does not exist: add `[queries.{0}]`",
                     query.get_ref()
                 );
                 return wrong(query.span(), text);
@@ -164,7 +165,7 @@ impl HandlerTable {
             asked.insert(label, query.into_inner());
         }
         Ok(Handler {
-            component: At { line: lines.line(component.span().start), value: source },
+            component: Located { line: lines.line(component.span().start), value: source },
             name: lines.at(name),
             sha256: sha256.map(|Digest(digest)| digest),
             prefixes,
@@ -201,16 +202,16 @@ impl<'de> Deserialize<'de> for SchemeName {
         let name = String::deserialize(deserializer)?;
         let known = [Scheme::HmacSha256, Scheme::Itsdangerous];
         known.into_iter().find(|scheme| scheme.as_str() == name).map(Self).ok_or_else(|| {
-            de::Error::custom("this is no scheme; there are `hmac-sha256` and, for Datasette's tokens, `itsdangerous`")
+            de::Error::custom("unknown scheme: use `hmac-sha256` or, for Datasette's tokens, `itsdangerous`")
         })
     }
 }
 
-impl<'de> Deserialize<'de> for Vouching {
+impl<'de> Deserialize<'de> for AllowedActors {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Patterns;
         impl<'de> Visitor<'de> for Patterns {
-            type Value = Vouching;
+            type Value = AllowedActors;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list such as `[\"partner:*\"]`, or `\"any\"`")
@@ -218,9 +219,9 @@ impl<'de> Deserialize<'de> for Vouching {
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
                 if text == "any" {
-                    return Ok(Vouching { actors: Actors::Any, patterns: None });
+                    return Ok(AllowedActors { actors: Actors::Any, patterns: None });
                 }
-                Err(E::custom("`actors` is a list such as `[\"partner:*\"]`, or the word `\"any\"`"))
+                Err(E::custom("`actors` is a list such as `[\"partner:*\"]`, or `\"any\"`"))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
@@ -229,14 +230,14 @@ impl<'de> Deserialize<'de> for Vouching {
                     patterns.push(pattern);
                 }
                 let actors = Actors::matching(&patterns).map_err(de::Error::custom)?;
-                Ok(Vouching { actors, patterns: Some(patterns) })
+                Ok(AllowedActors { actors, patterns: Some(patterns) })
             }
         }
         deserializer.deserialize_any(Patterns)
     }
 }
 
-/// A TOML value as JSON text.
+/// A TOML value, converted to JSON text.
 struct Json(String);
 
 impl<'de> Deserialize<'de> for Json {
@@ -246,7 +247,7 @@ impl<'de> Deserialize<'de> for Json {
             type Value = Json;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value that JSON has too")
+                f.write_str("a value that JSON can represent")
             }
 
             fn visit_bool<E: de::Error>(self, value: bool) -> Result<Json, E> {
@@ -265,7 +266,7 @@ impl<'de> Deserialize<'de> for Json {
                 if value.is_finite() {
                     return serde_json::to_string(&value).map(Json).map_err(E::custom);
                 }
-                Err(E::custom("JSON has no infinity and no NaN: write a number or a string"))
+                Err(E::custom("JSON has no infinity and no NaN: use a number or a string"))
             }
 
             fn visit_str<E: de::Error>(self, value: &str) -> Result<Json, E> {
@@ -283,9 +284,9 @@ impl<'de> Deserialize<'de> for Json {
             fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Json, A::Error> {
                 let mut members = Vec::new();
                 while let Some(name) = table.next_key::<String>()? {
-                    // How the TOML reader hands on a date or time.
+                    // The name with which the TOML reader marks a date or time.
                     if name == "$__toml_private_datetime" {
-                        return Err(de::Error::custom("JSON has no dates and times: write a string"));
+                        return Err(de::Error::custom("JSON has no dates or times: use a string"));
                     }
                     let Json(value) = table.next_value()?;
                     members.push(format!("{}:{value}", serde_json::to_string(&name).map_err(de::Error::custom)?));

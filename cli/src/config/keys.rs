@@ -1,6 +1,6 @@
-//! `[keys.RING]`: the keys of a ring, and where their secrets are.
+//! `[keys.RING]`: the keys of a ring, and the places of their secrets.
 
-use super::{At, ConfigError, Lines};
+use super::{ConfigError, Lines, Located};
 use keyward_runtime::{Key, KeyState};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -9,11 +9,12 @@ use std::fmt;
 use std::path::PathBuf;
 use toml::Spanned;
 
-/// A key ring. One of its keys is active, each has an id of its own, and only retired ones have no secret.
+/// A key ring. Exactly one key is active, ids are unique, and only retired keys lack a secret.
 #[derive(Debug)]
 pub(crate) struct Ring {
     pub(crate) keys: Vec<RingKey>,
-    /// Whether its operator gave the ids. In the short form they are the names of files and variables.
+    /// `true` if the operator assigned the ids. In the short form, they derive from the names of
+    /// files and variables.
     pub(crate) has_ids: bool,
     pub(crate) allow_short: bool,
 }
@@ -21,19 +22,19 @@ pub(crate) struct Ring {
 /// A key of a ring.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RingKey {
-    pub(crate) id: At<String>,
+    pub(crate) id: Located<String>,
     pub(crate) state: KeyState,
-    pub(crate) source: Option<At<SecretSource>>,
+    pub(crate) source: Option<Located<SecretSource>>,
 }
 
 impl RingKey {
-    /// Where the secret is, unless it is not to be read any more.
-    pub(crate) fn loaded(&self) -> Option<&At<SecretSource>> {
+    /// Returns the place of the secret; `None` for a retired key, whose secret is not read.
+    pub(crate) fn loaded(&self) -> Option<&Located<SecretSource>> {
         self.source.as_ref().filter(|_| self.state != KeyState::Retired)
     }
 }
 
-/// Where a secret is.
+/// The place of a secret.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) enum SecretSource {
     File(PathBuf),
@@ -66,13 +67,12 @@ impl RingTable {
                 (line, keys.collect::<Result<_, _>>()?, true)
             }
             (Some(keys), _) => {
-                let text =
-                    "its keys stand in `keys`, or in `secret` and `previous`, but not in both: move them all to `keys`";
+                let text = "`keys` cannot be combined with `secret` and `previous`: move all keys to `keys`";
                 return Err(wrong(lines.line(keys.span().start), text));
             }
             (None, Some(active)) => (line, short_form(lines.at(active), previous, lines), false),
             (None, None) => {
-                let text = "it has no key that signs: add `secret = { file = \"…\" }`, or `keys = [{ id = \"…\", file = \"…\", \
+                let text = "there is no active key: add `secret = { file = \"…\" }`, or `keys = [{ id = \"…\", file = \"…\", \
                             state = \"active\" }]`";
                 return Err(wrong(line, text));
             }
@@ -82,32 +82,36 @@ impl RingTable {
     }
 }
 
-/// What holds of the keys of a ring together.
+/// Checks the keys of a ring for duplicates, and for exactly one active key.
 fn check(keys: &[RingKey], line: usize, wrong: impl Fn(usize, &str) -> ConfigError) -> Result<(), ConfigError> {
     let (mut ids, mut sources) = (HashSet::new(), HashSet::new());
     let mut active: Option<&str> = None;
-    for RingKey { id: At { line, value: id }, state, source } in keys {
+    for RingKey { id: Located { line, value: id }, state, source } in keys {
         if !ids.insert(id) {
-            let text = format!("two keys have the id `{id}`: give each its own, and none that a retired key had");
+            let text = format!(
+                "two keys have the id `{id}`: use a unique id for each, and do not reuse that of a retired key"
+            );
             return Err(wrong(*line, &text));
         }
-        if let Some(At { line, value }) = source
+        if let Some(Located { line, value }) = source
             && !sources.insert(value)
         {
-            return Err(wrong(*line, "another key of it has this secret as well: give each its own, or remove one"));
+            return Err(wrong(
+                *line,
+                "another key of the ring has the same secret: use another secret, or remove one of the keys",
+            ));
         }
         if *state == KeyState::Active
             && let Some(other) = active.replace(id)
         {
-            let text = format!(
-                "the keys `{other}` and `{id}` are both active, and one key signs: make one of them `pending` or `verify-only`"
-            );
+            let text =
+                format!("the keys `{other}` and `{id}` are both active: make one of them `pending` or `verify-only`");
             return Err(wrong(*line, &text));
         }
     }
     match active {
         Some(_) => Ok(()),
-        None => Err(wrong(line, "none of its keys is active, so none could sign: give one `state = \"active\"`")),
+        None => Err(wrong(line, "none of its keys is active: set `state = \"active\"` on one")),
     }
 }
 
@@ -125,15 +129,15 @@ impl KeyTable {
         let Self { id, file, env, state: StateName(state) } = self;
         let id = lines.at(id);
         if !Key::is_id(&id.value) {
-            // It may be anything, and so is not repeated.
-            return Err(wrong(id.line, "this is no id of a key: use 1 to 64 of `A-Z a-z 0-9 . _ -`"));
+            // The value may be a secret, so the error does not repeat it.
+            return Err(wrong(id.line, "invalid key id: use 1 to 64 of `A-Z a-z 0-9 . _ -`"));
         }
         let source = match (file, env) {
             (Some(file), None) => {
-                Some(At { line: lines.line(file.span().start), value: SecretSource::File(file.into_inner()) })
+                Some(Located { line: lines.line(file.span().start), value: SecretSource::File(file.into_inner()) })
             }
             (None, Some(env)) => {
-                Some(At { line: lines.line(env.span().start), value: SecretSource::Env(env.into_inner()) })
+                Some(Located { line: lines.line(env.span().start), value: SecretSource::Env(env.into_inner()) })
             }
             (None, None) if state == KeyState::Retired => None,
             (None, None) => {
@@ -144,7 +148,7 @@ impl KeyTable {
                 return Err(wrong(id.line, &text));
             }
             (Some(_), Some(_)) => {
-                let text = format!("the secret of the key `{}` is in one place: remove `file` or `env`", id.value);
+                let text = format!("the key `{}` has both `file` and `env`: remove one of them", id.value);
                 return Err(wrong(id.line, &text));
             }
         };
@@ -157,15 +161,19 @@ struct StateName(KeyState);
 impl<'de> Deserialize<'de> for StateName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        KeyState::ALL.into_iter().find(|state| state.as_str() == name).map(Self).ok_or_else(|| {
-            de::Error::custom("this is no state of a key; there are `pending`, `active`, `verify-only` and `retired`")
-        })
+        KeyState::ALL
+            .into_iter()
+            .find(|state| state.as_str() == name)
+            .map(Self)
+            .ok_or_else(|| de::Error::custom("unknown key state: use `pending`, `active`, `verify-only` or `retired`"))
     }
 }
 
-/// `secret` and `previous`: the one signs, the others verify. Their ids are the names of their files, without what is behind
-/// the last dot, and of their variables; of files with one name, the whole path.
-fn short_form(active: At<SecretSource>, previous: Vec<Spanned<SecretSource>>, lines: Lines<'_>) -> Vec<RingKey> {
+/// Returns the keys of `secret`, which signs, and `previous`, which verify.
+///
+/// Their ids are the names of their variables, and of their files without the extension; for files
+/// that share a name, the whole path.
+fn short_form(active: Located<SecretSource>, previous: Vec<Spanned<SecretSource>>, lines: Lines<'_>) -> Vec<RingKey> {
     let sources: Vec<_> = std::iter::once(active).chain(previous.into_iter().map(|source| lines.at(source))).collect();
     let names: Vec<_> = sources.iter().map(|source| source.value.name()).collect();
     let mut ids = HashSet::new();
@@ -176,13 +184,13 @@ fn short_form(active: At<SecretSource>, previous: Vec<Spanned<SecretSource>>, li
         let id = if shared { source.value.whole() } else { name.clone() };
         let numbered = (2_u32..).map(|number| last(&format!("{id}-{number}")));
         let id = std::iter::once(id.clone()).chain(numbered).find(|id| ids.insert(id.clone())).unwrap_or(id);
-        keys.push(RingKey { id: At { line: source.line, value: id }, state, source: Some(source) });
+        keys.push(RingKey { id: Located { line: source.line, value: id }, state, source: Some(source) });
     }
     keys
 }
 
 impl SecretSource {
-    /// What it is called, as an id.
+    /// Returns the name of the variable, or of the file without its extension, as an id.
     fn name(&self) -> String {
         match self {
             Self::Env(name) => as_id(name),
@@ -190,7 +198,7 @@ impl SecretSource {
         }
     }
 
-    /// All that it is called, as an id.
+    /// Returns the name of the variable, or the whole path of the file, as an id.
     fn whole(&self) -> String {
         match self {
             Self::Env(name) => as_id(name),
@@ -200,12 +208,12 @@ impl SecretSource {
 }
 
 fn as_id(text: &str) -> String {
-    let fits = |c: &char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(c);
-    let id: String = text.chars().map(|c| if fits(&c) { c } else { '_' }).collect();
+    let matches = |c: &char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(c);
+    let id: String = text.chars().map(|c| if matches(&c) { c } else { '_' }).collect();
     if id.is_empty() { "_".to_owned() } else { last(&id) }
 }
 
-/// As much of the end of an ASCII text as an id may have.
+/// Returns the last 64 characters of ASCII text, the maximum length of an id.
 fn last(text: &str) -> String {
     text.chars().skip(text.len().saturating_sub(64)).collect()
 }
@@ -226,18 +234,16 @@ impl<'de> Deserialize<'de> for SecretSource {
                 f.write_str("`{ file = \"…\" }` or `{ env = \"…\" }`")
             }
 
-            /// The likeliest mistake is the secret itself: nothing of it may be repeated.
+            /// Rejects text, which is most likely the secret itself, without repeating it.
             fn visit_str<E: de::Error>(self, _: &str) -> Result<Self::Value, E> {
-                Err(E::custom("a secret does not stand in this file: write `{ file = \"…\" }` or `{ env = \"…\" }`"))
+                Err(E::custom("secrets must not be in this file: use `{ file = \"…\" }` or `{ env = \"…\" }`"))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
                 match Table::deserialize(de::value::MapAccessDeserializer::new(map))? {
                     Table { file: Some(path), env: None } => Ok(SecretSource::File(path)),
                     Table { file: None, env: Some(name) } => Ok(SecretSource::Env(name)),
-                    _ => Err(de::Error::custom(
-                        "a secret is in one place: write `{ file = \"…\" }` or `{ env = \"…\" }`",
-                    )),
+                    _ => Err(de::Error::custom("a secret has one source: use `{ file = \"…\" }` or `{ env = \"…\" }`")),
                 }
             }
         }

@@ -13,12 +13,12 @@ fn ring(text: &str) -> Ring {
     rings(text).unwrap().remove(0).1
 }
 
-/// `id state source`, in order.
+/// Returns `id state source` of each key, in order.
 fn shown(ring: &Ring) -> Vec<String> {
     let source = |key: &RingKey| match &key.source {
         None => "-".to_owned(),
-        Some(At { value: SecretSource::File(path), .. }) => path.display().to_string(),
-        Some(At { value: SecretSource::Env(name), .. }) => format!("${name}"),
+        Some(Located { value: SecretSource::File(path), .. }) => path.display().to_string(),
+        Some(Located { value: SecretSource::Env(name), .. }) => format!("${name}"),
     };
     ring.keys.iter().map(|key| format!("{} {} {}", key.id.value, key.state.as_str(), source(key))).collect()
 }
@@ -49,11 +49,11 @@ dangerous_allow_short = true
     assert!(ring.has_ids && ring.allow_short);
     assert_eq!(ring.keys.iter().map(|key| key.id.line).collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
     let loaded: Vec<_> = ring.keys.iter().map(|key| key.loaded().is_some()).collect();
-    assert_eq!(loaded, [true, true, true, false, false], "a retired one is not read");
+    assert_eq!(loaded, [true, true, true, false, false], "the secret of a retired key is not read");
 }
 
 #[test]
-fn the_short_form_goes_by_names() {
+fn the_short_form_derives_ids_from_names() {
     for (text, wanted) in [
         ("secret = { file = \"a/secret.key\" }", vec!["secret active a/secret.key"]),
         (
@@ -78,13 +78,13 @@ fn the_short_form_goes_by_names() {
 }
 
 #[test]
-fn what_is_no_ring_is_named_with_its_line() {
+fn errors_in_rings_have_their_line() {
     let active = "{ id = \"a\", file = \"a.key\", state = \"active\" }";
     for (text, line, wanted) in [
-        ("".to_owned(), 1, "it has no key that signs"),
-        ("previous = [{ file = \"a.key\" }]".to_owned(), 1, "it has no key that signs"),
-        (format!("secret = {{ file = \"a.key\" }}\nkeys = [{active}]"), 3, "but not in both"),
-        (format!("previous = [{{ file = \"a.key\" }}]\nkeys = [{active}]"), 3, "but not in both"),
+        ("".to_owned(), 1, "there is no active key"),
+        ("previous = [{ file = \"a.key\" }]".to_owned(), 1, "there is no active key"),
+        (format!("secret = {{ file = \"a.key\" }}\nkeys = [{active}]"), 3, "`keys` cannot be combined with"),
+        (format!("previous = [{{ file = \"a.key\" }}]\nkeys = [{active}]"), 3, "`keys` cannot be combined with"),
         ("keys = []".to_owned(), 2, "none of its keys is active"),
         ("\nkeys = [\n{ id = \"a\", state = \"retired\" }]".to_owned(), 3, "none of its keys is active"),
         (
@@ -97,25 +97,25 @@ fn what_is_no_ring_is_named_with_its_line() {
         (
             format!("keys = [{active},\n{{ id = \"b\",\nfile = \"a.key\", state = \"verify-only\" }}]"),
             4,
-            "another key of it has this secret",
+            "another key of the ring has the same secret",
         ),
         (
             format!("keys = [{active},\n{{ id = \"b\", file = \"a.key\", state = \"retired\" }}]"),
             3,
-            "another key of it has this secret",
+            "another key of the ring has the same secret",
         ),
         (
             "secret = { env = \"A\" }\nprevious = [{ env = \"B\" },\n{ env = \"A\" }]".to_owned(),
             4,
-            "another key of it has this secret",
+            "another key of the ring has the same secret",
         ),
         (
             "keys = [\n{ id = \"a\", file = \"a\", env = \"A\", state = \"active\" }]".to_owned(),
             3,
-            "the secret of the key `a` is in one place",
+            "the key `a` has both `file` and `env`",
         ),
-        ("keys = [\n{ id = \"a/b\", file = \"a\", state = \"active\" }]".to_owned(), 3, "this is no id of a key"),
-        ("keys = [\n{ id = \"\", file = \"a\", state = \"active\" }]".to_owned(), 3, "this is no id of a key"),
+        ("keys = [\n{ id = \"a/b\", file = \"a\", state = \"active\" }]".to_owned(), 3, "invalid key id"),
+        ("keys = [\n{ id = \"\", file = \"a\", state = \"active\" }]".to_owned(), 3, "invalid key id"),
     ] {
         let (at, sentence) = rings(&format!("[keys.main]\n{text}")).unwrap_err();
         assert!(sentence.starts_with("key ring `main`: ") && sentence.contains(wanted), "{text}: {sentence}");
@@ -124,13 +124,9 @@ fn what_is_no_ring_is_named_with_its_line() {
     for (text, line, wanted) in [
         ("keys = [\n{ id = \"a\", file = \"a\" }]", 3, "`state` is missing; add it"),
         ("keys = [\n{ file = \"a\", state = \"active\" }]", 3, "`id` is missing; add it"),
-        (
-            "keys = [{ id = \"a\",\nstate = \"verify\" }]",
-            3,
-            "this is no state of a key; there are `pending`, `active`, ",
-        ),
-        ("keys = { a = 1 }", 2, "is of the wrong kind; expected a list"),
-        ("keys = [\n1]", 3, "is of the wrong kind; expected a table"),
+        ("keys = [{ id = \"a\",\nstate = \"verify\" }]", 3, "unknown key state: use `pending`, `active`, "),
+        ("keys = { a = 1 }", 2, "has the wrong type; expected a list"),
+        ("keys = [\n1]", 3, "has the wrong type; expected a table"),
         ("keys = [{ id = \"a\",\nsecret = \"a\" }]", 3, "unknown field `secret`; expected"),
     ] {
         let (at, sentence) = rings(&format!("[keys.main]\n{text}")).unwrap_err();

@@ -1,23 +1,23 @@
-//! `[queries.NAME]`: what handlers may ask of a database of the operator's.
+//! `[queries.NAME]`: queries that handlers may run on the operator's databases.
 
-use super::{At, ConfigError, Handler, Lines, SecretSource, StorePlace};
+use super::{ConfigError, Handler, Lines, Located, SecretSource, StorePlace};
 use indexmap::IndexMap;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 
-/// How long a query may take, unless it says otherwise, in milliseconds.
+/// The default deadline of a query, in milliseconds.
 const DEADLINE: u64 = 100;
 
-/// How many rows a query may answer, unless it says otherwise.
+/// The default maximum number of rows of a result.
 const ROWS: u32 = 100;
 
-/// A query.
+/// The configuration of a query.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Query {
-    pub(crate) place: At<StorePlace>,
-    pub(crate) sql: At<String>,
+    pub(crate) place: Located<StorePlace>,
+    pub(crate) sql: Located<String>,
     pub(crate) deadline: Duration,
     pub(crate) rows: u32,
 }
@@ -32,7 +32,7 @@ pub(super) struct QueryTable {
     rows: Option<Spanned<u32>>,
 }
 
-/// The queries, each with a handler that has it.
+/// Checks the queries. Each must be granted to at least one handler.
 pub(super) fn checked(
     tables: IndexMap<Spanned<String>, QueryTable>,
     lines: Lines<'_>,
@@ -43,7 +43,7 @@ pub(super) fn checked(
         let query = table.checked(&name, lines)?;
         if !handlers.iter().any(|handler| handler.queries.values().any(|used| used == name.get_ref())) {
             let text = format!(
-                "the query `{0}` is given to no handler: add `queries.LABEL = \"{0}\"` to one, or remove it",
+                "the query `{0}` is not granted to any handler: add `queries.LABEL = \"{0}\"` to one, or remove it",
                 name.get_ref()
             );
             return Err(lines.error(Some(name.span()), text));
@@ -58,22 +58,22 @@ impl QueryTable {
         let Self { sqlite, postgres, sql, deadline_ms, rows } = self;
         let wrong = |span, text: &str| Err(lines.error(Some(span), format!("query `{}`: {text}", name.get_ref())));
         let place = match (sqlite.map(|path| lines.at(path)), postgres.map(|source| lines.at(source))) {
-            (Some(At { line, value }), None) => At { line, value: StorePlace::Sqlite(value) },
-            (None, Some(At { line, value })) => At { line, value: StorePlace::Postgres(value) },
+            (Some(Located { line, value }), None) => Located { line, value: StorePlace::Sqlite(value) },
+            (None, Some(Located { line, value })) => Located { line, value: StorePlace::Postgres(value) },
             _ => {
-                let text = "it asks one database: write `sqlite = \"tokens.db\"`, or `postgres = { env = \"…\" }`";
+                let text = "a query has one database: use `sqlite = \"tokens.db\"`, or `postgres = { env = \"…\" }`";
                 return wrong(name.span(), text);
             }
         };
         let deadline = match deadline_ms {
             None => DEADLINE,
             Some(ms) if (1..=60_000).contains(ms.get_ref()) => ms.into_inner(),
-            Some(ms) => return wrong(ms.span(), "`deadline_ms` is a whole number from 1 to 60000"),
+            Some(ms) => return wrong(ms.span(), "`deadline_ms` must be a whole number from 1 to 60000"),
         };
         let rows = match rows {
             None => ROWS,
             Some(rows) if (1..=10_000).contains(rows.get_ref()) => rows.into_inner(),
-            Some(rows) => return wrong(rows.span(), "`rows` is a whole number from 1 to 10000"),
+            Some(rows) => return wrong(rows.span(), "`rows` must be a whole number from 1 to 10000"),
         };
         Ok(Query { place, sql: lines.at(sql), deadline: Duration::from_millis(deadline), rows })
     }

@@ -1,8 +1,8 @@
-//! `[server]`: where the daemon listens, and how it treats clients.
+//! `[server]`: the daemon's addresses, and its settings for requests.
 
 use super::access::{NAME, is_name};
-use super::{At, ConfigError, Lines};
-use keyward_server::{BadValue, Config, ForwardAuth, Hosts, IdentityHeaders, Issuer, Limits, Realm};
+use super::{ConfigError, Lines, Located};
+use keyward_server::{Config, ForwardAuth, Hosts, IdentityHeaders, InvalidValue, Issuer, Limits, Realm};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use std::fmt;
@@ -12,25 +12,25 @@ use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 
-/// What the daemon is told.
+/// The settings of the daemon.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) listen: Address,
-    pub(crate) operations: Address,
-    pub(crate) tls: Option<At<TlsFiles>>,
-    /// All but the certificate and its key, which are not looked at here.
+    pub(crate) admin: Address,
+    pub(crate) tls: Option<Located<TlsFiles>>,
+    /// All other settings. The certificate and its key are not read here.
     pub(crate) config: Config,
 }
 
-/// Where it listens.
+/// An address to listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Address {
-    /// The line that it stands on; `None` is the default.
+    /// The line of the setting; `None` for the default.
     pub(crate) line: Option<usize>,
     pub(crate) value: SocketAddr,
 }
 
-/// Where certificate and key are.
+/// The files of the certificate and its key.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TlsFiles {
@@ -42,7 +42,7 @@ pub(crate) struct TlsFiles {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ServerTable {
     listen: Option<Spanned<String>>,
-    operations: Option<Spanned<String>>,
+    admin: Option<Spanned<String>>,
     hosts: Option<Spanned<HostNames>>,
     realm: Option<Spanned<String>>,
     issuer: Option<Spanned<String>>,
@@ -54,12 +54,12 @@ pub(super) struct ServerTable {
 
 impl ServerTable {
     pub(super) fn checked(self, lines: Lines<'_>) -> Result<Server, ConfigError> {
-        let Self { listen, operations, hosts, realm, issuer, tls, query_parameter, forward_auth, limits } = self;
+        let Self { listen, admin, hosts, realm, issuer, tls, query_parameter, forward_auth, limits } = self;
         let listen = address(lines, listen, "listen", 8787)?;
-        let operations = address(lines, operations, "operations", 8788)?;
-        if listen.value == operations.value && listen.value.port() != 0 {
-            let text = "`listen` and `operations` are the same address: give one of them another port";
-            return Err(ConfigError { line: operations.line.or(listen.line), text: text.to_owned() });
+        let admin = address(lines, admin, "admin", 8788)?;
+        if listen.value == admin.value && listen.value.port() != 0 {
+            let text = "`listen` and `admin` are the same address: change the port of one of them";
+            return Err(ConfigError { line: admin.line.or(listen.line), text: text.to_owned() });
         }
         let mut config = Config::default();
         if let Some(hosts) = hosts {
@@ -78,13 +78,13 @@ impl ServerTable {
         }
         if let Some(name) = query_parameter {
             if !is_name(name.get_ref()) {
-                return Err(lines.error(Some(name.span()), format!("`query_parameter` is {NAME}: choose such a one")));
+                return Err(lines.error(Some(name.span()), format!("`query_parameter` must be {NAME}")));
             }
             config.query_parameter = Some(name.into_inner());
         }
         config.forward_auth = forward_auth.checked(lines)?;
         config.limits = limits.checked(lines)?;
-        Ok(Server { listen, operations, tls: tls.map(|tls| lines.at(tls)), config })
+        Ok(Server { listen, admin, tls: tls.map(|tls| lines.at(tls)), config })
     }
 }
 
@@ -92,18 +92,17 @@ fn address(lines: Lines<'_>, text: Option<Spanned<String>>, setting: &str, port:
     let Some(text) = text else {
         return Ok(Address { line: None, value: (Ipv4Addr::LOCALHOST, port).into() });
     };
-    let At { line, value } = lines.at(text);
-    let text =
-        || format!("`{setting}` is no address with a port: write one such as `127.0.0.1:{port}` or `[::1]:{port}`");
+    let Located { line, value } = lines.at(text);
+    let text = || format!("`{setting}` is not an address with a port, such as `127.0.0.1:{port}` or `[::1]:{port}`");
     let value = value.parse().map_err(|_| ConfigError { line: Some(line), text: text() })?;
     Ok(Address { line: Some(line), value })
 }
 
-fn bad(lines: Lines<'_>, span: std::ops::Range<usize>, setting: &str, error: &BadValue) -> ConfigError {
+fn bad(lines: Lines<'_>, span: std::ops::Range<usize>, setting: &str, error: &InvalidValue) -> ConfigError {
     lines.error(Some(span), format!("`{setting}` {error}"))
 }
 
-/// `["auth.example.org"]` or `"any"`.
+/// A list such as `["auth.example.org"]`, or `"any"`.
 enum HostNames {
     Any,
     Only(Vec<String>),
@@ -123,7 +122,7 @@ impl<'de> Deserialize<'de> for HostNames {
                 if text == "any" {
                     return Ok(HostNames::Any);
                 }
-                Err(E::custom("`hosts` is a list such as `[\"auth.example.org\"]`, or the word `\"any\"`"))
+                Err(E::custom("`hosts` is a list such as `[\"auth.example.org\"]`, or `\"any\"`"))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
@@ -157,7 +156,7 @@ impl ForwardAuthTable {
                 let text = network.get_ref();
                 let read = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(Into::into));
                 trusted.push(read.ok_or_else(|| {
-                    let text = "`trusted_proxies` has networks such as `10.0.0.0/8` and addresses, no names";
+                    let text = "`trusted_proxies` lists addresses and networks such as `10.0.0.0/8`, not names";
                     lines.error(Some(network.span()), text)
                 })?);
             }
@@ -177,7 +176,8 @@ struct HeadersTable {
     expires: Option<Spanned<String>>,
 }
 
-/// Headers with a meaning of their own in an answer, or in the request that a proxy copies them into.
+/// Headers that already have a meaning in a response, or in the request that a proxy copies them
+/// into.
 const TAKEN: &[&str] = &[
     "authorization",
     "cache-control",
@@ -206,13 +206,13 @@ impl HeadersTable {
             if let Some(given) = given {
                 let name = given.get_ref().to_ascii_lowercase();
                 *header = name.parse().ok().filter(|_| !TAKEN.contains(&name.as_str())).ok_or_else(|| {
-                    let text = "`headers` has names of headers of your own, such as `X-Auth-Subject`";
+                    let text = "`headers` takes header names without another meaning, such as `X-Auth-Subject`";
                     lines.error(Some(given.span()), text)
                 })?;
             }
             if seen.contains(header) {
                 return Err(
-                    lines.error(Some(whole), format!("`headers` has `{header}` twice: give each a name of its own"))
+                    lines.error(Some(whole), format!("`headers` has `{header}` twice: use a different name for each"))
                 );
             }
             seen.push(header.clone());
@@ -237,7 +237,8 @@ struct LimitsTable {
 }
 
 impl LimitsTable {
-    /// The server's limits. Both structs are taken apart whole: a limit that the file cannot set does not compile.
+    /// Checks the server's limits. Both structs are destructured completely, so that a limit that
+    /// the file cannot set does not compile.
     fn checked(self, lines: Lines<'_>) -> Result<Limits, ConfigError> {
         let Self {
             connections,
@@ -268,15 +269,15 @@ impl LimitsTable {
             if range.contains(given.get_ref()) {
                 return Ok(Some(given.into_inner()));
             }
-            let text = format!("`limits.{setting}` is a number from {} to {}", range.start(), range.end());
+            let text = format!("`limits.{setting}` must be a number from {} to {}", range.start(), range.end());
             Err(lines.error(Some(given.span()), text))
         };
         let size = |setting, given, range, default: usize| {
             let given = within(setting, given, range)?;
             Ok(given.map_or(default, |given| usize::try_from(given).unwrap_or(usize::MAX)))
         };
-        let time = |setting, given, least, default: Duration| {
-            let given = within(setting, given, least..=DAY)?;
+        let time = |setting, given, min, default: Duration| {
+            let given = within(setting, given, min..=DAY)?;
             Ok(given.map_or(default, |given| Duration::from_secs(u64::from(given))))
         };
         Ok(Limits {
@@ -297,10 +298,10 @@ impl LimitsTable {
 const DAY: u32 = 86_400;
 const MIB: u32 = 1 << 20;
 
-/// A map of headers takes 24,576 of them and panics at more.
+/// Maximum number of headers. A header map panics at more than 24,576.
 const MAX_HEADERS: u32 = 10_000;
 
-/// hyper's least.
+/// Minimum buffer size of hyper, in bytes.
 const MIN_HEADER_BYTES: u32 = 8_192;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! `[store]`: where records of tokens and revocations are kept; and how many records a handler may have.
+//! `[store]`: the place of token records and revocations; and `store` of a handler.
 
-use super::{At, ConfigError, Lines, SecretSource};
+use super::{ConfigError, Lines, Located, SecretSource};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::fmt;
@@ -8,24 +8,24 @@ use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 
-/// How many records of a handler may be good at once, unless it says otherwise.
+/// The default maximum number of valid records of a handler.
 const TOKENS: u64 = 1_000_000;
 
-/// How long a process may hear nothing from the store, unless it says otherwise.
+/// The default time for which a process may be out of contact with the store, in seconds.
 const PATIENCE: u64 = 10;
 
-/// The store.
+/// The configuration of the store.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Store {
-    pub(crate) place: At<StorePlace>,
-    /// How long it may not answer before nothing is good any more.
+    pub(crate) place: Located<StorePlace>,
+    /// Maximum time without contact, after which no token is valid.
     pub(crate) patience: Duration,
 }
 
-/// Where it is.
+/// The place of a store or of a queried database.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum StorePlace {
-    /// A file.
+    /// A database file.
     Sqlite(PathBuf),
     /// A URL, which may hold a password.
     Postgres(SecretSource),
@@ -43,10 +43,10 @@ impl StoreTable {
     pub(super) fn checked(self, line: usize, lines: Lines<'_>) -> Result<Store, ConfigError> {
         let Self { sqlite, postgres, patience_seconds } = self;
         let place = match (sqlite.map(|path| lines.at(path)), postgres.map(|source| lines.at(source))) {
-            (Some(At { line, value }), None) => At { line, value: StorePlace::Sqlite(value) },
-            (None, Some(At { line, value })) => At { line, value: StorePlace::Postgres(value) },
+            (Some(Located { line, value }), None) => Located { line, value: StorePlace::Sqlite(value) },
+            (None, Some(Located { line, value })) => Located { line, value: StorePlace::Postgres(value) },
             _ => {
-                let text = "a store is in one place: write `sqlite = \"keyward.db\"`, or `postgres = { env = \"…\" }`";
+                let text = "a store has one database: use `sqlite = \"keyward.db\"`, or `postgres = { env = \"…\" }`";
                 return Err(ConfigError { line: Some(line), text: text.to_owned() });
             }
         };
@@ -54,14 +54,16 @@ impl StoreTable {
             None => PATIENCE,
             Some(seconds) if (1..=3_600).contains(seconds.get_ref()) => seconds.into_inner(),
             Some(seconds) => {
-                return Err(lines.error(Some(seconds.span()), "`patience_seconds` is a whole number from 1 to 3600"));
+                return Err(
+                    lines.error(Some(seconds.span()), "`patience_seconds` must be a whole number from 1 to 3600")
+                );
             }
         };
         Ok(Store { place, patience: Duration::from_secs(patience) })
     }
 }
 
-/// `store = true`, or `store = { tokens = 1000 }`: how many records a handler may have.
+/// Maximum number of valid records, from `store = true` or `store = { tokens = 1000 }`.
 #[derive(Clone, Copy)]
 pub(super) struct Tokens(pub(super) Option<u64>);
 

@@ -1,6 +1,7 @@
-//! Events as lines of JSON: an object of the time, the level, the event's own fields in their order, and the target.
+//! Formatting of events as JSON lines: the time, the level, the event's own fields in order, and
+//! the target.
 
-use keyward_runtime::is_hidden;
+use keyward_runtime::needs_escape;
 use std::fmt::{self, Debug, Display, Write};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -9,7 +10,8 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The form that `tracing_subscriber` has for this takes more than twice as long, and every request is a line.
+/// The format of a line. The JSON format of `tracing_subscriber` takes more than twice as long, and
+/// every request logs a line.
 pub(super) struct Lines;
 
 impl<S, N> FormatEvent<S, N> for Lines
@@ -36,19 +38,20 @@ where
     }
 }
 
-/// Most bytes of a value in a line. An event has some twenty values, so no line is too long for the queue.
+/// Maximum size of a value in bytes. An event has about twenty values, so each line fits in the
+/// queue.
 const MAX_VALUE: usize = 16 << 10;
 
 /// Writes each field as a member of the object.
 struct Fields<'a, 'w> {
     writer: &'a mut Writer<'w>,
     written: fmt::Result,
-    /// Set once a value was cut.
+    /// Set if a value was truncated.
     cut: bool,
 }
 
 impl Fields<'_, '_> {
-    /// Writes a member whose value is a number or a word of JSON.
+    /// Writes a member whose value is a number or a JSON literal.
     fn plain(&mut self, field: &Field, value: impl Display) {
         let writer = &mut *self.writer;
         self.written = self.written.and_then(|()| write!(writer, ",\"{}\":{value}", field.name()));
@@ -86,13 +89,13 @@ impl Visit for Fields<'_, '_> {
         self.plain(field, value);
     }
 
-    /// Everything else, as text.
+    /// Writes any other value as text.
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.text(field, |text| write!(text, "{value:?}"));
     }
 }
 
-/// Writes what stands between the quotes of a string, and an ellipsis where there is no room for all of it.
+/// A writer for the content of a string. It truncates a value that is too long, with an ellipsis.
 struct Text<'a, 'w> {
     writer: &'a mut Writer<'w>,
     room: usize,
@@ -101,8 +104,7 @@ struct Text<'a, 'w> {
 
 impl Write for Text<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // Nearly always there is nothing to escape or to cut, and to see that, without a way out in between, takes next to
-        // no time.
+        // Most text needs no change. A check without an early exit costs almost nothing.
         let is_plain = text.bytes().fold(true, |plain, byte| plain & is_plain(byte));
         if let Some(room) = self.room.checked_sub(text.len()).filter(|_| is_plain && !self.cut) {
             self.room = room;
@@ -137,14 +139,15 @@ impl Write for Text<'_, '_> {
     }
 }
 
-/// Returns whether a byte is a character that a string holds unescaped.
+/// Returns whether a byte is an ASCII character that needs no escape.
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')
 }
 
-/// Returns whether a character is escaped: by RFC 8259 section 7, or because it is invisible in the line.
+/// Returns whether a character is escaped: by RFC 8259 section 7, or because it is invisible in the
+/// line.
 fn must_be_escaped(c: char) -> bool {
-    c == '"' || c == '\\' || is_hidden(c)
+    c == '"' || c == '\\' || needs_escape(c)
 }
 
 #[cfg(test)]
@@ -154,7 +157,7 @@ mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
-    /// What is written of what is logged.
+    /// Returns the output of events.
     fn logged(log: impl FnOnce()) -> String {
         #[derive(Clone, Default)]
         struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_a_line() {
+    fn an_event_is_one_line() {
         let line = logged(|| {
             let (none, some) = (None::<&str>, Some("x"));
             tracing::warn!(target: "t", text = "a", none, some, big = u64::MAX, small = -1, yes = true, shown = %'c', "said {}", 1);
@@ -191,29 +194,29 @@ mod tests {
     }
 
     #[test]
-    fn any_text_is_one_string() {
+    fn any_text_is_one_json_string() {
         let all: String = (0..0x300).filter_map(char::from_u32).collect();
         for text in ["", "a", "\"", "\\", "a\nb", "\n", "é\u{2028}\u{0}", "\u{e0041}😀", "\"}\n{\"level\":\"", &all]
         {
             let line = logged(|| tracing::info!(text));
             assert_eq!(line.matches('\n').count(), 1, "{line}");
-            assert!(!line.trim_end().contains(is_hidden), "{line}");
+            assert!(!line.trim_end().contains(needs_escape), "{line}");
             let event: Value = serde_json::from_str(&line).unwrap();
             assert_eq!(event["text"], json!(text));
         }
     }
 
     #[test]
-    fn a_value_that_is_too_long_is_cut_at_a_character() {
-        for (text, most) in
+    fn a_long_value_is_truncated_at_a_character() {
+        for (text, max) in
             [("x", MAX_VALUE), ("é", MAX_VALUE / 2), ("\n", MAX_VALUE / 6), ("\u{e0041}", MAX_VALUE / 12)]
         {
             for more in [0, 1, 1_000_000] {
-                let value = text.repeat(most + more);
+                let value = text.repeat(max + more);
                 let line = logged(|| tracing::info!(other = 1, text = value, shown = %value, "{value}"));
                 assert!(line.ends_with("\n") && line.len() < 4 * MAX_VALUE, "{}", line.len());
                 let event: Value = serde_json::from_str(&line).unwrap();
-                let wanted = if more == 0 { value } else { text.repeat(most) + "…" };
+                let wanted = if more == 0 { value } else { text.repeat(max) + "…" };
                 for member in ["text", "shown", "message"] {
                     assert!(event[member] == json!(wanted), "{member} with {more} more: {}", line.len());
                 }

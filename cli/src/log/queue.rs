@@ -1,4 +1,5 @@
-//! Lines on their way to standard error. That may be a pipe that nobody reads, and calls must go on all the same.
+//! The queue of log lines for standard error, so that calls continue even if it is a pipe that is
+//! not being read.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -9,39 +10,42 @@ use std::time::Duration;
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The target of the line that each decision is.
+/// The target of the lines of decisions.
 pub(super) const DECISION: &str = "keyward::decision";
 
-/// How many bytes may wait.
+/// Maximum number of bytes in the queue.
 const ROOM: usize = 4 << 20;
 
-/// How many of them may be other lines than decisions: a handler that talks a lot must not push out who was let in.
+/// Maximum number of bytes in the queue at which lines other than decisions are accepted, so that a
+/// verbose handler does not displace decisions.
 const ROOM_FOR_OTHERS: usize = ROOM / 2;
 
-/// How long lines gather before they are written: to wake the thread that writes for each of them would cost whoever logs
-/// more than the line itself.
+/// Time for which lines are collected before they are written. Waking the writing thread for each
+/// line would cost more than the line itself.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// How long the end of the program waits for whoever reads.
+/// Maximum time that the end of the program waits for queued lines to be written.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Takes lines without waiting. When too many are under way, more are lost, and counted. All clones are one.
+/// A queue that accepts lines without waiting. If it is full, lines are dropped and counted. All
+/// clones share one queue.
 #[derive(Clone)]
 pub(super) struct Queue {
     sender: Sender<Message>,
-    /// Bytes that wait.
+    /// Number of bytes in the queue.
     waiting: Arc<AtomicUsize>,
     lost: Arc<AtomicU64>,
 }
 
 enum Message {
     Line(Vec<u8>),
-    /// Write all that is there, and say so.
+    /// A request to write all queued lines, then to confirm.
     End(SyncSender<()>),
 }
 
 impl Queue {
-    /// Starts the thread that writes. Once it has caught up, it calls `say` with how many lines were lost so far.
+    /// Starts the writing thread. Once it has caught up after a loss, it calls `say` with the total
+    /// number of dropped lines.
     pub(super) fn to(sink: impl Write + Send + 'static, say: impl Fn(u64) + Send + 'static) -> io::Result<Self> {
         let (sender, receiver) = channel();
         let (waiting, lost) = (Arc::<AtomicUsize>::default(), Arc::<AtomicU64>::default());
@@ -51,7 +55,7 @@ impl Queue {
         Ok(queue)
     }
 
-    /// Waits until all that is under way has been written, but not for ever.
+    /// Waits until all queued lines have been written, for at most [`PATIENCE`].
     pub(super) fn end(&self) {
         let (done, ended) = sync_channel(1);
         if self.sender.send(Message::End(done)).is_ok() {
@@ -59,7 +63,7 @@ impl Queue {
         }
     }
 
-    /// Takes a line, if no more than `room` bytes wait with it.
+    /// Queues a line, unless the queue would then exceed `room` bytes.
     fn put(&self, line: &[u8], room: usize) {
         let waiting = self.waiting.fetch_add(line.len(), Ordering::Relaxed).saturating_add(line.len());
         if waiting > room || self.sender.send(Message::Line(line.to_owned())).is_err() {
@@ -78,7 +82,7 @@ fn write(receiver: &Receiver<Message>, sink: impl Write, waiting: &AtomicUsize, 
         let mut done = None;
         while let Some(message) = next {
             match message {
-                // If nobody is there to read any more, nobody is there to be told.
+                // If standard error is closed, the error cannot be reported anywhere.
                 Message::Line(line) => {
                     let _ = sink.write_all(&line);
                     waiting.fetch_sub(line.len(), Ordering::Relaxed);
@@ -86,7 +90,7 @@ fn write(receiver: &Receiver<Message>, sink: impl Write, waiting: &AtomicUsize, 
                 Message::End(ended) => done = Some(ended),
             }
             next = receiver.try_recv().ok();
-            // Now there is room for one line more, which says how many there were too few.
+            // The queue is empty, so it has room for a line with the number of dropped ones.
             let so_far = lost.load(Ordering::Relaxed);
             if next.is_none() && so_far > said {
                 said = so_far;
@@ -101,14 +105,14 @@ fn write(receiver: &Receiver<Message>, sink: impl Write, waiting: &AtomicUsize, 
     }
 }
 
-/// Where one event is written to.
+/// A writer for one event.
 pub(super) struct Writer<'a> {
     queue: &'a Queue,
     room: usize,
 }
 
 impl Write for Writer<'_> {
-    /// A whole line at a time, as the log gives it.
+    /// Queues a line. The log passes whole lines.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.queue.put(line, self.room);
         Ok(line.len())
@@ -136,7 +140,7 @@ mod tests {
     use super::*;
     use std::sync::Mutex;
 
-    /// A sink that takes nothing before it is told to.
+    /// A sink that blocks until its gate is opened.
     struct Gate {
         open: Receiver<()>,
         written: Arc<Mutex<Vec<u8>>>,
@@ -144,7 +148,7 @@ mod tests {
 
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Once the other end is gone, it stands open.
+            // Once the sender is dropped, the gate is open.
             let _ = self.open.recv();
             self.written.lock().unwrap().extend(bytes);
             Ok(bytes.len())
@@ -156,13 +160,13 @@ mod tests {
     }
 
     #[test]
-    fn a_sink_that_blocks_costs_lines_and_no_time() {
+    fn a_blocked_sink_drops_lines_and_blocks_no_caller() {
         let (open, gate) = channel();
         let written = Arc::new(Mutex::new(Vec::new()));
         let (lost, lost_lines) = channel();
         let sink = Gate { open: gate, written: written.clone() };
         let queue = Queue::to(sink, move |lines| lost.send(lines).unwrap()).unwrap();
-        // Far more than there is room for, and then what must not be lost for it.
+        // Far more lines than fit, and then a decision, which must not be dropped.
         let line = |number: u64| format!("{number:01000}\n");
         let sent = 20_000;
         for number in 0..sent {
@@ -180,12 +184,12 @@ mod tests {
         let numbers: Vec<u64> = written.lines().map(|line| line.parse().unwrap()).collect();
         assert!(lost > sent / 2, "{lost}");
         assert_eq!(numbers.len() as u64 + lost, sent + 1);
-        assert!(numbers.is_sorted() && numbers.first() == Some(&0), "what is there is in order");
+        assert!(numbers.is_sorted() && numbers.first() == Some(&0), "the lines are in order");
         assert_eq!(numbers.last(), Some(&sent), "there was still room for decisions");
     }
 
     #[test]
-    fn the_end_waits_for_what_is_under_way() {
+    fn the_end_waits_for_queued_lines() {
         let written = Arc::new(Mutex::new(Vec::new()));
         let (open, gate) = channel();
         drop(open);

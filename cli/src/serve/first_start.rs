@@ -1,9 +1,9 @@
-//! `keyward serve` without a configuration: a folder with all that it takes to begin, made on the first start.
+//! First start of `keyward serve` without a configuration, which creates a folder with its files.
 
-use crate::Stop;
-use crate::caller;
+use crate::CliError;
+use crate::client;
 use crate::keygen;
-use crate::load::file_error;
+use crate::private_file::file_error;
 use keyward_server::SecretDigest;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -11,24 +11,25 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// In the current folder.
+/// The folder, within the current one.
 const FOLDER: &str = "keyward-data";
 
-/// The configuration to begin with. `ADMIN_SHA256` stands for the digest of the admin's secret.
+/// The initial configuration. `ADMIN_SHA256` is replaced with the digest of the admin's secret.
 const TEMPLATE: &str = include_str!("../default.toml");
 
-/// The configuration in the folder, and on the first start the admin's secret, which has been printed.
+/// Returns the path of the configuration in the folder, and on the first start the admin's secret,
+/// which has been printed.
 ///
-/// The configuration is written last, and whole or not at all: without it, whatever else is there, this is the first start.
-/// So a secret that got lost on the way is none, and the next start makes another one.
-pub(super) fn configuration(stdout: &mut dyn Write) -> Result<(PathBuf, Option<Zeroizing<String>>), Stop> {
+/// The configuration is written last and atomically: as long as it does not exist, this is the
+/// first start. If a start is interrupted, the next one generates another secret.
+pub(super) fn configuration(stdout: &mut dyn Write) -> Result<(PathBuf, Option<Zeroizing<String>>), CliError> {
     let folder = Path::new(FOLDER);
     let config = folder.join("keyward.toml");
     let failed = |path: &Path| {
         let path = path.display().to_string();
         move |error: io::Error| {
-            Stop::Mistake(format!(
-                "{path} cannot be made ({}): start where it can be, or name a configuration with `--config`",
+            CliError::Usage(format!(
+                "{path} cannot be created ({}): use another folder, or specify a configuration with `--config`",
                 file_error(&error)
             ))
         }
@@ -37,15 +38,15 @@ pub(super) fn configuration(stdout: &mut dyn Write) -> Result<(PathBuf, Option<Z
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(folder)(error)),
         _ => {}
     }
-    // Two that start at once make one folder, not two halves of one.
+    // Two concurrent first starts must not each write a part of the folder.
     let opened = File::open(folder).map_err(failed(folder))?;
     opened.lock().map_err(failed(folder))?;
-    // Whoever can write there could put a configuration and a key of his own in place.
+    // Anyone who can write there could replace the configuration and the key.
     if opened.metadata().map_err(failed(folder))?.mode() & 0o022 != 0 {
         let text = format!(
-            "{FOLDER} can be written by others: run `chmod 700 {FOLDER}`, or name a configuration with `--config`"
+            "{FOLDER} can be written by others: run `chmod 700 {FOLDER}`, or specify a configuration with `--config`"
         );
-        return Err(Stop::Mistake(text));
+        return Err(CliError::Usage(text));
     }
     if config.try_exists().map_err(failed(&config))? {
         return Ok((config, None));
@@ -54,21 +55,21 @@ pub(super) fn configuration(stdout: &mut dyn Write) -> Result<(PathBuf, Option<Z
     if !key.try_exists().map_err(failed(&key))? {
         write(&key, keygen::line()?.as_bytes()).map_err(failed(&key))?;
     }
-    let secret = caller::secret()?;
+    let secret = client::secret()?;
     writeln!(
         stdout,
-        "keyward: made {FOLDER} with a key, a configuration and the caller `admin`. Its secret, shown this once:\n{}",
+        "keyward: created {FOLDER} with a key, a configuration and the client `admin`. Its secret, shown only once:\n{}",
         secret.as_str()
     )
     .and_then(|()| stdout.flush())
-    .map_err(Stop::stdout)?;
+    .map_err(CliError::stdout)?;
     let text = TEMPLATE.replace("ADMIN_SHA256", &SecretDigest::of(&secret).to_hex());
     write(&config, text.as_bytes()).map_err(failed(&config))?;
     opened.sync_all().map_err(failed(folder))?;
     Ok((config, Some(secret)))
 }
 
-/// Writes a file that only its owner can read, whole or not at all.
+/// Writes a file that only its owner can read, atomically.
 fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     let _ = fs::remove_file(&new);
@@ -85,7 +86,7 @@ mod tests {
     use keyward_runtime::Scheme;
 
     #[test]
-    fn the_template_is_a_configuration() {
+    fn the_template_is_a_valid_configuration() {
         let text = TEMPLATE.replace("ADMIN_SHA256", &SecretDigest::of("secret").to_hex());
         let config = Config::parse(&text).unwrap();
         assert_eq!(config.actions.len(), 21);
@@ -93,11 +94,11 @@ mod tests {
         assert_eq!(signed.prefixes, ["dstok_"]);
         assert_eq!(signed.keys["token"].scheme, Scheme::HmacSha256);
         let server = &config.server.config;
-        let admin = &server.callers["admin"];
+        let admin = &server.clients["admin"];
         assert_eq!(admin.secret.to_hex(), SecretDigest::of("secret").to_hex());
         assert!(admin.introspect && admin.verify && admin.create && admin.revoke);
         assert!(server.policies["members"].permission.is_none());
-        // What stands in comments is one as well.
+        // It is also valid with all optional settings.
         let is_setting = |line: &&str| !line.starts_with([' ', '#']);
         let uncomment = |line: &str| line.strip_prefix('#').filter(is_setting).unwrap_or(line).to_owned() + "\n";
         let uncommented: String = text.lines().map(uncomment).collect();

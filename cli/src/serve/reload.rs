@@ -1,11 +1,11 @@
-//! Loading all that a configuration names: at the start, and again while requests are answered.
+//! Loading of a configuration and everything that it names, at the start and on each reload.
 
 use super::handlers_of;
 use super::watch::Watched;
-use crate::load::Loaded;
+use crate::config_file::ConfigFile;
 use crate::output::one_line;
-use crate::store::{self, Kept, OpenStore};
-use crate::{Env, Stop, audit};
+use crate::store::{self, OpenStore, StoreIdentity};
+use crate::{CliError, Env};
 use keyward_audit::{Audit, AuditError, Entry, Event, Settings};
 use keyward_runtime::{Registry, Runtime};
 use keyward_server::{Config, Service};
@@ -18,20 +18,20 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-/// Where it all comes from.
+/// The source of configurations.
 pub(super) struct Source {
     file: PathBuf,
     env: &'static Env,
-    /// The one of all registries, so that what is compiled stays compiled.
+    /// The runtime of all registries, so that a reload does not compile components again.
     runtime: Runtime,
-    /// Opened at the start, once and for all.
+    /// The store, which is opened once by the first load.
     store: Option<Option<OpenStore>>,
     watched: Watched,
 }
 
-/// All that was loaded, tried and found good.
-pub(super) struct Ready {
-    pub(super) loaded: Loaded,
+/// A configuration that was loaded completely and is valid.
+pub(super) struct LoadedConfig {
+    pub(super) loaded: ConfigFile,
     pub(super) registry: Registry,
     pub(super) config: Config,
 }
@@ -41,11 +41,12 @@ impl Source {
         Self { file, env, runtime, store: None, watched: Watched::default() }
     }
 
-    /// Loads all of it. Each file is looked at before it is read, so that no change goes unseen.
-    pub(super) fn load(&mut self) -> Result<Ready, Stop> {
+    /// Loads the configuration. Each file is fingerprinted before it is read, so that no change is
+    /// missed.
+    pub(super) fn load(&mut self) -> Result<LoadedConfig, CliError> {
         self.watched = Watched::default();
         self.watched.add(self.file.clone());
-        let loaded = Loaded::read(&self.file)?;
+        let loaded = ConfigFile::read(&self.file)?;
         for file in loaded.files() {
             self.watched.add(file);
         }
@@ -55,43 +56,43 @@ impl Source {
         };
         let registry = loaded.registry(&self.runtime, self.env, store.as_ref())?;
         let config = loaded.server()?;
-        Ok(Ready { loaded, registry, config })
+        Ok(LoadedConfig { loaded, registry, config })
     }
 
-    /// The store, once it is open.
+    /// Returns the store; `None` if it is not open or not configured.
     pub(super) fn store(&self) -> Option<&OpenStore> {
         self.store.as_ref()?.as_ref()
     }
 }
 
-/// What a running daemon cannot change.
+/// The settings that take effect only on a restart.
 #[derive(PartialEq, Eq)]
-pub(super) struct Fixed {
+pub(super) struct RestartOnly {
     listen: SocketAddr,
-    operations: SocketAddr,
+    admin: SocketAddr,
     connections: usize,
-    store: Kept,
+    store: StoreIdentity,
     audit: Option<Settings>,
 }
 
-impl Fixed {
-    pub(super) fn of(loaded: &Loaded) -> Self {
+impl RestartOnly {
+    pub(super) fn of(loaded: &ConfigFile) -> Self {
         let server = &loaded.config.server;
         Self {
             listen: server.listen.value,
-            operations: server.operations.value,
+            admin: server.admin.value,
             connections: server.config.limits.connections,
-            store: Kept::of(loaded),
-            audit: audit::settings(loaded),
+            store: StoreIdentity::of(loaded),
+            audit: loaded.audit_settings(),
         }
     }
 
-    /// The settings that differ.
+    /// Returns the names of the settings that differ.
     fn changed(&self, new: &Self) -> Vec<&'static str> {
-        let Self { listen, operations, connections, store, audit } = self;
+        let Self { listen, admin, connections, store, audit } = self;
         let changed = [
             ("server.listen", *listen != new.listen),
-            ("server.operations", *operations != new.operations),
+            ("server.admin", *admin != new.admin),
             ("server.limits.connections", *connections != new.connections),
             ("store", *store != new.store),
             ("audit", *audit != new.audit),
@@ -100,23 +101,24 @@ impl Fixed {
     }
 }
 
-/// How often the files are looked at.
+/// Interval at which files are polled.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Puts what is new in the place of what is there, if all of it is good.
+/// Replaces the running configuration with a new one if that is valid.
 pub(super) struct Reloader {
     pub(super) source: Source,
     pub(super) service: Service,
     pub(super) audit: Option<Arc<Audit>>,
-    /// As it was at the start.
-    pub(super) fixed: Fixed,
-    /// Whether what was loaded last waits until it can be written down.
+    /// The settings at the start.
+    pub(super) fixed: RestartOnly,
+    /// `true` if the last reload waits until the audit log can record it.
     pub(super) waits: bool,
 }
 
 impl Reloader {
-    /// Goes to work on a thread of its own: files may be slow, and compiling takes its time. It reloads once for all that
-    /// asked while it was busy, and ends when nobody can ask any more.
+    /// Starts a thread for reloads, because reading files and compiling can be slow. Requests that
+    /// arrive during a reload cause one more. The thread ends when the senders of requests are
+    /// dropped.
     pub(super) fn start(mut self, requests: Receiver<()>) -> io::Result<()> {
         let work = move || {
             loop {
@@ -130,9 +132,9 @@ impl Reloader {
                     Err(RecvTimeoutError::Timeout) => continue,
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
-                // A panic would end reloading, and nobody would notice.
+                // A panic would silently end all reloading.
                 if catch_unwind(AssertUnwindSafe(|| self.reload())).is_err() {
-                    tracing::error!(target: "keyward::server", "reloading has a defect; what was there stays");
+                    tracing::error!(target: "keyward::server", "reload panicked; keeping the previous configuration");
                 }
             }
         };
@@ -140,24 +142,25 @@ impl Reloader {
         Ok(())
     }
 
-    /// Writes down what is about to come of a reload.
+    /// Records the outcome of a reload before it takes effect.
     fn record(&self, outcome: &str, detail: String) -> Result<(), AuditError> {
         let Some(audit) = &self.audit else { return Ok(()) };
         let entry = Entry { outcome: Some(outcome.to_owned()), detail: Some(detail), ..Entry::new(Event::Reload) };
         audit.record_blocking(entry).map(drop)
     }
 
-    /// Whether what could not be written down can be now.
+    /// Returns whether a deferred reload can be recorded now.
     fn is_due(&self) -> bool {
         self.waits && self.audit.as_ref().is_none_or(|audit| audit.standing().trouble.is_none())
     }
 
-    /// What was loaded is not put in place, as that cannot be written down. That it was not is, when it can be.
+    /// Defers a reload that cannot be recorded. The refusal itself is recorded once this is
+    /// possible.
     fn put_off(&mut self, error: &AuditError) {
-        tracing::error!(target: "keyward::server", %error, "not loaded anew yet; what was there stays");
+        tracing::error!(target: "keyward::server", %error, "reload deferred until it can be recorded; keeping the previous configuration");
         self.waits = true;
         if let Some(audit) = &self.audit {
-            let [outcome, reason] = ["refused", "unwitnessed"].map(|word| Some(word.to_owned()));
+            let [outcome, reason] = ["refused", "audit-unavailable"].map(|word| Some(word.to_owned()));
             audit.note(Entry { outcome, reason, ..Entry::new(Event::Reload) });
         }
     }
@@ -165,23 +168,23 @@ impl Reloader {
     fn reload(&mut self) {
         self.waits = false;
         match self.source.load() {
-            Ok(Ready { loaded, registry, config }) => {
+            Ok(LoadedConfig { loaded, registry, config }) => {
                 let handlers = registry.handlers().count();
                 if let Err(error) = self.record("loaded", handlers_of(&registry)) {
                     return self.put_off(&error);
                 }
                 self.service.replace(config, registry);
-                tracing::info!(target: "keyward::server", handlers, "loaded anew");
-                for setting in self.fixed.changed(&Fixed::of(&loaded)) {
-                    tracing::warn!(target: "keyward::server", setting, "this setting changes with a restart only");
+                tracing::info!(target: "keyward::server", handlers, "configuration reloaded");
+                for setting in self.fixed.changed(&RestartOnly::of(&loaded)) {
+                    tracing::warn!(target: "keyward::server", setting, "this setting takes effect only on a restart");
                 }
             }
             Err(stop) => {
                 let (_, error) = stop.sentence();
                 let error = one_line(&error);
-                // There is nobody else to tell than the log.
+                // If recording fails, the log is the only place to report the error.
                 let _ = self.record("refused", error.clone());
-                tracing::error!(target: "keyward::server", error, "not loaded anew; what was there stays");
+                tracing::error!(target: "keyward::server", error, "reload failed; keeping the previous configuration");
             }
         }
     }

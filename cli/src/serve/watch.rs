@@ -1,31 +1,31 @@
-//! Whether files have changed, by looking at them now and then. It works on every file system, across mounts, and
-//! for a file that is replaced by a link to another one.
+//! Detection of changed files by polling, which works on every file system, across mounts, and for
+//! a file that is replaced by a link.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Files, and what each was like when it was added.
+/// Files, each with its fingerprint when it was added.
 #[derive(Default)]
 pub(super) struct Watched {
     files: Vec<(PathBuf, Option<Fingerprint>)>,
-    /// What they were like when they were last looked at, if that was different.
+    /// The fingerprints of the last poll, if any differed from the initial ones.
     changed: Option<Vec<Option<Fingerprint>>>,
 }
 
-/// What changes with a file's content or permissions.
+/// Metadata that change with a file's content or permissions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Fingerprint {
     device: u64,
     inode: u64,
     size: u64,
     modified: (i64, i64),
-    /// Changes with permissions too, and cannot be set back.
+    /// The time of the last status change, which includes permissions and cannot be set back.
     touched: (i64, i64),
 }
 
 impl Watched {
-    /// Adds a file as it is now. One that is there already stays as it was.
+    /// Adds a file with its current fingerprint. A file that is already watched keeps its own.
     pub(super) fn add(&mut self, file: PathBuf) {
         if self.files.iter().all(|(known, _)| *known != file) {
             let fingerprint = Fingerprint::of(&file);
@@ -33,8 +33,8 @@ impl Watched {
         }
     }
 
-    /// Looks at them. Says that they have changed once they are the same for the second time in a row, so that nobody
-    /// reads what is being written. A file that is not there any more has changed.
+    /// Polls the files. Returns `true` if they have changed and are the same as at the previous
+    /// poll, so that no file is read while it is being written. A removed file has changed.
     pub(super) fn has_settled_change(&mut self) -> bool {
         let now: Vec<_> = self.files.iter().map(|(file, _)| Fingerprint::of(file)).collect();
         let changed = self.files.iter().map(|(_, then)| then).ne(&now);
@@ -45,7 +45,7 @@ impl Watched {
 }
 
 impl Fingerprint {
-    /// `None` is a file that cannot be looked at.
+    /// Returns the fingerprint of a file; `None` if its metadata cannot be read.
     fn of(file: &Path) -> Option<Self> {
         let metadata = fs::metadata(file).ok()?;
         Some(Self {
@@ -64,7 +64,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
-    fn a_change_counts_when_it_has_settled() {
+    fn a_change_is_reported_once_it_has_settled() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let write = |name: &str, text: &str| fs::write(path(name), text).unwrap();
@@ -86,7 +86,7 @@ mod tests {
         assert!(!watched.has_settled_change(), "it may be half written");
         write("a", "333");
         assert_eq!(looks(&mut watched), [false, true, true]);
-        // One that is added again has not changed for that.
+        // Adding a file again does not hide its change.
         watched.add(path("a"));
         assert!(watched.has_settled_change());
 

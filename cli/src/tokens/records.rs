@@ -1,45 +1,47 @@
-//! `keyward tokens list`, `show`, `edit` and `rotate`: what is known of tokens, and less for them.
+//! `keyward tokens list`, `show`, `edit` and `rotate`: the records of tokens.
 
 use super::{must_be_id, unconfirmed};
-use crate::args::tokens::{Edit, List, One, Rotate, Show};
+use crate::args::tokens::{Edit, List, Rotate, Show, TokenRef};
+use crate::assemble;
+use crate::config_file::ConfigFile;
 use crate::date::date;
-use crate::load::{self, Loaded};
-use crate::output::{Cells, Table, name, one_line, write_json, write_lines};
-use crate::{Status, Stop, World, complain, create, record, store};
-use keyward_audit::{Entry, Event};
+use crate::output::{Column, Table, name, one_line, write_json, write_lines};
+use crate::{CliError, ExitStatus, Io, audit_log, create, report_error, store};
 use keyward_runtime::{
-    Amendment, Edited, Error, Filter, Listed, Place, Record, Registry, Restrictions, Stored, UnixTime,
+    Cursor, Error, Filter, ListEntry, Record, Registry, Restrictions, StoredRecord, TokenUpdate, UnixTime,
+    UpdateOutcome,
 };
-use keyward_server::{Intent, scope};
+use keyward_server::scope;
+use keyward_service::{Operations, Origin};
 use serde::Serialize;
 
-/// What is known of a token. The order of the members is that of the JSON.
+/// A record for output. The members are in the order of the JSON.
 #[derive(Serialize)]
 struct Known<'a> {
     token_id: &'a str,
     handler: &'a str,
     actor: &'a str,
     description: Option<&'a str>,
-    /// As the token carries them.
+    /// The restrictions as the token carries them.
     restrictions: Option<&'a Restrictions>,
     issued_at: u64,
     expires_at: Option<u64>,
     last_used_at: Option<u64>,
     status: &'static str,
     ended_at: Option<u64>,
-    /// The daemon's caller that had it made.
-    caller: Option<&'a str>,
+    /// The client of the daemon that created the token.
+    client: Option<&'a str>,
     key: Option<&'a str>,
-    /// For people: `vi` is `view-instance`.
+    /// The restrictions for humans, with `view-instance` for `vi`.
     #[serde(skip)]
     scopes: Option<String>,
-    /// Whether it would stand here if the token had been used.
+    /// `true` if the use of the token is recorded.
     #[serde(skip)]
     is_use_noted: bool,
 }
 
 impl<'a> Known<'a> {
-    fn of(config: &Loaded, registry: &Registry, handler: &'a str, record: &'a Record) -> Result<Self, Stop> {
+    fn of(config: &ConfigFile, registry: &Registry, handler: &'a str, record: &'a Record) -> Result<Self, CliError> {
         let configured = config.config.handlers.iter().find(|known| known.name.value == handler);
         Ok(Self {
             token_id: &record.id,
@@ -52,7 +54,7 @@ impl<'a> Known<'a> {
             last_used_at: record.last_used_at,
             status: registry.status(handler, record).map_err(|error| no_answer(&error))?.name(),
             ended_at: record.ended.map(|ended| ended.at),
-            caller: record.caller.as_deref(),
+            client: record.client.as_deref(),
             key: record.key.as_deref(),
             scopes: record.restrictions.as_ref().map(|restrictions| scopes(registry, restrictions)),
             is_use_noted: configured.is_some_and(|handler| handler.store.is_some() || handler.max_idle.is_some()),
@@ -60,7 +62,7 @@ impl<'a> Known<'a> {
     }
 
     fn lines(&self) -> Vec<String> {
-        let unused = if self.is_use_noted { "never" } else { "not known: its handler has no `max_idle`" };
+        let unused = if self.is_use_noted { "never" } else { "unknown: its handler has no `max_idle`" };
         let some = |text: Option<&str>, none: &str| text.unwrap_or(none).to_owned();
         let when = |time: Option<u64>, none: &str| time.map_or_else(|| none.to_owned(), date);
         let mut lines = vec![
@@ -68,35 +70,35 @@ impl<'a> Known<'a> {
             format!("handler:      {}", self.handler),
             format!("actor:        {}", name(self.actor)),
             format!("description:  {}", self.description.map_or_else(|| "none".to_owned(), name)),
-            format!("restrictions: {}", some(self.scopes.as_deref(), "none: all that its actor may do")),
+            format!("restrictions: {}", some(self.scopes.as_deref(), "none: all rights of its actor")),
             format!("issued:       {}", date(self.issued_at)),
             format!("expires:      {}", when(self.expires_at, "never")),
             format!("last used:    {}", when(self.last_used_at, unused)),
             format!("status:       {}", self.status),
         ];
         lines.extend(self.ended_at.map(|at| format!("ended:        {}", date(at))));
-        lines.push(format!("made by:      {}", some(self.caller, "the operator, or nobody knows")));
-        lines.push(format!("key:          {}", some(self.key, "none, or not known")));
+        lines.push(format!("created by:   {}", some(self.client, "the operator, or unknown")));
+        lines.push(format!("key:          {}", some(self.key, "none, or unknown")));
         lines
     }
 }
 
-/// What a token is restricted to, action by action.
+/// Lists the scopes of restrictions for humans.
 fn scopes(registry: &Registry, restrictions: &Restrictions) -> String {
     let scopes = restrictions
         .iter()
         .map(|(action, database, resource)| scope(registry.action(action).unwrap_or(action), database, resource));
     let scopes: Vec<_> = scopes.collect();
-    if scopes.is_empty() { "it allows nothing".to_owned() } else { scopes.join(", ") }
+    if scopes.is_empty() { "no rights".to_owned() } else { scopes.join(", ") }
 }
 
-pub(super) fn list(args: List, world: &mut World<'_>) -> Result<Status, Stop> {
+pub(super) fn list(args: List, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let List { config, actor, handler, status, unused_since, never_ends, limit, after, at, json } = args;
-    let config = Loaded::read(&config)?;
+    let config = ConfigFile::read(&config)?;
     if let Some(name) = &handler {
-        config.must_have(name)?;
+        config.require_handler(name)?;
     }
-    let registry = registry(&config, at, world)?;
+    let registry = registry(&config, at, io)?;
     let handlers = handler.map(|name| vec![name]);
     let filter = Filter { handlers, actor_id: actor, status, unused_since, never_ends, ..Filter::default() };
     let after = match after.as_slice() {
@@ -109,157 +111,133 @@ pub(super) fn list(args: List, world: &mut World<'_>) -> Result<Status, Stop> {
     let is_more = found.len() > shown;
     found.truncate(shown);
     let mut rows = Vec::new();
-    for Listed { handler, record } in &found {
+    for ListEntry { handler, record } in &found {
         let known = Known::of(&config, &registry, handler, record)?;
         if json {
-            write_json(world.stdout, &known)?;
+            write_json(io.stdout, &known)?;
         } else {
             rows.push(known);
         }
     }
     if !json {
-        write_lines(world.stdout, if rows.is_empty() { vec!["no token fits".to_owned()] } else { table(&rows) })?;
+        write_lines(io.stdout, if rows.is_empty() { vec!["no matching token".to_owned()] } else { table(&rows) })?;
     }
-    if let Some(Listed { handler, record }) = found.last().filter(|_| is_more) {
+    if let Some(ListEntry { handler, record }) = found.last().filter(|_| is_more) {
         let id = &record.id;
-        complain(
-            world.stderr,
-            &format!("there are more than {limit}: go on with --after {handler} {id}, or give a greater --limit"),
+        report_error(
+            io.stderr,
+            &format!("more than {limit} tokens match: continue with --after {handler} {id}, or raise --limit"),
         );
     }
-    Ok(Status::Good)
+    Ok(ExitStatus::Success)
 }
 
-/// Where a token stands among all others.
-fn place(registry: &Registry, handler: &str, id: &str) -> Result<Place, Stop> {
+/// Returns the position of a token in the list.
+fn place(registry: &Registry, handler: &str, id: &str) -> Result<Cursor, CliError> {
     let found = pollster::block_on(registry.records().map_err(|error| no_answer(&error))?.find(handler, id));
-    match found.map_err(|error| Stop::NoVerdict(error.to_string()))? {
-        Some(Stored { record, .. }) => Ok(Listed { handler: handler.to_owned(), record }.place()),
-        None => Err(Stop::Mistake(
-            "--after names a token that has no record: take the handler and the id from a list, or leave it out"
-                .to_owned(),
+    match found.map_err(|error| CliError::Unavailable(error.to_string()))? {
+        Some(StoredRecord { record, .. }) => Ok(ListEntry { handler: handler.to_owned(), record }.place()),
+        None => Err(CliError::Usage(
+            "--after names a token without a record: use a handler and an id from a list, or omit it".to_owned(),
         )),
     }
 }
 
-pub(super) fn show(args: &Show, world: &mut World<'_>) -> Result<Status, Stop> {
-    let Show { of: One { config, handler, id }, at, json } = args;
-    let config = Loaded::read(config)?;
-    config.must_have(handler)?;
-    let registry = registry(&config, *at, world)?;
+pub(super) fn show(args: &Show, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
+    let Show { of: TokenRef { config, handler, id }, at, json } = args;
+    let config = ConfigFile::read(config)?;
+    config.require_handler(handler)?;
+    let registry = registry(&config, *at, io)?;
     must_be_id(&registry, id)?;
     let found = pollster::block_on(registry.find(handler, id)).map_err(|error| no_answer(&error))?;
-    let Some(record) = found else { return Ok(unknown(world, handler)) };
-    shown(&Known::of(&config, &registry, handler, &record)?, *json, world)
+    let Some(record) = found else { return Ok(unknown(io, handler)) };
+    shown(&Known::of(&config, &registry, handler, &record)?, *json, io)
 }
 
-pub(super) fn edit(args: Edit, world: &mut World<'_>) -> Result<Status, Stop> {
-    let Edit { of: One { config, handler, id }, description, expires_at, restrictions, json } = args;
+pub(super) fn edit(args: Edit, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
+    let Edit { of: TokenRef { config, handler, id }, description, expires_at, restrictions, json } = args;
     let restrictions = restrictions.restrictions();
     if description.is_none() && expires_at.is_none() && restrictions.is_none() {
-        return Err(Stop::Mistake(
-            "say what to change: --description, --expires-at, --all, --database or --resource; see `keyward tokens edit --help`"
+        return Err(CliError::Usage(
+            "nothing to change: use --description, --expires-at, --all, --database or --resource; see `keyward tokens edit --help`"
                 .to_owned(),
         ));
     }
-    let config = Loaded::read(&config)?;
-    config.must_have(&handler)?;
-    let registry = registry(&config, None, world)?;
+    let config = ConfigFile::read(&config)?;
+    config.require_handler(&handler)?;
+    let registry = registry(&config, None, io)?;
     must_be_id(&registry, &id)?;
     let found = pollster::block_on(registry.find(&handler, &id)).map_err(|error| no_answer(&error))?;
-    let audit = record::open(&config)?;
+    let audit = audit_log::open(&config)?;
     let description = description.map(|text| Some(text).filter(|text| !text.is_empty()));
-    let amendment = Amendment { description, expires_at, restrictions };
-    let entry = Entry {
-        actor: found.map(|record| record.actor_id),
-        token_id: Some(id.clone()),
-        detail: Some(amendment.to_string()),
-        ..record::entry(Event::Edit, &registry, Some(&handler))
+    let update = TokenUpdate { description, expires_at, restrictions };
+    let operations = Operations::new(&registry, audit.as_ref(), Origin::default());
+    let actor = found.map(|record| record.actor_id);
+    let done = match pollster::block_on(operations.edit(&handler, &id, actor.as_deref(), update)) {
+        Ok(UpdateOutcome::Done(record)) => {
+            Known::of(&config, &registry, &handler, &record).and_then(|known| shown(&known, json, io))
+        }
+        Ok(UpdateOutcome::Denied(denied)) => {
+            report_error(io.stderr, &format!("the token was not changed: {}", denied.message));
+            Ok(ExitStatus::Negative)
+        }
+        Ok(UpdateOutcome::Unknown) => Ok(unknown(io, &handler)),
+        Err(error) => Err(unconfirmed(&error)),
     };
-    let intent = Intent::new(audit.as_ref(), entry);
-    pollster::block_on(intent.record()).map_err(|error| record::not_recorded(&error))?;
-    let done = match pollster::block_on(registry.edit(&handler, &id, amendment)) {
-        Ok(Edited::Done(record)) => {
-            Known::of(&config, &registry, &handler, &record).and_then(|known| shown(&known, json, world))
-        }
-        Ok(Edited::Denied(denied)) => {
-            intent.denied(denied.denial.as_str());
-            complain(world.stderr, &format!("it is not changed: {}", denied.message));
-            Ok(Status::No)
-        }
-        Ok(Edited::Unknown) => {
-            intent.denied("unknown");
-            Ok(unknown(world, &handler))
-        }
-        Err(error) => {
-            let stop = unconfirmed(&error);
-            intent.failed(&error);
-            Err(stop)
-        }
-    };
-    record::end_with(audit, &registry, world);
+    audit_log::end_with(audit, &registry, io);
     done
 }
 
-pub(super) fn rotate(args: &Rotate, world: &mut World<'_>) -> Result<Status, Stop> {
-    let Rotate { of: One { config, handler, id }, overlap, json } = args;
-    let config = Loaded::read(config)?;
-    config.must_have(handler)?;
-    let registry = registry(&config, None, world)?;
+pub(super) fn rotate(args: &Rotate, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
+    let Rotate { of: TokenRef { config, handler, id }, overlap, json } = args;
+    let config = ConfigFile::read(config)?;
+    config.require_handler(handler)?;
+    let registry = registry(&config, None, io)?;
     registry.records().map_err(|error| no_answer(&error))?;
     must_be_id(&registry, id)?;
     let found = pollster::block_on(registry.find(handler, id)).map_err(|error| no_answer(&error))?;
-    let audit = record::open(&config)?;
-    let entry = Entry {
-        actor: found.map(|record| record.actor_id),
-        detail: Some(format!("in the place of {id}, which is good for {overlap} s more")),
-        ..record::entry(Event::Rotate, &registry, Some(handler))
+    let audit = audit_log::open(&config)?;
+    let operations = Operations::new(&registry, audit.as_ref(), Origin::default());
+    let actor = found.map(|record| record.actor_id);
+    let done = match pollster::block_on(operations.rotate(handler, id, actor.as_deref(), *overlap)).transpose() {
+        Some(creation) => create::print(creation, *json, io),
+        None => Ok(unknown(io, handler)),
     };
-    let intent = Intent::new(audit.as_ref(), entry);
-    let done = match pollster::block_on(registry.rotate(handler, id, *overlap, Some(&intent))).transpose() {
-        Some(creation) => {
-            intent.made(&creation);
-            create::print(creation, *json, world)
-        }
-        None => {
-            intent.denied("unknown");
-            Ok(unknown(world, handler))
-        }
-    };
-    record::end_with(audit, &registry, world);
+    audit_log::end_with(audit, &registry, io);
     done
 }
 
-fn registry(config: &Loaded, at: Option<UnixTime>, world: &World<'_>) -> Result<Registry, Stop> {
-    let store = store::open(config, world.env)?;
-    config.registry(&load::runtime(at)?, world.env, store.as_ref())
+fn registry(config: &ConfigFile, at: Option<UnixTime>, io: &Io<'_>) -> Result<Registry, CliError> {
+    let store = store::open(config, io.env)?;
+    config.registry(&assemble::runtime(at)?, io.env, store.as_ref())
 }
 
-fn shown(known: &Known<'_>, json: bool, world: &mut World<'_>) -> Result<Status, Stop> {
+fn shown(known: &Known<'_>, json: bool, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     if json {
-        write_json(world.stdout, known)?;
+        write_json(io.stdout, known)?;
     } else {
-        write_lines(world.stdout, known.lines())?;
+        write_lines(io.stdout, known.lines())?;
     }
-    Ok(Status::Good)
+    Ok(ExitStatus::Success)
 }
 
-fn unknown(world: &mut World<'_>, handler: &str) -> Status {
-    complain(world.stderr, &format!("handler `{handler}` has no record of a token with this id"));
-    Status::No
+fn unknown(io: &mut Io<'_>, handler: &str) -> ExitStatus {
+    report_error(io.stderr, &format!("handler `{handler}` has no record of a token with this id"));
+    ExitStatus::Negative
 }
 
-/// Nothing was to be changed, so there is nothing to be unsure of.
-fn no_answer(error: &Error) -> Stop {
+/// Returns the error for an operation that only reads.
+fn no_answer(error: &Error) -> CliError {
     match error.code() {
-        "no-store" => Stop::Mistake(error.to_string()),
-        _ => Stop::NoVerdict(error.to_string()),
+        "no-store" => CliError::Usage(error.to_string()),
+        _ => CliError::Unavailable(error.to_string()),
     }
 }
 
-/// A line a token: ids are whole, because commands ask for them, and names give way.
+/// Returns a table with a row for each token. Ids are complete, because commands take them; names
+/// are truncated.
 fn table(known: &[Known<'_>]) -> Vec<String> {
-    use Cells::{Names, Words};
+    use Column::{Names, Words};
     let day = |time: Option<u64>, none: &str| {
         time.map_or_else(|| none.to_owned(), |time| date(time).chars().take(10).collect())
     };
@@ -284,7 +262,7 @@ mod tests {
     use crate::output::{WIDTH, width};
 
     #[test]
-    fn every_list_fits_and_has_whole_ids() {
+    fn every_list_fits_and_has_complete_ids() {
         let long = "x".repeat(200);
         let ids = ["4GAtsCiYAQWTNiDbMScMBJ", "767ed2bf2ec63f8d6af12fbcab3ba84a", &long[..60]];
         let known = |token_id, actor, time| Known {
@@ -298,7 +276,7 @@ mod tests {
             last_used_at: time,
             status: "replaced",
             ended_at: None,
-            caller: None,
+            client: None,
             key: None,
             scopes: None,
             is_use_noted: true,

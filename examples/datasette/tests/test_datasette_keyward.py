@@ -1,4 +1,4 @@
-"""The plugin in a real Datasette, against a daemon that says what each test wants.
+"""Tests the plugin in a real Datasette, against a daemon with scripted responses.
 
 python -m unittest discover tests
 """
@@ -26,7 +26,7 @@ ACCEPTED = {"outcome": "accepted", "handler": "signed", "actor": {"id": "ann", "
 
 
 class Daemon:
-    """Answers each request with the next of its answers, and keeps what was asked. The last one is for all that follow.
+    """Returns its scripted answers in order, and records the requests. The last answer repeats.
 
     An answer is a status, a body and headers, or bytes after which the connection is closed.
     """
@@ -76,8 +76,8 @@ def response(status, body, *headers):
 
 
 def an_instance(url, **settings):
-    # A busy machine may take its time.
-    given = {"url": url, "caller": "datasette", "secret": SECRET, "timeout": 30, **settings}
+    # A busy machine may be slow.
+    given = {"url": url, "client": "datasette", "secret": SECRET, "timeout": 30, **settings}
     return Datasette(memory=True, secret="of datasette", config={"plugins": {datasette_keyward.PLUGIN: given}})
 
 
@@ -91,7 +91,7 @@ class Case(unittest.IsolatedAsyncioTestCase):
         self.addCleanup(logging.getLogger("datasette_keyward").setLevel, logging.NOTSET)
 
     async def asyncSetUp(self):
-        # What the base class switches on takes most of the time.
+        # The features that the base class enables take most of the time.
         asyncio.get_running_loop().set_debug(False)
 
     @contextlib.contextmanager
@@ -119,7 +119,7 @@ class Verify(Case):
             async with Daemon((200, {**ACCEPTED, "handler": "bots", "actor": actor})) as daemon:
                 answer = await who(an_instance(daemon.url))
                 self.assertEqual(answer.json()["actor"], {"id": "bot", "token": "bots"})
-                # Which is why it cannot make others.
+                # The reason that it cannot create other tokens.
                 answer = await who(an_instance(daemon.url), path="/-/create-token")
                 self.assertEqual(answer.status_code, 403)
 
@@ -159,7 +159,7 @@ class Verify(Case):
 
 class NoVerdict(Case):
     async def check(self, datasette, retry_after="1"):
-        """It is refused with a 503, whatever else is presented, and though Datasette itself would take the token."""
+        """The token gets a 503, whatever else is presented, although Datasette itself would accept it."""
         token = await datasette.create_token("ann", handler="signed")
         cookies = {"ds_actor": datasette.client.actor_cookie({"id": "ann"})}
         for path in ("/-/actor.json", "/no-such"):
@@ -173,7 +173,7 @@ class NoVerdict(Case):
             self.assertEqual(answer.json(), {"ok": False, "error": error, "errors": [error], "status": 503})
         with self.assertRaises(TokenInvalid):
             await datasette.verify_token(token)
-        # Who presents no token is not concerned.
+        # A request without a token is not affected.
         self.assertEqual((await datasette.client.get("/-/actor.json", cookies=cookies)).json()["actor"], {"id": "ann"})
 
     async def test_whatever_is_no_answer_is_no_yes(self):
@@ -291,7 +291,7 @@ class Connections(Case):
 
         async def ask():
             async with Daemon((200, ACCEPTED)) as daemon:
-                config = {"url": daemon.url, "caller": "datasette", "secret": SECRET}
+                config = {"url": daemon.url, "client": "datasette", "secret": SECRET}
                 handler._config = datasette_keyward.Config.read(config)
                 return await handler.verify_token(datasette, "t")
 
@@ -375,7 +375,7 @@ WITH_MORE = ["http://h/v1", "http://h?x", "http://h#x"]
 
 
 class Configuration(Case):
-    GOOD = {"url": "http://127.0.0.1:8787", "caller": "datasette", "secret": SECRET}
+    GOOD = {"url": "http://127.0.0.1:8787", "client": "datasette", "secret": SECRET}
 
     async def test_without_it_datasette_is_as_it_was(self):
         datasette = Datasette(memory=True)
@@ -385,11 +385,11 @@ class Configuration(Case):
     async def test_what_is_wrong_is_said_at_the_start_without_the_secret(self):
         for change, told in [
             ({"urls": "x"}, "urls: is not one of"),
-            ({"url": None}, "url: must be a text"),
-            ({"secret": {"$env": "KEYWARD_NO_SUCH"}}, "secret: must be a text; is the environment variable set"),
-            ({"secret": "too short to be one"}, "secret: must be what"),
-            ({"secret": SECRET + "é"}, "secret: must be what"),
-            ({"caller": "a:b"}, "caller: must be an id"),
+            ({"url": None}, "url: must be a string"),
+            ({"secret": {"$env": "KEYWARD_NO_SUCH"}}, "secret: must be a string; is its environment variable set"),
+            ({"secret": "too short to be one"}, "secret: must be the one"),
+            ({"secret": SECRET + "é"}, "secret: must be the one"),
+            ({"client": "a:b"}, "client: must be an id"),
             ({"handler": 1}, "handler: must be the name"),
             ({"timeout": 0}, "timeout: must be a number"),
             ({"timeout": 61}, "timeout: must be a number"),
@@ -405,7 +405,7 @@ class Configuration(Case):
                     await datasette.invoke_startup()
                 self.assertIn(f"plugins.datasette-keyward: {told}", str(raised.exception))
                 self.assertNotIn(str(plugins[datasette_keyward.PLUGIN]["secret"]), str(raised.exception))
-                # Whoever goes on all the same has no handler at all.
+                # A caller that continues has no handler at all.
                 with self.assertRaises(StartupError):
                     await datasette.verify_token("t")
         with self.assertRaises(StartupError):
@@ -422,7 +422,7 @@ class Log(unittest.IsolatedAsyncioTestCase):
     async def test_it_says_why_and_no_secret(self):
         for answer, told in [
             (b"", "RemoteProtocolError"),
-            ((401, {"error": "invalid_client"}), "status 401 (invalid_client); check `caller` and `secret`"),
+            ((401, {"error": "invalid_client"}), "status 401 (invalid_client); check `client` and `secret`"),
             ((421, {"error": "misdirected_request"}), "check Keyward's `hosts`"),
             ((500, {"error": "A-TOKEN"}), "status 500"),
             ((200, {"outcome": "accepted", "actor": "A-TOKEN"}), "status 200"),

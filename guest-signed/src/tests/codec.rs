@@ -1,4 +1,4 @@
-//! The codec: one spelling, whole streams, bounded sizes.
+//! The codec: one spelling, complete streams, bounded sizes.
 
 use miniz_oxide::deflate::compress_to_vec_zlib;
 use proptest::prelude::*;
@@ -19,14 +19,14 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn the_worked_examples_of_the_original_come_out() {
+fn tokens_equal_datasettes_worked_examples() {
     let host = host_with("mysecret", sha1_mac).at(1_670_907_246, 0);
     let token = "dstok_eyJhIjoicm9vdCIsInQiOjE2NzA5MDcyNDZ9.cE_z4enn3S-AwCTHf3RDVIxS0ZY";
     assert_eq!(create(&host, request("root")).token, token);
     let with_expiry = CreateRequest { expires_after: Some(3600), ..request("root") };
     let token = "dstok_eyJhIjoicm9vdCIsInQiOjE2NzA5MDcyNDYsImQiOjM2MDB9.g_JhUdLt6P8SsPo0qQ3tdVDFQcI";
     assert_eq!(create(&host, with_expiry).token, token);
-    // Made by other programs and older versions.
+    // Tokens of other programs and older versions.
     for token in [
         "dstok_.eJyrVkpUslIqys8vUdJRKlGyMjQzN7A0MDcyMdNRii9SsqoGyUcrlWUCpctKlGJ1lFJAgin5ycVg8UKl2FodpSKEGJguzU3NKwEryCwCaiwtAqoCAgB3eiBQ.SX3vuu8bqqx72CYsyAxENKOH6kc",
         "dstok_.eJxFizEKgDAMRe_y5w4qYrFXERGxDkVsMI0uxbubdjFL8l_ez1jhwEQCA6Fjjxp90qtkuHawzdjYrh8MFobLxZ_wBH0_gtnAF-hpS5VfmF8D_lnd97lHqUJgLd6sls4H1qwlhA.nH_7RecYHj5qSzvjhMU95iy0Xlc",
@@ -36,14 +36,14 @@ fn the_worked_examples_of_the_original_come_out() {
 }
 
 #[test]
-fn compression_starts_where_the_original_starts_it() {
+fn compression_starts_where_itsdangerous_starts_it() {
     let json = |length| format!(r#"{{"a":"{}","t":1670907246}}"#, "x".repeat(length));
     assert!(!value(&json(11)).starts_with('.'));
     assert!(value(&json(12)).starts_with('.'));
 }
 
 #[test]
-fn a_signature_of_any_length_is_taken_apart() {
+fn a_signature_of_any_length_is_split_off() {
     for length in [0, 1, 20, 32, 64] {
         let mac = vec![7; length];
         let signed = format!("VALUE.{}", base64(&mac));
@@ -52,7 +52,7 @@ fn a_signature_of_any_length_is_taken_apart() {
 }
 
 #[test]
-fn a_zlib_stream_must_be_whole_and_alone() {
+fn a_zlib_stream_must_be_complete_and_alone() {
     let stream = compress_to_vec_zlib(br#"{"a":"aaaaaaaaaaaaaaaaaaaaaaa"}"#, 6);
     let read = |bytes: &[u8]| json(&format!(".{}", base64(bytes)));
     assert!(read(&stream).is_some());
@@ -77,9 +77,9 @@ fn inflating_stops_at_64_kib() {
     assert_eq!(read(4 << 20), None);
 }
 
-/// Skipping the attempt on short texts without repeats changes no token that users have.
+/// Skipping compression for short texts without repeats must not change any realistic token.
 #[test]
-fn what_is_not_tried_would_not_have_been_shorter() {
+fn skipped_compression_would_not_have_been_shorter() {
     let mut skipped = 0;
     for id in ["root", "a", "simon", "user-3412", "x9", "Zoë", "日本", "bot_7", "me@x.org"] {
         for made in (1_500_000_000..2_500_000_000_u64).step_by(9_876_543) {
@@ -96,7 +96,7 @@ fn what_is_not_tried_would_not_have_been_shorter() {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(text in "\\PC{0,300}", repeat in 1..4_usize) {
+    fn written_values_read_back(text in "\\PC{0,300}", repeat in 1..4_usize) {
         let text = text.repeat(repeat);
         prop_assert_eq!(json(&value(&text)), Some(text));
     }

@@ -1,16 +1,17 @@
-//! What the handler says of tokens, rule by rule.
+//! The verdicts of the handler, rule by rule.
 
 use keyward_sdk::{CreateDenied, CreateError, Denial, Failure};
 use proptest::prelude::*;
 
 use super::*;
-use crate::json::Document;
 use crate::payload::LAST_SECOND;
+use crate::python_json::Document;
 use crate::restrictions::{read, write};
 
 const DISABLED: &str = "Signed tokens are not enabled for this Datasette instance";
 
-/// The reason for refusing a payload, with a cap on the lifetime; `None` where it is accepted.
+/// Returns the reason that a payload is rejected under a cap on the lifetime, or `None` if it is
+/// accepted.
 fn refused(json: &str, longest: u64) -> Option<(Reason, String)> {
     let host = host().setting("max_signed_tokens_ttl", &longest.to_string());
     match verify(&host, &sign(json)) {
@@ -28,7 +29,7 @@ fn is_malformed(json: &str, longest: u64) -> bool {
 }
 
 #[test]
-fn a_token_is_good_to_the_end_of_its_last_second_and_no_nanosecond_longer() {
+fn a_token_is_valid_until_its_last_second_and_no_nanosecond_longer() {
     let token = create(&host(), CreateRequest { expires_after: Some(60), ..request("root") }).token;
     let at = |seconds, nanoseconds| verify(&host().at(NOW + seconds, nanoseconds), &token);
     assert!(matches!(at(59, 999_999_999), Verdict::Accepted(_)));
@@ -63,7 +64,7 @@ fn the_cap_holds_for_tokens_of_any_lifetime() {
 }
 
 #[test]
-fn creation_foretells_what_verification_says() {
+fn creation_predicts_verification() {
     for expires_after in [None, Some(1), Some(99), Some(101), Some(u32::MAX)] {
         for longest in ["0", "100"] {
             let host = host().setting("max_signed_tokens_ttl", longest);
@@ -171,7 +172,7 @@ fn restrictions_have_one_shape() {
         r#"{"\ud800":[]}"#,
     ] {
         assert!(is_malformed(&json(r), 0), "{r}");
-        // Expiry is judged first.
+        // Expiry is checked first.
         let expired = json(r).replace(&NOW.to_string(), "1");
         assert_eq!(refused(&expired, 1).unwrap().0, Reason::Expired, "{r}");
     }
@@ -182,7 +183,8 @@ fn restrictions_have_one_shape() {
     assert_eq!(own("{}"), restrictions(&[], &[], &[]));
     assert_eq!(own(r#"{"a":[]}"#), restrictions(&[], &[], &[]));
     assert_eq!(own(r#"{"a":["vi","vi",""]}"#), restrictions(&["vi", "vi", ""], &[], &[]));
-    // Of equal names the last one counts, where the first one stood; one that does not count has no say.
+    // The last of several equal names counts, at the position of the first; the ignored ones have
+    // no effect.
     assert_eq!(
         own(r#"{"d":{"x":5,"y":["b"],"x":["a"]},"a":null,"\u0061":["vi"],"r":{"z":{"t":0,"t":["c"]}}}"#),
         restrictions(&["vi"], &[("x", &["a"]), ("y", &["b"])], &[("z", "t", &["c"])])
@@ -210,7 +212,7 @@ fn the_last_of_equal_members_counts_and_unknown_ones_are_ignored() {
 }
 
 #[test]
-fn what_is_no_payload_is_malformed_once_the_signature_is_good() {
+fn a_value_that_is_not_a_payload_is_malformed_once_the_signature_is_valid() {
     for value in ["", ".", "e30=", "e31", "e+", "e\n30", "aGVsbG8", "_w", ".aGVsbG8", "e30.e30", "ä", "7u-_e30"] {
         let (reason, _) = rejection(verify(&host(), &sign_value(value))).unwrap();
         assert_eq!(reason, Reason::Malformed, "{value}");
@@ -249,7 +251,7 @@ fn a_setting_of_the_wrong_type_fails_closed_and_is_named() {
 }
 
 #[test]
-fn a_missing_key_is_a_failure_and_no_verdict() {
+fn a_missing_key_is_a_failure_and_not_a_verdict() {
     let token = sign(&format!(r#"{{"a":"root","t":{NOW}}}"#));
     let keyless = Host::new().at(NOW, 0);
     assert!(matches!(keyless.run(|| Signed::verify(&token)), Err(Failure::Internal(_))));
@@ -258,7 +260,7 @@ fn a_missing_key_is_a_failure_and_no_verdict() {
 }
 
 #[test]
-fn a_token_that_could_not_be_verified_is_not_made() {
+fn a_token_that_could_not_be_verified_is_not_created() {
     let far = CreateRequest { expires_after: Some(2), ..request("root") };
     let answer = host().at(LAST_SECOND - 1, 0).run(|| Signed::create(far));
     assert!(matches!(answer, Err(CreateError::Denied(CreateDenied { denial: Denial::InvalidRequest, .. }))));
@@ -268,7 +270,7 @@ fn a_token_that_could_not_be_verified_is_not_made() {
 }
 
 #[test]
-fn the_id_of_a_token_is_that_of_what_is_signed_under_any_scheme() {
+fn the_token_id_depends_only_on_the_signed_value() {
     let long = host_with(SECRET, sha256_mac).at(NOW, 0);
     let (short, long) = (create(&host(), request("root")), create(&long, request("root")));
     assert_ne!(short.token, long.token);
@@ -278,7 +280,7 @@ fn the_id_of_a_token_is_that_of_what_is_signed_under_any_scheme() {
 }
 
 #[test]
-fn no_change_of_a_character_or_a_bit_is_accepted() {
+fn changing_any_character_or_bit_invalidates_a_token() {
     for mac in [sha1_mac as Mac, sha256_mac] {
         let host = host_with(SECRET, mac).at(NOW, 0);
         let many = restrictions(&["vi", "vd"], &[("docs", &["vt"]), ("docs2", &["vt"])], &[("docs", "d", &["vt"])]);
@@ -322,7 +324,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_created_is_verified(id in "[^\\p{Cc}]{1,40}", own in prop::option::of(any_restrictions()), expires_after in prop::option::of(1..u32::MAX)) {
+    fn created_tokens_verify(id in "[^\\p{Cc}]{1,40}", own in prop::option::of(any_restrictions()), expires_after in prop::option::of(1..u32::MAX)) {
         let request = CreateRequest { expires_after, restrictions: own.clone(), ..request(&id) };
         let created = create(&host(), request);
         let Verdict::Accepted(acceptance) = verify(&host(), &created.token) else { panic!("{}", created.token) };
@@ -333,7 +335,7 @@ proptest! {
     }
 
     #[test]
-    fn any_signed_json_gets_an_answer(json in "\\PC{0,80}", value in "[A-Za-z0-9_.-]{0,60}") {
+    fn any_signed_json_gets_a_verdict(json in "\\PC{0,80}", value in "[A-Za-z0-9_.-]{0,60}") {
         verify(&host(), &sign(&json));
         verify(&host(), &sign_value(&value));
         verify(&host(), &format!("dstok_{json}"));

@@ -1,16 +1,16 @@
-//! The JSON reader, beside serde_json and Python's rules.
+//! The JSON reader, compared with serde_json and Python's rules.
 
 use proptest::prelude::*;
 use serde_json::Value as Serde;
 
-use crate::json::{Document, Kind, Value, write_string};
+use crate::python_json::{Document, Kind, Value, write_string};
 
 fn kind(text: &str) -> Option<Kind> {
     Document::parse(text).map(|document| document.root().kind())
 }
 
 #[test]
-fn what_python_takes_beyond_the_rfc() {
+fn accepts_pythons_extensions_of_the_rfc() {
     for (text, kind_of) in [
         ("NaN", Kind::Float),
         ("Infinity", Kind::Float),
@@ -29,7 +29,7 @@ fn what_python_takes_beyond_the_rfc() {
 }
 
 #[test]
-fn what_python_refuses() {
+fn rejects_what_python_rejects() {
     for text in [
         "",
         " ",
@@ -102,12 +102,12 @@ fn depth_ends_at_64() {
     let nested = |depth: usize| format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
     assert!(kind(&nested(64)).is_some());
     assert!(kind(&nested(65)).is_none());
-    // Side by side is not deep.
+    // Siblings do not add depth.
     assert!(kind(&format!("[{}1]", "[[]],".repeat(1_000))).is_some());
 }
 
 #[test]
-fn escapes_are_resolved_and_lone_surrogates_are_no_text() {
+fn escapes_are_resolved_and_lone_surrogates_are_not_text() {
     let string = |text: &str| Document::parse(text).unwrap().root().string().map(String::from);
     assert_eq!(string(r#""\"\\\/\b\f\n\r\t\u0041\u00e9\u2028""#).unwrap(), "\"\\/\u{8}\u{c}\n\r\tAé\u{2028}");
     assert_eq!(string(r#""\ud83d\ude00!""#).unwrap(), "😀!");
@@ -126,7 +126,7 @@ fn strings_are_written_as_python_writes_them() {
     assert_eq!(text, "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u0000\\u001b\\u001f\u{7f}é\u{2028}😀\"");
 }
 
-/// Whether a value reads the same as serde_json's.
+/// Returns whether a value reads the same as serde_json's.
 fn same(ours: Value<'_>, theirs: &Serde) -> bool {
     match theirs {
         Serde::Null => ours.kind() == Kind::Null,
@@ -174,7 +174,8 @@ proptest! {
         prop_assert!(same(Document::parse(&text).unwrap().root(), &value), "{}", text);
     }
 
-    /// Text that is nearly JSON: where serde_json reads it, so do we, and we read nothing else but Python's additions.
+    /// Nearly-JSON text: the reader accepts everything that serde_json accepts, and beyond that
+    /// only Python's additions.
     #[test]
     fn agrees_with_serde_json_on_almost_json(
         text in r#"([\[\]{}:, \n"]|"a"|"b":|\\|-|0|1|E-2|\.5|true|null|"\\u00e9"|"\\n"|é|\u{1}){0,14}"#,
@@ -189,7 +190,7 @@ proptest! {
         }
     }
 
-    /// Whatever the text, there is an answer, and every part of it can be looked at.
+    /// Any text parses or fails, and every part of a parsed value can be read.
     #[test]
     fn never_panics(text in any::<String>(), nearly in r#"[\[\]{}:,"\\u0-9a-f.eE+-]{0,40}"#) {
         for text in [text.clone(), nearly.clone(), format!("\"{nearly}\""), format!("[{nearly}]"), format!("\"\\ud8{text}\"")] {

@@ -1,5 +1,5 @@
-//! What the originals made, and what must become of it. `want` rules; what the host decides (actor policy, leeway) is done
-//! here in its place, by rule and never by the name of a case.
+//! The tokens of the originals and the verdicts required of them. `want` is authoritative; checks
+//! of the host (actor policy, leeway) are applied here by rule and never by case name.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::{derived, host_with, sha1_mac};
-use crate::json::{Document, Kind, write_string};
+use crate::python_json::{Document, Kind, write_string};
 use crate::{Signed, itsdangerous, restrictions};
 
 const FILE: &str = include_str!("../../../tests/vectors/datasette-signed.json");
@@ -26,7 +26,7 @@ struct Meta {
     abbr: HashMap<String, HashMap<String, String>>,
 }
 
-/// Inputs stay text: some hold what neither Rust's strings nor its numbers can.
+/// Inputs remain raw text: some hold values that neither Rust's strings nor its numbers can.
 #[derive(Deserialize)]
 struct Case<'a> {
     id: String,
@@ -64,7 +64,7 @@ impl Case<'_> {
     }
 }
 
-/// Unix seconds and nanoseconds of a decimal. `None`: before 1970.
+/// Returns the Unix seconds and nanoseconds of a decimal, or `None` before 1970.
 fn instant(text: &str) -> Option<(u64, u32)> {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
     Some((seconds.parse().ok()?, format!("{fraction:0<9}").get(..9)?.parse().ok()?))
@@ -85,7 +85,8 @@ struct RestrictInput {
 }
 
 impl RestrictInput {
-    /// With the operator's abbreviations. None at all asks for no restrictions, as in the original.
+    /// Applies the operator's abbreviations. As in the original, no actions at all means no
+    /// restrictions.
     fn abbreviated(self, abbr: &HashMap<String, String>) -> Option<Restrictions> {
         let actions = |value: &Value| -> Vec<String> {
             let names: Vec<String> = serde_json::from_value(value.clone()).unwrap();
@@ -117,7 +118,7 @@ fn create_cases() {
         let outcome = want["outcome"].as_str().unwrap();
         let input: Result<CreateInput, _> = serde_json::from_str(case.input.unwrap().get());
         let (Ok(input), Some(host)) = (input, case.host()) else {
-            // What no request and no clock can express, the host refuses.
+            // The host refuses anything that a request or a clock cannot express.
             assert_ne!(outcome, "token", "{id}");
             continue;
         };
@@ -174,7 +175,7 @@ fn verify_cases() {
         let (id, want) = (&case.id, case.want());
         let input: Result<Input, _> = serde_json::from_str(case.input.unwrap().get());
         let (Ok(Input { token }), Some(host)) = (input, case.host()) else {
-            // Not text, or a clock before 1970: it never reaches a handler.
+            // Not text, or a clock before 1970: such a case never reaches a handler.
             assert_ne!(want["outcome"], "accepted", "{id}");
             continue;
         };
@@ -182,7 +183,7 @@ fn verify_cases() {
         let verdict = host.run(|| Signed::verify(&token)).unwrap();
         let (seconds, _) = instant(case.now.unwrap().get()).unwrap();
         match (want["outcome"].as_str().unwrap(), verdict) {
-            // The host's leeway: a token of the future is refused there.
+            // The host's leeway rejects a token from the future.
             ("rejected", Verdict::Accepted(acceptance)) => {
                 assert!(acceptance.issued_at.unwrap() > seconds + 60, "{id}: accepted");
             }
@@ -197,7 +198,7 @@ fn verify_cases() {
             ("accepted", Verdict::Accepted(acceptance)) => {
                 assert!(acceptance.issued_at.unwrap() <= seconds + 60, "{id}");
                 let mut actor: Value = serde_json::from_str(&acceptance.actor).unwrap();
-                // What the host adds.
+                // Added by the host.
                 if let Some(own) = &acceptance.restrictions {
                     let mut text = String::new();
                     restrictions::write(&mut text, own);
@@ -289,15 +290,15 @@ fn loads_cases() {
     }
 }
 
-/// The JSON text that a signed text carries, if the signature is good.
+/// Returns the JSON text of a signed text if the signature is valid.
 fn load(key: &[u8], signed: &str) -> Option<String> {
     let (value, signature) = itsdangerous::split(signed)?;
     (sha1_mac(key, value.as_bytes()) == signature).then(|| itsdangerous::json(value))?
 }
 
-/// JSON as Python writes it: no spaces, no needless escapes; numbers as they stand.
+/// Returns JSON as Python writes it: no spaces, no needless escapes, numbers unchanged.
 fn compact(json: &str) -> String {
-    fn write(to: &mut String, value: crate::json::Value<'_>) {
+    fn write(to: &mut String, value: crate::python_json::Value<'_>) {
         let separate = |to: &mut String, at| {
             if at > 0 {
                 to.push(',')

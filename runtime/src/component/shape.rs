@@ -1,8 +1,9 @@
-//! The shape of a component: what is counted, bounded and read before anything compiles it.
+//! The shape of a component: its parts are counted and bounded, and its own declarations read,
+//! before it is compiled.
 
 use crate::error::LoadError;
-use crate::form::Form;
-use crate::text::{MAX_NAME, printable};
+use crate::sanitize::{MAX_NAME, escape_untrusted};
+use crate::token_pattern::TokenPattern;
 use std::collections::BTreeSet;
 use std::fmt;
 use wasmparser::{
@@ -10,53 +11,67 @@ use wasmparser::{
     CustomSectionReader, Instance, Parser, Payload,
 };
 
-/// Instances that a component may come to when it is taken apart, core instances and nested components together. Those that
-/// tools make have fewer than ten. It must be bounded before compiling: 1,470 bytes can ask for 10^8.
+/// Maximum number of instances that a component expands to, core instances and nested components
+/// together.
+///
+/// Components from the usual tools have fewer than ten. This must be bounded before compilation,
+/// since 1,470 bytes can expand to 10^8 instances.
 const MAX_INSTANCES: u64 = 100;
 
-/// How deep components may nest, and how many modules and functions there may be in all. The largest that are known, with a
-/// JavaScript or Python engine in them, have some ten modules and 30,000 functions.
+/// Maximum depth of nested components.
 const MAX_NESTING: usize = 8;
+/// Maximum number of modules and components. The largest known components, which embed a JavaScript
+/// or Python engine, have about ten modules.
 const MAX_MODULES: usize = 64;
+/// Maximum number of functions in all modules. The largest known components have about 30,000.
 const MAX_FUNCTIONS: u64 = 100_000;
 
-/// Custom sections of a component and of all modules in it. A debug build has a dozen for each module. Their bytes cost
-/// nothing beyond the file's, except those of `name` sections, which the engine takes apart into names of functions.
+/// Maximum number of custom sections in a component and all of its modules. A debug build has a
+/// dozen for each module.
 const MAX_SECTIONS: usize = 1_000;
+/// The section of function names.
 const NAME_SECTION: &str = "name";
+/// Maximum total size of `name` sections. Other custom sections cost nothing beyond the file's
+/// size, but the engine parses these into function names.
 const MAX_NAME_BYTES: usize = 8 << 20;
 
-/// The section in which a component names the settings that it knows, one a line.
+/// The section in which a component declares the names of its settings, one on each line.
 const SETTINGS_SECTION: &str = "keyward:settings";
 const MAX_SETTINGS: usize = 256;
 const MAX_SETTINGS_BYTES: usize = 16 << 10;
 const MAX_SETTING: usize = 64;
 
-/// The section in which a component states the forms of its tokens, one a line. A token is read once for each form.
-const FORM_SECTION: &str = "keyward:form";
-const MAX_FORMS: usize = 16;
-const MAX_FORM_BYTES: usize = 4_096;
+/// The section in which a component declares its [`TokenPattern`]s, one on each line. A token is
+/// scanned once for each pattern.
+const PATTERN_SECTION: &str = "keyward:token-patterns";
+const MAX_PATTERNS: usize = 16;
+const MAX_PATTERN_BYTES: usize = 4_096;
 
-/// Counts of a component's parts while it is read, and what the component says of itself.
+/// The counts of a component's parts while it is read, and its own declarations.
 #[derive(Default)]
 pub(super) struct Shape {
-    /// Instances of each open component, outermost first; modules count too, as zero.
+    /// Number of instances in each open component, outermost first. Open modules are entries with
+    /// zero.
     open: Vec<u64>,
-    /// The most that any finished component comes to. An instance of a component costs no more than that, because a
-    /// component can only name those that are defined before it: passing them around is refused.
+    /// Maximum number of instances in any finished component. It bounds every component instance,
+    /// because a component can only instantiate those that are defined before it: passing
+    /// components around is refused.
     largest: u64,
     modules: usize,
     functions: u64,
     sections: usize,
     name_bytes: usize,
-    /// The settings that it knows. None: it has not stated any.
+    /// The names of its settings; `None` if it declares none.
     pub(super) settings: Option<BTreeSet<String>>,
-    /// The forms of its tokens. None: it has not stated any.
-    pub(super) forms: Option<Vec<Form>>,
+    /// The patterns of its tokens; `None` if it declares none.
+    pub(super) patterns: Option<Vec<TokenPattern>>,
 }
 
 impl Shape {
-    /// Reads the sections of a component in order, and refuses what would be too much to take apart.
+    /// Reads the sections of a component in order.
+    ///
+    /// # Errors
+    /// Returns a [`LoadError`] if the component is damaged or too complex to compile.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, LoadError> {
         let mut shape = Self::default();
         for payload in Parser::new(0).parse_all(bytes) {
@@ -73,14 +88,14 @@ impl Shape {
                 self.open.push(0);
                 self.modules = self.modules.saturating_add(1);
                 bounded(self.modules, MAX_MODULES, "modules and components", "merge them")?;
-                bounded(self.open.len(), MAX_NESTING, "levels of nested components", "compose it in fewer")?;
+                bounded(self.open.len(), MAX_NESTING, "levels of nested components", "reduce the nesting")?;
             }
             Payload::End(_) => {
                 self.largest = self.largest.max(self.open.pop().unwrap_or_default());
             }
             Payload::CodeSectionStart { count, .. } => {
                 self.functions = self.functions.saturating_add(count.into());
-                bounded(self.functions, MAX_FUNCTIONS, "functions", "remove those that nothing calls")?;
+                bounded(self.functions, MAX_FUNCTIONS, "functions", "remove unused functions")?;
             }
             Payload::InstanceSection(section) => {
                 for instance in section {
@@ -146,11 +161,11 @@ impl Shape {
                 let settings = settings.collect::<Result<_, _>>()?;
                 stated.once(self.settings.replace(settings))?;
             }
-            FORM_SECTION => {
-                let stated = Stated { section: FORM_SECTION, what: "forms" };
-                let forms = stated.lines(data, MAX_FORM_BYTES, MAX_FORMS)?.map(Form::parse);
-                let forms = forms.collect::<Result<_, _>>().map_err(|what| stated.invalid(what))?;
-                stated.once(self.forms.replace(forms))?;
+            PATTERN_SECTION => {
+                let stated = Stated { section: PATTERN_SECTION, what: "patterns" };
+                let patterns = stated.lines(data, MAX_PATTERN_BYTES, MAX_PATTERNS)?.map(TokenPattern::parse);
+                let patterns = patterns.collect::<Result<_, _>>().map_err(|what| stated.invalid(what))?;
+                stated.once(self.patterns.replace(patterns))?;
             }
             NAME_SECTION => {
                 self.name_bytes = self.name_bytes.saturating_add(data.len());
@@ -161,7 +176,7 @@ impl Shape {
         bounded(self.sections, MAX_SECTIONS, "custom sections", STRIP)
     }
 
-    /// Counts instances for the component that is open.
+    /// Adds instances to the innermost open component.
     fn count(&mut self, instances: u64) -> Result<(), LoadError> {
         if let Some(known) = self.open.last_mut() {
             *known = known.saturating_add(instances);
@@ -171,7 +186,7 @@ impl Shape {
     }
 }
 
-/// Returns the name of a setting, if it has only characters that no other could be taken for.
+/// Checks the name of a setting. Only characters that cannot be mistaken for others are allowed.
 fn setting(name: &str) -> Result<String, LoadError> {
     let fine = name.len() <= MAX_SETTING
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
@@ -179,13 +194,13 @@ fn setting(name: &str) -> Result<String, LoadError> {
         return Ok(name.to_owned());
     }
     let text = format!(
-        "the section `{SETTINGS_SECTION}` names the setting `{}`: rename it to 1 to {MAX_SETTING} of `A-Z a-z 0-9 . _ -`",
-        printable(name, MAX_NAME)
+        "the section `{SETTINGS_SECTION}` declares the setting `{}`: rename it to 1 to {MAX_SETTING} characters of `A-Z a-z 0-9 . _ -`",
+        escape_untrusted(name, MAX_NAME)
     );
     Err(LoadError::new("invalid", text))
 }
 
-/// A section of lines in which a component says something of itself.
+/// A section of lines in which a component declares something about itself.
 #[derive(Clone, Copy)]
 struct Stated {
     section: &'static str,
@@ -193,25 +208,30 @@ struct Stated {
 }
 
 impl Stated {
-    /// Returns the lines that are not empty, if there are few enough to keep.
+    /// Returns the lines that are not empty.
+    ///
+    /// # Errors
+    /// Returns a [`LoadError`] if the section is not UTF-8, or has more than `max_bytes` bytes or
+    /// `max` lines.
     fn lines(self, data: &[u8], max_bytes: usize, max: usize) -> Result<impl Iterator<Item = &str>, LoadError> {
         let Self { section, what } = self;
         let too_many = |has: usize, unit: &str, of: usize| {
-            let text = format!("the section `{section}` has {has} {unit} of {of} allowed: state fewer {what}");
+            let text =
+                format!("the section `{section}` has {has} {unit}, more than the {of} allowed: declare fewer {what}");
             Err(LoadError::new("too-complex", text))
         };
         if data.len() > max_bytes {
             return too_many(data.len(), "bytes", max_bytes);
         }
-        let text = str::from_utf8(data).map_err(|_| self.invalid("is not text"))?;
+        let text = str::from_utf8(data).map_err(|_| self.invalid("is not UTF-8 text"))?;
         let lines = text.lines().filter(|line| !line.is_empty());
         let count = lines.clone().count();
         if count > max { too_many(count, what, max) } else { Ok(lines) }
     }
 
-    /// Refuses a second section of the kind, which could only add to the first or contradict it.
+    /// Refuses a second section of this kind, which could extend or contradict the first.
     fn once<T>(self, before: Option<T>) -> Result<(), LoadError> {
-        if before.is_none() { Ok(()) } else { Err(self.invalid("is there more than once: keep one")) }
+        if before.is_none() { Ok(()) } else { Err(self.invalid("appears more than once: keep one")) }
     }
 
     fn invalid(self, what: &str) -> LoadError {
@@ -219,13 +239,13 @@ impl Stated {
     }
 }
 
-/// Refuses a component that has more of something than is allowed.
+/// Returns a [`LoadError`] if `has` exceeds `of`.
 fn bounded<T: PartialOrd + fmt::Display>(has: T, of: T, unit: &str, remedy: &str) -> Result<(), LoadError> {
-    if has > of { Err(too_complex(&format!("has {has} {unit} of {of} allowed: {remedy}"))) } else { Ok(()) }
+    if has > of { Err(too_complex(&format!("has {has} {unit}, more than the {of} allowed: {remedy}"))) } else { Ok(()) }
 }
 
 fn damaged(error: wasmparser::BinaryReaderError) -> LoadError {
-    LoadError::new("invalid", format!("the component is damaged: {}", printable(&error.to_string(), 300)))
+    LoadError::new("invalid", format!("the component is damaged: {}", escape_untrusted(&error.to_string(), 300)))
 }
 
 fn too_complex(what: &str) -> LoadError {

@@ -1,4 +1,5 @@
-//! `keyward:handler/clock`: one value for the whole call, so that a handler cannot measure its own time.
+//! `keyward:handler/clock`: the same time during a whole call, so that a handler cannot measure its
+//! own duration.
 
 use super::{Calls, State};
 use crate::bindings::{clock, types};
@@ -6,14 +7,15 @@ use crate::clock::UnixTime;
 use wasmtime::Result;
 use wasmtime::component::{HasData, Linker};
 
+/// The host side of `clock`.
 pub(crate) struct Clock<'a> {
     calls: &'a mut Calls,
     now: UnixTime,
 }
 
-pub(crate) struct Has;
+pub(crate) struct HasClock;
 
-impl HasData for Has {
+impl HasData for HasClock {
     type Data<'a> = Clock<'a>;
 }
 
@@ -24,7 +26,7 @@ impl clock::Host for Clock<'_> {
     }
 }
 
-/// `types` has no functions; it needs a host all the same, and this is the least.
+/// An empty implementation: `types` has no functions, but its linker needs a host.
 impl types::Host for Clock<'_> {}
 
 pub(crate) fn view(state: &mut State) -> Clock<'_> {
@@ -32,5 +34,5 @@ pub(crate) fn view(state: &mut State) -> Clock<'_> {
 }
 
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
-    clock::add_to_linker::<State, Has>(linker, view)
+    clock::add_to_linker::<State, HasClock>(linker, view)
 }

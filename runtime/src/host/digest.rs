@@ -1,4 +1,5 @@
-//! `keyward:handler/digest`: SHA-256, which the host's processor does ten times faster than a guest.
+//! `keyward:handler/digest`: SHA-256, which is ten times faster on the host's processor than in a
+//! guest.
 
 use super::{Calls, State};
 use crate::bindings::digest;
@@ -10,9 +11,9 @@ pub(crate) struct Digest<'a> {
     calls: &'a mut Calls,
 }
 
-struct Has;
+struct HasDigest;
 
-impl HasData for Has {
+impl HasData for HasDigest {
     type Data<'a> = Digest<'a>;
 }
 
@@ -25,5 +26,5 @@ impl digest::Host for Digest<'_> {
 }
 
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
-    digest::add_to_linker::<State, Has>(linker, |state| Digest { calls: &mut state.calls })
+    digest::add_to_linker::<State, HasDigest>(linker, |state| Digest { calls: &mut state.calls })
 }

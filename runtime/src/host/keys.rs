@@ -1,8 +1,8 @@
-//! `keyward:handler/keys`: signatures by keys that stay here.
+//! `keyward:handler/keys`: signatures with keys that never leave the host.
 
-use super::{Calls, Phase, State, Stop};
+use super::{Calls, HostError, Phase, State};
 use crate::bindings::keys;
-use crate::keys::BoundKeys;
+use crate::keys::DerivedKeys;
 use std::collections::HashMap;
 use std::sync::Arc;
 use wasmtime::Result;
@@ -10,32 +10,34 @@ use wasmtime::component::{HasData, Linker};
 
 pub(crate) struct Keys<'a> {
     calls: &'a mut Calls,
-    labels: &'a HashMap<String, BoundKeys>,
+    labels: &'a HashMap<String, DerivedKeys>,
     phase: Phase,
     used: &'a mut Option<Arc<str>>,
 }
 
-struct Has;
+struct HasKeys;
 
-impl HasData for Has {
+impl HasData for HasKeys {
     type Data<'a> = Keys<'a>;
 }
 
 impl<'a> Keys<'a> {
-    /// Finds the keys of a label, and charges for a message that `tried` of them will read. Every label that this handler
-    /// does not have gives the same answer, whether or not another handler has it.
+    /// Returns the [`DerivedKeys`] of a label, and charges for hashing `message` bytes with `tried`
+    /// keys.
+    ///
+    /// `None` for a label that this handler does not have, whether or not another handler has it.
     async fn find(
         &mut self,
         label: &str,
         message: usize,
-        tried: fn(&BoundKeys) -> usize,
-    ) -> Result<Option<&'a BoundKeys>> {
+        tried: fn(&DerivedKeys) -> usize,
+    ) -> Result<Option<&'a DerivedKeys>> {
         let keys = self.labels.get(label);
         let read = message.saturating_mul(keys.map_or(1, tried)).saturating_add(label.len());
         self.calls.enter_repeatable(read)?;
         self.calls.rest().await;
         if self.phase == Phase::Instantiate {
-            return Err(Stop::forbidden("`keys` while the component is being instantiated"));
+            return Err(HostError::forbidden("`keys` during instantiation"));
         }
         Ok(keys)
     }
@@ -61,11 +63,11 @@ impl keys::Host for Keys<'_> {
         signature: Vec<u8>,
     ) -> Result<Result<bool, keys::KeyError>> {
         self.calls.charge(signature.len())?;
-        Ok(match self.find(&label, message.len(), BoundKeys::len).await? {
+        Ok(match self.find(&label, message.len(), DerivedKeys::len).await? {
             None => Err(keys::KeyError::NotGranted),
             Some(keys) => {
                 let key = keys.verify(&message, &signature);
-                // What `create` looks at on its way has not signed the token.
+                // A signature that `create` verifies is not that of the new token.
                 if let Some(key) = key
                     && self.phase == Phase::Verify
                 {
@@ -78,7 +80,7 @@ impl keys::Host for Keys<'_> {
 }
 
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
-    keys::add_to_linker::<State, Has>(linker, |state| Keys {
+    keys::add_to_linker::<State, HasKeys>(linker, |state| Keys {
         calls: &mut state.calls,
         labels: &state.bound.keys,
         phase: state.phase,

@@ -1,12 +1,14 @@
-//! `keyward:handler/log`: a handler's words in the operator's log, bounded and on one line each.
+//! `keyward:handler/log`: messages of a handler in the operator's log, each bounded and on one
+//! line.
 
 use super::{Calls, State};
-use crate::bindings::{Words, log};
+use crate::bindings::{Redactor, log};
 use std::sync::Arc;
 use wasmtime::Result;
 use wasmtime::component::{HasData, Linker};
 
-/// The log lines of one call. Those of `create` are held back until it is known which token they must not show.
+/// The log lines of a call. Those of `create` are held back until the token is known that they must
+/// not contain.
 pub(crate) struct Lines {
     handler: Arc<str>,
     written: u32,
@@ -15,7 +17,8 @@ pub(crate) struct Lines {
     held: Option<Vec<(log::Level, String)>>,
 }
 
-/// How much of a line is held back: more than is ever shown, so that a token in what is shown is still whole.
+/// Maximum number of bytes of a held line. Held lines are longer than the emitted part, so that a
+/// token in that part is complete and can be removed.
 const HELD: usize = 16 << 10;
 
 impl Lines {
@@ -23,12 +26,12 @@ impl Lines {
         Self { handler, written: 0, of, bytes, held: None }
     }
 
-    /// Continues the account of another instance, which worked for the same caller.
+    /// Continues the count of an earlier instance in the same call.
     pub(crate) fn continue_from(&mut self, before: &Self) {
         self.written = before.written.min(before.of);
     }
 
-    /// How many lines were dropped.
+    /// Returns the number of dropped lines.
     pub(crate) fn dropped(&self) -> u32 {
         self.written.saturating_sub(self.of)
     }
@@ -38,7 +41,7 @@ impl Lines {
         self.held.get_or_insert_default();
     }
 
-    /// Emits what was held back, without the token that was made.
+    /// Emits the held lines, without the issued token.
     pub(crate) fn release(&mut self, token: &str) {
         for (level, message) in self.held.take().unwrap_or_default() {
             self.emit(level, &message, token);
@@ -59,7 +62,7 @@ impl Lines {
     }
 
     fn emit(&self, level: log::Level, message: &str, token: &str) {
-        let line = Words { max: self.bytes, token }.show(message);
+        let line = Redactor { max: self.bytes, token }.show(message);
         let handler = &*self.handler;
         match level {
             log::Level::Debug => tracing::debug!(target: "keyward::handler", handler, "{line}"),
@@ -70,7 +73,7 @@ impl Lines {
     }
 }
 
-/// A call that was stopped made no token that anybody got.
+/// Emits the held lines of a stopped call. No token was given away, so there is none to remove.
 impl Drop for Lines {
     fn drop(&mut self) {
         self.release("");
@@ -83,9 +86,9 @@ pub(crate) struct Log<'a> {
     token: &'a str,
 }
 
-struct Has;
+struct HasLog;
 
-impl HasData for Has {
+impl HasData for HasLog {
     type Data<'a> = Log<'a>;
 }
 
@@ -98,7 +101,7 @@ impl log::Host for Log<'_> {
 }
 
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
-    log::add_to_linker::<State, Has>(linker, |state| Log {
+    log::add_to_linker::<State, HasLog>(linker, |state| Log {
         calls: &mut state.calls,
         lines: &mut state.lines,
         token: &state.token,

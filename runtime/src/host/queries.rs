@@ -1,20 +1,21 @@
-//! `keyward:handler/queries`: rows from the operator's own databases. A label that was not granted is no different from one
-//! that does not exist.
+//! `keyward:handler/queries`: rows from the operator's own databases. A label that is not granted
+//! gives the same result as one that does not exist.
 
-use super::{Calls, Phase, State, Stop};
+use super::{Calls, HostError, Phase, State};
 use crate::bindings::{self, queries};
 use crate::counts::Counter;
-use crate::error::Fault;
+use crate::error::ErrorKind;
 use crate::queries::{Query, QueryValue};
 use std::collections::HashMap;
 use std::sync::Arc;
 use wasmtime::Result;
 use wasmtime::component::{HasData, Linker};
 
-/// How many times one call may ask, whatever the answer: it has use for one or two, and the database is somebody else's.
+/// Maximum number of queries in a call. A call needs one or two, and the database is shared with
+/// other applications.
 const MAX_CALLS: u32 = 16;
 
-/// How many times a call has asked.
+/// The number of queries in a call.
 #[derive(Default)]
 pub(crate) struct Asked(u32);
 
@@ -26,9 +27,9 @@ pub(crate) struct Queries<'a> {
     lookups: &'a Counter,
 }
 
-struct Has;
+struct HasQueries;
 
-impl HasData for Has {
+impl HasData for HasQueries {
     type Data<'a> = Queries<'a>;
 }
 
@@ -44,11 +45,11 @@ impl queries::Host for Queries<'_> {
         let values_len = parameters.iter().map(|(_, value)| bytes(value)).sum::<usize>();
         self.calls.enter_lookup(label.len().saturating_add(names).saturating_add(values_len)).await?;
         if self.phase == Phase::Instantiate {
-            return Err(Stop::forbidden("`queries` while the component is being instantiated"));
+            return Err(HostError::forbidden("`queries` during instantiation"));
         }
         self.asked.0 = self.asked.0.saturating_add(1);
         if self.asked.0 > MAX_CALLS {
-            return Err(Stop::forbidden("more than 16 calls of `queries`"));
+            return Err(HostError::forbidden("more than 16 calls of `queries`"));
         }
         self.lookups.count();
         let Some(query) = self.granted.get(&label) else { return Ok(Err(queries::QueryError::NotGranted)) };
@@ -60,12 +61,12 @@ impl queries::Host for Queries<'_> {
                 self.calls.charge(rows.rows.iter().flatten().map(bytes).sum())?;
                 Ok(Ok(bindings::rows_out(rows)))
             }
-            Err(error) => Err(Stop(Fault::Store(format!("the query `{label}`: {error}"))).into()),
+            Err(error) => Err(HostError(ErrorKind::Store(format!("the query `{label}`: {error}"))).into()),
         }
     }
 }
 
-/// Returns how much there is of a value to be copied.
+/// Returns the approximate size of a value in bytes, for the account of host work.
 fn bytes(value: &QueryValue) -> usize {
     match value {
         QueryValue::Null | QueryValue::Integer(_) | QueryValue::Real(_) => 16,
@@ -74,7 +75,8 @@ fn bytes(value: &QueryValue) -> usize {
     }
 }
 
-/// What was given, in the order of the names that are asked for.
+/// Returns the given values in the order of `names`. `None` if one is missing or repeated, or if a
+/// text contains a NUL.
 fn values(names: &[String], given: Vec<(String, QueryValue)>) -> Option<Vec<QueryValue>> {
     let mut by_name = HashMap::new();
     for (name, value) in given {
@@ -87,7 +89,7 @@ fn values(names: &[String], given: Vec<(String, QueryValue)>) -> Option<Vec<Quer
 }
 
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
-    queries::add_to_linker::<State, Has>(linker, |state| Queries {
+    queries::add_to_linker::<State, HasQueries>(linker, |state| Queries {
         calls: &mut state.calls,
         granted: &state.bound.queries,
         phase: state.phase,

@@ -1,12 +1,12 @@
-//! `keyward:handler/secrets`: which of the operator's secrets a caller presented.
+//! `keyward:handler/secrets`: a search for a presented secret among those of the operator.
 
-use super::{Calls, Phase, State, Stop};
+use super::{Calls, HostError, Phase, State};
 use crate::bindings::secrets;
 use crate::keys::Secret;
 use wasmtime::Result;
 use wasmtime::component::{HasData, Linker};
 
-/// The weight of comparing one secret beside the candidate's length.
+/// The fixed cost of comparing a secret in bytes of work, in addition to the candidate's length.
 const COMPARISON_BYTES: usize = 32;
 
 pub(crate) struct Secrets<'a> {
@@ -15,20 +15,21 @@ pub(crate) struct Secrets<'a> {
     phase: Phase,
 }
 
-struct Has;
+struct HasSecrets;
 
-impl HasData for Has {
+impl HasData for HasSecrets {
     type Data<'a> = Secrets<'a>;
 }
 
 impl secrets::Host for Secrets<'_> {
-    /// Every secret is compared, so that the time does not tell which one fits; of equal ones the first wins.
+    /// Compares every [`Secret`], so that the duration does not reveal which one matches. Of equal
+    /// secrets, the first wins.
     async fn find(&mut self, candidate: String) -> Result<Option<String>> {
         let compared = candidate.len().saturating_add(COMPARISON_BYTES).saturating_mul(self.named.len());
         self.calls.enter_repeatable(compared)?;
         self.calls.rest().await;
         if self.phase == Phase::Instantiate {
-            return Err(Stop::forbidden("`secrets` while the component is being instantiated"));
+            return Err(HostError::forbidden("`secrets` during instantiation"));
         }
         let mut found = None;
         for (name, secret) in self.named {
@@ -41,7 +42,7 @@ impl secrets::Host for Secrets<'_> {
 }
 
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
-    secrets::add_to_linker::<State, Has>(linker, |state| Secrets {
+    secrets::add_to_linker::<State, HasSecrets>(linker, |state| Secrets {
         calls: &mut state.calls,
         named: &state.bound.secrets,
         phase: state.phase,

@@ -1,4 +1,4 @@
-//! `keyward:handler/settings`: what the operator set for this handler.
+//! `keyward:handler/settings`: the settings that the operator configured for this handler.
 
 use super::{Calls, State};
 use crate::bindings::settings;
@@ -11,9 +11,9 @@ pub(crate) struct Settings<'a> {
     values: &'a HashMap<String, String>,
 }
 
-struct Has;
+struct HasSettings;
 
-impl HasData for Has {
+impl HasData for HasSettings {
     type Data<'a> = Settings<'a>;
 }
 
@@ -26,7 +26,7 @@ impl settings::Host for Settings<'_> {
 }
 
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
-    settings::add_to_linker::<State, Has>(linker, |state| Settings {
+    settings::add_to_linker::<State, HasSettings>(linker, |state| Settings {
         calls: &mut state.calls,
         values: &state.bound.settings,
     })

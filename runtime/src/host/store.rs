@@ -1,32 +1,34 @@
-//! `keyward:handler/store`: records of the handler's own tokens. What a call changes is gathered here, and committed when
-//! the host has let its answer through: a call that traps has changed nothing.
+//! `keyward:handler/store`: records of the handler's own tokens. The changes of a call are
+//! collected here and committed once the policy has accepted its result, so a call that traps
+//! changes nothing.
 
-use super::{Calls, Phase, State, Stop};
+use super::{Calls, HostError, Phase, State};
 use crate::bindings::{self, store};
 use crate::clock::MAX_SECONDS;
 use crate::counts::Counter;
-use crate::error::Fault;
+use crate::error::ErrorKind;
 use crate::grants::StoreGrant;
-use crate::store::{Changes, Insert, Record, SecretDigest, StoreError, Stored};
+use crate::store::{NewRecord, Record, SecretDigest, StoreError, StoredRecord, Transaction};
 use crate::verdict::{CreateRequest, Restrictions};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use wasmtime::Result;
 use wasmtime::component::{HasData, Linker};
 
-/// How many times one call may ask, whatever the answer: it has use for one or two, and the store is everybody's.
+/// Maximum number of store operations in a call. A call needs one or two, and all handlers share
+/// the store.
 const MAX_CALLS: u32 = 16;
 
-/// What one call has to do with records.
+/// The records that a call has read, and its changes.
 #[derive(Default)]
 pub(crate) struct Records {
-    /// What `create` was asked for: it is what a new record says.
+    /// The request of `create`, from which a new record is filled; `None` outside of `create`.
     pub(crate) request: Option<CreateRequest>,
-    /// How many times it has asked.
+    /// Number of store operations.
     asked: u32,
-    /// What the handler was shown.
-    pub(crate) shown: Vec<Stored>,
-    pub(crate) changes: Changes,
+    /// The records that the handler has read.
+    pub(crate) shown: Vec<StoredRecord>,
+    pub(crate) changes: Transaction,
 }
 
 pub(crate) struct Store<'a> {
@@ -39,28 +41,28 @@ pub(crate) struct Store<'a> {
     lookups: &'a Counter,
 }
 
-struct Has;
+struct HasStore;
 
-impl HasData for Has {
+impl HasData for HasStore {
     type Data<'a> = Store<'a>;
 }
 
 impl Store<'_> {
-    /// Enters a function that is given so many bytes.
+    /// Enters a function whose arguments have `bytes` bytes, and returns the [`StoreGrant`].
     async fn enter(&mut self, bytes: usize) -> Result<&StoreGrant> {
         self.calls.enter_lookup(bytes).await?;
         if self.phase == Phase::Instantiate {
-            return Err(Stop::forbidden("`store` while the component is being instantiated"));
+            return Err(HostError::forbidden("`store` during instantiation"));
         }
         self.records.asked = self.records.asked.saturating_add(1);
         if self.records.asked > MAX_CALLS {
-            return Err(Stop::forbidden("more than 16 calls of `store`"));
+            return Err(HostError::forbidden("more than 16 calls of `store`"));
         }
         self.lookups.count();
-        self.grant.ok_or_else(|| Stop::forbidden("`store` without a grant"))
+        self.grant.ok_or_else(|| HostError::forbidden("`store` without a grant"))
     }
 
-    fn show(&mut self, stored: Stored) -> Result<store::Token> {
+    fn show(&mut self, stored: StoredRecord) -> Result<store::Token> {
         let record = &stored.record;
         let restrictions = record.restrictions.iter().flat_map(Restrictions::iter);
         let entries = restrictions.map(|(action, database, resource)| {
@@ -82,13 +84,13 @@ impl Store<'_> {
     ) -> Result<String> {
         let store = self.enter(secret.as_ref().map_or(0, String::len)).await?.clone();
         if self.records.changes.insert.is_some() {
-            return Err(Stop::forbidden("a second record in one call"));
+            return Err(HostError::forbidden("a second record in one call"));
         }
         let Some(request) = &self.records.request else {
-            return Err(Stop::forbidden("a new record outside of `create`"));
+            return Err(HostError::forbidden("a new record outside of `create`"));
         };
         if expires_at.is_some_and(|time| time > MAX_SECONDS) {
-            return Err(Stop(Fault::BadResult("a time is after the year 9999".into())).into());
+            return Err(HostError(ErrorKind::BadResult("a time is after the year 9999".into())).into());
         }
         let CreateRequest { actor_id, restrictions, description, .. } = request.clone();
         let id = match id {
@@ -104,15 +106,15 @@ impl Store<'_> {
             expires_at,
             last_used_at: None,
             ended: None,
-            caller: None,
+            client: None,
             key: None,
         };
         let digest = secret.map(|secret| digest(&secret));
-        self.records.changes.insert = Some(Insert {
-            stored: Stored { record, digest, token_digest: None },
+        self.records.changes.insert = Some(NewRecord {
+            stored: StoredRecord { record, digest, token_digest: None },
             replace,
-            most: store.most,
-            most_per_actor: None,
+            max: store.max,
+            max_per_actor: None,
             idle_before: None,
             same_is_fine: false,
         });
@@ -142,16 +144,17 @@ impl store::Host for Store<'_> {
         stored.map(|stored| self.show(stored)).transpose()
     }
 
-    /// Both ways to "no" take the same steps.
+    /// Takes the same steps for a missing record as for a wrong secret, so that timing does not
+    /// reveal which ids exist.
     async fn check_secret(&mut self, id: String, secret: String) -> Result<Option<store::Token>> {
         let store = self.enter(id.len().saturating_add(secret.len())).await?.store.clone();
         let stored = store.find(self.handler, &id).await.map_err(unavailable)?;
         let presented = digest(&secret);
         let kept = stored.as_ref().and_then(|stored| stored.digest.as_ref());
         let none = SecretDigest::new([0; 32]);
-        let fits = presented.bytes().ct_eq(kept.unwrap_or(&none).bytes()) & u8::from(kept.is_some()).into();
+        let matches = presented.bytes().ct_eq(kept.unwrap_or(&none).bytes()) & u8::from(kept.is_some()).into();
         match stored {
-            Some(stored) if fits.into() => self.show(stored).map(Some),
+            Some(stored) if matches.into() => self.show(stored).map(Some),
             _ => Ok(None),
         }
     }
@@ -167,7 +170,7 @@ impl store::Host for Store<'_> {
 }
 
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
-    store::add_to_linker::<State, Has>(linker, |state| Store {
+    store::add_to_linker::<State, HasStore>(linker, |state| Store {
         calls: &mut state.calls,
         handler: &state.bound.name,
         grant: state.bound.store.as_ref(),
@@ -179,19 +182,20 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
 }
 
 fn unavailable(error: StoreError) -> wasmtime::Error {
-    Stop(Fault::Store(error.to_string())).into()
+    HostError(ErrorKind::Store(error.to_string())).into()
 }
 
 fn digest(secret: &str) -> SecretDigest {
     SecretDigest::new(Sha256::digest(secret).into())
 }
 
-/// 128 bits in as many digits of 62 as they need.
+/// Returns 128 random bits as 22 base-62 digits.
 fn random_id() -> Result<String> {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Stop(Fault::Runtime(format!("the operating system gave no randomness: {error}"))))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        HostError(ErrorKind::Runtime(format!("the operating system's random generator failed: {error}")))
+    })?;
     let mut rest = u128::from_ne_bytes(bytes);
     let digits = (0..22).map(|_| {
         let digit = usize::try_from(rest % 62).ok().and_then(|digit| DIGITS.get(digit));

@@ -1,12 +1,12 @@
 //! Texts that are tokens or may be: how one is revoked, and how one passed as an id is recognized.
 //!
-//! No handler is ever asked here. A handler that claims every text must neither learn of ids and actors that are not its
-//! own nor keep an operator from anything.
+//! No handler is ever asked here. A handler that claims every text must neither learn of ids and
+//! actors that are not its own nor keep an operator from anything.
 
 use super::{Registry, store_error};
 use crate::checksum;
-use crate::error::{Error, Fault};
-use crate::store::{Listed, Revocation};
+use crate::error::{Error, ErrorKind};
+use crate::store::{ListEntry, Revocation};
 use crate::token::{TokenDigest, is_token_byte};
 use crate::verdict::{Acceptance, Verdict};
 use subtle::ConstantTimeEq;
@@ -14,8 +14,8 @@ use subtle::ConstantTimeEq;
 /// How many parts of a text are looked up among the issued tokens.
 const MOST_PARTS: usize = 4;
 
-/// The shortest token that is recognised by its digest. Shorter texts are names, and no handler may claim a name by issuing it
-/// as a token.
+/// The shortest token that is recognised by its digest. Shorter texts are names, and no handler may
+/// claim a name by issuing it as a token.
 const SHORTEST_ISSUED: usize = 16;
 
 /// A presented token, and all that revokes it.
@@ -43,9 +43,9 @@ pub struct Requested {
 }
 
 impl Registry {
-    /// Returns what revokes a token, given the verdict about it: the id that its handler names, the id of the record that the
-    /// host has of it, and the token itself, whatever it is called later. `None` for a token that no handler accepts and that
-    /// was not issued here.
+    /// Returns what revokes a token, given the verdict about it: the id that its handler names, the
+    /// id of the record that the host has of it, and the token itself, whatever it is called later.
+    /// `None` for a token that no handler accepts and that was not issued here.
     ///
     /// # Errors
     /// The token is not accepted, and the store cannot say whether it was issued here.
@@ -55,8 +55,8 @@ impl Registry {
             Ok(Verdict::Accepted(Acceptance { handler, actor, token_id, .. })) => {
                 Some((handler.to_string(), token_id.clone(), actor.id().map(str::to_owned)))
             }
-            Err(error) => match (error.handler(), error.fault()) {
-                (Some(handler), Fault::Renamed { named }) => Some((handler.to_owned(), named.clone(), None)),
+            Err(error) => match (error.handler(), error.kind()) {
+                (Some(handler), ErrorKind::Renamed { named }) => Some((handler.to_owned(), named.clone(), None)),
                 _ => None,
             },
             Ok(Verdict::NotMine | Verdict::Rejected(_)) => None,
@@ -74,7 +74,7 @@ impl Registry {
             ..Revocation::default()
         };
         let Some((handler, named, actor_id)) = accepted else {
-            return Ok(issued.map(|Listed { handler, record }| {
+            return Ok(issued.map(|ListEntry { handler, record }| {
                 let revocation = record.ended.is_none().then(|| by_digest(&handler, Some(&record.id)));
                 let (actor_id, revocations) = (Some(record.actor_id), revocation.into_iter().collect());
                 Presented { handler, actor_id, revocations, mismatch: None }
@@ -90,7 +90,7 @@ impl Registry {
             mismatch: None,
             handler,
         };
-        if let Some(Listed { handler, record }) = issued
+        if let Some(ListEntry { handler, record }) = issued
             && (handler != presented.handler || named.as_ref() != Some(&record.id))
         {
             let named = named.map_or_else(|| "not at all".to_owned(), |named| format!("`{named}`"));
@@ -103,13 +103,14 @@ impl Registry {
         Ok(Some(presented))
     }
 
-    /// Returns what to revoke for a request by ids. It is never refused: a token in the place of its id is revoked as a token,
-    /// and one in the place of an actor's id is revoked besides what was requested.
+    /// Returns what to revoke for a request by ids. It is never refused: a token in the place of
+    /// its id is revoked as a token, and one in the place of an actor's id is revoked besides what
+    /// was requested.
     pub async fn requested(&self, revocation: Revocation) -> Vec<Requested> {
         let plain = |revocation| Requested { revocation, is_like_a_token: false };
         let Revocation { handler, token_id, actor_id, issued_until, .. } = &revocation;
-        let is_usable = |issued: &Listed| handler.as_ref().is_none_or(|handler| *handler == issued.handler);
-        let by_record = |(Listed { handler, record }, digest): (Listed, TokenDigest)| Revocation {
+        let is_usable = |issued: &ListEntry| handler.as_ref().is_none_or(|handler| *handler == issued.handler);
+        let by_record = |(ListEntry { handler, record }, digest): (ListEntry, TokenDigest)| Revocation {
             handler: Some(handler),
             token_id: Some(record.id),
             token_digest: Some(digest),
@@ -125,7 +126,8 @@ impl Registry {
             if !is_like_a_token || self.is_recorded(&revocation).await {
                 return vec![plain(revocation)];
             }
-            // A token must be in no file, so it is revoked by its digest, which holds for an id as well.
+            // A token must be in no file, so it is revoked by its digest, which holds for an id as
+            // well.
             let mut texts = vec![id.as_str(), id.trim()];
             texts.dedup();
             let by_digest = |text| Requested {
@@ -147,17 +149,19 @@ impl Registry {
         requested
     }
 
-    /// Returns whether a text is a token in the place of an actor's id, or of a token's with `like_one`: an issued one, also
-    /// with something around it, or a text that [resembles](Self::resembles_token) one. There it names nothing, and would be
-    /// written to logs. A token whose record has ended does not count: a name that a handler has issued as a token is free
-    /// again once that token is revoked.
+    /// Returns whether a text is a token in the place of an actor's id, or of a token's with
+    /// `like_one`: an issued one, also with something around it, or a text that
+    /// [resembles](Self::resembles_token) one. There it names nothing, and would be written to
+    /// logs. A token whose record has ended does not count: a name that a handler has issued as a
+    /// token is free again once that token is revoked.
     pub async fn is_token(&self, text: &str, like_one: bool) -> bool {
-        let is_live = |(issued, _): (Listed, TokenDigest)| issued.record.ended.is_none();
+        let is_live = |(issued, _): (ListEntry, TokenDigest)| issued.record.ended.is_none();
         self.resembles_token(text, like_one) || self.issued_in(text).await.is_some_and(is_live)
     }
 
-    /// Returns the record of an issued token that a text consists of or contains. A store that does not answer knows none.
-    pub async fn issued_in(&self, text: &str) -> Option<(Listed, TokenDigest)> {
+    /// Returns the record of an issued token that a text consists of or contains. A store that does
+    /// not answer knows none.
+    pub async fn issued_in(&self, text: &str) -> Option<(ListEntry, TokenDigest)> {
         self.0.records.as_ref()?;
         for part in self.parts(text) {
             let digest = TokenDigest::of(part);
@@ -168,21 +172,22 @@ impl Registry {
         None
     }
 
-    /// Returns whether a text looks like a token of one of the handlers: by a prefix with as much text behind it as tokens have,
-    /// by a checksum, or because it is one of the handler's secrets. Where `like_one`, a prefix alone is enough: no token id
-    /// begins like a token, though an actor's may, `dstok_team`, say.
+    /// Returns whether a text looks like a token of one of the handlers: by a prefix with as much
+    /// text behind it as tokens have, by a checksum, or because it is one of the handler's secrets.
+    /// Where `like_one`, a prefix alone is enough: no token id begins like a token, though an
+    /// actor's may, `dstok_team`, say.
     pub fn resembles_token(&self, text: &str, like_one: bool) -> bool {
         let word = text.trim();
         self.0.handlers.iter().any(|handler| {
             let mut prefixes = handler.prefixes.iter();
             prefixes.any(|prefix| shows_a_token(text, prefix) || like_one && word.starts_with(prefix.as_str()))
-                || handler.has_checksum() && checksum::fits(word)
+                || handler.has_checksum() && checksum::matches(word)
                 || handler.bound.secrets.iter().any(|(_, secret)| bool::from(secret.expose().ct_eq(word.as_bytes())))
         })
     }
 
-    /// Returns the longest parts of a text that may be issued tokens: runs of the characters that those have, and what begins with a
-    /// prefix within such a run.
+    /// Returns the longest parts of a text that may be issued tokens: runs of the characters that
+    /// those have, and what begins with a prefix within such a run.
     fn parts<'a>(&self, text: &'a str) -> Vec<&'a str> {
         let text = text.get(..text.floor_char_boundary(self.0.token_bytes.saturating_mul(2))).unwrap_or_default();
         let mut parts: Vec<&str> = Vec::new();
@@ -200,7 +205,8 @@ impl Registry {
         parts
     }
 
-    /// Returns whether a revocation names the id of a record. A store that does not answer has none.
+    /// Returns whether a revocation names the id of a record. A store that does not answer has
+    /// none.
     async fn is_recorded(&self, revocation: &Revocation) -> bool {
         let (Some(records), Some(handler), Some(id)) = (&self.0.records, &revocation.handler, &revocation.token_id)
         else {
@@ -209,14 +215,14 @@ impl Registry {
         matches!(records.find(handler, id).await, Ok(Some(_)))
     }
 
-    async fn find_issued(&self, digest: &TokenDigest) -> Result<Option<Listed>, Error> {
+    async fn find_issued(&self, digest: &TokenDigest) -> Result<Option<ListEntry>, Error> {
         let Some(records) = &self.0.records else { return Ok(None) };
         records.find_issued(None, digest).await.map_err(store_error)
     }
 }
 
-/// Returns whether a word of a text begins with a prefix, and goes on for about as long as tokens do. Names are shorter, and
-/// so is what is left of a UUID behind its first group.
+/// Returns whether a word of a text begins with a prefix, and goes on for about as long as tokens
+/// do. Names are shorter, and so is what is left of a UUID behind its first group.
 fn shows_a_token(text: &str, prefix: &str) -> bool {
     const TELLING: usize = 4;
     const SHORTEST: usize = 24;

@@ -1,13 +1,14 @@
-//! `/v1/auth/…`: what proxies ask before they let a request through.
+//! `/v1/auth/…`: authorization of requests for proxies (forward-auth).
 
-use crate::audit::{self, Asked};
 use crate::config::Policy;
 use crate::context::Context;
 use crate::credential::Bearer;
 use crate::decision;
-use crate::identity;
-use crate::original::{Dialect, Original};
-use crate::problem::{ErrorBody, Problem, challenge, json};
+use crate::decision_log::{self, DecisionContext};
+use crate::endpoints::FORWARD_AUTH;
+use crate::error::{ApiError, ErrorBody, challenge, json};
+use crate::identity_headers;
+use crate::proxied_request::{ProxiedRequest, ProxyProtocol};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
@@ -17,58 +18,59 @@ use keyward_runtime::Verdict;
 use utoipa::OpenApi;
 use utoipa::openapi::HttpMethod;
 
-/// Where a proxy asks: `/v1/auth/DIALECT/POLICY`, and for Envoy the path of the original request behind it, as it was written:
-/// nothing is decoded.
+/// A forward-auth path: `/v1/auth/PROTOCOL/POLICY`, for Envoy followed by the path of the original
+/// request. Nothing is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place<'a> {
-    pub(crate) dialect: Dialect,
+pub(crate) struct ForwardPath<'a> {
+    pub(crate) dialect: ProxyProtocol,
     policy: &'a str,
     path: &'a str,
 }
 
-impl<'a> Place<'a> {
-    /// `None`: the path is none of these.
+impl<'a> ForwardPath<'a> {
+    /// Parses a path. Returns `None` if it is not a forward-auth path.
     pub(crate) fn of(path: &'a str) -> Option<Self> {
-        let (dialect, rest) = path.strip_prefix("/v1/auth/")?.split_once('/')?;
+        let (dialect, rest) = path.strip_prefix(FORWARD_AUTH)?.split_once('/')?;
         let (dialect, (policy, path)) = match (dialect, rest.find('/')) {
-            ("nginx", None) => (Dialect::Nginx, (rest, "/")),
-            ("forward", None) => (Dialect::Forward, (rest, "/")),
-            ("envoy", None) => (Dialect::Envoy, (rest, "/")),
-            ("envoy", Some(end)) => (Dialect::Envoy, rest.split_at(end)),
+            ("nginx", None) => (ProxyProtocol::Nginx, (rest, "/")),
+            ("forward", None) => (ProxyProtocol::Forward, (rest, "/")),
+            ("envoy", None) => (ProxyProtocol::Envoy, (rest, "/")),
+            ("envoy", Some(end)) => (ProxyProtocol::Envoy, rest.split_at(end)),
             _ => return None,
         };
         Some(Self { dialect, policy, path })
     }
 }
 
-/// Why a request does not get through.
+/// The reason to refuse a request.
 enum Refusal<'a> {
     /// No token, or credentials of another scheme.
     NoToken,
-    /// Any token that is not good: one text for every cause.
+    /// A token that is not valid. All causes have the same text.
     BadToken,
-    /// The token is good, and the policy wants this of it.
+    /// A valid token without the permission that the policy requires.
     Scope(&'a Policy),
-    /// The request itself is refused: it is not one of those that the policy is for, or carries headers that are ours.
+    /// A request that the policy does not cover, or that carries identity headers.
     Request,
-    /// No verdict could be had.
+    /// No verdict.
     NoVerdict,
 }
 
-/// Answers with any method. Neither the query nor the body of the request is looked at: both are the client's.
-pub(crate) async fn answer(context: &Context, place: Place<'_>, request: &Parts) -> Response {
+/// Responds to a request of any method. Query and body are ignored: both come from the proxy's
+/// client.
+pub(crate) async fn answer(context: &Context, place: ForwardPath<'_>, request: &Parts) -> Response {
     let config = &context.live.config;
     let Parts { method, headers, .. } = request;
-    let Place { dialect, policy, path } = place;
+    let ForwardPath { dialect, policy, path } = place;
     let Some((name, policy)) = config.policies.get_key_value(policy) else {
-        return Problem::NotFound.into_response();
+        return ApiError::NotFound.into_response();
     };
     let trusted = config.forward_auth.trusted_proxies.iter().any(|network| network.contains(&context.peer));
     let original =
-        if trusted { dialect.original(method, path, headers) } else { Original { method: None, path: None } };
-    let asked = Asked {
+        if trusted { dialect.original(method, path, headers) } else { ProxiedRequest { method: None, path: None } };
+    let asked = DecisionContext {
         endpoint: dialect.as_str(),
-        caller: None,
+        client: None,
         policy: Some(name),
         method: original.method.as_deref(),
         path: original.path.as_deref(),
@@ -83,32 +85,32 @@ pub(crate) async fn answer(context: &Context, place: Place<'_>, request: &Parts)
 async fn decide<'a>(
     context: &Context,
     policy: &'a Policy,
-    original: &Original,
+    original: &ProxiedRequest,
     headers: &HeaderMap,
-    asked: Asked<'_>,
+    asked: DecisionContext<'_>,
 ) -> Result<Response, Refusal<'a>> {
     let live = &context.live;
     let forward_auth = &live.config.forward_auth;
     let token = match Bearer::of(headers) {
         Bearer::Missing => {
-            audit::without_token(context, asked, "no-token");
+            decision_log::log_without_token(context, asked, "no-token");
             return Err(Refusal::NoToken);
         }
         Bearer::Malformed => {
-            audit::without_token(context, asked, "malformed");
+            decision_log::log_without_token(context, asked, "malformed");
             return Err(Refusal::BadToken);
         }
         Bearer::Token(token) => token,
     };
     if forward_auth.refuse_forged && is_forged(headers, &forward_auth.headers.all()) {
-        audit::without_token(context, asked, "forged-headers");
+        decision_log::log_without_token(context, asked, "forged-headers");
         return Err(Refusal::Request);
     }
     if !is_for(policy, original) {
-        audit::without_token(context, asked, "other-request");
+        decision_log::log_without_token(context, asked, "other-request");
         return Err(Refusal::Request);
     }
-    let verdict = decision::verify(context, token, |name| policy.handlers.include(name)).await;
+    let verdict = decision::verify(context, token, |name| policy.handlers.contains(name)).await;
     let granted = match &verdict {
         Ok(Verdict::Accepted(acceptance)) => policy
             .permission
@@ -116,11 +118,11 @@ async fn decide<'a>(
             .is_none_or(|permission| live.registry.allows(acceptance.restrictions.as_ref(), permission)),
         _ => false,
     };
-    audit::verified(context, asked, &verdict, granted);
+    decision_log::verified(context, asked, &verdict, granted);
     match verdict {
         Ok(Verdict::Accepted(acceptance)) if granted => {
             let mut response = Response::new(Body::empty());
-            identity::set_headers(response.headers_mut(), &forward_auth.headers, &live.registry, &acceptance);
+            identity_headers::set_headers(response.headers_mut(), &forward_auth.headers, &live.registry, &acceptance);
             if forward_auth.remove_credentials {
                 let remove = HeaderValue::from_static("authorization");
                 response.headers_mut().insert("x-envoy-auth-headers-to-remove", remove);
@@ -133,8 +135,9 @@ async fn decide<'a>(
     }
 }
 
-/// Whether the policy is for such a request. What is not known fits nothing.
-fn is_for(policy: &Policy, original: &Original) -> bool {
+/// Returns whether the policy covers the request. An unknown method or path satisfies no
+/// restriction.
+fn is_for(policy: &Policy, original: &ProxiedRequest) -> bool {
     let method = match (&policy.methods, &original.method) {
         (None, _) => true,
         (Some(methods), Some(method)) => methods.contains(method),
@@ -142,13 +145,14 @@ fn is_for(policy: &Policy, original: &Original) -> bool {
     };
     let path = match (&policy.paths, &original.path) {
         (None, _) => true,
-        (Some(paths), Some(path)) => paths.iter().any(|pattern| pattern.fits(path)),
+        (Some(paths), Some(path)) => paths.iter().any(|pattern| pattern.matches(path)),
         (Some(_), None) => false,
     };
     method && path
 }
 
-/// Whether the client sent one of our headers, in a spelling that some server takes for it.
+/// Returns whether the client sent one of the identity headers, also in a spelling that some
+/// servers treat as the same header.
 fn is_forged(headers: &HeaderMap, ours: &[&HeaderName]) -> bool {
     headers.keys().any(|sent| {
         let sent = sent.as_str().replace(['_', '.'], "-");
@@ -159,7 +163,7 @@ fn is_forged(headers: &HeaderMap, ours: &[&HeaderName]) -> bool {
 fn refuse(context: &Context, refusal: Refusal<'_>) -> Response {
     let realm = context.live.config.realm.as_str();
     let (status, problem, text) = match refusal {
-        Refusal::NoVerdict => return Problem::NoVerdict.into_response(),
+        Refusal::NoVerdict => return ApiError::NoVerdict.into_response(),
         Refusal::NoToken => (StatusCode::UNAUTHORIZED, None, format!("Bearer realm=\"{realm}\"")),
         Refusal::BadToken => (
             StatusCode::UNAUTHORIZED,
@@ -174,16 +178,14 @@ fn refuse(context: &Context, refusal: Refusal<'_>) -> Response {
             match &policy.permission {
                 Some(permission) => format!(
                     "Bearer realm=\"{realm}\", error=\"insufficient_scope\", scope=\"{}\"",
-                    identity::scope(permission.action(), permission.database(), permission.resource())
+                    identity_headers::scope(permission.action(), permission.database(), permission.resource())
                 ),
                 None => format!("Bearer realm=\"{realm}\", error=\"insufficient_scope\""),
             },
         ),
-        Refusal::Request => (
-            StatusCode::FORBIDDEN,
-            Some(("access_denied", "This request is not one of those that the policy is for")),
-            String::new(),
-        ),
+        Refusal::Request => {
+            (StatusCode::FORBIDDEN, Some(("access_denied", "The policy does not cover this request")), String::new())
+        }
     };
     let mut response = match problem {
         Some((error, description)) => json(status, &ErrorBody::new(error, description)),
@@ -195,7 +197,7 @@ fn refuse(context: &Context, refusal: Refusal<'_>) -> Response {
     response
 }
 
-/// The methods that OpenAPI knows, of all that these paths answer.
+/// The methods that OpenAPI can describe. The paths accept any method.
 const METHODS: [(HttpMethod, &str); 8] = [
     (HttpMethod::Get, "get"),
     (HttpMethod::Put, "put"),
@@ -207,7 +209,7 @@ const METHODS: [(HttpMethod, &str); 8] = [
     (HttpMethod::Trace, "trace"),
 ];
 
-/// Describes these paths, each with every method.
+/// Adds the descriptions of the forward-auth paths, each with every method.
 pub(super) fn describe(paths: &mut utoipa::openapi::Paths) {
     for (path, mut item) in Described::openapi().paths.paths {
         let Some(mut get) = item.get.take() else { continue };
@@ -234,17 +236,17 @@ macro_rules! described {
             operation_id = $id,
             tag = "proxies",
             params(
-                ("policy" = String, Path, pattern = "^[A-Za-z0-9_-]{1,64}$", description = "A policy of the configuration"),
-                $(($part = String, Path, description = "The path of the original request, as it was written"),)?
+                ("policy" = String, Path, pattern = "^[A-Za-z0-9_-]{1,64}$", description = "The name of a policy in the configuration"),
+                $(($part = String, Path, description = "The path of the original request, not decoded"),)?
                 $(($header = Option<String>, Header, nullable = false, description = $about),)*
             ),
             responses(
-                (status = 200, description = "The request may pass; the headers say who it is. They have these names unless configured. `X-Envoy-Auth-Headers-To-Remove` is there too if configured"),
-                (status = 401, description = "There is no token, and no body; or the token is not good, and the body is an `ErrorBody`"),
+                (status = 200, description = "The request is allowed. The headers identify the actor; their names are configurable. `X-Envoy-Auth-Headers-To-Remove` is added if configured"),
+                (status = 401, description = "Without a token, there is no body. If the token is not valid, the body is an `ErrorBody`"),
                 (
                     status = 403,
                     body = ErrorBody,
-                    description = "The policy wants more of the token (`insufficient_scope`, with `WWW-Authenticate`), or is not for such a request (`access_denied`)",
+                    description = "The token lacks the permission that the policy requires (`insufficient_scope`, with `WWW-Authenticate`), or the policy does not cover the request (`access_denied`)",
                 ),
             ),
             security(("token" = []))
@@ -258,36 +260,31 @@ described!(
     describe_nginx,
     "nginx",
     "/v1/auth/nginx/{policy}",
-    "May this request pass? For nginx `auth_request`",
+    "Authorizes a request for nginx's `auth_request`.",
     "X-Original-Method": "The method of the original request",
-    "X-Original-URI": "Its path and query",
-    "X-Original-URL": "Or its URL"
+    "X-Original-URI": "The path and query of the original request",
+    "X-Original-URL": "The URL of the original request, instead of `X-Original-URI`"
 );
 described!(
     describe_forward,
     "forward",
     "/v1/auth/forward/{policy}",
-    "May this request pass? For Caddy, Traefik and HAProxy",
+    "Authorizes a request for Caddy, Traefik and HAProxy.",
     "X-Forwarded-Method": "The method of the original request",
-    "X-Forwarded-Uri": "Its path and query"
+    "X-Forwarded-Uri": "The path and query of the original request"
 );
-described!(
-    describe_envoy,
-    "envoy",
-    "/v1/auth/envoy/{policy}",
-    "May this request pass? For Envoy `ext_authz`, about `/`",
-);
+described!(describe_envoy, "envoy", "/v1/auth/envoy/{policy}", "Authorizes a request to `/` for Envoy's `ext_authz`.",);
 described!(
     describe_envoy_slash,
     "envoy_slash",
     "/v1/auth/envoy/{policy}/",
-    "May this request pass? For Envoy `ext_authz`, about `/`",
+    "Authorizes a request to `/` for Envoy's `ext_authz`.",
 );
 described!(
     describe_envoy_path,
     "envoy_path",
     "/v1/auth/envoy/{policy}/{path}",
-    "May this request pass? For Envoy `ext_authz`, about any path, also one with slashes",
+    "Authorizes a request for Envoy's `ext_authz`. The path may contain slashes.",
     ; "path"
 );
 
@@ -297,27 +294,27 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_path_is_taken_as_it_was_written() {
+    fn paths_are_parsed_without_decoding() {
         for (path, wanted) in [
-            ("/v1/auth/nginx/members", Some((Dialect::Nginx, "members", "/"))),
-            ("/v1/auth/forward/members", Some((Dialect::Forward, "members", "/"))),
-            ("/v1/auth/envoy/members", Some((Dialect::Envoy, "members", "/"))),
-            ("/v1/auth/envoy/members/", Some((Dialect::Envoy, "members", "/"))),
-            ("/v1/auth/envoy/members/a%2Fb/../c", Some((Dialect::Envoy, "members", "/a%2Fb/../c"))),
-            ("/v1/auth/envoy/members//a", Some((Dialect::Envoy, "members", "//a"))),
+            ("/v1/auth/nginx/members", Some((ProxyProtocol::Nginx, "members", "/"))),
+            ("/v1/auth/forward/members", Some((ProxyProtocol::Forward, "members", "/"))),
+            ("/v1/auth/envoy/members", Some((ProxyProtocol::Envoy, "members", "/"))),
+            ("/v1/auth/envoy/members/", Some((ProxyProtocol::Envoy, "members", "/"))),
+            ("/v1/auth/envoy/members/a%2Fb/../c", Some((ProxyProtocol::Envoy, "members", "/a%2Fb/../c"))),
+            ("/v1/auth/envoy/members//a", Some((ProxyProtocol::Envoy, "members", "//a"))),
             ("/v1/auth/envoy", None),
             ("/v1/auth/nginx/members/", None),
             ("/v1/auth/forward/members/x", None),
             ("/v1/auth/traefik/members", None),
             ("/v1/auth//members", None),
         ] {
-            let place = Place::of(path).map(|Place { dialect, policy, path }| (dialect, policy, path));
+            let place = ForwardPath::of(path).map(|ForwardPath { dialect, policy, path }| (dialect, policy, path));
             assert_eq!(place, wanted, "{path}");
         }
     }
 
     #[test]
-    fn forged_headers_are_seen_in_every_spelling() {
+    fn forged_headers_are_found_in_every_spelling() {
         let name = HeaderName::from_static("x-auth-subject");
         for (sent, forged) in
             [("x-auth-subject", true), ("x_auth_subject", true), ("x.auth-subject", true), ("x-auth-subjects", false)]
@@ -332,12 +329,12 @@ mod tests {
         fn the_policy_ends_where_the_path_begins(policy in "[^/]{0,8}", path in "(/[^?]{0,12})?") {
             let whole = format!("/v1/auth/envoy/{policy}{path}");
             let path = if path.is_empty() { "/" } else { &path };
-            prop_assert_eq!(Place::of(&whole), Some(Place { dialect: Dialect::Envoy, policy: &policy, path }));
+            prop_assert_eq!(ForwardPath::of(&whole), Some(ForwardPath { dialect: ProxyProtocol::Envoy, policy: &policy, path }));
         }
 
         #[test]
-        fn any_path_has_a_policy_or_none(path in any::<String>()) {
-            if let Some(Place { policy, path: rest, .. }) = Place::of(&path) {
+        fn any_path_is_parsed_without_a_panic(path in any::<String>()) {
+            if let Some(ForwardPath { policy, path: rest, .. }) = ForwardPath::of(&path) {
                 prop_assert!(!policy.contains('/') && rest.starts_with('/') && path.contains(policy));
             }
         }

@@ -1,36 +1,38 @@
-//! What programs read before they ask: RFC 8414 metadata and the OpenAPI document.
+//! Discovery: RFC 8414 metadata and the OpenAPI document.
 
 use crate::context::Context;
-use crate::problem::{ErrorBody, Problem, json, json_text};
-use crate::routes::document;
+use crate::error::{ApiError, ErrorBody, json, json_text};
+use crate::routes::openapi;
 use axum::extract::Extension;
 use axum::response::Response;
 use hyper::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Authorization server metadata (RFC 8414 section 2). Keyward authorizes nobody, so there are no response types.
+/// Authorization server metadata (RFC 8414 section 2). Keyward has no authorization endpoint, so
+/// there are no response types.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Metadata {
-    /// The issuer of the configuration.
+    /// The issuer from the configuration.
     issuer: String,
-    /// Where introspection is.
+    /// The URL of the introspection endpoint.
     introspection_endpoint: String,
-    /// How callers of it may authenticate. They may also send their secret as Bearer, for which RFC 8414 has no word.
+    /// The authentication methods of the introspection endpoint. It also accepts the secret as
+    /// Bearer, for which RFC 8414 has no name.
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
-    /// Where revocation is.
+    /// The URL of the revocation endpoint.
     revocation_endpoint: String,
-    /// How callers of it may authenticate: as for introspection.
+    /// The authentication methods of the revocation endpoint: the same as for introspection.
     revocation_endpoint_auth_methods_supported: [&'static str; 2],
-    /// None: a required member.
+    /// Always empty, but a required member.
     #[schema(max_items = 0)]
     response_types_supported: [&'static str; 0],
 }
 
-/// How callers may authenticate where a form is taken.
+/// The authentication methods of the endpoints that accept forms.
 const AUTH_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
 
-/// Where are introspection and revocation?
+/// Returns the metadata of RFC 8414: the URLs of introspection and revocation.
 #[utoipa::path(
     get,
     path = "/.well-known/oauth-authorization-server",
@@ -40,8 +42,8 @@ const AUTH_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
         (status = 404, body = ErrorBody, description = "No issuer is configured")
     )
 )]
-pub(crate) async fn metadata(Extension(context): Extension<Context>) -> Result<Response, Problem> {
-    let issuer = context.live.config.issuer.as_ref().ok_or(Problem::NotFound)?.as_str();
+pub(crate) async fn metadata(Extension(context): Extension<Context>) -> Result<Response, ApiError> {
+    let issuer = context.live.config.issuer.as_ref().ok_or(ApiError::NotFound)?.as_str();
     let metadata = Metadata {
         issuer: issuer.to_owned(),
         introspection_endpoint: format!("{issuer}/v1/introspect"),
@@ -53,7 +55,7 @@ pub(crate) async fn metadata(Extension(context): Extension<Context>) -> Result<R
     Ok(json(StatusCode::OK, &metadata))
 }
 
-/// What is all there?
+/// Returns this OpenAPI document.
 #[utoipa::path(
     get,
     path = "/openapi.json",
@@ -61,5 +63,5 @@ pub(crate) async fn metadata(Extension(context): Extension<Context>) -> Result<R
     responses((status = 200, body = Object, description = "This document"))
 )]
 pub(crate) async fn openapi() -> Response {
-    json_text(StatusCode::OK, document::text())
+    json_text(StatusCode::OK, openapi::text())
 }

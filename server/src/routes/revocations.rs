@@ -1,50 +1,51 @@
-//! `POST /v1/revocations`: takes back many tokens at once, or one by its id.
+//! `POST /v1/revocations`: revokes many tokens at once, or one by its id.
 
-use crate::audit::{self, Asked, Named};
-use crate::caller::{self, AuthenticatedCaller};
+use crate::body::{self, given, second};
+use crate::client::{self, AuthenticatedClient};
 use crate::config::Handlers;
 use crate::context::Context;
 use crate::decision;
-use crate::problem::{ErrorBody, Problem, json};
-use crate::receive::{self, given, second};
+use crate::decision_log::{self, DecisionContext};
+use crate::error::{ApiError, ErrorBody, json};
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
 use hyper::{HeaderMap, StatusCode};
 use keyward_runtime::{Revocation, is_actor_id, is_token_id};
+use keyward_service::Named;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-const WANTED: &str = "The body is not as it should be: send at least one of `handler`, `actor`, `issued_until` (unix seconds), or `handler` and `token_id`; and `dry_run` (true or false) to count only";
+const WANTED: &str = "Invalid body: send at least one of `handler`, `actor`, `issued_until` (unix seconds), or `handler` and `token_id`; optionally `dry_run` (true or false)";
 
-/// Which tokens are revoked: those that fit all that is given. No member is null: one that somebody forgot to fill in would
-/// make of one token all of them.
+/// The tokens to revoke: those that match all members. A null member is rejected, because a value
+/// missing by mistake would revoke more tokens than intended.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RevocationsRequest {
-    /// Tokens of this handler. A caller that may use some handlers only must name one of them.
+    /// Matches tokens of this handler. Required for clients that are limited to some handlers.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     handler: Option<String>,
-    /// The token of this id. Goes with `handler`, and not with `actor`.
+    /// Matches the token with this id. Requires `handler` and excludes `actor`.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, min_length = 1, max_length = 256, pattern = "^[!-~]([ -~]*[!-~])?$")]
     token_id: Option<String>,
-    /// Tokens of the actor with this id.
+    /// Matches tokens of the actor with this id.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, min_length = 1, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     actor: Option<String>,
-    /// Tokens that were issued up to this second, and those that do not say when: those issued so far, unless it is given or
-    /// a token is named. No more than a minute ahead.
+    /// Matches tokens that were issued up to this second, and tokens without a time of issue.
+    /// Default: the current time, unless `token_id` is given. At most a minute in the future.
     #[serde(default, deserialize_with = "second")]
     #[schema(value_type = Option<u64>, nullable = false, minimum = 0, maximum = 253402300799_u64)]
     issued_until: Option<u64>,
-    /// Only counts.
+    /// Counts the records without revoking tokens.
     #[serde(default)]
     dry_run: bool,
 }
 
-/// How many records it is about. Tokens that were made elsewhere have none, and are revoked all the same.
+/// The number of records concerned. Tokens issued elsewhere have no record, but are revoked too.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum Revoked {
@@ -55,27 +56,27 @@ pub(crate) enum Revoked {
 /// The tokens are revoked.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Done {
-    /// How many records were ended.
+    /// Number of records that were revoked.
     ended: u64,
 }
 
-/// Nothing is changed.
+/// The result of a dry run, which changes nothing.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DryRun {
-    /// How many records would be ended.
+    /// Number of records that would be revoked.
     would_end: u64,
 }
 
-/// Takes tokens back, by handler, id, actor or time of issue.
+/// Revokes tokens by handler, id, actor or time of issue.
 #[utoipa::path(
     post,
     path = "/v1/revocations",
     tag = "applications",
     request_body = RevocationsRequest,
     responses(
-        (status = 200, body = Revoked, description = "They are revoked, and that is durable; or they are counted"),
-        (status = 404, body = ErrorBody, description = "There is no such handler, this caller may not use it, or no store is configured"),
-        (status = 503, body = ErrorBody, description = "The store did not confirm, or too many requests are being answered: take the tokens to be good still, and try again")
+        (status = 200, body = Revoked, description = "The tokens are revoked durably; or they are counted, for a dry run"),
+        (status = 404, body = ErrorBody, description = "There is no such handler, this client may not use it, or no store is configured"),
+        (status = 503, body = ErrorBody, description = "The store did not confirm the revocation, or too many requests are in progress: treat the tokens as still valid, and try again")
     ),
     security(("basic" = []), ("bearer" = []))
 )]
@@ -83,26 +84,26 @@ pub(crate) async fn revocations(
     Extension(context): Extension<Context>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiError> {
     let context = &context;
-    let caller = caller::authorize(context, "revocations", &headers, None, |rights| rights.revoke)?;
-    let request: RevocationsRequest = receive::json(context, &headers, body, WANTED).await?;
+    let client = client::authorize(context, "revocations", &headers, None, |rights| rights.revoke)?;
+    let request: RevocationsRequest = body::json(context, &headers, body, WANTED).await?;
     let dry_run = request.dry_run;
-    let revocation = request.checked(context, caller)?;
-    let asked = Asked { endpoint: "revocations", caller: Some(caller.id()), ..Asked::default() };
+    let revocation = request.checked(context, client)?;
+    let asked = DecisionContext { endpoint: "revocations", client: Some(client.id()), ..DecisionContext::default() };
     let mut records = 0_u64;
     for requested in context.live.registry.requested(revocation).await {
         let (named, revocation) = (Named::of(&requested), requested.revocation.clone());
         let done = if dry_run {
             let counted = decision::count_revoked(context, revocation.clone()).await;
-            audit::revoked(context, asked, &revocation, named, "counted", &counted);
+            decision_log::revoked(context, asked, &revocation, named, "counted", &counted);
             counted
         } else {
             let ended = decision::revoke(context, asked, revocation.clone(), named).await;
-            audit::revoked(context, asked, &revocation, named, "revoked", &ended);
+            decision_log::revoked(context, asked, &revocation, named, "revoked", &ended);
             ended
         };
-        records = records.saturating_add(done.map_err(|error| Problem::of_revocation(&error))?);
+        records = records.saturating_add(done.map_err(|error| ApiError::of_revocation(&error))?);
     }
     let answer = match dry_run {
         true => Revoked::DryRun(DryRun { would_end: records }),
@@ -112,32 +113,36 @@ pub(crate) async fn revocations(
 }
 
 impl RevocationsRequest {
-    /// What it asks for, if that is something and this caller's to ask.
-    fn checked(self, context: &Context, caller: AuthenticatedCaller<'_>) -> Result<Revocation, Problem> {
+    /// Returns the requested revocation.
+    ///
+    /// # Errors
+    /// The members are not valid together, or the client may not use the handler.
+    fn checked(self, context: &Context, client: AuthenticatedClient<'_>) -> Result<Revocation, ApiError> {
         let Self { handler, token_id, actor: actor_id, issued_until, dry_run: _ } = self;
-        // No id begins or ends with a space: what was copied with one must not escape for that.
+        // An id never begins or ends with a space, so one that was copied with spaces is still
+        // found.
         let token_id = token_id.map(|id| id.trim_matches(' ').to_owned());
         if !(token_id.as_deref().is_none_or(is_token_id) && actor_id.as_deref().is_none_or(is_actor_id)) {
-            return Err(Problem::InvalidRequest(
-                "`token_id` has 1 to 256 printable ASCII characters and no blank at either end, `actor` a visible character and no control characters",
+            return Err(ApiError::InvalidRequest(
+                "`token_id` must be 1 to 256 printable ASCII characters without leading or trailing spaces; `actor` must have a visible character and no control characters",
             ));
         }
         match (&handler, &token_id, &actor_id, issued_until) {
-            (None, None, None, None) => return Err(Problem::InvalidRequest(WANTED)),
-            (None, Some(_), ..) => return Err(Problem::InvalidRequest("`token_id` needs a `handler`")),
+            (None, None, None, None) => return Err(ApiError::InvalidRequest(WANTED)),
+            (None, Some(_), ..) => return Err(ApiError::InvalidRequest("`token_id` requires `handler`")),
             (_, Some(_), Some(_), _) => {
-                return Err(Problem::InvalidRequest("`token_id` names one token: leave `actor` out"));
+                return Err(ApiError::InvalidRequest("`token_id` and `actor` cannot be combined"));
             }
             _ => {}
         }
-        let rights = &caller.rights().handlers;
+        let rights = &client.rights().handlers;
         match &handler {
-            Some(name) if rights.include(name) && context.live.digests.contains_key(name) => {}
-            Some(_) => return Err(Problem::NoSuchHandler),
+            Some(name) if rights.contains(name) && context.live.digests.contains_key(name) => {}
+            Some(_) => return Err(ApiError::NoSuchHandler),
             None if matches!(rights, Handlers::All) => {}
             None => {
-                return Err(Problem::InvalidRequest(
-                    "This caller may use some handlers only: name one of them as `handler`",
+                return Err(ApiError::InvalidRequest(
+                    "This client is limited to some handlers: name one of them in `handler`",
                 ));
             }
         }
@@ -150,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_filled_in_is_a_mistake() {
+    fn null_members_are_rejected() {
         let read = |text: &str| serde_json::from_str::<RevocationsRequest>(text).ok();
         let all = read(r#"{"handler":"h","token_id":"t","actor":"a","issued_until":7.0,"dry_run":true}"#).unwrap();
         assert_eq!(

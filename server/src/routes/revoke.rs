@@ -1,20 +1,21 @@
-//! `POST /v1/revoke`: RFC 7009.
+//! `POST /v1/revoke`: token revocation (RFC 7009).
 
-use crate::audit::{self, Asked, Named};
-use crate::caller;
-use crate::config::Caller;
+use crate::client;
+use crate::config::Client;
 use crate::context::Context;
 use crate::decision;
-use crate::problem::{ErrorBody, Problem};
-use crate::routes::document::TokenForm;
+use crate::decision_log::{self, DecisionContext};
+use crate::error::{ApiError, ErrorBody};
+use crate::routes::openapi::TokenForm;
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
 use hyper::HeaderMap;
 use hyper::header::{HeaderValue, PRAGMA};
 use keyward_runtime::{Presented, Reason, Rejection, Verdict};
+use keyward_service::Named;
 
-/// Takes a token back.
+/// Revokes a token (RFC 7009).
 #[utoipa::path(
     post,
     path = "/v1/revoke",
@@ -23,12 +24,12 @@ use keyward_runtime::{Presented, Reason, Rejection, Verdict};
     responses(
         (
             status = 200,
-            description = "It is revoked, and that is durable; or it was no good token before. Nothing tells the one from the other",
+            description = "The token is revoked durably, or was not valid before. The responses do not differ",
             headers(("Pragma" = String, description = "`no-cache`"))
         ),
-        (status = 400, body = ErrorBody, description = "The request is malformed (`invalid_request`), or the token's handler is none that this caller may use (`unauthorized_client`)"),
-        (status = 404, body = ErrorBody, description = "Nothing can be revoked here: no store is configured. The same for every token"),
-        (status = 503, body = ErrorBody, description = "No verdict could be had, the store has not confirmed, or too many requests are being answered: take the token to be good still, and try again")
+        (status = 400, body = ErrorBody, description = "The request is malformed (`invalid_request`), or this client may not use the token's handler (`unauthorized_client`)"),
+        (status = 404, body = ErrorBody, description = "No store is configured, which revocation requires. The same for every token"),
+        (status = 503, body = ErrorBody, description = "There is no verdict, the store did not confirm the revocation, or too many requests are in progress: treat the token as still valid, and try again")
     ),
     security(("basic" = []), ("bearer" = []), ())
 )]
@@ -36,43 +37,44 @@ pub(crate) async fn revoke(
     Extension(context): Extension<Context>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiError> {
     let context = &context;
-    let may = |rights: &Caller| rights.revoke;
-    let (caller, form) = caller::authorize_form(context, "revoke", &headers, body, may).await?;
+    let may = |rights: &Client| rights.revoke;
+    let (client, form) = client::authorize_form(context, "revoke", &headers, body, may).await?;
     let registry = &context.live.registry;
     if !registry.can_revoke() {
-        // Whatever the token is: the answer must not tell.
-        return Err(Problem::NoStore);
+        // Checked before the token, so that the response does not depend on it.
+        return Err(ApiError::NoStore);
     }
-    // Clients that may not use the token's handler are told so: that is no secret before those who have the token.
+    // Clients that may not use the token's handler get an error of their own: the handler is not a
+    // secret from a client that holds the token.
     let token = form.token()?;
     let verdict = decision::verify(context, token, |_| true).await;
-    let asked = Asked { endpoint: "revoke", caller: Some(caller.id()), ..Asked::default() };
+    let asked = DecisionContext { endpoint: "revoke", client: Some(client.id()), ..DecisionContext::default() };
     let is_unconfirmed = matches!(&verdict, Ok(Verdict::Rejected(Rejection { reason: Reason::Revoked, .. })))
-        && registry.has_unconfirmed_revocations();
+        && registry.has_pending_revocations();
     let presented = registry.presented(token, &verdict).await;
     match presented {
         Ok(Some(presented)) if !presented.revocations.is_empty() && !is_unconfirmed => {
-            if !caller.rights().handlers.include(&presented.handler) {
+            if !client.rights().handlers.contains(&presented.handler) {
                 match &verdict {
                     Ok(Verdict::Accepted(acceptance)) => {
-                        audit::refused(context, asked, acceptance, "unauthorized-client");
+                        decision_log::refused(context, asked, acceptance, "unauthorized-client");
                     }
-                    _ => audit::verified(context, asked, &verdict, false),
+                    _ => decision_log::verified(context, asked, &verdict, false),
                 }
-                return Err(Problem::NotItsToken);
+                return Err(ApiError::NotItsToken);
             }
             if !matches!(verdict, Ok(Verdict::Accepted(_))) {
-                audit::verified(context, asked, &verdict, false);
+                decision_log::verified(context, asked, &verdict, false);
             }
             revoke_all(context, asked, presented).await?;
         }
         presented => {
-            audit::verified(context, asked, &verdict, false);
+            decision_log::verified(context, asked, &verdict, false);
             let is_revoked = matches!(presented, Ok(Some(_)));
             if is_unconfirmed || presented.is_err() || (verdict.is_err() && !is_revoked) {
-                return Err(Problem::NotRevoked);
+                return Err(ApiError::NotRevoked);
             }
         }
     }
@@ -81,15 +83,15 @@ pub(crate) async fn revoke(
     Ok(response)
 }
 
-/// Revokes a token by all that names it.
-async fn revoke_all(context: &Context, asked: Asked<'_>, presented: Presented) -> Result<(), Problem> {
+/// Revokes a token by each of its names.
+async fn revoke_all(context: &Context, asked: DecisionContext<'_>, presented: Presented) -> Result<(), ApiError> {
     let Presented { actor_id, revocations, mismatch, .. } = presented;
     for revocation in revocations {
         let named =
             Named { actor: actor_id.as_deref(), token_id: revocation.token_id.as_deref(), note: mismatch.as_deref() };
         let ended = decision::revoke(context, asked, revocation.clone(), named).await;
-        audit::revoked(context, asked, &revocation, named, "revoked", &ended);
-        ended.map_err(|error| Problem::of_revocation(&error))?;
+        decision_log::revoked(context, asked, &revocation, named, "revoked", &ended);
+        ended.map_err(|error| ApiError::of_revocation(&error))?;
     }
     Ok(())
 }

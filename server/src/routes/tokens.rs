@@ -1,16 +1,16 @@
-//! `POST /v1/tokens`: makes a token. What there is to be known of those that were made stands in the modules below.
+//! `POST /v1/tokens`: issues a token. The submodules list, show, edit and rotate tokens.
 
 pub(crate) mod list;
-pub(crate) mod one;
 mod restrictions;
 pub(crate) mod rotate;
+pub(crate) mod token;
 
-use crate::audit::{self, Asked};
-use crate::caller::{self, AuthenticatedCaller};
+use crate::body::{self, Object, given, whole};
+use crate::client::{self, AuthenticatedClient};
 use crate::context::Context;
 use crate::decision;
-use crate::problem::{ErrorBody, Problem, json};
-use crate::receive::{self, Object, given, whole};
+use crate::decision_log::{self, DecisionContext};
+use crate::error::{ApiError, ErrorBody, json};
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
@@ -23,62 +23,65 @@ use serde_json::Number;
 use std::num::NonZeroU32;
 use utoipa::ToSchema;
 
-const WANTED: &str = "The body is not as it should be: send `{\"actor\":\"…\"}`, and any of `handler`, `expires_after` (seconds, at least 1), `restrictions`, `description` (without NUL), `parent` (a token, whose actor it is then)";
+const WANTED: &str = "Invalid body: send `{\"actor\":\"…\"}`, and optionally `handler`, `expires_after` (seconds, at least 1), `restrictions`, `description` (without NUL), `parent` (a token, whose actor is the default)";
 
-/// What the token should be.
+/// A request for a token.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenRequest {
-    /// Whom it speaks for: a visible character, no control characters, and not longer than the handler's limit, 1,024 bytes unless configured. With a
-    /// `parent` it is the actor of that, and may be left out.
+    /// The id of the actor: at least one visible character, no control characters, and at most the
+    /// handler's limit, 1,024 bytes by default. With `parent` it is the actor of the parent, and
+    /// may be omitted.
     #[schema(nullable = false, min_length = 1, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     #[serde(default, deserialize_with = "given")]
     actor: Option<String>,
-    /// The handler that makes it; the first that the caller may use, unless it is named.
+    /// The handler that issues the token. Default: the first one that the client may use.
     handler: Option<String>,
-    /// Seconds until it ends. Without them it ends as the handler is configured and with `parent`, or not.
+    /// Lifetime in seconds. Default: as configured for the handler, and at most that of `parent`;
+    /// if there is neither, the token does not expire.
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 4294967295_u32)]
     #[serde(default, deserialize_with = "seconds")]
     expires_after: Option<NonZeroU32>,
-    /// What it narrows the actor's rights to; it leaves the actor all, or all that `parent` does, unless they are given.
+    /// The restrictions of the actor's rights. Default: those of `parent`, or none.
     #[schema(value_type = Option<RestrictionsBody>)]
     restrictions: Option<Object<RestrictionsBody>>,
-    /// A note.
+    /// A note about the token.
     #[schema(pattern = "^[^\\u0000]*$")]
     description: Option<String>,
-    /// The token that whoever asks has presented to the caller. The new one is for the same actor, is not wider, and ends no
-    /// later. Not null: a forgotten one would make a token without bounds.
+    /// The token that was presented to the client. The new token has the same actor, allows no more
+    /// and expires no later. Null is rejected, because a value missing by mistake would issue a
+    /// token without bounds.
     #[schema(nullable = false)]
     #[serde(default, deserialize_with = "given")]
     parent: Option<String>,
 }
 
-/// The token, which is shown this once.
+/// The new token, which is never shown again.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Token<'a> {
     /// The token.
     token: &'a str,
-    /// The handler that made it.
+    /// The handler that issued it.
     handler: &'a str,
-    /// What revocation and audit name it by.
+    /// The token's id for revocation and the audit log.
     #[schema(required)]
     token_id: Option<&'a str>,
-    /// When it ends, in unix seconds.
+    /// The last second in which it is valid, in unix seconds; null if it does not expire.
     #[schema(required)]
     expires_at: Option<u64>,
 }
 
-/// Makes a token.
+/// Issues a token.
 #[utoipa::path(
     post,
     path = "/v1/tokens",
     tag = "applications",
     request_body = TokenRequest,
     responses(
-        (status = 201, body = Token, description = "Here it is"),
-        (status = 403, body = ErrorBody, description = "This caller may not create, or not from a restricted `parent` (`unauthorized_client`); `parent` is not good, or the handler makes no such token (`access_denied`)"),
-        (status = 404, body = ErrorBody, description = "There is no such handler, or this caller may not use it"),
-        (status = 409, body = ErrorBody, description = "The handler's settings switch creation off (`disabled`)")
+        (status = 201, body = Token, description = "The token"),
+        (status = 403, body = ErrorBody, description = "This client may not create tokens, or not from a restricted `parent` (`unauthorized_client`); or `parent` is not valid, or the token is not permitted (`access_denied`)"),
+        (status = 404, body = ErrorBody, description = "There is no such handler, or this client may not use it"),
+        (status = 409, body = ErrorBody, description = "The handler's settings disable creation (`disabled`)")
     ),
     security(("basic" = []), ("bearer" = []))
 )]
@@ -86,44 +89,44 @@ pub(crate) async fn create(
     Extension(context): Extension<Context>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiError> {
     let (context, headers) = (&context, &headers);
     let live = &context.live;
-    let caller = caller::authorize(context, "tokens", headers, None, |rights| rights.create)?;
-    let request: TokenRequest = receive::json(context, headers, body, WANTED).await?;
+    let client = client::authorize(context, "tokens", headers, None, |rights| rights.create)?;
+    let request: TokenRequest = body::json(context, headers, body, WANTED).await?;
     let TokenRequest { actor, handler, expires_after, restrictions, description, parent } = request;
     if (actor.is_none() && parent.is_none()) || has_nul(description.as_deref()) {
-        return Err(Problem::InvalidRequest(WANTED));
+        return Err(ApiError::InvalidRequest(WANTED));
     }
     if let Some(actor) = &actor
         && live.registry.is_token(actor, false).await
     {
-        return Err(Problem::InvalidRequest("`actor` holds a token, and not its actor's id: it may be a `parent`"));
+        return Err(ApiError::InvalidRequest("`actor` is a token, not an actor's id: send a token as `parent`"));
     }
-    let usable = |name: &str| caller.rights().handlers.include(name);
+    let usable = |name: &str| client.rights().handlers.contains(name);
     let handler = match handler {
         Some(name) => Some(name).filter(|name| usable(name) && live.digests.contains_key(name)),
         None => live.registry.handlers().map(|handler| handler.name).find(|name| usable(name)).map(str::to_owned),
     };
-    let handler = handler.ok_or(Problem::NoSuchHandler)?;
-    let asked = Asked { endpoint: "tokens", caller: Some(caller.id()), ..Asked::default() };
+    let handler = handler.ok_or(ApiError::NoSuchHandler)?;
+    let asked = DecisionContext { endpoint: "tokens", client: Some(client.id()), ..DecisionContext::default() };
     let parent = match parent {
-        Some(token) => Some(presented(context, asked, caller, &token).await?),
+        Some(token) => Some(presented(context, asked, client, &token).await?),
         None => None,
     };
-    // A parent whose actor has no id can be none.
+    // A token whose actor has no id cannot be a parent.
     let of_parent = || parent.as_ref().and_then(|parent| parent.actor.id()).map(str::to_owned);
-    let actor = actor.or_else(of_parent).ok_or(Problem::BadParent)?;
+    let actor = actor.or_else(of_parent).ok_or(ApiError::BadParent)?;
     let request = CreateRequest {
         actor_id: actor.clone(),
         expires_after,
         restrictions: restrictions.map(|Object(restrictions)| restrictions.checked()),
         description,
         parent: parent.as_ref().map(Parent::of),
-        caller: Some(caller.id().to_owned()),
+        client: Some(client.id().to_owned()),
     };
     let creation = decision::create(context, asked, &handler, request).await;
-    audit::created(context, asked, &actor, &creation);
+    decision_log::created(context, asked, &actor, &creation);
     match creation {
         Ok(Creation::Created(created)) => Ok(shown(&created)),
         Ok(Creation::Denied(denied)) => Ok(match denied.denial {
@@ -131,41 +134,45 @@ pub(crate) async fn create(
             Denial::Disabled => refusal(StatusCode::CONFLICT, "disabled", &denied),
             _ => refusal(StatusCode::FORBIDDEN, "access_denied", &denied),
         }),
-        Err(_) => Err(Problem::NoVerdict),
+        Err(_) => Err(ApiError::NoVerdict),
     }
 }
 
-/// A token that was presented to the caller, if it is good and the caller may make others from it. Of one that is not, nothing
-/// is said, whatever the reason: a caller that may create need not be one that may verify.
+/// Verifies the parent token.
+///
+/// # Errors
+/// The token is not valid, or is restricted and the client may not delegate. The error does not
+/// give the reason of a rejection, since a client that may create tokens may lack the permission to
+/// verify.
 async fn presented(
     context: &Context,
-    asked: Asked<'_>,
-    caller: AuthenticatedCaller<'_>,
+    asked: DecisionContext<'_>,
+    client: AuthenticatedClient<'_>,
     token: &str,
-) -> Result<Acceptance, Problem> {
-    let rights = caller.rights();
-    let verdict = decision::verify(context, token, |name| rights.handlers.include(name)).await;
+) -> Result<Acceptance, ApiError> {
+    let rights = client.rights();
+    let verdict = decision::verify(context, token, |name| rights.handlers.contains(name)).await;
     match &verdict {
         Ok(Verdict::Accepted(parent)) if parent.restrictions.is_some() && !rights.delegate => {
-            audit::refused(context, asked, parent, "restricted-parent");
-            return Err(Problem::RestrictedParent);
+            decision_log::refused(context, asked, parent, "restricted-parent");
+            return Err(ApiError::RestrictedParent);
         }
-        _ => audit::verified(context, asked, &verdict, true),
+        _ => decision_log::verified(context, asked, &verdict, true),
     }
     match verdict {
         Ok(Verdict::Accepted(parent)) => Ok(parent),
-        Ok(Verdict::NotMine | Verdict::Rejected(_)) => Err(Problem::BadParent),
-        Err(_) => Err(Problem::NoVerdict),
+        Ok(Verdict::NotMine | Verdict::Rejected(_)) => Err(ApiError::BadParent),
+        Err(_) => Err(ApiError::NoVerdict),
     }
 }
 
-/// The answer with a new token in it.
+/// Returns the response with a new token.
 fn shown(created: &Created) -> Response {
     let Created { handler, token, token_id, expires_at, key: _ } = created;
     json(StatusCode::CREATED, &Token { token, handler, token_id: token_id.as_deref(), expires_at: *expires_at })
 }
 
-/// A no in the handler's or the policy's own words, in the form of every error.
+/// Returns an error response with the message of the handler or the policy.
 fn refusal(status: StatusCode, error: &'static str, denied: &Denied) -> Response {
     #[derive(Serialize)]
     struct Refusal<'a> {
@@ -175,7 +182,7 @@ fn refusal(status: StatusCode, error: &'static str, denied: &Denied) -> Response
     json(status, &Refusal { error, error_description: &denied.message })
 }
 
-/// No database keeps a text with NUL in it alike.
+/// Returns whether the text contains NUL, which databases do not store consistently.
 fn has_nul(description: Option<&str>) -> bool {
     description.is_some_and(|text| text.contains('\0'))
 }
@@ -183,7 +190,7 @@ fn has_nul(description: Option<&str>) -> bool {
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroU32>, D::Error> {
     let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
     let seconds = whole(&number, u32::MAX.into()).and_then(|whole| u32::try_from(whole).ok()).and_then(NonZeroU32::new);
-    seconds.map(Some).ok_or_else(|| D::Error::custom("no number of seconds"))
+    seconds.map(Some).ok_or_else(|| D::Error::custom("not a number of seconds"))
 }
 
 #[cfg(test)]
@@ -191,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_are_whole_and_fit() {
+    fn seconds_are_whole_and_in_range() {
         let read = |text: &str| {
             let body = format!("{{\"actor\":\"root\",\"expires_after\":{text}}}");
             serde_json::from_str::<TokenRequest>(&body).ok().map(|request| request.expires_after.map(NonZeroU32::get))

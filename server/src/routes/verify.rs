@@ -1,22 +1,23 @@
-//! `POST /v1/verify`: the full outcome, for callers that are trusted with it.
+//! `POST /v1/verify`: the full outcome of a verification, for trusted clients.
 
-use crate::audit::{self, Asked};
-use crate::caller;
+use crate::body;
+use crate::client;
 use crate::context::Context;
 use crate::decision;
-use crate::outcome::Outcome;
-use crate::problem::{ErrorBody, Problem, json, retry_after};
-use crate::receive;
+use crate::decision_log::{self, DecisionContext};
+use crate::error::{ApiError, ErrorBody, json, retry_after};
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
 use hyper::{HeaderMap, StatusCode};
+use keyward_service::Outcome;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-const WANTED: &str = "The body is not as it should be: send `{\"token\":\"…\"}` or `{\"tokens\":[\"…\"]}`, and `\"handler\":\"…\"` to narrow";
+const WANTED: &str =
+    "Invalid body: send `{\"token\":\"…\"}` or `{\"tokens\":[\"…\"]}`, and optionally `\"handler\":\"…\"`";
 
-/// What is asked: about one token, or about several.
+/// A request to verify one token or several.
 #[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum VerifyRequest {
@@ -24,23 +25,23 @@ pub(crate) enum VerifyRequest {
     Several(SeveralTokens),
 }
 
-/// One token.
+/// A request to verify one token.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OneToken {
     /// The token.
     token: String,
-    /// Only tokens of this handler count.
+    /// The handler whose tokens count; every one the client may use if omitted.
     handler: Option<String>,
 }
 
-/// Several tokens, at most as many as the configuration says: 100, unless it says otherwise.
+/// A request to verify several tokens: at most `limits.batch`, 100 by default.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SeveralTokens {
     /// The tokens.
     tokens: Vec<String>,
-    /// Only tokens of this handler count.
+    /// The handler whose tokens count; every one the client may use if omitted.
     handler: Option<String>,
 }
 
@@ -50,26 +51,26 @@ pub(crate) struct Outcomes {
     outcomes: Vec<Outcome>,
 }
 
-/// The answer, in the form of the question.
+/// The outcome of one token or several, as in the request.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum Verified {
-    /// Of `token`.
+    /// The outcome of `token`.
     One(Outcome),
-    /// Of `tokens`.
+    /// The outcomes of `tokens`.
     Several(Outcomes),
 }
 
-/// What is to be said about these tokens? For callers that are trusted with it.
+/// Verifies tokens and returns the full outcomes, for trusted clients.
 #[utoipa::path(
     post,
     path = "/v1/verify",
     tag = "applications",
     request_body = VerifyRequest,
     responses(
-        (status = 200, body = Verified, description = "The outcome, or the outcomes. One outcome is `failed` among several only"),
-        (status = 404, body = ErrorBody, description = "There is no such handler, or this caller may not use it"),
-        (status = 503, body = ref("#/components/schemas/Failed"), description = "The one token got no verdict, or too many requests are being answered: neither a yes nor a no; try again")
+        (status = 200, body = Verified, description = "The outcome of one token, or the outcomes of several. `failed` occurs only among several"),
+        (status = 404, body = ErrorBody, description = "There is no such handler, or this client may not use it"),
+        (status = 503, body = ref("#/components/schemas/Failed"), description = "There is no verdict on the one token, or too many requests are in progress: the token is neither accepted nor rejected; try again")
     ),
     security(("basic" = []), ("bearer" = []))
 )]
@@ -77,26 +78,26 @@ pub(crate) async fn verify(
     Extension(context): Extension<Context>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiError> {
     let (context, headers) = (&context, &headers);
     let config = &context.live.config;
-    let caller = caller::authorize(context, "verify", headers, None, |rights| rights.verify)?;
-    let request = receive::json(context, headers, body, WANTED).await?;
+    let client = client::authorize(context, "verify", headers, None, |rights| rights.verify)?;
+    let request = body::json(context, headers, body, WANTED).await?;
     let handler = match &request {
         VerifyRequest::One(OneToken { token: _, handler }) => handler,
         VerifyRequest::Several(SeveralTokens { tokens: _, handler }) => handler,
     };
-    let rights = &caller.rights().handlers;
+    let rights = &client.rights().handlers;
     if let Some(name) = handler
-        && !(rights.include(name) && context.live.digests.contains_key(name))
+        && !(rights.contains(name) && context.live.digests.contains_key(name))
     {
-        return Err(Problem::NoSuchHandler);
+        return Err(ApiError::NoSuchHandler);
     }
-    let counts = |name: &str| rights.include(name) && handler.as_deref().is_none_or(|only| only == name);
-    let asked = Asked { endpoint: "verify", caller: Some(caller.id()), ..Asked::default() };
+    let counts = |name: &str| rights.contains(name) && handler.as_deref().is_none_or(|only| only == name);
+    let asked = DecisionContext { endpoint: "verify", client: Some(client.id()), ..DecisionContext::default() };
     let judge = async |token: &str| {
         let verdict = decision::verify(context, token, counts).await;
-        audit::verified(context, asked, &verdict, true);
+        decision_log::verified(context, asked, &verdict, true);
         Outcome::of_verdict(verdict)
     };
     match &request {
@@ -112,7 +113,7 @@ pub(crate) async fn verify(
         }
         VerifyRequest::Several(SeveralTokens { tokens, handler: _ }) => {
             if tokens.len() > config.limits.batch {
-                return Err(Problem::InvalidRequest("There are more tokens than `limits.batch` allows"));
+                return Err(ApiError::InvalidRequest("There are more tokens than `limits.batch` allows"));
             }
             let mut outcomes = Vec::with_capacity(tokens.len());
             for token in tokens {

@@ -1,16 +1,31 @@
-//! What a database answered, as a handler gets it.
+//! Query results, converted for a handler.
 
-use super::link::{Found, Trouble};
+use super::error::QueryError;
 use keyward_runtime::{QueryValue, Rows};
 use sqlx::postgres::{PgRow, PgValueRef};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Column as _, Decode, Postgres, Row as _, Sqlite, TypeInfo as _, ValueRef as _};
 
-/// The most that the rows may come to, in bytes.
+/// Maximum size of all rows, in bytes.
 const MOST: usize = 256 << 10;
 
-/// The rows with their columns, if there are any rows.
-pub(super) fn rows(found: &Found) -> Result<Option<Rows>, Trouble> {
+/// Rows as returned by the database.
+pub(super) enum QueryRows {
+    Sqlite(Vec<SqliteRow>),
+    Postgres(Vec<PgRow>),
+}
+
+impl QueryRows {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Sqlite(rows) => rows.len(),
+            Self::Postgres(rows) => rows.len(),
+        }
+    }
+}
+
+/// Converts the rows and their column names. Returns `None` if there are no rows.
+pub(super) fn rows(found: &QueryRows) -> Result<Option<Rows>, QueryError> {
     let mut size = 0;
     let mut add = |value: &QueryValue| {
         size += 16
@@ -21,15 +36,15 @@ pub(super) fn rows(found: &Found) -> Result<Option<Rows>, Trouble> {
             };
         match size {
             ..=MOST => Ok(()),
-            _ => Err(Trouble::new(format!("its answer has more than {MOST} bytes: select fewer columns"))),
+            _ => Err(QueryError::new(format!("the result has more than {MOST} bytes: select fewer columns"))),
         }
     };
     let (columns, rows): (Vec<String>, Vec<Vec<QueryValue>>) = match found {
-        Found::Sqlite(rows) => (
+        QueryRows::Sqlite(rows) => (
             rows.first().map(names).unwrap_or_default(),
             rows.iter().map(|row| sqlite_row(row, &mut add)).collect::<Result<_, _>>()?,
         ),
-        Found::Postgres(rows) => (
+        QueryRows::Postgres(rows) => (
             rows.first().map(names).unwrap_or_default(),
             rows.iter().map(|row| postgres_row(row, &mut add)).collect::<Result<_, _>>()?,
         ),
@@ -41,9 +56,9 @@ fn names<R: sqlx::Row>(row: &R) -> Vec<String> {
     row.columns().iter().map(|column| column.name().to_owned()).collect()
 }
 
-type Add<'a> = dyn FnMut(&QueryValue) -> Result<(), Trouble> + 'a;
+type Add<'a> = dyn FnMut(&QueryValue) -> Result<(), QueryError> + 'a;
 
-fn sqlite_row(row: &SqliteRow, add: &mut Add<'_>) -> Result<Vec<QueryValue>, Trouble> {
+fn sqlite_row(row: &SqliteRow, add: &mut Add<'_>) -> Result<Vec<QueryValue>, QueryError> {
     let values = (0..row.len()).map(|at| {
         let value = sqlite_value(row, at)?;
         add(&value).map(|()| value)
@@ -51,7 +66,7 @@ fn sqlite_row(row: &SqliteRow, add: &mut Add<'_>) -> Result<Vec<QueryValue>, Tro
     values.collect()
 }
 
-fn postgres_row(row: &PgRow, add: &mut Add<'_>) -> Result<Vec<QueryValue>, Trouble> {
+fn postgres_row(row: &PgRow, add: &mut Add<'_>) -> Result<Vec<QueryValue>, QueryError> {
     let values = row.columns().iter().enumerate().map(|(at, column)| {
         let value = postgres_value(row.try_get_raw(at).map_err(|_| unreadable())?, column.name())?;
         add(&value).map(|()| value)
@@ -59,9 +74,9 @@ fn postgres_row(row: &PgRow, add: &mut Add<'_>) -> Result<Vec<QueryValue>, Troub
     values.collect()
 }
 
-/// What stands there, whatever the column was declared as.
-fn sqlite_value(row: &SqliteRow, at: usize) -> Result<QueryValue, Trouble> {
-    fn get<'r, T: Decode<'r, Sqlite>>(row: &'r SqliteRow, at: usize) -> Result<T, Trouble> {
+/// Reads a value by its actual type, whatever the declared type of the column is.
+fn sqlite_value(row: &SqliteRow, at: usize) -> Result<QueryValue, QueryError> {
+    fn get<'r, T: Decode<'r, Sqlite>>(row: &'r SqliteRow, at: usize) -> Result<T, QueryError> {
         let value = row.try_get_raw(at).map_err(|_| unreadable())?;
         T::decode(value).map_err(|_| unreadable())
     }
@@ -72,15 +87,15 @@ fn sqlite_value(row: &SqliteRow, at: usize) -> Result<QueryValue, Trouble> {
     match value.type_info().name() {
         "INTEGER" => get(row, at).map(QueryValue::Integer),
         "REAL" => get(row, at).map(QueryValue::Real),
-        // SQLite keeps any bytes as text.
+        // SQLite stores arbitrary bytes as text.
         "TEXT" => get(row, at).map(QueryValue::Text).or_else(|_| get(row, at).map(QueryValue::Blob)),
         "BLOB" => get(row, at).map(QueryValue::Blob),
         _ => Err(unreadable()),
     }
 }
 
-fn postgres_value(value: PgValueRef<'_>, column: &str) -> Result<QueryValue, Trouble> {
-    fn get<'r, T: Decode<'r, Postgres>>(value: PgValueRef<'r>) -> Result<T, Trouble> {
+fn postgres_value(value: PgValueRef<'_>, column: &str) -> Result<QueryValue, QueryError> {
+    fn get<'r, T: Decode<'r, Postgres>>(value: PgValueRef<'r>) -> Result<T, QueryError> {
         T::decode(value).map_err(|_| unreadable())
     }
     if value.is_null() {
@@ -95,11 +110,11 @@ fn postgres_value(value: PgValueRef<'_>, column: &str) -> Result<QueryValue, Tro
         "FLOAT8" => get(value).map(QueryValue::Real),
         "BYTEA" => get(value).map(QueryValue::Blob),
         "TEXT" | "VARCHAR" | "CHAR" | "NAME" | "UNKNOWN" => get(value).map(QueryValue::Text),
-        other => is_known(other, column).map_err(Trouble::Other).and_then(|()| Err(unreadable())),
+        other => is_known(other, column).map_err(QueryError::Other).and_then(|()| Err(unreadable())),
     }
 }
 
-/// Whether PostgreSQL's type is one of those above.
+/// Returns an error unless the PostgreSQL type is one of those above.
 pub(super) fn is_known(kind: &str, column: &str) -> Result<(), String> {
     const KNOWN: [&str; 11] =
         ["INT2", "INT4", "INT8", "FLOAT4", "FLOAT8", "BYTEA", "TEXT", "VARCHAR", "CHAR", "NAME", "UNKNOWN"];
@@ -111,6 +126,6 @@ pub(super) fn is_known(kind: &str, column: &str) -> Result<(), String> {
     }
 }
 
-fn unreadable() -> Trouble {
-    Trouble::new("it answered what could not be read")
+fn unreadable() -> QueryError {
+    QueryError::new("the database returned an unexpected response")
 }

@@ -1,14 +1,14 @@
-//! The text of a query: whether it is one statement that may read, and what its parameters are. What stands in quotes and in
-//! comments is passed over; all else is for the database to understand.
+//! Query texts: checks that a text is one statement that may read, and extracts its parameters.
+//! Quoted text and comments are skipped; the database parses everything else.
 
-/// Whose SQL it is: they differ in what is quoted how.
+/// The SQL dialect, which determines the quoting rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     Sqlite,
     Postgres,
 }
 
-/// A query whose parameters have numbers, `$1` and so on, as both databases know them.
+/// A query whose parameters are numbered, `$1` and so on, as in both databases.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Text {
     pub(super) sql: String,
@@ -16,14 +16,14 @@ pub(super) struct Text {
     pub(super) parameters: Vec<String>,
 }
 
-/// The query as part of another one, which takes so many of its rows. Only what reads can stand there.
+/// Wraps the query as a subquery of at most `rows` rows, which only a reading statement can be.
 pub(super) fn within(sql: &str, rows: u64) -> String {
-    // A comment at its end must not reach any further.
+    // A comment at its end must not comment out the closing parenthesis.
     format!("SELECT * FROM (\n{sql}\n) AS named LIMIT {rows}")
 }
 
 impl Text {
-    /// Reads it. The error is a sentence for the operator.
+    /// Parses a query. The error is a message for the operator.
     pub(super) fn parse(text: &str, dialect: Dialect) -> Result<Self, String> {
         let mut scanner = Scanner { dialect, rest: text };
         let mut read = Self { sql: String::with_capacity(text.len()), parameters: Vec::new() };
@@ -35,7 +35,7 @@ impl Text {
                 Piece::Code(code) | Piece::Word(code) => Some(code),
             };
             if ended && code.is_some() {
-                return Err("it is more than one statement: leave one".to_owned());
+                return Err("the query has more than one statement: keep one".to_owned());
             }
             first = first.or(code);
             match piece {
@@ -50,11 +50,11 @@ impl Text {
         let first = first.unwrap_or_default();
         match ["select", "with", "values"].iter().any(|word| word.eq_ignore_ascii_case(first)) {
             true => Ok(read),
-            false => Err("it does not begin with SELECT, WITH or VALUES: write a query that reads".to_owned()),
+            false => Err("the query does not begin with SELECT, WITH or VALUES: write a query that reads".to_owned()),
         }
     }
 
-    /// The number of a parameter. The same name is the same parameter.
+    /// Returns the number of a parameter. Equal names share a number.
     fn number(&mut self, name: &str) -> usize {
         let known = self.parameters.iter().position(|known| known == name);
         let at = known.unwrap_or_else(|| {
@@ -68,13 +68,13 @@ impl Text {
 /// A part of the text.
 #[derive(Clone, Copy)]
 enum Piece<'a> {
-    /// White space, or a comment.
+    /// Whitespace, or a comment.
     Space(&'a str),
-    /// A name or a keyword without quotes, or a number.
+    /// An unquoted name or keyword, or a number.
     Word(&'a str),
-    /// A parameter's name.
+    /// The name of a parameter.
     Parameter(&'a str),
-    /// Anything else: quoted, or a sign.
+    /// Anything else: quoted text, or a symbol.
     Code(&'a str),
 }
 
@@ -119,14 +119,15 @@ impl<'a> Scanner<'a> {
         Ok(Some(piece))
     }
 
-    /// So many bytes.
+    /// Consumes `length` bytes.
     fn take(&mut self, length: usize) -> &'a str {
         let (taken, rest) = self.rest.split_at_checked(length).unwrap_or((self.rest, ""));
         self.rest = rest;
         taken
     }
 
-    /// Up to the quote that closes it, after so many bytes that open it. A quote that stands twice is part of it.
+    /// Consumes text up to the closing quote, after `opened` bytes that open it. A doubled quote is
+    /// part of the text.
     fn quoted(&mut self, opened: usize, quote: char, escapes: bool) -> Result<&'a str, String> {
         let mut characters = self.rest.char_indices().skip(opened).peekable();
         while let Some((at, character)) = characters.next() {
@@ -136,10 +137,10 @@ impl<'a> Scanner<'a> {
                 return Ok(self.take(at.saturating_add(quote.len_utf8())));
             }
         }
-        Err(format!("a {quote} that closes something is missing"))
+        Err(format!("a closing {quote} is missing"))
     }
 
-    /// How long the comment is that begins here. Those of PostgreSQL nest.
+    /// Returns the length of the comment that begins here. PostgreSQL's comments nest.
     fn comment(&self) -> Result<usize, String> {
         let (mut at, mut depth) = (0_usize, 0_u32);
         while let Some(rest) = self.rest.get(at..).filter(|rest| !rest.is_empty()) {
@@ -157,10 +158,10 @@ impl<'a> Scanner<'a> {
                 return Ok(at);
             }
         }
-        Err("a */ that closes a comment is missing".to_owned())
+        Err("a closing */ is missing".to_owned())
     }
 
-    /// How long the text is that is quoted as in `$tag$ … $tag$`, if it is.
+    /// Returns the length of dollar-quoted text such as `$tag$ … $tag$`, if it begins here.
     fn dollar_quoted(&self) -> Result<Option<usize>, String> {
         let after = self.rest.get(1..).unwrap_or_default();
         let Some((tag, text)) = after.split_once('$') else { return Ok(None) };
@@ -171,7 +172,7 @@ impl<'a> Scanner<'a> {
         let quote = format!("${tag}$");
         match text.find(&quote) {
             Some(length) => Ok(Some(length.saturating_add(quote.len().saturating_mul(2)))),
-            None => Err(format!("a {quote} that closes something is missing")),
+            None => Err(format!("a closing {quote} is missing")),
         }
     }
 }
@@ -180,14 +181,14 @@ fn is_in_word(character: char) -> bool {
     character.is_ascii_alphanumeric() || character == '_' || !character.is_ascii()
 }
 
-/// The word that the text begins with. A dollar in it belongs to it.
+/// Returns the word at the start of the text, which may contain dollar signs.
 fn word(text: &str) -> &str {
     let end = text.find(|character| !is_in_word(character) && character != '$').unwrap_or(text.len());
     text.get(..end).unwrap_or_default()
 }
 
 fn other_parameter(sign: char) -> String {
-    format!("`{sign}` is no parameter here: write `:name`")
+    format!("`{sign}` does not begin a parameter: write `:name`")
 }
 
 #[cfg(test)]
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn names_become_numbers_but_not_in_quotes_and_comments() {
+    fn parameters_are_numbered_except_in_quotes_and_comments() {
         for (text, sql, parameters) in [
             ("select :a", "select $1", "a"),
             ("SELECT :a, :b+:a, :_c1\n", "SELECT $1, $2+$1, $3\n", "a b _c1"),
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn each_database_has_its_quotes() {
+    fn each_database_has_its_own_quotes() {
         let parameters =
             |text: &str| both(text).map(|read| read.map(|(_, parameters)| parameters).unwrap_or_else(|_| "-".into()));
         for (text, sqlite, postgres) in [
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_query_is_refused() {
+    fn invalid_queries_are_refused() {
         for (text, why) in [
             ("", "does not begin"),
             ("-- select 1", "does not begin"),
@@ -248,9 +249,9 @@ mod tests {
             ("select 1; delete from t", "more than one"),
             ("select 1;;", "more than one"),
             ("select 1; 'x'", "more than one"),
-            ("select 'x", "a ' that closes"),
-            ("select \"x", "a \" that closes"),
-            ("select /* x", "a */ that closes"),
+            ("select 'x", "a closing ' is missing"),
+            ("select \"x", "a closing \" is missing"),
+            ("select /* x", "a closing */ is missing"),
             ("select $1", "write `:name`"),
         ] {
             for read in both(text) {
@@ -265,7 +266,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever it is, it is read to its end, and nothing is lost but a `;` and what parameters are called.
+        /// Parsing any text terminates, and changes only semicolons and parameters.
         #[test]
         fn any_text_is_read(text in "(select|with )?([:;$'\"`\\[\\]/*e?@\\\\ \n1aé-]|--|/\\*|\\*/|\\$\\$|:a){0,30}") {
             for dialect in [Dialect::Sqlite, Dialect::Postgres] {

@@ -1,16 +1,16 @@
-//! What hostile handlers may ask of an operator's database.
+//! Queries that hostile handlers may make against an operator's database.
 
-use keyward_runtime::{Pending, Query, QueryValue, Rows, StoreError};
+use keyward_runtime::{Query, QueryValue, Rows, StoreError, StoreFuture};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What such a database does with the parameter `id`.
+/// The response of the test database to the parameter `id`.
 enum Asked {
-    /// Gives it back, in a row.
+    /// Returns it, in a row.
     Echo,
-    /// Gives back 17 MiB.
+    /// Returns 17 MiB.
     Long,
-    /// Does not answer.
+    /// Fails.
     Broken,
 }
 
@@ -20,7 +20,7 @@ impl Query for Asked {
         &ID
     }
 
-    fn run(&self, values: Vec<QueryValue>) -> Pending<'_, Rows> {
+    fn run(&self, values: Vec<QueryValue>) -> StoreFuture<'_, Rows> {
         assert_eq!(values.len(), 1);
         let row = match self {
             Self::Echo => Ok(values),
@@ -31,13 +31,13 @@ impl Query for Asked {
     }
 }
 
-/// What a hostile handler is granted.
+/// Returns the queries granted to a hostile handler.
 pub(super) fn granted() -> BTreeMap<String, Arc<dyn Query>> {
     let labels = [("mine", Asked::Echo), ("long", Asked::Long), ("broken", Asked::Broken)];
     labels.into_iter().map(|(label, query)| (label.to_owned(), Arc::new(query) as Arc<dyn Query>)).collect()
 }
 
-/// What the other one is granted.
+/// Returns the queries granted to the other handler.
 pub(super) fn of_the_other() -> BTreeMap<String, Arc<dyn Query>> {
     [("theirs".to_owned(), Arc::new(Asked::Echo) as Arc<dyn Query>)].into()
 }

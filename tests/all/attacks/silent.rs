@@ -1,10 +1,10 @@
-//! A store that does not answer, for handlers that wait for it.
+//! A store that does not respond, for handlers that wait for it.
 
 use super::{TOKEN, registry};
 use keyward_runtime::{
-    Actors, Changes, Committed, Entry, Filter, HandlerConfig, KeyUse, Listed, NodeSeen, Pending, Place, Registry,
-    Revocation, Revoked, Runtime, RuntimeLimits, SecretDigest, StoreError, StoreGrant, Stored, Tally, TokenDigest,
-    TokenStore, UnixTime, Verdict,
+    Actors, CommitOutcome, Cursor, Entry, Filter, HandlerConfig, KeyUsage, ListEntry, NodeStatus, Registry, Revocation,
+    Revoked, Runtime, RuntimeLimits, SecretDigest, StatusCount, StoreError, StoreFuture, StoreGrant, StoredRecord,
+    TokenDigest, TokenStore, Transaction, UnixTime, Verdict,
 };
 use keyward_tests::daemon::wait_for;
 use keyward_tests::hostile;
@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// The store. Dropped, it answers that it is gone.
+/// The silent store. When dropped, it reports that it is gone.
 pub(super) struct Silent(Arc<watch::Sender<bool>>);
 
 impl Silent {
@@ -23,7 +23,7 @@ impl Silent {
         Self(Arc::new(watch::Sender::new(true)))
     }
 
-    fn says<T>(&self) -> Pending<'_, T> {
+    fn says<T>(&self) -> StoreFuture<'_, T> {
         let mut is_silent = self.0.subscribe();
         Box::pin(async move {
             let _ = is_silent.wait_for(|is_silent| !is_silent).await;
@@ -33,70 +33,70 @@ impl Silent {
 }
 
 impl TokenStore for Silent {
-    fn find<'a>(&'a self, _: &'a str, _: &'a str) -> Pending<'a, Option<Stored>> {
+    fn find<'a>(&'a self, _: &'a str, _: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
         self.says()
     }
-    fn find_digest<'a>(&'a self, _: &'a str, _: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
+    fn find_digest<'a>(&'a self, _: &'a str, _: &'a SecretDigest) -> StoreFuture<'a, Option<StoredRecord>> {
         self.says()
     }
-    fn find_issued<'a>(&'a self, _: Option<&'a str>, _: &'a TokenDigest) -> Pending<'a, Option<Listed>> {
+    fn find_issued<'a>(&'a self, _: Option<&'a str>, _: &'a TokenDigest) -> StoreFuture<'a, Option<ListEntry>> {
         self.says()
     }
-    fn next_serial<'a>(&'a self, _: &'a str) -> Pending<'a, u64> {
+    fn next_serial<'a>(&'a self, _: &'a str) -> StoreFuture<'a, u64> {
         self.says()
     }
-    fn commit<'a>(&'a self, _: &'a str, _: Changes) -> Pending<'a, Committed> {
+    fn commit<'a>(&'a self, _: &'a str, _: Transaction) -> StoreFuture<'a, CommitOutcome> {
         self.says()
     }
-    fn used(&self, _: &str, _: &str, _: u64) {}
-    fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> Pending<'a, u64> {
+    fn record_use(&self, _: &str, _: &str, _: u64) {}
+    fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> StoreFuture<'a, u64> {
         self.says()
     }
-    fn revoke<'a>(&'a self, _: &'a Revocation, _: u64) -> Pending<'a, Revoked> {
+    fn revoke<'a>(&'a self, _: &'a Revocation, _: u64) -> StoreFuture<'a, Revoked> {
         self.says()
     }
-    fn clock(&self) -> Pending<'_, Option<u64>> {
+    fn clock(&self) -> StoreFuture<'_, Option<u64>> {
         self.says()
     }
-    fn note_clock(&self, _: u64) -> Pending<'_, ()> {
+    fn note_clock(&self, _: u64) -> StoreFuture<'_, ()> {
         self.says()
     }
-    fn revocations<'a>(&'a self, _: u64, _: u32) -> Pending<'a, Vec<(u64, Entry)>> {
+    fn revocations<'a>(&'a self, _: u64, _: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
         Box::pin(pending())
     }
-    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Place>, _: u32, _: u64) -> Pending<'a, Vec<Listed>> {
+    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: u64) -> StoreFuture<'a, Vec<ListEntry>> {
         self.says()
     }
-    fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> Pending<'a, Vec<Tally>> {
+    fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> StoreFuture<'a, Vec<StatusCount>> {
         self.says()
     }
-    fn key_uses<'a>(&'a self, _: u64) -> Pending<'a, Vec<KeyUse>> {
+    fn key_uses<'a>(&'a self, _: u64) -> StoreFuture<'a, Vec<KeyUsage>> {
         self.says()
     }
-    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> Pending<'a, ()> {
+    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> StoreFuture<'a, ()> {
         self.says()
     }
-    fn nodes<'a>(&'a self) -> Pending<'a, Vec<NodeSeen>> {
+    fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>> {
         self.says()
     }
 }
 
-/// Those that wait hold the share of their own handler, and nobody else's.
+/// Waiting calls occupy only the share of their own handler.
 #[test]
-fn who_waits_for_a_store_is_in_nobody_elses_way() {
+fn a_call_that_waits_for_a_store_does_not_block_others() {
     let limits = RuntimeLimits { slots: 8, ..RuntimeLimits::default() };
     let runtime = Runtime::with(limits, UnixTime { seconds: 1_767_225_600, nanoseconds: 0 }).unwrap();
     let silent = Silent::for_ever();
     let told = silent.0.clone();
     let mut case = hostile::case("store-waits");
-    // For as long as the test lasts.
+    // For the duration of the test.
     case.grants.silent_store = false;
     let registry = registry(&runtime, &case, Some(Arc::new(silent))).unwrap();
     thread::scope(|scope| {
         let ask = || registry.verify_blocking(TOKEN).unwrap_err().code();
-        // Half of the slots are its share.
+        // The share of a handler is half of the slots.
         let waiting: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
-        wait_for("all of them to wait", || told.receiver_count() == 4);
+        wait_for("all calls to wait", || told.receiver_count() == 4);
         assert_eq!(ask(), "busy");
         for _ in 0..20 {
             assert!(matches!(registry.verify_blocking("vi_token"), Ok(Verdict::Accepted(_))));
@@ -109,7 +109,7 @@ fn who_waits_for_a_store_is_in_nobody_elses_way() {
     });
 }
 
-/// Any number of handlers that wait for a store together leave each other handler the slots that it owns.
+/// Any number of waiting handlers leaves every other handler the slots that it owns.
 #[test]
 fn colluding_handlers_that_wait_leave_slots_for_the_others() {
     for colluding in [2, 7, 25] {
@@ -123,17 +123,17 @@ fn colluding_handlers_that_wait_leave_slots_for_the_others() {
             let mut config = HandlerConfig::new(format!("waits-{number}"), bytes, Actors::Any);
             config.prefixes = vec![format!("w{number}_")];
             config.limits.wall = Duration::from_secs(60);
-            config.store = Some(StoreGrant { store: store.clone(), most: 1 });
+            config.store = Some(StoreGrant { store: store.clone(), max: 1 });
             builder = builder.handler(config);
         }
         for name in ["victim", "other"] {
             let mut config = HandlerConfig::new(name, hostile::case("benign").bytes, Actors::Any);
             config.prefixes = vec![format!("{name}_")];
-            config.limits.answer_bytes = 0;
+            config.limits.verdict_cache_bytes = 0;
             builder = builder.handler(config);
         }
         let registry = builder.build().unwrap();
-        // Each call is polled once, which is when it takes its slot, and waits from then on.
+        // Each call takes its slot when it is first polled, and waits from then on.
         let mut waiting = Vec::new();
         for call in 0..80 * colluding {
             let registry = registry.clone();
@@ -142,11 +142,11 @@ fn colluding_handlers_that_wait_leave_slots_for_the_others() {
                 waiting.push(call);
             }
         }
-        assert!(waiting.len() >= 32, "they hold all that they may: {}", waiting.len());
+        assert!(waiting.len() >= 32, "they occupy all slots that they may: {}", waiting.len());
         for _ in 0..100 {
             for token in ["victim_x", "other_x"] {
                 let verdict = registry.verify_blocking(token);
-                assert!(matches!(verdict, Ok(Verdict::Accepted(_))), "beside {colluding}: {verdict:?}");
+                assert!(matches!(verdict, Ok(Verdict::Accepted(_))), "with {colluding} handlers: {verdict:?}");
             }
         }
         told.send_replace(false);

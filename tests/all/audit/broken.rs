@@ -1,7 +1,7 @@
-//! Whatever is done to the files is found, at the first place at which it was done.
+//! Any tampering with the files is detected, at its first position.
 
 use super::{Place, any_entry, entry};
-use keyward_audit::{Audit, Head, Noted, Problem, Wrong, verify};
+use keyward_audit::{AnchorCheck, Audit, Defect, Head, Problem, verify};
 use proptest::prelude::*;
 use std::fs;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ fn write(lines: &Lines) {
     }
 }
 
-/// Where the record of that number stands: which file, which line, both from 0.
+/// Returns the position of a record: file and line, both from 0.
 fn find(lines: &Lines, seq: usize) -> (usize, usize) {
     let mut before = 0;
     for (number, (_, lines)) in lines.iter().enumerate() {
@@ -32,10 +32,10 @@ fn find(lines: &Lines, seq: usize) -> (usize, usize) {
         }
         before += lines.len();
     }
-    panic!("there is no record {seq}");
+    panic!("no record {seq}");
 }
 
-/// What can be done to them. Numbers choose a place, each in its range.
+/// A kind of tampering. Numbers choose a position, modulo its range.
 #[derive(Debug, Clone)]
 enum Harm {
     Remove(usize),
@@ -58,10 +58,10 @@ fn any_harm() -> impl Strategy<Value = Harm> {
     ]
 }
 
-/// Where it must be found: file, line and number, and in which ways it may be called.
-type Wanted = (PathBuf, usize, usize, &'static [Wrong]);
+/// The required position of the defect (file, line and number), and its possible kinds.
+type Wanted = (PathBuf, usize, usize, &'static [Defect]);
 
-/// Where the line behind that place is, once lines are gone there.
+/// Returns the position of the next line, after lines at this position were removed.
 fn behind(lines: &Lines, mut file: usize, line: usize) -> Option<(PathBuf, usize)> {
     if line < lines[file].1.len() {
         return Some((lines[file].0.clone(), line + 1));
@@ -74,28 +74,28 @@ fn behind(lines: &Lines, mut file: usize, line: usize) -> Option<(PathBuf, usize
     }
 }
 
-/// Where a line would stand that is behind all others.
+/// Returns the position after the last line.
 fn end(lines: &Lines) -> (PathBuf, usize) {
     let (file, lines) = lines.last().unwrap();
     (file.clone(), lines.len() + 1)
 }
 
-/// Removed, or cut off where nothing comes behind.
+/// Returns the defect after a removal: truncation if no line follows.
 fn gone(lines: &Lines, file: usize, line: usize, seq: usize) -> Wanted {
     if lines[file].1.is_empty() && file + 1 < lines.len() {
-        // Nothing is rotated away without a line.
-        return (lines[file].0.clone(), 1, seq, &[Wrong::Truncated]);
+        // A file without lines is never rotated.
+        return (lines[file].0.clone(), 1, seq, &[Defect::Truncated]);
     }
     match behind(lines, file, line) {
-        Some((file, line)) => (file, line, seq, &[Wrong::Removed]),
+        Some((file, line)) => (file, line, seq, &[Defect::Removed]),
         None => {
             let (file, line) = end(lines);
-            (file, line, seq, &[Wrong::Truncated])
+            (file, line, seq, &[Defect::Truncated])
         }
     }
 }
 
-/// Does it. `None`: nothing comes of it.
+/// Tampers with the lines. Returns `None` if that changes nothing.
 fn harm(lines: &mut Lines, harm: &Harm) -> Option<Wanted> {
     let count: usize = lines.iter().map(|(_, lines)| lines.len()).sum();
     let at = |lines: &Lines, seq: usize| {
@@ -115,14 +115,14 @@ fn harm(lines: &mut Lines, harm: &Harm) -> Option<Wanted> {
             let text = &mut lines[file].1[line];
             let place = place % text.len();
             let changed = std::mem::replace(&mut text[place], *byte) != *byte;
-            changed.then_some((path, line + 1, seq, &[Wrong::Changed, Wrong::Unreadable, Wrong::Truncated]))
+            changed.then_some((path, line + 1, seq, &[Defect::Changed, Defect::Unreadable, Defect::Truncated]))
         }
         Harm::Repeat(seq) => {
             let seq = seq % count + 1;
             let (file, line, path) = at(lines, seq);
             let text = lines[file].1[line].clone();
             lines[file].1.insert(line, text);
-            Some((path, line + 2, seq + 1, &[Wrong::Reordered]))
+            Some((path, line + 2, seq + 1, &[Defect::Reordered]))
         }
         Harm::Swap(one, other) => {
             let (one, other) = (one % count + 1, other % count + 1);
@@ -131,7 +131,7 @@ fn harm(lines: &mut Lines, harm: &Harm) -> Option<Wanted> {
             let text = lines[file].1[line].clone();
             let other_text = std::mem::replace(&mut lines[other_file].1[other_line], text);
             lines[file].1[line] = other_text;
-            (one != other).then_some((path, line + 1, one, &[Wrong::Reordered]))
+            (one != other).then_some((path, line + 1, one, &[Defect::Reordered]))
         }
         Harm::Truncate(file, place) => {
             let file = file % lines.len();
@@ -142,7 +142,7 @@ fn harm(lines: &mut Lines, harm: &Harm) -> Option<Wanted> {
             lines[file].1 = text.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
             let left = text.iter().filter(|byte| **byte == b'\n').count();
             if left < lines[file].1.len() {
-                return Some((lines[file].0.clone(), left + 1, first + left, &[Wrong::Truncated]));
+                return Some((lines[file].0.clone(), left + 1, first + left, &[Defect::Truncated]));
             }
             Some(gone(lines, file, left, first + left))
         }
@@ -154,9 +154,9 @@ fn harm(lines: &mut Lines, harm: &Harm) -> Option<Wanted> {
             if file < lines.len() {
                 return Some(gone(lines, file, 0, first));
             }
-            // Of all files only the head is left.
+            // Only the head file is left.
             let (path, line) = lines.last().map_or_else(|| (PathBuf::from("audit.jsonl"), 1), |_| end(lines));
-            Some((path, line, first, &[Wrong::Truncated]))
+            Some((path, line, first, &[Defect::Truncated]))
         }
     }
 }
@@ -164,18 +164,18 @@ fn harm(lines: &mut Lines, harm: &Harm) -> Option<Wanted> {
 #[track_caller]
 fn is_found(place: &Place, (file, line, seq, wrongs): Wanted) {
     let verified = verify(place.file(), None).unwrap();
-    let Some(problem) = &verified.problem else { panic!("not found: {file:?}:{line}: {seq} {wrongs:?}") };
+    let Some(problem) = &verified.problem else { panic!("not detected: {file:?}:{line}: {seq} {wrongs:?}") };
     let found = (problem.file.file_name(), problem.line, problem.seq);
     assert_eq!(found, (file.file_name(), line as u64, seq as u64), "{problem:?}, wanted {wrongs:?}");
     assert!(wrongs.contains(&problem.wrong), "{problem:?}, wanted {wrongs:?}");
-    assert_eq!(verified.records + 1, seq as u64, "what comes before it is good");
+    assert_eq!(verified.records + 1, seq as u64, "everything before it is intact");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(250))]
 
     #[test]
-    fn harm_is_found_where_it_was_done(
+    fn tampering_is_detected_at_its_position(
         entries in proptest::collection::vec(any_entry(), 1..10),
         rotate in prop_oneof![Just(1), 300..3_000_u64, Just(u64::MAX)],
         done in any_harm(),
@@ -186,7 +186,7 @@ proptest! {
         let heads = place.write(entries);
         let verified = verify(place.file(), heads.first()).unwrap();
         prop_assert_eq!(&verified.problem, &None);
-        prop_assert_eq!((verified.records, verified.head, verified.noted), (count as u64, place.head(), Noted::Found));
+        prop_assert_eq!((verified.records, verified.head, verified.noted), (count as u64, place.head(), AnchorCheck::Found));
         let mut lines = read(&place);
         prop_assert!(lines.iter().flat_map(|(_, lines)| lines).all(|line| {
             line.len() < 16 << 10 && line[..line.len() - 1].iter().all(|byte| matches!(byte, b' '..=b'~'))
@@ -194,7 +194,7 @@ proptest! {
         if let Some(wanted) = harm(&mut lines, &done) {
             write(&lines);
             is_found(&place, wanted);
-            // Whoever writes next does not make it good again.
+            // The next writer does not hide the defect.
             let next = Audit::open(place.settings.clone(), place.hand.clock()).and_then(|audit| audit.record_blocking(entry("next")));
             let problem = verify(place.file(), None).unwrap().problem;
             prop_assert!(problem.is_some(), "{:?}", next);
@@ -226,35 +226,36 @@ fn every_byte_counts() {
     assert_eq!(line, 4);
 }
 
-/// Who may write the file can write another history. A head that was noted elsewhere tells.
+/// Anyone who can write the file can write another history, which a head recorded elsewhere
+/// detects.
 #[test]
-fn another_history_does_not_lead_to_the_head_that_was_noted() {
+fn another_history_does_not_lead_to_the_recorded_head() {
     let place = Place::new();
     let heads = place.write((1..=9).map(entry));
     for (number, head) in (1..).zip(&heads) {
         assert_eq!(head.seq, number);
-        assert_eq!(verify(place.file(), Some(head)).unwrap().noted, Noted::Found);
+        assert_eq!(verify(place.file(), Some(head)).unwrap().noted, AnchorCheck::Found);
     }
     let other = Place::new();
     other.write((1..=9).map(|number| entry(if number == 4 { 40 } else { number })));
     for head in &heads {
         let verified = verify(other.file(), Some(head)).unwrap();
         match head.seq {
-            1..=3 => assert_eq!((verified.noted, verified.problem), (Noted::Found, None)),
+            1..=3 => assert_eq!((verified.noted, verified.problem), (AnchorCheck::Found, None)),
             seq => {
                 let problem = verified.problem.unwrap();
-                assert_eq!((problem.wrong, problem.line, problem.seq), (Wrong::Changed, seq, seq));
+                assert_eq!((problem.wrong, problem.line, problem.seq), (Defect::Changed, seq, seq));
             }
         }
     }
     let beyond = Head { seq: 10, ..heads[8] };
     let problem = verify(place.file(), Some(&beyond)).unwrap().problem.unwrap();
-    assert_eq!((problem.wrong, problem.line, problem.seq), (Wrong::Truncated, 10, 10));
+    assert_eq!((problem.wrong, problem.line, problem.seq), (Defect::Truncated, 10, 10));
 }
 
-/// Whoever opens it next says that the end is gone, and the head that would have told is not needed any more.
+/// The next writer records the truncation, so the original head is no longer needed.
 #[test]
-fn an_end_that_was_cut_off_is_written_down() {
+fn a_truncation_is_recorded() {
     let place = Place::new();
     let heads = place.write((1..=5).map(entry));
     let whole = fs::read(place.file()).unwrap();
@@ -264,7 +265,7 @@ fn an_end_that_was_cut_off_is_written_down() {
         fs::write(place.folder.path().join("audit.jsonl.head"), format!("{}\n", heads[4])).unwrap();
         place.write([entry("next")]);
         let problem = verify(place.file(), None).unwrap().problem.unwrap();
-        assert_eq!((problem.wrong, problem.line), (Wrong::Truncated, problem.seq), "{cut}");
+        assert_eq!((problem.wrong, problem.line), (Defect::Truncated, problem.seq), "{cut}");
         let all = place.records();
         let events: Vec<&str> = all[records..].iter().map(|record| record.event.as_str()).collect();
         let whole_lines = cut == 0 || cut == third;
@@ -274,9 +275,10 @@ fn an_end_that_was_cut_off_is_written_down() {
     }
 }
 
-/// A line that is being written, or was when its writer ended, is no harm.
+/// An incomplete line, whether still being written or left by a process that exited, is not a
+/// defect.
 #[test]
-fn an_unfinished_line_is_cut_and_that_is_written_down() {
+fn an_incomplete_line_is_removed_and_that_is_recorded() {
     let place = Place::new();
     place.write([entry("a"), entry("b")]);
     let whole = fs::read(place.file()).unwrap();
@@ -297,11 +299,12 @@ fn an_unfinished_line_is_cut_and_that_is_written_down() {
     }
 }
 
-/// What is left where the machine lost its power: zeros where data did not become durable, even in front of some that did.
+/// After a power failure, zeros may appear instead of data that was not durable, even before data
+/// that was.
 #[test]
-fn zeros_that_nobody_was_answered_for_are_cut() {
+fn unacknowledged_zeros_are_removed() {
     let place = Place::new();
-    // More of it than a last line, as one write may have.
+    // More data than a last line, as one write may contain.
     let heads = place.write((1..=400).map(entry));
     let whole = fs::read(place.file()).unwrap();
     assert!(whole.len() > 64 << 10);
@@ -315,18 +318,18 @@ fn zeros_that_nobody_was_answered_for_are_cut() {
     let events: Vec<_> = place.records().into_iter().map(|record| record.event).collect();
     assert_eq!(events, ["create", "create", "cut", "create"]);
 
-    // What was answered for stays, whatever has become of it.
+    // Acknowledged data stays, whatever has become of it.
     fs::write(place.file(), &torn).unwrap();
     fs::write(place.folder.path().join("audit.jsonl.head"), format!("{}\n", heads[399])).unwrap();
     place.write([entry("next")]);
     assert!(fs::read(place.file()).unwrap().starts_with(&torn));
     let problem = verify(place.file(), None).unwrap().problem.unwrap();
-    assert_eq!((problem.wrong, problem.line, problem.seq), (Wrong::Unreadable, 3, 3));
+    assert_eq!((problem.wrong, problem.line, problem.seq), (Defect::Unreadable, 3, 3));
 }
 
-/// A last line that is none of ours is no place to go on from.
+/// A file whose last line is not an audit record is not continued.
 #[test]
-fn what_is_no_audit_is_left_as_it_is() {
+fn a_file_that_is_not_an_audit_log_is_left_unchanged() {
     for text in [
         "hello\n",
         "{}\n",
@@ -340,14 +343,14 @@ fn what_is_no_audit_is_left_as_it_is() {
         let place = Place::new();
         fs::write(place.file(), text).unwrap();
         let error = Audit::open(place.settings.clone(), place.hand.clock()).unwrap_err().to_string();
-        assert!(error.contains("audit.jsonl: its last line is none of an audit"), "{error}");
+        assert!(error.contains("audit.jsonl: the last line is not an audit record"), "{error}");
         assert_eq!(fs::read_to_string(place.file()).unwrap(), text);
         let problem = verify(place.file(), None).unwrap().problem.unwrap();
-        assert_eq!(problem.wrong, Wrong::Unreadable, "{text}");
+        assert_eq!(problem.wrong, Defect::Unreadable, "{text}");
     }
     let place = Place::new();
     fs::create_dir(place.file()).unwrap();
     let error = Audit::open(place.settings.clone(), place.hand.clock()).unwrap_err().to_string();
-    assert!(error.contains("no regular file"), "{error}");
-    assert!(verify(place.file(), None).unwrap_err().to_string().contains("no regular file"));
+    assert!(error.contains("not a regular file"), "{error}");
+    assert!(verify(place.file(), None).unwrap_err().to_string().contains("not a regular file"));
 }

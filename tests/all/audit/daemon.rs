@@ -1,5 +1,6 @@
-//! A daemon whose audit cannot be written: what would change something is not done, or is done all the same, whichever is wanted.
-//! Tokens are verified meanwhile, and when it is over nothing has to be started anew.
+//! A daemon whose audit log cannot be written: changes are refused or made anyway, as configured.
+//!
+//! Tokens are verified in the meantime, and recovery requires no restart.
 
 use super::records;
 use crate::stored::{SECRET, folder_with, keyward as run};
@@ -20,30 +21,32 @@ const NO_QUOTA: (&str, &str) = ("{ tokens = 5 }", "true");
 
 const MAY_EDIT: (&str, &str) = (r#""revoke"]"#, r#""revoke", "list-all", "edit"]"#);
 
-/// Longer than the journal of the store becomes, so that there is a limit that is in the way of the audit alone.
+/// Larger than the store's journal ever becomes, so that a file size limit affects the audit log
+/// only.
 const LONG: u64 = 6 << 20;
 
-/// A daemon, and what can go wrong with its audit.
+/// A daemon, and the means to break its audit log.
 struct Place {
     folder: Folder,
     daemon: Daemon,
     lock: Option<File>,
 }
 
-struct Fault {
+struct ErrorKind {
     name: &'static str,
     begin: fn(&mut Place),
     end: fn(&mut Place),
 }
 
-const FAULTS: &[Fault] = &[
-    Fault {
-        // Root's processes are not kept from a full disk's last blocks, but from this. There is room for half a line.
+const FAULTS: &[ErrorKind] = &[
+    ErrorKind {
+        // Root's processes may use the reserved blocks of a full disk, but this limit applies to
+        // them. It leaves space for half a line.
         name: "full",
         begin: |place| place.limit(Some(fs::metadata(place.audit()).unwrap().len() + 100)),
         end: |place| place.limit(None),
     },
-    Fault {
+    ErrorKind {
         name: "locked",
         begin: |place| {
             let file = File::open(place.audit()).unwrap();
@@ -52,7 +55,7 @@ const FAULTS: &[Fault] = &[
         },
         end: |place| place.lock = None,
     },
-    Fault {
+    ErrorKind {
         name: "moved",
         begin: |place| {
             fs::rename(place.audit(), place.folder.path().join("away")).unwrap();
@@ -65,7 +68,7 @@ const FAULTS: &[Fault] = &[
     },
 ];
 
-/// A change that is asked for, and what comes of it if it is made.
+/// A requested change, and its status on success.
 struct Change {
     event: &'static str,
     actor: String,
@@ -89,10 +92,10 @@ impl Place {
         self.folder.path().join("audit.jsonl")
     }
 
-    /// Lets no file of the daemon's become longer, or as long as this process may make it.
-    fn limit(&self, most: Option<u64>) {
+    /// Limits the size of the daemon's files, or restores this process's own limit.
+    fn limit(&self, max: Option<u64>) {
         let own = getrlimit(Resource::Fsize);
-        let limit = Rlimit { current: most.or(own.current), maximum: own.maximum };
+        let limit = Rlimit { current: max.or(own.current), maximum: own.maximum };
         prlimit(Some(self.daemon.pid()), Resource::Fsize, limit).unwrap();
     }
 
@@ -102,7 +105,7 @@ impl Place {
 
     fn create(&self, handler: &str, actor: &str) -> String {
         let mut token = None;
-        // Where the machine is busy it may be refused.
+        // A busy machine may refuse it.
         wait_for("a token", || {
             let answer = self.ask(&making(handler, actor));
             token = (answer.status == 201).then(|| answer.json()["token"].as_str().unwrap().to_owned());
@@ -115,7 +118,8 @@ impl Place {
         Request::get("/v1/actor").bearer(token).send(self.daemon.service()).status
     }
 
-    /// Tokens of actors whose names begin with `who`, and one of each change for them.
+    /// Creates tokens of actors whose names start with `who`, and returns one of each change for
+    /// them.
     fn prepare(&self, who: &str) -> (Vec<String>, Vec<Change>) {
         let actor = |what: &str| format!("{who}-{what}");
         let make = |handler: &str, what: &str| self.create(handler, &actor(what));
@@ -127,7 +131,7 @@ impl Place {
         let changes = [
             ("create", "new", making("stored", &actor("new")), 201),
             ("create", "signed-new", making("signed", &actor("signed-new")), 201),
-            // The one before it would be replaced.
+            // The previous token would be replaced.
             ("create", "dev", making("dev", &actor("dev")), 201),
             ("edit", "edit", edit.body(json!({"description": "edited"}).to_string()), 200),
             ("rotate", "rotate", Request::json(&format!("{}/rotate", path(&kept[1])), &json!({})), 201),
@@ -140,7 +144,7 @@ impl Place {
         (kept.into_iter().chain([dev, signed]).collect(), changes)
     }
 
-    /// Asks for all at once, so that all wait for the same deadline.
+    /// Sends all requests at once, so that all wait for the same deadline.
     fn statuses(&self, changes: &[Change]) -> Vec<u16> {
         thread::scope(|scope| {
             let asked: Vec<_> = changes.iter().map(|change| scope.spawn(|| self.ask(&change.request).status)).collect();
@@ -148,7 +152,7 @@ impl Place {
         })
     }
 
-    /// What the store has, but for when it was used.
+    /// Returns the content of the store, except for times of use.
     fn stored(&self) -> BTreeSet<String> {
         let ran = run(&self.folder, "tokens list --json --limit 1000", "");
         assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
@@ -161,7 +165,7 @@ impl Place {
     }
 
     fn metric(&self, name: &str) -> u64 {
-        let text = Request::get("/metrics").send(self.daemon.operations());
+        let text = Request::get("/metrics").send(self.daemon.admin());
         let line = text.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
     }
@@ -171,7 +175,7 @@ impl Place {
         head.split_whitespace().next().unwrap().parse::<Head>().unwrap().seq
     }
 
-    /// Changes behind this record that were written down and not taken back, and whose.
+    /// Returns the changes after this record that were recorded as made, with their actors.
     fn written(&self, behind: u64) -> Vec<(String, String)> {
         let all = records(&self.audit());
         let failed: BTreeSet<u64> = all.iter().filter_map(|record| record.of).collect();
@@ -197,42 +201,47 @@ fn fill(file: PathBuf) {
     }
 }
 
-/// Nobody has to touch the configuration again.
+/// The configuration need not be changed again.
 #[test]
-fn a_configuration_that_could_not_be_taken_over_is_taken_over_later() {
+fn a_configuration_that_could_not_be_applied_is_applied_later() {
     let place = &mut Place::start("reload", "refuse");
-    let Fault { begin, end, .. } = &FAULTS[1];
+    let ErrorKind { begin, end, .. } = &FAULTS[1];
     let behind = place.last();
     begin(place);
     let text = fs::read_to_string(place.folder.path().join("keyward.toml")).unwrap();
     place.folder.write("keyward.toml", text + "# changed\n", 0o644);
-    wait_for("it to be refused", || place.daemon.stderr().contains(r#""not loaded anew yet; what was there stays""#));
+    wait_for("the reload to be refused", || {
+        place
+            .daemon
+            .stderr()
+            .contains(r#""reload deferred until it can be recorded; keeping the previous configuration""#)
+    });
     end(place);
-    wait_for("it to be taken over", || place.daemon.stderr().contains(r#""loaded anew""#));
-    wait_for("the audit to say so", || {
+    wait_for("the reload", || place.daemon.stderr().contains(r#""configuration reloaded""#));
+    wait_for("the audit record", || {
         let all = records(&place.audit()).into_iter().filter(|record| record.seq > behind && record.event == "reload");
         let all: Vec<_> = all.map(|record| (record.outcome.unwrap(), record.reason)).collect();
-        let refused = ("refused".to_owned(), Some("unwitnessed".to_owned()));
+        let refused = ("refused".to_owned(), Some("audit-unavailable".to_owned()));
         all.contains(&refused) && all.last() == Some(&("loaded".to_owned(), None))
     });
 }
 
 #[test]
-fn what_cannot_be_written_down_is_not_done() {
+fn a_change_that_cannot_be_recorded_is_refused() {
     for fault in FAULTS {
         run_through(fault, true);
     }
 }
 
 #[test]
-fn what_cannot_be_written_down_is_done_where_that_is_wanted() {
+fn a_change_that_cannot_be_recorded_is_made_if_configured() {
     for fault in FAULTS {
         run_through(fault, false);
     }
 }
 
-fn run_through(fault: &Fault, refuse: bool) {
-    let Fault { name, begin, end } = fault;
+fn run_through(fault: &ErrorKind, refuse: bool) {
+    let ErrorKind { name, begin, end } = fault;
     println!("{name}, {refuse}");
     let place = &mut Place::start(name, if refuse { "refuse" } else { "continue" });
     let (tokens, changes) = place.prepare("amid");
@@ -251,19 +260,19 @@ fn run_through(fault: &Fault, refuse: bool) {
     } else {
         assert_eq!(statuses, changes.iter().map(|change| change.done).collect::<Vec<_>>(), "{name}");
     }
-    // Edited, rotated, revoked, all of an actor's, replaced, and a signed one.
+    // The edited, rotated, revoked (singly and by actor), replaced and signed tokens.
     let good: Vec<bool> = tokens.iter().map(|token| place.verify(token) == 200).collect();
-    // What somebody wants taken back is not taken for good, even where that cannot be written down.
+    // A token is rejected once its revocation is requested, even if that cannot be recorded.
     let left = [true, refuse, false, false, refuse, false];
     assert_eq!(good, left, "{name}");
-    // What is refused is noted, and nobody waits for that.
+    // Rejections are noted without waiting.
     for _ in 0..10 {
         assert_eq!(place.verify("dstok_wrong"), 401, "{name}");
     }
     assert!(place.metric("keyward_audit_stuck") == 1 && place.metric("keyward_audit_waiting") > 0, "{name}");
     if *name == "full" {
         let verified = verify(&place.audit(), None).unwrap();
-        assert_eq!((verified.problem, verified.head.seq), (None, behind), "{name}: half a line is no harm");
+        assert_eq!((verified.problem, verified.head.seq), (None, behind), "{name}: an incomplete line is not a defect");
     }
 
     end(place);
@@ -277,10 +286,10 @@ fn run_through(fault: &Fault, refuse: bool) {
     };
     assert!(later.iter().all(|change| is_among(&all_later, change)), "{name}: {all_later:?}");
     if refuse {
-        // If it could be written after all, it is said that nothing came of it.
+        // If the record was written after all, a later one says that the change was not made.
         let is_amid = |event: &str, actor: &str| event != "revoke" && actor.starts_with("amid-");
-        wait_for("the audit to say so", || !place.written(behind).iter().any(|(event, actor)| is_amid(event, actor)));
-        // Nobody has to ask again for what was to be revoked.
+        wait_for("the audit record", || !place.written(behind).iter().any(|(event, actor)| is_amid(event, actor)));
+        // Pending revocations need not be requested again.
         wait_for("revocations to be made", || {
             let all = place.written(behind);
             changes.iter().all(|change| change.event != "revoke" || is_among(&all, change))
@@ -295,12 +304,12 @@ fn run_through(fault: &Fault, refuse: bool) {
         let after = place.stored();
         assert!(before.iter().all(|token| is_revoked(token) || after.contains(token)), "{name}: {before:?}, {after:?}");
         assert!(!after.iter().any(|token| token.contains("amid-new") || token.contains("amid-signed-new")), "{name}");
-        // Those that were refused can be asked for again.
+        // The refused changes can be requested again.
         for change in &changes {
-            wait_for("it to be made after all", || place.ask(&change.request).status == change.done);
+            wait_for("the change to be made", || place.ask(&change.request).status == change.done);
         }
     } else {
-        wait_for("it to be said what was late", || {
+        wait_for("the late changes to be recorded", || {
             let all = records(&place.audit()).into_iter();
             all.filter(|record| record.event == "late").filter_map(|record| record.count).sum::<u64>() >= asked
         });

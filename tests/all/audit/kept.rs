@@ -1,7 +1,7 @@
-//! Files that are rotated away and have had their time: what is left can still be proven.
+//! Retention of rotated files: the remaining files can still be verified.
 
 use super::{Place, any_entry, entry};
-use keyward_audit::{Noted, Wrong, verify};
+use keyward_audit::{AnchorCheck, Defect, verify};
 use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use std::time::Duration;
 const DAY: Duration = Duration::from_secs(86_400);
 
 #[test]
-fn files_are_named_by_their_first_record_and_only_their_owner_reads_them() {
+fn files_are_named_by_their_first_record_and_readable_by_their_owner_only() {
     let mut place = Place::new();
     place.settings.rotate_bytes = 1;
     place.write((1..=11).map(entry));
@@ -28,7 +28,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn what_is_removed_leaves_the_rest_provable(
+    fn a_removal_leaves_the_rest_verifiable(
         entries in proptest::collection::vec((any_entry(), 0..40_u64), 2..30),
         rotate in prop_oneof![Just(1), 300..3_000_u64],
         keep_files in proptest::option::of(0..4_u32),
@@ -45,8 +45,8 @@ proptest! {
             prop_assert_eq!(&verified.problem, &None);
             prop_assert_eq!(Some(&verified.head), heads.last());
             let kept = place.files().len();
-            if let Some(most) = keep_files {
-                prop_assert!(kept <= most as usize + 1);
+            if let Some(max) = keep_files {
+                prop_assert!(kept <= max as usize + 1);
             }
             if let Some(days) = keep_days {
                 let oldest = &place.records()[0].time;
@@ -56,21 +56,21 @@ proptest! {
             let first = verified.first.unwrap().0;
             prop_assert_eq!(verified.removed.map_or(1, |removed| removed.seq + 1), first);
         }
-        // A head of a line that had its time can be told only if it is the last one that was removed.
+        // The head of a removed record can be checked only if that record was the last one removed.
         let first = verify(place.file(), None).unwrap().first.unwrap().0;
         for head in &heads {
             let noted = verify(place.file(), Some(head)).unwrap().noted;
             if head.seq + 1 >= first {
-                prop_assert_eq!(noted, Noted::Found);
+                prop_assert_eq!(noted, AnchorCheck::Found);
             } else {
-                prop_assert_eq!(noted, Noted::TooOld);
+                prop_assert_eq!(noted, AnchorCheck::TooOld);
             }
         }
     }
 }
 
 #[test]
-fn a_first_line_that_nobody_vouches_for_is_found() {
+fn an_unconfirmed_first_line_is_detected() {
     let place = || {
         let mut place = Place::new();
         (place.settings.rotate_bytes, place.settings.keep_files) = (1_200, Some(2));
@@ -87,26 +87,26 @@ fn a_first_line_that_nobody_vouches_for_is_found() {
     let oldest = one.files().remove(0);
     let text = fs::read_to_string(&oldest).unwrap();
 
-    // The first line of all that are left.
+    // The first line of all remaining files.
     fs::write(&oldest, text.split_once('\n').unwrap().1).unwrap();
-    assert_eq!(found(&one), (Wrong::Removed, 1, first));
+    assert_eq!(found(&one), (Defect::Removed, 1, first));
     fs::write(&oldest, text.replacen("here", "herd", 1)).unwrap();
-    assert_eq!(found(&one), (Wrong::Changed, 1, first));
+    assert_eq!(found(&one), (Defect::Changed, 1, first));
     fs::write(&oldest, text.replacen(&format!("\"seq\":{first}"), "\"seq\":9999", 1)).unwrap();
-    assert_eq!(found(&one), (Wrong::Changed, 1, first));
+    assert_eq!(found(&one), (Defect::Changed, 1, first));
     fs::write(&oldest, &text).unwrap();
     assert_eq!(verify(one.file(), None).unwrap().problem, None);
     fs::write(&oldest, format!("rubbish\n{text}")).unwrap();
-    assert_eq!(found(&one), (Wrong::Unreadable, 1, first));
+    assert_eq!(found(&one), (Defect::Unreadable, 1, first));
     fs::write(&oldest, &text).unwrap();
     // The first file.
     fs::remove_file(&oldest).unwrap();
-    assert_eq!(found(&one), (Wrong::Removed, 1, first));
+    assert_eq!(found(&one), (Defect::Removed, 1, first));
 }
 
-/// It was written down that a file is removed, and the process ended before it was.
+/// The removal of a file was recorded, but the process exited before removing it.
 #[test]
-fn a_removal_that_did_not_come_about_is_made_up_for() {
+fn an_interrupted_removal_is_completed() {
     let mut place = Place::new();
     (place.settings.rotate_bytes, place.settings.keep_files) = (1, None);
     place.write((1..=3).map(entry));
@@ -124,14 +124,14 @@ fn a_removal_that_did_not_come_about_is_made_up_for() {
 }
 
 #[test]
-fn a_file_that_is_in_the_way_is_not_overwritten() {
+fn an_existing_file_is_not_overwritten() {
     let mut place = Place::new();
     place.settings.rotate_bytes = 1;
     place.write([entry(1)]);
     let in_the_way = place.folder.path().join("audit.jsonl.000000000001");
     fs::write(&in_the_way, "mine").unwrap();
     let error = place.open_again().unwrap_err().to_string();
-    assert!(error.contains(&format!("{} is in the way", in_the_way.display())), "{error}");
+    assert!(error.contains(&format!("{} already exists", in_the_way.display())), "{error}");
     assert_eq!(fs::read_to_string(&in_the_way).unwrap(), "mine");
 }
 

@@ -1,4 +1,5 @@
-//! Processes that write are killed at any moment: what was answered is there, and the chain is whole.
+//! Writing processes are killed at arbitrary moments: acknowledged records are present, and the
+//! chain is intact.
 
 use super::records;
 use keyward_audit::{Audit, Entry, Event, Recorded, Settings, verify};
@@ -10,17 +11,17 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Where a child writes.
+/// The variable with the file of a child.
 const FILE: &str = "KEYWARD_TEST_AUDIT";
 
-/// What a child is called.
+/// The variable with the name of a child.
 const NODE: &str = "KEYWARD_TEST_AUDIT_NODE";
 
 fn kills() -> u32 {
     if env::var_os("KEYWARD_SOAK_SECONDS").is_some() { 1_000 } else { 100 }
 }
 
-/// Not a test: what a child does, which is this program once more.
+/// Not a test: the work of a child, which runs this program again.
 #[test]
 fn child() {
     let (Some(file), Some(node)) = (env::var_os(FILE), env::var_os(NODE)) else { return };
@@ -48,7 +49,7 @@ fn child() {
     });
 }
 
-/// Starts a child, by means of a shell that prepares something for it.
+/// Starts a child through a shell that runs `prepare` first.
 fn start(file: &Path, node: &str, prepare: &str) -> Child {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("{prepare}; exec \"$0\" \"$@\"")]).arg(env::current_exe().unwrap());
@@ -56,27 +57,27 @@ fn start(file: &Path, node: &str, prepare: &str) -> Child {
     command.env(FILE, file).env(NODE, node).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// A record that a child was answered for: number and request.
+/// Parses an acknowledged record of a child: number and request.
 fn answered(line: &str) -> Option<(u64, String)> {
     let mut words = line.strip_prefix("answered ")?.split(' ');
     Some((words.next()?.parse().ok()?, words.next()?.to_owned()))
 }
 
-/// Root's processes are not kept from a full disk's last blocks, but from this.
+/// Root's processes may use the reserved blocks of a full disk, but this limit applies to them.
 #[test]
 fn a_file_that_cannot_grow() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("audit.jsonl");
     let mut told = BTreeMap::new();
     for (node, blocks) in [("first", 8), ("second", 8), ("third", 12)] {
-        // Whoever writes more than it may is told so, instead of being ended.
+        // With the signal ignored, a write beyond the limit fails instead of killing the process.
         let prepare = format!("trap '' XFSZ; ulimit -f {blocks}");
         let output = start(&file, node, &prepare).wait_with_output().unwrap();
-        assert!(!output.status.success(), "it goes on until it is refused");
+        assert!(!output.status.success(), "the child stops only when a write fails");
         let output = String::from_utf8(output.stdout).unwrap();
         let before = told.len();
         told.extend(output.lines().filter_map(answered));
-        // Where the first was refused there may be room for less than it had.
+        // A shorter record may still fit where the first did not.
         assert!(told.len() > before || node == "second", "{node}");
         assert_eq!(verify(&file, None).unwrap().problem, None);
     }
@@ -86,17 +87,17 @@ fn a_file_that_cannot_grow() {
 }
 
 #[test]
-fn what_was_answered_is_there() {
+fn acknowledged_records_are_present() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("audit.jsonl");
     let mut told = BTreeMap::new();
     let mut seed = 7_u64;
-    let mut draw = |most: u64| {
+    let mut draw = |max: u64| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 33) % most
+        (seed >> 33) % max
     };
     for kill in 0..kills() / 2 {
-        // Two at once, each killed at a moment of its own.
+        // Two at once, each killed at its own moment.
         let plans = [0, 1].map(|which| (format!("{kill}-{which}"), draw(40), Duration::from_micros(draw(3_000))));
         let new: Vec<_> = thread::scope(|scope| {
             let children = plans.map(|(node, steps, within)| {
@@ -106,7 +107,7 @@ fn what_was_answered_is_there() {
             children.into_iter().flat_map(|child| child.join().unwrap()).collect()
         });
         told.extend(new);
-        // All of it each time would be most of the work, later on.
+        // Checking everything each time would dominate the run time.
         if kill < 50 || kill % 25 == 0 {
             let verified = verify(&file, None).unwrap();
             assert_eq!(verified.problem, None, "after {kill}");
@@ -128,13 +129,14 @@ fn what_was_answered_is_there() {
     assert!(told.len() > 500 && verified.files > 3);
 }
 
-/// Lets a child write so many records and a moment longer. What it was answered: number and request.
+/// Lets a child write this number of records and a moment longer. Returns the acknowledged records:
+/// number and request.
 fn run(file: &Path, node: &str, steps: u64, within: Duration) -> Vec<(u64, String)> {
     let mut child = start(file, node, ":");
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut told = Vec::new();
     while (told.len() as u64) < steps {
-        let line = lines.next().unwrap_or_else(|| panic!("{node} has ended by itself")).unwrap();
+        let line = lines.next().unwrap_or_else(|| panic!("{node} exited by itself")).unwrap();
         told.extend(answered(&line));
     }
     let since = Instant::now();
@@ -143,7 +145,7 @@ fn run(file: &Path, node: &str, steps: u64, within: Duration) -> Vec<(u64, Strin
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    // What it has still said before. Only whole lines count.
+    // The output before the kill. Only complete lines count.
     let mut rest: Vec<String> = lines.map_while(Result::ok).collect();
     rest.pop();
     told.extend(rest.iter().filter_map(|line| answered(line)));

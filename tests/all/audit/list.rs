@@ -1,4 +1,4 @@
-//! The end of the store's list of revocations, as it is noted beside the audit.
+//! The end of the store's revocation list, as noted beside the audit log.
 
 use super::*;
 use keyward_audit::{ListEnd, noted_list};
@@ -18,7 +18,7 @@ fn the_greatest_number_is_noted_until_an_operator_accepts_another() {
         audit.note_list(end(number));
         assert!(audit.flush());
         assert_eq!(noted_list(place.file()).unwrap(), Some(end(noted)));
-        // The note stays when lines are written.
+        // The note is kept when lines are written.
         here.record_blocking(entry(number)).unwrap();
         assert_eq!(noted_list(place.file()).unwrap(), Some(end(noted)));
         place.is_whole();
@@ -27,7 +27,7 @@ fn the_greatest_number_is_noted_until_an_operator_accepts_another() {
     assert!(there.flush());
     assert_eq!(noted_list(place.file()).unwrap(), Some(end(3)));
     here.record_blocking(entry("later")).unwrap();
-    assert_eq!(noted_list(place.file()).unwrap(), Some(end(3)), "what was noted before does not come back");
+    assert_eq!(noted_list(place.file()).unwrap(), Some(end(3)), "the earlier note does not return");
     here.note_list(end(4));
     assert!(here.flush());
     assert_eq!(noted_list(place.file()).unwrap(), Some(end(4)));
@@ -35,7 +35,7 @@ fn the_greatest_number_is_noted_until_an_operator_accepts_another() {
 }
 
 #[test]
-fn a_head_without_it_is_read_as_before() {
+fn a_head_without_the_note_is_read() {
     let place = Place::new();
     let audit = place.open();
     audit.record_blocking(entry(1)).unwrap();

@@ -1,18 +1,19 @@
-//! What stands in the place of the files, or is done to them while they are written, keeps nobody for ever.
+//! Unexpected objects in place of the files, or concurrent changes to the files, never block
+//! indefinitely.
 
 use super::{Place, entry, records};
-use keyward_audit::{Audit, Head, Settings, Wrong, last, lines, verify};
+use keyward_audit::{Audit, Defect, Head, Settings, last, lines, verify};
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// What is no regular file, and what makes it.
+/// An object that is not a regular file, and its constructor.
 type Odd = (&'static str, fn(&Path));
 
 const ODD: [Odd; 3] = [
-    ("a pipe that nobody writes to", |path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success())),
+    ("a pipe without a writer", |path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success())),
     ("a folder", |path| fs::create_dir(path).unwrap()),
     ("a file without an end", |path| symlink("/dev/zero", path).unwrap()),
 ];
@@ -21,18 +22,18 @@ fn head_of(place: &Place) -> std::path::PathBuf {
     place.folder.path().join("audit.jsonl.head")
 }
 
-/// What somebody does to the files, given the heads of their lines.
+/// A change to the files, given the heads of their lines.
 type Harm = (&'static str, fn(&Place, &[Head]));
 
 #[test]
-fn a_head_that_is_no_file_is_named() {
+fn a_head_that_is_not_a_regular_file_is_named() {
     for (what, make) in ODD {
         let place = Place::new();
         place.write([entry(1)]);
         let head = head_of(&place);
         fs::remove_file(&head).unwrap();
         make(&head);
-        let named = format!("{} is no regular file: move it away", head.display());
+        let named = format!("{} is not a regular file: move it away", head.display());
         let settings = Settings { deadline: Duration::from_secs(60), ..place.settings.clone() };
         let opened = Audit::open(settings, place.hand.clock()).unwrap_err().to_string();
         let errors =
@@ -44,7 +45,7 @@ fn a_head_that_is_no_file_is_named() {
 }
 
 #[test]
-fn a_file_before_it_that_is_none_is_named_and_keeps_nobody_from_writing() {
+fn an_earlier_file_that_is_not_regular_is_named_and_does_not_block_writing() {
     for (what, make) in ODD {
         let mut place = Place::new();
         (place.settings.rotate_bytes, place.settings.keep_files) = (1, Some(3));
@@ -52,7 +53,7 @@ fn a_file_before_it_that_is_none_is_named_and_keeps_nobody_from_writing() {
         let first = place.files().remove(0);
         fs::remove_file(&first).unwrap();
         make(&first);
-        let named = format!("{} is no regular file: move it away", first.display());
+        let named = format!("{} is not a regular file: move it away", first.display());
         let errors = [
             verify(place.file(), None).unwrap_err().to_string(),
             lines(place.file()).unwrap().find_map(Result::err).unwrap().to_string(),
@@ -61,15 +62,15 @@ fn a_file_before_it_that_is_none_is_named_and_keeps_nobody_from_writing() {
         for error in errors {
             assert!(error.ends_with(&named), "{what}: {error}");
         }
-        // Until it has gone, nothing behind it is removed.
+        // Until it is gone, no later file is removed.
         place.write((4..=9).map(entry));
         assert_eq!(place.files().len(), 9, "{what}");
     }
 }
 
-/// No more of it is read than a head has.
+/// No more is read than a head can contain.
 #[test]
-fn a_head_as_long_as_a_disk_is_none() {
+fn an_oversized_head_is_rejected() {
     let place = Place::new();
     place.write([entry(1)]);
     File::options().write(true).open(head_of(&place)).unwrap().set_len(1 << 40).unwrap();
@@ -80,7 +81,7 @@ fn a_head_as_long_as_a_disk_is_none() {
 }
 
 #[test]
-fn a_file_with_nothing_in_it_is_found() {
+fn an_empty_file_is_detected() {
     let mut place = Place::new();
     place.settings.rotate_bytes = 1;
     place.write((1..=3).map(entry));
@@ -88,12 +89,12 @@ fn a_file_with_nothing_in_it_is_found() {
     let empty = place.folder.path().join("audit.jsonl.000000000009");
     fs::write(&empty, "").unwrap();
     let problem = verify(place.file(), None).unwrap().problem.unwrap();
-    assert_eq!((problem.wrong, problem.file, problem.line, problem.seq), (Wrong::Truncated, empty, 1, 3));
+    assert_eq!((problem.wrong, problem.file, problem.line, problem.seq), (Defect::Truncated, empty, 1, 3));
 }
 
 /// No line is missing, and none is out of order.
 #[test]
-fn a_file_that_is_called_otherwise_is_found() {
+fn a_renamed_file_is_detected() {
     let mut place = Place::new();
     (place.settings.rotate_bytes, place.settings.file) = (1, place.folder.path().join("audit.5"));
     place.write((1..=3).map(entry));
@@ -101,12 +102,13 @@ fn a_file_that_is_called_otherwise_is_found() {
     let [from, to] = ["audit.5.000000000002", "audit.5.000000000007"].map(|name| place.folder.path().join(name));
     fs::rename(from, &to).unwrap();
     let problem = verify(place.file(), None).unwrap().problem.unwrap();
-    assert_eq!((problem.wrong, problem.file, problem.line, problem.seq), (Wrong::Reordered, to, 1, 2));
+    assert_eq!((problem.wrong, problem.file, problem.line, problem.seq), (Defect::Reordered, to, 1, 2));
 }
 
-/// Whoever may write them may make the head fit as well. The process that has written the lines knows better.
+/// Anyone who can write the files can adjust the head as well, but the process that has written the
+/// lines detects it.
 #[test]
-fn what_is_taken_from_whoever_writes_is_missed() {
+fn a_running_writer_detects_missing_lines() {
     fn cut(place: &Place) {
         let text = fs::read_to_string(place.file()).unwrap();
         let left: String = text.split_inclusive('\n').take(2).collect();
@@ -125,7 +127,7 @@ fn what_is_taken_from_whoever_writes_is_missed() {
             fs::remove_file(place.file()).unwrap();
             fs::remove_file(head_of(place)).unwrap();
         }),
-        ("all, which somebody else rotates", |place, _| {
+        ("all, rotated by another program", |place, _| {
             fs::rename(place.file(), place.folder.path().join("audit.jsonl.1")).unwrap();
             fs::rename(head_of(place), place.folder.path().join("audit.jsonl.1.head")).unwrap();
         }),
@@ -143,16 +145,16 @@ fn what_is_taken_from_whoever_writes_is_missed() {
         let missing = records(place.file()).into_iter().find(|record| record.event == "missing");
         let missing = missing.unwrap_or_else(|| panic!("{what}")).up_to.unwrap();
         assert_eq!(missing, heads[4].to_string(), "{what}");
-        assert_eq!(verify(place.file(), None).unwrap().problem.unwrap().wrong, Wrong::Truncated, "{what}");
+        assert_eq!(verify(place.file(), None).unwrap().problem.unwrap().wrong, Defect::Truncated, "{what}");
         // Once is enough.
         audit.record_blocking(entry("later")).unwrap();
         assert_eq!(records(place.file()).iter().filter(|record| record.event == "missing").count(), 1, "{what}");
     }
 }
 
-/// Whoever removes the head alone gets another one, and not a writer that goes on with a file without a name.
+/// Removing only the head creates a new one, but does not leave the writer with an unlinked file.
 #[test]
-fn a_head_that_is_removed_is_written_again() {
+fn a_removed_head_is_written_again() {
     let place = Place::new();
     let audit = place.open();
     audit.record_blocking(entry(1)).unwrap();

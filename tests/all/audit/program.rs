@@ -1,4 +1,4 @@
-//! `keyward audit …`, as an operator runs it.
+//! `keyward audit …`, as run by an operator.
 
 use super::{Hand, entry};
 use keyward_audit::{Audit, Entry, Event, Settings, Verified, verify};
@@ -47,7 +47,7 @@ impl World {
         Audit::open(settings, self.hand.clock()).unwrap()
     }
 
-    /// Ten records, a minute apart.
+    /// Writes ten records, a minute apart.
     fn write(&self) {
         let audit = self.open();
         audit.record_blocking(Entry::new(Event::Start)).unwrap();
@@ -76,17 +76,17 @@ impl World {
 }
 
 #[test]
-fn verify_says_whether_it_is_whole() {
+fn verify_reports_whether_the_log_is_intact() {
     let world = World::new("verify");
     let ran = world.run("verify");
     assert_eq!((ran.status, ran.stdout.as_str()), (3, ""));
-    assert!(ran.stderr.contains("there is no audit "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("audit.jsonl does not exist"), "{}", ran.stderr);
 
     world.write();
     let ran = world.run("verify");
     assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
     let told: Vec<_> = ran.stdout.lines().collect();
-    assert_eq!(told[0], "whole: 10 records in 2 files");
+    assert_eq!(told[0], "intact: 10 records in 2 files");
     assert_eq!(told[1], "from 2026-11-22T14:00:00.000Z to 2026-11-22T14:09:00.000Z");
     let head = told[2].strip_prefix("head ").unwrap();
     assert!(head.starts_with("10:") && told.len() == 3 && told[2].len() <= 80, "{told:?}");
@@ -103,13 +103,13 @@ fn verify_says_whether_it_is_whole() {
     assert_eq!(ran.status, 0);
     assert_eq!(
         ran.stdout.lines().nth(2).unwrap(),
-        "no head stands beside it, so nobody can tell whether its end is missing"
+        "no .head file found: truncation of the last records cannot be detected"
     );
 
     world.open().record_blocking(entry("later")).unwrap();
     let ran = world.run(&format!("verify --head {head}"));
     assert_eq!(ran.status, 0);
-    assert!(ran.stdout.contains("\nit leads to the head that was given\n"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("\ncontains the record of --head\n"), "{}", ran.stdout);
     let other = head.replace("10:", "3:");
     let ran = world.run(&format!("verify --json --head {other}"));
     assert_eq!(ran.status, 1);
@@ -117,15 +117,15 @@ fn verify_says_whether_it_is_whole() {
     assert_eq!((&json["problem"]["wrong"], &json["problem"]["seq"]), (&json!("changed"), &json!(3)));
     let ran = world.run("verify --head 3:xyz");
     assert_eq!(ran.status, 2);
-    assert!(ran.stderr.contains("is no head: write SEQ:HASH"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("not a head: expected SEQ:HASH"), "{}", ran.stderr);
 
     let file = world.folder.path().join("audit.jsonl.000000000001");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replacen("created", "creatod", 1)).unwrap();
     let ran = world.run("verify");
     assert_eq!(ran.status, 1);
-    let wanted = "not whole: audit.jsonl.000000000001:2: record 2 was changed, or does not follow from the one before it\n\
-                  good before it: 1 record in 2 files\n";
+    let wanted = "not intact: audit.jsonl.000000000001:2: record 2 was changed, or does not follow from the record before it\n\
+                  intact before that: 1 record in 2 files\n";
     assert!(ran.stdout.starts_with(wanted), "{}", ran.stdout);
 }
 
@@ -144,9 +144,9 @@ SEQ TIME (UTC)          EVENT  HANDLER TOKEN    ACTOR      RESULT
  10 2026-11-22 14:09:00 create signed  767ed2b… an actor … created
 ";
     assert_eq!(ran.stdout, wanted);
-    // From as many files as it takes.
-    for (most, count) in [(1, 1), (9, 9), (10, 10), (11, 10)] {
-        let ran = world.run(&format!("tail --json -n {most}"));
+    // From any number of files.
+    for (max, count) in [(1, 1), (9, 9), (10, 10), (11, 10)] {
+        let ran = world.run(&format!("tail --json -n {max}"));
         let seqs: Vec<_> =
             ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["seq"].clone()).collect();
         assert_eq!(seqs, (11 - count..=10).map(Value::from).collect::<Vec<_>>());
@@ -155,7 +155,7 @@ SEQ TIME (UTC)          EVENT  HANDLER TOKEN    ACTOR      RESULT
 }
 
 #[test]
-fn export_prints_what_is_wanted_as_it_stands() {
+fn export_prints_the_selected_records_verbatim() {
     let world = World::new("export");
     world.write();
     let whole: String = ["audit.jsonl.000000000001", "audit.jsonl"]
@@ -176,22 +176,22 @@ fn export_prints_what_is_wanted_as_it_stands() {
         ("export --since 1795356420", vec![8, 9, 10]),
         ("export --since 1795356420.001", vec![9, 10]),
         ("export --until 1795356060 --json", vec![1, 2]),
-        ("export --caller app", vec![]),
+        ("export --client app", vec![]),
     ] {
         assert_eq!(seqs(words), wanted, "{words}");
     }
     let ran = world.run("export --event creat");
     assert_eq!((ran.status, ran.stderr.lines().count()), (2, 1), "{}", ran.stderr);
 
-    // What can be read is printed, and what cannot is said.
+    // Readable records are printed, and others reported.
     let file = world.folder.path().join("audit.jsonl");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, format!("rubbish\n{text}")).unwrap();
     let ran = world.run("export");
     assert_eq!((ran.status, ran.stdout), (3, whole));
-    assert!(ran.stderr.contains("audit.jsonl:1: this is no line of an audit"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("audit.jsonl:1: not an audit record"), "{}", ran.stderr);
 
-    // Only the file that is written may end within a line.
+    // Only the current file may end in an incomplete line.
     fs::write(&file, &text[..text.len() - 9]).unwrap();
     assert_eq!(world.run("export").status, 0);
     fs::write(&file, &text).unwrap();
@@ -200,13 +200,13 @@ fn export_prints_what_is_wanted_as_it_stands() {
     fs::write(&first, &text[..text.len() - 9]).unwrap();
     let ran = world.run("export");
     assert_eq!(ran.status, 3);
-    let place = format!("audit.jsonl.000000000001:{}: this is no line of an audit", text.lines().count());
+    let place = format!("audit.jsonl.000000000001:{}: not an audit record", text.lines().count());
     assert!(ran.stderr.contains(&place), "{}", ran.stderr);
 }
 
-/// A reader raises no false alarm, and takes nothing from those who write.
+/// A reader raises no false alarm, and does not disturb writers.
 #[test]
-fn readers_and_writers_do_not_mind_each_other() {
+fn readers_and_writers_do_not_disturb_each_other() {
     let world = World::new("beside");
     let audit = world.open();
     let done = AtomicBool::new(false);
@@ -220,7 +220,7 @@ fn readers_and_writers_do_not_mind_each_other() {
         });
         let file = world.folder.path().join("audit.jsonl");
         let mut verified: Vec<Verified> = Vec::new();
-        // Until files have had their time, too.
+        // Until files have been removed by retention, too.
         while verified.len() < 60 || verified.last().is_none_or(|verified| verified.removed.is_none()) {
             verified.extend(verify(&file, None));
         }

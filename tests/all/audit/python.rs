@@ -1,4 +1,4 @@
-//! Another program checks the chain, with the lines that `docs/audit.md` has for it.
+//! Another program checks the chain, with the code in `docs/audit.md`.
 
 use super::{Place, any_entry, entry};
 use proptest::strategy::{Strategy, ValueTree};
@@ -22,7 +22,7 @@ fn a_few_lines_of_python_agree() {
         let ran = match ran {
             Ok(ran) => ran,
             Err(error) => {
-                println!("left out: python3: {error}");
+                println!("skipped: python3: {error}");
                 return None;
             }
         };

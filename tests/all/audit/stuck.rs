@@ -1,7 +1,7 @@
-//! A disk that is full, fails or does not come back: the policy's outcome, within the deadline.
+//! A disk that is full, fails or hangs: the configured policy applies, within the deadline.
 
 use super::{Place, entry, records};
-use keyward_audit::{Audit, Disk, Entry, Event, Recorded, Storage, WhenStuck, verify};
+use keyward_audit::{Audit, Disk, Entry, Event, OnWriteFailure, Recorded, Storage, verify};
 use keyward_tests::daemon::wait_for;
 use std::fs::File;
 use std::io;
@@ -9,24 +9,24 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// Soon over, so that a test does not last long; nothing depends on how long it takes.
+/// Short, so that the tests are fast; no test depends on the exact value.
 const SOON: Duration = Duration::from_millis(100);
 
-/// What the disk does.
+/// The behavior of the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mood {
     Works,
-    /// A write does not come back before the mood changes.
+    /// A write hangs until the mood changes.
     BlocksWrite,
-    /// The same with the sync.
+    /// A sync hangs until the mood changes.
     BlocksSync,
-    /// A half is written, and then it is full.
+    /// Half of the data is written, and then the disk is full.
     Full,
-    /// It is written, and does not become durable.
+    /// The data is written, but the sync fails.
     FailsSync,
 }
 
-/// A disk that is told what to do.
+/// A disk whose behavior the test controls.
 #[derive(Clone)]
 struct Moody(Arc<(Mutex<(Mood, usize)>, Condvar)>);
 
@@ -40,7 +40,7 @@ impl Moody {
         self.0.1.notify_all();
     }
 
-    /// Waits while it is that mood. Says which one it is.
+    /// Waits while the mood is `blocks`. Returns the current mood.
     fn pass(&self, blocks: Mood) -> Mood {
         let mut state = self.0.0.lock().unwrap();
         state.1 += 1;
@@ -50,7 +50,7 @@ impl Moody {
         state.0
     }
 
-    /// Waits until a call is held.
+    /// Waits until a call hangs.
     fn is_held(&self) {
         drop(self.0.1.wait_while(self.0.0.lock().unwrap(), |state| state.1 == 0).unwrap());
     }
@@ -73,20 +73,20 @@ impl Storage for Moody {
     }
 }
 
-fn open(place: &mut Place, when_stuck: WhenStuck) -> (Audit, Moody) {
+fn open(place: &mut Place, when_stuck: OnWriteFailure) -> (Audit, Moody) {
     let disk = Moody::new();
     (place.settings.when_stuck, place.settings.deadline) = (when_stuck, SOON);
-    // To open it may take its time.
+    // Opening may be slow.
     let audit = loop {
         match Audit::open_on(place.settings.clone(), place.hand.clock(), Box::new(disk.clone())) {
             Ok(audit) => break audit,
-            Err(error) => println!("again: {error}"),
+            Err(error) => println!("retrying: {error}"),
         }
     };
     (audit, disk)
 }
 
-/// Writes until it works: with a deadline as short as that, it may be late on a machine that is busy.
+/// Writes until it succeeds: on a busy machine a write may miss the short deadline.
 fn write(audit: &Audit, name: &str) {
     while !matches!(audit.record_blocking(entry(name)), Ok(Recorded::Written(_))) {}
 }
@@ -96,20 +96,20 @@ fn requests(place: &Place) -> Vec<String> {
 }
 
 #[test]
-fn what_is_stuck_is_refused_within_the_deadline() {
+fn changes_are_refused_within_the_deadline_while_the_disk_hangs() {
     for mood in [Mood::BlocksWrite, Mood::BlocksSync] {
         let mut place = Place::new();
-        let (audit, disk) = open(&mut place, WhenStuck::Refuse);
+        let (audit, disk) = open(&mut place, OnWriteFailure::Refuse);
         write(&audit, "before");
         let refused = audit.standing().refused;
         disk.set(mood);
         let error = audit.record_blocking(entry("first")).unwrap_err().to_string();
-        assert!(error.ends_with("audit.jsonl: it could not be written within 100 ms"), "{error}");
-        // What the disk has not taken yet waits, too.
+        assert!(error.ends_with("audit.jsonl: could not be written within 100 ms"), "{error}");
+        // A record that the disk has not accepted yet waits, too.
         disk.is_held();
         let standing = audit.standing();
         assert!(standing.waiting == 1 && standing.lag > Duration::ZERO, "{standing:?}");
-        wait_for("it to be said that it is stuck", || audit.standing().trouble.is_some());
+        wait_for("the log to be reported as stuck", || audit.standing().trouble.is_some());
         // Without an executor, and from many threads.
         thread::scope(|scope| {
             for number in 0..20 {
@@ -125,7 +125,7 @@ fn what_is_stuck_is_refused_within_the_deadline() {
         assert!(audit.flush() || audit.flush());
         drop(audit);
         place.is_whole();
-        // The one that was under way got through, and so it is said that nothing came of it.
+        // The record in progress was written, so a later one says that its change was not made.
         let requests = requests(&place);
         assert_eq!(requests.iter().filter(|name| *name == "first").count(), 1, "{requests:?}");
         assert!(!requests.iter().any(|name| name.starts_with("later")), "{requests:?}");
@@ -137,14 +137,14 @@ fn what_is_stuck_is_refused_within_the_deadline() {
 }
 
 #[test]
-fn what_is_stuck_goes_on_where_that_is_wanted() {
+fn changes_proceed_while_the_disk_hangs_if_configured() {
     for mood in [Mood::BlocksWrite, Mood::BlocksSync] {
         let mut place = Place::new();
-        let (audit, disk) = open(&mut place, WhenStuck::Continue);
+        let (audit, disk) = open(&mut place, OnWriteFailure::Continue);
         disk.set(mood);
-        assert_eq!(audit.record_blocking(entry(0)), Ok(Recorded::Later));
+        assert_eq!(audit.record_blocking(entry(0)), Ok(Recorded::Deferred));
         for number in 1..20 {
-            assert_eq!(pollster::block_on(audit.record(entry(number))), Ok(Recorded::Later));
+            assert_eq!(pollster::block_on(audit.record(entry(number))), Ok(Recorded::Deferred));
         }
         disk.set(Mood::Works);
         while !audit.flush() {}
@@ -157,10 +157,10 @@ fn what_is_stuck_goes_on_where_that_is_wanted() {
 }
 
 #[test]
-fn a_disk_that_is_full_is_known_at_once_and_leaves_nothing_behind() {
+fn a_full_disk_fails_at_once_and_leaves_nothing_behind() {
     for mood in [Mood::Full, Mood::FailsSync] {
         let mut place = Place::new();
-        let (audit, disk) = open(&mut place, WhenStuck::Refuse);
+        let (audit, disk) = open(&mut place, OnWriteFailure::Refuse);
         write(&audit, "before");
         let refused = audit.standing().refused;
         disk.set(mood);
@@ -189,15 +189,15 @@ fn a_disk_that_is_full_is_known_at_once_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_disk_that_is_full_keeps_nobody_where_that_is_wanted() {
+fn a_full_disk_blocks_nothing_if_configured() {
     let mut place = Place::new();
-    let (audit, disk) = open(&mut place, WhenStuck::Continue);
+    let (audit, disk) = open(&mut place, OnWriteFailure::Continue);
     disk.set(Mood::Full);
-    // More than may wait.
+    // More than the queue can hold.
     for number in 0..6_000 {
         drop(audit.record(entry(number)));
     }
-    assert_eq!(audit.record_blocking(entry("last")), Ok(Recorded::Later));
+    assert_eq!(audit.record_blocking(entry("last")), Ok(Recorded::Deferred));
     let lost = audit.standing().lost;
     assert!(lost > 0);
     disk.set(Mood::Works);
@@ -210,10 +210,10 @@ fn a_disk_that_is_full_keeps_nobody_where_that_is_wanted() {
     assert_eq!(counted[0].event.as_deref(), Some("create"));
 }
 
-/// The end waits, but not for ever. What waited for an answer still gets it.
+/// The shutdown waits, but not indefinitely. Waiting requests still get their responses.
 #[test]
-fn the_end_does_not_hang() {
-    for when_stuck in [WhenStuck::Refuse, WhenStuck::Continue] {
+fn the_shutdown_does_not_hang() {
+    for when_stuck in [OnWriteFailure::Refuse, OnWriteFailure::Continue] {
         for mood in [Mood::BlocksWrite, Mood::BlocksSync, Mood::Full] {
             let mut place = Place::new();
             let (audit, disk) = open(&mut place, when_stuck);
@@ -222,7 +222,7 @@ fn the_end_does_not_hang() {
             audit.note(entry("noted"));
             drop(audit);
             for recording in recordings {
-                assert_eq!(pollster::block_on(recording).is_ok(), when_stuck == WhenStuck::Continue);
+                assert_eq!(pollster::block_on(recording).is_ok(), when_stuck == OnWriteFailure::Continue);
             }
             disk.set(Mood::Works);
         }
@@ -241,7 +241,7 @@ fn a_flood_of_notes_is_counted_by_kind() {
     for number in 0..350 {
         note(if number % 2 == 0 { "a" } else { "b" }, if number < 300 { "expired" } else { "unknown" });
     }
-    // What changes something is not counted among them.
+    // Records of changes are not counted among them.
     audit.record_blocking(entry("in the same second")).unwrap();
     place.hand.forward(Duration::from_secs(1));
     for _ in 0..50 {
@@ -261,9 +261,9 @@ fn a_flood_of_notes_is_counted_by_kind() {
     assert_eq!(lost, wanted);
 }
 
-/// Strangers choose how many of the others there are.
+/// The number of other records is up to untrusted clients.
 #[test]
-fn what_came_of_a_record_is_never_one_too_many() {
+fn the_outcome_of_a_record_is_never_dropped() {
     let mut place = Place::new();
     place.settings.notes_per_second = 0;
     let audit = place.open();
@@ -271,7 +271,7 @@ fn what_came_of_a_record_is_never_one_too_many() {
         audit.note(Entry::new(event));
     }
     assert!(audit.flush());
-    // What was lost is told by then, too.
+    // The drops have been recorded by then, too.
     assert_eq!(verify(place.file(), None).unwrap().lost, 2);
     let events: Vec<_> = place.records().into_iter().map(|record| record.event).collect();
     assert_eq!(
@@ -281,17 +281,17 @@ fn what_came_of_a_record_is_never_one_too_many() {
 }
 
 #[test]
-fn notes_that_find_no_room_are_counted() {
+fn dropped_notes_are_counted() {
     let mut place = Place::new();
     place.settings.notes_per_second = u32::MAX;
-    let (audit, disk) = open(&mut place, WhenStuck::Refuse);
+    let (audit, disk) = open(&mut place, OnWriteFailure::Refuse);
     disk.set(Mood::BlocksSync);
     for number in 0..10_000 {
         audit.note(entry(number));
     }
     let lost = audit.standing().lost;
     assert!((5_000..6_000).contains(&lost), "{lost}");
-    // What came of a record finds room all the same.
+    // The outcome of a record always finds space.
     audit.note(Entry { of: Some(1), ..Entry::new(Event::Failed) });
     assert_eq!(audit.standing().lost, lost);
     disk.set(Mood::Works);
@@ -302,11 +302,11 @@ fn notes_that_find_no_room_are_counted() {
     assert_eq!(requests(&place).len() as u64 + lost, 10_000);
 }
 
-/// Another program keeps the file locked.
+/// Another process keeps the file locked.
 #[test]
-fn a_file_that_another_keeps_is_a_disk_that_is_stuck() {
+fn a_locked_file_counts_as_a_stuck_disk() {
     let mut place = Place::new();
-    let (audit, _disk) = open(&mut place, WhenStuck::Refuse);
+    let (audit, _disk) = open(&mut place, OnWriteFailure::Refuse);
     write(&audit, "before");
     let other = File::open(place.file()).unwrap();
     other.lock().unwrap();

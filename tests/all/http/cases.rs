@@ -1,9 +1,9 @@
-//! Requests as text, byte for byte, and what must come of them: the files in `tests/cases/http/`.
+//! Requests as text, byte for byte, and the required responses: the files in `tests/cases/http/`.
 //!
 //! ```text
 //! server: default
 //!
-//! == A token that stands twice is a mistake.
+//! == A duplicate token is an error.
 //! POST /v1/introspect HTTP/1.1
 //! Host: localhost
 //! Authorization: {basic app}
@@ -14,28 +14,28 @@
 //! => 400 invalid_request
 //! ```
 //!
-//! A file opens with the server that its cases are for: one of [`SERVERS`]. A case is a sentence, the bytes that are sent,
-//! and what comes back. Each line that is sent ends in CR LF, but for the last one of the body, that is of what follows the
-//! first empty line. In a line, and in what comes back, stand:
+//! A file starts with the server of its cases: one of [`SERVERS`]. A case is a title, the bytes to
+//! send, and the expected responses. Each sent line ends in CR LF, except for the last line of the
+//! body, which follows the first empty line. Lines and expectations may contain:
 //!
 //! | | |
 //! | --- | --- |
 //! | `\r` `\n` `\t` `\0` `\\` `\xFF` | that byte |
 //! | `\` at the end | no CR LF follows |
-//! | `{good}`, `{id good}`, `{basic app}`, `{secret app}` | a token or its id, a caller's credentials: from `world.rs` |
+//! | `{good}`, `{id good}`, `{basic app}`, `{secret app}` | a token or its id, a client's credentials: from `world.rs` |
 //! | `{length}` | the length of the body |
 //! | `{ab*1000}` | a thousand times `ab` |
 //!
-//! | what comes back | |
+//! | expectation | |
 //! | --- | --- |
-//! | `=> 200` | an answer of this status; several of these are several answers, in order |
-//! | `=> 400 invalid_request` | an error of this word, in JSON, as `docs/serve.md` has it |
-//! | `=> 400 bare` | an answer of the HTTP library itself: empty, and the end of the connection |
-//! | `=> closed` | the end of the connection |
-//! | `=> Allow: POST`, `=> no Allow` | the one header of that name; none |
-//! | `=> json {…}`, `=> body …`, `=> empty` | the body of that answer |
+//! | `=> 200` | a response with this status; repeated for several responses, in order |
+//! | `=> 400 invalid_request` | an error with this code, as JSON, as described in `docs/serve.md` |
+//! | `=> 400 bare` | a response of the HTTP library itself: empty, and the connection is closed |
+//! | `=> closed` | the connection is closed |
+//! | `=> Allow: POST`, `=> no Allow` | the only header of that name; no such header |
+//! | `=> json {…}`, `=> body …`, `=> empty` | the body of that response |
 //!
-//! Whatever a case does, the next good request on another connection must be answered as ever.
+//! Whatever a case does, the next valid request on another connection must succeed.
 
 use super::server::Server;
 use super::world::managed::Managed;
@@ -49,13 +49,13 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-/// The servers, and how they differ from that of [`world::SERVER`].
+/// The servers, and their differences from [`world::SERVER`].
 const SERVERS: [(&str, &LazyLock<Server>); 9] = [
     ("default", &SERVER),
     ("query", &QUERY),
     ("strict", &STRICT),
     ("distrustful", &DISTRUSTFUL),
-    // What a case revokes is revoked for those behind it. They stand in one file.
+    // A revocation also affects later cases, so all of them are in one file.
     ("store", &STORE),
     ("another store", &ANOTHER_STORE),
     ("failing store", &FAILING_STORE),
@@ -92,14 +92,14 @@ static FAILING_STORE: LazyLock<Server> = LazyLock::new(|| {
 
 static MANAGED: LazyLock<Server> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("http/managed");
-    // Of another run.
+    // Of a previous run.
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
     let store = Store::open(Location::sqlite(folder.join("keyward.db"))).unwrap();
     Managed::over(store, []).with_records().server
 });
 
-/// Nothing that is known of it counts any more.
+/// A server whose revocation list is always stale.
 static SILENT_STORE: LazyLock<Server> = LazyLock::new(|| start_with(Double::with(&[]), Duration::ZERO));
 
 const PATIENCE: Duration = Duration::from_secs(3_600);
@@ -115,7 +115,7 @@ fn start(change: impl FnOnce(&mut Config)) -> Server {
 }
 
 #[test]
-fn each_request_has_its_answer() {
+fn every_request_has_its_response() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/http");
     let (mut cases, mut wrong) = (0, Vec::new());
     for entry in fs::read_dir(folder).unwrap() {
@@ -143,7 +143,7 @@ fn each_request_has_its_answer() {
 struct Case<'a> {
     what: &'a str,
     sent: Vec<u8>,
-    /// A `HEAD` request is answered without a body.
+    /// Set for `HEAD`, whose response has no body.
     to_head: bool,
     wanted: Vec<String>,
 }
@@ -153,7 +153,7 @@ impl<'a> Case<'a> {
         let (what, text) = text.split_once('\n').unwrap();
         let (sent, wanted) = text.split_once("\n=> ").unwrap_or_else(|| panic!("{what}: no `=>`"));
         let sent = format!("{sent}\n");
-        let (head, body) = sent.split_once("\n\n").unwrap_or_else(|| panic!("{what}: no empty line behind the head"));
+        let (head, body) = sent.split_once("\n\n").unwrap_or_else(|| panic!("{what}: no empty line after the head"));
         let body = lines(body.strip_suffix('\n').unwrap_or(body), "");
         let body = body.strip_suffix(b"\r\n").unwrap_or(&body);
         let length = body.len().to_string();
@@ -165,7 +165,7 @@ impl<'a> Case<'a> {
 
     fn run(&self, server: &Server) -> Result<(), String> {
         let mut connection = server.connect();
-        // What is refused early may not be taken whole.
+        // A request that is refused early may not be read completely.
         let sent = connection.send(&self.sent).or_else(|error| if is_end(&error) { Ok(()) } else { Err(error) });
         sent.map_err(|error| error.to_string())?;
         let mut answer = None;
@@ -188,7 +188,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// `400 invalid_request`
+/// Parses a status and an optional error code, such as `400 invalid_request`.
 fn as_status(wanted: &str) -> Option<(u16, &str)> {
     let (status, error) = wanted.split_once(' ').unwrap_or((wanted, ""));
     Some((status.parse().ok()?, error))
@@ -239,13 +239,13 @@ fn check(answer: &Response, wanted: &str) -> Result<(), ()> {
     } else if wanted == "empty" {
         answer.body.is_empty()
     } else {
-        let (name, value) = wanted.split_once(": ").unwrap_or_else(|| panic!("`{wanted}` is nothing to check"));
+        let (name, value) = wanted.split_once(": ").unwrap_or_else(|| panic!("`{wanted}` is not an expectation"));
         answer.header(name) == Some(value)
     };
     if fine { Ok(()) } else { Err(()) }
 }
 
-/// The bytes of lines, each with CR LF behind it.
+/// Returns the bytes of lines, each followed by CR LF.
 fn lines(text: &str, length: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for line in text.split('\n') {
@@ -259,7 +259,7 @@ fn lines(text: &str, length: &str) -> Vec<u8> {
     bytes
 }
 
-/// Puts what is meant in place of `{…}`.
+/// Replaces each `{…}`.
 fn expand(line: &str, length: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = line;
@@ -309,14 +309,14 @@ fn unescape(text: &str) -> Vec<u8> {
                 let digits = [rest.next().unwrap(), rest.next().unwrap()];
                 u8::from_str_radix(str::from_utf8(&digits).unwrap(), 16).unwrap()
             }
-            other => panic!("`{text}`: {other:?} behind a backslash"),
+            other => panic!("`{text}`: {other:?} after a backslash"),
         });
     }
     bytes
 }
 
 #[test]
-fn a_case_is_the_bytes_that_it_shows() {
+fn a_case_sends_the_bytes_that_it_shows() {
     let text = "What.\nGET /\\xff HTTP/1.1\nA: {b\\n*3}\\\nC: {length}\n\n{\"x\":{}}\nlast\\0\n=> 200\n=> Allow: POST";
     let case = Case::read(text);
     assert_eq!(case.sent, b"GET /\xff HTTP/1.1\r\nA: b\nb\nb\nC: 15\r\n\r\n{\"x\":{}}\r\nlast\0");

@@ -1,4 +1,5 @@
-//! Too much at once: what there is room for is answered rightly, the rest is told to come again, and nothing is lost.
+//! Overload: requests within the limits are answered correctly, the rest are told to retry, and
+//! none is lost.
 
 use super::program::{self, connections_at_hand, has_not_panicked, is_as_ever};
 use super::server::Server;
@@ -21,7 +22,7 @@ fn actor(name: &str) -> Request {
     Request::get("/v1/actor").bearer(token(name))
 }
 
-/// No more connections than allowed are answered at once; the others wait, and are answered when one ends.
+/// At most the allowed number of connections is served at once; the others wait until one closes.
 #[test]
 fn connections_beyond_the_limit_wait() {
     let mut config = world::config();
@@ -33,25 +34,25 @@ fn connections_beyond_the_limit_wait() {
     }
     let mut waiting = server.connect();
     waiting.send(actor("good").to_bytes()).unwrap();
-    let metrics = Request::get("/metrics").send(server.operations());
+    let metrics = Request::get("/metrics").send(server.admin());
     assert!(metrics.text().contains("\nkeyward_connections 3\n"), "{}", metrics.text());
     for connection in &mut open {
-        assert_eq!(connection.ask(&actor("good")).unwrap().status, 200, "those that are in stay in");
+        assert_eq!(connection.ask(&actor("good")).unwrap().status, 200, "open connections are served");
     }
-    // That it has no answer yet cannot be waited for: the log says what was answered, and in which order.
+    // The absence of a response cannot be awaited, so the log shows which requests were answered.
     assert_eq!(server.log().matches("keyward::decision").count(), 6);
     drop(open.pop());
     assert_eq!(waiting.answer(false).unwrap().status, 200);
 }
 
-/// More requests than allowed are refused at once, with the time to come again, and hold nobody up.
+/// Requests beyond the limit are refused at once with `Retry-After`, and block nothing.
 #[test]
-fn requests_beyond_the_limit_are_told_to_come_again() {
+fn requests_beyond_the_limit_are_told_to_retry() {
     let mut config = world::config();
     config.limits.requests = 2;
     let server = Server::start(config, world::registry(), Some(NOW));
     let ask = |path: &str| server.ask(&Request::get(path).bearer(token("good")));
-    // A known caller whose body does not come yet is being answered.
+    // A known client whose body is incomplete occupies a request slot.
     let body = json!({"token": "x"}).to_string();
     let head = format!(
         "POST /v1/verify HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Type: \
@@ -66,13 +67,13 @@ fn requests_beyond_the_limit_are_told_to_come_again() {
             connection
         })
         .collect();
-    wait_for("both to be under way", || ask("/v1/actor").status == 503);
+    wait_for("both requests to occupy their slots", || ask("/v1/actor").status == 503);
     for path in ["/v1/actor", "/v1/auth/nginx/members", "/openapi.json", "/nothing"] {
         let answer = ask(path);
         assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{path}: {answer:?}");
         assert_eq!(answer.json()["error"], "temporarily_unavailable");
     }
-    assert_eq!(Request::get("/livez").send(server.operations()).status, 200);
+    assert_eq!(Request::get("/livez").send(server.admin()).status, 200);
     for mut connection in slow.drain(..) {
         connection.send(&body).unwrap();
         assert_eq!(connection.answer(false).unwrap().json()["outcome"], "not-mine");
@@ -80,11 +81,11 @@ fn requests_beyond_the_limit_are_told_to_come_again() {
     assert_eq!(ask("/v1/actor").status, 200);
 }
 
-/// Sixty-four calls that never end, again and again: those beyond the handler's share are 503 at once, and so is each of
-/// the others in its time; meanwhile every call of another handler is answered.
+/// Repeats sixty-four concurrent calls that never return: those beyond the handler's share get 503
+/// at once, and the others at their deadline, while every call of another handler succeeds.
 #[test]
-fn a_flood_of_one_handler_is_503_for_itself_alone() {
-    // Its own, because it is used up.
+fn a_flood_of_one_handler_affects_only_that_handler() {
+    // A separate runtime, because the test exhausts it.
     let runtime = Runtime::with(RuntimeLimits::default(), TestClock).unwrap();
     let server = Server::start(world::config(), world::registry_on(&runtime), Some(NOW));
     let (going, floods, wrong) = (AtomicBool::new(true), AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -110,19 +111,19 @@ fn a_flood_of_one_handler_is_503_for_itself_alone() {
         while going.load(Ordering::Relaxed) && (floods.load(Ordering::Relaxed) < 200 || good < 200) {
             match connection.ask(&actor("good")) {
                 Ok(answer) if answer.status == 200 => good += 1,
-                other => stop_at(format!("a good one gets {other:?}")),
+                other => stop_at(format!("a valid call gets {other:?}")),
             }
         }
         going.store(false, Ordering::Relaxed);
     });
-    assert_eq!(*wrong.lock().unwrap(), [""; 0], "after {good} good ones");
-    println!("{good} good calls beside {floods:?} that never end");
-    let metrics = Request::get("/metrics").send(server.operations());
+    assert_eq!(*wrong.lock().unwrap(), [""; 0], "after {good} valid calls");
+    println!("{good} valid calls during {floods:?} endless ones");
+    let metrics = Request::get("/metrics").send(server.admin());
     let busy = "keyward_limits_hit_total{handler=\"looping\",limit=\"busy\"}";
-    assert!(metrics.text().contains(busy), "the flood went beyond its share: {}", metrics.text());
+    assert!(metrics.text().contains(busy), "the flood exceeded its share: {}", metrics.text());
 }
 
-/// Ten thousand tokens are asked for at once. Each request is answered, by a token that is good or by 503; none is lost.
+/// Ten thousand tokens are requested at once. Each request gets a valid token or 503; none is lost.
 #[test]
 fn ten_thousand_tokens_at_once() {
     const CONNECTIONS: usize = 500;
@@ -156,8 +157,8 @@ fn ten_thousand_tokens_at_once() {
             }
         }
     }
-    println!("{} made, {busy} told to come again", made.len());
-    assert_eq!(made.len() + busy, CONNECTIONS * EACH, "each token is another one");
+    println!("{} created, {busy} told to retry", made.len());
+    assert_eq!(made.len() + busy, CONNECTIONS * EACH, "every token is different");
     assert!(!made.is_empty());
     let actors: BTreeSet<_> = made.values().cloned().collect();
     let tokens: Vec<_> = made.keys().collect();
@@ -176,17 +177,18 @@ fn ten_thousand_tokens_at_once() {
     has_not_panicked(&daemon);
 }
 
-/// With no file descriptor left for another connection, those that are open go on, the rest waits without the processor
-/// being burnt, and all is well when there is room again.
+/// Without file descriptors for new connections, open connections keep working, the others wait
+/// without using the CPU, and service resumes when descriptors are free.
 #[test]
-fn without_file_descriptors_it_waits() {
+fn without_file_descriptors_new_connections_wait() {
     let folder = program::folder("descriptors", "", "");
     let daemon = Daemon::start(&folder, "keyward.toml");
-    // As an operator may, from outside, and below what it has counted on when it started.
+    // An operator may lower the limit from outside, below the value that the daemon read when it
+    // started.
     let few = Rlimit { current: Some(64), ..getrlimit(Resource::Nofile) };
     let before = prlimit(Some(daemon.pid()), Resource::Nofile, few).unwrap();
     let mut open: Vec<_> = Vec::new();
-    // Until one gets no answer at once: those beyond the limit are in the system's queue.
+    // Until one gets no response at once: those beyond the limit are in the system's queue.
     let mut kept = Connection::open(daemon.service()).unwrap();
     assert_eq!(kept.ask(&actor("good")).unwrap().status, 200);
     for _ in 0..200 {
@@ -194,32 +196,33 @@ fn without_file_descriptors_it_waits() {
         connection.send(actor("good").to_bytes()).unwrap();
         open.push(connection);
     }
-    wait_for("it to run out of files", || daemon.stderr().contains("could not be accepted"));
+    wait_for("the daemon to run out of file descriptors", || daemon.stderr().contains("could not be accepted"));
     for _ in 0..20 {
-        assert_eq!(kept.ask(&actor("good")).unwrap().status, 200, "who is in goes on");
+        assert_eq!(kept.ask(&actor("good")).unwrap().status, 200, "the open connection is served");
     }
-    // A loop that spins uses a tick for each that passes; it may use some for what it does otherwise.
+    // A busy loop uses every clock tick; regular work uses only some.
     let (start, used) = (std::time::Instant::now(), daemon.cpu_ticks());
     wait_for("half a second", || start.elapsed().as_millis() >= 500);
     let used = daemon.cpu_ticks() - used;
-    assert!(used < 20, "{used} hundredths of a second of CPU in 50");
+    assert!(used < 20, "{used} of 50 hundredths of a second of CPU");
     assert!(
         daemon.stderr().matches("could not be accepted").count() < 5,
-        "it says so now and then: {}",
+        "the log is rate-limited: {}",
         daemon.stderr()
     );
 
     prlimit(Some(daemon.pid()), Resource::Nofile, before).unwrap();
     for connection in &mut open {
-        assert_eq!(connection.answer(false).unwrap().status, 200, "who waited is answered");
+        assert_eq!(connection.answer(false).unwrap().status, 200, "the waiting connection is served");
     }
     is_as_ever(&daemon);
     has_not_panicked(&daemon);
 }
 
-/// The same where it has so few from the start: it takes fewer connections, and all are answered in the end.
+/// With few file descriptors from the start, the daemon accepts fewer connections, and eventually
+/// answers all of them.
 #[test]
-fn with_few_file_descriptors_it_takes_few_connections() {
+fn with_few_file_descriptors_it_accepts_few_connections() {
     let folder = program::folder("few-descriptors", "", "");
     let mut command = std::process::Command::new("sh");
     let keyward = keyward_tests::cli::keyward();
@@ -242,40 +245,41 @@ fn with_few_file_descriptors_it_takes_few_connections() {
     has_not_panicked(&daemon);
 }
 
-/// Connections that say nothing, and those that have been answered, cost little.
+/// Idle connections cost little, before and after a request.
 #[test]
 fn idle_connections_cost_little() {
     let count = connections_at_hand().min(2_000);
     let folder = program::folder("idle", "", "");
     let daemon = Daemon::start(&folder, "keyward.toml");
     is_as_ever(&daemon);
-    for (kind, asks, most) in [("that say nothing", false, 8), ("that have been answered", true, 32)] {
+    for (kind, asks, max) in [("that say nothing", false, 8), ("that have been answered", true, 32)] {
         let before = daemon.resident();
         let idle: Vec<_> = (0..count)
             .map(|number| {
                 let mut connection = Connection::open(daemon.service()).unwrap();
-                // Answers also see to it that the system's queue is not full.
+                // Requests also ensure that the system's queue does not fill up.
                 if asks || number % 100 == 0 {
                     assert_eq!(connection.ask(&actor("good")).unwrap().status, 200);
                 }
                 connection
             })
             .collect();
-        wait_for("all to be accepted", || {
-            let metrics = Request::get("/metrics").send(daemon.operations());
+        wait_for("all connections to be accepted", || {
+            let metrics = Request::get("/metrics").send(daemon.admin());
             let open =
                 metrics.text().lines().find_map(|line| line.strip_prefix("keyward_connections ")).unwrap().to_owned();
             open.parse::<usize>().unwrap() >= count
         });
         let each = daemon.resident().saturating_sub(before) / count as u64;
         println!("{count} connections {kind}: {each} bytes each");
-        assert!(each < most << 10, "{each} bytes each, {kind}");
+        assert!(each < max << 10, "{each} bytes each, {kind}");
         drop(idle);
     }
     is_as_ever(&daemon);
 }
 
-/// Thousands of requests on one connection, sent before any answer is read: answered in order, or the connection ends.
+/// Thousands of requests are sent on one connection before any response is read: they are answered
+/// in order, or the connection is closed.
 #[test]
 fn a_long_pipeline_is_answered_in_order() {
     let folder = program::folder("pipeline", "", "");
@@ -296,16 +300,16 @@ fn a_long_pipeline_is_answered_in_order() {
     }
     for (turn, wanted) in wanted.into_iter().enumerate() {
         let answer: Response = connection.answer(false).unwrap();
-        assert_eq!(answer.json()["actor"]["id"], wanted, "answer {turn}");
+        assert_eq!(answer.json()["actor"]["id"], wanted, "response {turn}");
     }
     let grown = daemon.resident().saturating_sub(before);
     assert!(grown < 32 * MIB, "{} MiB", grown / MIB);
     has_not_panicked(&daemon);
 }
 
-/// The end of a connection, however it comes, is the end of that connection only.
+/// A reset affects only its own connection.
 #[test]
-fn a_thousand_connections_that_are_reset() {
+fn a_thousand_reset_connections() {
     let folder = program::folder("resets", "", "");
     let daemon = Daemon::start(&folder, "keyward.toml");
     for turn in 0..1_000 {
@@ -313,10 +317,10 @@ fn a_thousand_connections_that_are_reset() {
         let bytes = actor(["good", "looping"][turn % 2]).to_bytes();
         let sent: io::Result<()> = connection.send(&bytes[..bytes.len() - turn % 40]);
         assert!(sent.is_ok() || sent.is_err_and(|error| is_end(&error)));
-        // An answer to somebody who has gone is answered by a reset.
+        // A response to a client that has closed the connection triggers a reset.
         drop(connection);
     }
     is_as_ever(&daemon);
     has_not_panicked(&daemon);
-    assert!(daemon.stderr().lines().count() < 3_000, "no flood of the log");
+    assert!(daemon.stderr().lines().count() < 3_000, "the log is not flooded");
 }

@@ -1,9 +1,10 @@
-//! What proxies ask, where a table says it better than cases one by one: all causes of a no, and all disguises of a path.
+//! Forward authentication, where a table is clearer than single cases: all reasons for a rejection,
+//! and all disguises of a path.
 
 use super::world::{self, BAD, SERVER, token};
 use keyward_tests::http::{Request, Response};
 
-/// The dialects, and how each is told a method and a path.
+/// The proxy protocols.
 const DIALECTS: [&str; 3] = ["nginx", "forward", "envoy"];
 
 fn original(dialect: &str, policy: &str, path: &[u8]) -> Request {
@@ -14,16 +15,17 @@ fn original(dialect: &str, policy: &str, path: &[u8]) -> Request {
     }
 }
 
-/// An answer without what is different each time.
+/// Returns a response without the parts that always differ.
 fn comparable(answer: Response) -> Response {
     let changing = ["x-request-id", "date"];
     let headers = answer.headers.into_iter().filter(|(name, _)| !changing.contains(&name.as_str()));
     Response { headers: headers.collect(), ..answer }
 }
 
-/// Nobody learns from the answer why a token is bad: it is the same, byte by byte, for every cause and dialect.
+/// The response does not reveal why a token is invalid: it is identical for every reason, byte by
+/// byte, in each protocol.
 #[test]
-fn every_bad_token_gets_one_answer() {
+fn every_invalid_token_gets_the_same_response() {
     let mut answers = Vec::new();
     for dialect in DIALECTS {
         let request = || Request::get(&format!("/v1/auth/{dialect}/members"));
@@ -43,9 +45,9 @@ fn every_bad_token_gets_one_answer() {
     }
 }
 
-/// The same for introspection: `{"active":false}` and nothing else, whatever is wrong.
+/// The same for introspection: always `{"active":false}`, whatever the reason.
 #[test]
-fn every_bad_token_is_inactive_in_the_same_words() {
+fn every_invalid_token_is_inactive_in_the_same_words() {
     let oddities = ["", "%20", "%00", "%0d%0aX%3a%20y", "%C3%A9", "x%2C+Bearer+y", "%FF", "..%2F..%2Fx", "--help"];
     let bad = BAD.iter().map(|name| token(name)).chain(oddities.map(str::to_owned));
     let answers: Vec<_> = bad
@@ -60,9 +62,10 @@ fn every_bad_token_is_inactive_in_the_same_words() {
     }
 }
 
-/// A path that servers may read in two ways fits no pattern, though it begins as one asks.
+/// A path that servers may interpret in two ways matches no pattern, although it starts with a
+/// permitted path.
 #[test]
-fn a_path_in_disguise_fits_nothing() {
+fn a_disguised_path_matches_nothing() {
     for dialect in ["nginx", "forward"] {
         let plain =
             ["/api/", "/api/x", "/api/x/", "/api/x.y", "/api/x%20y", "/api/..x", "/api/x?a=/../b", "/api/%C3%A9"];
@@ -117,7 +120,7 @@ fn a_path_in_disguise_fits_nothing() {
     }
 }
 
-/// Whatever method asks, with a body and without, and over HTTP/1.0: the answer is 200 or 401, and never a 100.
+/// Every method, with a body and without, and HTTP/1.0: the status is 200 or 401, and never 100.
 #[test]
 fn every_method_and_version_is_answered_without_reading_a_body() {
     for dialect in DIALECTS {
@@ -141,9 +144,9 @@ fn every_method_and_version_is_answered_without_reading_a_body() {
     }
 }
 
-/// Envoy takes 202, 204 and the like for a yes or a no as it pleases: none of ours is of these.
+/// Envoy may treat 202, 204 and similar statuses as either verdict, so none of them is used.
 #[test]
-fn only_five_statuses_are_ever_answered() {
+fn only_five_statuses_are_ever_returned() {
     for dialect in DIALECTS {
         for policy in ["members", "orders", "get", "paths", "signed", "nothing"] {
             for name in ["good", "narrow", "expired", "nobody", "looping", "down", "long", "shut"] {

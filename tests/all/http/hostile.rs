@@ -1,5 +1,5 @@
-//! Requests that are broken in every place, against the program: none gets a yes that it should not get, and the process stays
-//! as it was in its memory, its files and its log.
+//! Requests that are broken at every position, against the program: none is accepted wrongly, and
+//! the memory, files and log of the process stay the same.
 
 use super::program::{self, for_each, has_not_panicked, is_as_ever};
 use super::world::{secret, token};
@@ -13,7 +13,7 @@ use std::{fs, thread};
 
 const MIB: u64 = 1 << 20;
 
-/// A daemon and what it was like before.
+/// A daemon and its initial state.
 struct Before {
     daemon: Daemon,
     memory: u64,
@@ -28,7 +28,7 @@ impl Before {
         Self { daemon, memory, files }
     }
 
-    /// Panics unless it is as it was.
+    /// Panics unless the daemon is in its initial state.
     fn compare(self) {
         let Self { daemon, memory, files: before } = self;
         is_as_ever(&daemon);
@@ -44,22 +44,22 @@ impl Before {
     }
 }
 
-/// What it has open.
+/// Returns the open files of the daemon.
 fn files(daemon: &Daemon) -> Vec<PathBuf> {
     let open = fs::read_dir(format!("/proc/{}/fd", daemon.pid().as_raw_nonzero())).unwrap();
     open.filter_map(|file| fs::read_link(file.unwrap().path()).ok()).collect()
 }
 
-/// What comes back for these bytes, and nothing more.
+/// Returns the response to these bytes, up to the end of the connection.
 fn told(daemon: &Daemon, bytes: &[u8]) -> String {
     let mut connection = Connection::open(daemon.service()).unwrap();
-    // It may be refused before all of it is sent.
+    // The request may be refused before it is sent completely.
     let _ = connection.send(bytes);
     let _ = connection.finish();
     String::from_utf8_lossy(&connection.rest().unwrap()).into_owned()
 }
 
-/// The statuses of the answers in it.
+/// Returns the statuses of the responses in the text.
 fn statuses(told: &str) -> Vec<u16> {
     told.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
 }
@@ -70,7 +70,7 @@ fn says_yes(told: &str) -> bool {
         .any(|yes| told.contains(yes))
 }
 
-/// One request of each kind with this token.
+/// Returns one request of each kind with this token.
 fn requests(token: &str) -> [Vec<u8>; 5] {
     [
         Request::form("/v1/introspect", format!("token={token}")).basic("app", &secret("app")),
@@ -82,14 +82,14 @@ fn requests(token: &str) -> [Vec<u8>; 5] {
     .map(|request| request.to_bytes())
 }
 
-/// Half a request is none, wherever it is cut; a whole one gets its yes.
+/// A truncated request is never accepted, wherever it is cut; a complete one is.
 #[test]
-fn requests_that_are_cut_anywhere_get_no_yes() {
+fn requests_that_are_truncated_anywhere_are_not_accepted() {
     let before = Before::start("cut");
     let mut cuts = Vec::new();
     for bytes in requests(&token("good")) {
         assert!(says_yes(&told(&before.daemon, &bytes)), "{}", String::from_utf8_lossy(&bytes));
-        // A token that is cut is another token: what is cut here is the request.
+        // Only the request is cut, because a truncated token is another token.
         cuts.extend((0..bytes.len()).map(|end| bytes[..end].to_vec()));
     }
     for_each(&cuts, |bytes| {
@@ -100,10 +100,10 @@ fn requests_that_are_cut_anywhere_get_no_yes() {
     before.compare();
 }
 
-/// Each byte is replaced by those that mean something to somebody. With a token that is not good nothing makes a yes of it,
-/// and nothing is an error of ours.
+/// Each byte is replaced by special characters. With an invalid token no change is ever accepted or
+/// causes a server error.
 #[test]
-fn requests_that_are_changed_anywhere_get_no_yes() {
+fn requests_that_are_changed_anywhere_are_not_accepted() {
     let before = Before::start("changed");
     let mut changed = Vec::new();
     for bytes in requests(&token("forged")) {
@@ -125,9 +125,9 @@ fn requests_that_are_changed_anywhere_get_no_yes() {
     before.compare();
 }
 
-/// Each line is left out, doubled, or changes places with each other one.
+/// Each line is omitted, duplicated, or swapped with every other line.
 #[test]
-fn requests_whose_lines_are_shuffled_get_no_yes() {
+fn requests_whose_lines_are_shuffled_are_not_accepted() {
     let before = Before::start("shuffled");
     let mut shuffled = Vec::new();
     for bytes in requests(&token("forged")) {
@@ -152,7 +152,7 @@ fn requests_whose_lines_are_shuffled_get_no_yes() {
     before.compare();
 }
 
-/// Large in every place, from just too much to far too much.
+/// Each part is too large, from slightly to extremely.
 #[test]
 fn requests_that_are_too_large_anywhere_are_refused_and_cost_nothing() {
     let before = Before::start("large");
@@ -162,9 +162,9 @@ fn requests_that_are_too_large_anywhere_are_refused_and_cost_nothing() {
         let lines = "X: y\r\n".repeat(size / 6);
         let good = token("good");
         let auth = format!("Host: localhost\r\nAuthorization: Bearer {good}\r\n");
-        let caller = format!("Host: localhost\r\nAuthorization: Bearer {}\r\n", secret("app"));
-        let json = format!("{caller}Content-Type: application/json\r\n");
-        let form = format!("{caller}Content-Type: application/x-www-form-urlencoded\r\n");
+        let client = format!("Host: localhost\r\nAuthorization: Bearer {}\r\n", secret("app"));
+        let json = format!("{client}Content-Type: application/json\r\n");
+        let form = format!("{client}Content-Type: application/x-www-form-urlencoded\r\n");
         large.extend([
             format!("{filler} /v1/actor HTTP/1.1\r\n{auth}\r\n"),
             format!("GET /{filler} HTTP/1.1\r\n{auth}\r\n"),
@@ -195,16 +195,16 @@ fn requests_that_are_too_large_anywhere_are_refused_and_cost_nothing() {
     for_each(&large, |text| {
         let told = told(&before.daemon, text.as_bytes());
         assert!(!says_yes(&told), "{}\n{told}", &text[..200.min(text.len())]);
-        // Whoever is cut off while it still sends may see no answer.
+        // A client that is cut off while it still sends may not see a response.
         let refused = statuses(&told).iter().all(|status| [400, 413, 414, 431].contains(status));
         assert!(refused, "{}\n{told}", &text[..200.min(text.len())]);
     });
     before.compare();
 }
 
-/// Told to reload again and again while it answers: it does so once for all that asked meanwhile, and no request notices.
+/// On repeated reload requests under load, the daemon coalesces them and no request is affected.
 #[test]
-fn a_storm_of_reloads_disturbs_nobody() {
+fn a_storm_of_reloads_affects_no_request() {
     let before = Before::start("reloads");
     let daemon = &before.daemon;
     let going = AtomicBool::new(true);
@@ -226,7 +226,7 @@ fn a_storm_of_reloads_disturbs_nobody() {
             thread::yield_now();
         }
         let reloads = || {
-            let metrics = Request::get("/metrics").send(daemon.operations());
+            let metrics = Request::get("/metrics").send(daemon.admin());
             let count =
                 metrics.text().lines().find_map(|line| line.strip_prefix("keyward_reloads_total ")).unwrap().to_owned();
             count.parse::<usize>().unwrap()
@@ -235,6 +235,6 @@ fn a_storm_of_reloads_disturbs_nobody() {
         going.store(false, Ordering::Relaxed);
         assert!(reloads() <= 300);
     });
-    assert_eq!(wrong.load(Ordering::Relaxed), 0, "beside {good:?} good ones");
+    assert_eq!(wrong.load(Ordering::Relaxed), 0, "during {good:?} valid requests");
     before.compare();
 }

@@ -1,5 +1,6 @@
-//! No token and no secret gets out of the daemon: not by its log at its most talkative, its metrics, its errors, its headers
-//! or what it prints, over good and bad requests of every kind. The one place where a token leaves is the 201 of `/v1/tokens`.
+//! No token and no secret leaks from the daemon: not through its log at the most verbose level, its
+//! metrics, errors, headers or output, for valid and invalid requests of every kind. A token leaves
+//! only in the 201 of `/v1/tokens`.
 
 use super::program;
 use super::world::{BAD, BOTS, CALLERS, KEY, secret, token};
@@ -18,7 +19,7 @@ const WRONG_SECRET: &str = "wrong-secret-that-nobody-has-0123456789";
 const NEW_KEY: &str = "new-key-only-for-tests-new-key-only-for-tests";
 const SHORT_KEY: &str = "short-key-for-tests";
 
-/// A daemon, all that came out of it, and what must not be in it.
+/// A daemon, all of its output, and the texts that must not appear in it.
 struct Watch {
     daemon: Daemon,
     seen: String,
@@ -31,7 +32,7 @@ impl Watch {
         self.forbidden.insert(text.to_owned());
     }
 
-    /// Its parts as well: neither may be seen alone.
+    /// Forbids the token's parts as well: none may appear alone.
     fn forbid_token(&mut self, token: &str) {
         self.forbid(token);
         let parts = token.trim_start_matches("dstok_").split('.').filter(|part| part.len() > 8);
@@ -45,7 +46,7 @@ impl Watch {
         answer
     }
 
-    /// A request whose answer is meant to hold what is forbidden elsewhere.
+    /// Sends a request whose response contains a token that is forbidden elsewhere.
     fn create(&mut self, request: &Request) -> String {
         let answer = request.send(self.daemon.service());
         assert_eq!(answer.status, 201, "{answer:?}");
@@ -54,14 +55,14 @@ impl Watch {
     }
 }
 
-/// What is found in a text of what must not be in it, and in which form.
+/// Returns the forbidden texts that a text contains, and their encodings.
 fn found(text: &str, forbidden: &BTreeSet<String>) -> Vec<String> {
     let all = forbidden.iter().flat_map(|secret| forms(secret).into_iter().map(move |form| (secret, form)));
     all.filter(|(_, form)| text.contains(form.as_str())).map(|(secret, form)| format!("{secret} as {form}")).collect()
 }
 
 #[test]
-fn a_text_is_found_in_every_form() {
+fn a_text_is_found_in_every_encoding() {
     let secret = "a secret+of/some~length?";
     let around = |text: &str| format!("…{text}…");
     let forms = forms(secret);
@@ -102,11 +103,11 @@ fn no_token_and_no_secret_leaves_the_daemon() {
         tokens_where_they_belong(&mut watch, &token(name));
         tokens_where_they_do_not_belong(&mut watch, &token(name));
     }
-    secrets_of_callers(&mut watch);
+    secrets_of_clients(&mut watch);
     created_tokens(&mut watch);
     reloads(&mut watch, &folder);
 
-    let metrics = Request::get("/metrics").send(watch.daemon.operations());
+    let metrics = Request::get("/metrics").send(watch.daemon.admin());
     assert!(metrics.text().contains("keyward_calls_total"));
     watch.seen.push_str(metrics.text());
     assert!(watch.asked > 500, "{}", watch.asked);
@@ -114,16 +115,17 @@ fn no_token_and_no_secret_leaves_the_daemon() {
     let ended = daemon.stop();
     assert!(ended.status.success());
     for what in ["keyward::decision", "keyward::handler", "[token]", "fewer than 32"] {
-        assert!(ended.stderr.contains(what), "the log is talkative, but says nothing of `{what}`");
+        assert!(ended.stderr.contains(what), "the verbose log does not mention `{what}`");
     }
     let all = [&seen, &ended.stdout, &ended.stderr].map(String::as_str).concat();
-    // What a search does not find where it stands, it finds nowhere.
+    // Confirms that the search finds a planted token.
     let planted = format!("{all}{}", basic(token("good").as_bytes()));
     assert!(!found(&planted, &forbidden).is_empty());
     assert_eq!(found(&all, &forbidden), [""; 0]);
 }
 
-/// In `Authorization`, in a form, in JSON, in the query where the operator allows it.
+/// Presents tokens in `Authorization`, in a form, in JSON, and in the query if the operator allows
+/// it.
 fn tokens_where_they_belong(watch: &mut Watch, token: &str) {
     let (id, secret) = ("app", &secret("app"));
     watch.ask(&Request::get("/v1/actor").bearer(token));
@@ -134,7 +136,7 @@ fn tokens_where_they_belong(watch: &mut Watch, token: &str) {
     watch.ask(&Request::form("/v1/revoke", format!("token={token}&client_id={id}&client_secret={secret}")));
     watch.ask(&Request::json("/v1/verify", &json!({ "token": token })).bearer(secret));
     watch.ask(&Request::json("/v1/verify", &json!({"tokens": [token, "x", token], "handler": "bots"})).bearer(secret));
-    // A handler that makes none.
+    // A handler that creates no tokens.
     watch.ask(&Request::json("/v1/tokens", &json!({"parent": token, "handler": "bots"})).bearer(secret));
     for dialect in ["nginx", "forward", "envoy"] {
         for policy in ["members", "orders", "nothing"] {
@@ -143,8 +145,8 @@ fn tokens_where_they_belong(watch: &mut Watch, token: &str) {
     }
 }
 
-/// Doubled, cut, padded, quoted; under other schemes and names, in paths and queries, in bodies of other types, as a name of
-/// something else.
+/// Presents tokens doubled, truncated, padded, quoted; under other schemes and names, in paths and
+/// queries, in bodies of other types, and as other identifiers.
 fn tokens_where_they_do_not_belong(watch: &mut Watch, token: &str) {
     let secret = &secret("app");
     for path in ["/v1/actor", "/v1/auth/nginx/members"] {
@@ -180,7 +182,7 @@ fn tokens_where_they_do_not_belong(watch: &mut Watch, token: &str) {
         for path in ["/v1/actor", "/v1/introspect", "/v1/revoke", "/v1/auth/envoy/members/x", "/openapi.json", "/"] {
             watch.ask(&Request::get(&format!("{path}?{query}")).bearer(token));
         }
-        // The original request, as proxies tell of it.
+        // The original request, as described by proxies.
         let uri = format!("/x?{query}");
         watch.ask(&Request::get("/v1/auth/nginx/members").bearer(token).header("X-Original-URI", &uri));
         watch.ask(&Request::get("/v1/auth/forward/members").bearer(token).header("X-Forwarded-Uri", &uri));
@@ -201,8 +203,8 @@ fn tokens_where_they_do_not_belong(watch: &mut Watch, token: &str) {
     watch.ask(&Request::json("/v1/revocations", &json!({"handler": "bots", "issued_until": token})).bearer(secret));
 }
 
-/// Right and wrong, in each place, for endpoints that they are good for and others.
-fn secrets_of_callers(watch: &mut Watch) {
+/// Presents correct and wrong secrets in each place, for endpoints with and without permission.
+fn secrets_of_clients(watch: &mut Watch) {
     for (id, ..) in CALLERS {
         for secret in [&secret(id), WRONG_SECRET] {
             for request in [
@@ -229,7 +231,7 @@ fn secrets_of_callers(watch: &mut Watch) {
     }
 }
 
-/// The token is in the answer, and nowhere else.
+/// Creates tokens, which appear in the response only.
 fn created_tokens(watch: &mut Watch) {
     for number in 0..20 {
         let body = json!({"actor": format!("user-{number}"), "description": "x", "expires_after": 60 + number});
@@ -239,7 +241,7 @@ fn created_tokens(watch: &mut Watch) {
     }
 }
 
-/// Reloads with other keys, and with what is wrong about them.
+/// Reloads with other keys, and with invalid ones.
 fn reloads(watch: &mut Watch, folder: &Folder) {
     let good = program::configuration("query_parameter = \"_auth_token\"", "");
     let secret_file = "secret = { file = \"secret.key\" }";
@@ -252,7 +254,7 @@ fn reloads(watch: &mut Watch, folder: &Folder) {
         (NEW_KEY, 0o600, with(&format!("secret = {{ file = \"secret.key\", value = \"{NEW_KEY}\" }}"))),
         (NEW_KEY, 0o600, with(&format!("secret = {NEW_KEY}"))),
         (NEW_KEY, 0o600, format!("{NEW_KEY}\n{good}")),
-        (NEW_KEY, 0o600, good.replacen("[callers.app]", &format!("[callers.app]\nsecret = \"{}\"", secret("app")), 1)),
+        (NEW_KEY, 0o600, good.replacen("[clients.app]", &format!("[clients.app]\nsecret = \"{}\"", secret("app")), 1)),
         (NEW_KEY, 0o600, good.replacen("secret_sha256 = \"", &format!("secret_sha256 = \"{WRONG_SECRET}"), 1)),
         (NEW_KEY, 0o600, good.clone()),
         (KEY, 0o600, good.clone()),
@@ -265,9 +267,9 @@ fn reloads(watch: &mut Watch, folder: &Folder) {
         let lines = || watch.daemon.stderr().lines().filter(|line| line.contains("keyward::server")).count();
         let before = lines();
         watch.daemon.signal(Signal::HUP);
-        wait_for(&format!("reload {number} to be told of"), || lines() > before);
+        wait_for(&format!("reload {number} to be logged"), || lines() > before);
     }
-    wait_for("the last of them to be in place", || {
+    wait_for("the last reload to take effect", || {
         Request::get("/v1/actor").bearer(token("good")).send(watch.daemon.service()).status == 200
     });
 }

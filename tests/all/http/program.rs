@@ -1,4 +1,5 @@
-//! The same world as in `world.rs`, for the program: what must be seen of a whole process, its memory, its files, its log.
+//! The world of `world.rs` for the program: tests of a whole process, its memory, its files and its
+//! log.
 
 use super::world::{BOTS, CALLERS, HOSTILE, KEY, bot_token, secret, token};
 use keyward_server::SecretDigest;
@@ -12,7 +13,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// A folder with a configuration of the world; `limits` are lines of `[server.limits]`, `server` of `[server]`.
+/// Creates a folder with a configuration of the world; `limits` are lines of `[server.limits]`,
+/// `server` of `[server]`.
 pub(crate) fn folder(name: &str, server: &str, limits: &str) -> Folder {
     let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("http").join(name));
     folder.write("secret.key", KEY, 0o600);
@@ -30,10 +32,10 @@ fn bot_file(name: &str) -> String {
     format!("bot-{}.key", name.replace(' ', "-"))
 }
 
-/// The configuration as text.
+/// Returns the configuration as text.
 pub(crate) fn configuration(server: &str, limits: &str) -> String {
     let mut text = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\noperations = \"127.0.0.1:0\"\n{server}\n\n[server.limits]\n{limits}\n\n\
+        "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n{server}\n\n[server.limits]\n{limits}\n\n\
          [keys.main]\nsecret = {{ file = \"secret.key\" }}\n\n[[handlers]]\nname = \"signed\"\ncomponent = \
          \"builtin:signed\"\nprefixes = [\"dstok_\"]\nkeys.token = {{ ring = \"main\", scheme = \"itsdangerous\", namespace \
          = \"token\" }}\n\n[[handlers]]\nname = \"bots\"\ncomponent = \"builtin:hardcoded\"\nactors = \"any\"\n"
@@ -52,11 +54,11 @@ pub(crate) fn configuration(server: &str, limits: &str) -> String {
         )
         .unwrap();
     }
-    // A caller in a file may do something.
+    // A configured client must have at least one right.
     for (id, may, handlers) in CALLERS.into_iter().filter(|(_, may, _)| !may.is_empty()) {
         let digest = SecretDigest::of(&secret(id)).to_hex();
         let may: Vec<_> = may.split_whitespace().collect();
-        writeln!(text, "\n[callers.{id}]\nsecret_sha256 = \"{digest}\"\nmay = {may:?}").unwrap();
+        writeln!(text, "\n[clients.{id}]\nsecret_sha256 = \"{digest}\"\nmay = {may:?}").unwrap();
         if let Some(name) = handlers {
             writeln!(text, "handlers = [{name:?}]").unwrap();
         }
@@ -68,7 +70,7 @@ pub(crate) fn configuration(server: &str, limits: &str) -> String {
     text
 }
 
-/// JSON as TOML has it on one line.
+/// Formats JSON as TOML on one line.
 fn inline(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::Object(members) => {
@@ -80,7 +82,7 @@ fn inline(value: &serde_json::Value) -> String {
     }
 }
 
-/// Panics unless the next good request, the next bad one and the next about nobody's token are answered as ever.
+/// Asserts that a valid token, an invalid one and a foreign one get the usual responses.
 pub(crate) fn is_as_ever(daemon: &Daemon) {
     let actor = |name: &str| Request::get("/v1/actor").bearer(token(name)).send(daemon.service());
     let good = actor("good");
@@ -89,14 +91,14 @@ pub(crate) fn is_as_ever(daemon: &Daemon) {
     assert_eq!(actor("nobody").json()["actor"], serde_json::Value::Null);
 }
 
-/// Panics where the daemon has.
+/// Asserts that the daemon has not panicked.
 pub(crate) fn has_not_panicked(daemon: &Daemon) {
     let log = daemon.stderr();
     assert!(!log.contains("panicked"), "{log}");
 }
 
-/// Lets this process have as many open files as it may, and says for how many connections that is enough, both ends of
-/// them in this process.
+/// Raises this process's limit of open files to its maximum, and returns the number of connections
+/// it allows with both ends in this process.
 pub(crate) fn connections_at_hand() -> usize {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
@@ -104,7 +106,7 @@ pub(crate) fn connections_at_hand() -> usize {
     usize::try_from(files.saturating_sub(500) / 2).unwrap()
 }
 
-/// Does something with each of many inputs, on as many threads as wait for each other little.
+/// Processes many inputs on several threads.
 pub(crate) fn for_each<T: Send + Sync>(inputs: &[T], work: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {

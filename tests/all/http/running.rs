@@ -1,4 +1,4 @@
-//! A server as it runs: time passes, configurations replace each other, operators look at it, and it ends.
+//! A running server: time passes, configurations are replaced, operators observe it, and it stops.
 
 mod foreign;
 mod issued;
@@ -22,7 +22,7 @@ fn actor(name: &str) -> Request {
 }
 
 #[test]
-fn a_token_ends_while_the_server_runs() {
+fn a_token_expires_while_the_server_runs() {
     let server = start();
     let status = || server.ask(&actor("ends")).status;
     assert_eq!(status(), 200);
@@ -32,12 +32,12 @@ fn a_token_ends_while_the_server_runs() {
     server.set_time(ends(1));
     assert_eq!(status(), 401);
     server.set_time(None);
-    assert_eq!(status(), 503, "without a clock nobody can tell");
+    assert_eq!(status(), 503, "there is no verdict without a clock");
 }
 
-/// A connection that was there before is answered by what is there now.
+/// The next request on an existing connection uses the new configuration.
 #[test]
-fn what_is_replaced_counts_from_the_next_request_on() {
+fn a_new_configuration_applies_to_the_next_request() {
     let server = start();
     let mut kept = server.connect();
     let mut members = || kept.ask(&Request::get("/v1/auth/nginx/members").bearer(token("good"))).unwrap().status;
@@ -48,17 +48,17 @@ fn what_is_replaced_counts_from_the_next_request_on() {
     assert_eq!(members(), 404);
     let none = Registry::builder(&RUNTIME).build().unwrap();
     server.replace(world::config(), none);
-    assert_eq!(members(), 401, "a token of nobody any more");
+    assert_eq!(members(), 401, "the token belongs to no handler any more");
     server.replace(world::config(), world::registry());
     assert_eq!(members(), 200);
-    let metrics = Request::get("/metrics").send(server.operations());
+    let metrics = Request::get("/metrics").send(server.admin());
     assert!(metrics.text().contains("\nkeyward_reloads_total 3\n"), "{}", metrics.text());
 }
 
 #[test]
-fn operators_see_that_it_lives_is_ready_and_what_it_has_counted() {
+fn operators_see_liveness_readiness_and_metrics() {
     let server = start();
-    let ask = |request: Request| request.send(server.operations());
+    let ask = |request: Request| request.send(server.admin());
     for path in ["/livez", "/readyz"] {
         let answer = ask(Request::get(path));
         assert_eq!((answer.status, answer.text()), (200, "ok\n"), "{path}");
@@ -90,16 +90,16 @@ fn operators_see_that_it_lives_is_ready_and_what_it_has_counted() {
     ] {
         assert!(text.lines().any(|has| has == line), "no line {line}\n{text}");
     }
-    // Of the registry, which other tests ask as well.
-    for (counter, least) in [("guest_calls", 2), ("answers_kept", 1)] {
+    // Other tests use the same registry.
+    for (counter, min) in [("guest_calls", 2), ("verdict_cache_hits", 1)] {
         let line = format!("keyward_{counter}_total{{handler=\"signed\"}} ");
         let counted: Option<u64> = text.lines().find_map(|has| has.strip_prefix(&line)?.parse().ok());
-        assert!(counted >= Some(least), "{counter}: {counted:?}");
+        assert!(counted >= Some(min), "{counter}: {counted:?}");
     }
-    // On a busy machine it may be the other limit of time.
+    // On a busy machine the wall clock limit may be hit instead.
     let hit = |limit| text.contains(&format!("keyward_limits_hit_total{{handler=\"looping\",limit=\"{limit}\"}} 1\n"));
     assert!(hit("limit-cpu") || hit("limit-wall"), "{text}");
-    // What clients send makes no labels.
+    // Client input does not create labels.
     let lines = text.lines().count();
     for number in 0..100 {
         server.ask(&Request::get(&format!("/no/such/path/{number}")).bearer(format!("unknown-{number}")));
@@ -110,9 +110,10 @@ fn operators_see_that_it_lives_is_ready_and_what_it_has_counted() {
     assert!(more <= lines + 6, "{lines} lines became {more}");
 }
 
-/// Each decision is one line of the log, with the request's name, and with the handler's digest where there is one.
+/// Each decision is one line of the log, with the request's name, and with the handler's digest if
+/// there is one.
 #[test]
-fn each_decision_is_one_line_of_the_audit() {
+fn each_decision_is_one_line_of_the_decision_log() {
     let server = start();
     let secret = world::secret("app");
     let form = |name: &str| Request::form("/v1/introspect", format!("token={}", token(name))).basic("app", &secret);
@@ -120,14 +121,14 @@ fn each_decision_is_one_line_of_the_audit() {
     let proxy = |policy: &str| Request::get(&format!("/v1/auth/envoy/{policy}/x/y?q"));
     for (request, lines, parts) in [
         (actor("good"), 1, vec!["endpoint=\"actor\"", "outcome=\"accepted\"", "actor=\"root\"", "handler_sha256="]),
-        // Who asks is who is connected, whatever headers say.
+        // The logged peer is the connection's, whatever the headers claim.
         (
             actor("nobody").header("X-Forwarded-For", "6.6.6.6").header("Forwarded", "for=6.6.6.6"),
             1,
             vec!["outcome=\"not-mine\""],
         ),
         (Request::get("/v1/actor"), 1, vec!["outcome=\"no-token\""]),
-        (form("bot"), 1, vec!["endpoint=\"introspect\"", "caller=\"app\"", "handler=\"bots\"", "token_id=\"bot\""]),
+        (form("bot"), 1, vec!["endpoint=\"introspect\"", "client=\"app\"", "handler=\"bots\"", "token_id=\"bot\""]),
         (form("expired"), 1, vec!["outcome=\"rejected\"", "reason=\"expired\""]),
         (form("down"), 1, vec!["outcome=\"failed\"", "reason=\"unavailable\"", "handler=\"down\""]),
         (
@@ -148,12 +149,12 @@ fn each_decision_is_one_line_of_the_audit() {
         (
             Request::form("/v1/introspect", "token=x").basic("app", &world::secret("nobody")),
             1,
-            vec!["endpoint=\"introspect\"", "outcome=\"unknown-caller\""],
+            vec!["endpoint=\"introspect\"", "outcome=\"unknown-client\""],
         ),
         (
             Request::form("/v1/introspect", "token=x").basic("maker", &world::secret("maker")),
             1,
-            vec!["caller=\"maker\"", "outcome=\"unauthorized-caller\""],
+            vec!["client=\"maker\"", "outcome=\"unauthorized-client\""],
         ),
     ] {
         let before = server.log().len();
@@ -170,9 +171,10 @@ fn each_decision_is_one_line_of_the_audit() {
     }
 }
 
-/// It stops accepting, finishes what is being answered, and says on the operations address that it is not ready.
+/// The server stops accepting, finishes open requests, and reports on the admin address that it is
+/// not ready.
 #[test]
-fn what_is_being_answered_is_finished_before_the_end() {
+fn open_requests_are_finished_before_the_shutdown() {
     let mut server = start();
     let request =
         || Request::form("/v1/introspect", format!("token={}", token("bot"))).basic("app", &world::secret("app"));
@@ -182,14 +184,14 @@ fn what_is_being_answered_is_finished_before_the_end() {
     assert_eq!(idle.ask(&request()).unwrap().status, 200);
     let mut under_way = server.connect();
     under_way.send(first).unwrap();
-    // Answered when it is accepted and read: so the ones before it are as well.
+    // Its response proves that the earlier connections have been accepted, too.
     assert_eq!(server.ask(&request()).status, 200);
 
     server.begin_stop();
     assert_eq!(idle.rest().unwrap(), b"", "an idle connection is closed");
-    wait_for("nobody to accept", || Connection::open(server.address()).is_err());
-    wait_for("it not to be ready", || Request::get("/readyz").send(server.operations()).status == 503);
-    assert_eq!(Request::get("/livez").send(server.operations()).status, 200, "it lives on");
+    wait_for("the server to stop accepting", || Connection::open(server.address()).is_err());
+    wait_for("the server to report not ready", || Request::get("/readyz").send(server.admin()).status == 503);
+    assert_eq!(Request::get("/livez").send(server.admin()).status, 200, "the server is alive");
     under_way.send(last).unwrap();
     let answer = under_way.answer(false).unwrap();
     assert_eq!(answer.json()["active"], true);
@@ -198,7 +200,7 @@ fn what_is_being_answered_is_finished_before_the_end() {
 }
 
 #[test]
-fn what_does_not_end_is_cut_off() {
+fn unfinished_requests_are_cut_off() {
     let mut config = world::config();
     config.limits.drain_time = Duration::from_millis(50);
     let server = Server::start(config, world::registry(), Some(NOW));
@@ -210,9 +212,9 @@ fn what_does_not_end_is_cut_off() {
     assert!(slow.answer(false).is_err_and(|error| is_end(&error)));
 }
 
-/// A connection that is old enough is closed behind an answer, and says so in it.
+/// A connection at its maximum age is closed after a response, which announces it.
 #[test]
-fn an_old_connection_is_closed_behind_its_answer() {
+fn an_old_connection_is_closed_after_its_response() {
     let mut config = world::config();
     config.limits.connection_time = Duration::from_secs(1);
     let server = Server::start(config, world::registry(), Some(NOW));
@@ -220,14 +222,14 @@ fn an_old_connection_is_closed_behind_its_answer() {
     let mut answers = Vec::new();
     let start = Instant::now();
     let ended = loop {
-        assert!(start.elapsed() < DEADLINE, "it stays open");
+        assert!(start.elapsed() < DEADLINE, "the connection stays open");
         match connection.ask(&actor("good")) {
             Ok(answer) => answers.push(answer),
             Err(error) => break error,
         }
     };
     assert!(is_end(&ended), "{ended}");
-    assert!(answers.len() > 1, "it is kept for a while");
+    assert!(answers.len() > 1, "the connection is reused");
     assert!(answers.iter().all(|answer: &Response| answer.status == 200));
-    assert_eq!(server.ask(&actor("good")).status, 200, "another one is new");
+    assert_eq!(server.ask(&actor("good")).status, 200, "a new connection is served");
 }

@@ -1,4 +1,4 @@
-//! A server in this process: as the program runs it, with the configuration, the handlers and the time that a test gives.
+//! A server in this process: run as by the program, with a test's configuration, handlers and time.
 
 use crate::support::{Log, TestClock};
 use keyward_runtime::{Registry, UnixTime};
@@ -11,10 +11,10 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// A running server, on a thread of its own. It is stopped when this is dropped.
+/// A running server on its own thread, stopped on drop.
 pub(crate) struct Server {
     service: SocketAddr,
-    operations: SocketAddr,
+    admin: SocketAddr,
     handle: Handle,
     live: Service,
     log: Log,
@@ -23,7 +23,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one. `now` is what its calls take for the time, where the registry's runtime has the [`TestClock`].
+    /// Starts a server. `now` is the time of its calls, if the registry's runtime has the
+    /// [`TestClock`].
     pub(crate) fn start(config: Config, registry: Registry, now: Option<UnixTime>) -> Self {
         let (tell, told) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
@@ -35,38 +36,38 @@ impl Server {
             let executor = Builder::new_current_thread().enable_all().build().unwrap();
             executor.block_on(async {
                 let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                let operations = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                let addresses = (service.local_addr().unwrap(), operations.local_addr().unwrap());
+                let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let addresses = (service.local_addr().unwrap(), admin.local_addr().unwrap());
                 let live = Service::new(config, registry);
                 tell.send((addresses, live.clone(), Handle::current())).unwrap();
-                let listeners = Listeners { service, operations: Some(operations) };
+                let listeners = Listeners { service, admin: Some(admin) };
                 keyward_server::run(listeners, live, async {
-                    // An error is that the test has gone: an end as well.
+                    // An error means that the test has finished, which stops the server as well.
                     let _ = stopped.await;
                 })
                 .await;
             });
         });
-        let ((service, operations), live, handle) = told.recv().unwrap();
-        Self { service, operations, handle, live, log, stop: Some(stop), thread: Some(thread) }
+        let ((service, admin), live, handle) = told.recv().unwrap();
+        Self { service, admin, handle, live, log, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// Where it answers applications and proxies.
+    /// Returns the address for applications and proxies.
     pub(crate) fn address(&self) -> SocketAddr {
         self.service
     }
 
-    /// Where it answers operators.
-    pub(crate) fn operations(&self) -> SocketAddr {
-        self.operations
+    /// Returns the address for operators.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
-    /// Puts another configuration and other handlers in place, as a reload does.
+    /// Replaces configuration and handlers, as a reload does.
     pub(crate) fn replace(&self, config: Config, registry: Registry) {
         self.live.replace(config, registry);
     }
 
-    /// Sets the time of calls to come.
+    /// Sets the time of subsequent calls.
     pub(crate) fn set_time(&self, now: Option<UnixTime>) {
         let (tell, told) = mpsc::channel();
         self.handle.spawn(async move {
@@ -76,27 +77,27 @@ impl Server {
         told.recv().unwrap();
     }
 
-    /// What it has logged so far.
+    /// Returns the log up to now.
     pub(crate) fn log(&self) -> String {
         self.log.text()
     }
 
-    /// A request over a connection of its own.
+    /// Sends a request over a new connection.
     pub(crate) fn ask(&self, request: &Request) -> Response {
         request.send(self.service)
     }
 
-    /// A connection.
+    /// Opens a connection.
     pub(crate) fn connect(&self) -> Connection {
         Connection::open(self.service).unwrap()
     }
 
-    /// Tells it to end, and waits until it has.
+    /// Stops the server, and waits until it has stopped.
     pub(crate) fn stop(mut self) {
         self.end();
     }
 
-    /// Tells it to end, and does not wait.
+    /// Stops the server without waiting.
     pub(crate) fn begin_stop(&mut self) {
         drop(self.stop.take());
     }

@@ -1,4 +1,4 @@
-//! Clients that take their time: each is let go at a deadline, and none holds up another.
+//! Slow clients: each is disconnected at a deadline, and none blocks another.
 
 use super::program::{connections_at_hand, for_each};
 use super::server::Server;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const HEADER: Duration = Duration::from_secs(1);
 const BODY: Duration = Duration::from_secs(1);
 
-/// A server that waits a short time for anything.
+/// Starts a server with short timeouts.
 fn impatient(change: impl FnOnce(&mut Limits)) -> Server {
     let mut config = world::config();
     config.limits.header_time = HEADER;
@@ -28,7 +28,8 @@ fn good() -> Request {
     Request::get("/v1/auth/nginx/members").bearer(token("good"))
 }
 
-/// Sends the bytes in small pieces until nobody takes them any more; gives what came back in the meantime.
+/// Sends the bytes in small pieces until the connection is closed; returns the bytes received until
+/// then.
 fn drip(connection: &mut Connection, bytes: impl IntoIterator<Item = u8>) -> Vec<u8> {
     for byte in bytes {
         if connection.send([byte]).is_err() {
@@ -40,7 +41,7 @@ fn drip(connection: &mut Connection, bytes: impl IntoIterator<Item = u8>) -> Vec
 }
 
 #[test]
-fn a_head_that_does_not_come_is_not_waited_for() {
+fn a_missing_head_times_out() {
     let server = impatient(|_| {});
     let beginnings = [
         &b""[..],
@@ -56,19 +57,19 @@ fn a_head_that_does_not_come_is_not_waited_for() {
         connection.send(begins).unwrap();
         let rest = connection.rest().unwrap();
         assert!(rest.is_empty(), "{begins:?}: {rest:?}");
-        assert!(start.elapsed() >= HEADER, "not before its time: {begins:?}");
+        assert!(start.elapsed() >= HEADER, "not before the deadline: {begins:?}");
     });
     assert_eq!(server.ask(&good()).status, 200);
 }
 
-/// A byte now and then does not make a new deadline.
+/// Single bytes do not extend the deadline.
 #[test]
-fn a_head_that_drips_is_not_waited_for() {
+fn a_dripping_head_times_out() {
     let server = impatient(|_| {});
     let endless = b"GET /v1/actor HTTP/1.1\r\nHost: localhost\r\n".iter().copied().chain(b"X: y\r\n".repeat(100));
     let rest = drip(&mut server.connect(), endless);
     assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
-    // The first request of a connection may be quick; the second has the deadline all the same.
+    // The first request of a connection may be quick; the same deadline applies to the second.
     let mut connection = server.connect();
     assert_eq!(connection.ask(&good()).unwrap().status, 200);
     assert!(drip(&mut connection, b"GET /v1/actor HTTP/1.1\r\n".repeat(30)).is_empty());
@@ -76,7 +77,7 @@ fn a_head_that_drips_is_not_waited_for() {
 }
 
 #[test]
-fn a_kept_connection_may_idle_for_so_long() {
+fn an_idle_connection_times_out() {
     let server = impatient(|_| {});
     let mut connection = server.connect();
     assert_eq!(connection.ask(&good()).unwrap().status, 200);
@@ -85,9 +86,10 @@ fn a_kept_connection_may_idle_for_so_long() {
     assert!(start.elapsed() >= HEADER / 2, "{:?}", start.elapsed());
 }
 
-/// 408, and the end: whether nothing comes, too little, or a byte now and then, in chunks or not.
+/// The response is 408, and the connection is closed: whether nothing, too little, or single bytes
+/// arrive, in chunks or not.
 #[test]
-fn a_body_that_does_not_come_is_not_waited_for() {
+fn a_missing_body_times_out() {
     let server = impatient(|_| {});
     let json = |body: &str, more: &str| {
         format!(
@@ -96,7 +98,7 @@ fn a_body_that_does_not_come_is_not_waited_for() {
             secret("app")
         )
     };
-    // So long that what is dripped never completes it.
+    // Long enough that the dripped bytes never complete it.
     let long_form = format!(
         "POST /v1/introspect HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Type: \
          application/x-www-form-urlencoded\r\nContent-Length: 60000\r\n\r\ntoken=%",
@@ -121,7 +123,8 @@ fn a_body_that_does_not_come_is_not_waited_for() {
     for_each(&beginnings, |begins| {
         let mut connection = server.connect();
         connection.send(begins).unwrap();
-        // Within chunks these are no sizes; what is wrong is answered sooner.
+        // Within chunks these are not valid sizes, and the error may be reported before the
+        // deadline.
         let told = drip(&mut connection, std::iter::repeat_n(b' ', 1_000));
         let told = String::from_utf8_lossy(&told).into_owned();
         assert!(told.starts_with("HTTP/1.1 408 ") || told.starts_with("HTTP/1.1 400 "), "{told}");
@@ -129,9 +132,10 @@ fn a_body_that_does_not_come_is_not_waited_for() {
     assert_eq!(server.ask(&good()).status, 200);
 }
 
-/// A client that asks and asks and reads nothing is let go once the system's buffers are full.
+/// A client that keeps sending requests without reading is disconnected once the system's buffers
+/// are full.
 #[test]
-fn answers_that_nobody_takes_are_not_kept() {
+fn unread_responses_are_not_buffered() {
     let server = impatient(|_| {});
     let mut connection = server.connect();
     let many = Request::get("/openapi.json").to_bytes().repeat(50);
@@ -140,27 +144,27 @@ fn answers_that_nobody_takes_are_not_kept() {
         if let Err(error) = connection.send(&many) {
             break error;
         }
-        assert!(start.elapsed() < Duration::from_secs(20), "it goes on answering");
+        assert!(start.elapsed() < Duration::from_secs(20), "the server keeps responding");
     };
     assert!(is_end(&ended), "{ended}");
     assert_eq!(server.ask(&good()).status, 200);
 }
 
-/// A client that says that it is done sending gets its answers all the same.
+/// A client that has shut down its sending direction still gets its responses.
 #[test]
-fn half_a_connection_is_enough_for_an_answer() {
+fn a_half_closed_connection_gets_its_response() {
     let mut connection = SERVER.connect();
     connection.send([good().to_bytes(), introspection()].concat()).unwrap();
     connection.finish().unwrap();
     assert_eq!(connection.answer(false).unwrap().status, 200);
     assert_eq!(connection.answer(false).unwrap().json()["active"], true);
     assert_eq!(connection.rest().unwrap(), b"");
-    // Also one that takes its time.
+    // Also for a slow request.
     let mut connection = SERVER.connect();
     connection.send(Request::get("/v1/actor").bearer(token("looping")).to_bytes()).unwrap();
     connection.finish().unwrap();
     assert_eq!(connection.answer(false).unwrap().status, 503);
-    // Half a request is none, and is not waited for.
+    // An incomplete request is not awaited.
     let bytes = introspection();
     for cut in [1, 30, bytes.len() - 40, bytes.len() - 1] {
         let mut connection = SERVER.connect();
@@ -172,9 +176,9 @@ fn half_a_connection_is_enough_for_an_answer() {
     }
 }
 
-/// A client that leaves in the middle of an answer takes nothing with it.
+/// A client that disconnects during a response leaves nothing behind.
 #[test]
-fn clients_that_leave_leave_nothing_behind() {
+fn clients_that_disconnect_leave_nothing_behind() {
     let server = impatient(|limits| limits.requests = 4);
     for _ in 0..50 {
         let mut connection = server.connect();
@@ -183,18 +187,18 @@ fn clients_that_leave_leave_nothing_behind() {
         let mut connection = server.connect();
         connection.send(&introspection()[..100]).unwrap();
     }
-    keyward_tests::daemon::wait_for("their places", || server.ask(&good()).status == 200);
-    keyward_tests::daemon::wait_for("their connections to be forgotten", || {
-        let metrics = Request::get("/metrics").send(server.operations());
-        // The one that asked last may still be counted.
+    keyward_tests::daemon::wait_for("their slots to be free", || server.ask(&good()).status == 200);
+    keyward_tests::daemon::wait_for("their connections to be closed", || {
+        let metrics = Request::get("/metrics").send(server.admin());
+        // The connection of this metrics request may still be counted.
         metrics.text().lines().any(|line| line == "keyward_connections 0" || line == "keyward_connections 1")
     });
 }
 
-/// Two thousand strangers that send a byte now and then, in the head or in the body: proxies and known callers are answered
-/// as ever, and the slow ones are let go.
+/// With two thousand unauthenticated clients that send single bytes of a head or body, proxies and
+/// known clients are served, and the slow ones are disconnected.
 #[test]
-fn two_thousand_slow_clients_hold_nobody_up() {
+fn two_thousand_slow_clients_do_not_block_others() {
     let count = connections_at_hand().min(2_000);
     let server = impatient(|limits| {
         limits.header_time = Duration::from_secs(4);
@@ -212,7 +216,8 @@ fn two_thousand_slow_clients_hold_nobody_up() {
     for (kind, begins) in [("in the head", &head[..]), ("in the body", &form[..form.len() - 100])] {
         let mut slow: Vec<_> = (0..count)
             .map(|number| {
-                // Those before it are accepted by then: the system's queue is short, and whoever finds it full waits.
+                // By then the previous ones have been accepted: the system's queue is short, and
+                // blocks when it is full.
                 if number % 100 == 0 {
                     goes_on(&format!("{kind}, beside {number}"));
                 }
@@ -223,7 +228,7 @@ fn two_thousand_slow_clients_hold_nobody_up() {
             .collect();
         for turn in 0..50 {
             for connection in slow.iter_mut().skip(turn * 50 % count).take(50) {
-                // Some may have been let go.
+                // Some may have been disconnected.
                 let _ = connection.send(b"x");
             }
             goes_on(&format!("{kind}, turn {turn}"));

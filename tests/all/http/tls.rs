@@ -1,4 +1,4 @@
-//! TLS, and what comes to its port that is none.
+//! TLS, and other traffic on its port.
 
 use super::program::{self, has_not_panicked};
 use super::server::Server;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 type Secure = Connection<StreamOwned<ClientConnection, TcpStream>>;
 
-/// A server with a certificate for `localhost`, and what its clients trust.
+/// Starts a server with a certificate for `localhost`, and returns the root that its clients trust.
 fn start(change: impl FnOnce(&mut Limits)) -> (Server, CertificateDer<'static>) {
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -57,7 +57,7 @@ fn is_well(server: &Server, certificate: &CertificateDer<'static>) {
 }
 
 #[test]
-fn both_versions_and_any_agreement_on_http_1() {
+fn both_versions_and_every_way_to_negotiate_http_1() {
     let (server, certificate) = start(|_| {});
     for (version, protocol) in
         [(&rustls::version::TLS12, ProtocolVersion::TLSv1_2), (&rustls::version::TLS13, ProtocolVersion::TLSv1_3)]
@@ -82,9 +82,9 @@ fn both_versions_and_any_agreement_on_http_1() {
     }
 }
 
-/// What is sent before the handshake is done could be sent again by anybody: it is not taken.
+/// Data sent before the end of the handshake could be replayed by anyone, so it is not accepted.
 #[test]
-fn nothing_is_taken_before_the_handshake_is_done() {
+fn nothing_is_accepted_before_the_handshake_is_done() {
     let (server, certificate) = start(|_| {});
     let mut config = client(&certificate, &[&rustls::version::TLS13]);
     config.enable_early_data = true;
@@ -94,13 +94,13 @@ fn nothing_is_taken_before_the_handshake_is_done() {
         assert_eq!(connection.ask(&good()).unwrap().status, 200);
         let kind = connection.transport().conn.handshake_kind();
         let wanted = if turn == 0 { HandshakeKind::Full } else { HandshakeKind::Resumed };
-        assert_eq!(kind, Some(wanted), "only a session that is resumed could send early");
+        assert_eq!(kind, Some(wanted), "only a resumed session could send early data");
     }
 }
 
-/// Plain HTTP, other protocols and nonsense are no answer in HTTP, and no line in the log.
+/// Plain HTTP, other protocols and garbage get no HTTP response and no log line.
 #[test]
-fn what_is_no_tls_is_not_answered() {
+fn traffic_other_than_tls_gets_no_response() {
     let (server, certificate) = start(|_| {});
     let hello = {
         let name = ServerName::try_from("localhost").unwrap();
@@ -125,7 +125,7 @@ fn what_is_no_tls_is_not_answered() {
         vec![0xff; 20_000],
         record(22, 16_384, 0),
         record(22, 65_535, 1),
-        // A hello that says that it goes on for 16 MiB, in many records.
+        // A client hello that claims to be 16 MiB long, in many records.
         [&record(22, 4, 1)[..3], &[0, 4, 1, 0xff, 0xff, 0xff], &record(22, 16_000, 0).repeat(20)].concat(),
         record(23, 100, 0),
         record(21, 2, 2),
@@ -136,13 +136,13 @@ fn what_is_no_tls_is_not_answered() {
     ];
     for bytes in nonsense.into_iter().chain(flipped) {
         let mut stream = tcp(&server);
-        // It may be refused before all of it is sent.
+        // The connection may be closed before all bytes are sent.
         let _ = stream.write_all(&bytes);
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let mut told = Vec::new();
         let _ = stream.read_to_end(&mut told);
         let kind = told.first().copied();
-        // An alert or a handshake that goes no further.
+        // An alert, or a handshake that does not proceed.
         assert!(kind.is_none_or(|kind| kind == 21 || kind == 22), "{:?}", String::from_utf8_lossy(&told));
         assert!(!told.windows(5).any(|five| five == b"HTTP/"), "{:?}", String::from_utf8_lossy(&told));
     }
@@ -151,7 +151,7 @@ fn what_is_no_tls_is_not_answered() {
 }
 
 #[test]
-fn a_handshake_that_does_not_come_is_not_waited_for() {
+fn a_missing_handshake_times_out() {
     let (server, certificate) = start(|limits| limits.header_time = Duration::from_secs(1));
     for begins in [&b""[..], &[22], &[22, 3, 1, 2, 0, 1, 0, 1]] {
         let mut stream = tcp(&server);
@@ -160,24 +160,24 @@ fn a_handshake_that_does_not_come_is_not_waited_for() {
         let ended = stream.read_to_end(&mut told);
         assert!(ended.is_ok() || ended.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset));
     }
-    // Each byte in time, all of them not.
+    // Each byte is in time, but not all of them together.
     let mut stream = tcp(&server);
     let drip = [22, 3, 1, 0x3f, 0xff].iter().chain(std::iter::repeat_n(&1, 2_000));
     let let_go = drip.into_iter().any(|byte| {
         std::thread::sleep(Duration::from_millis(5));
         stream.write_all(&[*byte]).is_err()
     });
-    assert!(let_go, "it is not let go");
-    // And a handshake that is done, but no request.
+    assert!(let_go, "the client is not disconnected");
+    // A completed handshake without a request.
     let mut connection = connect(&server, client(&certificate, rustls::ALL_VERSIONS));
     let read = connection.transport_mut().read(&mut [0]);
-    assert!(matches!(&read, Ok(0)) || read.is_err_and(|error| is_end(&error)), "it is let go");
+    assert!(matches!(&read, Ok(0)) || read.is_err_and(|error| is_end(&error)), "the client is disconnected");
     is_well(&server, &certificate);
 }
 
-/// The same certificate as files of the program; a reload takes a new one for connections to come.
+/// The same certificates as files of the program; a reload applies new ones to new connections.
 #[test]
-fn the_program_takes_a_new_certificate_and_keeps_the_old_one_where_the_new_is_wrong() {
+fn a_reload_takes_a_new_certificate_and_keeps_the_old_one_on_errors() {
     let tls = "tls = { certificate = \"tls.pem\", key = \"tls.key\" }";
     let folder = program::folder("tls", tls, "");
     let make = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -201,12 +201,12 @@ fn the_program_takes_a_new_certificate_and_keeps_the_old_one_where_the_new_is_wr
     let mut kept = ask(&first).unwrap();
     place(&second, &first);
     daemon.signal(rustix::process::Signal::HUP);
-    keyward_tests::daemon::wait_for("the refusal", || daemon.stderr().contains("do not belong together"));
+    keyward_tests::daemon::wait_for("the error", || daemon.stderr().contains("certificate and the key do not match"));
     ask(&first).unwrap();
     place(&second, &second);
     daemon.signal(rustix::process::Signal::HUP);
     keyward_tests::daemon::wait_for("the new certificate", || ask(&second).is_ok());
-    assert!(ask(&first).is_err(), "the old one is gone");
-    assert_eq!(kept.ask(&good()).unwrap().status, 200, "who is connected stays");
+    assert!(ask(&first).is_err(), "the old certificate is gone");
+    assert_eq!(kept.ask(&good()).unwrap().status, 200, "open connections are kept");
     has_not_panicked(&daemon);
 }

@@ -1,5 +1,5 @@
-//! Datasette's own tokens over HTTP: every verify and create case by the JSON API, and the cases that the original answered
-//! over HTTP itself, on `/v1/actor`.
+//! Datasette's own tokens over HTTP: every verify and create case through the JSON API, and the
+//! cases that the original answered over HTTP itself, on `/v1/actor`.
 
 use super::server::Server;
 use super::world;
@@ -8,7 +8,7 @@ use keyward_tests::http::{Request, Response};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// Cases in groups that one server can answer.
+/// Returns cases in groups that share a server.
 fn groups(op: &str) -> Vec<Vec<Case>> {
     let mut groups: BTreeMap<String, Vec<Case>> = BTreeMap::new();
     for case in cases(op) {
@@ -18,7 +18,7 @@ fn groups(op: &str) -> Vec<Vec<Case>> {
     groups.into_values().collect()
 }
 
-/// A server for a group.
+/// Starts a server for a group.
 fn server(group: &[Case]) -> Server {
     Server::start(world::config(), IN_PROCESS.registry(&group[0]), group[0].now)
 }
@@ -42,7 +42,7 @@ fn every_verify_case_one_by_one_and_in_batches() {
         let answer = ask(&server, "/v1/verify", &json!({"tokens": tokens}));
         assert_eq!(answer.status, 200, "{answer:?}");
         let outcomes = answer.json()["outcomes"].as_array().unwrap().clone();
-        assert_eq!(outcomes.len(), group.len(), "an outcome for each token");
+        assert_eq!(outcomes.len(), group.len(), "one outcome for each token");
         for (case, outcome) in group.iter().zip(outcomes) {
             judge(case, &answer_in_json(&outcome.to_string())).unwrap();
         }
@@ -69,10 +69,10 @@ fn every_create_case() {
             judge(case, &answer).unwrap();
         }
     }
-    assert!(made >= 20 && refused >= 5, "{made} made, {refused} refused");
+    assert!(made >= 20 && refused >= 5, "{made} created, {refused} refused");
 }
 
-/// The same request in our terms. Nothing is left out for being wrong: JSON can say all of it.
+/// Translates the request of a case. JSON can express all of it, so nothing is omitted as invalid.
 fn create_body(input: &Value) -> Value {
     let mut body = Map::new();
     body.insert("actor".into(), input["actor_id"].clone());
@@ -84,14 +84,15 @@ fn create_body(input: &Value) -> Value {
     Value::Object(body)
 }
 
-/// A case that Datasette answered over HTTP: its configuration, the `Authorization` header, and what it said.
+/// A case that Datasette answered over HTTP: its configuration, the `Authorization` header, and its
+/// response.
 struct Original {
     case: Case,
     authorization: Vec<u8>,
     said: Said,
 }
 
-/// What matters of an answer to a person or a program.
+/// The relevant parts of a response.
 #[derive(Debug, Clone, PartialEq)]
 struct Said {
     status: u16,
@@ -105,13 +106,14 @@ fn originals() -> Vec<Original> {
     of_http
         .map(|case| {
             let expect = &case["expect"];
-            // Its server read the bytes of headers as Latin-1, so each character is a byte.
+            // Datasette's server decoded the bytes of headers as Latin-1, so each character is a
+            // byte.
             let authorization = case["input"]["authorization"].as_str().unwrap();
             let authorization = authorization.chars().map(|byte| u8::try_from(u32::from(byte)).unwrap()).collect();
             let said = Said {
                 status: u16::try_from(expect["status"].as_u64().unwrap()).unwrap(),
                 challenge: expect["www_authenticate"].as_str().map(str::to_owned),
-                // Absent where the answer was no JSON, or such as strict readers refuse.
+                // Absent if the response was not JSON that strict readers accept.
                 body: expect["json"].clone(),
             };
             Original { case: Case::read(case, &file["meta"]["abbr"]), authorization, said }
@@ -127,23 +129,24 @@ fn refusal(message: &str) -> Said {
     }
 }
 
-/// Where Keyward answers otherwise than the original did: the case, the reason, and the answer.
+/// Returns the cases in which Keyward differs from the original: the case, the reason, and the
+/// response.
 fn deviations() -> Vec<(&'static str, &'static str, Said)> {
     let root = json!({"ok": true, "actor": {"id": "root", "token": "dstok", "token_expires": 1_767_235_599}});
     vec![
         (
             "http-bearer/lower_bearer",
-            "schemes know no case (RFC 9110 section 11.1)",
+            "schemes are case-insensitive (RFC 9110 section 11.1)",
             Said { status: 200, challenge: None, body: root },
         ),
         (
             "http-bearer/nondict_int",
-            "the original raises an exception and answers 500",
+            "the original raises an exception and returns 500",
             refusal("Invalid token: no timestamp"),
         ),
         (
             "http-bearer/bad_zlib",
-            "the original raises an exception and answers 500",
+            "the original raises an exception and returns 500",
             refusal("Invalid token: not a JSON payload"),
         ),
         (
@@ -158,14 +161,14 @@ fn deviations() -> Vec<(&'static str, &'static str, Said)> {
         ),
         (
             "http-bearer/sig_junk",
-            "a token has one spelling; the original passes over junk in it",
+            "a token has a single spelling; the original ignores junk in it",
             refusal("Invalid token signature"),
         ),
     ]
 }
 
 #[test]
-fn what_the_original_answered_over_http() {
+fn the_originals_responses_over_http() {
     let mut deviations = deviations();
     let (mut wrong, mut asked) = (Vec::new(), 0);
     for Original { case, authorization, said } in originals() {
@@ -184,7 +187,7 @@ fn what_the_original_answered_over_http() {
             Some((id, reason, wanted)) if ours != wanted => {
                 wrong.push(format!("{id} ({reason}): wanted {wanted:?}, got {ours:?}"));
             }
-            None if ours != said => wrong.push(format!("{}: the original said {said:?}, got {ours:?}", case.id)),
+            None if ours != said => wrong.push(format!("{}: the original returned {said:?}, got {ours:?}", case.id)),
             _ => {}
         }
     }

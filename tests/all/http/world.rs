@@ -1,5 +1,5 @@
-//! What the tests ask about: handlers of every kind, callers, policies and tokens, each by the name that the cases in
-//! `tests/cases/http/` use.
+//! The fixture of the tests: handlers of every kind, clients, policies and tokens, each with the
+//! name that the cases in `tests/cases/http/` use.
 
 pub(crate) mod managed;
 pub(crate) mod store;
@@ -10,7 +10,7 @@ use keyward_runtime::{
     Actors, HandlerConfig, KeyGrant, KeyRing, Permission, Registry, RegistryBuilder, Revocations, Runtime, Scheme,
     Secret, UnixTime, Verdict,
 };
-use keyward_server::{Caller, Config, Handlers, Hosts, Issuer, PathPattern, Policy, SecretDigest, Sees};
+use keyward_server::{Client, Config, Handlers, Hosts, Issuer, PathPattern, Policy, SecretDigest, Visibility};
 use keyward_tests::hostile;
 use keyward_tests::http::base64;
 use serde_json::{Value, json};
@@ -18,25 +18,25 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use store::Double;
 
-/// The time of all of it.
+/// The time of the fixture.
 pub(crate) const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
 
-/// What the tokens of `signed` are signed with.
+/// The key that signs the tokens of `signed`.
 pub(crate) const KEY: &str = "only-for-tests-only-for-tests-only-for-tests";
 
-/// Handlers that are no good, each with its prefix and the hostile component that it is.
+/// Faulty handlers, each with its prefix and its hostile component.
 pub(crate) const HOSTILE: [(&str, &str, &str); 6] = [
-    // Accepts everything, and makes one token.
+    // Accepts everything, and creates one token.
     ("partner", "ho_", "benign"),
     ("looping", "lo_", "loop-verify"),
     ("down", "dn_", "answer-unavailable"),
     ("off", "off_", "answer-denied-disabled"),
     ("picky", "pi_", "answer-denied-invalid-request"),
-    // Says and logs what it was given.
+    // Returns and logs its input.
     ("careless", "ca_", "answer-echoes-token"),
 ];
 
-/// Who may ask: what each may do, and with whose tokens.
+/// The clients: each with its rights, and the handler to which it is limited.
 pub(crate) const CALLERS: [(&str, &str, Option<&str>); 10] = [
     ("app", "introspect verify create revoke", None),
     ("looker", "introspect", None),
@@ -70,18 +70,18 @@ pub(crate) static BOTS: LazyLock<Value> = LazyLock::new(|| {
     })
 });
 
-/// The registry, on a runtime that other tests share, with the [`TestClock`].
+/// Returns the registry, on a runtime that other tests share, with the [`TestClock`].
 pub(crate) fn registry() -> Registry {
     static REGISTRY: LazyLock<Registry> = LazyLock::new(|| registry_on(&RUNTIME));
     REGISTRY.clone()
 }
 
-/// The same on a runtime of its own: for tests that use it up.
+/// Returns the registry on a separate runtime, for tests that exhaust it.
 pub(crate) fn registry_on(runtime: &Runtime) -> Registry {
     builder(runtime).build().unwrap()
 }
 
-/// The same with a store, which may be silent for so long.
+/// Returns the registry with a store, which may be silent for the duration `patience`.
 pub(crate) fn registry_with(store: &Arc<Double>, patience: Duration) -> Registry {
     let revocations = Revocations::open(store.clone(), patience).unwrap();
     builder(&RUNTIME).revocations(revocations).build().unwrap()
@@ -100,7 +100,7 @@ fn builder(runtime: &Runtime) -> RegistryBuilder {
     builder
 }
 
-/// Datasette's tokens.
+/// Returns the handler of Datasette's tokens.
 pub(crate) fn signed() -> HandlerConfig {
     let ring = Arc::new(KeyRing::new("main", Secret::new(KEY), vec![]).unwrap());
     let mut config = HandlerConfig::new("signed", support::SIGNED, Actors::Any);
@@ -111,7 +111,7 @@ pub(crate) fn signed() -> HandlerConfig {
     config
 }
 
-/// Tokens from the configuration; those that no prefix claims are this handler's.
+/// Returns the handler of configured tokens; it also gets all texts without a claimed prefix.
 fn bots() -> HandlerConfig {
     let mut config = HandlerConfig::new("bots", support::HARDCODED, Actors::Any);
     config.first_party = true;
@@ -121,17 +121,17 @@ fn bots() -> HandlerConfig {
     config
 }
 
-/// The token of an actor of `bots`.
+/// Returns the token of an actor of `bots`.
 pub(crate) fn bot_token(name: &str) -> String {
     format!("token-of-{}-0123456789", name.replace(' ', "-"))
 }
 
-/// The configuration of the server.
+/// Returns the configuration of the server.
 pub(crate) fn config() -> Config {
     let mut config = Config::default();
     config.issuer = Some(Issuer::new("https://auth.example.org").unwrap());
     config.hosts = Hosts::and(["auth.example.org", "10.0.0.7"]).unwrap();
-    config.callers = CALLERS.map(|(id, may, handlers)| (id.to_owned(), caller(id, may, handlers))).into();
+    config.clients = CALLERS.map(|(id, may, handlers)| (id.to_owned(), client(id, may, handlers))).into();
     let view = || Some(Permission::new("view-table").on_database("shop"));
     let only_signed = || Handlers::Only(["signed".to_owned()].into());
     let read = || Some(["GET", "HEAD"].map(str::to_owned).into());
@@ -157,15 +157,15 @@ pub(crate) fn config() -> Config {
     config
 }
 
-/// A caller that may do what these words say, with the tokens of one handler or of all.
-pub(crate) fn caller(id: &str, may: &str, handler: Option<&str>) -> Caller {
+/// Returns a client with these rights, for the tokens of one handler or of all.
+pub(crate) fn client(id: &str, may: &str, handler: Option<&str>) -> Client {
     let may = |what| may.split(' ').any(|word| word == what);
     let sees = match (may("list-all"), may("list")) {
-        (true, _) => Sees::All,
-        (false, true) => Sees::Own,
-        (false, false) => Sees::Nothing,
+        (true, _) => Visibility::All,
+        (false, true) => Visibility::Own,
+        (false, false) => Visibility::Nothing,
     };
-    Caller {
+    Client {
         secret: SecretDigest::of(&secret(id)),
         introspect: may("introspect"),
         verify: may("verify"),
@@ -178,15 +178,15 @@ pub(crate) fn caller(id: &str, may: &str, handler: Option<&str>) -> Caller {
     }
 }
 
-/// A server with all of it, that tests share which leave it as it is.
+/// A server with the complete fixture, shared by tests that do not change it.
 pub(crate) static SERVER: LazyLock<Server> = LazyLock::new(|| Server::start(config(), registry(), Some(NOW)));
 
-/// The secret of a caller.
+/// Returns the secret of a client.
 pub(crate) fn secret(id: &str) -> String {
     format!("secret-of-{id}-0123456789-0123456789")
 }
 
-/// The token of a name.
+/// Returns the token with this name.
 pub(crate) fn token(name: &str) -> String {
     let now = NOW.seconds;
     let of = |payload: Value| dstok(&payload, KEY);
@@ -206,14 +206,14 @@ pub(crate) fn token(name: &str) -> String {
         "down" => "dn_x".to_owned(),
         "careless" => "ca_a-token-that-is-repeated".to_owned(),
         name if BOTS.get(name).is_some() => bot_token(name),
-        _ => panic!("there is no token `{name}`"),
+        _ => panic!("unknown token `{name}`"),
     }
 }
 
-/// The names of tokens that are not good, whatever is asked.
+/// The names of tokens that are invalid for every request.
 pub(crate) const BAD: [&str; 6] = ["expired", "future", "forged", "tampered", "long", "nobody"];
 
-/// The id that the handler gives a good token.
+/// Returns the id that the handler assigns to a valid token.
 fn token_id(name: &str) -> String {
     TestClock.set(Some(NOW));
     match registry().verify_blocking(&token(name)) {
@@ -222,8 +222,8 @@ fn token_id(name: &str) -> String {
     }
 }
 
-/// What stands in a case for `{NAME}`: a token; `id NAME`, its id; `basic ID`, a caller's credentials as HTTP Basic has
-/// them; `secret ID`.
+/// Returns the value of `{NAME}` in a case: a token; `id NAME`, its id; `basic ID`, a client's
+/// credentials as in HTTP Basic; `secret ID`, the client's secret.
 pub(crate) fn named(name: &str) -> String {
     match name.split_once(' ') {
         Some(("basic", id)) => format!("Basic {}", base64(format!("{id}:{}", secret(id)).as_bytes())),

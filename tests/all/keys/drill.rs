@@ -1,4 +1,5 @@
-//! The rotation drill, while threads on every node make tokens and present them everywhere without pause.
+//! The rotation drill, while threads on every node continuously create tokens and present them
+//! everywhere.
 
 use super::{create, good_by, node};
 use keyward_runtime::{KeyState, Registry};
@@ -7,27 +8,27 @@ use std::sync::{Mutex, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often a key takes the place of another.
+/// Number of rotations.
 const ROTATIONS: u8 = 5;
 
-/// How the drill is done.
+/// A variant of the drill.
 #[derive(Clone, Copy)]
 struct Plan {
     nodes: usize,
-    /// Whether every node knows a key before one signs with it.
+    /// Set if every node knows a key before any node signs with it.
     pending_first: bool,
-    /// Whether a key is retired only when its tokens have ended.
+    /// Set if a key is retired only after its tokens have expired.
     wait_for_ends: bool,
 }
 
-/// What came of it.
+/// Violations seen during the drill.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Wrong {
-    /// Live tokens that were refused.
+    /// Live tokens that were rejected.
     refused: u64,
-    /// Tokens that a node signed with a key that it had retired, or took for good by it.
+    /// Tokens that a node signed or verified with a key that it had retired.
     by_retired: u64,
-    /// Tokens that are good by another key than the one that signed them.
+    /// Tokens that verify with a key other than the one that signed them.
     by_another: u64,
 }
 
@@ -45,18 +46,18 @@ impl Keys {
     }
 }
 
-/// A node, as a daemon holds it: a registry that a reload swaps.
+/// A node, as held by a daemon: a registry that a reload swaps.
 struct Node {
     registry: RwLock<Registry>,
-    /// Those that it has retired: nothing that begins now knows them.
+    /// The keys that it has retired, which no later call uses.
     retired: Keys,
-    /// How many tokens have been made and presented here.
+    /// Number of tokens created and presented here.
     steps: AtomicU64,
 }
 
 struct World {
     nodes: Vec<Node>,
-    /// Those whose tokens have all ended, as far as their holders are concerned.
+    /// The keys whose tokens have all expired, according to their holders.
     ended: Keys,
     /// Tokens and the keys that signed them.
     tokens: Mutex<Vec<(String, u8)>>,
@@ -83,7 +84,7 @@ impl World {
         }
     }
 
-    /// Reloads the nodes one after another, and lets every thread do a few steps in between.
+    /// Reloads the nodes one after another, and lets every thread take a few steps in between.
     fn reload(&self, keys: &[(u8, KeyState)], retired: Option<u8>) {
         for node in &self.nodes {
             let registry = super::node(keys.iter().copied());
@@ -95,14 +96,14 @@ impl World {
             let deadline = Instant::now() + Duration::from_secs(120);
             for (node, seen) in self.nodes.iter().zip(seen) {
                 while node.steps.load(Ordering::SeqCst) < seen + 6 {
-                    assert!(Instant::now() < deadline, "the threads stand still");
+                    assert!(Instant::now() < deadline, "the threads make no progress");
                     thread::yield_now();
                 }
             }
         }
     }
 
-    /// Makes tokens on a node and presents them on all.
+    /// Creates tokens on a node and presents them on all.
     fn make(&self, at: &Node) {
         while !self.stop.load(Ordering::SeqCst) {
             let number = self.made.fetch_add(1, Ordering::SeqCst);
@@ -119,7 +120,7 @@ impl World {
         }
     }
 
-    /// Presents tokens on a node, those that were made last and those before them.
+    /// Presents tokens on a node, recent and older ones.
     fn hold(&self, at: &Node) {
         for step in 0.. {
             if self.stop.load(Ordering::SeqCst) {
@@ -143,7 +144,7 @@ impl World {
         let good_by = good_by(&registry, token);
         let mut wrong = self.wrong.lock().unwrap();
         match good_by {
-            // It had not ended when it was refused if it has not now.
+            // If it has not expired now, it had not expired when it was rejected.
             None => wrong.refused += u64::from(!self.ended.contain(key)),
             Some(name) => {
                 wrong.by_retired += u64::from(was_retired);
@@ -153,7 +154,7 @@ impl World {
     }
 }
 
-/// Ends the threads when the drill has, however it has.
+/// Stops the threads when the drill finishes or fails.
 struct Stopping<'a>(&'a AtomicBool);
 
 impl Drop for Stopping<'_> {
@@ -173,7 +174,7 @@ fn drill(plan: Plan) -> Wrong {
         }
         for old in 1..=ROTATIONS {
             let new = old + 1;
-            // The ids of all that were retired stay.
+            // The ids of all retired keys stay.
             let ring = |states: &[(u8, KeyState)]| {
                 let gone = (1..old).map(|key| (key, KeyState::Retired));
                 gone.chain(states.iter().copied()).collect::<Vec<_>>()
@@ -189,25 +190,25 @@ fn drill(plan: Plan) -> Wrong {
             world.ended.insert(old);
         }
     });
-    assert!(world.made.into_inner() > u64::from(ROTATIONS), "nothing was made");
+    assert!(world.made.into_inner() > u64::from(ROTATIONS), "no tokens were created");
     world.wrong.into_inner().unwrap()
 }
 
 #[test]
-fn no_live_token_is_refused_and_no_retired_key_signs() {
+fn no_live_token_is_rejected_and_no_retired_key_signs() {
     for nodes in [1, 3] {
         let wrong = drill(Plan { nodes, pending_first: true, wait_for_ends: true });
         assert_eq!(wrong, Wrong::default(), "{nodes} nodes");
     }
 }
 
-/// The order of its steps is what the drill is: without it the same threads see what goes wrong.
+/// The drill is the order of its steps: with another order the same threads detect violations.
 #[test]
-fn each_step_of_the_drill_is_needed() {
+fn each_step_of_the_drill_is_required() {
     let hasty = drill(Plan { nodes: 3, pending_first: false, wait_for_ends: true });
-    assert!(hasty.refused > 0, "a node signs with a key that others do not know: {hasty:?}");
+    assert!(hasty.refused > 0, "a node signs with a key unknown to others: {hasty:?}");
     let early = drill(Plan { nodes: 1, pending_first: true, wait_for_ends: false });
-    assert!(early.refused > 0, "a key is retired with live tokens under it: {early:?}");
+    assert!(early.refused > 0, "a key is retired while its tokens are live: {early:?}");
     for wrong in [hasty, early] {
         assert_eq!((wrong.by_retired, wrong.by_another), (0, 0));
     }

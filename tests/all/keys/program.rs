@@ -1,6 +1,6 @@
-//! `keyward keys` and `keyward keygen`, as an operator runs them.
+//! `keyward keys` and `keyward keygen`, as run by an operator.
 
-use keyward_runtime::{Changes, Committed, Insert, Record, Stored, TokenStore};
+use keyward_runtime::{CommitOutcome, NewRecord, Record, StoredRecord, TokenStore, Transaction};
 use keyward_store::{Location, Store};
 use keyward_tests::cli::{Folder, Ran, keyward};
 use std::fs::{self, File, FileTimes};
@@ -25,7 +25,8 @@ prefixes = ["partner_"]
 keys.token = { ring = "main" }
 "#;
 
-/// A folder with four keys, each a day older than the one before, and a configuration that begins with `config`.
+/// Creates a folder with four keys, each a day older than the one before, and a configuration that
+/// starts with `config`.
 fn folder(name: &str, config: &str) -> Folder {
     let mut folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("keys").join(name));
     folder.write("keyward.toml", format!("{config}{HANDLERS}"), 0o644);
@@ -45,7 +46,7 @@ fn keys(folder: &Folder, command: &str, more: &[&str]) -> Ran {
     folder.run(&[&["keys", command, "--config", "keyward.toml", "--at", &now], more].concat(), "")
 }
 
-/// A record of a token that this key has signed.
+/// Inserts the record of a token signed by this key.
 fn record(store: &Store, id: &str, key: &str, expires_at: Option<u64>) {
     let record = Record {
         id: id.to_owned(),
@@ -56,19 +57,19 @@ fn record(store: &Store, id: &str, key: &str, expires_at: Option<u64>) {
         expires_at,
         last_used_at: None,
         ended: None,
-        caller: None,
+        client: None,
         key: Some(key.to_owned()),
     };
-    let insert = Insert {
-        stored: Stored { record, digest: None, token_digest: None },
+    let insert = NewRecord {
+        stored: StoredRecord { record, digest: None, token_digest: None },
         replace: false,
-        most: 100,
-        most_per_actor: None,
+        max: 100,
+        max_per_actor: None,
         idle_before: None,
         same_is_fine: false,
     };
-    let changes = Changes { at: NOW - DAY, insert: Some(insert), ..Changes::default() };
-    assert_eq!(pollster::block_on(store.commit("signed", changes)).unwrap(), Committed::Done);
+    let changes = Transaction { at: NOW - DAY, insert: Some(insert), ..Transaction::default() };
+    assert_eq!(pollster::block_on(store.commit("signed", changes)).unwrap(), CommitOutcome::Done);
 }
 
 const RING: &str = r#"store = { sqlite = "keyward.db" }
@@ -82,7 +83,7 @@ keys = [
 ]
 "#;
 
-/// What is known of the tokens under the keys of [`RING`].
+/// Inserts records of tokens signed by the keys of [`RING`].
 fn tokens(folder: &Folder) {
     let store = Store::open(Location::sqlite(folder.path().join("keyward.db"))).unwrap();
     for (id, key, expires_at) in [
@@ -98,7 +99,7 @@ fn tokens(folder: &Folder) {
 }
 
 #[test]
-fn a_list_says_what_is_known_of_each_key() {
+fn a_list_shows_the_usage_of_each_key() {
     let folder = folder("list", RING);
     tokens(&folder);
     let listed = keys(&folder, "list", &[]);
@@ -107,12 +108,12 @@ fn a_list_says_what_is_known_of_each_key() {
         listed.stdout,
         "\
 Ring main, used by signed.token, partner.token
-  KEY      STATE        AGE  MINTED  GOOD  NO END  LAST END (UTC)
-  2026-01  pending       0s       0     0       0  -
-  2025-12  active        1d       2     2       1  2026-01-31 00:00
-  2025-11  verify-only   2d       3     2       0  2026-01-03 00:00
-  2025-10  retired       3d       1     0       0  -
-  2025-09  retired        -       0     0       0  -
+  KEY      STATE        AGE  ISSUED  VALID  NO EXPIRY  LAST EXPIRY (UTC)
+  2026-01  pending       0s       0      0          0  -
+  2025-12  active        1d       2      2          1  2026-01-31 00:00
+  2025-11  verify-only   2d       3      2          0  2026-01-03 00:00
+  2025-10  retired       3d       1      0          0  -
+  2025-09  retired        -       0      0          0  -
 "
     );
     let listed = keys(&folder, "list", &["--json"]);
@@ -126,7 +127,7 @@ Ring main, used by signed.token, partner.token
 }
 
 #[test]
-fn a_check_says_what_would_break_and_what_has() {
+fn a_check_reports_what_would_break_and_what_is_broken() {
     let folder = folder("check", RING);
     tokens(&folder);
     let checked = keys(&folder, "check", &[]);
@@ -135,19 +136,22 @@ fn a_check_says_what_would_break_and_what_has() {
         checked.stdout,
         "\
 main/2026-01 is pending: make it active once every node has loaded it.
-main/2025-12 is active: it signs.
-main/2025-11 is verify-only: retire it after 2026-01-03 00:00:00 UTC; until then
-  2 good tokens are under it.
-main/2025-10 is retired, and no good token is under it.
-main/2025-09 is retired, and no good token is under it.
-Not known: tokens that were made elsewhere, or before there was a store.
+main/2025-12 is active: it signs tokens.
+main/2025-11 is verify-only: retire it after 2026-01-03 00:00:00 UTC; until
+  then, 2 valid tokens use it.
+main/2025-10 is retired, and no valid token uses it.
+main/2025-09 is retired, and no valid token uses it.
+Not counted: tokens that were issued elsewhere or before there was a store.
 "
     );
     let later = (NOW + 3 * DAY).to_string();
     let checked = folder.run(&["keys", "check", "--config", "keyward.toml", "--at", &later], "");
-    assert!(checked.stdout.contains("main/2025-11 is verify-only: it can be retired, no good token"), "{checked:?}");
+    assert!(
+        checked.stdout.contains("main/2025-11 is verify-only: it can be retired, because no valid token"),
+        "{checked:?}"
+    );
 
-    // Retired too early, and taken out of the configuration altogether.
+    // Retired too early, and removed from the configuration altogether.
     let early = RING.replace("verify-only", "retired");
     let gone = RING.lines().filter(|line| !line.contains("2025-11")).collect::<Vec<_>>().join("\n");
     for (config, is) in [(early, "retired"), (gone, "not in the configuration")] {
@@ -155,7 +159,7 @@ Not known: tokens that were made elsewhere, or before there was a store.
         let checked = keys(&folder, "check", &[]);
         let text = checked.stdout.replace("\n  ", " ");
         let wanted = format!(
-            "BROKEN: main/2025-11 is {is} and refuses 2 tokens that are good otherwise until 2026-01-03 00:00:00 UTC: "
+            "BROKEN: main/2025-11 is {is}, but 2 tokens would otherwise be valid until 2026-01-03 00:00:00 UTC: "
         );
         assert_eq!(checked.status, 1, "{text}");
         assert!(text.contains(&wanted), "{text}");
@@ -189,29 +193,29 @@ Ring main, used by signed.token, partner.token
     folder.set("OLD_KEY", &"old".repeat(11));
     let checked = keys(&folder, "check", &[]);
     assert_eq!((checked.status, checked.stderr.as_str()), (0, ""));
-    assert!(checked.stdout.contains("main/OLD_KEY is verify-only: no store says"), "{}", checked.stdout);
-    assert!(checked.stdout.contains("Ring main goes by the names of files and variables"), "{}", checked.stdout);
+    assert!(checked.stdout.contains("main/OLD_KEY is verify-only: its tokens cannot be counted"), "{}", checked.stdout);
+    assert!(checked.stdout.contains("Ring main identifies keys by the names of files and"), "{}", checked.stdout);
 }
 
-/// Ended in the middle of its work, `keygen` leaves nothing that could be taken for a key.
+/// If killed while writing, `keygen` leaves nothing that could be used as a key.
 #[test]
-fn there_is_never_half_a_key() {
+fn keygen_never_leaves_a_partial_key() {
     let folder = folder("half", "");
-    // The first byte that it writes ends it: with SIGXFSZ.
+    // SIGXFSZ kills it at the first byte it writes.
     let ended = Command::new("sh")
         .args(["-c", "ulimit -c 0; ulimit -f 0; exec \"$0\" keygen new.key"])
         .arg(keyward())
         .current_dir(folder.path())
         .output()
         .unwrap();
-    assert!(ended.status.code().is_none(), "not ended by a signal: {ended:?}");
+    assert!(ended.status.code().is_none(), "not killed by a signal: {ended:?}");
     let file = folder.path().join("new.key");
-    assert!(!file.exists(), "it is there before it is whole");
+    assert!(!file.exists(), "the file exists before it is complete");
     let made = folder.run(&["keygen", "new.key"], "");
     assert_eq!((made.status, fs::read(&file).unwrap().len()), (0, 44));
     let again = folder.run(&["keygen", "new.key"], "");
     assert_eq!(again.status, 2);
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     let new = left.iter().filter(|name| name.to_string_lossy().ends_with(".new")).count();
-    assert_eq!(new, 1, "that of the one that was ended: {left:?}");
+    assert_eq!(new, 1, "the temporary file of the killed process: {left:?}");
 }

@@ -1,4 +1,4 @@
-//! Handlers that say one thing when they make a token and another when they verify it.
+//! Handlers that contradict at verification what they returned at creation.
 
 use super::kept::{made, verify};
 use super::{FOREVER, NOW, restrictions};
@@ -15,14 +15,14 @@ use std::sync::Arc;
 
 const ALICE: &str = "hostile:alice";
 
-/// How long the tokens of `issued-two-faced` live, in seconds.
+/// Lifetime of the tokens of `issued-two-faced`, in seconds.
 const LIFETIME: u64 = 1_000;
 
 fn at(seconds: u64) {
     TestClock.set(Some(UnixTime { seconds: NOW.seconds + seconds, nanoseconds: 0 }));
 }
 
-/// A third-party handler, with or without a store.
+/// Builds a registry of a third-party handler, with or without a store.
 fn load(case: &str, store: Option<Arc<dyn TokenStore>>, change: impl Fn(&mut HandlerConfig)) -> Registry {
     at(0);
     let mut config = HandlerConfig::new("h", hostile::case(case).bytes, Actors::Any);
@@ -51,7 +51,7 @@ fn create(registry: &Registry, request: CreateRequest) -> Result<String, String>
     made(registry.create_blocking(None, request))
 }
 
-/// The stores that records are kept in, one after the other.
+/// Runs a test with each kind of store.
 fn each_store(test: impl Fn(&Place, &Arc<dyn TokenStore>)) {
     for place in Place::both() {
         let store: Arc<dyn TokenStore> = Arc::new(place.open());
@@ -60,10 +60,10 @@ fn each_store(test: impl Fn(&Place, &Arc<dyn TokenStore>)) {
 }
 
 #[test]
-fn a_new_token_is_verified_before_it_is_given_away() {
+fn a_new_token_is_verified_before_it_is_issued() {
     for (case, why) in [
-        ("issued-other-id", "its handler names it differently"),
-        ("issued-random-id", "its handler names it differently"),
+        ("issued-other-id", "its handler returns a different token id"),
+        ("issued-random-id", "its handler returns a different token id"),
         ("issued-not-accepted", "its handler does not accept it"),
     ] {
         let said = create(&load(case, None, |_| {}), CreateRequest::new(ALICE)).unwrap_err();
@@ -71,25 +71,25 @@ fn a_new_token_is_verified_before_it_is_given_away() {
     }
     let bob = CreateRequest::new("hostile:bob");
     let said = create(&load("benign", None, |_| {}), bob).unwrap_err();
-    assert!(said.contains("not for the actor that was asked for"), "{said}");
+    assert!(said.contains("not for the requested actor"), "{said}");
     let narrow =
         CreateRequest { restrictions: Some(restrictions(&[("view-table", None, None)])), ..CreateRequest::new(ALICE) };
     let said = create(&load("benign", None, |_| {}), narrow).unwrap_err();
-    assert!(said.contains("not restricted as was asked for"), "{said}");
+    assert!(said.contains("not restricted as requested"), "{said}");
 }
 
 #[test]
-fn a_token_ends_when_it_was_to_end() {
+fn a_token_expires_when_requested() {
     let registry = two_faced(None);
     let said = create(&registry, lasting("ho_e-endless", Some(LIFETIME))).unwrap_err();
-    assert!(said.contains("ends later than was asked for"), "{said}");
+    assert!(said.contains("expires later than requested"), "{said}");
     create(&registry, lasting("ho_e-endless", None)).unwrap();
     create(&registry, lasting("ho_-ends", Some(LIFETIME))).unwrap();
 }
 
-/// The record of a token counts, whatever its handler says from the next second on.
+/// The record of a token decides, whatever its handler returns from the next second on.
 #[test]
-fn a_token_is_held_to_its_record() {
+fn a_token_is_bound_by_its_record() {
     each_store(|_, store| {
         let registry = two_faced(Some(store.clone()));
         create(&registry, lasting("ho_-the-vict", Some(LIFETIME))).unwrap();
@@ -97,11 +97,11 @@ fn a_token_is_held_to_its_record() {
             ("ho_p-good", Ok(Some(LIFETIME))),
             ("ho_d-drop", Ok(Some(LIFETIME))),
             ("ho_f-late", Ok(Some(LIFETIME))),
-            ("ho_r-name", Err("bad result")),
-            ("ho_v-move", Err("bad result")),
-            ("ho_m-none", Err("bad result")),
-            ("ho_b-actor", Err("bad result")),
-            ("ho_w-wide", Err("bad result")),
+            ("ho_r-name", Err("invalid result")),
+            ("ho_v-move", Err("invalid result")),
+            ("ho_m-none", Err("invalid result")),
+            ("ho_b-actor", Err("invalid result")),
+            ("ho_w-wide", Err("invalid result")),
         ] {
             at(0);
             let mut request = lasting(token, Some(LIFETIME));
@@ -122,13 +122,13 @@ fn a_token_is_held_to_its_record() {
         assert_eq!(verify(&registry, "ho_-elsewhere").unwrap_err(), "Token has expired");
         at(0);
         assert_eq!(verify(&registry, "ho_-elsewhere"), Ok(Some(LIFETIME)), "issued elsewhere");
-        assert!(verify(&registry, "ho_-not-the-vict").unwrap_err().contains("bad result"));
+        assert!(verify(&registry, "ho_-not-the-vict").unwrap_err().contains("invalid result"));
     });
 }
 
-/// `max_ttl` counts from when the record was made, and not from when the handler says so.
+/// `max_ttl` counts from the creation of the record, not from the handler's issue time.
 #[test]
-fn a_lifetime_begins_when_the_token_was_made() {
+fn a_lifetime_starts_when_the_token_is_issued() {
     each_store(|_, store| {
         let registry = load("issued-two-faced", Some(store.clone()), |config| config.max_ttl = Some(LIFETIME));
         let token = create(&registry, lasting("ho_n-always-new", Some(LIFETIME))).unwrap();
@@ -142,9 +142,9 @@ fn a_lifetime_begins_when_the_token_was_made() {
     });
 }
 
-/// A revocation up to a second includes each token that was made until then, whatever its handler says.
+/// A revocation up to a second covers each token issued until then, whatever its handler reports.
 #[test]
-fn the_time_of_issue_is_that_of_the_record() {
+fn the_issue_time_is_that_of_the_record() {
     each_store(|_, store| {
         let registry = two_faced(Some(store.clone()));
         let token = create(&registry, lasting("ho_f-later", Some(LIFETIME))).unwrap();
@@ -159,23 +159,23 @@ fn the_time_of_issue_is_that_of_the_record() {
     });
 }
 
-/// A handler that has a store and does not ask for its records is held to them too.
+/// A handler that has a store and does not read its records is bound by them as well.
 #[test]
-fn a_handler_with_a_store_is_held_to_its_records() {
+fn a_handler_with_a_store_is_bound_by_its_records() {
     each_store(|_, store| {
         let registry = load("store-never-asked", Some(store.clone()), |config| {
-            config.store = Some(StoreGrant { store: store.clone(), most: u64::MAX });
+            config.store = Some(StoreGrant { store: store.clone(), max: u64::MAX });
         });
         let token = create(&registry, CreateRequest::new(ALICE)).unwrap();
         assert_eq!(verify(&registry, &token), Ok(None));
         let other = verify(&registry, "ho_another-token").unwrap_err();
-        assert!(other.contains("bad result"), "{other}");
+        assert!(other.contains("invalid result"), "{other}");
     });
 }
 
-/// A handler that issues a name as a token claims it until the token is revoked, and never again.
+/// A handler that issues a name as a token claims it only until the token is revoked.
 #[test]
-fn a_name_that_was_issued_as_a_token_can_be_freed() {
+fn a_name_issued_as_a_token_can_be_freed() {
     each_store(|_, store| {
         let registry = load("issued-two-faced", Some(store.clone()), |config| config.prefixes.clear());
         let name = "service-account-0042";
@@ -194,23 +194,23 @@ fn a_name_that_was_issued_as_a_token_can_be_freed() {
     });
 }
 
-/// The host knows which token a record is of, whoever inserted it.
+/// The host knows the token of a record, even if the handler inserted the record.
 #[test]
-fn an_inserted_record_is_of_one_token() {
+fn an_inserted_record_belongs_to_one_token() {
     each_store(|_, store| {
         let registry = load("issued-inserted", Some(store.clone()), |config| {
-            config.store = Some(StoreGrant { store: store.clone(), most: u64::MAX });
+            config.store = Some(StoreGrant { store: store.clone(), max: u64::MAX });
         });
         let token = create(&registry, CreateRequest::new(ALICE)).unwrap();
         let said = verify(&registry, &token).unwrap_err();
-        assert!(said.contains("the token id is not that of the token's record"), "{said}");
+        assert!(said.contains("the token id differs from that of the token's record"), "{said}");
         assert!(create(&registry, CreateRequest::new(ALICE)).unwrap_err().contains("randomness"));
     });
 }
 
-/// A component whose randomness is constant makes the same token again and again.
+/// A component with constant randomness creates the same token repeatedly.
 #[test]
-fn a_token_is_made_once() {
+fn a_token_is_issued_once() {
     each_store(|_, store| {
         let registry = two_faced(Some(store.clone()));
         let first = lasting("ho_p-first-same", Some(LIFETIME));

@@ -1,12 +1,13 @@
-//! What is written down of a token counts, whatever its handler makes of it, and whatever becomes of it meanwhile.
+//! The record of a token decides, whatever its handler returns, and whatever happens to the record
+//! during a call.
 
 use super::{FOREVER, NOW, restrictions, ring, store};
 use crate::support::{HARDCODED, RUNTIME, SIGNED, TestClock, unhurried};
-use keyward_cli::builtin::{OPAQUE, STORED};
+use keyward_cli::builtin::{HYPOTHESIS, STORED};
 use keyward_runtime::{
-    Actors, Amendment, CreateRequest, Created, Creation, Edited, Error, Filter, HandlerConfig, KeyGrant, LoadError,
-    Parent, Registry, Revocation, Revocations, Secret, Status, StoreGrant, TokenStore, UnixTime, Verdict, Witness,
-    Witnessed,
+    Actors, CreateRequest, Created, Creation, Error, Filter, HandlerConfig, HookFuture, IssueHook, KeyGrant, LoadError,
+    Parent, Registry, Revocation, Revocations, Secret, Status, StoreGrant, TokenStore, TokenUpdate, UnixTime,
+    UpdateOutcome, Verdict,
 };
 use keyward_tests::hostile;
 use pollster::block_on;
@@ -20,14 +21,14 @@ fn at(seconds: u64) {
     TestClock.set(Some(UnixTime { seconds: NOW.seconds + seconds, nanoseconds: 0 }));
 }
 
-/// One handler that may keep records.
+/// Builds a registry of one handler that may keep records.
 fn load(component: &[u8], prefix: &str, change: impl Fn(&mut HandlerConfig)) -> (TempDir, Result<Registry, LoadError>) {
     at(0);
     let (folder, store) = store();
     let store: Arc<dyn TokenStore> = store;
     let mut config = HandlerConfig::new("h", component, Actors::Any);
     config.prefixes = vec![prefix.into()];
-    config.store = Some(StoreGrant { store: store.clone(), most: u64::MAX });
+    config.store = Some(StoreGrant { store: store.clone(), max: u64::MAX });
     unhurried(&mut config.limits);
     change(&mut config);
     let revocations = Revocations::open(store.clone(), FOREVER).unwrap();
@@ -35,7 +36,8 @@ fn load(component: &[u8], prefix: &str, change: impl Fn(&mut HandlerConfig)) -> 
     (folder, builder.handler(config).build())
 }
 
-/// What makes one token, of one id, for one actor, and never asks for a record.
+/// Builds a registry of a handler that creates one token, with one id, for one actor, and never
+/// reads a record.
 fn careless(change: impl Fn(&mut HandlerConfig)) -> (TempDir, Registry) {
     let (folder, registry) = load(&hostile::case("store-never-asked").bytes, "ho_", change);
     (folder, registry.unwrap())
@@ -45,7 +47,7 @@ fn create(registry: &Registry, request: CreateRequest) -> Result<String, String>
     made(registry.create_blocking(None, request))
 }
 
-/// The token, why there is none, or the code of the error.
+/// Returns the token, the reason for its denial, or the code of the error.
 pub(super) fn made(creation: Result<Creation, Error>) -> Result<String, String> {
     match creation {
         Ok(Creation::Created(created)) => Ok(created.token),
@@ -54,7 +56,7 @@ pub(super) fn made(creation: Result<Creation, Error>) -> Result<String, String> 
     }
 }
 
-/// Returns when the token ends, counted from [`NOW`], or why it is not accepted.
+/// Returns the expiry of the token relative to [`NOW`], or the reason for its rejection.
 pub(super) fn verify(registry: &Registry, token: &str) -> Result<Option<u64>, String> {
     match registry.verify_blocking(token) {
         Ok(Verdict::Accepted(acceptance)) => Ok(acceptance.expires_at.map(|end| end - NOW.seconds)),
@@ -64,17 +66,17 @@ pub(super) fn verify(registry: &Registry, token: &str) -> Result<Option<u64>, St
     }
 }
 
-fn edit(registry: &Registry, id: &str, amendment: Amendment) -> Result<(), String> {
+fn edit(registry: &Registry, id: &str, amendment: TokenUpdate) -> Result<(), String> {
     match block_on(registry.edit("h", id, amendment)).unwrap() {
-        Edited::Done(_) => Ok(()),
-        Edited::Denied(denied) => Err(denied.message),
-        Edited::Unknown => Err("unknown".to_owned()),
+        UpdateOutcome::Done(_) => Ok(()),
+        UpdateOutcome::Denied(denied) => Err(denied.message),
+        UpdateOutcome::Unknown => Err("unknown".to_owned()),
     }
 }
 
-/// Where an edit would change nothing but the record, there is none to be edited.
+/// If an edit would change only the record, there is no record to edit.
 #[test]
-fn what_asks_for_no_records_is_given_none() {
+fn a_handler_that_keeps_no_records_is_refused_a_store() {
     let with_all = |config: &mut HandlerConfig| {
         config.keys.insert("token".into(), KeyGrant::new(ring()));
         config.secrets.push(("bot".into(), Secret::new(*b"x_secret-of-the-operator")));
@@ -91,26 +93,26 @@ fn what_asks_for_no_records_is_given_none() {
 }
 
 #[test]
-fn a_record_counts_for_a_handler_that_does_not_ask_for_it() {
+fn a_record_counts_for_a_handler_that_does_not_read_it() {
     let (_folder, registry) = careless(|_| {});
     let token = create(&registry, CreateRequest::new(ALICE)).unwrap();
     assert_eq!(verify(&registry, &token), Ok(None));
-    edit(&registry, "own", Amendment { expires_at: Some(NOW.seconds + 10), ..Amendment::default() }).unwrap();
+    edit(&registry, "own", TokenUpdate { expires_at: Some(NOW.seconds + 10), ..TokenUpdate::default() }).unwrap();
     assert_eq!(verify(&registry, &token), Ok(Some(10)), "in the same second");
     let longer = block_on(registry.rotate("h", "own", 0, None)).unwrap_err();
-    assert!(longer.to_string().contains("ends later"), "{longer}");
+    assert!(longer.to_string().contains("expires later"), "{longer}");
     at(11);
     assert_eq!(verify(&registry, &token).unwrap_err(), "Token has expired");
 
     let (_folder, registry) = careless(|_| {});
     let token = create(&registry, CreateRequest::new(ALICE)).unwrap();
     let narrow = restrictions(&[("view-table", None, None)]);
-    edit(&registry, "own", Amendment { restrictions: Some(narrow), ..Amendment::default() }).unwrap();
+    edit(&registry, "own", TokenUpdate { restrictions: Some(narrow), ..TokenUpdate::default() }).unwrap();
     assert!(verify(&registry, &token).unwrap_err().contains("less restricted"));
 
     let (_folder, registry) = careless(|_| {});
     let other = create(&registry, CreateRequest::new("hostile:bob")).unwrap_err();
-    assert!(other.contains("not for the actor"), "{other}");
+    assert!(other.contains("not for the requested actor"), "{other}");
 
     let (_folder, registry) = careless(|config| config.max_idle = Some(600));
     let token = create(&registry, CreateRequest::new(ALICE)).unwrap();
@@ -118,22 +120,22 @@ fn a_record_counts_for_a_handler_that_does_not_ask_for_it() {
     assert_eq!(verify(&registry, &token).unwrap_err(), "Token has not been used for too long");
 }
 
-/// A child is no wider than its parent, and none is made that nobody can count.
+/// A child is no wider than its parent, and is not issued if it cannot be counted.
 #[test]
-fn a_token_that_its_handler_keeps_no_record_of_is_looked_at() {
+fn a_token_without_a_handlers_record_is_checked() {
     let (_folder, registry) = careless(|_| {});
     let wide = create(&registry, CreateRequest::new(ALICE)).unwrap();
     let Ok(Verdict::Accepted(mut parent)) = registry.verify_blocking(&wide) else { panic!() };
     parent.expires_at = Some(NOW.seconds + 5);
     let child = CreateRequest { parent: Some(Parent::of(&parent)), ..CreateRequest::new(ALICE) };
-    assert!(create(&registry, child).unwrap_err().contains("ends later"));
+    assert!(create(&registry, child).unwrap_err().contains("expires later"));
     (parent.expires_at, parent.restrictions) = (None, Some(restrictions(&[("view-table", None, None)])));
     let child = CreateRequest { parent: Some(Parent::of(&parent)), ..CreateRequest::new(ALICE) };
     assert!(create(&registry, child).unwrap_err().contains("not restricted"));
 
-    let nameless = |most: Option<u64>| {
+    let nameless = |max: Option<u64>| {
         let (_folder, registry) = load(&hostile::case("store-ask-not-too-often").bytes, "ho_", |config| {
-            config.max_tokens_per_actor = most;
+            config.max_tokens_per_actor = max;
         });
         create(&registry.unwrap(), CreateRequest::new(ALICE))
     };
@@ -141,20 +143,20 @@ fn a_token_that_its_handler_keeps_no_record_of_is_looked_at() {
     assert!(nameless(Some(1)).unwrap_err().contains("has no id"));
 }
 
-/// Does something as soon as a token has been made, before it is good.
+/// Runs a function after a token is created, before it is valid.
 struct Meanwhile<F>(F);
 
-impl<F: Fn() + Send + Sync> Witness for Meanwhile<F> {
-    fn made<'a>(&'a self, _: &'a Created) -> Witnessed<'a> {
+impl<F: Fn() + Send + Sync> IssueHook for Meanwhile<F> {
+    fn before_commit<'a>(&'a self, _: &'a Created) -> HookFuture<'a> {
         (self.0)();
         Box::pin(async { Ok(()) })
     }
 }
 
-/// Also of a handler that ends an actor's other tokens itself.
+/// Also for a handler that revokes an actor's other tokens itself.
 #[test]
-fn nothing_takes_the_place_of_what_has_ended_meanwhile() {
-    for (component, prefix) in [(STORED, "kwt_test_"), (OPAQUE, "6879-")] {
+fn a_token_revoked_during_a_rotation_is_not_replaced() {
+    for (component, prefix) in [(STORED, "kwt_test_"), (HYPOTHESIS, "6879-")] {
         for overlap in [0, 60] {
             for is_revoked in [true, false] {
                 let (_folder, registry) = load(component, prefix, |config| {
@@ -179,7 +181,7 @@ fn nothing_takes_the_place_of_what_has_ended_meanwhile() {
                     }
                 });
                 let says = format!("{prefix} {overlap} {is_revoked}");
-                assert!(rotate(Some(&meanwhile)).unwrap_err().contains("what it would replace has"), "{says}");
+                assert!(rotate(Some(&meanwhile)).unwrap_err().contains("the token to replace has"), "{says}");
                 let active = Filter { status: Some(Status::Active), ..Filter::default() };
                 let active = block_on(registry.list(active, None, 9)).unwrap().len();
                 let wanted = match (is_revoked, overlap) {
@@ -193,23 +195,23 @@ fn nothing_takes_the_place_of_what_has_ended_meanwhile() {
     }
 }
 
-/// A time in milliseconds, say, would leave a token that nobody can use.
+/// A time in milliseconds, for example, would yield a token that is never usable.
 #[test]
-fn no_end_is_put_behind_the_last_one_that_there_is() {
+fn no_expiry_exceeds_the_maximum() {
     const LAST: u64 = 253_402_300_799;
     let (_folder, registry) = careless(|_| {});
     let request = CreateRequest { expires_after: NonZeroU32::new(0), ..CreateRequest::new(ALICE) };
     let token = create(&registry, request).unwrap();
-    let ends = |end| edit(&registry, "own", Amendment { expires_at: Some(end), ..Amendment::default() });
+    let ends = |end| edit(&registry, "own", TokenUpdate { expires_at: Some(end), ..TokenUpdate::default() });
     assert!(ends(LAST + 1).unwrap_err().contains("year 9999"));
     assert_eq!(ends(LAST), Ok(()));
     assert_eq!(verify(&registry, &token), Ok(Some(LAST - NOW.seconds)));
 }
 
-/// What stands in the place of an actor is written down: one that is kept out is a token all the same, and so may be one of which
-/// its handler cannot tell.
+/// An actor id that is a token is recorded: a revoked token is still a token, and so is one that
+/// its handler may not recognize.
 #[test]
-fn what_may_be_a_token_is_taken_for_one() {
+fn a_possible_token_is_treated_as_one() {
     let is_token = |registry: &Registry, text: &str| block_on(registry.is_token(text, false));
     let signed = |max_ttl: Option<u64>| {
         let (folder, loaded) = load(SIGNED, "dstok_", |config| {
@@ -233,7 +235,7 @@ fn what_may_be_a_token_is_taken_for_one() {
         format!("{token}\u{e9}"),
         token.get(..token.len() - 3).unwrap().to_owned(),
     ] {
-        assert!(is_token(&registry, &stuck), "what is stuck to it does not hide it: {stuck}");
+        assert!(is_token(&registry, &stuck), "surrounding text does not hide it: {stuck}");
     }
     for actor in
         ["ann", "dstok_team", "dstok_team of all that live in Aberdeen", "mydstok_0123456789012345678901234567"]
@@ -241,9 +243,9 @@ fn what_may_be_a_token_is_taken_for_one() {
         assert!(!is_token(&registry, actor), "{actor}");
     }
 
-    // A text of one's own handler is not shown to it, so a short one is a name.
+    // A text of one's own handler is not passed to it, so a short one is a name.
     let (_folder, loaded) = load(&hostile::case("answer-unavailable").bytes, "ho_", |config| config.store = None);
     let registry = loaded.unwrap();
     assert!(!is_token(&registry, "ho_x") && !is_token(&registry, "ann"));
-    assert!(block_on(registry.is_token("ho_x", true)), "no id begins like a token");
+    assert!(block_on(registry.is_token("ho_x", true)), "no id starts like a token");
 }

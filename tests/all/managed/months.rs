@@ -1,17 +1,17 @@
-//! Months in the life of a service, in steps that chance chooses: what every token is worth at any time is what a model of a few
-//! lines says. `cargo xtask soak` lives longer.
+//! Months in the life of a service, in random steps: a model of a few lines predicts the verdict on
+//! every token at any time. `cargo xtask soak` runs longer.
 
 use super::{FOREVER, restrictions, store};
 use crate::support::{RUNTIME, SIGNED, TestClock};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use keyward_cli::builtin::{DSATOK, STORED};
+use keyward_cli::builtin::{AUTH_TOKENS, STORED};
 use keyward_runtime::{
-    Acceptance, Actors, Amendment, Changes, Committed, CreateRequest, Creation, Edited, Entry, Filter, HandlerConfig,
-    Key, KeyGrant, KeyRing, KeyUse, Listed, NodeSeen, Pending, Place, Registry, Restrictions, Revocation, Revocations,
-    Revoked, Scheme, Secret, SecretDigest, Status, StoreGrant, Stored, Tally, TokenDigest, TokenStore, UnixTime,
-    Verdict,
+    Acceptance, Actors, CommitOutcome, CreateRequest, Creation, Cursor, Entry, Filter, HandlerConfig, Key, KeyGrant,
+    KeyRing, KeyUsage, ListEntry, NodeStatus, Registry, Restrictions, Revocation, Revocations, Revoked, Scheme, Secret,
+    SecretDigest, Status, StatusCount, StoreFuture, StoreGrant, StoredRecord, TokenDigest, TokenStore, TokenUpdate,
+    Transaction, UnixTime, UpdateOutcome, Verdict,
 };
 use keyward_store::Store;
 use keyward_tests::postgres::block_on;
@@ -29,12 +29,12 @@ use tempfile::TempDir;
 const START: u64 = 1_767_225_600;
 const DAY: u32 = 86_400;
 const IDLE: u64 = 30 * DAY as u64;
-/// How many of its tokens an actor may have at once.
+/// Maximum number of an actor's tokens.
 const MOST: usize = 12;
 const HANDLERS: [&str; 3] = ["stored", "signed", "managed"];
 const ACTORS: [&str; 3] = ["ann", "bob", "cleo"];
 
-/// What can happen. Tokens are named by any number: there are as many as there are.
+/// A step of the test. A token is chosen by any number, modulo the number of tokens.
 #[derive(Debug, Clone)]
 enum Step {
     Create {
@@ -49,7 +49,7 @@ enum Step {
     Wait {
         seconds: u32,
     },
-    /// To the last second in which a token is good, and beyond.
+    /// Advances to the last second in which a token is valid, or beyond.
     Outlive {
         token: usize,
     },
@@ -69,7 +69,7 @@ enum Step {
         token: usize,
         overlap: u32,
     },
-    /// The next state of the oldest key that can have one, and a reload.
+    /// Advances the oldest possible key to its next state, and reloads.
     Keys(KeyStep),
     Import {
         actor: usize,
@@ -103,7 +103,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// How far a token is restricted, each level within the one before it.
+/// Number of levels of restrictions, each within the previous one.
 const LEVELS: usize = 3;
 
 fn level(level: usize) -> Option<Restrictions> {
@@ -114,7 +114,7 @@ fn level(level: usize) -> Option<Restrictions> {
     }
 }
 
-/// All that there is to be known of a token.
+/// The model of a token.
 #[derive(Debug, Clone)]
 struct Token {
     text: String,
@@ -125,17 +125,17 @@ struct Token {
     issued: u64,
     end: Option<u64>,
     used: Option<u64>,
-    /// How it ended before its time.
+    /// The reason for its termination before its expiry.
     ended: Option<Status>,
-    /// The number of the key under it, of those that are rotated.
+    /// The number of its key, if its key is rotated.
     key: Option<u8>,
 }
 
-/// The model: what every token is worth, and which keys there are.
+/// The model: all tokens and keys.
 #[derive(Default)]
 struct Model {
     tokens: Vec<Token>,
-    /// The keys that are not retired, and which of them signs.
+    /// The keys that are not retired, and the active one.
     keys: Vec<u8>,
     active: u8,
     made: u8,
@@ -161,7 +161,7 @@ impl Model {
     }
 }
 
-/// The service itself.
+/// The service under test.
 struct World {
     folder: TempDir,
     store: Arc<dyn TokenStore>,
@@ -182,7 +182,7 @@ impl World {
         Self { folder, store, sqlite, revocations, registry, model, now: START }
     }
 
-    /// A token, if there is one.
+    /// Chooses a token, if there is one.
     fn pick(&self, number: usize) -> Option<usize> {
         (!self.model.tokens.is_empty()).then(|| number % self.model.tokens.len())
     }
@@ -193,7 +193,7 @@ impl World {
     }
 
     fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
-        // Nothing happens twice in a second: what is made in the second of a revocation is taken along.
+        // Each step has its own second: a revocation also covers tokens created in its second.
         self.at(self.now + 1);
         match *step {
             Step::Create { handler, actor, seconds, level } => self.create(handler, actor, seconds, level)?,
@@ -208,7 +208,7 @@ impl World {
                 let known = &self.model.tokens[token];
                 let last = (known.used.unwrap_or(known.issued) + IDLE).min(known.end.unwrap_or(u64::MAX));
                 if last > self.now {
-                    // A use in its last second may make it last longer, so it is one or the other.
+                    // A use in its last second may extend its validity, so either second is chosen.
                     self.at(last + self.now % 2);
                     self.verify(token)?;
                 }
@@ -305,12 +305,12 @@ impl World {
         Ok(())
     }
 
-    fn revoke(&mut self, revocation: Revocation, fits: impl Fn(usize, &Token) -> bool) -> Result<(), TestCaseError> {
+    fn revoke(&mut self, revocation: Revocation, matches: impl Fn(usize, &Token) -> bool) -> Result<(), TestCaseError> {
         let ended = block_on(self.registry.revoke(revocation)).unwrap();
         let now = self.now;
         let mut good = 0;
         for (at, token) in self.model.tokens.iter_mut().enumerate() {
-            if fits(at, token) && token.ended.is_none() {
+            if matches(at, token) && token.ended.is_none() {
                 good += u64::from(token.end.is_none_or(|end| end >= now));
                 token.ended = Some(Status::Revoked);
             }
@@ -322,21 +322,21 @@ impl World {
     fn edit(&mut self, token: usize, seconds: Option<u32>, wanted: usize) -> Result<(), TestCaseError> {
         let known = self.model.tokens[token].clone();
         let end = seconds.map(|seconds| self.now + u64::from(seconds));
-        let amendment = Amendment { description: None, expires_at: end, restrictions: level(wanted) };
+        let amendment = TokenUpdate { description: None, expires_at: end, restrictions: level(wanted) };
         let is_sooner = end.is_none_or(|end| known.end.is_none_or(|known| end <= known));
         let changes_nothing = end.is_none() && wanted == 0;
         let may = HANDLERS[known.handler] != "signed" && self.model.status(&known, self.now) == Status::Active;
         let good =
             (may && is_sooner && (wanted == 0 || wanted >= known.level)) || (changes_nothing && known.ended.is_none());
         match block_on(self.registry.edit(HANDLERS[known.handler], &known.id, amendment)).unwrap() {
-            Edited::Done(_) => {
+            UpdateOutcome::Done(_) => {
                 prop_assert!(good, "edited: {known:?}");
                 let changed = &mut self.model.tokens[token];
                 changed.end = end.or(changed.end);
                 changed.level = if wanted == 0 { changed.level } else { wanted };
             }
-            Edited::Denied(denied) => prop_assert!(!good, "{}: {known:?}", denied.message),
-            Edited::Unknown => prop_assert!(false, "no record: {known:?}"),
+            UpdateOutcome::Denied(denied) => prop_assert!(!good, "{}: {known:?}", denied.message),
+            UpdateOutcome::Unknown => prop_assert!(false, "no record: {known:?}"),
         }
         Ok(())
     }
@@ -361,7 +361,7 @@ impl World {
                 let (text, id) = (created.token, created.token_id.unwrap());
                 self.model.tokens.push(Token { text, id, issued: self.now, used: None, ..known });
             }
-            // One that was rotated may have left its actor with one token more than allowed.
+            // A rotated token may have left its actor with one token more than allowed.
             Creation::Denied(denied) => {
                 prop_assert!(!may || !self.model.has_room(known.handler, known.actor, self.now), "{}", denied.message);
             }
@@ -387,7 +387,7 @@ impl World {
         self.registry = registry(&self.model, &self.store, &self.revocations);
     }
 
-    /// A token of datasette-auth-tokens, with a number of its own.
+    /// Imports a token of datasette-auth-tokens, with a new number.
     fn import(&mut self, actor: usize, seconds: Option<u32>) {
         let number = 1 + self.model.tokens.len() * 2_000_000;
         let file = self.folder.path().join(format!("{number}.db"));
@@ -421,12 +421,12 @@ impl World {
         });
     }
 
-    /// What is listed and counted is what the model knows, and looking changes nothing.
+    /// Compares lists and counts with the model; listing changes nothing.
     fn list(&mut self) -> Result<(), TestCaseError> {
         let listed = block_on(self.registry.list(Filter::default(), None, 100_000)).unwrap();
         let said: BTreeMap<_, _> = listed
             .iter()
-            .map(|Listed { handler, record }| {
+            .map(|ListEntry { handler, record }| {
                 let status = self.registry.status(handler, record).unwrap();
                 ((handler.as_str(), record.id.as_str()), (record.actor_id.as_str(), status, record.expires_at))
             })
@@ -448,7 +448,7 @@ impl World {
     }
 }
 
-/// What a reload would build.
+/// Builds the registry as a reload does.
 fn registry(model: &Model, store: &Arc<dyn TokenStore>, revocations: &Arc<Revocations>) -> Registry {
     let key = |key: &u8| {
         let (id, secret) = (format!("k{key}"), Secret::new([*key; 32]));
@@ -458,7 +458,7 @@ fn registry(model: &Model, store: &Arc<dyn TokenStore>, revocations: &Arc<Revoca
     let datasette = Arc::new(KeyRing::new("datasette", Secret::new([255; 32]), vec![]).unwrap());
     let mut builder = Registry::builder(&RUNTIME).records(store.clone()).revocations(revocations.clone());
     for (name, component, prefix) in
-        [("stored", STORED, "kwt_test_"), ("signed", SIGNED, "dstok_"), ("managed", DSATOK, "dsatok_")]
+        [("stored", STORED, "kwt_test_"), ("signed", SIGNED, "dstok_"), ("managed", AUTH_TOKENS, "dsatok_")]
     {
         let mut handler = HandlerConfig::new(name, component, Actors::Any);
         handler.first_party = true;
@@ -479,7 +479,7 @@ fn registry(model: &Model, store: &Arc<dyn TokenStore>, revocations: &Arc<Revoca
             }
         }
         if name != "signed" {
-            handler.store = Some(StoreGrant { store: store.clone(), most: u64::MAX });
+            handler.store = Some(StoreGrant { store: store.clone(), max: u64::MAX });
         }
         builder = builder.handler(handler);
     }
@@ -487,7 +487,7 @@ fn registry(model: &Model, store: &Arc<dyn TokenStore>, revocations: &Arc<Revoca
 }
 
 #[test]
-fn every_token_is_worth_what_the_model_says() {
+fn every_verdict_agrees_with_the_model() {
     let steps = if env::var_os("KEYWARD_SOAK_SECONDS").is_some() { 10_000_000 } else { 100_000 };
     const A_LIFE: usize = 1_000;
     let config = Config {
@@ -498,7 +498,7 @@ fn every_token_is_worth_what_the_model_says() {
     };
     let mut runner = TestRunner::new_with_rng(config.clone(), TestRng::deterministic_rng(config.rng_algorithm));
     let lives = prop::collection::vec(step(), A_LIFE);
-    // What one registry has is not compiled again for another.
+    // Keeps the compiled components in memory for the other registries.
     let _compiled = World::new();
     let result = runner.run(&lives, |steps| {
         let mut world = World::new();
@@ -510,62 +510,66 @@ fn every_token_is_worth_what_the_model_says() {
     result.unwrap();
 }
 
-/// The store, which writes down at once when a token was used: otherwise it does so after a second, which here are days.
+/// A store that writes uses at once. The real delay of a second would be days here.
 struct Prompt(Arc<Store>);
 
 impl TokenStore for Prompt {
-    fn used(&self, handler: &str, id: &str, at: u64) {
-        block_on(self.0.touch(vec![(handler.to_owned(), id.to_owned(), at)])).unwrap();
+    fn record_use(&self, handler: &str, id: &str, at: u64) {
+        block_on(self.0.record_uses(vec![(handler.to_owned(), id.to_owned(), at)])).unwrap();
     }
-    fn find<'a>(&'a self, handler: &'a str, id: &'a str) -> Pending<'a, Option<Stored>> {
+    fn find<'a>(&'a self, handler: &'a str, id: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
         self.0.find(handler, id)
     }
-    fn find_digest<'a>(&'a self, handler: &'a str, digest: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
+    fn find_digest<'a>(&'a self, handler: &'a str, digest: &'a SecretDigest) -> StoreFuture<'a, Option<StoredRecord>> {
         self.0.find_digest(handler, digest)
     }
-    fn find_issued<'a>(&'a self, handler: Option<&'a str>, token: &'a TokenDigest) -> Pending<'a, Option<Listed>> {
+    fn find_issued<'a>(
+        &'a self,
+        handler: Option<&'a str>,
+        token: &'a TokenDigest,
+    ) -> StoreFuture<'a, Option<ListEntry>> {
         self.0.find_issued(handler, token)
     }
-    fn next_serial<'a>(&'a self, handler: &'a str) -> Pending<'a, u64> {
+    fn next_serial<'a>(&'a self, handler: &'a str) -> StoreFuture<'a, u64> {
         self.0.next_serial(handler)
     }
-    fn commit<'a>(&'a self, handler: &'a str, changes: Changes) -> Pending<'a, Committed> {
+    fn commit<'a>(&'a self, handler: &'a str, changes: Transaction) -> StoreFuture<'a, CommitOutcome> {
         self.0.commit(handler, changes)
     }
-    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64> {
+    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64> {
         self.0.count(revocation, at)
     }
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, Revoked> {
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, Revoked> {
         self.0.revoke(revocation, at)
     }
-    fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Entry)>> {
-        self.0.revocations(after, most)
+    fn revocations<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
+        self.0.revocations(after, max)
     }
-    fn clock(&self) -> Pending<'_, Option<u64>> {
+    fn clock(&self) -> StoreFuture<'_, Option<u64>> {
         self.0.clock()
     }
-    fn note_clock(&self, at: u64) -> Pending<'_, ()> {
+    fn note_clock(&self, at: u64) -> StoreFuture<'_, ()> {
         self.0.note_clock(at)
     }
     fn list<'a>(
         &'a self,
         filter: &'a Filter,
-        after: Option<&'a Place>,
-        most: u32,
+        after: Option<&'a Cursor>,
+        max: u32,
         at: u64,
-    ) -> Pending<'a, Vec<Listed>> {
-        self.0.list(filter, after, most, at)
+    ) -> StoreFuture<'a, Vec<ListEntry>> {
+        self.0.list(filter, after, max, at)
     }
-    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> Pending<'a, Vec<Tally>> {
+    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> StoreFuture<'a, Vec<StatusCount>> {
         self.0.tally(idle, at)
     }
-    fn key_uses<'a>(&'a self, at: u64) -> Pending<'a, Vec<KeyUse>> {
+    fn key_uses<'a>(&'a self, at: u64) -> StoreFuture<'a, Vec<KeyUsage>> {
         self.0.key_uses(at)
     }
-    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> Pending<'a, ()> {
+    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> StoreFuture<'a, ()> {
         self.0.note_node(node, last, at)
     }
-    fn nodes<'a>(&'a self) -> Pending<'a, Vec<NodeSeen>> {
+    fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>> {
         self.0.nodes()
     }
 }

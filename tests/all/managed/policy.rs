@@ -1,10 +1,10 @@
-//! What an operator says about lifetimes, idle tokens and how many there may be, for every handler.
+//! The operator's policy on lifetimes, idle tokens and their number, for every handler.
 
 use super::{NOW, create, registry, restrictions, ring, store};
 use crate::support::TestClock;
 use keyward_runtime::{
-    Acceptance, Amendment, CreateRequest, Creation, Edited, HandlerConfig, Parent, Registry, Revocation, UnixTime,
-    Verdict,
+    Acceptance, CreateRequest, Creation, HandlerConfig, Parent, Registry, Revocation, TokenUpdate, UnixTime,
+    UpdateOutcome, Verdict,
 };
 use std::num::NonZeroU32;
 use std::thread;
@@ -29,7 +29,7 @@ fn verify(registry: &Registry, token: &str) -> Result<Acceptance, String> {
 }
 
 #[test]
-fn lifetimes_are_what_the_policy_says() {
+fn lifetimes_follow_the_policy() {
     let wanted = |default: Option<u32>, max: Option<u64>, asked: Option<u32>| {
         let (_folder, store) = store();
         at(0);
@@ -57,9 +57,9 @@ fn lifetimes_are_what_the_policy_says() {
     }
 }
 
-/// A policy that contradicts itself, or needs what is not there, does not load.
+/// A policy that contradicts itself, or requires something missing, does not load.
 #[test]
-fn a_policy_that_cannot_be_kept_does_not_load() {
+fn a_policy_that_cannot_be_enforced_does_not_load() {
     let build = |change: &dyn Fn(&mut HandlerConfig), has_store: bool| {
         let mut config = HandlerConfig::new("signed", crate::support::SIGNED, keyward_runtime::Actors::Any);
         config.first_party = true;
@@ -84,9 +84,9 @@ fn a_policy_that_cannot_be_kept_does_not_load() {
     }
 }
 
-/// What is used stays good; what is not used ends, of handlers with records and without.
+/// A used token stays valid; an unused one expires, for handlers with records and without.
 #[test]
-fn a_token_that_is_not_used_ends() {
+fn an_unused_token_expires() {
     let (_folder, store) = store();
     let registry = registry(store.clone(), ring(), |handler| handler.max_idle = Some(1_000));
     at(0);
@@ -115,7 +115,7 @@ fn a_token_that_is_not_used_ends() {
     }
     at(1_000);
     verify(&registry, &elsewhere).unwrap();
-    // Nobody has noted that it was used: it is as old as it is.
+    // Its use has not been recorded, so its issue time counts.
     at(1_001);
     assert_eq!(verify(&registry, &elsewhere).unwrap_err(), "Token has not been used for too long");
     for token in &tokens {
@@ -137,7 +137,7 @@ fn a_token_that_is_not_used_ends() {
 }
 
 #[test]
-fn an_actor_has_so_many_tokens_at_once() {
+fn the_number_of_an_actors_tokens_is_limited() {
     let (_folder, store) = store();
     let registry = registry(store, ring(), |handler| handler.max_tokens_per_actor = Some(2));
     for handler in BOTH {
@@ -148,7 +148,7 @@ fn an_actor_has_so_many_tokens_at_once() {
         at(2);
         assert!(create(&registry, handler, lasting(0)).unwrap_err().contains("`max_tokens_per_actor`"));
         create(&registry, handler, CreateRequest::new("bob")).unwrap();
-        // One that has expired makes room, and so does one that is taken back.
+        // An expired token frees a slot, and so does a revoked one.
         at(11);
         create(&registry, handler, lasting(0)).unwrap();
         at(12);
@@ -158,7 +158,7 @@ fn an_actor_has_so_many_tokens_at_once() {
         assert_eq!(pollster::block_on(registry.revoke(revocation)).unwrap(), 1);
         create(&registry, handler, lasting(0)).unwrap();
     }
-    // What has not been used for too long has no room of its own either.
+    // An idle token occupies no slot either.
     let (_folder, store) = super::store();
     let idle = super::registry(store, ring(), |handler| {
         (handler.max_tokens_per_actor, handler.max_idle) = (Some(1), Some(600));
@@ -172,7 +172,7 @@ fn an_actor_has_so_many_tokens_at_once() {
         create(&idle, handler, lasting(0)).unwrap();
     }
     at(12);
-    // To put one in the place of another takes no room.
+    // A rotation requires no free slot.
     let listed = pollster::block_on(registry.list(
         keyward_runtime::Filter {
             handlers: Some(vec!["stored".into()]),
@@ -192,7 +192,7 @@ fn an_actor_has_so_many_tokens_at_once() {
 }
 
 #[test]
-fn what_is_asked_for_with_a_token_is_for_its_actor() {
+fn a_token_requested_with_a_token_is_for_its_actor() {
     let (_folder, store) = store();
     let registry = registry(store, ring(), |_| {});
     at(0);
@@ -211,7 +211,7 @@ fn what_is_asked_for_with_a_token_is_for_its_actor() {
 }
 
 #[test]
-fn a_change_holds_at_once_and_only_where_records_are_looked_up() {
+fn an_edit_applies_at_once_and_only_to_handlers_that_read_records() {
     let (_folder, store) = store();
     let registry = registry(store, ring(), |_| {});
     at(0);
@@ -224,20 +224,21 @@ fn a_change_holds_at_once_and_only_where_records_are_looked_up() {
         let id = verify(&registry, &token).unwrap().token_id.unwrap();
         (token, id)
     };
-    let edit =
-        |handler: &str, id: &str, amendment: Amendment| match pollster::block_on(registry.edit(handler, id, amendment))
-            .unwrap()
-        {
-            Edited::Done(record) => Ok(record),
-            Edited::Denied(denied) => Err(denied.message),
-            Edited::Unknown => Err("unknown".to_owned()),
-        };
-    let sooner = |seconds: u64| Amendment { expires_at: Some(NOW.seconds + seconds), ..Amendment::default() };
+    let edit = |handler: &str, id: &str, amendment: TokenUpdate| match pollster::block_on(
+        registry.edit(handler, id, amendment),
+    )
+    .unwrap()
+    {
+        UpdateOutcome::Done(record) => Ok(record),
+        UpdateOutcome::Denied(denied) => Err(denied.message),
+        UpdateOutcome::Unknown => Err("unknown".to_owned()),
+    };
+    let sooner = |seconds: u64| TokenUpdate { expires_at: Some(NOW.seconds + seconds), ..TokenUpdate::default() };
     let (token, id) = make("stored");
     let narrow = restrictions(&[("own", Some("one"), Some("t"))]);
-    edit("stored", &id, Amendment { restrictions: Some(narrow.clone()), ..Amendment::default() }).unwrap();
+    edit("stored", &id, TokenUpdate { restrictions: Some(narrow.clone()), ..TokenUpdate::default() }).unwrap();
     assert_eq!(verify(&registry, &token).unwrap().restrictions, Some(narrow));
-    edit("stored", &id, Amendment { description: Some(Some("note".into())), ..sooner(20) }).unwrap();
+    edit("stored", &id, TokenUpdate { description: Some(Some("note".into())), ..sooner(20) }).unwrap();
     assert_eq!(verify(&registry, &token).unwrap().expires_at, Some(NOW.seconds + 20));
     assert!(edit("stored", &id, sooner(21)).unwrap_err().contains("later than it ends"));
     at(10);
@@ -249,6 +250,6 @@ fn a_change_holds_at_once_and_only_where_records_are_looked_up() {
     assert_eq!(edit("stored", "nobody", sooner(10)).unwrap_err(), "unknown");
     let (_, id) = make("signed");
     assert!(edit("signed", &id, sooner(20)).unwrap_err().contains("say themselves"));
-    let note = Amendment { description: Some(Some("note".into())), ..Amendment::default() };
+    let note = TokenUpdate { description: Some(Some("note".into())), ..TokenUpdate::default() };
     assert_eq!(edit("signed", &id, note).unwrap().description.as_deref(), Some("note"));
 }

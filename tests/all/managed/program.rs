@@ -1,4 +1,4 @@
-//! The commands that look after tokens, as operators give them.
+//! The commands for token administration, as run by operators.
 
 use keyward_runtime::TokenStore;
 use keyward_store::{Location, Store};
@@ -15,7 +15,7 @@ use std::process::Stdio;
 const CONFIG: &str = r#"
 [server]
 listen = "127.0.0.1:0"
-operations = "127.0.0.1:0"
+admin = "127.0.0.1:0"
 
 [keys.main]
 keys = [{ id = "2026-11", file = "secret.key", state = "active" }]
@@ -62,7 +62,7 @@ impl Program {
         self.0.run(&format!("{words} --config keyward.toml").split(' ').collect::<Vec<_>>(), stdin)
     }
 
-    /// What is printed if all is well.
+    /// Runs a command that must succeed, and returns its output.
     #[track_caller]
     fn says(&self, words: &str) -> String {
         let ran = self.run(words, "");
@@ -75,7 +75,7 @@ impl Program {
         self.says(&format!("{words} --json")).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Its status, and what it complains of.
+    /// Runs a command that must fail with this status and message.
     #[track_caller]
     fn complains(&self, words: &str, status: i32, of: &str) {
         let ran = self.run(words, "");
@@ -85,7 +85,7 @@ impl Program {
 }
 
 #[test]
-fn a_token_is_made_looked_at_narrowed_replaced_and_taken_back() {
+fn a_token_is_created_shown_narrowed_rotated_and_revoked() {
     let program = Program::new("life");
     let made =
         &program.json("create --handler stored --actor ann --expires-after 5000 --all view-instance --all own")[0];
@@ -99,7 +99,7 @@ fn a_token_is_made_looked_at_narrowed_replaced_and_taken_back() {
         ("expires_at", made["expires_at"].clone()),
         ("last_used_at", json!(null)),
         ("status", json!("active")),
-        ("caller", json!(null)),
+        ("client", json!(null)),
         ("key", json!(null)),
     ] {
         assert_eq!(known[member], wanted, "{member}");
@@ -113,7 +113,7 @@ fn a_token_is_made_looked_at_narrowed_replaced_and_taken_back() {
     program.complains(&format!("{edit} --all own"), 1, "`restrictions` allow what the token does not");
     program.complains(&format!("{edit} --expires-at 253402300799"), 1, "`expires_at` is later than it ends");
     program.complains(&format!("{edit} --expires-at 1"), 1, "`expires_at` has passed");
-    program.complains(&edit, 2, "say what to change");
+    program.complains(&edit, 2, "nothing to change");
     program.complains(
         "tokens edit --handler stored --id none --description x",
         1,
@@ -131,7 +131,7 @@ fn a_token_is_made_looked_at_narrowed_replaced_and_taken_back() {
     let replaced = program.json("tokens list --status replaced");
     assert_eq!(replaced.iter().map(token_id).collect::<Vec<_>>(), [newer.as_str()]);
     program.complains(&format!("tokens rotate --handler stored --id {newer}"), 1, "it has been replaced");
-    // What was to take its place is found by its id, whether it was made or not.
+    // The intended replacement can be found by its id, whether or not it was issued.
     let of_it = program.json(&format!("audit export --token-id {newer}"));
     let of_it: Vec<_> = of_it.iter().map(|record| (&record["event"], &record["reason"])).collect();
     let rotate = json!("rotate");
@@ -140,9 +140,9 @@ fn a_token_is_made_looked_at_narrowed_replaced_and_taken_back() {
     program.says("tokens revoke --handler stored --actor ann");
     assert_eq!(program.json("tokens list --status revoked").len(), 2);
     assert_eq!(program.json("tokens list --status active"), [] as [Value; 0]);
-    // All of it was written down, what was refused too.
+    // Everything was recorded, including refusals.
     let whole = program.says("audit verify");
-    assert!(whole.starts_with("whole: "), "{whole}");
+    assert!(whole.starts_with("intact: "), "{whole}");
     let events: Vec<_> =
         program.json("audit export").iter().map(|record| record["event"].as_str().unwrap().to_owned()).collect();
     for (event, times) in [("create", 1), ("edit", 5), ("rotate", 3), ("revoke", 1), ("failed", 4)] {
@@ -150,9 +150,9 @@ fn a_token_is_made_looked_at_narrowed_replaced_and_taken_back() {
     }
 }
 
-/// Names of databases and actors are anybody's choice, and what is printed of them is read by people.
+/// Names of databases and actors are arbitrary, and humans read the output.
 #[test]
-fn no_name_passes_for_another_or_for_two() {
+fn no_name_can_be_mistaken_for_another_or_for_two() {
     let program = Program::new("names");
     let create = "create --handler stored --json --config keyward.toml";
     let words = [
@@ -170,7 +170,7 @@ fn no_name_passes_for_another_or_for_two() {
 }
 
 #[test]
-fn signed_tokens_are_known_too_and_say_themselves_what_they_allow() {
+fn signed_tokens_have_records_and_contain_their_restrictions() {
     let program = Program::new("signed");
     let made = &program.json("create --handler signed --actor bob")[0];
     let id = made["token_id"].as_str().unwrap();
@@ -184,10 +184,10 @@ fn signed_tokens_are_known_too_and_say_themselves_what_they_allow() {
     assert_eq!(status["keys"][0]["key"], json!("main/2026-11"));
     assert_eq!(status["nodes"], json!([]));
     assert_eq!(status["audit"]["last"], json!(5));
-    // When it was used is not written down, and nobody is told that it never was.
+    // Its uses are not recorded, so the output does not claim that it was never used.
     let shown = program.says(&format!("tokens show --handler signed --id {id}"));
-    assert!(shown.contains("last used:    not known"), "{shown}");
-    // What people read fits their screens.
+    assert!(shown.contains("last used:    unknown"), "{shown}");
+    // Output for humans fits a terminal.
     for words in ["status", "tokens list", "keys list", "keys check", "audit tail"] {
         let text = program.says(words);
         assert!(!text.is_empty(), "{words}");
@@ -198,7 +198,7 @@ fn signed_tokens_are_known_too_and_say_themselves_what_they_allow() {
 }
 
 #[test]
-fn a_list_goes_on_where_another_ended() {
+fn a_list_continues_where_another_ended() {
     let program = Program::new("pages");
     for actor in ["ann", "bob", "cid", "dan", "eve"] {
         program.says(&format!("create --handler signed --actor {actor}"));
@@ -220,7 +220,7 @@ fn a_list_goes_on_where_another_ended() {
 }
 
 #[test]
-fn a_token_in_the_place_of_an_id_is_not_taken_for_one() {
+fn a_token_in_place_of_an_id_is_not_used_as_one() {
     let program = Program::new("token-for-id");
     for (handler, other) in [("stored", ""), ("signed", "x")] {
         let token = program.says(&format!("create --handler {handler} --actor ann"));
@@ -231,26 +231,26 @@ fn a_token_in_the_place_of_an_id_is_not_taken_for_one() {
                 program.complains(
                     &format!("tokens {words} --handler {handler} --id {id}"),
                     2,
-                    "is a token, and not its id",
+                    "is a token: use its id",
                 );
             }
         }
-        program.complains(&format!("create --actor {token}"), 2, "is a token, and not its actor's id");
+        program.complains(&format!("create --actor {token}"), 2, "is a token: use the id of its actor");
         assert_eq!(program.says("audit export"), before);
         assert!(program.run("verify", &format!("{token}\n")).stdout.starts_with("accepted"));
     }
     let revoked = program.says("tokens revoke --handler signed --actor ann");
     assert!(revoked.starts_with("revoked; 1 record ended"), "{revoked}");
-    // What only looks like one is an actor as good as any other.
+    // A text that only resembles a token is an ordinary actor.
     for actor in ["dstok_team", "alice.smith"] {
         let revoked = program.says(&format!("tokens revoke --actor {actor}"));
         assert!(revoked.starts_with("revoked; no record ended"), "{revoked}");
     }
 }
 
-/// A revocation is never refused, and no token stands in the audit.
+/// A revocation is never refused, and the audit log contains no token.
 #[test]
-fn a_token_in_the_place_of_an_id_is_revoked() {
+fn a_token_in_place_of_an_id_is_revoked() {
     let program = Program::new("token-for-id-revoked");
     for (number, (handler, option, is_whole)) in [
         ("stored", "--handler stored --id", true),
@@ -276,9 +276,10 @@ fn a_token_in_the_place_of_an_id_is_revoked() {
     }
 }
 
-/// A handler without prefixes is not asked whether an id is a token, and a token that its handler renames is revoked for good.
+/// A handler without prefixes is not called to detect whether an id is a token, and a token that
+/// its handler renames is revoked permanently.
 #[test]
-fn no_handler_keeps_an_operator_from_revoking() {
+fn no_handler_prevents_an_operator_from_revoking() {
     for (greedy, faces) in [("answer-expired", &["r", "u"][..]), ("accepts-everything", &[])] {
         let program = Program::new(&format!("greedy-{greedy}"));
         program.0.write("greedy.wasm", hostile::case(greedy).bytes, 0o644);
@@ -309,7 +310,8 @@ limits.wall_ms = 60000
         program.says(&format!("tokens rotate --handler stored --id {id}"));
         assert!(program.says("tokens revoke --actor ann").starts_with("revoked; 1 record ended"), "{greedy}");
         assert!(program.says(&format!("tokens revoke --handler stored --id {id}")).starts_with("revoked"), "{greedy}");
-        // Its end has passed by the clock, and the time is any second: what its handler says counts for nothing.
+        // Its expiry has passed by the clock, and the time is arbitrary: the handler's claims do
+        // not matter.
         for face in faces {
             let token = format!("ho_{face}-{}-{face}{face}{face}{face}", "a".repeat(20));
             let made = format!("create --handler moving --actor hostile:alice --description {token} --at 1767225600");
@@ -325,11 +327,11 @@ limits.wall_ms = 60000
 }
 
 #[test]
-fn a_daemon_says_what_there_is_and_writes_down_when_it_is_loaded_anew() {
+fn a_daemon_reports_its_status_and_records_reloads() {
     let program = Program::new("daemon");
     program.says("create --handler signed --actor bob");
     let daemon = Daemon::start(&program.0, "keyward.toml");
-    let metrics = || Request::get("/metrics").send(daemon.operations());
+    let metrics = || Request::get("/metrics").send(daemon.admin());
     for line in [
         "keyward_tokens{handler=\"signed\",status=\"active\"} 1\n",
         "keyward_node_behind{node=\"",
@@ -349,20 +351,20 @@ fn a_daemon_says_what_there_is_and_writes_down_when_it_is_loaded_anew() {
         reloads.map(|record| record["outcome"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     program.0.write("keyward.toml", CONFIG.to_owned() + "# changed", 0o644);
-    wait_for("it to be loaded", || reloads() == ["loaded"]);
+    wait_for("the first load", || reloads() == ["loaded"]);
     program.0.write("keyward.toml", "no", 0o644);
-    wait_for("it to be refused", || daemon.stderr().contains("not loaded anew"));
+    wait_for("the reload to fail", || daemon.stderr().contains("reload failed"));
     program.0.write("keyward.toml", CONFIG, 0o644);
-    wait_for("it to be loaded again", || reloads() == ["loaded", "refused", "loaded"]);
+    wait_for("the next reload", || reloads() == ["loaded", "refused", "loaded"]);
     drop(daemon.stop());
     let events: Vec<_> = program.json("audit export").iter().map(|record| record["event"].clone()).collect();
     assert_eq!((&events[0], &events[1], events.last().unwrap()), (&json!("create"), &json!("start"), &json!("stop")));
-    assert!(program.says("audit verify").starts_with("whole: "));
+    assert!(program.says("audit verify").starts_with("intact: "));
 }
 
-/// An operator asks what would be good then; nobody has used it.
+/// `verify` checks hypothetically; it is not a use.
 #[test]
-fn to_ask_about_a_token_is_not_to_use_it() {
+fn verifying_a_token_by_command_is_not_a_use() {
     let program = Program::new("asked");
     let [ann, bob] =
         ["ann", "bob"].map(|actor| program.json(&format!("create --handler stored --actor {actor}")).remove(0));
@@ -375,12 +377,12 @@ fn to_ask_about_a_token_is_not_to_use_it() {
     let mut answer = String::new();
     BufReader::new(asking.stdout.take().unwrap()).read_line(&mut answer).unwrap();
     assert!(answer.starts_with("accepted"), "{answer}");
-    // Where uses are written down, that is done every second: the second one here has waited so long.
+    // Uses are written every second. The second use here has waited that long.
     let store = Store::open(Location::sqlite(program.0.path().join("keyward.db"))).unwrap();
     let used = |id: &str| block_on(store.find("stored", id)).unwrap().unwrap().record.last_used_at;
     for at in [100, 200] {
-        store.used("stored", bob_id, at);
-        wait_for("a use to be written down", || used(bob_id) == Some(at));
+        store.record_use("stored", bob_id, at);
+        wait_for("a use to be recorded", || used(bob_id) == Some(at));
     }
     assert_eq!(used(ann_id), None);
     drop(tokens);

@@ -1,47 +1,47 @@
-//! Answers, in words that both sides share: two are the same if they are equal.
+//! Responses in terms that both sides share, so that they can be compared for equality.
 
 use keyward_runtime::Record;
 use keyward_tests::http::Response;
 use serde_json::Value;
 use std::fmt;
 
-/// What is said to a question.
+/// The response to a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Answer {
-    /// The token speaks for this actor.
+    /// The token identifies this actor.
     Actor(Value),
-    /// The request goes on as without a token.
+    /// The request continues as without a token.
     Nobody,
-    /// A refusal or an error: the status, and what it says.
+    /// A refusal or an error: the status, and its message.
     Status(u16, String),
-    /// A verdict in process: the token is bad.
+    /// An in-process verdict: the token is invalid.
     Refused(String),
-    /// A token was made, and this record of it; and something was said besides.
+    /// A token was created with this record, and a message was returned with it.
     Made { token: String, record: Kept, told: Option<String> },
-    /// A record was ended as revoked.
+    /// A record was revoked.
     Ended { id: u64, at: u64 },
 }
 
-/// What is kept of a token.
+/// The stored terms of a token.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Kept {
     id: String,
     actor: String,
     description: Option<String>,
-    /// For how many seconds.
+    /// The lifetime in seconds.
     lifetime: Option<i64>,
     issued_at: u64,
     restrictions: Option<Value>,
 }
 
 impl Answer {
-    /// What the original said over HTTP.
+    /// Converts a response of the original over HTTP.
     pub(super) fn of_original(response: &Value) -> Self {
         let status = u16::try_from(response["status"].as_u64().unwrap()).unwrap();
         Self::of(status, &response["json"])
     }
 
-    /// What Keyward said on `/v1/actor`.
+    /// Converts Keyward's response on `/v1/actor`.
     pub(super) fn of_ours(response: &Response) -> Self {
         Self::of(response.status, &response.json())
     }
@@ -53,14 +53,14 @@ impl Answer {
         }
     }
 
-    /// What `verify_token` gave.
+    /// Converts the result of `verify_token`.
     pub(super) fn of_actor(actor: &Value) -> Self {
         if actor.is_null() { Self::Nobody } else { Self::Actor(actor.clone()) }
     }
 }
 
 impl Kept {
-    /// A row of the plugin's table.
+    /// Converts a row of the plugin's table.
     pub(super) fn of_row(row: &Value) -> Self {
         let permissions: Value = serde_json::from_str(row["permissions"].as_str().unwrap()).unwrap();
         Self {
@@ -73,7 +73,7 @@ impl Kept {
         }
     }
 
-    /// A record of Keyward's.
+    /// Converts a record of Keyward.
     pub(super) fn of_record(record: &Record) -> Self {
         let seconds = |at: u64| i64::try_from(at).unwrap();
         Self {
@@ -87,19 +87,19 @@ impl Kept {
     }
 }
 
-/// As it stands in a cell. A token is never shown.
+/// Formats the response for a table cell. A token is never shown.
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Actor(Value::String(user)) => write!(f, "`{user}`"),
             Self::Actor(actor) => write!(f, "`{actor}`"),
-            Self::Nobody => f.write_str("nobody"),
+            Self::Nobody => f.write_str("anonymous"),
             Self::Status(status, text) if text.is_empty() => write!(f, "{status}"),
             Self::Status(status, text) => write!(f, "{status}: {text}"),
             Self::Refused(text) => write!(f, "refused: {text}"),
             Self::Made { token: _, record, told } => {
                 write!(f, "{record}")?;
-                told.iter().try_for_each(|told| write!(f, "; and says “{told}”"))
+                told.iter().try_for_each(|told| write!(f, "; and reports “{told}”"))
             }
             Self::Ended { id, at } => write!(f, "token {id} ended at {at}"),
         }
@@ -110,7 +110,7 @@ impl fmt::Display for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "token {} of `{}`", self.id, self.actor)?;
         self.lifetime.iter().try_for_each(|seconds| write!(f, ", for {seconds} s"))?;
-        self.description.iter().try_for_each(|text| write!(f, ", noted as “{text}”"))?;
+        self.description.iter().try_for_each(|text| write!(f, ", with the note “{text}”"))?;
         self.restrictions.iter().try_for_each(|listed| write!(f, ", `{listed}`"))
     }
 }

@@ -1,4 +1,4 @@
-//! The exchanges with datasette-auth-tokens, asked of Keyward.
+//! The exchanges with datasette-auth-tokens, replayed with Keyward.
 
 use super::answer::{Answer, Kept};
 use super::world::{MANAGED, World};
@@ -8,18 +8,18 @@ use keyward_tests::http::Request;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
-/// Where the original says who somebody is, and where Keyward does.
+/// The paths on which the original and Keyward report the actor.
 const ACTOR: (&str, &str) = ("/-/actor.json", "/v1/actor");
 
 const TOKEN_PAGE: &str = "/-/api/tokens/";
 
-/// How many questions a scenario has.
+/// Returns the number of requests in a scenario.
 pub(super) fn count(scenario: &Value) -> usize {
     let tokens = items(&scenario["handler_api"]["cases"]);
     items(&scenario["steps"]).count() + tokens.map(|case| 1 + items(&case["verify"]).count()).sum::<usize>()
 }
 
-/// Asks Keyward all of them, in their order.
+/// Replays all requests with Keyward, in order.
 pub(super) fn play(runtime: &Runtime, scenario: &Value) -> Played {
     let name = text(&scenario["name"]);
     let world = World::of(runtime, scenario);
@@ -51,19 +51,19 @@ pub(super) fn play(runtime: &Runtime, scenario: &Value) -> Played {
     played
 }
 
-/// The same question, byte for byte but for the path.
+/// Sends the same request, byte for byte except for the path.
 fn ask(world: &World, step: &Value) -> Answer {
     let target = text(&step["request"]["target"]).replacen(ACTOR.0, ACTOR.1, 1);
     let mut request = Request::get(&target);
     for header in items(&step["request"]["headers"]) {
-        // Its server reads the bytes of headers as Latin-1, so each character is a byte.
+        // Datasette's server decodes the bytes of headers as Latin-1, so each character is a byte.
         let value: Vec<u8> = text(&header[1]).chars().map(|byte| u8::try_from(u32::from(byte)).unwrap()).collect();
         request = request.header(text(&header[0]), value);
     }
     Answer::of_ours(&world.ask(&request))
 }
 
-/// What a request shows: never the token.
+/// Describes the credentials of a request, but never the token.
 fn presented(step: &Value) -> String {
     let query = text(&step["request"]["target"]).split_once('?').map(|_| "the query".to_owned());
     let headers: Vec<_> = items(&step["request"]["headers"]).map(|header| text(&header[1])).collect();
@@ -73,23 +73,23 @@ fn presented(step: &Value) -> String {
         _ => Some("two headers".to_owned()),
     };
     let all: Vec<_> = header.into_iter().chain(query).collect();
-    if all.is_empty() { "nothing".to_owned() } else { all.join(" and ") }
+    if all.is_empty() { "no credentials".to_owned() } else { all.join(" and ") }
 }
 
-/// What the page is told to make, Keyward is told to make.
+/// Creates a token through Keyward's API as the page did.
 fn create_by_page(world: &World, key: String, step: &Value) -> Row {
     let row = items(&step["db_after"]).last().unwrap();
     let token = text(&step["created_token"]).to_owned();
     let told = step["error_shown"].as_str().map(str::to_owned);
     let original = Answer::Made { token, record: Kept::of_row(row), told };
-    // The page makes tokens of whoever has logged in.
+    // The page creates tokens for the logged-in actor.
     let body = asked_of_page(text(&row["actor_id"]), text(&step["request"]["body"]));
     let ours = create(world, &body);
     keep_in_step(world, &ours, row);
     Row { key, asked: "a form".to_owned(), original, ours }
 }
 
-/// The fields of the form, as the JSON API has them. What is no time goes as it is.
+/// Converts the fields of the form to the JSON API. An invalid time is passed unchanged.
 fn asked_of_page(actor: &str, form: &str) -> Value {
     let form = form.replace("%3A", ":");
     assert!(!form.contains(['%', '+']), "{form}");
@@ -118,11 +118,11 @@ fn asked_of_page(actor: &str, form: &str) -> Value {
     Value::Object(body)
 }
 
-/// Makes a token by the JSON API.
+/// Creates a token through the JSON API.
 fn create(world: &World, body: &Value) -> Answer {
     let mut body = body.clone();
     body["handler"] = MANAGED.into();
-    let answer = world.ask_as_caller("/v1/tokens", &body);
+    let answer = world.ask_as_client("/v1/tokens", &body);
     let said = answer.json();
     if answer.status != 201 {
         return Answer::Status(answer.status, format!("`{}`", text(&said["error"])));
@@ -131,14 +131,15 @@ fn create(world: &World, body: &Value) -> Answer {
     Answer::Made { token: text(&said["token"]).to_owned(), record, told: None }
 }
 
-/// A token that Keyward would not make is taken over, as an import does it: so numbers stay alike, and it can be asked for.
+/// Imports a token that Keyward would not create: this keeps the numbers aligned, and later
+/// requests can use it.
 fn keep_in_step(world: &World, ours: &Answer, row: &Value) {
     if !matches!(ours, Answer::Made { .. }) {
         world.take_over(row);
     }
 }
 
-/// What the page is told to end, Keyward is told to end.
+/// Revokes a token through Keyward's API as the page did.
 fn revoke_by_page(world: &World, key: String, step: &Value) -> Row {
     let id = text(&step["request"]["target"]).strip_prefix(TOKEN_PAGE).unwrap();
     assert_eq!(step["request"]["method"], "POST", "{key}");
@@ -146,7 +147,7 @@ fn revoke_by_page(world: &World, key: String, step: &Value) -> Row {
     let row = items(&step["db_after"]).find(|row| row["id"] == number).unwrap();
     assert_eq!(row["token_status"], "R", "{key}");
     let original = Answer::Ended { id: number, at: seconds(&row["ended_timestamp"]) };
-    let answer = world.ask_as_caller("/v1/revocations", &json!({"handler": MANAGED, "token_id": id}));
+    let answer = world.ask_as_client("/v1/revocations", &json!({"handler": MANAGED, "token_id": id}));
     let ours = match (answer.status, world.record(id).ended) {
         (200, Some(ended)) => Answer::Ended { id: number, at: ended.at },
         (status, _) => Answer::Status(status, answer.text().to_owned()),
@@ -154,10 +155,10 @@ fn revoke_by_page(world: &World, key: String, step: &Value) -> Row {
     Row { key, asked: "a form".to_owned(), original, ours }
 }
 
-/// Tokens that a program asked for, and what becomes of each.
+/// Replays tokens that a program created, and the verdicts on each.
 fn made_by_calls(world: &World, scenario: &str, cases: &Value) -> Vec<Row> {
     let mut rows: Vec<Vec<Row>> = items(cases).map(|case| vec![create_by_call(world, scenario, case)]).collect();
-    // One time after another: the clock does not go back.
+    // In chronological order, because the clock does not go back.
     let times: BTreeSet<_> =
         items(cases).flat_map(|case| items(&case["verify"])).map(|later| seconds(&later["dt"])).collect();
     for after in times {
@@ -186,15 +187,16 @@ fn create_by_call(world: &World, scenario: &str, case: &Value) -> Row {
     let ours = create(world, &Value::Object(body));
     keep_in_step(world, &ours, row);
     let step = match options.as_slice() {
-        [] => "made by `create_token`".to_owned(),
-        options => format!("made by `create_token` with {}", options.join(", ")),
+        [] => "issued by `create_token`".to_owned(),
+        options => format!("issued by `create_token` with {}", options.join(", ")),
     };
     let token = text(&case["token"]).to_owned();
     let original = Answer::Made { token, record: Kept::of_row(row), told: None };
     Row { key: format!("{scenario}/{step}"), asked: "a call".to_owned(), original, ours }
 }
 
-/// What nobody may read in a page: all that was presented as a token and is long enough to be one.
+/// Returns the texts that must not appear in a page: everything presented as a token that is long
+/// enough to be one.
 pub(super) fn tokens(vectors: &Value) -> Vec<String> {
     let mut tokens = Vec::new();
     for scenario in items(&vectors["scenarios"]) {

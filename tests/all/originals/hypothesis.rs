@@ -1,4 +1,5 @@
-//! The developer tokens of hypothesis' first version: what its function from a bearer token to a user gave.
+//! The developer tokens of hypothesis' first version: the results of its function from a bearer
+//! token to a user.
 
 use super::answer::Answer;
 use super::world::{at, empty_store, grant, put, record};
@@ -10,7 +11,8 @@ use serde_json::Value;
 const HANDLER: &str = "developers";
 const PREFIX: &str = "6879-";
 
-/// Asks Keyward each case about a token that begins as these do, or nearly; says how many cases there are.
+/// Replays each case with a token that starts like these, or nearly; also returns the number of
+/// cases.
 pub(super) fn play() -> (usize, Played) {
     let vectors: Value = serde_json::from_str(include_str!("../../vectors/hypothesis.json")).unwrap();
     let (_folder, store) = empty_store();
@@ -19,7 +21,7 @@ pub(super) fn play() -> (usize, Played) {
         let user = user.as_str().unwrap();
         put(&store, HANDLER, record(format!("record-{place}"), user, 0, None), Some(digest(token)));
     }
-    let mut config = HandlerConfig::new(HANDLER, keyward_cli::builtin::OPAQUE, Actors::Any);
+    let mut config = HandlerConfig::new(HANDLER, keyward_cli::builtin::HYPOTHESIS, Actors::Any);
     config.prefixes = vec![PREFIX.to_owned()];
     config.store = Some(grant(&store));
     let registry = Registry::builder(&RUNTIME).handler(config).build().unwrap();
@@ -48,7 +50,7 @@ pub(super) fn play() -> (usize, Played) {
     (cases.len(), played)
 }
 
-/// What the host keeps of a token.
+/// Returns the digest that the host stores for a token.
 fn digest(token: &str) -> SecretDigest {
     let hex = keyward_server::SecretDigest::of(token).to_hex();
     let bytes: Vec<u8> = (0..32).map(|place| u8::from_str_radix(&hex[2 * place..][..2], 16).unwrap()).collect();

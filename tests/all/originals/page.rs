@@ -1,18 +1,18 @@
-//! `docs/originals.md` against what was seen.
+//! Compares `docs/originals.md` with the results.
 
 use super::{exchanges, vectors};
 use std::fs;
 use std::path::Path;
 
-/// Compares the page with these blocks, each of which stands in it between the comments of its name. With `KEYWARD_BLESS`
-/// the page gets them.
+/// Compares the page with these blocks, each of which is between the comments of its name. With
+/// `KEYWARD_BLESS` the page is updated.
 pub(super) fn compare(blocks: &[(String, String)]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/originals.md");
     let page = fs::read_to_string(&path).unwrap();
     let mut wanted = page.clone();
     for (name, text) in blocks {
         let (begin, end) = (format!("<!-- {name}: written by the tests -->\n"), format!("<!-- end of {name} -->"));
-        let from = wanted.find(&begin).unwrap_or_else(|| panic!("the page has no place for {name}")) + begin.len();
+        let from = wanted.find(&begin).unwrap_or_else(|| panic!("the page has no comments for {name}")) + begin.len();
         let to = wanted.find(&end).unwrap();
         wanted.replace_range(from..to, text);
     }
@@ -25,5 +25,5 @@ pub(super) fn compare(blocks: &[(String, String)]) {
     }
     let differ = |(there, seen): (&str, &str)| (there != seen).then(|| format!("- {there}\n+ {seen}\n"));
     let lines: String = page.lines().zip(wanted.lines()).filter_map(differ).take(20).collect();
-    assert!(page == wanted, "docs/originals.md is not what was seen; KEYWARD_BLESS=1 writes it:\n{lines}");
+    assert!(page == wanted, "docs/originals.md differs from the results; KEYWARD_BLESS=1 updates it:\n{lines}");
 }

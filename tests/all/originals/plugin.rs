@@ -1,4 +1,5 @@
-//! A real Datasette with the real plugin makes tokens of every kind; its database is imported.
+//! A real Datasette with the real plugin creates tokens of every kind, and its database is
+//! imported.
 
 use super::world::{MANAGED, at, grant, with_key};
 use crate::support::{RUNTIME, TestClock};
@@ -24,7 +25,7 @@ secret = { env = "DATASETTE_SECRET" }
 
 [[handlers]]
 name = "managed"
-component = "builtin:dsatok"
+component = "builtin:auth-tokens"
 prefixes = ["dsatok_"]
 keys.token = { ring = "datasette", scheme = "itsdangerous", namespace = "dsatok" }
 store = true
@@ -36,7 +37,7 @@ prefixes = ["dstok_"]
 keys.token = { ring = "datasette", scheme = "itsdangerous", namespace = "token" }
 "#;
 
-/// What is bad there, and why it is here.
+/// The tokens that are invalid in the original, and the reasons in Keyward.
 const BAD: [(&str, &str); 7] = [
     ("revoked", "revoked"),
     ("expired", "expired"),
@@ -47,7 +48,7 @@ const BAD: [(&str, &str); 7] = [
     ("signed for something else", "bad-signature"),
 ];
 
-/// A token, and who its bearer was to Datasette.
+/// A token, and its actor according to Datasette.
 struct Token {
     name: String,
     token: String,
@@ -55,7 +56,7 @@ struct Token {
 }
 
 #[test]
-fn what_the_real_plugin_made_is_taken_over() {
+fn tokens_of_the_real_plugin_are_imported() {
     let Some(python) = peers::python_with("datasette_auth_tokens") else {
         peers::skip("datasette-auth-tokens", "it is not installed");
         return;
@@ -65,9 +66,9 @@ fn what_the_real_plugin_made_is_taken_over() {
     assert_eq!(tokens.iter().filter(|token| token.actor.is_null()).count(), BAD.len());
     assert!(tokens.len() >= BAD.len() + 10);
     for (database, said) in [
-        // What has expired is marked when it is used, so nothing was then.
-        ("before.db", "imported 10 active tokens, and 3 that have ended\n"),
-        ("internal.db", "imported 9 active tokens, and 4 that have ended\n"),
+        // The plugin marks an expired token when it is used, and none had been used yet.
+        ("before.db", "imported 10 active tokens and 3 inactive ones\n"),
+        ("internal.db", "imported 9 active tokens and 4 inactive ones\n"),
     ] {
         let mut folder = Folder::new(temporary.path().join(database.replace('.', "-")));
         folder.set("DATASETTE_SECRET", SECRET);
@@ -81,12 +82,12 @@ fn what_the_real_plugin_made_is_taken_over() {
     }
 }
 
-/// Has them made.
+/// Runs the script that creates the tokens.
 fn tokens(python: &Path, folder: &Path) -> Vec<Token> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/datasette_tokens.py");
     let mut command = Command::new(python);
     command.arg(script).current_dir(folder).env_clear().stdin(Stdio::null());
-    // Datasette leaves files where it takes temporary ones to belong.
+    // Datasette leaves files in the folder for temporary ones.
     command.env("DATASETTE_SECRET", SECRET).env("TMPDIR", folder).env("PYTHONDONTWRITEBYTECODE", "1");
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -99,7 +100,7 @@ fn tokens(python: &Path, folder: &Path) -> Vec<Token> {
     lines.lines().map(token).collect()
 }
 
-/// The program says of each token what Datasette said.
+/// Checks that the program's verdict on each token agrees with Datasette's.
 fn check_program(folder: &Folder, tokens: &[Token], database: &str) {
     let lines: String = tokens.iter().map(|token| format!("{}\n", token.token)).collect();
     let ran = folder.run(&["verify", "--config", "keyward.toml", "--json"], lines);
@@ -120,10 +121,10 @@ fn check_program(folder: &Folder, tokens: &[Token], database: &str) {
     }
 }
 
-/// A program that embeds the runtime hears the same.
+/// Checks the same for a program that embeds the runtime.
 fn check_registry(folder: &Folder, tokens: &[Token], database: &str) {
     let store = Arc::new(Store::open(Location::sqlite(folder.path().join("keyward.db"))).unwrap());
-    let mut managed = with_key(MANAGED, keyward_cli::builtin::DSATOK, "dsatok_", SECRET, "dsatok");
+    let mut managed = with_key(MANAGED, keyward_cli::builtin::AUTH_TOKENS, "dsatok_", SECRET, "dsatok");
     managed.store = Some(grant(&store));
     let registry = Registry::builder(&RUNTIME).handler(managed).build().unwrap();
     TestClock.set(Some(at(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())));
@@ -142,14 +143,14 @@ fn check_registry(folder: &Folder, tokens: &[Token], database: &str) {
     }
 }
 
-/// Why a token is bad in Keyward, if it is.
+/// Returns the reason why Keyward rejects a token, if it does.
 fn bad(name: &str, database: &str) -> Option<&'static str> {
     let (_, reason) = BAD.iter().find(|(bad, _)| *bad == name)?;
-    // One that the plugin has marked stays so, also when the clock goes back.
+    // A token marked by the plugin stays invalid, even if the clock goes back.
     Some(if *reason == "expired" && database == "internal.db" { "revoked" } else { reason })
 }
 
-/// Keyward tells when a token ends, the plugin does not.
+/// Removes the expiry, which only Keyward reports.
 fn without_expiry(actor: &Value, name: &str) -> Value {
     let mut actor = actor.clone();
     let ends = actor.as_object_mut().unwrap().shift_remove("token_expires");

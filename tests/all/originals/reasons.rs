@@ -1,9 +1,9 @@
-//! Why Keyward answers otherwise than the original did.
+//! Reasons for Keyward's differences from the original.
 
-/// A reason, and the questions that it is the reason for.
+/// The reasons, each with the requests to which it applies.
 pub(super) const REASONS: &[(&str, &[&str])] = &[
     (
-        "A bad token is refused, and the reason told",
+        "Keyward rejects an invalid token and reports the reason",
         &[
             "sql-query/ok text-affinity 1",
             "sql-query/ok 2",
@@ -39,11 +39,11 @@ pub(super) const REASONS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "A token has one spelling: what else the signature or the number may be read from is refused",
+        "A token has a single spelling: other encodings of the signature or the number are rejected",
         &["managed/sig junk tolerated", "managed/id as string '1'", "managed/id as float 1.0", "managed/id true"],
     ),
     (
-        "Neither what a token holds nor what its row holds is an internal error: it is not good",
+        "The content of a token or of its row never causes an internal error: the token is not valid",
         &[
             "hardcoded/param non-ascii",
             "sql-query/one extra hyphen",
@@ -58,7 +58,7 @@ pub(super) const REASONS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "It is told when a token ends, as with every handler",
+        "The expiry is reported, as with every handler",
         &[
             "managed/use t2",
             "managed/t2 at exactly created+300",
@@ -68,36 +68,33 @@ pub(super) const REASONS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "Without a lifetime that can be read there is no token; there it is one that never ends",
+        "A lifetime that cannot be parsed yields no token; the original issues one that never expires",
         &["managed/bad duration", "managed/bad unit", "managed/non numeric"],
     ),
     (
-        "A lifetime is a whole number of seconds, one at least",
+        "A lifetime is a whole number of seconds, at least 1",
         &[
-            "managed/made by `create_token` with `expires_after=0`",
-            "managed/made by `create_token` with `expires_after=-5`",
+            "managed/issued by `create_token` with `expires_after=0`",
+            "managed/issued by `create_token` with `expires_after=-5`",
         ],
     ),
     (
-        "Restrictions that allow nothing allow nothing; without restrictions they are left out",
+        "Empty restrictions allow nothing; a token without restrictions omits them",
         &[
-            "managed/made by `create_token` with `restrictions={}`",
+            "managed/issued by `create_token` with `restrictions={}`",
             "managed/token 13, after 0 s",
             "managed/token 13, after 60 s",
             "managed/token 13, after 61 s",
         ],
     ),
     (
-        "What is wrong with the query is told in the log, and there is no verdict: try again once it is mended",
+        "An error in the query is logged, and there is no verdict: retry once it is fixed",
         &["sql-no-secret-column/id dup"],
     ),
+    ("An empty actor is a configuration error: it is logged, and there is no verdict", &["hardcoded/empty actor dict"]),
+    ("One or more spaces follow the scheme (RFC 9110, section 11.4)", &["hardcoded/double space"]),
     (
-        "An actor that says nothing is a mistake in the configuration: the log tells it, and there is no verdict",
-        &["hardcoded/empty actor dict"],
-    ),
-    ("One or more spaces stand behind the scheme (RFC 9110, section 11.4)", &["hardcoded/double space"]),
-    (
-        "Which of two tokens counts would be a guess",
+        "Choosing between two tokens would be a guess",
         &["hardcoded/param twice", "hardcoded/param twice rev", "hardcoded/two authorization headers"],
     ),
 ];

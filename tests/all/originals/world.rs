@@ -1,13 +1,14 @@
-//! Keyward, configured as the original was in a scenario: a server with a clock that the test sets, and its store.
+//! Keyward, configured as the original was in a scenario: a server with a clock that the test sets,
+//! and its store.
 
 use super::vectors;
 use crate::http::server::Server;
 use crate::support;
 use keyward_runtime::{
-    Actors, HandlerConfig, Insert, KeyGrant, KeyRing, Record, Registry, Revocations, Runtime, Scheme, Secret,
-    SecretDigest, StoreGrant, Stored, TokenStore, UnixTime,
+    Actors, HandlerConfig, KeyGrant, KeyRing, NewRecord, Record, Registry, Revocations, Runtime, Scheme, Secret,
+    SecretDigest, StoreGrant, StoredRecord, TokenStore, UnixTime,
 };
-use keyward_server::{Caller, Config, SecretDigest as CallerDigest};
+use keyward_server::{Client, Config, SecretDigest as ClientDigest};
 use keyward_store::{Location, NamedQuery, QueryLimits, QueryThreads, Store};
 use keyward_tests::http::{Request, Response};
 use keyward_tests::postgres;
@@ -23,10 +24,10 @@ use tempfile::TempDir;
 /// The name of the handler for managed tokens.
 pub(super) const MANAGED: &str = "managed";
 
-/// Who makes and revokes tokens.
+/// The client that creates and revokes tokens.
 const CALLER: (&str, &str) = ("app", "secret-of-app-0123456789-0123456789");
 
-/// A running server, and what it has.
+/// A running server, and its parts.
 pub(super) struct World {
     server: Server,
     store: Arc<Store>,
@@ -34,14 +35,15 @@ pub(super) struct World {
 }
 
 impl World {
-    /// The handlers that do what the plugin was configured for; and Datasette's own beside them, as there.
+    /// Starts Keyward with the handlers that correspond to the plugin's configuration, and
+    /// Datasette's own beside them.
     pub(super) fn of(runtime: &Runtime, scenario: &Value) -> Self {
         let (folder, store) = empty_store();
         let (secret, plugin) = (scenario["secret"].as_str().unwrap(), &scenario["plugin_config"]);
         let mut handlers = vec![with_key("signed", support::SIGNED, "dstok_", secret, "token")];
         if plugin["manage_tokens"] == true {
-            // What else is configured is passed over, as there.
-            let mut config = with_key(MANAGED, keyward_cli::builtin::DSATOK, "dsatok_", secret, "dsatok");
+            // Other configuration is ignored, as in the original.
+            let mut config = with_key(MANAGED, keyward_cli::builtin::AUTH_TOKENS, "dsatok_", secret, "dsatok");
             config.store = Some(grant(&store));
             handlers.push(config);
         } else {
@@ -62,8 +64,8 @@ impl World {
         let registry = builder.revocations(revocations).build().unwrap();
         let mut config = Config::default();
         config.query_parameter = plugin["param"].as_str().map(str::to_owned);
-        let caller = Caller { create: true, revoke: true, ..Caller::new(CallerDigest::of(CALLER.1)) };
-        config.callers.insert(CALLER.0.to_owned(), caller);
+        let client = Client { create: true, revoke: true, ..Client::new(ClientDigest::of(CALLER.1)) };
+        config.clients.insert(CALLER.0.to_owned(), client);
         Self { server: Server::start(config, registry, None), store, _folder: folder }
     }
 
@@ -75,17 +77,17 @@ impl World {
         self.server.ask(request)
     }
 
-    /// Asks as somebody who may make and revoke tokens.
-    pub(super) fn ask_as_caller(&self, path: &str, body: &Value) -> Response {
+    /// Sends a request as a client that may create and revoke tokens.
+    pub(super) fn ask_as_client(&self, path: &str, body: &Value) -> Response {
         self.ask(&Request::json(path, body).basic(CALLER.0, CALLER.1))
     }
 
-    /// The record of a managed token.
+    /// Returns the record of a managed token.
     pub(super) fn record(&self, id: &str) -> Record {
         block_on(self.store.find(MANAGED, id)).unwrap().unwrap().record
     }
 
-    /// Puts a row of the plugin's table where the next record would come, as an import takes it.
+    /// Inserts a row of the plugin's table as the next record, as an import does.
     pub(super) fn take_over(&self, row: &Value) {
         let issued_at = row["created_timestamp"].as_u64().unwrap();
         let ends =
@@ -97,24 +99,24 @@ impl World {
     }
 }
 
-/// A time.
+/// Returns a time.
 pub(super) fn at(seconds: u64) -> UnixTime {
     UnixTime { seconds, nanoseconds: 0 }
 }
 
-/// A store with nothing in it.
+/// Creates an empty store.
 pub(super) fn empty_store() -> (TempDir, Arc<Store>) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(Location::sqlite(folder.path().join("keyward.db"))).unwrap();
     (folder, Arc::new(store))
 }
 
-/// As many records as anybody wants.
+/// Grants a store without a limit.
 pub(super) fn grant(store: &Arc<Store>) -> StoreGrant {
-    StoreGrant { store: store.clone(), most: 1_000 }
+    StoreGrant { store: store.clone(), max: 1_000 }
 }
 
-/// A record with nothing special.
+/// Returns a record with default values.
 pub(super) fn record(id: String, actor: &str, issued_at: u64, expires_at: Option<u64>) -> Record {
     Record {
         id,
@@ -125,21 +127,21 @@ pub(super) fn record(id: String, actor: &str, issued_at: u64, expires_at: Option
         expires_at,
         last_used_at: None,
         ended: None,
-        caller: None,
+        client: None,
         key: None,
     }
 }
 
-/// Puts a record into the store.
+/// Inserts a record into the store.
 pub(super) fn put(store: &Store, handler: &str, record: Record, digest: Option<SecretDigest>) {
-    let stored = Stored { record, digest, token_digest: None };
+    let stored = StoredRecord { record, digest, token_digest: None };
     let insert =
-        Insert { stored, replace: false, most: 1_000, most_per_actor: None, idle_before: None, same_is_fine: false };
-    let changes = keyward_runtime::Changes { insert: Some(insert), ..Default::default() };
+        NewRecord { stored, replace: false, max: 1_000, max_per_actor: None, idle_before: None, same_is_fine: false };
+    let changes = keyward_runtime::Transaction { insert: Some(insert), ..Default::default() };
     block_on(store.commit(handler, changes)).unwrap();
 }
 
-/// A handler whose tokens Datasette signs: with any secret, however short.
+/// Returns a handler whose tokens Datasette signs, with a secret of any length.
 pub(super) fn with_key(name: &str, component: &[u8], prefix: &str, secret: &str, namespace: &str) -> HandlerConfig {
     let ring = Arc::new(KeyRing::dangerous_allow_short("datasette", Secret::new(secret), vec![]).unwrap());
     let mut config = HandlerConfig::new(name, component, Actors::Any);
@@ -150,14 +152,14 @@ pub(super) fn with_key(name: &str, component: &[u8], prefix: &str, secret: &str,
     config
 }
 
-/// The plugin's `tokens`, each with a name.
+/// Returns a handler for the plugin's `tokens`, each with a name.
 fn hardcoded(tokens: &Value, env: &Value) -> HandlerConfig {
     let mut config = HandlerConfig::new("hardcoded", support::HARDCODED, Actors::Any);
     let mut actors = Map::new();
     for (place, token) in tokens.as_array().unwrap().iter().enumerate() {
         let name = format!("token-{place}");
         let secret = match token["token"]["$env"].as_str() {
-            // Where the vectors do not tell what the variable held, nobody asks with it.
+            // If the vectors do not contain the variable's value, no request uses it.
             Some(variable) => env[variable].as_str().unwrap_or(variable),
             None => token["token"].as_str().unwrap(),
         };
@@ -168,7 +170,7 @@ fn hardcoded(tokens: &Value, env: &Value) -> HandlerConfig {
     config
 }
 
-/// The plugin's `query`, over a database in this folder that is made so.
+/// Returns a handler for the plugin's `query`, over a database created in this folder.
 fn query(query: &Value, tables: &str, folder: &Path) -> HandlerConfig {
     let file = folder.join("tokens.db");
     postgres::block_on(async {
@@ -183,7 +185,7 @@ fn query(query: &Value, tables: &str, folder: &Path) -> HandlerConfig {
     config
 }
 
-/// The database of a scenario, or of the one that it names.
+/// Returns the database of a scenario, or of the one that it refers to.
 fn tables(scenario: &Value) -> String {
     let tables = scenario["tokens.db"].as_str().unwrap();
     let Some(other) = tables.strip_prefix("as in ") else { return tables.to_owned() };

@@ -1,4 +1,5 @@
-//! The application behind a proxy: it remembers what reaches it, and says whom it takes the client for.
+//! The application behind a proxy: it records the requests that reach it, and responds with the
+//! client's identity.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,19 +12,19 @@ use std::thread;
 pub(super) struct Seen {
     pub(super) method: String,
     pub(super) target: String,
-    /// All headers, names in lower case.
+    /// All headers, with names in lower case.
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
 }
 
-/// It runs until the test ends.
+/// A running application, which stops at the end of the test.
 #[derive(Debug, Clone)]
 pub(super) struct Application {
     address: SocketAddr,
     seen: Arc<Mutex<VecDeque<Seen>>>,
 }
 
-/// More than this nobody looks at.
+/// Maximum number of recorded requests.
 const REMEMBERED: usize = 100;
 
 impl Application {
@@ -34,7 +35,7 @@ impl Application {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let serving = serving.clone();
-                // A connection that breaks off is the proxy's business.
+                // Broken connections are handled by the proxy.
                 thread::spawn(move || drop(serving.serve(stream)));
             }
         });
@@ -45,7 +46,7 @@ impl Application {
         self.address
     }
 
-    /// What has arrived since this was last asked.
+    /// Returns the requests since the previous call.
     pub(super) fn take(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().drain(..).collect()
     }
@@ -57,7 +58,7 @@ impl Application {
             let who: Vec<u8> = header(&seen, "x-auth-subject").unwrap_or_default().chars().map(|c| c as u8).collect();
             let length = who.len();
             let body = if seen.method == "HEAD" { Vec::new() } else { who };
-            // Remembered before the client can know of it.
+            // Recorded before the client gets the response.
             let mut all = self.seen.lock().unwrap();
             if all.len() == REMEMBERED {
                 all.pop_front();
@@ -72,12 +73,12 @@ impl Application {
     }
 }
 
-/// A header that stands once, or the first of several.
+/// Returns the value of a header, the first one if there are several.
 fn header<'a>(seen: &'a Seen, name: &str) -> Option<&'a str> {
     seen.headers.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
 }
 
-/// The next request; `None` at the end of the connection.
+/// Reads the next request, or returns `None` at the end of the connection.
 fn receive(from: &mut impl BufRead, to: &mut impl Write) -> std::io::Result<Option<Seen>> {
     let first = line(from)?;
     if first.is_empty() {
@@ -110,7 +111,7 @@ fn receive(from: &mut impl BufRead, to: &mut impl Write) -> std::io::Result<Opti
     Ok(Some(seen))
 }
 
-/// A line without its end, every byte a character.
+/// Reads a line without its end, with one character per byte.
 fn line(from: &mut impl BufRead) -> std::io::Result<String> {
     let mut line = Vec::new();
     from.read_until(b'\n', &mut line)?;

@@ -1,4 +1,4 @@
-//! What every proxy is driven through.
+//! The cases for every proxy.
 
 use super::application::{Application, Seen};
 use super::keyward::{SITE, TOKENS, Token, Tokens};
@@ -8,47 +8,49 @@ use keyward_tests::http::{Request, Response};
 /// The identity headers, in the order of [`Token::identity`].
 const IDENTITY: [&str; 5] = ["x-auth-subject", "x-auth-token-id", "x-auth-scopes", "x-auth-handler", "x-auth-expires"];
 
-/// A request, and what must become of it.
+/// A request, and its required result.
 #[derive(Clone, Copy)]
 pub(super) struct Case {
-    /// What it is called in the table.
+    /// The name in the table.
     pub(super) name: &'static str,
     pub(super) request: fn(&Tokens) -> Request,
     pub(super) wanted: Wanted,
 }
 
-/// What must become of a request. The status of what is refused is the proxy's to choose; the table says which it is.
+/// The required result of a request. The proxy chooses the status of a refusal, which is in the
+/// table.
 #[derive(Clone, Copy)]
 pub(super) enum Wanted {
-    /// It reaches the application as it was sent, with all that is known of this token, and nothing else.
+    /// The request reaches the application unchanged, with all identity headers of this token,
+    /// and no others.
     Passes(fn(&Tokens) -> &Token),
-    /// It reaches the application, which hears of nobody.
+    /// The request reaches the application without an identity.
     PassesForNobody,
-    /// It does not reach the application.
+    /// The request does not reach the application.
     Refused,
 }
 
 use Wanted::{Passes, PassesForNobody, Refused};
 
-/// All of them, in the order of the table.
+/// All cases, in the order of the table.
 pub(super) const ALL: &[Case] = &[
     Case {
-        name: "good token",
+        name: "valid token",
         request: |tokens| get("/").bearer(&tokens.good.text),
         wanted: Passes(|tokens| &tokens.good),
     },
     Case {
-        name: "good, `POST` with a body",
+        name: "valid, `POST` with a body",
         request: |tokens| ask("POST", "/").bearer(&tokens.good.text).body("a=b"),
         wanted: Passes(|tokens| &tokens.good),
     },
     Case {
-        name: "good, `bearer` and two spaces",
+        name: "valid, `bearer` and two spaces",
         request: |tokens| get("/").header("Authorization", format!("bearer  {}", tokens.good.text)),
         wanted: Passes(|tokens| &tokens.good),
     },
     Case {
-        name: "good, with a query",
+        name: "valid, with a query",
         request: |tokens| get("/?a=b&policy=orders&token=x").bearer(&tokens.good.text),
         wanted: Passes(|tokens| &tokens.good),
     },
@@ -62,7 +64,7 @@ pub(super) const ALL: &[Case] = &[
     },
     Case { name: "tampered", request: |tokens| get("/").bearer(&tokens.tampered), wanted: Refused },
     Case { name: "expired", request: |tokens| get("/").bearer(&tokens.expired), wanted: Refused },
-    Case { name: "nobody's", request: |tokens| get("/").bearer(&tokens.foreign), wanted: Refused },
+    Case { name: "token of no handler", request: |tokens| get("/").bearer(&tokens.foreign), wanted: Refused },
     Case {
         name: "malformed",
         request: |tokens| get("/").bearer(format!("{} \u{e9}\"", tokens.good.text)),
@@ -70,18 +72,18 @@ pub(super) const ALL: &[Case] = &[
     },
     Case { name: "empty", request: |_| get("/").header("Authorization", "Bearer"), wanted: Refused },
     Case {
-        name: "two `Authorization` headers, both good",
+        name: "two `Authorization` headers, both valid",
         request: |tokens| get("/").bearer(&tokens.good.text).bearer(&tokens.free.text),
         wanted: Refused,
     },
     Case {
-        name: "two `Authorization` headers, the second bad",
+        name: "two `Authorization` headers, the second tampered",
         request: |tokens| get("/").bearer(&tokens.good.text).bearer(&tokens.tampered),
         wanted: Refused,
     },
     Case { name: "more than 8 KiB", request: |tokens| get("/").bearer(&tokens.oversized), wanted: Refused },
     Case {
-        name: "good, with forged identity headers",
+        name: "valid, with forged identity headers",
         request: |tokens| forged(get("/")).bearer(&tokens.good.text),
         wanted: Passes(|tokens| &tokens.good),
     },
@@ -97,17 +99,17 @@ pub(super) const ALL: &[Case] = &[
         wanted: PassesForNobody,
     },
     Case {
-        name: "enough for the policy",
+        name: "sufficient for the policy",
         request: |tokens| get("/orders/1").bearer(&tokens.orders.text),
         wanted: Passes(|tokens| &tokens.orders),
     },
     Case {
-        name: "not restricted at all",
+        name: "not restricted",
         request: |tokens| get("/orders/1?a=b").bearer(&tokens.free.text),
         wanted: Passes(|tokens| &tokens.free),
     },
     Case {
-        name: "not enough for the policy",
+        name: "insufficient for the policy",
         request: |tokens| get("/orders/1").bearer(&tokens.good.text),
         wanted: Refused,
     },
@@ -117,7 +119,7 @@ pub(super) const ALL: &[Case] = &[
         wanted: Refused,
     },
     Case {
-        name: "enough, but another method than the policy's",
+        name: "sufficient, but with a method that the policy does not allow",
         request: |tokens| claims_to_be_fine(ask("DELETE", "/orders/1")).bearer(&tokens.orders.text),
         wanted: Refused,
     },
@@ -125,22 +127,22 @@ pub(super) const ALL: &[Case] = &[
     Case { name: "no token, `/public/%2e%2e/orders/1`", request: |_| get("/public/%2e%2e/orders/1"), wanted: Refused },
     Case { name: "no token, `/public/..%2forders/1`", request: |_| get("/public/..%2forders/1"), wanted: Refused },
     Case {
-        name: "not enough, `//orders/1`",
+        name: "insufficient, `//orders/1`",
         request: |tokens| get("//orders/1").bearer(&tokens.good.text),
         wanted: Refused,
     },
     Case {
-        name: "not enough, `/%6frders/1`",
+        name: "insufficient, `/%6frders/1`",
         request: |tokens| get("/%6frders/1").bearer(&tokens.good.text),
         wanted: Refused,
     },
     Case { name: "no verdict: the handler loops", request: |tokens| get("/").bearer(&tokens.looping), wanted: Refused },
 ];
 
-/// The first of them.
+/// The first case.
 pub(super) const GOOD: &Case = &ALL[0];
 
-/// Sends a case's request and gives what the client saw, for the table; or what is wrong about it.
+/// Sends a case's request. Returns the client's result for the table, or an error.
 pub(super) fn check(case: &Case, kind: Kind, proxy: &Proxy, application: &Application) -> Result<String, String> {
     let request = (case.request)(&TOKENS).header("Connection", "close");
     application.take();
@@ -165,7 +167,7 @@ pub(super) fn check(case: &Case, kind: Kind, proxy: &Proxy, application: &Applic
     }
 }
 
-/// What stands in the table: the status, and whether Keyward's own challenge came with it.
+/// Returns the table cell: the status, and whether Keyward's own challenge was passed on.
 fn cell(response: &Response) -> String {
     let ours = challenges(response).any(|challenge| challenge.contains("realm=\"keyward\""));
     format!("{}{}", response.status, if ours { "*" } else { "" })
@@ -186,7 +188,7 @@ fn refusal(response: &Response) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a request arrived as it was sent.
+/// Checks that a request arrived unchanged.
 fn as_sent(request: &Request, seen: &Seen) -> Result<(), String> {
     let sent = String::from_utf8_lossy(&request.to_bytes()).into_owned();
     let first = format!("{} {} HTTP/1.1", seen.method, seen.target);
@@ -198,12 +200,12 @@ fn as_sent(request: &Request, seen: &Seen) -> Result<(), String> {
     }
 }
 
-/// Whether the application hears these values, each once, and nothing in spellings that it may take for the same: what
-/// stands between the words of a header's name is lost on its way to many of them (CGI, WSGI).
+/// Checks that the application receives these values, each once, and no variants of their names.
+/// Many applications do not distinguish the separators in a header's name (CGI, WSGI).
 fn is_identity<'a>(seen: &Seen, wanted: impl Fn(usize) -> Option<&'a str>) -> Result<(), String> {
     for (at, name) in IDENTITY.iter().enumerate() {
         let alike = seen.headers.iter().filter(|(given, _)| given.replace(['_', '.'], "-") == *name);
-        // Bytes, as the application's characters are.
+        // Bytes, like the application's characters.
         let values: Vec<_> = alike.map(|(_, value)| value.clone()).collect();
         let right = match wanted(at) {
             Some(value) => values == [value.bytes().map(char::from).collect::<String>()],
@@ -224,7 +226,7 @@ fn ask(method: &str, target: &str) -> Request {
     Request::new(method, target).without("Host").header("Host", SITE)
 }
 
-/// The client says who it is, once and twice and in other spellings.
+/// Adds forged identity headers: once, twice and in other spellings.
 fn forged(request: Request) -> Request {
     let request = IDENTITY.iter().fold(request, |request, name| {
         request.header(name, "root").header(&name.replace('-', "_"), "root").header(&name.replace('-', "."), "root")
@@ -232,7 +234,7 @@ fn forged(request: Request) -> Request {
     request.header("X-Auth-Subject", "admin").header("X-AUTH-SCOPES", "*")
 }
 
-/// The client says what the original request was, in every header that some proxy uses for that.
+/// Adds claims about the original request, in every header that some proxy uses for that.
 fn claims_to_be_fine(request: Request) -> Request {
     let request = ["X-Original-Method", "X-Forwarded-Method", "X-HTTP-Method-Override", "X-Method-Override"]
         .iter()

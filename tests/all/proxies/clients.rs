@@ -1,4 +1,4 @@
-//! Clients of introspection that others have written, strict ones among them.
+//! Third-party clients of introspection, including strict ones.
 
 use super::keyward::{Keyward, TOKENS};
 use super::page::Table;
@@ -11,12 +11,12 @@ use std::process::{Command, Stdio};
 /// A client.
 struct Client {
     name: &'static str,
-    /// What runs it, where it is installed.
+    /// The program that runs it, if installed.
     program: Option<PathBuf>,
     args: Vec<PathBuf>,
 }
 
-/// All of them, in the order of the table.
+/// Returns all clients, in the order of the table.
 fn clients() -> [Client; 2] {
     let script = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name);
     let authlib =
@@ -31,18 +31,18 @@ fn clients() -> [Client; 2] {
 }
 
 #[test]
-fn clients_of_introspection_understand_the_answers() {
+fn clients_of_introspection_understand_the_responses() {
     let keyward = Keyward::start("clients", true);
     let tokens = [
-        ("good token", TOKENS.good.text.as_str()),
-        ("not restricted at all", &TOKENS.free.text),
+        ("valid token", TOKENS.good.text.as_str()),
+        ("not restricted", &TOKENS.free.text),
         ("tampered", &TOKENS.tampered),
         ("expired", &TOKENS.expired),
-        ("nobody's", &TOKENS.foreign),
+        ("token of no handler", &TOKENS.foreign),
         ("more than 8 KiB", &TOKENS.oversized),
         ("no verdict: the handler loops", &TOKENS.looping),
     ];
-    let wrong_secret = "a wrong secret of the client's own";
+    let wrong_secret = "wrong client secret";
     let mut table =
         Table::new(tokens.map(|(name, _)| name).into_iter().chain([wrong_secret]), clients().map(|client| client.name));
     for Client { name: client, program, args } in clients() {
@@ -91,7 +91,7 @@ fn cell(answer: &Value) -> String {
     }
 }
 
-/// Runs a client: what it is asked goes in as JSON, and a list of answers comes out.
+/// Runs a client, which reads its input as JSON and prints a list of responses.
 fn run(program: &Path, args: &[PathBuf], certificate: &Path, question: &Value) -> Vec<Value> {
     let mut child = Command::new(program)
         .args(args)

@@ -1,4 +1,4 @@
-//! Keyward itself, as `examples/keyward.toml` configures it, and the tokens that the proxies are driven with.
+//! Keyward itself, as configured by `examples/keyward.toml`, and the tokens for the proxies.
 
 use keyward_tests::cli::Folder;
 use keyward_tests::daemon::{Daemon, wait_for};
@@ -11,17 +11,17 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-/// What everything in the examples is called.
+/// The host name in the examples.
 pub(super) const SITE: &str = "app.example.org";
 
-/// The same in all daemons, so that a token is made once.
+/// Shared by all daemons, so that each token is created only once.
 const RING_SECRET: &str = "only-for-tests-only-for-tests-only-for-tests";
 
-/// An id that has to be encoded wherever it goes.
+/// An id that must be encoded wherever it is used.
 const SUBJECT: &str = "zoë, 100%";
 const SUBJECT_IN_HEADERS: &str = "zo%C3%AB%2C%20100%25";
 
-/// Beside what the example has: a handler that never answers, and for making tokens a caller that may.
+/// Added to the example: a handler that never returns, and a client that may create tokens.
 const MORE: &str = r#"
 [[handlers]]
 name = "looping"
@@ -31,39 +31,39 @@ actors = "any"
 limits = { cpu_ms = 20, wall_ms = 500 }
 "#;
 
-/// Makes a secret and the lines of a caller.
-struct Caller {
+/// A new secret, and the configuration of its client.
+struct Client {
     secret: String,
     lines: String,
 }
 
-impl Caller {
+impl Client {
     fn new(folder: &Folder, name: &str) -> Self {
-        let ran = folder.run(&["caller", name], "");
+        let ran = folder.run(&["client", name], "");
         assert_eq!(ran.status, 0, "{ran:?}");
         let secret = ran.stdout.lines().nth(1).unwrap().to_owned();
-        let at = ran.stdout.find("[callers.").unwrap();
+        let at = ran.stdout.find("[clients.").unwrap();
         Self { secret, lines: ran.stdout[at..].to_owned() }
     }
 }
 
-/// A daemon, its configuration, and how it can be made to fail.
+/// A daemon, its configuration, and the means to break it.
 pub(super) struct Keyward {
     folder: Folder,
     config: String,
     daemon: Daemon,
-    /// The secret of the caller `apache`, who may introspect.
+    /// The secret of the client `apache`, which may introspect.
     pub(super) secret: String,
 }
 
 impl Keyward {
-    /// Starts one, with TLS or without.
+    /// Starts a daemon, with TLS or without.
     pub(super) fn start(name: &str, tls: bool) -> Self {
         let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("proxies").join(name));
         folder.write("secret.key", RING_SECRET, 0o600);
         folder.write("looping.wasm", hostile::case("loop-verify").bytes, 0o644);
-        let apache = Caller::new(&folder, "apache");
-        let maker = Caller::new(&folder, "maker");
+        let apache = Client::new(&folder, "apache");
+        let maker = Client::new(&folder, "maker");
         let maker_lines = maker.lines.replace("introspect", "create");
         let mut config = example("keyward.toml")
             .replace("127.0.0.1:8787", "127.0.0.1:0")
@@ -91,12 +91,12 @@ impl Keyward {
         self.daemon.service()
     }
 
-    /// Its certificate, which vouches for itself.
+    /// Returns its self-signed certificate.
     pub(super) fn certificate(&self) -> PathBuf {
         self.folder.path().join("tls.pem")
     }
 
-    /// Loads everything anew, and waits until it is.
+    /// Reloads, and waits until that is done.
     pub(super) fn reload(&self) {
         let before = self.reloads();
         self.daemon.signal(Signal::HUP);
@@ -104,12 +104,12 @@ impl Keyward {
     }
 
     fn reloads(&self) -> u64 {
-        let metrics = Request::get("/metrics").send(self.daemon.operations());
+        let metrics = Request::get("/metrics").send(self.daemon.admin());
         let line = metrics.text().lines().find_map(|line| line.strip_prefix("keyward_reloads_total ")).map(str::parse);
         line.unwrap().unwrap()
     }
 
-    /// Takes the policy `orders` out of the configuration.
+    /// Removes the policy `orders` from the configuration.
     pub(super) fn forget_orders(&self) {
         let without: Vec<_> = self.config.lines().filter(|line| !line.starts_with("orders = ")).collect();
         assert_eq!(without.len() + 1, self.config.lines().count());
@@ -117,7 +117,7 @@ impl Keyward {
         self.reload();
     }
 
-    /// It takes connections and answers nothing.
+    /// Stops the process, which then accepts connections without responding.
     pub(super) fn hang(&self) {
         self.daemon.signal(Signal::STOP);
     }
@@ -126,13 +126,13 @@ impl Keyward {
         self.daemon.signal(Signal::CONT);
     }
 
-    /// It is gone.
+    /// Shuts the daemon down.
     pub(super) fn stop(self) {
         assert!(self.daemon.stop().status.success());
     }
 }
 
-/// A token, and what the application must hear about it.
+/// A token, and its identity for the application.
 #[derive(Debug, Clone)]
 pub(super) struct Token {
     pub(super) text: String,
@@ -142,7 +142,7 @@ pub(super) struct Token {
 
 /// Tokens of every kind.
 pub(super) struct Tokens {
-    /// Restricted to `view-instance`, and ends in an hour.
+    /// Restricted to `view-instance`; expires in an hour.
     pub(super) good: Token,
     /// Restricted to adding orders.
     pub(super) orders: Token,
@@ -152,14 +152,14 @@ pub(super) struct Tokens {
     pub(super) nothing: Token,
     pub(super) expired: String,
     pub(super) tampered: String,
-    /// No handler's.
+    /// A token of no handler.
     pub(super) foreign: String,
-    /// Its handler never answers.
+    /// A token whose handler never returns.
     pub(super) looping: String,
     pub(super) oversized: String,
 }
 
-/// Made by one daemon for all.
+/// The tokens, created by one daemon for all.
 pub(super) static TOKENS: LazyLock<Tokens> = LazyLock::new(|| {
     let keyward = Keyward::start("tokens", false);
     let create = |body: Value, scopes: &str| create(&keyward, &body, scopes);
@@ -189,7 +189,8 @@ pub(super) static TOKENS: LazyLock<Tokens> = LazyLock::new(|| {
 });
 
 impl Token {
-    /// Whom the application must take the client for; introspection says it as it is, forward-auth encodes it.
+    /// Returns the subject for the application; introspection returns it unchanged, forward auth
+    /// encodes it.
     pub(super) fn subject(&self, encoded: bool) -> &str {
         if encoded { &self.identity[0] } else { SUBJECT }
     }
@@ -206,18 +207,18 @@ fn create(keyward: &Keyward, body: &Value, scopes: &str) -> Token {
     Token { text: text("token"), identity }
 }
 
-/// The text of a file in `examples/`.
+/// Returns the text of a file in `examples/`.
 pub(super) fn example(name: &str) -> String {
     let path = examples().join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Where the examples are.
+/// Returns the folder of the examples.
 pub(super) fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
 }
 
-/// Told by the CPU that it takes: compiling is nearly all that a start does.
+/// Measured by CPU time, because a start consists almost entirely of compiling.
 #[test]
 fn a_reload_compiles_nothing_twice() {
     let keyward = Keyward::start("reloads", false);

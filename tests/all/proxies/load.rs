@@ -1,4 +1,4 @@
-//! Reloads while a proxy is asked without a pause: no answer may be missing or wrong.
+//! Reloads while a proxy gets continuous requests: every response must arrive and be correct.
 
 use super::cases::{self, Case};
 use super::keyward::{Keyward, TOKENS};
@@ -10,18 +10,19 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 
-/// Clients at a time.
+/// Number of concurrent clients.
 const CLIENTS: usize = 2;
 
-/// In CI, and where random tests run for long.
+/// Returns the number of reloads, which is larger in CI and in long random tests.
 fn reloads() -> usize {
     if std::env::var_os("KEYWARD_SOAK_SECONDS").is_some() { 1_000 } else { 100 }
 }
 
-/// As many answers at least for each reload, or it would not be one under load.
+/// Minimum number of responses for each reload, so that it happens under load.
 const ANSWERS: usize = 3;
 
-/// Reloads while clients ask, each request of `mix` with the status that it must have. Nothing may be missing or wrong.
+/// Reloads while clients send requests of `mix`, each with its required status. Every response must
+/// arrive and be correct.
 pub(super) fn reload(keyward: &Keyward, proxy: &Proxy, mix: &[(&Case, u16)]) -> Result<(), String> {
     let stop = AtomicBool::new(false);
     let answered = AtomicUsize::new(0);
@@ -61,7 +62,7 @@ fn ask_until(
             cases::Wanted::Passes(token) => Some(token(&TOKENS)),
             _ => None,
         };
-        // The application answers with whom it takes the client for.
+        // The application responds with the client's identity.
         let right = who.is_none_or(|token| [token.subject(true), token.subject(false)].contains(&response.text()));
         if response.status != *status || !right {
             return Err(format!("{}: {response:?}", case.name));
@@ -71,7 +72,7 @@ fn ask_until(
     Ok(())
 }
 
-/// A client that keeps its connection for as long as it is let.
+/// A client that reuses its connection until it is closed.
 struct Client {
     to: SocketAddr,
     connection: Option<Connection>,
@@ -82,7 +83,8 @@ impl Client {
         if let Some(mut connection) = self.connection.take() {
             match connection.ask(request) {
                 Ok(response) => return Ok(self.keep(connection, response)),
-                // A server may close a connection that idles, and then the request was not taken.
+                // A server may close an idle connection, in which case it has not processed the
+                // request.
                 Err(error) if is_end(&error) => {}
                 Err(error) => return Err(error),
             }

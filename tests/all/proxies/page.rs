@@ -1,11 +1,11 @@
-//! Tables of `docs/proxies.md` against what the tests saw.
+//! Compares the tables of `docs/proxies.md` with the results.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-/// A table: what was seen in each row, by column.
+/// A table of results by row and column.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: Vec<&'static str>,
@@ -26,8 +26,10 @@ impl Table {
         self.cells.insert((row.to_owned(), column.to_owned()), cell);
     }
 
-    /// Compares the table with the one that the page has between the comments of this name. Columns without a cell are those
-    /// of programs that are not here, and are left out. With `KEYWARD_BLESS` the page gets this table.
+    /// Compares the table with the one in the page between the comments of this name.
+    ///
+    /// Columns without a cell belong to programs that are not installed, and are omitted. With
+    /// `KEYWARD_BLESS` the page is updated.
     pub(super) fn compare(&self, name: &str) -> Result<(), String> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/proxies.md");
         let page = fs::read_to_string(&path).unwrap();
@@ -46,7 +48,7 @@ impl Table {
             let in_page = there.get(place).map_or("nothing", String::as_str);
             if in_page != cell {
                 let (row, column) = place;
-                let _ = writeln!(wrong, "{column}, {row}: {cell}, but the page says {in_page}");
+                let _ = writeln!(wrong, "{column}, {row}: {cell}, but {in_page} in the page");
             }
         }
         let is_known = |row: &str, column: &str| self.rows.contains(&row) && self.columns.contains(&column);
@@ -73,7 +75,7 @@ impl Table {
     }
 }
 
-/// The cells of a table in Markdown, by row and column.
+/// Parses the cells of a Markdown table, by row and column.
 fn parse(table: &str) -> BTreeMap<(String, String), String> {
     let mut lines = table.lines().map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
     let columns = lines.next().unwrap_or_default();

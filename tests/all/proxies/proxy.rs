@@ -1,4 +1,4 @@
-//! The proxies: each started from its files in `examples/`, by the command that stands there.
+//! The proxies: each started from its files in `examples/`, with the command given there.
 
 use super::keyward::{Keyward, examples};
 use keyward_tests::daemon::wait_for;
@@ -16,34 +16,35 @@ use tempfile::TempDir;
 /// A kind of proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind {
-    /// What it is called.
+    /// The name of the proxy.
     pub(super) name: &'static str,
     /// The program.
     program: &'static str,
-    /// A file that it needs besides.
+    /// Another file that it requires.
     needs: Option<&'static str>,
-    /// Its folder in `examples/`, and the file that is its configuration.
+    /// Its folder in `examples/`, and its configuration file.
     folder: &'static str,
     file: &'static str,
-    /// How it asks.
+    /// Its method of authorization.
     pub(super) asks: Asks,
-    /// Whether it gives up soon on an answer that does not come. The others wait for 15 or 30 seconds, whatever they are told.
+    /// Set if it soon times out on a missing response. The others wait for 15 or 30 seconds,
+    /// whatever their configuration.
     pub(super) gives_up: bool,
 }
 
-/// How a proxy asks.
+/// A method of authorization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asks {
-    /// On a path of its own, for a policy.
+    /// Forward authentication on its own path, for a policy.
     Policy,
-    /// By introspection, and decides itself.
+    /// Introspection; the proxy decides by itself.
     Introspection {
-        /// Over TLS.
+        /// Set for TLS.
         tls: bool,
     },
 }
 
-/// All of them, in the order of the table.
+/// All proxies, in the order of the table.
 pub(super) const ALL: [Kind; 7] = [
     Kind {
         name: "nginx",
@@ -111,18 +112,18 @@ pub(super) const ALL: [Kind; 7] = [
 ];
 
 impl Kind {
-    /// Whether it is on this machine.
+    /// Returns whether the proxy is installed.
     pub(super) fn is_installed(self) -> bool {
         peers::program(self.program).is_some() && self.needs.is_none_or(|file| Path::new(file).is_file())
     }
 
-    /// What answers say who the client is: in headers encoded, by introspection as it is.
+    /// Returns whether the subject is encoded: in headers it is, by introspection it is not.
     pub(super) fn encodes(self) -> bool {
         self.asks == Asks::Policy
     }
 }
 
-/// A running proxy. It ends, and all that it has started, when this is dropped.
+/// A running proxy. Its processes are killed on drop.
 pub(super) struct Proxy {
     kind: Kind,
     child: Child,
@@ -131,14 +132,14 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts it in front of an application, and waits until it lets a public path through.
+    /// Starts a proxy in front of an application, and waits until it passes a public path.
     pub(super) fn start(kind: Kind, keyward: &Keyward, application: SocketAddr) -> Self {
         // Another program may take the port before the proxy does.
         let started = (0..5).find_map(|_| {
             let mut proxy = Self::try_start(kind, keyward, application);
             proxy.is_ready().then_some(proxy)
         });
-        started.unwrap_or_else(|| panic!("{} does not start", kind.name))
+        started.unwrap_or_else(|| panic!("{} did not start", kind.name))
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -147,7 +148,7 @@ impl Proxy {
 
     fn try_start(kind: Kind, keyward: &Keyward, application: SocketAddr) -> Self {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).unwrap();
-        // Not where tests keep their files: a server that gives up root must get there.
+        // Not in the tests' folder, because a server that drops root privileges must have access.
         let folder = TempDir::with_prefix("keyward-").unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let ports = [("8080", free), ("8787", keyward.address()), ("9000", application)];
@@ -182,7 +183,7 @@ impl Proxy {
             .args(["-c", &format!("exec {command}")])
             .current_dir(folder.path())
             .env("PATH", format!("{}:{path}", program.parent().unwrap().display()))
-            // Caddy wants to keep something there.
+            // Caddy stores data there.
             .env("HOME", folder.path())
             .process_group(0)
             .stdin(Stdio::null())
@@ -217,14 +218,15 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         let pid = Pid::from_raw(self.child.id().cast_signed()).unwrap();
-        // First in good order, so that nothing of it stays in the system. Some wait for their clients.
+        // A graceful shutdown first, which leaves nothing in the system. Some wait for their
+        // clients.
         if kill_process(pid, Signal::TERM).is_ok() {
             let until = std::time::Instant::now() + std::time::Duration::from_secs(2);
             while self.child.try_wait().unwrap().is_none() && std::time::Instant::now() < until {
                 std::thread::sleep(std::time::Duration::from_millis(5));
             }
         }
-        // Nobody may be left.
+        // No process may remain.
         let _ = kill_process_group(pid, Signal::KILL);
         let _ = self.child.wait();
         if std::thread::panicking() {
@@ -233,7 +235,7 @@ impl Drop for Proxy {
     }
 }
 
-/// The lines of a comment, indented as code is, behind the line that begins so.
+/// Returns the lines of a comment, indented like code, after the line that starts with `begins`.
 fn commented(text: &str, begins: &str) -> String {
     let mut lines = text.lines().skip_while(|line| !line.starts_with(begins)).skip(1);
     let mut code = String::new();

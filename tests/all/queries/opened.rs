@@ -1,4 +1,4 @@
-//! What is looked at when a query is opened.
+//! Checks when a query is opened.
 
 use super::{BY_ID, LONG, Operator, TOKENS, operators, sqlite};
 use keyward_runtime::Query;
@@ -6,7 +6,7 @@ use keyward_store::{Location, NamedQuery};
 use std::fs;
 use tempfile::TempDir;
 
-/// What the sentence must have in it, or that it is opened.
+/// Checks that a query opens, or that its error contains this text.
 fn check(operator: &Operator, sql: &str, wanted: Result<(), &str>) {
     match (operator.open(sql, LONG).map(drop), wanted) {
         (Ok(()), Ok(())) => {}
@@ -16,7 +16,7 @@ fn check(operator: &Operator, sql: &str, wanted: Result<(), &str>) {
 }
 
 #[test]
-fn what_does_more_than_read_or_cannot_be_used_is_refused() {
+fn a_query_that_writes_or_is_unusable_is_refused() {
     for operator in operators(&format!("{TOKENS} create table seen (id text);")) {
         for (sql, wanted) in [
             ("select 1 as a", Ok(())),
@@ -32,8 +32,8 @@ fn what_does_more_than_read_or_cannot_be_used_is_refused() {
             ("begin", Err("does not begin with SELECT")),
             ("explain select 1", Err("does not begin with SELECT")),
             ("select 1; insert into seen values ('x')", Err("more than one statement")),
-            ("with t as (select 'x') insert into seen select * from t", Err("does more than read")),
-            ("with t as (select 'x') delete from seen returning id", Err("does more than read")),
+            ("with t as (select 'x') insert into seen select * from t", Err("is not read-only")),
+            ("with t as (select 'x') delete from seen returning id", Err("is not read-only")),
             ("select 1) as q; delete from seen; select * from (select 1", Err("more than one statement")),
             ("select 1) as q, (select 2", Err("\")\"")),
             ("select nothing from tokens", Err("nothing")),
@@ -41,12 +41,12 @@ fn what_does_more_than_read_or_cannot_be_used_is_refused() {
             ("select id from tokens where", Err("syntax error")),
             ("select id, actor_id as id from tokens", Err("two columns of the query are named `id`")),
             ("select id, id from tokens", Err("two columns of the query are named `id`")),
-            ("select 'x", Err("a ' that closes")),
+            ("select 'x", Err("a closing ' is missing")),
         ] {
             let wanted = match (operator.is_sqlite, sql) {
-                // The incomplete one is an end of input there.
+                // SQLite reports an incomplete statement as the end of input.
                 (true, "select id from tokens where") => Err("incomplete input"),
-                (true, "with t as (select 'x') delete from seen returning id") => Err("does more than read"),
+                (true, "with t as (select 'x') delete from seen returning id") => Err("is not read-only"),
                 (true, "select 1) as q, (select 2") => Err("near \")\""),
                 _ => wanted,
             };
@@ -61,10 +61,10 @@ fn what_does_more_than_read_or_cannot_be_used_is_refused() {
                 ("select load_extension('x')", Ok(())),
             ],
             false => &[
-                ("with t as (delete from seen returning id) select id from t", Err("does more than read")),
-                ("with t as (insert into seen values ('x') returning id) select id from t", Err("does more than read")),
-                ("select id into other from seen", Err("does more than read")),
-                ("select id from tokens where id = :id", Err("a parameter is text: cast it")),
+                ("with t as (delete from seen returning id) select id from t", Err("is not read-only")),
+                ("with t as (insert into seen values ('x') returning id) select id from t", Err("is not read-only")),
+                ("select id into other from seen", Err("is not read-only")),
+                ("select id from tokens where id = :id", Err("parameters are text: cast the parameter")),
                 ("select id from tokens where id = :id::int", Ok(())),
                 ("select now() as at", Err("the column `at` has the type TIMESTAMPTZ: cast it, as in `at::text`")),
                 ("select true as a", Err("BOOL")),
@@ -75,7 +75,7 @@ fn what_does_more_than_read_or_cannot_be_used_is_refused() {
         for (sql, wanted) in more {
             check(&operator, sql, *wanted);
         }
-        // Nothing of all that was run.
+        // None of these statements was executed.
         let left = operator.open("select count(*) as n from seen", LONG).unwrap();
         let rows = pollster::block_on(left.run(vec![])).unwrap();
         assert!(rows.rows == [[keyward_runtime::QueryValue::Integer(0)]]);
@@ -83,7 +83,7 @@ fn what_does_more_than_read_or_cannot_be_used_is_refused() {
 }
 
 #[test]
-fn parameters_are_those_of_the_text() {
+fn parameters_come_from_the_text() {
     for operator in operators(TOKENS) {
         let query =
             operator.open("select id from tokens where actor_id = :b or actor_id = :a or ':c' = :b", LONG).unwrap();
@@ -92,7 +92,7 @@ fn parameters_are_those_of_the_text() {
 }
 
 #[test]
-fn a_database_that_cannot_be_had_is_said_with_its_place() {
+fn an_unavailable_database_is_reported_with_its_location() {
     let folder = TempDir::new().unwrap();
     let text = folder.path().join("text.db");
     fs::write(&text, "this is text, and not a database at all; what is more, it is long enough to be one\n".repeat(9))
@@ -103,11 +103,11 @@ fn a_database_that_cannot_be_had_is_said_with_its_place() {
     let missing = folder.path().join("missing.db");
     let said = open(Location::sqlite(&missing));
     assert!(said.starts_with(&format!("the SQLite database {}: ", missing.display())), "{said}");
-    assert!(said.contains("there is no such file") && !missing.exists(), "{said}");
+    assert!(said.contains("the file does not exist") && !missing.exists(), "{said}");
     let said = open(Location::sqlite(&text));
     assert!(said.contains("not a database"), "{said}");
     let said = open(Location::sqlite(folder.path()));
-    assert!(said.contains("it is no file"), "{said}");
+    assert!(said.contains("it is a directory"), "{said}");
     let nobody = format!("postgres:///d?host={}&user=u&password=hunter2", folder.path().display());
     let said = open(Location::postgres(&nobody).unwrap());
     assert!(said.starts_with("the PostgreSQL database d at ") && !said.contains("hunter2"), "{said}");

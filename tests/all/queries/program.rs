@@ -1,4 +1,4 @@
-//! The same through the program.
+//! Queries through the program.
 
 use super::{TOKENS, folder, operators};
 use keyward_tests::cli::Folder;
@@ -20,7 +20,7 @@ limits = { wall_ms = 60000 }
 "#;
 
 #[test]
-fn a_table_is_asked_as_the_configuration_says() {
+fn a_table_is_queried_as_configured() {
     for operator in operators(TOKENS) {
         let kind = if operator.is_sqlite { "sqlite" } else { "postgres" };
         let mut folder = Folder::new(folder(kind));
@@ -37,8 +37,8 @@ fn a_table_is_asked_as_the_configuration_says() {
         assert_eq!((ran.status, ran.stderr.as_str()), (1, ""), "{}", ran.stdout);
         let wanted = [
             r#"{"outcome":"accepted","handler":"partners","actor":{"id":"cleo","name":"Cleopaws"},"token_id":"1","issued_at":null,"expires_at":null}"#,
-            r#"{"outcome":"rejected","handler":"partners","reason":"malformed","message":"Invalid token: wrong form"}"#,
-            r#"{"outcome":"rejected","handler":"partners","reason":"malformed","message":"Invalid token: wrong form"}"#,
+            r#"{"outcome":"rejected","handler":"partners","reason":"malformed","message":"Invalid token: wrong format"}"#,
+            r#"{"outcome":"rejected","handler":"partners","reason":"malformed","message":"Invalid token: wrong format"}"#,
             r#"{"outcome":"rejected","handler":"partners","reason":"unknown","message":"Invalid token"}"#,
             r#"{"outcome":"rejected","handler":"partners","reason":"unknown","message":"Invalid token"}"#,
             r#"{"outcome":"not-mine"}"#,
@@ -47,7 +47,7 @@ fn a_table_is_asked_as_the_configuration_says() {
 
         let ran = folder.run(&["create", "--config", "keyward.toml", "--actor", "ann"], "");
         assert_eq!(ran.status, 1, "{}", ran.stderr);
-        assert!(ran.stderr.contains("made in the operator's database"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("created in the operator's database"), "{}", ran.stderr);
 
         let ran = folder.run(&["check", "builtin:query", "--config", "keyward.toml"], "");
         assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
@@ -61,9 +61,9 @@ fn a_table_is_asked_as_the_configuration_says() {
     }
 }
 
-/// However its id is spelled in the token that is shown.
+/// Whatever spelling of the id the presented token uses.
 #[test]
-fn a_token_is_taken_back_by_the_id_in_its_row() {
+fn a_token_is_revoked_by_the_id_in_its_row() {
     for operator in operators(TOKENS) {
         let mut folder = Folder::new(folder(if operator.is_sqlite { "sqlite-revoked" } else { "postgres-revoked" }));
         let place = match operator.is_sqlite {

@@ -1,9 +1,10 @@
-//! A store that is away, locked or not what it was: an error, soon, and no restart when it is back.
+//! A store that is unavailable, locked or replaced: operations soon fail, and work again without a
+//! restart.
 
 use super::*;
 use keyward_runtime::Filter;
 
-/// It has to be used again so soon after it is back.
+/// Time until the store must be usable after it is back.
 const BACK: Duration = Duration::from_secs(5);
 
 fn comes_back(store: &Store) {
@@ -15,12 +16,15 @@ fn comes_back(store: &Store) {
     assert!(began.elapsed() < BACK, "after {:?}", began.elapsed());
 }
 
-/// Every operation fails, within its deadline and a moment; those that cannot know better at once. There are never more of them
-/// that write than have a connection: one that waits for its turn behind those that get no answer takes longer than they do.
+/// Asserts that every operation fails within its deadline and some tolerance, and at once if the
+/// cause is known.
+///
+/// There are never more writes than connections, because a write that waits for a connection behind
+/// stuck ones takes longer than they do.
 fn all_fail(store: &Store, reads: Duration, writes: Duration) -> Vec<String> {
     let used = [("h".to_owned(), "a".to_owned(), NOW)];
     let (alice, secret, all) = (revocation("h", "alice"), digest(0xd1), Filter::default());
-    let operations: [(Pending<'_, ()>, Duration); 10] = [
+    let operations: [(StoreFuture<'_, ()>, Duration); 10] = [
         (ignored(store.find("h", "a")), reads),
         (ignored(store.find_digest("h", &secret)), reads),
         (ignored(store.count(&alice, NOW)), reads),
@@ -29,7 +33,7 @@ fn all_fail(store: &Store, reads: Duration, writes: Duration) -> Vec<String> {
         (ignored(store.nodes()), reads),
         (ignored(store.next_serial("h")), writes),
         (ignored(store.commit("h", insert(record("b", "alice"), Some(secret.clone())))), writes),
-        (store.touch(used.into()), writes),
+        (store.record_uses(used.into()), writes),
         (ignored(store.revoke(&alice, NOW)), writes),
     ];
     let mut errors: Vec<_> = thread::scope(|scope| {
@@ -41,7 +45,7 @@ fn all_fail(store: &Store, reads: Duration, writes: Duration) -> Vec<String> {
     errors
 }
 
-fn ignored<'a, T: 'a>(pending: Pending<'a, T>) -> Pending<'a, ()> {
+fn ignored<'a, T: 'a>(pending: StoreFuture<'a, T>) -> StoreFuture<'a, ()> {
     Box::pin(async { pending.await.map(drop) })
 }
 
@@ -63,15 +67,15 @@ fn a_file_that_is_moved_away_and_back() {
     for error in all_fail(&store, AT_ONCE, AT_ONCE) {
         assert!(error.contains("tokens.db") && error.contains("No such file"), "{error}");
     }
-    assert!(!place.file().exists(), "it makes no other in its place");
+    assert!(!place.file().exists(), "no other file is created in its place");
     fs::rename(&away, place.file()).unwrap();
     comes_back(&store);
     assert!(find(&store, "h", "b").is_none() && is_live(&store, "h", "a"));
 }
 
-/// An old copy would have forgotten what was revoked since.
+/// An older copy would lack later revocations.
 #[test]
-fn a_file_that_another_is_put_in_place_of() {
+fn a_file_that_is_replaced_by_another() {
     let place = Place::sqlite();
     let store = store_with_a_record(&place);
     let copy = place.file().with_extension("copy");
@@ -84,19 +88,19 @@ fn a_file_that_another_is_put_in_place_of() {
 }
 
 #[test]
-fn a_file_that_somebody_else_has_locked() {
+fn a_file_that_another_process_has_locked() {
     let place = Place::sqlite();
     let store = store_with_a_record(&place);
-    // A writer does not keep readers out.
+    // A writer does not block readers.
     let mut other = place.connect_sqlite();
     block_on(other.execute("BEGIN IMMEDIATE")).unwrap();
     let error = failure(store.next_serial("h"), Duration::from_secs(6));
-    assert!(error.to_string().contains("taking a number: database is locked"), "{error}");
+    assert!(error.to_string().contains("allocating a serial number: database is locked"), "{error}");
     assert!(is_live(&store, "h", "a"));
     block_on(other.execute("ROLLBACK")).unwrap();
     comes_back(&store);
     drop(store);
-    // This one does. Nobody can have it open meanwhile.
+    // This one does, and requires that no other connection has the file open.
     wait_for("the file to be free", || {
         let locked = block_on(other.execute("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT"));
         locked.is_ok()
@@ -111,27 +115,27 @@ fn a_file_that_somebody_else_has_locked() {
 }
 
 #[test]
-fn a_server_that_lets_nobody_in() {
+fn a_server_that_refuses_connections() {
     let Some(cluster) = cluster() else { return };
     let (location, name) = cluster.database();
     let store = store_with_a_record(&Place { location, folder: None });
     cluster.run(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"));
     let put_out = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
     cluster.run(&put_out);
-    wait_for("everybody to be put out", || store.find("h", "a").block_on().is_err());
+    wait_for("all connections to be terminated", || store.find("h", "a").block_on().is_err());
     for error in all_fail(&store, AT_ONCE, AT_ONCE) {
         assert!(error.contains(&format!("the PostgreSQL store {name}")), "{error}");
     }
     cluster.run(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"));
     comes_back(&store);
-    // Put out again, and let in at once.
+    // Disconnected again, and admitted at once.
     cluster.run(&put_out);
     comes_back(&store);
     assert!(find(&store, "h", "b").is_none());
 }
 
 #[test]
-fn a_server_that_does_not_answer() {
+fn a_server_that_does_not_respond() {
     let Some(place) = Place::postgres() else { return };
     let store = store_with_a_record(&place);
     let mut other = connect(&place.location);
@@ -142,15 +146,15 @@ fn a_server_that_does_not_answer() {
     assert!(find(&store, "h", "b").is_none() && is_live(&store, "h", "a"));
 }
 
-/// Not even the messages of the database, of what it refused.
+/// Not even the database's messages about rejected values.
 #[test]
-fn no_error_has_a_digest_in_it() {
+fn no_error_contains_a_digest() {
     for place in Place::both() {
         let store = store_with_a_record(&place);
         let twice = || insert(record("b", "alice"), Some(digest(0xd1)));
-        assert_eq!(commit(&store, "h", twice()), Committed::Done);
+        assert_eq!(commit(&store, "h", twice()), CommitOutcome::Done);
         let mut said = vec![format!("{store:?}")];
-        assert_eq!(commit(&store, "h", twice()), Committed::Duplicate);
+        assert_eq!(commit(&store, "h", twice()), CommitOutcome::Duplicate);
         let same_secret = insert(record("c", "alice"), Some(digest(0xd1)));
         said.push(failure(store.commit("h", same_secret), AT_ONCE).to_string());
         place.run("ALTER TABLE tokens RENAME TO elsewhere");

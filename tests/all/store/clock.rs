@@ -1,10 +1,11 @@
-//! The newest time that a store has seen, and the operator's word that some clock was ahead.
+//! The newest time that a store has seen, and the operator's command that corrects it after a clock
+//! was ahead.
 
 use super::*;
 use keyward_store::Capped;
 
 #[test]
-fn the_newest_time_does_not_go_back_but_by_the_operators_word() {
+fn the_newest_time_goes_back_only_on_the_operators_command() {
     for place in Place::both() {
         let store = place.open();
         assert_eq!(wait(store.clock()), None);
@@ -15,13 +16,13 @@ fn the_newest_time_does_not_go_back_but_by_the_operators_word() {
         assert_eq!(wait(store.cap(NOW + 7)), Capped { cutoffs: 0, newest: false });
         assert_eq!(wait(store.cap(NOW)), Capped { cutoffs: 0, newest: true });
         assert_eq!(wait(place.open().clock()), Some(NOW));
-        assert_eq!(wait(store.revocations(0, 10)), [], "where nothing lies in the future, nothing is written");
+        assert_eq!(wait(store.revocations(0, 10)), [], "without a time in the future nothing is written");
         store.note_clock(u64::MAX).block_on().unwrap_err();
     }
 }
 
 #[test]
-fn cut_offs_in_the_future_are_capped_once_by_an_entry_of_the_list() {
+fn cutoffs_in_the_future_are_capped_once_by_an_entry_of_the_list() {
     for place in Place::both() {
         let store = place.open();
         let until = |actor: &str, until| Revocation { issued_until: Some(until), ..revocation("h", actor) };
@@ -40,7 +41,7 @@ fn cut_offs_in_the_future_are_capped_once_by_an_entry_of_the_list() {
 }
 
 #[test]
-fn what_was_revoked_has_ended_when_it_is_imported() {
+fn a_revoked_token_is_revoked_when_it_is_imported() {
     for place in Place::both() {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("internal.db");

@@ -1,27 +1,27 @@
-//! Records get other terms, are replaced by others, and are not made twice: all of it or nothing, however many try at once.
+//! Records are edited, replaced and created once: atomically, also under concurrency.
 
 use super::*;
-use keyward_runtime::{Edit, Terms};
+use keyward_runtime::{RecordUpdate, TokenTerms};
 
-fn terms(description: &str, expires_at: Option<u64>, allowed: &[&str]) -> Terms {
+fn terms(description: &str, expires_at: Option<u64>, allowed: &[&str]) -> TokenTerms {
     let restrictions = allowed.iter().fold(Restrictions::new(), |restrictions, &action| restrictions.allow_all(action));
-    Terms { description: Some(description.to_owned()), expires_at, restrictions: Some(restrictions) }
+    TokenTerms { description: Some(description.to_owned()), expires_at, restrictions: Some(restrictions) }
 }
 
-fn with_terms(id: &str, terms: &Terms) -> Record {
-    let Terms { description, expires_at, restrictions } = terms.clone();
-    let (caller, key) = (Some("caller".to_owned()), Some("main/k".to_owned()));
-    Record { description, expires_at, restrictions, last_used_at: Some(NOW), caller, key, ..record(id, "alice") }
+fn with_terms(id: &str, terms: &TokenTerms) -> Record {
+    let TokenTerms { description, expires_at, restrictions } = terms.clone();
+    let (client, key) = (Some("client".to_owned()), Some("main/k".to_owned()));
+    Record { description, expires_at, restrictions, last_used_at: Some(NOW), client, key, ..record(id, "alice") }
 }
 
-fn edit(id: &str, before: &Terms, after: &Terms, replaced: bool) -> Changes {
-    let edit = Edit { id: id.to_owned(), before: before.clone(), after: after.clone(), replaced };
-    Changes { at: NOW + 5, edit: Some(edit), ..Changes::default() }
+fn edit(id: &str, before: &TokenTerms, after: &TokenTerms, replaced: bool) -> Transaction {
+    let edit = RecordUpdate { id: id.to_owned(), before: before.clone(), after: after.clone(), replaced };
+    Transaction { at: NOW + 5, edit: Some(edit), ..Transaction::default() }
 }
 
-/// Another record in place of one.
-fn rotate(id: &str, before: &Terms, by: Record) -> Changes {
-    Changes { insert: insert(by, None).insert, ..edit(id, before, before, true) }
+/// Returns a transaction that replaces one record with another.
+fn rotate(id: &str, before: &TokenTerms, by: Record) -> Transaction {
+    Transaction { insert: insert(by, None).insert, ..edit(id, before, before, true) }
 }
 
 #[test]
@@ -34,15 +34,15 @@ fn an_edit_changes_the_terms_and_nothing_else() {
         commit(&store, "i", insert(made.clone(), None));
         let mut terms_now = before.clone();
         for after in [
-            Terms { description: None, ..before.clone() },
+            TokenTerms { description: None, ..before.clone() },
             terms("after'\u{1f980}", Some(NOW + 50), &["x"]),
-            Terms { restrictions: Some(Restrictions::new()), ..before.clone() },
-            Terms::default(),
+            TokenTerms { restrictions: Some(Restrictions::new()), ..before.clone() },
+            TokenTerms::default(),
             before.clone(),
         ] {
-            assert_eq!(commit(&store, "h", edit("a", &terms_now, &after, false)), Committed::Done);
+            assert_eq!(commit(&store, "h", edit("a", &terms_now, &after, false)), CommitOutcome::Done);
             let wanted = with_terms("a", &after);
-            // For whoever opens it anew as well.
+            // A newly opened store has the change as well.
             for store in [&store, &place.open()] {
                 let stored = wait(store.find("h", "a")).unwrap();
                 assert_eq!(stored.record, wanted);
@@ -56,7 +56,7 @@ fn an_edit_changes_the_terms_and_nothing_else() {
 }
 
 #[test]
-fn an_edit_of_what_is_not_as_it_was_changes_nothing() {
+fn an_edit_of_an_outdated_record_changes_nothing() {
     let before = terms("before", Some(NOW + 100), &["x", "y"]);
     let after = terms("after", Some(NOW + 50), &["x"]);
     for place in Place::both() {
@@ -69,22 +69,22 @@ fn an_edit_of_what_is_not_as_it_was_changes_nothing() {
         commit(&store, "h", edit("replaced", &before, &before, true));
         let told = wait(store.revocations(0, 10));
         let cases = [
-            ("nobody", before.clone(), Committed::Ended),
-            ("a\0", before.clone(), Committed::Ended),
-            ("revoked", before.clone(), Committed::Ended),
-            ("replaced", before.clone(), Committed::Ended),
-            ("a", Terms { description: None, ..before.clone() }, Committed::Changed),
-            ("a", Terms { description: Some("Before".to_owned()), ..before.clone() }, Committed::Changed),
-            ("a", Terms { expires_at: None, ..before.clone() }, Committed::Changed),
-            ("a", Terms { expires_at: Some(NOW + 101), ..before.clone() }, Committed::Changed),
-            ("a", Terms { restrictions: None, ..before.clone() }, Committed::Changed),
-            ("a", Terms { restrictions: Some(Restrictions::new()), ..before.clone() }, Committed::Changed),
+            ("nobody", before.clone(), CommitOutcome::Ended),
+            ("a\0", before.clone(), CommitOutcome::Ended),
+            ("revoked", before.clone(), CommitOutcome::Ended),
+            ("replaced", before.clone(), CommitOutcome::Ended),
+            ("a", TokenTerms { description: None, ..before.clone() }, CommitOutcome::Changed),
+            ("a", TokenTerms { description: Some("Before".to_owned()), ..before.clone() }, CommitOutcome::Changed),
+            ("a", TokenTerms { expires_at: None, ..before.clone() }, CommitOutcome::Changed),
+            ("a", TokenTerms { expires_at: Some(NOW + 101), ..before.clone() }, CommitOutcome::Changed),
+            ("a", TokenTerms { restrictions: None, ..before.clone() }, CommitOutcome::Changed),
+            ("a", TokenTerms { restrictions: Some(Restrictions::new()), ..before.clone() }, CommitOutcome::Changed),
         ];
         for (id, before, wanted) in &cases {
             for replaced in [false, true] {
                 let mut changes = edit(id, before, &after, replaced);
                 assert_eq!(commit(&store, "h", changes), *wanted, "{id:?}, {before:?}");
-                // Neither is what comes with it.
+                // Neither is the rest of the transaction applied.
                 changes = edit(id, before, &after, replaced);
                 changes.end = vec!["by".to_owned()];
                 changes.insert = insert(record("new", "carol"), None).insert;
@@ -95,31 +95,40 @@ fn an_edit_of_what_is_not_as_it_was_changes_nothing() {
             store.commit("h", edit("a", &before, &bad, false)).block_on().unwrap_err();
         }
         assert_eq!(find(&store, "h", "a").unwrap(), with_terms("a", &before));
-        assert_eq!(find(&store, "h", "revoked").unwrap().ended, Some(Ended { at: NOW, why: Ending::Revoked }));
-        assert_eq!(find(&store, "h", "replaced").unwrap().ended, Some(Ended { at: NOW + 5, why: Ending::Replaced }));
+        assert_eq!(
+            find(&store, "h", "revoked").unwrap().ended,
+            Some(Termination { at: NOW, why: TerminationReason::Revoked })
+        );
+        assert_eq!(
+            find(&store, "h", "replaced").unwrap().ended,
+            Some(Termination { at: NOW + 5, why: TerminationReason::Replaced })
+        );
         assert!(is_live(&store, "h", "by") && find(&store, "h", "new").is_none());
         assert_eq!(wait(store.revocations(0, 10)), told);
     }
 }
 
 #[test]
-fn one_that_is_replaced_makes_room_for_the_other_or_both_stay_away() {
+fn a_replaced_record_frees_its_slot_atomically() {
     let before = terms("before", None, &["x"]);
     for place in Place::both() {
         let store = place.open();
         commit(&store, "h", insert(with_terms("old", &before), None));
         commit(&store, "h", insert(record("bobs", "bob"), None));
-        let rotate_within = |most, most_per_actor| {
+        let rotate_within = |max, max_per_actor| {
             let mut changes = rotate("old", &before, with_terms("new", &before));
             let insert = changes.insert.as_mut().unwrap();
-            (insert.most, insert.most_per_actor) = (most, most_per_actor);
+            (insert.max, insert.max_per_actor) = (max, max_per_actor);
             commit(&store, "h", changes)
         };
-        assert_eq!(rotate_within(1, None), Committed::Full);
-        assert_eq!(rotate_within(2, Some(0)), Committed::FullForActor);
+        assert_eq!(rotate_within(1, None), CommitOutcome::Full);
+        assert_eq!(rotate_within(2, Some(0)), CommitOutcome::FullForActor);
         assert!(is_live(&store, "h", "old") && wait(store.revocations(0, 10)).is_empty());
-        assert_eq!(rotate_within(2, Some(1)), Committed::Done);
-        assert_eq!(find(&store, "h", "old").unwrap().ended, Some(Ended { at: NOW + 5, why: Ending::Replaced }));
+        assert_eq!(rotate_within(2, Some(1)), CommitOutcome::Done);
+        assert_eq!(
+            find(&store, "h", "old").unwrap().ended,
+            Some(Termination { at: NOW + 5, why: TerminationReason::Replaced })
+        );
         assert!(is_live(&store, "h", "new") && is_live(&store, "h", "bobs"));
         let told = told(&store).pop().unwrap();
         assert_eq!(
@@ -130,7 +139,7 @@ fn one_that_is_replaced_makes_room_for_the_other_or_both_stay_away() {
 }
 
 #[test]
-fn of_many_who_edit_at_once_one_does() {
+fn one_of_many_concurrent_edits_succeeds() {
     let before = terms("before", Some(NOW + 100), &["x"]);
     for place in Place::both() {
         let (here, there) = (place.open(), place.open());
@@ -145,11 +154,11 @@ fn of_many_who_edit_at_once_one_does() {
             (edited, rotated)
         });
         for (edited, rotated) in &done {
-            assert!([Committed::Done, Committed::Changed].contains(edited), "{edited:?}");
-            assert!([Committed::Done, Committed::Ended].contains(rotated), "{rotated:?}");
+            assert!([CommitOutcome::Done, CommitOutcome::Changed].contains(edited), "{edited:?}");
+            assert!([CommitOutcome::Done, CommitOutcome::Ended].contains(rotated), "{rotated:?}");
         }
-        let edited: Vec<_> = (0..).zip(&done).filter(|(_, (edited, _))| *edited == Committed::Done).collect();
-        let rotated: Vec<_> = (0..).zip(&done).filter(|(_, (_, rotated))| *rotated == Committed::Done).collect();
+        let edited: Vec<_> = (0..).zip(&done).filter(|(_, (edited, _))| *edited == CommitOutcome::Done).collect();
+        let rotated: Vec<_> = (0..).zip(&done).filter(|(_, (_, rotated))| *rotated == CommitOutcome::Done).collect();
         let ([(edited, _)], [(rotated, _)]) = (&edited[..], &rotated[..]) else { panic!("{done:?}") };
         assert_eq!(find(&here, "h", "edited").unwrap().terms(), terms(&edited.to_string(), Some(NOW + edited), &[]));
         let new: Vec<u64> = (0..16).filter(|thread| find(&here, "h", &format!("new {thread}")).is_some()).collect();
@@ -158,9 +167,9 @@ fn of_many_who_edit_at_once_one_does() {
     }
 }
 
-/// Whatever it is in the way of, all at once; nobody may be told of a deadlock.
+/// All conflicting operations run at once, and none fails with a deadlock.
 #[test]
-fn whatever_is_done_at_once_a_record_has_whole_terms_and_ends_once() {
+fn under_concurrency_a_record_has_consistent_terms_and_is_revoked_once() {
     let made = terms("0", Some(NOW + 1_000), &["0"]);
     for place in Place::both() {
         let (here, there) = (place.open(), place.open());
@@ -172,7 +181,7 @@ fn whatever_is_done_at_once_a_record_has_whole_terms_and_ends_once() {
                 let number = format!("{thread}.{step}");
                 let after = terms(&number, Some(NOW + 100 * thread + step), &[&number]);
                 commit(store, "h", edit("a", &now, &after, false));
-                wait(store.touch(vec![("h".to_owned(), "a".to_owned(), NOW + step)]));
+                wait(store.record_uses(vec![("h".to_owned(), "a".to_owned(), NOW + step)]));
                 commit(store, "h", replace(record(&number, "bob")));
                 match (thread, step) {
                     (7, 8) => drop(commit(store, "h", edit("a", &after, &after, true))),
@@ -189,11 +198,11 @@ fn whatever_is_done_at_once_a_record_has_whole_terms_and_ends_once() {
 }
 
 #[test]
-fn the_same_again_is_left_as_it_is() {
-    let again = |record: Record, most| {
+fn an_identical_record_is_left_unchanged() {
+    let again = |record: Record, max| {
         let mut changes = insert(record, None);
         let insert = changes.insert.as_mut().unwrap();
-        (insert.same_is_fine, insert.most, insert.most_per_actor) = (true, most, Some(most));
+        (insert.same_is_fine, insert.max, insert.max_per_actor) = (true, max, Some(max));
         changes
     };
     for place in Place::both() {
@@ -201,33 +210,33 @@ fn the_same_again_is_left_as_it_is() {
         let made = race(16, |thread| {
             let store = if thread % 2 == 0 { &here } else { &there };
             let record = Record { description: Some(thread.to_string()), ..record("same", "alice") };
-            // The first one takes all the room that there is.
+            // The first record takes all the space.
             commit(store, "h", again(record, 1))
         });
-        assert_eq!(made, [Committed::Done; 16]);
+        assert_eq!(made, [CommitOutcome::Done; 16]);
         let first = find(&here, "h", "same").unwrap();
-        assert_eq!(commit(&here, "h", again(record("same", "alice"), 1)), Committed::Done);
+        assert_eq!(commit(&here, "h", again(record("same", "alice"), 1)), CommitOutcome::Done);
         assert_eq!(find(&here, "h", "same").unwrap(), first);
-        assert_eq!(commit(&here, "h", again(record("other", "alice"), 1)), Committed::Full);
-        assert_eq!(commit(&here, "i", again(record("same", "alice"), 1)), Committed::Done);
-        // What comes with it is done.
+        assert_eq!(commit(&here, "h", again(record("other", "alice"), 1)), CommitOutcome::Full);
+        assert_eq!(commit(&here, "i", again(record("same", "alice"), 1)), CommitOutcome::Done);
+        // The rest of the transaction is applied.
         commit(&here, "h", insert(record("another", "alice"), None));
         let mut changes = again(record("same", "alice"), 1);
         changes.insert.as_mut().unwrap().replace = true;
-        assert_eq!(commit(&here, "h", changes), Committed::Done);
+        assert_eq!(commit(&here, "h", changes), CommitOutcome::Done);
         assert!(is_live(&here, "h", "same") && !is_live(&here, "h", "another"));
         commit(&here, "h", end(&["same"]));
-        assert_eq!(commit(&there, "h", again(record("same", "alice"), 9)), Committed::Ended);
+        assert_eq!(commit(&there, "h", again(record("same", "alice"), 9)), CommitOutcome::Ended);
         assert!(!is_live(&there, "h", "same"));
-        assert_eq!(commit(&here, "h", insert(record("same", "alice"), None)), Committed::Duplicate);
+        assert_eq!(commit(&here, "h", insert(record("same", "alice"), None)), CommitOutcome::Duplicate);
     }
 }
 
 #[test]
-fn an_actor_has_no_more_than_it_may_however_many_try() {
+fn concurrent_inserts_do_not_exceed_the_maximum_per_actor() {
     for place in Place::both() {
         let (here, there) = (place.open(), place.open());
-        // These are none of them: past their time, idle, ended, another handler's or somebody else's.
+        // Not counted: expired, idle, revoked, of another handler, or of another actor.
         commit(&here, "h", insert(Record { issued_at: NOW - 101, ..record("unused", "alice") }, None));
         let used = Record { issued_at: NOW - 900, last_used_at: Some(NOW - 101), ..record("used", "alice") };
         commit(&here, "h", insert(used, None));
@@ -236,20 +245,20 @@ fn an_actor_has_no_more_than_it_may_however_many_try() {
         commit(&here, "h", end(&["ended"]));
         commit(&here, "other", insert(record("other", "alice"), None));
         commit(&here, "h", insert(record("bobs", "bob"), None));
-        // And this one is, for one more second.
+        // Counted for one more second.
         let used = Record { issued_at: NOW - 900, last_used_at: Some(NOW - 100), ..record("last", "alice") };
         commit(&here, "h", insert(Record { expires_at: Some(NOW), ..used }, None));
         let made = race(16, |thread| {
             let mut changes = insert(record(&thread.to_string(), "alice"), None);
             let insert = changes.insert.as_mut().unwrap();
-            (insert.most, insert.most_per_actor, insert.idle_before) = (100, Some(6), Some(NOW - 100));
+            (insert.max, insert.max_per_actor, insert.idle_before) = (100, Some(6), Some(NOW - 100));
             commit(if thread % 2 == 0 { &here } else { &there }, "h", changes)
         });
-        assert_eq!(made.iter().filter(|&&made| made == Committed::Done).count(), 5);
-        assert_eq!(made.iter().filter(|&&made| made == Committed::FullForActor).count(), 11);
-        // Those that it replaces do not count.
+        assert_eq!(made.iter().filter(|&&made| made == CommitOutcome::Done).count(), 5);
+        assert_eq!(made.iter().filter(|&&made| made == CommitOutcome::FullForActor).count(), 11);
+        // Replaced records do not count.
         let mut changes = replace(record("one", "alice"));
-        changes.insert.as_mut().unwrap().most_per_actor = Some(1);
-        assert_eq!(commit(&here, "h", changes), Committed::Done);
+        changes.insert.as_mut().unwrap().max_per_actor = Some(1);
+        assert_eq!(commit(&here, "h", changes), CommitOutcome::Done);
     }
 }

@@ -1,10 +1,10 @@
-//! Digests of issued tokens: found, unique within a handler, and revoked by.
+//! Digests of issued tokens: looked up, unique within a handler, and used for revocation.
 
 use super::*;
-use keyward_runtime::{Entry, Listed, TokenDigest};
+use keyward_runtime::{Entry, ListEntry, TokenDigest};
 
-/// Makes the record of an issued token.
-fn issue(id: &str, token: &str) -> Changes {
+/// Returns a transaction that inserts the record of an issued token.
+fn issue(id: &str, token: &str) -> Transaction {
     let mut changes = insert(record(id, "alice"), None);
     changes.insert.as_mut().unwrap().stored.token_digest = Some(TokenDigest::of(token));
     changes
@@ -12,7 +12,7 @@ fn issue(id: &str, token: &str) -> Changes {
 
 fn issued(store: &Store, handler: Option<&str>, token: &str) -> Option<(String, String)> {
     let found = wait(store.find_issued(handler, &TokenDigest::of(token)));
-    found.map(|Listed { handler, record }| (handler, record.id))
+    found.map(|ListEntry { handler, record }| (handler, record.id))
 }
 
 fn named(handler: &str, id: &str) -> Option<(String, String)> {
@@ -20,13 +20,13 @@ fn named(handler: &str, id: &str) -> Option<(String, String)> {
 }
 
 #[test]
-fn an_issued_token_is_found_by_its_digest_and_made_once() {
+fn an_issued_token_is_found_by_its_digest_and_inserted_once() {
     for place in Place::both() {
         let store = place.open();
-        assert_eq!(commit(&store, "h", issue("a", "token-a")), Committed::Done);
-        assert_eq!(commit(&store, "i", issue("b", "token-b")), Committed::Done);
-        assert_eq!(commit(&store, "h", insert(record("old", "alice"), None)), Committed::Done);
-        assert_eq!(commit(&store, "h", insert(record("older", "alice"), None)), Committed::Done);
+        assert_eq!(commit(&store, "h", issue("a", "token-a")), CommitOutcome::Done);
+        assert_eq!(commit(&store, "i", issue("b", "token-b")), CommitOutcome::Done);
+        assert_eq!(commit(&store, "h", insert(record("old", "alice"), None)), CommitOutcome::Done);
+        assert_eq!(commit(&store, "h", insert(record("older", "alice"), None)), CommitOutcome::Done);
         for (handler, token, wanted) in [
             (Some("h"), "token-a", named("h", "a")),
             (None, "token-a", named("h", "a")),
@@ -41,25 +41,25 @@ fn an_issued_token_is_found_by_its_digest_and_made_once() {
         assert_eq!((digest("a"), digest("old")), (Some(TokenDigest::of("token-a")), None));
         // The same id, the same token, and both.
         for (id, token) in [("a", "token-x"), ("x", "token-a"), ("a", "token-a")] {
-            assert_eq!(commit(&store, "h", issue(id, token)), Committed::Duplicate, "{id} {token}");
+            assert_eq!(commit(&store, "h", issue(id, token)), CommitOutcome::Duplicate, "{id} {token}");
         }
         let mut again = issue("a", "token-a");
         again.insert.as_mut().unwrap().same_is_fine = true;
-        assert_eq!(commit(&store, "h", again), Committed::Done);
-        // Of another handler it is another token. One that has not ended is found first.
-        assert_eq!(commit(&store, "g", issue("a", "token-a")), Committed::Done);
-        assert_eq!(commit(&store, "g", end(&["a"])), Committed::Done);
+        assert_eq!(commit(&store, "h", again), CommitOutcome::Done);
+        // It is a different token for another handler. A live record is found first.
+        assert_eq!(commit(&store, "g", issue("a", "token-a")), CommitOutcome::Done);
+        assert_eq!(commit(&store, "g", end(&["a"])), CommitOutcome::Done);
         assert_eq!(issued(&store, None, "token-a"), named("h", "a"));
     }
 }
 
 #[test]
-fn a_digest_revokes_together_with_an_id_or_without_one() {
+fn a_digest_revokes_with_or_without_an_id() {
     for place in Place::both() {
         let store = place.open();
         for id in ["a", "b", "c"] {
-            assert_eq!(commit(&store, "h", issue(id, &format!("token-{id}"))), Committed::Done);
-            assert_eq!(commit(&store, "i", issue(id, &format!("token-{id}"))), Committed::Done);
+            assert_eq!(commit(&store, "h", issue(id, &format!("token-{id}"))), CommitOutcome::Done);
+            assert_eq!(commit(&store, "i", issue(id, &format!("token-{id}"))), CommitOutcome::Done);
         }
         let of = |id: Option<&str>, token: &str| Revocation {
             handler: Some("h".to_owned()),

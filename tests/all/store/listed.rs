@@ -1,7 +1,9 @@
-//! Lists of records, against a model of them; what is counted, of handlers, keys and nodes.
+//! Lists of records, compared with a model; and counts of handlers, keys and nodes.
 
 use super::*;
-use keyward_runtime::{Edit, Filter, KeyUse, Listed, MadeBy, NodeSeen, Place as Mark, Status, Tally};
+use keyward_runtime::{
+    CreatedBy, Cursor as Mark, Filter, KeyUsage, ListEntry, NodeStatus, RecordUpdate, Status, StatusCount,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -9,25 +11,25 @@ use proptest::sample::select;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use std::collections::BTreeMap;
 
-/// What a page of these records is.
-fn page(all: &[Listed], filter: &Filter, after: Option<&Mark>, most: u32, at: u64) -> Vec<Listed> {
-    let Filter { handlers, actor_id, caller, status, unused_since, never_ends, idle } = filter;
-    let fits = |Listed { handler, record }: &Listed| {
+/// Computes the page of these records according to the model.
+fn page(all: &[ListEntry], filter: &Filter, after: Option<&Mark>, max: u32, at: u64) -> Vec<ListEntry> {
+    let Filter { handlers, actor_id, client, status, unused_since, never_ends, idle } = filter;
+    let matches = |ListEntry { handler, record }: &ListEntry| {
         handlers.as_ref().is_none_or(|handlers| handlers.contains(handler))
             && actor_id.as_ref().is_none_or(|actor| *actor == record.actor_id)
-            && match caller {
+            && match client {
                 None => true,
-                Some(MadeBy::Operator) => record.caller.is_none(),
-                Some(MadeBy::Caller(caller)) => record.caller.as_ref() == Some(caller),
+                Some(CreatedBy::Operator) => record.client.is_none(),
+                Some(CreatedBy::Client(client)) => record.client.as_ref() == Some(client),
             }
             && status.is_none_or(|status| status == record.status(at, idle_before(idle, handler)))
             && unused_since.is_none_or(|since| record.last_used_at.unwrap_or(record.issued_at) < since)
             && (!never_ends || record.expires_at.is_none())
     };
-    let mut page: Vec<Listed> = all.iter().filter(|listed| fits(listed)).cloned().collect();
+    let mut page: Vec<ListEntry> = all.iter().filter(|listed| matches(listed)).cloned().collect();
     page.sort_by_key(|listed| std::cmp::Reverse(listed.place()));
     page.retain(|listed| after.is_none_or(|after| listed.place() < *after));
-    page.truncate(usize::try_from(most).unwrap());
+    page.truncate(usize::try_from(max).unwrap());
     page
 }
 
@@ -35,23 +37,26 @@ fn idle_before(idle: &[(String, u64)], handler: &str) -> Option<u64> {
     idle.iter().find(|(name, _)| name == handler).map(|(_, before)| *before)
 }
 
-fn tallies(all: &[Listed], idle: &[(String, u64)], at: u64) -> Vec<Tally> {
+fn tallies(all: &[ListEntry], idle: &[(String, u64)], at: u64) -> Vec<StatusCount> {
     let mut counts = BTreeMap::new();
-    for Listed { handler, record } in all {
+    for ListEntry { handler, record } in all {
         *counts.entry((handler, record.status(at, idle_before(idle, handler)))).or_insert(0) += 1;
     }
-    let tally =
-        |((handler, status), tokens): ((&String, Status), u64)| Tally { handler: handler.clone(), status, tokens };
+    let tally = |((handler, status), tokens): ((&String, Status), u64)| StatusCount {
+        handler: handler.clone(),
+        status,
+        tokens,
+    };
     counts.into_iter().map(tally).collect()
 }
 
-fn key_uses(all: &[Listed], at: u64) -> Vec<KeyUse> {
+fn key_uses(all: &[ListEntry], at: u64) -> Vec<KeyUsage> {
     let keys: BTreeSet<_> = all.iter().filter_map(|listed| listed.record.key.clone()).collect();
     let key_use = |key: String| {
         let minted: Vec<&Record> =
             all.iter().map(|listed| &listed.record).filter(|record| record.key.as_ref() == Some(&key)).collect();
         let good: Vec<_> = minted.iter().filter(|record| record.status(at, None) == Status::Active).collect();
-        KeyUse {
+        KeyUsage {
             key,
             minted: minted.len() as u64,
             good: good.len() as u64,
@@ -62,7 +67,7 @@ fn key_uses(all: &[Listed], at: u64) -> Vec<KeyUse> {
     keys.into_iter().map(key_use).collect()
 }
 
-/// Few of each, so that they meet.
+/// Few distinct values, so that they coincide.
 const TIMES: std::ops::Range<u64> = 0..8;
 const HANDLERS: [&str; 4] = ["", "h", "H", "h\u{e9}"];
 
@@ -70,8 +75,9 @@ fn named(names: &'static [&'static str]) -> impl Strategy<Value = String> + Clon
     select(names).prop_map(str::to_owned)
 }
 
-fn records() -> impl Strategy<Value = Vec<Listed>> {
-    let ended = (TIMES, select(&[Ending::Revoked, Ending::Replaced][..])).prop_map(|(at, why)| Ended { at, why });
+fn records() -> impl Strategy<Value = Vec<ListEntry>> {
+    let ended = (TIMES, select(&[TerminationReason::Revoked, TerminationReason::Replaced][..]))
+        .prop_map(|(at, why)| Termination { at, why });
     let times = (TIMES, option::of(TIMES), option::of(TIMES));
     let names =
         (named(&["alice", "bob"]), option::of(named(&["c", "d"])), option::of(named(&["main/1", "main/2", "x/1"])));
@@ -79,11 +85,11 @@ fn records() -> impl Strategy<Value = Vec<Listed>> {
     vec(one, 0..40).prop_map(|all| {
         let listed = |(number, (handler, times, names, ended)): (usize, (String, _, _, _))| {
             let (issued_at, expires_at, last_used_at) = times;
-            let (actor, caller, key): (String, _, _) = names;
-            // In another order than that of the numbers.
+            let (actor, client, key): (String, _, _) = names;
+            // In an order that differs from that of the numbers.
             let id = (number * 7 % 64).to_string();
-            let record = Record { issued_at, expires_at, last_used_at, ended, caller, key, ..record(&id, &actor) };
-            Listed { handler, record }
+            let record = Record { issued_at, expires_at, last_used_at, ended, client, key, ..record(&id, &actor) };
+            ListEntry { handler, record }
         };
         all.into_iter().enumerate().map(listed).collect()
     })
@@ -92,16 +98,16 @@ fn records() -> impl Strategy<Value = Vec<Listed>> {
 type Question = (Filter, Option<Mark>, u32, u64);
 
 fn questions() -> impl Strategy<Value = Vec<Question>> {
-    let caller = prop_oneof![Just(MadeBy::Operator), named(&["c", "d", "e"]).prop_map(MadeBy::Caller)];
+    let client = prop_oneof![Just(CreatedBy::Operator), named(&["c", "d", "e"]).prop_map(CreatedBy::Client)];
     let whose = (
         option::of(vec(named(&HANDLERS), 0..4)),
         option::weighted(0.3, named(&["alice", "bob", "carol", "alice\0"])),
-        option::weighted(0.3, caller),
+        option::weighted(0.3, client),
     );
     let idle = vec((named(&HANDLERS), TIMES), 0..3);
     let which = (option::of(select(&Status::ALL[..])), option::weighted(0.3, TIMES), any::<bool>(), idle);
-    let filter = (whose, which).prop_map(|((handlers, actor_id, caller), (status, unused_since, never_ends, idle))| {
-        Filter { handlers, actor_id, caller, status, unused_since, never_ends, idle }
+    let filter = (whose, which).prop_map(|((handlers, actor_id, client), (status, unused_since, never_ends, idle))| {
+        Filter { handlers, actor_id, client, status, unused_since, never_ends, idle }
     });
     let mark = (TIMES, named(&HANDLERS), 0..64_u32);
     let mark = mark.prop_map(|(issued_at, handler, id)| Mark { issued_at, handler, id: id.to_string() });
@@ -109,22 +115,22 @@ fn questions() -> impl Strategy<Value = Vec<Question>> {
 }
 
 #[test]
-fn every_list_and_every_count_is_what_the_model_says() {
+fn every_list_and_every_count_agrees_with_the_model() {
     for place in Place::both() {
         let store = place.open();
         let config = ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() };
         let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
         let ran = runner.run(&(records(), questions()), |(all, questions)| {
             place.run("DELETE FROM tokens WHERE issued_at > 0 OR id <> ''");
-            for Listed { handler, record } in &all {
+            for ListEntry { handler, record } in &all {
                 commit(&store, handler, insert(record.clone(), None));
             }
-            for (filter, after, most, at) in &questions {
-                let found = wait(store.list(filter, after.as_ref(), *most, *at));
-                prop_assert_eq!(&found, &page(&all, filter, after.as_ref(), *most, *at), "{:?}", filter);
+            for (filter, after, max, at) in &questions {
+                let found = wait(store.list(filter, after.as_ref(), *max, *at));
+                prop_assert_eq!(&found, &page(&all, filter, after.as_ref(), *max, *at), "{:?}", filter);
                 prop_assert_eq!(wait(store.tally(&filter.idle, *at)), tallies(&all, &filter.idle, *at));
                 prop_assert_eq!(wait(store.key_uses(*at)), key_uses(&all, *at));
-                prop_assert_eq!(wait(store.list(filter, after.as_ref(), *most, *at)), found, "looking changes nothing");
+                prop_assert_eq!(wait(store.list(filter, after.as_ref(), *max, *at)), found, "looking changes nothing");
             }
             Ok(())
         });
@@ -133,7 +139,7 @@ fn every_list_and_every_count_is_what_the_model_says() {
 }
 
 #[test]
-fn nobodys_record_is_not_there() {
+fn the_sentinel_record_is_not_listed() {
     for place in Place::both() {
         let store = place.open();
         let of_the_nameless = Filter { handlers: Some(vec![String::new()]), ..Filter::default() };
@@ -146,25 +152,25 @@ fn nobodys_record_is_not_there() {
     }
 }
 
-/// As long as a day, and whatever comes and goes.
+/// A listing is stable however long it takes, and whatever records are added and revoked.
 #[test]
-fn whoever_turns_pages_sees_what_is_there_all_the_while_once() {
+fn paging_lists_each_lasting_record_once() {
     const THERE: u64 = 90;
     for place in Place::both() {
         let (here, there) = (place.open(), place.open());
         let handler = |number: u64| ["g", "h", "i"][usize::try_from(number % 3).unwrap()];
         let name = |number: u64| format!("there {number:02}");
         for number in 0..THERE {
-            // Ten in each second.
+            // Ten records in each second.
             let issued_at = NOW + number / 10;
-            let caller = Some("c".to_owned());
-            let record = Record { issued_at, caller, ..record(&name(number), "alice") };
+            let client = Some("c".to_owned());
+            let record = Record { issued_at, client, ..record(&name(number), "alice") };
             commit(&here, handler(number), insert(record, None));
         }
         let texts = |texts: &[&str]| Some(texts.iter().map(|&text| text.to_owned()).collect());
         let (all, of_two) = (Filter::default(), Filter { handlers: texts(&["i", "g"]), ..Filter::default() });
         let of_alice = Filter { actor_id: Some("alice".to_owned()), ..Filter::default() };
-        let of_caller = Filter { caller: Some(MadeBy::Caller("c".to_owned())), ..of_two.clone() };
+        let of_client = Filter { client: Some(CreatedBy::Client("c".to_owned())), ..of_two.clone() };
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -176,18 +182,18 @@ fn whoever_turns_pages_sees_what_is_there_all_the_while_once() {
                     let terms = find(&there, handler(changed), &name(changed)).unwrap().terms();
                     let mut after = terms.clone();
                     after.description = Some(number.to_string());
-                    let edit = Edit { id: name(changed), before: terms, after, replaced: false };
-                    // In front of, between and behind those that are there.
+                    let edit = RecordUpdate { id: name(changed), before: terms, after, replaced: false };
+                    // Before, between and after the existing records.
                     let added = Record { issued_at: NOW + number % 20, ..record(&format!("new {number}"), "alice") };
-                    let changes = Changes { edit: Some(edit), ..insert(added, None) };
-                    assert_eq!(commit(&there, handler(changed), changes), Committed::Done);
+                    let changes = Transaction { edit: Some(edit), ..insert(added, None) };
+                    assert_eq!(commit(&there, handler(changed), changes), CommitOutcome::Done);
                 }
             });
             let writing = Writing(&done);
-            for (filter, wanted) in [(&all, THERE), (&of_two, 60), (&of_alice, THERE), (&of_caller, 60)].repeat(3) {
-                let mut seen: Vec<Listed> = vec![];
+            for (filter, wanted) in [(&all, THERE), (&of_two, 60), (&of_alice, THERE), (&of_client, 60)].repeat(3) {
+                let mut seen: Vec<ListEntry> = vec![];
                 loop {
-                    let after = seen.last().map(Listed::place);
+                    let after = seen.last().map(ListEntry::place);
                     let more = wait(here.list(filter, after.as_ref(), 7, NOW));
                     if more.is_empty() {
                         break;
@@ -200,12 +206,12 @@ fn whoever_turns_pages_sees_what_is_there_all_the_while_once() {
             }
             drop(writing);
         });
-        assert!(wait(here.list(&all, None, 1_000, NOW)).len() as u64 > THERE, "nobody was in the way");
+        assert!(wait(here.list(&all, None, 1_000, NOW)).len() as u64 > THERE, "no record was added during the listing");
     }
 }
 
 #[test]
-fn what_is_too_great_or_cannot_be_kept_fits_nothing() {
+fn values_that_cannot_be_stored_match_nothing() {
     for place in Place::both() {
         let store = place.open();
         commit(&store, "h", insert(record("a", "alice"), None));
@@ -216,7 +222,7 @@ fn what_is_too_great_or_cannot_be_kept_fits_nothing() {
             (Filter { handlers: Some(vec![]), ..Filter::default() }, 0),
             (Filter { handlers: Some(vec![odd(), "h".to_owned()]), ..Filter::default() }, 1),
             (Filter { handlers: Some(vec!["h".to_owned(), "h".to_owned()]), ..Filter::default() }, 1),
-            (Filter { caller: Some(MadeBy::Caller(odd())), ..Filter::default() }, 0),
+            (Filter { client: Some(CreatedBy::Client(odd())), ..Filter::default() }, 0),
             (Filter { unused_since: Some(u64::MAX), ..Filter::default() }, 1),
             (Filter { idle: vec![(odd(), 1)], ..Filter::default() }, 1),
             (Filter { idle: vec![("h".to_owned(), u64::MAX)], status: Some(Status::Expired), ..Filter::default() }, 1),
@@ -234,7 +240,7 @@ fn what_is_too_great_or_cannot_be_kept_fits_nothing() {
 }
 
 #[test]
-fn a_node_says_how_far_it_has_read() {
+fn a_node_reports_how_far_it_has_read() {
     for place in Place::both() {
         let store = place.open();
         assert_eq!(wait(store.nodes()), []);
@@ -246,10 +252,10 @@ fn a_node_says_how_far_it_has_read() {
         wait(store.note_node("n0", all[4].0, NOW + 1));
         wait(store.note_node("n1", all[2].0, NOW + 2));
         wait(store.note_node("N", 0, NOW + 3));
-        let seen = |node: &str, last, behind, at| NodeSeen { node: node.to_owned(), last, behind, at };
+        let seen = |node: &str, last, behind, at| NodeStatus { node: node.to_owned(), last, behind, at };
         let wanted = [seen("N", 0, 5, NOW + 3), seen("n0", all[4].0, 0, NOW + 1), seen("n1", all[2].0, 2, NOW + 2)];
         assert_eq!(wait(store.nodes()), wanted);
-        // It has started anew. One that has been silent for a month is forgotten.
+        // The node has restarted. A node that has been silent for a month is removed.
         wait(store.note_node("n1", all[0].0, NOW + 30 * 86_400 + 2));
         let wanted = [wanted[0].clone(), seen("n1", all[0].0, 4, NOW + 30 * 86_400 + 2)];
         assert_eq!(wait(place.open().nodes()), wanted);

@@ -1,10 +1,10 @@
-//! What is no store, or not one that can be relied on, is not opened; one sentence says why.
+//! A location that is not a reliable store is not opened; one message says why.
 
 use super::*;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 #[test]
-fn a_new_file_is_its_owners_alone() {
+fn a_new_file_is_accessible_to_its_owner_only() {
     let place = Place::sqlite();
     let store = place.open();
     commit(&store, "h", insert(record("a", "alice"), None));
@@ -17,12 +17,12 @@ fn a_new_file_is_its_owners_alone() {
 }
 
 #[test]
-fn no_folder() {
+fn a_missing_folder() {
     let place = Place::sqlite();
     let missing = Place { location: format!("{}.d/tokens.db", place.location), folder: None };
     let refusal = missing.refusal();
     assert!(
-        refusal.contains("tokens.db.d/tokens.db") && refusal.contains("its folder is not there: make it"),
+        refusal.contains("tokens.db.d/tokens.db") && refusal.contains("its folder does not exist: create it"),
         "{refusal}"
     );
 }
@@ -32,7 +32,8 @@ fn a_folder_or_a_file_that_cannot_be_written_to() {
     let place = Place::sqlite();
     let folder = place.folder.as_ref().unwrap().path();
     let only = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    // Root may do everything, so this thread becomes less than that, and with it those that it starts.
+    // Root may do everything, so this thread drops its privileges, and with them those of the
+    // threads it starts.
     thread::scope(|scope| {
         let unprivileged = scope.spawn(|| {
             let mut sets = capabilities(None).unwrap();
@@ -40,7 +41,7 @@ fn a_folder_or_a_file_that_cannot_be_written_to() {
             set_capabilities(None, sets).unwrap();
             only(folder, 0o500);
             let refusal = place.refusal();
-            assert!(refusal.contains("it cannot be made: Permission denied"), "{refusal}");
+            assert!(refusal.contains("it cannot be created: Permission denied"), "{refusal}");
             only(folder, 0o700);
             drop(place.open());
             wait_for("the file to be closed", || fs::read_dir(folder).unwrap().count() == 1);
@@ -57,11 +58,11 @@ fn a_folder_or_a_file_that_cannot_be_written_to() {
 }
 
 #[test]
-fn what_is_no_database_or_another_programs() {
+fn a_file_that_is_not_a_database_or_of_another_program() {
     let place = Place::sqlite();
     fs::write(place.file(), "not a database, and long enough to be none. ".repeat(100)).unwrap();
     assert!(place.refusal().contains("file is not a database"), "{}", place.refusal());
-    assert!(fs::read(place.file()).unwrap().starts_with(b"not a database"), "it is left alone");
+    assert!(fs::read(place.file()).unwrap().starts_with(b"not a database"), "the file is unchanged");
     let place = Place::sqlite();
     place.run("CREATE TABLE _datasette_auth_tokens (id INTEGER PRIMARY KEY)");
     assert!(place.refusal().contains("the tables of another program"), "{}", place.refusal());
@@ -76,7 +77,7 @@ fn tables_of_a_newer_version() {
                    SELECT 99, 'later', success, checksum, execution_time FROM keyward_migrations WHERE version = 1",
         );
         let refusal = place.refusal();
-        assert!(refusal.contains("made by a newer version of this program (migration 99)"), "{refusal}");
+        assert!(refusal.contains("created by a newer version of this program (migration 99)"), "{refusal}");
         place.run("DELETE FROM keyward_migrations WHERE version = 99");
         place.run(if place.is_sqlite() {
             "UPDATE keyward_migrations SET checksum = x'00'"
@@ -89,7 +90,7 @@ fn tables_of_a_newer_version() {
 }
 
 #[test]
-fn many_may_open_a_new_one_at_once() {
+fn a_new_store_may_be_opened_concurrently() {
     for place in Place::both() {
         race(8, |thread| {
             let store = place.open();
@@ -101,7 +102,7 @@ fn many_may_open_a_new_one_at_once() {
 }
 
 #[test]
-fn a_server_that_is_not_there_or_not_ours() {
+fn a_server_that_is_missing_or_denies_access() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let refused = |url: &str| {
         let began = Instant::now();

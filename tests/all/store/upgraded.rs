@@ -1,19 +1,19 @@
-//! A database that an earlier version made is brought up to date, with all that is in it.
+//! A database of an earlier version is migrated, with all of its content.
 
 use super::*;
-use keyward_runtime::{Filter, MadeBy};
+use keyward_runtime::{CreatedBy, Filter};
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-/// For SQLite and for PostgreSQL, and how their checksums begin.
+/// The migrations for SQLite and PostgreSQL, and the first digits of their checksums.
 const FIRST: [(&str, &str); 2] = [
     (include_str!("../../../store/migrations/sqlite/1_tokens.sql"), "c4667501221768cfa7767518c4d43e15"),
     (include_str!("../../../store/migrations/postgres/1_tokens.sql"), "79324fed104ec3e62018d779ba20cb5e"),
 ];
 
-/// What it was when it was released.
+/// Checksums of the released files.
 #[test]
-fn a_migration_that_is_out_does_not_change() {
+fn a_released_migration_does_not_change() {
     for (text, checksum) in FIRST {
         let is: String = first(text).checksum.iter().map(|byte| format!("{byte:02x}")).collect();
         assert!(is.starts_with(checksum), "{is}: {text}");
@@ -25,7 +25,7 @@ fn first(text: &'static str) -> Migration {
 }
 
 #[test]
-fn what_the_first_version_kept_is_there_and_can_be_used() {
+fn records_of_the_first_version_are_kept_and_usable() {
     for place in Place::both() {
         let (text, _) = FIRST[usize::from(!place.is_sqlite())];
         let mut migrator = Migrator::with_migrations(vec![first(text)]);
@@ -52,20 +52,20 @@ fn what_the_first_version_kept_is_there_and_can_be_used() {
             last_used_at: Some(20),
             ..record("good", "alice")
         };
-        let ended = Some(Ended { at: 12, why: Ending::Replaced });
+        let ended = Some(Termination { at: 12, why: TerminationReason::Replaced });
         let ended = Record { issued_at: 11, ended, ..record("ended", "alice") };
         assert_eq!(find(&store, "h", "good").unwrap(), good);
-        let by_nobody = Filter { caller: Some(MadeBy::Operator), ..Filter::default() };
+        let by_nobody = Filter { client: Some(CreatedBy::Operator), ..Filter::default() };
         let listed: Vec<_> =
             wait(store.list(&by_nobody, None, 10, NOW)).into_iter().map(|listed| listed.record).collect();
         assert_eq!(listed, [ended, good]);
         assert_eq!(wait(store.key_uses(NOW)), []);
         assert_eq!((wait(store.next_serial("h")), wait(store.revocations(0, 9)).len()), (42, 1));
-        let new = Record { caller: Some("c".to_owned()), key: Some("main/k".to_owned()), ..record("new", "alice") };
-        assert_eq!(commit(&store, "h", insert(new.clone(), None)), Committed::Done);
+        let new = Record { client: Some("c".to_owned()), key: Some("main/k".to_owned()), ..record("new", "alice") };
+        assert_eq!(commit(&store, "h", insert(new.clone(), None)), CommitOutcome::Done);
         assert_eq!(find(&store, "h", "new").unwrap(), new);
         wait(store.note_node("n", 1, NOW));
-        // A node of the first version goes on as it is.
+        // A node of the first version continues to work.
         place.run(
             "INSERT INTO tokens (handler, id, actor_id, issued_at) VALUES ('h', 'late', 'alice', 13); \
              UPDATE tokens SET ended_at = 14, ended_why = 'revoked' WHERE id = 'late'",

@@ -1,4 +1,5 @@
-//! Copies of the store: `keyward.db` alone after a clean stop, `keyward store backup`, and `keyward store check`.
+//! Copies of the store: `keyward.db` alone after a clean stop, `keyward store backup`, and
+//! `keyward store check`.
 
 use super::{ALL, SECRET, create, folder_with, keyward, outcomes};
 use keyward_tests::cli::{Folder, Ran};
@@ -16,7 +17,7 @@ fn folder(name: &str) -> Folder {
     folder_with(&format!("backup-{name}"), &[AUDITED])
 }
 
-/// Puts a copy of one file in the place of the store, and nothing else.
+/// Replaces the store with a copy of one file, and nothing else.
 fn put_back(folder: &Folder, copy: &str) {
     let path = |name: &str| folder.path().join(name);
     for name in ["keyward.db", "keyward.db-wal", "keyward.db-shm"] {
@@ -29,12 +30,12 @@ fn copy(folder: &Folder, to: &str) {
     fs::copy(folder.path().join("keyward.db"), folder.path().join(to)).unwrap();
 }
 
-/// The length of the journal.
+/// Returns the length of the journal.
 fn journal(folder: &Folder) -> u64 {
     fs::metadata(folder.path().join("keyward.db-wal")).map_or(0, |metadata| metadata.len())
 }
 
-/// A token of each handler, and one of each that is revoked.
+/// Creates a valid token and a revoked token of each handler.
 fn live_and_dead(folder: &Folder) -> (Vec<String>, Vec<String>) {
     let live: Vec<String> = ALL.iter().map(|handler| create(folder, handler, "")).collect();
     let dead: Vec<String> = ["stored", "managed", "signed"]
@@ -55,10 +56,10 @@ fn are(folder: &Folder, tokens: &[String], wanted: &str) {
 }
 
 #[test]
-fn the_file_alone_holds_all_that_commands_have_written() {
+fn the_file_alone_contains_all_writes_of_commands() {
     let folder = folder("commands");
     let (live, dead) = live_and_dead(&folder);
-    assert_eq!(journal(&folder), 0, "what a command has written is in the file when it ends");
+    assert_eq!(journal(&folder), 0, "a command's writes are in the file when it exits");
     copy(&folder, "copy.db");
     put_back(&folder, "copy.db");
     are(&folder, &live, "accepted");
@@ -66,7 +67,7 @@ fn the_file_alone_holds_all_that_commands_have_written() {
 }
 
 #[test]
-fn the_file_alone_holds_all_after_a_clean_stop() {
+fn the_file_alone_is_complete_after_a_clean_stop() {
     let folder = folder("stopped");
     let daemon = Daemon::start(&folder, "keyward.toml");
     let make = |handler: &str, actor: &str| {
@@ -88,7 +89,7 @@ fn the_file_alone_holds_all_after_a_clean_stop() {
 
 /// Follows the steps of `docs/backup.md`.
 #[test]
-fn a_backup_is_taken_while_the_daemon_runs_and_put_back() {
+fn a_backup_is_taken_while_the_daemon_runs_and_restored() {
     let folder = folder("running");
     let daemon = Daemon::start(&folder, "keyward.toml");
     let (live, dead) = live_and_dead(&folder);
@@ -97,7 +98,7 @@ fn a_backup_is_taken_while_the_daemon_runs_and_put_back() {
     assert_eq!(fs::metadata(folder.path().join("copy.db")).unwrap().permissions().mode() & 0o777, 0o600);
     let ran = keyward(&folder, "store backup copy.db", "");
     assert_eq!((ran.status, ran.stdout.as_str()), (2, ""));
-    assert!(ran.stderr.contains("copy.db") && ran.stderr.contains("is there already"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("copy.db") && ran.stderr.contains("exists and is not overwritten"), "{}", ran.stderr);
     daemon.stop();
     put_back(&folder, "copy.db");
     let ran = keyward(&folder, "store check", "");
@@ -111,7 +112,7 @@ fn a_backup_is_taken_while_the_daemon_runs_and_put_back() {
 }
 
 #[test]
-fn a_backup_that_does_not_fit_is_an_error_and_leaves_nothing() {
+fn a_backup_that_does_not_fit_fails_and_leaves_nothing() {
     let folder = folder("full");
     create(&folder, "stored", "");
     let command = folder.command();
@@ -123,7 +124,7 @@ fn a_backup_that_does_not_fit_is_an_error_and_leaves_nothing() {
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert!(stderr.contains("copy.db"), "{stderr}");
     assert!(!folder.path().join("copy.db").exists());
-    assert_eq!(keyward(&folder, "store backup copy.db", "").status, 0, "with room it is made");
+    assert_eq!(keyward(&folder, "store backup copy.db", "").status, 0, "the backup succeeds with enough space");
 }
 
 fn check(folder: &Folder) -> (Ran, Value) {
@@ -141,7 +142,7 @@ fn a_check_names_what_is_wrong() {
     assert_eq!(facts["problems"], json!([]));
     assert_eq!(facts["revocations"], facts["audit_revocations"]);
 
-    // A page of an index that holds something else.
+    // A page of an index with other content.
     copy(&folder, "good.db");
     let path = folder.path().join("keyward.db");
     let mut bytes = fs::read(&path).unwrap();
@@ -160,7 +161,7 @@ fn a_check_names_what_is_wrong() {
 }
 
 #[test]
-fn postgresql_has_a_program_of_its_own_for_backups() {
+fn postgresql_has_its_own_program_for_backups() {
     let Some(cluster) = cluster() else { return };
     let place = (r#"sqlite = "keyward.db""#, r#"postgres = { env = "DATABASE_URL" }"#);
     let mut folder = folder_with("backup-postgres", &[AUDITED, place]);

@@ -1,4 +1,5 @@
-//! A node whose clock lies behind what its store has seen: it gives no verdict on the end of a token.
+//! A node whose clock is behind the newest time in its store: it gives no verdict on the expiry of
+//! a token.
 
 use super::node::{FOREVER, builder_on_clock, create, outcome};
 use crate::store::Place;
@@ -43,13 +44,13 @@ impl Node {
 }
 
 #[test]
-fn a_clock_far_behind_the_store_gives_no_verdict_on_an_end() {
+fn a_clock_far_behind_the_store_gives_no_verdict_on_an_expiry() {
     for place in Place::both() {
         let right = Node::start(&place, START);
         let ending = ["stored", "signed"].map(|handler| right.lasting(handler, 60));
         let lasting = ["stored", "signed"].map(|handler| create(&right.registry, handler, "bob"));
         right.beat_at(START + 2 * HOUR);
-        // Within what clocks may differ by, it is believed.
+        // A difference within the tolerance is accepted.
         let slow = Node::start(&place, START + 2 * HOUR - 300);
         assert!(slow.registry.is_ready());
         assert_eq!(outcome(&slow.registry, &ending[0]), "expired");
@@ -57,7 +58,7 @@ fn a_clock_far_behind_the_store_gives_no_verdict_on_an_end() {
             slow.clock.store(START + 2 * HOUR - behind, Ordering::SeqCst);
             assert!(!slow.registry.is_ready(), "{behind}");
             let live = slow.lasting_or_error();
-            assert_eq!(live, "store", "{behind}: whether it has ended by now is not known");
+            assert_eq!(live, "store", "{behind}: its expiry is unknown");
             for token in &lasting {
                 assert_eq!(outcome(&slow.registry, token), "accepted", "{behind}");
             }
@@ -73,7 +74,7 @@ fn a_clock_far_behind_the_store_gives_no_verdict_on_an_end() {
 }
 
 impl Node {
-    /// The outcome of a token that lasts a day on this node's clock.
+    /// Returns the outcome of a token that lasts a day on this node's clock.
     fn lasting_or_error(&self) -> String {
         let request = CreateRequest { expires_after: NonZeroU32::new(86_400), ..CreateRequest::new("carol") };
         match self.registry.create_blocking(Some("signed"), request) {
@@ -84,7 +85,7 @@ impl Node {
 }
 
 #[test]
-fn a_clock_that_leaps_while_the_node_runs_does_not_move_the_mark() {
+fn a_clock_that_jumps_while_the_node_runs_does_not_move_the_mark() {
     for place in Place::both() {
         let leaping = Node::start(&place, START);
         leaping.beat_at(START);
@@ -102,7 +103,7 @@ fn a_clock_that_leaps_while_the_node_runs_does_not_move_the_mark() {
 #[test]
 fn a_mark_in_the_future_is_capped_by_the_operator() {
     for place in Place::both() {
-        // A process that starts with a wrong clock, alone: nothing tells it from a long pause.
+        // A process that starts with a wrong clock, alone, looks the same as after a long pause.
         let leapt = Node::start(&place, START);
         leapt.beat_at(START);
         let leapt = Node::start(&place, START + YEARS);

@@ -1,5 +1,5 @@
-//! Cut-offs by actor and by handler, with clocks that differ and handlers that lie about times: a token with a record is
-//! judged by its record, one without by an issue time that the host believes.
+//! Cutoffs by actor and by handler, with clocks that differ and handlers that report wrong times: a
+//! token with a record is judged by its record, one without by an issue time that the host trusts.
 
 use super::node::{FOREVER, builder_on_clock, create, of_actor, of_handler, outcome, revoke};
 use crate::store::Place;
@@ -13,7 +13,7 @@ const START: u64 = 1_767_225_600;
 const HOUR: u64 = 3_600;
 const YEARS: u64 = 5 * 31_536_000;
 
-/// A node with a clock of its own on a shared store.
+/// A node with its own clock on a shared store.
 struct Node {
     clock: Arc<AtomicU64>,
     registry: Registry,
@@ -45,7 +45,7 @@ impl Node {
         create(&self.registry, handler, actor)
     }
 
-    /// The code of the error with which no token is made.
+    /// Returns the code of the error that prevents a token from being issued.
     fn refusal(&self, handler: &str, actor: &str) -> String {
         let made = self.registry.create_blocking(Some(handler), CreateRequest::new(actor));
         made.map_or_else(|error| error.code().to_owned(), |made| format!("{made:?}"))
@@ -69,7 +69,7 @@ fn a_handler_that_reports_a_later_issue_time_does_not_escape_a_revocation() {
 }
 
 #[test]
-fn a_token_without_a_record_is_covered_up_to_the_leeway_behind_the_cut_off() {
+fn a_token_without_a_record_is_covered_up_to_the_leeway_after_the_cutoff() {
     for place in Place::both() {
         for ahead in [1, 30, 59, 60] {
             let fast = Node::start(&place, START + ahead, false);
@@ -84,37 +84,37 @@ fn a_token_without_a_record_is_covered_up_to_the_leeway_behind_the_cut_off() {
             }
             fast.set(START + 61 + ahead);
             let later = fast.create("signed", &actor);
-            assert_eq!(right.outcome(&later), "accepted", "issued behind the leeway");
+            assert_eq!(right.outcome(&later), "accepted", "issued after the leeway");
         }
     }
 }
 
 #[test]
-fn issuing_goes_on_behind_a_revocation_and_what_is_issued_is_valid() {
+fn tokens_issued_after_a_revocation_are_valid() {
     for place in Place::both() {
         let node = Node::start(&place, START, true);
         let other = Node::start(&place, START - 59, true);
         let old = ["stored", "signed"].map(|handler| node.create(handler, "alice"));
         revoke(&node.registry, of_actor("alice"));
-        wait_for("the other node to read it", || other.outcome(&old[1]) == "revoked");
+        wait_for("the other node to read the revocation", || other.outcome(&old[1]) == "revoked");
         for later in [1, 2, 59, 60, 61, HOUR] {
             node.set(START + later);
             other.set(START + later - 59);
             for handler in ["stored", "signed"] {
                 let token = node.create(handler, "alice");
                 assert_eq!(node.outcome(&token), "accepted", "{handler}, {later} s later");
-                assert_eq!(other.outcome(&token), "accepted", "{handler}, {later} s later, elsewhere");
+                assert_eq!(other.outcome(&token), "accepted", "{handler}, {later} s later, on the other node");
             }
             for token in &old {
                 assert_eq!(node.outcome(token), "revoked", "{later} s later");
-                assert_eq!(other.outcome(token), "revoked", "{later} s later, elsewhere");
+                assert_eq!(other.outcome(token), "revoked", "{later} s later, on the other node");
             }
         }
     }
 }
 
 #[test]
-fn a_token_that_no_record_will_be_kept_of_is_not_issued_where_it_would_be_revoked() {
+fn a_token_without_a_record_is_not_issued_if_it_would_be_revoked() {
     for place in Place::both() {
         let node = Node::start(&place, START, false);
         revoke(&node.registry, of_actor("alice"));
@@ -128,7 +128,7 @@ fn a_token_that_no_record_will_be_kept_of_is_not_issued_where_it_would_be_revoke
 }
 
 #[test]
-fn a_clock_that_leapt_ahead_does_not_keep_an_actor_from_new_tokens() {
+fn a_clock_that_jumped_ahead_does_not_block_new_tokens() {
     for place in Place::both() {
         for leap in [59, 62, HOUR, YEARS] {
             let actor = format!("leap-{leap}");
@@ -137,13 +137,13 @@ fn a_clock_that_leapt_ahead_does_not_keep_an_actor_from_new_tokens() {
             let old = ["stored", "signed"].map(|handler| right.create(handler, &actor));
             let unrecorded = Node::start(&place, START, false).create("signed", &actor);
             revoke(&leapt.registry, of_actor(&actor));
-            wait_for("the right node to read it", || right.outcome(&old[1]) == "revoked");
+            wait_for("the right node to read the revocation", || right.outcome(&old[1]) == "revoked");
             right.set(START + 1);
             if leap > 60 {
                 for handler in ["stored", "signed"] {
                     let token = right.create(handler, &actor);
                     assert_eq!(right.outcome(&token), "accepted", "{handler}, {leap}");
-                    // The token stays valid when the time of the cut-off comes.
+                    // The token stays valid when the time of the cutoff is reached.
                     right.set(START + leap);
                     assert_eq!(right.outcome(&token), "accepted", "{handler}, {leap}");
                     right.set(START + 1);

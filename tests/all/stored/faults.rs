@@ -1,5 +1,7 @@
-//! What a daemon does while its store is out of order, and that it goes on by itself when that is over: what needs the store is
-//! neither made nor confirmed, what does not need it goes on, and what was to be revoked is refused in the meantime.
+//! A daemon while its store is faulty, and its recovery without intervention.
+//!
+//! Operations that require the store are neither performed nor confirmed, all others continue, and
+//! tokens whose revocation was requested are rejected in the meantime.
 
 use super::{SECRET, folder_with, outcomes};
 use keyward_tests::cli::{Folder, keyward};
@@ -15,39 +17,40 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// It has to do its work again so soon after the fault is over.
+/// Time until the daemon must work again after the fault.
 const BACK: Duration = Duration::from_secs(5);
 
-/// A daemon, and what can go wrong around it.
+/// A daemon, and its environment for faults.
 struct Place {
     daemon: Daemon,
-    /// Made before anything goes wrong.
+    /// Opened before the fault.
     connection: RefCell<TcpConnection>,
     folder: Folder,
     other: Option<SqliteConnection>,
     cluster: Option<Cluster>,
 }
 
-/// Something that goes wrong with a store.
-struct Fault {
+/// A fault of a store.
+struct ErrorKind {
     name: &'static str,
-    /// Whether records can still be read.
+    /// Set if records can still be read.
     readable: bool,
     begin: fn(&mut Place),
     end: fn(&mut Place),
 }
 
-/// Of the store in a file.
-const SQLITE: &[Fault] = &[
-    Fault {
-        // Root's processes are not kept from a full disk's last blocks, but from this.
+/// Faults of a store in a file.
+const SQLITE: &[ErrorKind] = &[
+    ErrorKind {
+        // Root's processes may use the reserved blocks of a full disk, but this limit applies to
+        // them.
         name: "no file can grow",
         readable: true,
         begin: |place| place.limit(Resource::Fsize, Some(0)),
         end: |place| place.limit(Resource::Fsize, None),
     },
-    Fault {
-        name: "somebody else writes, and does not come to an end",
+    ErrorKind {
+        name: "another process holds a write transaction",
         readable: true,
         begin: |place| {
             let file = SqliteConnectOptions::new().filename(place.folder.path().join("keyward.db"));
@@ -57,7 +60,7 @@ const SQLITE: &[Fault] = &[
         },
         end: |place| block_on(place.other.take().unwrap().close()).unwrap(),
     },
-    Fault {
+    ErrorKind {
         name: "the file is moved away",
         readable: false,
         begin: |place| place.rename("keyward.db", "away.db"),
@@ -65,16 +68,16 @@ const SQLITE: &[Fault] = &[
     },
 ];
 
-/// Of the store on a server.
-const POSTGRES: &[Fault] = &[
-    Fault {
+/// Faults of a store on a server.
+const POSTGRES: &[ErrorKind] = &[
+    ErrorKind {
         name: "the server is stopped",
         readable: false,
         begin: |place| place.cluster.as_mut().unwrap().stop(),
         end: |place| place.cluster.as_mut().unwrap().restart(),
     },
-    Fault {
-        name: "everybody is put out, and the daemon has no file descriptor for another connection",
+    ErrorKind {
+        name: "all connections are terminated, and the daemon has no file descriptor for another",
         readable: false,
         begin: |place| {
             place.limit(Resource::Nofile, Some(0));
@@ -88,7 +91,7 @@ const POSTGRES: &[Fault] = &[
 
 impl Place {
     fn start(folder: Folder, cluster: Option<Cluster>) -> Self {
-        // Whoever writes more than it may is told so, instead of being ended.
+        // With the signal ignored, a write beyond the limit fails instead of killing the process.
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(keyward());
         command.args(["serve", "--config", "keyward.toml"]);
@@ -100,10 +103,10 @@ impl Place {
         Self { daemon, connection, folder, other: None, cluster }
     }
 
-    /// Lets it have no more of something, or as much as this process may.
-    fn limit(&mut self, what: Resource, most: Option<u64>) {
+    /// Sets a resource limit of the daemon, or restores this process's own.
+    fn limit(&mut self, what: Resource, max: Option<u64>) {
         let own = getrlimit(what);
-        let limit = Rlimit { current: most.or(own.current), maximum: own.maximum };
+        let limit = Rlimit { current: max.or(own.current), maximum: own.maximum };
         prlimit(Some(self.daemon.pid()), what, limit).unwrap();
     }
 
@@ -139,11 +142,11 @@ impl Place {
 
 const NO_QUOTA: (&str, &str) = ("{ tokens = 5 }", "true");
 
-/// So that signed tokens are good for as long as the fault lasts.
+/// Keeps signed tokens valid for the duration of the fault.
 const PATIENT: (&str, &str) = ("[store]", "[store]\npatience_seconds = 3600");
 
 #[test]
-fn a_file_that_is_out_of_order() {
+fn faults_of_a_file() {
     for (number, fault) in SQLITE.iter().enumerate() {
         let folder = folder_with(&format!("fault-{number}"), &[NO_QUOTA, PATIENT]);
         run(fault, &mut Place::start(folder, None));
@@ -151,7 +154,7 @@ fn a_file_that_is_out_of_order() {
 }
 
 #[test]
-fn a_server_that_is_out_of_order() {
+fn faults_of_a_server() {
     for fault in POSTGRES {
         let Some(cluster) = own_cluster() else { return };
         let place = (r#"sqlite = "keyward.db""#, r#"postgres = { env = "DATABASE_URL" }"#);
@@ -161,8 +164,8 @@ fn a_server_that_is_out_of_order() {
     }
 }
 
-fn run(fault: &Fault, place: &mut Place) {
-    let Fault { name, readable, begin, end } = fault;
+fn run(fault: &ErrorKind, place: &mut Place) {
+    let ErrorKind { name, readable, begin, end } = fault;
     println!("{name}");
     let [kept, kept_too, signed, signed_too] = [("stored", "a"), ("stored", "b"), ("signed", "c"), ("signed", "d")]
         .map(|(handler, actor)| place.create(handler, actor));
@@ -186,16 +189,17 @@ fn run(fault: &Fault, place: &mut Place) {
     for (token, known) in
         taken.iter().map(|token| (token, true)).chain([(&kept, *readable), (&alices[0], *readable), (&alices[1], true)])
     {
-        assert_eq!(place.verify(token), status(known, 401), "{name}: {token} is not written down, and is refused");
+        assert_eq!(place.verify(token), status(known, 401), "{name}: {token} is rejected anyway");
     }
 
     end(place);
     let over = Instant::now();
-    wait_for("it to make tokens again", || place.try_create("stored", "f").is_ok());
+    wait_for("the daemon to create tokens again", || place.try_create("stored", "f").is_ok());
     assert!(over.elapsed() < BACK, "{name}: after {:?}", over.elapsed());
-    // What it was told to revoke it has written down by itself: a process that knows nothing else says so.
+    // The daemon writes the requested revocations by itself, as a process with no other information
+    // confirms.
     let dead: Vec<&str> = taken.iter().chain(&alices).map(String::as_str).collect();
-    wait_for("what was revoked to be written down", || {
+    wait_for("the revocations to be stored", || {
         outcomes(&place.folder, &dead).iter().all(|outcome| outcome == "revoked")
     });
     for token in &dead {
@@ -204,8 +208,8 @@ fn run(fault: &Fault, place: &mut Place) {
     for token in [&kept_too, &signed, &signed_too] {
         assert_eq!(place.verify(token), 200, "{name}: {token}");
     }
-    // Where its record could not be read, nobody knew which token it was.
+    // If its record could not be read, the token could not be identified.
     assert_eq!(place.verify(&kept), if *readable { 401 } else { 200 }, "{name}");
-    wait_for("it to be confirmed", || place.revoke(&kept) == 200 && place.revoke(&taken[0]) == 200);
+    wait_for("the revocations to be confirmed", || place.revoke(&kept) == 200 && place.revoke(&taken[0]) == 200);
     assert_eq!(place.verify(&kept), 401, "{name}");
 }

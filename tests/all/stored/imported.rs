@@ -1,4 +1,5 @@
-//! Tokens of datasette-auth-tokens that are taken over: good ones stay good, byte for byte, and bad ones bad.
+//! Tokens imported from datasette-auth-tokens: valid ones stay valid, byte for byte, and invalid
+//! ones invalid.
 
 use super::{create, folder_with, keyward, outcomes, verify};
 use keyward_tests::cli::Folder;
@@ -7,12 +8,12 @@ use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor};
 
-/// As the plugin makes it.
+/// The table as created by the plugin.
 const TABLE: &str = "CREATE TABLE _datasette_auth_tokens (id INTEGER PRIMARY KEY, token_status TEXT, description TEXT, \
     actor_id TEXT, permissions TEXT, created_timestamp INTEGER, last_used_timestamp INTEGER, \
     expires_after_seconds INTEGER, ended_timestamp INTEGER, secret_version INTEGER DEFAULT 0)";
 
-/// Made by Datasette with the secret `mysecret`, for 1, 2 and 1234.
+/// Created by Datasette with the secret `mysecret`, for 1, 2 and 1234.
 const TOKENS: [&str; 3] = [
     "dsatok_MQ.MFkYPjtTFT1Mq--jPlLpOjmuRqs",
     "dsatok_Mg.waGJC7jPY7W8nzUMVeLsYOuygs8",
@@ -24,7 +25,7 @@ const RESTRICTED: &str = r#"{"a": ["vi"], "d": {"demo": ["es"]}, "r": {"demo": {
 /// Number, state, actor, permissions, lifetime.
 type Row<'a> = (i64, &'a str, Option<&'a str>, &'a str, Option<i64>);
 
-/// A folder with a database of Datasette's with these rows.
+/// Creates a folder with a database of Datasette that contains these rows.
 fn folder(name: &str, rows: &[Row<'_>]) -> Folder {
     let folder = folder_with(name, &[("[keys.main]", "[keys.main]\ndangerous_allow_short = true")]);
     folder.write("secret.key", "mysecret\n", 0o600);
@@ -49,7 +50,7 @@ fn import(folder: &Folder) -> (i32, String) {
 }
 
 #[test]
-fn what_was_good_is_good_and_what_was_bad_is_bad() {
+fn valid_tokens_stay_valid_and_invalid_ones_invalid() {
     let rows = [
         (1, "A", Some("alice"), "null", None),
         (2, "R", Some("bob"), "null", None),
@@ -57,23 +58,23 @@ fn what_was_good_is_good_and_what_was_bad_is_bad() {
     ];
     let folder = folder("import", &rows);
     assert_eq!(outcomes(&folder, &TOKENS), ["unknown"; 3]);
-    assert_eq!(import(&folder), (0, "imported 2 active tokens, and 1 that have ended\n".to_owned()));
+    assert_eq!(import(&folder), (0, "imported 2 active tokens and 1 inactive ones\n".to_owned()));
     assert_eq!(outcomes(&folder, &TOKENS), ["accepted", "revoked", "accepted"]);
     let outcomes = verify(&folder, &TOKENS);
     assert_eq!(outcomes[0]["actor"], json!({"id": "alice", "token": "dsatok", "token_id": 1}));
     let restricted: serde_json::Value = serde_json::from_str(RESTRICTED).unwrap();
     assert_eq!(outcomes[2]["actor"], json!({"id": "7", "token": "dsatok", "token_id": 1234, "_r": restricted}));
-    // A number that may have been given out there is not given out again.
+    // A number that the plugin may have used is not used again.
     let made = create(&folder, "managed", "");
     assert_eq!(verify(&folder, &[&made])[0]["token_id"], "1001235");
-    // Once.
+    // A second import is refused.
     let (status, said) = import(&folder);
     assert_eq!(status, 2);
-    assert!(said.contains("has a record 1 already: nothing was imported"), "{said}");
+    assert!(said.contains("already has a record 1: nothing was imported"), "{said}");
 }
 
 #[test]
-fn states_lifetimes_and_restrictions_are_taken_as_they_are_meant() {
+fn states_lifetimes_and_restrictions_keep_their_meaning() {
     for (row, wanted) in [
         ((1, "A", Some("a"), "{}", None), "accepted"),
         ((1, "L", Some("a"), "null", None), "accepted"),
@@ -91,8 +92,8 @@ fn states_lifetimes_and_restrictions_are_taken_as_they_are_meant() {
     for (row, wanted) in [
         ((2, "A", Some("a"), "[]", None), "token 2 has restrictions that cannot be read: nothing was imported"),
         ((2, "A", Some("a"), "{\"a\":1}", None), "token 2 has restrictions that cannot be read"),
-        ((2, "A", None, "null", None), "token 2 names no actor"),
-        ((-2, "A", Some("a"), "null", None), "token -2 has a number below 1"),
+        ((2, "A", None, "null", None), "token 2 has no actor"),
+        ((-2, "A", Some("a"), "null", None), "token -2 has an id below 1"),
     ] {
         let folder = folder("import-odd", &[(1, "A", Some("a"), "null", None), row]);
         let (status, said) = import(&folder);

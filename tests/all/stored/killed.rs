@@ -1,6 +1,6 @@
-//! The daemon is killed at any moment, again and again: what was issued is good, what was revoked or replaced is not, and what
-//! was edited is, all of it, whatever it was doing; and whatever it has done stands in the audit. `cargo xtask soak` kills more
-//! often.
+//! The daemon is killed repeatedly, at arbitrary moments: issued tokens are valid, revoked and
+//! replaced ones are not, edits are complete, and the audit log contains everything it did.
+//! `cargo xtask soak` kills more often.
 
 use super::{SECRET, folder_with, keyward};
 use keyward_audit::{Record, lines, verify};
@@ -19,7 +19,8 @@ const NO_QUOTA: (&str, &str) = ("{ tokens = 5 }", "true");
 
 const MAY_EDIT: (&str, &str) = (r#""revoke"]"#, r#""revoke", "list-all", "edit"]"#);
 
-/// After a thousand rounds it is asked about thousands of ended tokens at once, and none of them is to be counted only.
+/// After a thousand rounds, thousands of expired tokens are verified at once, and each must be
+/// recorded individually.
 const AUDITED: (&str, &str) =
     ("[store]", "[audit]\nfile = \"audit.jsonl\"\ndeadline_ms = 60000\nnotes_per_second = 1000000\n\n[store]");
 
@@ -43,24 +44,24 @@ fn kills() -> u32 {
     if env::var_os("KEYWARD_SOAK_SECONDS").is_some() { 1_000 } else { 100 }
 }
 
-/// What must come of a token.
+/// The required verdict on a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Good,
-    /// It was being revoked or replaced when the daemon was killed.
+    /// The daemon was killed while revoking or replacing the token.
     Either,
     Dead,
 }
 
-/// All that clients know.
+/// The knowledge of the clients.
 #[derive(Default)]
 struct Known {
     tokens: BTreeMap<String, State>,
     /// The last developer token of each actor.
     last: BTreeMap<String, String>,
-    /// Of each token that may be edited, which edits may have been the last one. 0: none.
+    /// For each editable token, the edits that may have been the last one. 0: none.
     edits: BTreeMap<String, Vec<u32>>,
-    /// Which edits were made, for certain.
+    /// The edits that were certainly made.
     done: BTreeMap<String, BTreeSet<u32>>,
     edited: u32,
     seed: u64,
@@ -68,17 +69,17 @@ struct Known {
 }
 
 impl Known {
-    /// A number below `most`: the same ones in each run.
-    fn draw(&mut self, most: usize) -> usize {
+    /// Returns a pseudorandom number below `max`, the same sequence in each run.
+    fn draw(&mut self, max: usize) -> usize {
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.seed >> 33).unwrap() % most
+        usize::try_from(self.seed >> 33).unwrap() % max
     }
 
     fn set(&mut self, token: &str, state: State) {
         self.tokens.insert(token.to_owned(), state);
     }
 
-    /// One step of a client. `None`: the daemon was killed before it answered.
+    /// Performs one step of a client. Returns `None` if the daemon was killed before it responded.
     fn step(&mut self, connection: &mut Connection) -> Option<()> {
         match self.draw(16) {
             0..4 => self.make(connection, "stored"),
@@ -123,7 +124,8 @@ impl Known {
         if good.is_empty() { None } else { Some(good[self.draw(good.len())].clone()) }
     }
 
-    /// All that can be edited, so that each edit can be told from each other one and from the half of one.
+    /// Edits every editable field, so that each edit differs from every other and from a partial
+    /// one.
     fn edit(&mut self, connection: &mut Connection) -> Option<()> {
         let Some(token) = self.draw_good(|known, token| known.edits.contains_key(token)) else { return Some(()) };
         self.edited += 1;
@@ -156,7 +158,8 @@ impl Known {
         Some(())
     }
 
-    /// What the daemon says of all tokens, against what must come of them. What could be either is one of them for good.
+    /// Compares the daemon's verdicts with the required ones. An uncertain token gets its final
+    /// state here.
     fn check(&mut self, connection: &mut Connection) {
         let tokens: Vec<String> = self.tokens.keys().cloned().collect();
         for batch in tokens.chunks(100) {
@@ -190,7 +193,7 @@ impl Known {
         }
     }
 
-    /// Whatever was made, edited or ended was written down before.
+    /// Checks that each token was recorded before it was created, edited or terminated.
     fn check_audit(&self, folder: &Folder) {
         let ran = keyward(folder, "tokens list --json --limit 1000000", "");
         assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
@@ -203,7 +206,7 @@ impl Known {
         for token in &tokens {
             let text = |name: &str| token[name].as_str();
             let maker = made.remove(&(text("handler"), text("token_id")));
-            let maker = maker.unwrap_or_else(|| panic!("nobody has written down that it was made: {token}"));
+            let maker = maker.unwrap_or_else(|| panic!("its creation was not recorded: {token}"));
             assert_eq!(maker.actor.as_deref(), text("actor"), "{token}");
             let mut later = audit.iter().filter(|record| record.seq > maker.seq);
             let is_known = match text("status").unwrap() {
@@ -211,15 +214,15 @@ impl Known {
                 "revoked" => later.any(|record| revokes(record, token)),
                 _ => later.any(|record| replaces(record, token)),
             };
-            assert!(is_known, "nobody has written down that it was ended: {token}");
+            assert!(is_known, "its termination was not recorded: {token}");
         }
         for (token, edits) in &self.done {
             let is_one = |record: &&Record| record.event == "edit" && record.token_id.as_deref() == Some(id(token));
             let written = audit.iter().filter(is_one).count();
-            assert!(written >= edits.len(), "{written} of {edits:?} are written down: {token}");
+            assert!(written >= edits.len(), "{written} of {edits:?} are recorded: {token}");
         }
-        // What was written down, and then the daemon was killed.
-        println!("{} tokens, {} records, {} tokens were not made any more", tokens.len(), audit.len(), made.len());
+        // Recorded before the daemon was killed.
+        println!("{} tokens, {} records, {} recorded but not created", tokens.len(), audit.len(), made.len());
         assert!(tokens.len() > 200 && made.len() <= kills() as usize, "{made:?}");
     }
 }
@@ -229,20 +232,20 @@ fn revokes(record: &Record, token: &Value) -> bool {
     record.event == "revoke" && said.iter().all(|(said, name)| said.as_deref().is_none_or(|said| token[*name] == said))
 }
 
-/// By a rotation, or because the handler gives an actor one token only.
+/// Returns whether a creation replaces a token: by a rotation, or because the handler limits an
+/// actor to one token.
 fn replaces(record: &Record, token: &Value) -> bool {
-    let place = format!("in the place of {},", token["token_id"].as_str().unwrap());
     let same = |said: &Option<String>, name: &str| said.as_deref() == token[name].as_str();
     same(&record.handler, "handler")
         && same(&record.actor, "actor")
         && match record.event.as_str() {
-            "rotate" => record.detail.as_deref().is_some_and(|detail| detail.starts_with(&place)),
+            "rotate" => same(&record.replaces, "token_id"),
             "create" => token["handler"] == "dev",
             _ => false,
         }
 }
 
-/// Each later than the one before it.
+/// Returns terms that differ for each edit, each expiring later than the previous.
 fn terms(edit: u32) -> Value {
     match edit {
         0 => json!({"description": null, "expires_at": null, "restrictions": null}),
@@ -278,13 +281,13 @@ fn kill_again_and_again(folder: &Folder) {
     for kill in 1..=kills() {
         let daemon = Daemon::start(folder, "keyward.toml");
         let address = daemon.service();
-        // Those of the last rounds each time, and all of them now and then.
+        // Only recent tokens in most rounds, and all of them occasionally.
         if kill % 25 == 0 {
             known.check(&mut Connection::open(address).unwrap());
         }
         let (steps, within) = (known.draw(12), Duration::from_micros(known.draw(4_000) as u64));
         let done = AtomicUsize::new(0);
-        // Made here: it may be killed before the client has begun.
+        // Opened here, because the daemon may be killed before the client starts.
         let mut connection = Connection::open(address).unwrap();
         thread::scope(|scope| {
             let client = scope.spawn(|| {
@@ -302,7 +305,7 @@ fn kill_again_and_again(folder: &Folder) {
             }
             drop(daemon);
         });
-        // All of it each time would be most of the work, later on.
+        // Checking everything in each round would dominate the run time.
         if kill <= 25 || kill % 25 == 0 {
             is_whole(folder);
         }
@@ -315,6 +318,6 @@ fn kill_again_and_again(folder: &Folder) {
     known.check_audit(folder);
     let count = |state| known.tokens.values().filter(|is| **is == state).count();
     let edited = known.edits.values().filter(|edits| **edits != [0]).count();
-    println!("{} good, {} dead, {edited} edited, {killed_amid} times in doubt", count(State::Good), count(State::Dead));
+    println!("{} valid, {} dead, {edited} edited, {killed_amid} in doubt", count(State::Good), count(State::Dead));
     assert!(count(State::Good) > 100 && count(State::Dead) > 100 && edited > 20 && killed_amid > 0);
 }

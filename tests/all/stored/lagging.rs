@@ -1,5 +1,6 @@
-//! An old copy of the store that is put back while nothing runs: the audit knows of revocations that the store lacks, and the
-//! daemon gives no verdict until the operator accepts it.
+//! An older copy of the store that is restored while nothing runs: the audit log knows of
+//! revocations that the store lacks, and the daemon gives no verdict until the operator accepts the
+//! store.
 
 use super::{SECRET, folder_with, keyward, outcomes};
 use keyward_tests::cli::Folder;
@@ -12,7 +13,7 @@ use std::fs;
 
 const AUDITED: (&str, &str) = ("[store]", "[audit]\nfile = \"audit.jsonl\"\n\n[store]");
 
-/// A daemon, its store, and how an older copy of that is put back.
+/// A daemon, its store, and the means to restore an older copy.
 struct Place {
     folder: Folder,
     url: Option<String>,
@@ -41,7 +42,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// Copies the store, while nothing runs.
+    /// Copies the store while nothing runs.
     fn back_up(&self) {
         if self.url.is_none() {
             for end in ["", "-wal"] {
@@ -100,7 +101,7 @@ fn revoke(daemon: &Daemon, token: &str) {
 }
 
 fn is_ready(daemon: &Daemon) -> bool {
-    Request::get("/readyz").send(daemon.operations()).status == 200
+    Request::get("/readyz").send(daemon.admin()).status == 200
 }
 
 #[test]
@@ -126,7 +127,8 @@ fn an_older_copy_gives_no_verdict_until_it_is_accepted() {
         let check = place.store("check");
         assert_eq!(check.status, 1, "{check:?}");
         assert!(check.stdout.contains("keyward store accept"), "{check:?}");
-        // Revocations go on, and make the list no longer than it was: what it lacks is not there for that.
+        // Revocations continue, and may make the list as long as before, but the missing entries
+        // stay missing.
         for actor in ["x", "y", "z"] {
             let answer = Request::json("/v1/revocations", &json!({"actor": actor})).bearer(SECRET);
             assert_eq!(answer.send(daemon.service()).status, 200);
@@ -138,10 +140,10 @@ fn an_older_copy_gives_no_verdict_until_it_is_accepted() {
 
         let ran = place.store("accept");
         assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{ran:?}");
-        wait_for("the daemon to believe the store again", || status(&daemon, &good) == 200);
-        wait_for("it to be ready", || is_ready(&daemon));
+        wait_for("the daemon to trust the store again", || status(&daemon, &good) == 200);
+        wait_for("the daemon to be ready", || is_ready(&daemon));
         assert_eq!(outcomes(&place.folder, &[&first, &good]), ["revoked", "accepted"]);
-        // Once more does no harm, and what is revoked from now on counts.
+        // Accepting again has no effect, and revocations apply from now on.
         assert_eq!(place.store("accept").status, 0);
         revoke(&daemon, &good);
         daemon.stop();
@@ -155,7 +157,7 @@ fn an_older_copy_gives_no_verdict_until_it_is_accepted() {
 }
 
 #[test]
-fn what_a_command_revokes_is_known_to_the_audit() {
+fn a_commands_revocation_is_recorded_in_the_audit_log() {
     for place in Place::all("command", true) {
         let token = keyward(&place.folder, "create --handler signed --actor alice", "").stdout;
         place.back_up();
@@ -168,9 +170,9 @@ fn what_a_command_revokes_is_known_to_the_audit() {
     }
 }
 
-/// Without an audit nothing is left that could know.
+/// Without an audit log nothing remembers the missing revocations.
 #[test]
-fn without_an_audit_an_older_copy_is_believed_at_a_restart() {
+fn without_an_audit_log_an_older_copy_is_trusted_after_a_restart() {
     for place in Place::all("unaudited", false) {
         let daemon = place.start();
         let token = make(&daemon, "a");

@@ -1,5 +1,6 @@
-//! What was issued is in no file but in the client's hands: the database, its journal, the audit and every log are searched for the
-//! secrets of tokens that were made, used, imported, replaced, revoked and mistyped, in every form in which one may be written.
+//! No issued secret is in any file: the database, its journal, the audit log and every other log
+//! are searched for the secrets of tokens that were created, used, imported, replaced, revoked and
+//! mistyped, in every encoding.
 
 use super::{ALL, SECRET, folder_with, keyward};
 use crate::support::forms;
@@ -21,7 +22,7 @@ const NO_QUOTA: (&str, &str) = ("{ tokens = 5 }", "true");
 const AUDITED: (&str, &str) =
     ("[store]", "[audit]\nfile = \"audit.jsonl\"\nrotate_mib = 1\ndeadline_ms = 60000\n\n[store]");
 
-/// Tokens of each handler, and all that came out of the programs meanwhile.
+/// Tokens of each handler, and all output of the programs.
 struct Watch {
     folder: Folder,
     daemon: Daemon,
@@ -36,7 +37,7 @@ impl Watch {
         Self { folder, daemon, secrets: BTreeSet::new(), seen: String::new() }
     }
 
-    /// What nobody may see of a token. Its prefix, its id and its checksum may be seen.
+    /// Forbids the secret part of a token. Its prefix, its id and its checksum may appear.
     fn forbid(&mut self, token: &str) {
         let secret = match token.split_at_checked("kwt_test_".len() + 22) {
             Some(("", _)) | None => token,
@@ -56,7 +57,7 @@ impl Watch {
         answer
     }
 
-    /// The one answer in which there is a token.
+    /// Creates a token; only this response contains it.
     fn create(&mut self, handler: &str, actor: &str) -> String {
         let body = json!({"actor": actor, "handler": handler});
         let answer = Request::json("/v1/tokens", &body).bearer(SECRET).send(self.daemon.service());
@@ -70,9 +71,9 @@ impl Watch {
         self.ask(&Request::get("/v1/actor").bearer(token));
         self.ask(&Request::form("/v1/introspect", format!("token={token}")).bearer(SECRET));
         self.ask(&Request::json("/v1/verify", &json!({"tokens": [token, token]})).bearer(SECRET));
-        // In the place of other things.
+        // In place of other parameters.
         if !token.starts_with('x') {
-            // What does not even begin like a token is taken for an id.
+            // A text that does not even start like a token is used as an id.
             self.ask(
                 &Request::json("/v1/revocations", &json!({"handler": "stored", "token_id": token})).bearer(SECRET),
             );
@@ -82,7 +83,7 @@ impl Watch {
     }
 
     fn run(&mut self) {
-        // Datasette's tokens, of which the plugin keeps no secret either.
+        // Datasette's tokens, whose secrets the plugin does not store either.
         let imported = import(&self.folder);
         let ran = keyward(&self.folder, "tokens import --handler managed internal.db", "");
         assert_eq!(ran.status, 0, "{ran:?}");
@@ -92,12 +93,12 @@ impl Watch {
             self.use_it(&token);
         }
         for handler in ALL {
-            // Developer tokens take each other's place.
+            // Developer tokens replace each other.
             let tokens: Vec<String> = (0..3).map(|_| self.create(handler, "alice")).collect();
             for token in &tokens {
                 self.use_it(token);
             }
-            // Mistyped at the beginning and at the end.
+            // Mistyped at the start and at the end.
             let mut wrong = tokens[0].clone();
             wrong.pop();
             self.use_it(&wrong);
@@ -118,7 +119,7 @@ impl Watch {
     }
 }
 
-/// A database of Datasette's, and its tokens.
+/// Imports a database of Datasette, and returns its tokens.
 fn import(folder: &Folder) -> [String; 2] {
     let file = folder.path().join("internal.db");
     block_on(async {
@@ -131,11 +132,12 @@ fn import(folder: &Folder) -> [String; 2] {
              VALUES (1, 'A', 'ann', 'null', 1700000000), (2, 'R', 'bob', 'null', 1700000000)";
         database.execute(table).await.unwrap();
     });
-    // With the secret `mysecret`.
+    // Signed with the secret `mysecret`.
     ["dsatok_MQ.MFkYPjtTFT1Mq--jPlLpOjmuRqs", "dsatok_Mg.waGJC7jPY7W8nzUMVeLsYOuygs8"].map(str::to_owned)
 }
 
-/// What is looked for, by its first bytes; and which two bytes these begin with, for most bytes do not.
+/// The search terms by their first bytes, and the pairs of bytes with which these start, to skip
+/// most positions quickly.
 struct Needles {
     by_key: HashMap<[u8; Self::KEY], Vec<Vec<u8>>>,
     begin: Vec<bool>,
@@ -169,7 +171,7 @@ impl Needles {
     }
 }
 
-/// All files below a folder.
+/// Returns all files below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
@@ -179,12 +181,12 @@ fn search(watch: Watch, folders: &[&Path], must_have: &[&str]) {
     let Watch { folder, daemon, secrets, seen } = watch;
     let needles = Needles::of(&secrets);
     let mut searched = Vec::new();
-    // While it runs, with its journal, and when it has ended.
+    // While the daemon runs, with its journal, and after it has stopped.
     let search = |searched: &mut Vec<String>| {
         for file in folders.iter().chain([&folder.path()]).flat_map(|folder| files(folder)) {
-            // A server removes files as it goes, and sockets cannot be read.
+            // A server removes files concurrently, and sockets cannot be read.
             let Ok(bytes) = fs::read(&file) else { continue };
-            assert!(!needles.is_in(&bytes), "{} holds a secret", file.display());
+            assert!(!needles.is_in(&bytes), "{} contains a secret", file.display());
             searched.push(file.display().to_string());
         }
     };
@@ -198,7 +200,7 @@ fn search(watch: Watch, folders: &[&Path], must_have: &[&str]) {
     let said = [seen, ended.stdout, ended.stderr].concat();
     assert!(said.contains("keyward::decision") && said.len() > 10_000);
     assert!(!needles.is_in(said.as_bytes()), "a secret was printed or logged");
-    // What is there is found, in any form.
+    // Planted secrets are found, in any encoding.
     assert!(secrets.len() >= 10, "{}", secrets.len());
     for secret in &secrets {
         for form in [secret.clone(), keyward_tests::http::base64(format!("x{secret}").as_bytes())] {
@@ -207,7 +209,7 @@ fn search(watch: Watch, folders: &[&Path], must_have: &[&str]) {
     }
 }
 
-/// With the key that Datasette's tokens were made with.
+/// Creates a folder with the key of Datasette's tokens.
 fn with_key(name: &str, changes: &[(&str, &str)]) -> Folder {
     let short = ("[keys.main]", "[keys.main]\ndangerous_allow_short = true");
     let folder = folder_with(name, &[&[NO_QUOTA, AUDITED, short], changes].concat());
@@ -216,7 +218,7 @@ fn with_key(name: &str, changes: &[(&str, &str)]) -> Folder {
     folder
 }
 
-/// So that the daemon goes on in this file and begins another.
+/// Makes the daemon rotate the audit log during the test.
 fn fill(audit: &Path) {
     let settings = Settings { notes_per_second: u32::MAX, deadline: Duration::from_secs(60), ..Settings::new(audit) };
     let filled = Audit::open(settings, || Duration::from_secs(1_767_225_600)).unwrap();
@@ -228,7 +230,7 @@ fn fill(audit: &Path) {
     }
 }
 
-/// The daemon has written in both files.
+/// Checks that the daemon has written to both files.
 fn has_written(folder: &Path) {
     let made = |record: &keyward_audit::Record| record.event == "create" && record.actor.as_deref() == Some("alice");
     let made = lines(&folder.join("audit.jsonl")).unwrap().filter(|line| made(&line.as_ref().unwrap().1)).count();
@@ -245,7 +247,7 @@ fn no_secret_is_in_the_file_its_journal_or_a_log() {
 }
 
 #[test]
-fn no_secret_is_in_the_servers_folder_or_a_log() {
+fn no_secret_is_in_the_folder_of_the_server_or_a_log() {
     let Some(cluster) = own_cluster() else { return };
     let mut folder =
         with_key("leaks-postgres", &[(r#"sqlite = "keyward.db""#, r#"postgres = { env = "DATABASE_URL" }"#)]);
@@ -253,7 +255,7 @@ fn no_secret_is_in_the_servers_folder_or_a_log() {
     folder.set("DATABASE_URL", &url);
     let mut watch = Watch::start(folder);
     watch.run();
-    // From its memory to its files.
+    // Writes the server's memory to its files.
     block_on(connect(&url).execute("CHECKPOINT")).unwrap();
     search(watch, &[cluster.folder().unwrap()], &["/data/pg_wal/", "/data/base/", "/log"]);
 }

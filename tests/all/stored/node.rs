@@ -1,4 +1,4 @@
-//! A node without a daemon around it: a registry with the handlers that are of interest here, over a store.
+//! A node without a daemon: a registry of the relevant handlers, over a store.
 
 use crate::support::{SIGNED, TestClock};
 use keyward_cli::builtin::STORED;
@@ -11,21 +11,22 @@ use std::time::Duration;
 
 pub(super) const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
 
-/// Longer than any test waits.
+/// Longer than the duration of any test.
 pub(super) const FOREVER: Duration = Duration::from_secs(3_600);
 
-/// One runtime for all nodes, with room for all of their calls at once.
+/// The runtime shared by all nodes, with slots for all of their calls at once.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let limits = RuntimeLimits { slots: 256, ..RuntimeLimits::default() };
     Runtime::with(limits, TestClock).unwrap()
 });
 
-/// `stored` keeps records, `signed` none. The clock of its calls is the one that each thread sets for itself.
+/// Builds a node: `stored` keeps records, `signed` none. Its clock is the one that each thread sets
+/// for itself.
 pub(super) fn node(store: &Arc<dyn TokenStore>, patience: Duration) -> Registry {
     node_on(&RUNTIME, store, patience)
 }
 
-/// It may look at records, and change them.
+/// Builds a node that may read and change records.
 pub(super) fn node_with_records(store: &Arc<dyn TokenStore>) -> Registry {
     builder_on(&RUNTIME, store, FOREVER).records(store.clone()).build().unwrap()
 }
@@ -34,7 +35,7 @@ fn node_on(runtime: &Runtime, store: &Arc<dyn TokenStore>, patience: Duration) -
     builder_on(runtime, store, patience).build().unwrap()
 }
 
-/// A node that goes by a clock of its own, to be given more handlers.
+/// Builds a node with its own clock, to which more handlers can be added.
 pub(super) fn builder_on_clock(
     clock: impl Clock + 'static,
     store: &Arc<dyn TokenStore>,
@@ -48,7 +49,7 @@ fn builder_on(runtime: &Runtime, store: &Arc<dyn TokenStore>, patience: Duration
     let mut stored = HandlerConfig::new("stored", STORED, Actors::Any);
     stored.prefixes = vec!["kwt_test_".into()];
     stored.settings.insert("prefix".into(), "\"kwt_test_\"".into());
-    stored.store = Some(StoreGrant { store: store.clone(), most: u64::MAX });
+    stored.store = Some(StoreGrant { store: store.clone(), max: u64::MAX });
     let mut signed = HandlerConfig::new("signed", SIGNED, Actors::Any);
     signed.first_party = true;
     signed.prefixes = vec!["dstok_".into()];
@@ -71,7 +72,7 @@ pub(super) fn create(node: &Registry, handler: &str, actor: &str) -> String {
     }
 }
 
-/// `accepted`, why the token is rejected, or the code of the error.
+/// Returns `accepted`, the reason for the rejection, or the code of the error.
 pub(super) fn outcome(node: &Registry, token: &str) -> String {
     match node.verify_blocking(token) {
         Ok(Verdict::Accepted(_)) => "accepted".to_owned(),
@@ -88,7 +89,7 @@ pub(super) fn accepted(node: &Registry, token: &str) -> Acceptance {
     }
 }
 
-/// The revocation of this token alone.
+/// Returns the revocation of this token only.
 pub(super) fn of_token(node: &Registry, token: &str) -> Revocation {
     let Acceptance { handler, token_id, .. } = accepted(node, token);
     Revocation { handler: Some(handler.to_string()), token_id, ..Revocation::default() }

@@ -1,13 +1,13 @@
-//! A store of which one operation fails, whichever it is, before or behind its work: what was issued is good, what was to be
-//! revoked is not, and nothing else has changed.
+//! A store of which any one operation fails, before or after it takes effect: issued tokens are
+//! valid, tokens to be revoked are not, and nothing else changes.
 
 use super::node::{FOREVER, NOW, create, node, node_with_records, of_actor, of_token, outcome, revoke};
 use crate::store::Place;
 use crate::support::TestClock;
 use keyward_runtime::{
-    Amendment, Changes, Committed, CreateRequest, Creation, Edited, Entry, Error, Filter, KeyUse, Listed, NodeSeen,
-    Pending, Record, Registry, Restrictions, Revocation, Revoked, SecretDigest, Status, StoreError, Stored, Tally,
-    TokenDigest, TokenStore, UnixTime,
+    CommitOutcome, CreateRequest, Creation, Entry, Error, Filter, KeyUsage, ListEntry, NodeStatus, Record, Registry,
+    Restrictions, Revocation, Revoked, SecretDigest, Status, StatusCount, StoreError, StoreFuture, StoredRecord,
+    TokenDigest, TokenStore, TokenUpdate, Transaction, UnixTime, UpdateOutcome,
 };
 use keyward_store::Store;
 use keyward_tests::daemon::wait_for;
@@ -15,16 +15,16 @@ use pollster::block_on;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The store, and how many operations are left until one fails.
+/// The store, with the number of operations left until one fails.
 struct Failing {
     store: Store,
     left: AtomicUsize,
-    /// Whether it does its work first.
+    /// Set if the operation takes effect before it fails.
     behind: bool,
 }
 
 impl Failing {
-    fn pass<'a, T: Send + 'a>(&self, work: Pending<'a, T>) -> Pending<'a, T> {
+    fn pass<'a, T: Send + 'a>(&self, work: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         match (left, self.behind) {
             (Ok(1), true) => Box::pin(async {
@@ -38,64 +38,68 @@ impl Failing {
 }
 
 impl TokenStore for Failing {
-    fn find<'a>(&'a self, handler: &'a str, id: &'a str) -> Pending<'a, Option<Stored>> {
+    fn find<'a>(&'a self, handler: &'a str, id: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
         self.pass(self.store.find(handler, id))
     }
-    fn find_digest<'a>(&'a self, handler: &'a str, digest: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
+    fn find_digest<'a>(&'a self, handler: &'a str, digest: &'a SecretDigest) -> StoreFuture<'a, Option<StoredRecord>> {
         self.pass(self.store.find_digest(handler, digest))
     }
-    fn find_issued<'a>(&'a self, handler: Option<&'a str>, token: &'a TokenDigest) -> Pending<'a, Option<Listed>> {
+    fn find_issued<'a>(
+        &'a self,
+        handler: Option<&'a str>,
+        token: &'a TokenDigest,
+    ) -> StoreFuture<'a, Option<ListEntry>> {
         self.pass(self.store.find_issued(handler, token))
     }
-    fn next_serial<'a>(&'a self, handler: &'a str) -> Pending<'a, u64> {
+    fn next_serial<'a>(&'a self, handler: &'a str) -> StoreFuture<'a, u64> {
         self.pass(self.store.next_serial(handler))
     }
-    fn commit<'a>(&'a self, handler: &'a str, changes: Changes) -> Pending<'a, Committed> {
+    fn commit<'a>(&'a self, handler: &'a str, changes: Transaction) -> StoreFuture<'a, CommitOutcome> {
         self.pass(self.store.commit(handler, changes))
     }
-    fn used(&self, handler: &str, id: &str, at: u64) {
-        self.store.used(handler, id, at);
+    fn record_use(&self, handler: &str, id: &str, at: u64) {
+        self.store.record_use(handler, id, at);
     }
-    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, u64> {
+    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64> {
         self.pass(self.store.count(revocation, at))
     }
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, Revoked> {
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, Revoked> {
         self.pass(self.store.revoke(revocation, at))
     }
-    /// Nobody knows when it is read: it does not count.
-    fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Entry)>> {
-        self.store.revocations(after, most)
+    /// Not counted, because the timing of reads is unpredictable.
+    fn revocations<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
+        self.store.revocations(after, max)
     }
-    fn clock(&self) -> Pending<'_, Option<u64>> {
+    fn clock(&self) -> StoreFuture<'_, Option<u64>> {
         self.store.clock()
     }
-    fn note_clock(&self, at: u64) -> Pending<'_, ()> {
+    fn note_clock(&self, at: u64) -> StoreFuture<'_, ()> {
         self.store.note_clock(at)
     }
     fn list<'a>(
         &'a self,
         filter: &'a Filter,
-        after: Option<&'a keyward_runtime::Place>,
-        most: u32,
+        after: Option<&'a keyward_runtime::Cursor>,
+        max: u32,
         at: u64,
-    ) -> Pending<'a, Vec<Listed>> {
-        self.pass(self.store.list(filter, after, most, at))
+    ) -> StoreFuture<'a, Vec<ListEntry>> {
+        self.pass(self.store.list(filter, after, max, at))
     }
-    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> Pending<'a, Vec<Tally>> {
+    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> StoreFuture<'a, Vec<StatusCount>> {
         self.pass(self.store.tally(idle, at))
     }
-    fn key_uses<'a>(&'a self, at: u64) -> Pending<'a, Vec<KeyUse>> {
+    fn key_uses<'a>(&'a self, at: u64) -> StoreFuture<'a, Vec<KeyUsage>> {
         self.pass(self.store.key_uses(at))
     }
-    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> Pending<'a, ()> {
+    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> StoreFuture<'a, ()> {
         self.store.note_node(node, last, at)
     }
-    fn nodes<'a>(&'a self) -> Pending<'a, Vec<NodeSeen>> {
+    fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>> {
         self.pass(self.store.nodes())
     }
 }
 
-/// A token, unless the store failed: signed ones have records too.
+/// Creates a token, unless the store fails: signed ones have records, too.
 fn try_create(node: &Registry, handler: &str, actor: &str) -> Option<String> {
     match node.create_blocking(Some(handler), CreateRequest::new(actor)) {
         Ok(Creation::Created(created)) => Some(created.token),
@@ -108,19 +112,19 @@ fn try_revoke(node: &Registry, revocation: Revocation) -> Result<u64, Error> {
     block_on(node.revoke(revocation))
 }
 
-/// A node with records, and its store.
+/// Builds a node with records, and returns its store.
 fn node_that_fails(place: &Place, left: usize, behind: bool) -> (Arc<Failing>, Registry) {
     let failing = Arc::new(Failing { store: place.open(), left: AtomicUsize::new(left), behind });
     let node = node_with_records(&(failing.clone() as Arc<dyn TokenStore>));
     (failing, node)
 }
 
-/// Whether the store came to fail.
+/// Runs the scenario, and returns whether the store failed.
 fn failed(place: &Place, nth: usize, behind: bool) -> bool {
     TestClock.set(Some(NOW));
     let failing = Arc::new(Failing { store: place.open(), left: AtomicUsize::new(nth), behind });
     let node = node(&(failing.clone() as Arc<dyn TokenStore>), FOREVER);
-    // Others each time: what is made in the second of a revocation is not given away.
+    // Different actors each time, because no token is issued in the second of a revocation.
     let [a, b] = ["a", "b"].map(|actor| format!("{actor}-{nth}"));
     let signed = [&a, &b].map(|actor| try_create(&node, "signed", actor));
     let stored = [&a, &b].map(|actor| try_create(&node, "stored", actor));
@@ -129,7 +133,7 @@ fn failed(place: &Place, nth: usize, behind: bool) -> bool {
         assert!(["accepted", "store"].contains(&outcome.as_str()), "{nth}, {behind}: {outcome}");
     };
     stored.iter().chain(&signed).flatten().for_each(|token| is_good(token));
-    // Of the first one by its id, of the second all by the actor.
+    // The first one is revoked by its id, those of the second by their actor.
     if let Some(token) = &stored[0] {
         let (handler, token_id) = (Some("stored".to_owned()), Some(token["kwt_test_".len()..][..22].to_owned()));
         let revoked = try_revoke(&node, Revocation { handler, token_id, ..Revocation::default() });
@@ -143,8 +147,9 @@ fn failed(place: &Place, nth: usize, behind: bool) -> bool {
     }
     signed[0].iter().for_each(|token| is_good(token));
     let came_to_fail = failing.left.swap(0, Ordering::SeqCst) == 0;
-    // What was not confirmed is in the end. Each token is what it must be, for a node that knows the store alone as well.
-    wait_for("everything to be confirmed", || !node.has_unconfirmed_revocations());
+    // Unconfirmed revocations are eventually confirmed. Each token then has its required outcome,
+    // also on a node that only knows the store.
+    wait_for("all revocations to be confirmed", || !node.has_pending_revocations());
     let other = self::node(&(Arc::new(place.open()) as Arc<dyn TokenStore>), FOREVER);
     let dead = stored.iter().flatten().chain(&signed[1]);
     for (token, wanted) in dead.map(|token| (token, "revoked")).chain(signed[0].iter().map(|token| (token, "accepted")))
@@ -157,7 +162,7 @@ fn failed(place: &Place, nth: usize, behind: bool) -> bool {
     came_to_fail
 }
 
-/// The same of a token that is edited, and of one in whose place another is put.
+/// Runs the scenario for an edited token and a rotated one.
 fn edit_failed(place: &Place, nth: usize, behind: bool) -> bool {
     TestClock.set(Some(NOW));
     let (failing, here) = node_that_fails(place, nth, behind);
@@ -167,16 +172,16 @@ fn edit_failed(place: &Place, nth: usize, behind: bool) -> bool {
     let [edited_id, rotated_id] = [&edited, &rotated].map(|token| &token["kwt_test_".len()..][..22]);
     let record = || block_on(there.find("stored", edited_id)).unwrap().unwrap();
     let before = record();
-    let amendment = Amendment {
+    let amendment = TokenUpdate {
         description: Some(Some("after".to_owned())),
         expires_at: Some(NOW.seconds + 60),
         restrictions: Some(Restrictions::new().allow_all("x")),
     };
-    let Amendment { description, expires_at, restrictions } = amendment.clone();
+    let TokenUpdate { description, expires_at, restrictions } = amendment.clone();
     let after = Record { description: description.flatten(), expires_at, restrictions, ..before.clone() };
-    // All of it, or nothing; and all of it where that was said.
+    // The edit is applied completely or not at all, and completely if it was confirmed.
     match block_on(here.edit("stored", edited_id, amendment)) {
-        Ok(Edited::Done(said)) => assert!(said == after && record() == after, "{nth}, {behind}: {:?}", record()),
+        Ok(UpdateOutcome::Done(said)) => assert!(said == after && record() == after, "{nth}, {behind}: {:?}", record()),
         Err(error) if error.code() == "store" => {
             assert!(record() == before || behind && record() == after, "{nth}, {behind}: {:?}", record());
         }
@@ -184,10 +189,10 @@ fn edit_failed(place: &Place, nth: usize, behind: bool) -> bool {
     }
 
     let says = block_on(here.rotate("stored", rotated_id, 0, None));
-    // One is good, whatever was said: the old one, or a new one.
+    // Exactly one is valid, whatever was returned: the old one, or a new one.
     let filter = Filter { actor_id: Some(actor), status: Some(Status::Active), ..Filter::default() };
     let good = block_on(there.list(filter, None, 10)).unwrap();
-    let [Listed { record: good, .. }] = &good[..] else { panic!("{nth}, {behind}: {good:?}") };
+    let [ListEntry { record: good, .. }] = &good[..] else { panic!("{nth}, {behind}: {good:?}") };
     match says {
         Ok(Some(Creation::Created(created))) => {
             assert_eq!([&rotated, &created.token].map(|token| outcome(&there, token)), ["revoked", "accepted"]);
@@ -200,23 +205,24 @@ fn edit_failed(place: &Place, nth: usize, behind: bool) -> bool {
 }
 
 #[test]
-fn whichever_operation_fails_nothing_is_lost() {
-    for (failed, least) in [(failed as fn(&Place, usize, bool) -> bool, 8), (edit_failed, 4)] {
+fn nothing_is_lost_whichever_operation_fails() {
+    for (failed, min) in [(failed as fn(&Place, usize, bool) -> bool, 8), (edit_failed, 4)] {
         for behind in [false, true] {
             for place in Place::both() {
                 let mut nth = 1;
                 while failed(&place, nth, behind) {
                     nth += 1;
                 }
-                assert!(nth > least, "only {nth} operations");
+                assert!(nth > min, "only {nth} operations");
             }
         }
     }
 }
 
-/// What this process refuses already, and the store does not know to be revoked yet, is not exchanged for something good.
+/// A token whose revocation is pending, which only this process knows, is not rotated into a valid
+/// one.
 #[test]
-fn nothing_takes_the_place_of_what_is_not_confirmed_to_be_revoked() {
+fn a_token_with_a_pending_revocation_is_not_replaced() {
     for place in Place::both() {
         TestClock.set(Some(NOW));
         let (failing, node) = node_that_fails(&place, 0, false);
@@ -233,9 +239,10 @@ fn nothing_takes_the_place_of_what_is_not_confirmed_to_be_revoked() {
     }
 }
 
-/// Until it is confirmed, nothing is issued that it could cover. What is issued behind the leeway is valid.
+/// Until a revocation is confirmed, no token is issued that it could cover. A token issued after
+/// the leeway is valid.
 #[test]
-fn what_is_issued_behind_a_revocation_that_was_not_confirmed_is_valid() {
+fn a_token_issued_after_a_pending_revocation_is_valid() {
     let at = |seconds| TestClock.set(Some(UnixTime { seconds: NOW.seconds + seconds, nanoseconds: 0 }));
     for place in Place::both() {
         at(0);
@@ -245,21 +252,21 @@ fn what_is_issued_behind_a_revocation_that_was_not_confirmed_is_valid() {
         assert_eq!(try_revoke(&node, of_actor("alice")).unwrap_err().code(), "store");
         at(61);
         let new = ["stored", "signed"].map(|handler| create(&node, handler, "alice"));
-        wait_for("it to be written", || !node.has_unconfirmed_revocations());
+        wait_for("the revocation to be stored", || !node.has_pending_revocations());
         assert_eq!(outcome(&node, &old), "revoked");
         for token in new {
             assert_eq!(outcome(&node, &token), "accepted");
         }
-        // Once it is confirmed, what is issued has a record that postdates it.
+        // After the confirmation, an issued token has a record that postdates the revocation.
         at(62);
         assert_eq!(outcome(&node, &create(&node, "signed", "alice")), "accepted");
     }
 }
 
-/// Revocations that the store confirms late cover tokens that a node with a fast clock had issued before, and none that are
-/// issued behind the leeway.
+/// A revocation that the store confirms late covers earlier tokens of a node with a fast clock, but
+/// none issued after the leeway.
 #[test]
-fn a_revocation_that_is_written_late_covers_what_a_fast_clock_had_made() {
+fn a_late_revocation_covers_earlier_tokens_of_a_fast_clock() {
     let at = |seconds| TestClock.set(Some(UnixTime { seconds: NOW.seconds + seconds, nanoseconds: 0 }));
     for place in Place::both() {
         let fast = node_with_records(&(Arc::new(place.open()) as Arc<dyn TokenStore>));
@@ -273,13 +280,13 @@ fn a_revocation_that_is_written_late_covers_what_a_fast_clock_had_made() {
         failing.left.store(1, Ordering::SeqCst);
         block_on(node.revoke(of_actor("alice"))).unwrap_err();
         for token in &tokens {
-            assert_eq!(outcome(&node, token), "revoked", "at once where it was asked for");
+            assert_eq!(outcome(&node, token), "revoked", "at once on the revoking node");
         }
-        wait_for("it to be confirmed", || !node.has_unconfirmed_revocations());
+        wait_for("the confirmation", || !node.has_pending_revocations());
         at(62);
         for token in &tokens {
             assert_eq!(outcome(&node, token), "revoked");
-            wait_for("the other node to read it", || outcome(&fast, token) == "revoked");
+            wait_for("the other node to read the revocation", || outcome(&fast, token) == "revoked");
         }
         assert_eq!(outcome(&node, &later), "accepted");
     }

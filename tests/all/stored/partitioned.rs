@@ -1,5 +1,5 @@
-//! A node that hears less of its PostgreSQL than it should: of what another node takes back it hears within the bound, or it gives
-//! no verdict.
+//! A node whose connection to PostgreSQL is impaired: it learns of another node's revocation within
+//! the bound, or it gives no verdict.
 
 use super::node::{NOW, create, node, of_actor, of_token, outcome, revoke};
 use crate::support::TestClock;
@@ -31,8 +31,10 @@ fn node_at(location: &str) -> Registry {
     node(&(open(location) as Arc<dyn TokenStore>), PATIENCE)
 }
 
-/// Asks until it is not let in any more, and says how long after the answer to the revocation it was let in for the last time, and
-/// what it is told since.
+/// Verifies a token until it is no longer accepted.
+///
+/// Returns the start of the last accepted call, relative to the response to the revocation, and the
+/// outcome since.
 fn last_yes(node: &Registry, token: &str, revoked: Instant) -> (Duration, String) {
     let mut last = Duration::ZERO;
     loop {
@@ -41,25 +43,25 @@ fn last_yes(node: &Registry, token: &str, revoked: Instant) -> (Duration, String
             "accepted" => last = asked.duration_since(revoked),
             other => return (last, other.to_owned()),
         }
-        assert!(revoked.elapsed() < DEADLINE, "it is still good");
+        assert!(revoked.elapsed() < DEADLINE, "the token is still accepted");
     }
 }
 
-/// What is put between a node and the others' revocations.
+/// A fault between a node and the revocations of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// The connection that listens is ended.
+    /// The listening connection is terminated.
     Deaf,
-    /// It is written down, and nobody is told.
+    /// The revocation is written, but not notified.
     Untold,
-    /// Nothing arrives any more.
+    /// No data arrives any more.
     Silent,
-    /// Connections end, and none can be made.
+    /// Connections are closed, and none can be opened.
     Cut,
 }
 
 #[test]
-fn a_node_that_is_cut_off_hears_within_the_bound_or_gives_no_verdict() {
+fn a_partitioned_node_learns_within_the_bound_or_gives_no_verdict() {
     let Some(cluster) = cluster() else { return };
     for fault in [Fault::Deaf, Fault::Untold, Fault::Silent, Fault::Cut] {
         TestClock.set(Some(NOW));
@@ -85,15 +87,15 @@ fn a_node_that_is_cut_off_hears_within_the_bound_or_gives_no_verdict() {
         }
         let revoked = Instant::now();
         let (last, told) = last_yes(&far, &token, revoked);
-        println!("{fault:?}: the last yes was asked for {last:?} behind the answer, then `{told}`");
+        println!("{fault:?}: the last accepted call started {last:?} after the response, then `{told}`");
         assert!(last <= PATIENCE, "{fault:?}: {last:?}");
         if matches!(fault, Fault::Silent | Fault::Cut) {
             assert_eq!(told, "store", "{fault:?}");
             assert!(!far.is_ready() && outcome(&far, &other) == "store", "{fault:?}");
         }
         wire.set(Mode::Whole);
-        wait_for("it to hear again", || outcome(&far, &other) == "accepted");
-        assert_eq!(outcome(&far, &token), "revoked", "{fault:?}: it has read all before it says yes to anything");
+        wait_for("the node to receive updates again", || outcome(&far, &other) == "accepted");
+        assert_eq!(outcome(&far, &token), "revoked", "{fault:?}: it has read everything before it accepts any token");
     }
 }
 
@@ -102,32 +104,32 @@ fn put_out_who_listens(cluster: &Cluster, database: &str) {
     cluster.run(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {listening}"));
 }
 
-/// What is told reaches who waits, also after whoever listens was put out.
+/// A notification reaches the waiting node, also after its listening connection was terminated.
 #[test]
-fn who_waits_for_news_is_told() {
+fn a_waiting_node_is_notified() {
     let Some(cluster) = cluster() else { return };
     let (location, name) = cluster.database();
     let (here, there) = (open(&location), open(&location));
     for turn in ["first", "put out"] {
-        // It is told as well when it begins to listen, for what it did not hear.
-        assert!(there.wait_for_news(DEADLINE), "{turn}");
-        assert!(!there.wait_for_news(Duration::from_millis(1)), "{turn}: nothing has happened");
+        // A new listener is notified at once, because it may have missed notifications.
+        assert!(there.wait_for_change(DEADLINE), "{turn}");
+        assert!(!there.wait_for_change(Duration::from_millis(1)), "{turn}: there was no change");
         for _ in 0..3 {
             pollster::block_on(here.revoke(&of_actor("alice"), NOW.seconds)).unwrap();
-            assert!(there.wait_for_news(DEADLINE), "{turn}");
+            assert!(there.wait_for_change(DEADLINE), "{turn}");
         }
         put_out_who_listens(cluster, &name);
     }
 }
 
-/// The way from a node to its server.
+/// The connection from a node to its server.
 struct Wire {
     location: String,
     mode: Arc<AtomicU8>,
     _folder: TempDir,
 }
 
-/// What becomes of what is sent.
+/// The handling of forwarded data.
 #[derive(Clone, Copy)]
 enum Mode {
     Whole,
@@ -181,7 +183,7 @@ fn join(client: UnixStream, to: &Result<PathBuf, String>, mode: &Arc<AtomicU8>) 
     Ok(())
 }
 
-/// Copies until one side ends, or the wire is cut.
+/// Copies until one side closes, or the wire is cut.
 fn pass_on<From: Read + Send + 'static, To: Write + Send + 'static>(
     mut from: From,
     mut to: To,

@@ -1,5 +1,5 @@
-//! Tokens are taken back while many threads ask about them, on one node and on three: whoever asks behind the answer is not let
-//! in. `cargo xtask soak` asks ten times as often.
+//! Tokens are revoked while many threads verify them, on one node and on three: no call that starts
+//! after the response is accepted. `cargo xtask soak` verifies ten times as often.
 
 use super::node::{FOREVER, NOW, create, node, of_actor, of_token, outcome, revoke};
 use crate::support::TestClock;
@@ -14,19 +14,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How many tokens are taken back, and how often somebody asks meanwhile.
+/// Returns the numbers of revoked tokens and of verifications.
 fn size() -> (usize, usize) {
     if env::var_os("KEYWARD_SOAK_SECONDS").is_some() { (1_000, 100_000) } else { (100, 10_000) }
 }
 
-/// A token that is taken back, one way or the other.
+/// A token, and the revocation for it.
 struct Raced {
     token: String,
     revocation: Revocation,
 }
 
 impl Raced {
-    /// Half of them have records; half are taken back by their id, half by their actor.
+    /// Creates a token. Half of them have records; half are revoked by their id, half by their
+    /// actor.
     fn make(node: &Registry, number: usize) -> Self {
         let actor = format!("user-{number}");
         let token = create(node, if number % 4 < 2 { "stored" } else { "signed" }, &actor);
@@ -39,7 +40,7 @@ impl Raced {
     }
 }
 
-/// A question that was answered with yes: on which node, about which token, and when it was asked.
+/// An accepted verification: its node, its token, and the start of the call.
 struct Yes {
     node: usize,
     token: usize,
@@ -48,15 +49,15 @@ struct Yes {
 
 struct Race {
     yes: Vec<Yes>,
-    /// When each revocation was answered.
+    /// The time of the response to each revocation.
     revoked: Vec<Instant>,
-    /// How many questions got no verdict.
+    /// Number of calls without a verdict.
     unsure: usize,
     asked: usize,
 }
 
 impl Race {
-    /// Takes one token after the other back by `revoke`, at equal distances among the questions.
+    /// Revokes one token after the other with `revoke`, evenly distributed among the verifications.
     fn run(nodes: &[Registry], tokens: &[Raced], asked: usize, revoke: impl Fn(usize)) -> Self {
         const THREADS: usize = 2;
         let (count, unsure, over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
@@ -64,7 +65,7 @@ impl Race {
             TestClock.set(Some(NOW));
             let mut yes = Vec::new();
             loop {
-                // One more round begins behind the last answer.
+                // One more round starts after the last response.
                 let last = over.load(Ordering::SeqCst);
                 for token in (first..tokens.len()).chain(0..first) {
                     let asked = Instant::now();
@@ -85,11 +86,11 @@ impl Race {
             let (ask_all, threads) = (&ask_all, nodes.len() * THREADS);
             let start = |thread| scope.spawn(move || ask_all(thread / THREADS, thread * tokens.len() / threads));
             let threads: Vec<_> = (0..threads).map(start).collect();
-            // However this ends, so do they.
+            // However this function exits, the threads stop.
             let over = Over(&over);
             let revoke = |token: usize| {
                 while count.load(Ordering::SeqCst) < token * asked / tokens.len() {
-                    assert!(threads.iter().all(|thread| !thread.is_finished()), "nobody asks any more");
+                    assert!(threads.iter().all(|thread| !thread.is_finished()), "a verifying thread has stopped");
                     thread::yield_now();
                 }
                 revoke(token);
@@ -102,7 +103,8 @@ impl Race {
         Self { yes, revoked, unsure: unsure.into_inner(), asked: count.into_inner() }
     }
 
-    /// By how much each yes was asked for behind the answer to the revocation of its token, where it was.
+    /// Returns the delay of each accepted call that started after the response to the revocation of
+    /// its token.
     fn behind(&self) -> impl Iterator<Item = (&Yes, Duration)> {
         let behind = |yes: &Yes| yes.asked.checked_duration_since(self.revoked[yes.token]);
         self.yes.iter().filter_map(move |yes| Some((yes, behind(yes)?)))
@@ -122,7 +124,7 @@ fn open(location: &str) -> Arc<dyn TokenStore> {
 }
 
 #[test]
-fn on_one_node_nobody_is_let_in_behind_the_answer() {
+fn on_one_node_no_token_is_accepted_after_the_response() {
     TestClock.set(Some(NOW));
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("keyward.db");
@@ -135,10 +137,10 @@ fn on_one_node_nobody_is_let_in_behind_the_answer() {
     assert!(race.asked >= asked && race.yes.len() > asked / 4, "only {} were accepted", race.yes.len());
 }
 
-/// The one that revokes knows at once, and whoever asks about a record sees it end at once. The others hear of it, or give no
-/// verdict.
+/// The revoking node knows at once, and any node that reads a record sees its revocation at once.
+/// Others learn of it, or give no verdict.
 #[test]
-fn on_three_nodes_nobody_is_let_in_behind_the_answer_and_their_patience() {
+fn on_three_nodes_no_token_is_accepted_after_the_response_and_their_patience() {
     const PATIENCE: Duration = Duration::from_secs(1);
     let Some(cluster) = cluster() else { return };
     TestClock.set(Some(NOW));
@@ -155,16 +157,17 @@ fn on_three_nodes_nobody_is_let_in_behind_the_answer_and_their_patience() {
         assert!(behind <= bound, "node {node}, token {token}, revoked by {}: {behind:?}", by(*token));
         latest = latest.max(behind);
     }
-    println!("the latest yes was asked for {latest:?} behind an answer; {} of {} unsure", race.unsure, race.asked);
+    println!("latest acceptance {latest:?} after a response; {} of {} without a verdict", race.unsure, race.asked);
     assert!(race.asked >= asked && race.yes.len() > asked / 4, "only {} were accepted", race.yes.len());
     for node in &nodes {
-        wait_for("every node to know of all", || tokens.iter().all(|raced| outcome(node, &raced.token) == "revoked"));
+        wait_for("all nodes to catch up", || tokens.iter().all(|raced| outcome(node, &raced.token) == "revoked"));
     }
 }
 
-/// The test above would see it: here each revocation is carried out when the next one is asked for.
+/// The test above would detect a violation: here each revocation is applied only when the next one
+/// is requested.
 #[test]
-fn a_list_that_is_applied_behind_the_answer_is_seen() {
+fn a_list_that_is_applied_after_the_response_is_detected() {
     TestClock.set(Some(NOW));
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("keyward.db");

@@ -1,5 +1,5 @@
-//! A database that was restored from an old copy has forgotten what was revoked since: a node that remembers more does not
-//! believe it.
+//! A database restored from an older copy lacks later revocations: a node that remembers more does
+//! not trust it.
 
 use super::node::{NOW, create, node_with_records, of_actor, of_token, outcome, revoke};
 use crate::store::Place;
@@ -15,19 +15,19 @@ fn start(place: &Place) -> Registry {
     node_with_records(&(Arc::new(place.open()) as Arc<dyn TokenStore>))
 }
 
-/// Whether a node has read all that there is, its own revocations included.
+/// Returns whether a node has read the whole list, including its own revocations.
 fn has_read_all(node: &Registry) -> bool {
     block_on(node.note_node("it")).unwrap();
     block_on(node.nodes()).unwrap().iter().all(|node| node.behind == 0)
 }
 
 #[test]
-fn what_has_forgotten_revocations_is_not_believed_until_a_restart() {
+fn a_store_that_lost_revocations_is_not_trusted_until_a_restart() {
     for restored in [
-        // As it was before the second one was written down, or before any was.
+        // As before the second revocation was written, or before any was.
         "DELETE FROM revocations WHERE seq = (SELECT max(seq) FROM revocations)",
         "DELETE FROM revocations",
-        // Others have been written down since, under the same number.
+        // Another revocation has been written since, with the same number.
         "UPDATE revocations SET token_id = 'another' WHERE seq = (SELECT max(seq) FROM revocations)",
     ] {
         for place in Place::both() {
@@ -36,20 +36,20 @@ fn what_has_forgotten_revocations_is_not_believed_until_a_restart() {
             let [first, second, good] = ["a", "b", "c"].map(|actor| create(&near, "signed", actor));
             for token in [&first, &second] {
                 revoke(&near, of_token(&near, token));
-                wait_for("the others to hear of it", || outcome(&far, token) == "revoked");
+                wait_for("the other node to learn of the revocation", || outcome(&far, token) == "revoked");
             }
-            // It reads on from what it revoked itself, too.
-            wait_for("it to have read it back", || has_read_all(&near));
+            // The node also reads its own revocation from the list.
+            wait_for("the node to read its own revocation", || has_read_all(&near));
             place.run(restored);
             for node in [&near, &far] {
-                wait_for("the loss to be noticed", || !node.is_ready());
+                wait_for("the loss to be detected", || !node.is_ready());
                 for token in [&first, &second, &good] {
                     assert_eq!(outcome(node, token), "store", "{restored}");
                 }
                 let said = node.verify_blocking(&good).unwrap_err().to_string();
                 assert!(said.contains("restored from an older copy") && said.contains("restart"), "{said}");
             }
-            // However many come behind it.
+            // However many revocations follow.
             for actor in ["x", "y", "z"] {
                 revoke(&near, of_actor(actor));
             }
@@ -62,9 +62,10 @@ fn what_has_forgotten_revocations_is_not_believed_until_a_restart() {
     }
 }
 
-/// A copy can be put back at any moment: also before the node has read its own revocation in the list.
+/// A copy can be restored at any moment, even before the node has read its own revocation from the
+/// list.
 #[test]
-fn a_restore_right_behind_an_own_revocation_is_noticed() {
+fn a_restore_right_after_an_own_revocation_is_detected() {
     for restored in [
         "DELETE FROM revocations WHERE seq = (SELECT max(seq) FROM revocations)",
         "UPDATE revocations SET token_id = 'another' WHERE seq = (SELECT max(seq) FROM revocations)",
@@ -75,11 +76,11 @@ fn a_restore_right_behind_an_own_revocation_is_noticed() {
                 let node = start(&place);
                 let [first, second] = ["a", "b"].map(|actor| create(&node, "signed", &format!("{actor}-{wait}")));
                 revoke(&node, of_token(&node, &first));
-                wait_for("it to have read it back", || has_read_all(&node));
+                wait_for("the node to read its own revocation", || has_read_all(&node));
                 revoke(&node, of_token(&node, &second));
                 thread::sleep(Duration::from_millis(wait));
                 place.run(restored);
-                wait_for("the loss to be noticed", || !node.is_ready());
+                wait_for("the loss to be detected", || !node.is_ready());
                 for token in [&first, &second] {
                     assert_eq!(outcome(&node, token), "store", "{restored}, after {wait} ms");
                 }

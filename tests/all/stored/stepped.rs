@@ -1,5 +1,5 @@
-//! A clock that steps: what has expired stays expired, what was revoked so far is all that was made so far, and no token is older
-//! than one that was made before it.
+//! A clock that steps: expired tokens stay expired, a revocation up to now covers all earlier
+//! tokens, and no token is older than one issued before it.
 
 use super::node::{FOREVER, accepted, builder_on_clock, create, node_with_records, of_actor, outcome, revoke};
 use crate::store::Place;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const START: u64 = 1_767_225_600;
 const YEAR: u64 = 31_536_000;
 
-/// A clock that a test sets, for all threads.
+/// A clock that a test sets for all threads.
 #[derive(Clone)]
 struct Clock(Arc<AtomicU64>);
 
@@ -23,7 +23,7 @@ impl Clock {
         self.0.store(seconds, Ordering::SeqCst);
     }
 
-    /// A node that goes by it, as the program does by the system's.
+    /// Starts a node with this clock, which it uses as the program uses the system's clock.
     fn start(&self, place: &Place) -> Registry {
         let time = self.0.clone();
         let clock =
@@ -45,7 +45,7 @@ fn for_a_minute(node: &Registry, handler: &str) -> String {
 }
 
 #[test]
-fn what_has_expired_stays_expired_and_no_token_is_older_than_an_earlier_one() {
+fn expired_tokens_stay_expired_and_no_token_predates_an_earlier_one() {
     for place in Place::both() {
         let clock = Clock(Arc::new(AtomicU64::new(START)));
         let node = clock.start(&place);
@@ -53,7 +53,7 @@ fn what_has_expired_stays_expired_and_no_token_is_older_than_an_earlier_one() {
         let mut latest = START;
         let steps =
             [(0, "accepted"), (61, "expired"), (0, "expired"), (1, "expired"), (YEAR, "expired"), (5, "expired")];
-        // A second forward and one back, again and again.
+        // Steps a second forward and back, repeatedly.
         let jitter = (0..100).map(|number| (YEAR + number % 2, "expired"));
         for (number, (step, wanted)) in (0..).zip(steps.into_iter().chain(jitter).chain([(2 * YEAR, "expired")])) {
             clock.set(START + step);
@@ -69,7 +69,7 @@ fn what_has_expired_stays_expired_and_no_token_is_older_than_an_earlier_one() {
 }
 
 #[test]
-fn what_is_revoked_so_far_is_all_that_was_made_before_the_clock_went_back() {
+fn a_revocation_covers_all_tokens_issued_before_the_clock_went_back() {
     for place in Place::both() {
         let clock = Clock(Arc::new(AtomicU64::new(START + 1_000)));
         let node = clock.start(&place);
@@ -78,7 +78,7 @@ fn what_is_revoked_so_far_is_all_that_was_made_before_the_clock_went_back() {
         revoke(&node, of_actor("alice"));
         let refused = |node: &Registry| tokens.iter().all(|token| outcome(node, token) == "revoked");
         assert!(refused(&node));
-        // Nor is anything of that actor made that is good already.
+        // Nor is a token of that actor issued that is valid already.
         for handler in HANDLERS {
             let error = node.create_blocking(Some(handler), CreateRequest::new("alice")).unwrap_err();
             assert_eq!(error.code(), "just-revoked");
@@ -87,13 +87,13 @@ fn what_is_revoked_so_far_is_all_that_was_made_before_the_clock_went_back() {
         for handler in HANDLERS {
             assert_eq!(outcome(&node, &create(&node, handler, "alice")), "accepted");
         }
-        assert!(refused(&node) && refused(&clock.start(&place)), "and behind a restart");
+        assert!(refused(&node) && refused(&clock.start(&place)), "and after a restart");
     }
 }
 
-/// What has a record has been issued, whatever time its node has written.
+/// A record has been issued, whatever time its node has written.
 #[test]
-fn what_is_revoked_so_far_is_also_what_a_node_with_a_fast_clock_has_made() {
+fn a_revocation_covers_tokens_of_a_node_with_a_fast_clock() {
     for place in Place::both() {
         let at = |ahead| TestClock.set(Some(UnixTime { seconds: START + ahead, nanoseconds: 0 }));
         let nodes = [(); 2].map(|()| node_with_records(&(Arc::new(place.open()) as Arc<dyn TokenStore>)));
@@ -104,17 +104,17 @@ fn what_is_revoked_so_far_is_also_what_a_node_with_a_fast_clock_has_made() {
         at(0);
         assert_eq!(block_on(right.count_revoked(of_actor("alice"))).unwrap(), 2);
         assert_eq!(block_on(right.revoke(of_actor("alice"))).unwrap(), 2);
-        assert_eq!(outcome(right, &tokens[1]), "revoked", "at once where it was asked for");
+        assert_eq!(outcome(right, &tokens[1]), "revoked", "at once on the revoking node");
         for node in &nodes {
             assert_eq!(outcome(node, &tokens[0]), "revoked", "at once");
-            wait_for("the signed one to be refused", || outcome(node, &tokens[1]) == "revoked");
+            wait_for("the signed token to be rejected", || outcome(node, &tokens[1]) == "revoked");
             assert_eq!(outcome(node, &other), "accepted");
         }
         at(31);
         for handler in HANDLERS {
             assert_eq!(outcome(right, &create(fast, handler, "alice")), "accepted", "{handler}");
         }
-        // Up to a second that has passed, it is what was issued by then.
+        // Up to a second that has passed, it covers the tokens issued by then.
         let of_bob = Revocation { issued_until: Some(START + 29), ..of_actor("bob") };
         assert_eq!(block_on(right.revoke(of_bob)).unwrap(), 0);
         assert_eq!(outcome(right, &other), "accepted");

@@ -1,4 +1,4 @@
-//! The vectors through the program, as a user runs it.
+//! The vectors through the program, as run by a user.
 
 use super::{Answer, Case, Flag, answer_in_json, cases, judge, restriction_flags};
 use serde_json::{Map, Value};
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// Tokens on the program's standard input, one a line.
+/// Tokens on the program's standard input, one per line.
 #[test]
 fn every_verify_case_through_the_program() {
     let mut groups: BTreeMap<String, Vec<Case>> = BTreeMap::new();
@@ -25,7 +25,7 @@ fn every_verify_case_through_the_program() {
         let args = ["verify", "--json", "--at", &group[0].now_text];
         let (_, stdout) = keyward(folder.path(), &group[0], &args, &(tokens.join("\n") + "\n"));
         let lines: Vec<_> = stdout.lines().collect();
-        assert_eq!(lines.len(), group.len(), "one line a token");
+        assert_eq!(lines.len(), group.len(), "one line per token");
         for (case, line) in group.iter().zip(lines) {
             judge(case, &answer_in_json(line)).unwrap();
         }
@@ -42,18 +42,18 @@ fn every_create_case_through_the_program() {
         }
         judge(&case, &answer).unwrap();
     }
-    println!("a command line cannot say: {inexpressible:?}");
+    println!("a command line cannot express: {inexpressible:?}");
 }
 
 fn create_through_the_program(case: &Case) -> Answer {
-    let Some(actor) = case.input["actor_id"].as_str() else { return Answer::Inexpressible("the actor is no text") };
+    let Some(actor) = case.input["actor_id"].as_str() else { return Answer::Inexpressible("the actor is not text") };
     if case.now.is_none() {
         return Answer::Inexpressible("a clock before 1970");
     }
     let mut args = vec!["create".to_owned(), format!("--actor={actor}"), format!("--at={}", case.now_text)];
     match &case.input["expires_after"] {
         Value::Null => {}
-        Value::String(_) => return Answer::Inexpressible("a lifetime is no text"),
+        Value::String(_) => return Answer::Inexpressible("a lifetime is not a number"),
         seconds => args.push(format!("--expires-after={seconds}")),
     }
     for flag in restriction_flags(&case.input["restrictions"]) {
@@ -70,7 +70,7 @@ fn create_through_the_program(case: &Case) -> Answer {
     let (status, output) = keyward(folder.path(), case, &args, "");
     match status {
         0 => Answer::Token(output.trim_end().to_owned()),
-        // The message stands behind what the program says about itself; the vectors know the message.
+        // The message follows the program's own prefix; the vectors contain only the message.
         1 | 2 => {
             let wanted = case.want["message"].as_str().unwrap_or_default();
             Answer::Refused(if output.contains(wanted) { wanted.to_owned() } else { output })
@@ -79,8 +79,8 @@ fn create_through_the_program(case: &Case) -> Answer {
     }
 }
 
-/// Runs the program with the configuration of a case. Gives the exit status, and what it printed: on success its standard
-/// output, else both.
+/// Runs the program with the configuration of a case. Returns the exit status and the output:
+/// standard output on success, otherwise both.
 fn keyward(folder: &std::path::Path, case: &Case, args: &[&str], input: &str) -> (i32, String) {
     let settings: Map<String, Value> = case.settings.as_object().unwrap().clone();
     let settings: Vec<_> = settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();

@@ -1,4 +1,4 @@
-//! A handler as an author would write it with the SDK. Its token says what it is to do.
+//! A handler as a plugin author would write it with the SDK. Its token selects the behavior.
 
 use keyward_sdk::{
     Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, TokenHandler, Verdict, log,
@@ -14,14 +14,14 @@ impl TokenHandler for Guest {
     fn create(request: CreateRequest) -> Result<Created, CreateError> {
         if request.actor_id == "careless" {
             let token = CARELESS.to_owned();
-            log::write(log::Level::Info, &format!("made {token} for a friend"));
+            log::write(log::Level::Info, &format!("issued {token} to a friend"));
             return Ok(Created { token, token_id: None, expires_at: None });
         }
-        log::write(log::Level::Info, "made nothing");
+        log::write(log::Level::Info, "issued nothing");
         Err(CreateError::Denied(CreateDenied { denial: Denial::Disabled, message: "not here".into() }))
     }
 
-    #[expect(clippy::panic, reason = "what a panic comes to is what this is for")]
+    #[expect(clippy::panic, reason = "this handler exists to show what a panic results in")]
     fn verify(token: &str) -> Result<Verdict, Failure> {
         match token {
             "sdk_panic" => panic!("on purpose: {}", 6 * 7),

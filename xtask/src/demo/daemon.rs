@@ -1,4 +1,4 @@
-//! The end of the demo: `keyward serve`, asked over HTTP.
+//! The end of the demo: `keyward serve`, called over HTTP.
 
 use super::{Keyward, shorten, step, text};
 use crate::run::Step;
@@ -7,41 +7,41 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
-/// Starts it, has it make a token and say whose that is, and stops it.
+/// Starts the daemon, issues a token over HTTP, verifies it, and stops the daemon.
 pub(super) fn show(keyward: &Keyward) -> Step {
-    step("The same as a daemon. Without a configuration it makes one, and says this once how to ask it.");
+    step("The same as a daemon. Without a configuration it creates one, and prints once how to call it.");
     let daemon = Daemon::start(keyward)?;
     let curl = Command::new("curl").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     if !curl {
-        println!("   (curl is not installed, so the demo itself sends what curl would)");
+        println!("   (curl is not installed, so the demo sends the requests itself)");
     }
 
-    step("The caller `admin` has it make a token for bob.");
+    step("The client `admin` issues a token for bob.");
     let body = r#"{"actor":"bob","expires_after":3600}"#;
     let create = Ask { bearer: &daemon.secret, body: Some(body), path: "/v1/tokens" };
     let created = daemon.ask(&create, curl)?;
     let token = created.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next());
-    let token = token.ok_or_else(|| format!("that should have been a token, but: {created}"))?;
+    let token = token.ok_or_else(|| format!("expected a token, got: {created}"))?;
 
-    step("Whoever has the token may ask whose it is.");
+    step("The bearer of a token can look up its actor.");
     let actor = Ask { bearer: token, body: None, path: "/v1/actor" };
     let good = daemon.ask(&actor, curl)?;
     if !good.contains("\"id\":\"bob\"") {
-        return Err(format!("that should have been bob, but: {good}"));
+        return Err(format!("expected bob, got: {good}"));
     }
 
-    step("A changed one is refused.");
+    step("A changed token is rejected.");
     let tampered = super::tampered(token);
     let bad = daemon.ask(&Ask { bearer: &tampered, ..actor }, curl)?;
     if !bad.contains("\"ok\":false") {
-        return Err(format!("that should have been refused, but: {bad}"));
+        return Err(format!("expected a rejection, got: {bad}"));
     }
 
-    step("SIGTERM ends it behind what it is answering. Its log has a line for each of these decisions.");
+    step("SIGTERM stops it after the requests in flight. Its log has one line per decision.");
     daemon.stop()
 }
 
-/// A running daemon; it does not outlive this.
+/// A running daemon, which is killed on drop.
 struct Daemon {
     child: Child,
     address: String,
@@ -52,9 +52,9 @@ struct Daemon {
 impl Daemon {
     fn start(keyward: &Keyward) -> Result<Self, String> {
         let log = keyward.folder.join("daemon.log");
-        println!("   $ keyward serve --listen 127.0.0.1:0 --operations 127.0.0.1:0 2>daemon.log &");
+        println!("   $ keyward serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 2>daemon.log &");
         let child = Command::new(&keyward.program)
-            .args(["serve", "--listen", "127.0.0.1:0", "--operations", "127.0.0.1:0"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .current_dir(&keyward.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -78,7 +78,7 @@ impl Daemon {
         Err("the daemon should have started".to_owned())
     }
 
-    /// Shows a request as a curl command, sends it, and shows the answer.
+    /// Prints a request as a curl command, sends it, and prints the response.
     fn ask(&self, ask: &Ask<'_>, curl: bool) -> Result<String, String> {
         let Ask { bearer, body, path } = ask;
         let url = format!("http://{}{path}", self.address);
@@ -99,7 +99,7 @@ impl Daemon {
         Ok(answer)
     }
 
-    /// Without curl.
+    /// Sends a request without curl.
     fn send(&self, ask: &Ask<'_>) -> Result<String, String> {
         let Ask { bearer, body, path } = ask;
         let (method, content) = match body {
@@ -130,19 +130,19 @@ impl Daemon {
             println!("   {line}");
         }
         println!("   (exit status {})", status.code().unwrap_or(-1));
-        if status.success() { Ok(()) } else { Err("that should have ended with status 0".to_owned()) }
+        if status.success() { Ok(()) } else { Err("that should have exited with status 0".to_owned()) }
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Both fail where it has ended already.
+        // Both fail if the daemon has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What is asked: POST with a body of JSON, GET without.
+/// A request: POST if there is a JSON body, otherwise GET.
 #[derive(Clone, Copy)]
 struct Ask<'a> {
     bearer: &'a str,

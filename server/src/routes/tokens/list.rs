@@ -1,53 +1,53 @@
-//! `GET /v1/tokens`: the tokens that were made, page by page.
+//! `GET /v1/tokens`: lists tokens page by page.
 
-use super::one::{KnownToken, TokenStatus};
-use crate::audit::{self, Asked};
-use crate::caller;
-use crate::config::Sees;
+use super::token::{KnownToken, TokenStatus};
+use crate::client;
+use crate::config::Visibility;
 use crate::context::Context;
 use crate::decision;
-use crate::problem::{ErrorBody, Problem, json};
-use crate::receive::LAST_SECOND;
-use crate::seen::{self, Seen};
+use crate::decision_log::{self, DecisionContext};
+use crate::error::{ApiError, ErrorBody, json};
+use crate::visibility::{self, VisibleToken};
 use axum::extract::{Extension, RawQuery};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hyper::{HeaderMap, StatusCode};
-use keyward_runtime::{Filter, Listed, Place, Status, is_actor_id, is_token_id};
+use keyward_runtime::{Cursor, Filter, ListEntry, Status, UnixTime, is_actor_id, is_token_id};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// How many tokens stand on a page, unless it is said.
+/// Default number of tokens on a page.
 const LIMIT: u32 = 50;
 
-/// How many may.
+/// Maximum number of tokens on a page.
 const MOST: u32 = 1_000;
 
-/// Which tokens: those that fit all that is given. Each stands once, and no other may stand beside them.
+/// The query parameters of the token list. All filters are combined with AND; unknown or repeated
+/// parameters are rejected.
 #[derive(Debug, Default, PartialEq, Eq, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Page {
-    /// For the actor with this id.
+    /// Filters by the actor's id.
     #[param(nullable = false, min_length = 1, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     actor: Option<String>,
-    /// Made by this handler.
+    /// Filters by handler.
     #[param(nullable = false)]
     handler: Option<String>,
-    /// Of which this has become.
+    /// Filters by status.
     #[param(nullable = false, value_type = Option<TokenStatus>)]
     status: Option<Status>,
-    /// Not used and not made at this second or later, in unix seconds.
+    /// Filters for tokens that were neither used nor issued at this time or later, in unix seconds.
     #[param(nullable = false, minimum = 0, maximum = 253402300799_u64)]
     unused_since: Option<u64>,
-    /// Only those that do not end by themselves.
+    /// Filters for tokens that do not expire.
     #[param(value_type = Option<bool>, nullable = false)]
     never_ends: bool,
-    /// Where to go on: `next` of the page before.
+    /// The `next` of the previous page.
     #[param(value_type = Option<String>, nullable = false, min_length = 1)]
-    cursor: Option<Place>,
-    /// How many at most; 50, unless it is given.
+    cursor: Option<Cursor>,
+    /// Maximum number of tokens on the page. Default: 50.
     #[param(nullable = false, minimum = 1, maximum = 1000)]
     limit: Option<u32>,
 }
@@ -57,20 +57,20 @@ pub(crate) struct Page {
 pub(crate) struct Tokens {
     /// The tokens.
     tokens: Vec<KnownToken>,
-    /// The `cursor` of the next page; null behind the last token.
+    /// The `cursor` of the next page; null on the last page.
     #[schema(required)]
     next: Option<String>,
 }
 
-/// Which tokens were made? Those that this caller may see: its own, or all of its handlers'.
+/// Lists the tokens that this client may see: its own, or all of its handlers.
 #[utoipa::path(
     get,
     path = "/v1/tokens",
     tag = "applications",
     params(Page),
     responses(
-        (status = 200, body = Tokens, description = "A page of them"),
-        (status = 404, body = ErrorBody, description = "There is no such handler, this caller may not use it, or no store is configured")
+        (status = 200, body = Tokens, description = "A page of tokens"),
+        (status = 404, body = ErrorBody, description = "There is no such handler, this client may not use it, or no store is configured")
     ),
     security(("basic" = []), ("bearer" = []))
 )]
@@ -78,44 +78,48 @@ pub(crate) async fn list(
     Extension(context): Extension<Context>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiError> {
     let (context, live) = (&context, &context.live);
-    let caller = caller::authorize(context, "tokens", &headers, None, |rights| rights.sees != Sees::Nothing)?;
+    let client = client::authorize(context, "tokens", &headers, None, |rights| rights.sees != Visibility::Nothing)?;
     let page = Page::read(query.as_deref().unwrap_or_default())?;
-    live.registry.records().map_err(|error| Problem::of_records(&error))?;
+    live.registry.records().map_err(|error| ApiError::of_records(&error))?;
     let Page { actor, handler, status, unused_since, never_ends, cursor, limit } = page;
-    if handler.as_ref().is_some_and(|name| !(caller.rights().handlers.include(name) && live.digests.contains_key(name)))
+    if handler
+        .as_ref()
+        .is_some_and(|name| !(client.rights().handlers.contains(name) && live.digests.contains_key(name)))
     {
-        return Err(Problem::NoSuchHandler);
+        return Err(ApiError::NoSuchHandler);
     }
-    let its = seen::filter(caller, live, handler.as_deref());
+    let its = visibility::filter(client, live, handler.as_deref());
     let filter = Filter { actor_id: actor.clone(), status, unused_since, never_ends, ..its };
     let limit = limit.unwrap_or(LIMIT);
-    let asked = Asked { endpoint: "tokens", caller: Some(caller.id()), ..Asked::default() };
-    // One more, to see whether there is one.
-    let most = limit.saturating_add(1);
-    let mut found = match decision::list(context, handler.as_deref(), filter, cursor.as_ref(), most).await {
+    let asked = DecisionContext { endpoint: "tokens", client: Some(client.id()), ..DecisionContext::default() };
+    // Requests one more to find out whether there is another page.
+    let max = limit.saturating_add(1);
+    let mut found = match decision::list(context, handler.as_deref(), filter, cursor.as_ref(), max).await {
         Ok(found) => found,
         Err(error) => {
-            audit::failed(context, asked, &error);
-            return Err(Problem::of_records(&error));
+            decision_log::failed(context, asked, &error);
+            return Err(ApiError::of_records(&error));
         }
     };
     let shown = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = found.len() > shown;
     found.truncate(shown);
     let next = found.last().filter(|_| has_more).map(|last| cursor_of(&last.place()));
-    let seen = found.into_iter().filter_map(|Listed { handler, record }| Seen::by(caller, handler, record).ok());
+    let seen =
+        found.into_iter().filter_map(|ListEntry { handler, record }| VisibleToken::by(client, handler, record).ok());
     let tokens: Result<Vec<_>, _> = seen.map(|seen| KnownToken::of(&seen, &live.registry)).collect();
-    let tokens = tokens.map_err(|_| Problem::NoAnswer)?;
-    audit::listed(context, asked, handler.as_deref(), actor.as_deref(), tokens.len());
+    let tokens = tokens.map_err(|_| ApiError::NoAnswer)?;
+    decision_log::listed(context, asked, handler.as_deref(), actor.as_deref(), tokens.len());
     Ok(json(StatusCode::OK, &Tokens { tokens, next }))
 }
 
 impl Page {
-    /// Reads a query. What is wrong is named, and nothing of it is repeated: it may be a token.
-    fn read(query: &str) -> Result<Self, Problem> {
-        let bad = |text| Err(Problem::InvalidRequest(text));
+    /// Parses a query. The errors name the parameter but never echo the query, which may contain a
+    /// token.
+    fn read(query: &str) -> Result<Self, ApiError> {
+        let bad = |text| Err(ApiError::InvalidRequest(text));
         if percent_decode_str(query).decode_utf8().is_err() {
             return bad("The query is not UTF-8");
         }
@@ -127,18 +131,18 @@ impl Page {
                 "actor" => put(
                     &mut page.actor,
                     is_actor_id(value).then(|| value.to_owned()),
-                    "`actor` stands once, and is an actor's id: a visible character and no control characters",
+                    "`actor` must be one actor's id, with a visible character and no control characters",
                 )?,
-                "handler" => put(&mut page.handler, Some(value.to_owned()), "`handler` stands once")?,
+                "handler" => put(&mut page.handler, Some(value.to_owned()), "`handler` must not be repeated")?,
                 "status" => put(
                     &mut page.status,
                     Status::named(value),
-                    "`status` stands once, and is `active`, `expired`, `revoked` or `replaced`",
+                    "`status` must be one of `active`, `expired`, `revoked` or `replaced`, and not repeated",
                 )?,
                 "unused_since" => put(
                     &mut page.unused_since,
-                    number(value).filter(|second| *second <= LAST_SECOND),
-                    "`unused_since` stands once, and is a time in unix seconds",
+                    number(value).filter(|second| *second <= UnixTime::MAX_SECONDS),
+                    "`unused_since` must be a time in unix seconds, and not repeated",
                 )?,
                 "never_ends" => put(
                     &mut never_ends,
@@ -147,23 +151,23 @@ impl Page {
                         "false" => Some(false),
                         _ => None,
                     },
-                    "`never_ends` stands once, and is `true` or `false`",
+                    "`never_ends` must be `true` or `false`, and not repeated",
                 )?,
                 "cursor" => put(
                     &mut page.cursor,
                     place_of(value),
-                    "`cursor` stands once, and is what `next` of another page was: begin without it",
+                    "`cursor` must be the `next` of another page, and not repeated; omit it for the first page",
                 )?,
                 "limit" => put(
                     &mut page.limit,
                     number(value)
                         .and_then(|limit| u32::try_from(limit).ok())
                         .filter(|limit| (1..=MOST).contains(limit)),
-                    "`limit` stands once, and is a number from 1 to 1000",
+                    "`limit` must be a number from 1 to 1000, and not repeated",
                 )?,
                 _ => {
                     return bad(
-                        "A parameter is none of `actor`, `handler`, `status`, `unused_since`, `never_ends`, `cursor`, `limit`",
+                        "Unknown parameter: use `actor`, `handler`, `status`, `unused_since`, `never_ends`, `cursor` or `limit`",
                     );
                 }
             }
@@ -173,34 +177,35 @@ impl Page {
     }
 }
 
-/// Takes a value that is one, the first time.
-fn put<T>(place: &mut Option<T>, value: Option<T>, wanted: &'static str) -> Result<(), Problem> {
+/// Sets a parameter; rejects invalid values and duplicates.
+fn put<T>(place: &mut Option<T>, value: Option<T>, wanted: &'static str) -> Result<(), ApiError> {
     if place.is_some() || value.is_none() {
-        return Err(Problem::InvalidRequest(wanted));
+        return Err(ApiError::InvalidRequest(wanted));
     }
     *place = value;
     Ok(())
 }
 
-/// Digits, and nothing else.
+/// Parses a number that consists of digits only.
 fn number(text: &str) -> Option<u64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
-/// A place as a client carries it about. It says where to go on, never what may be seen.
-fn cursor_of(place: &Place) -> String {
-    let Place { issued_at, handler, id } = place;
+/// Encodes a cursor for the client. It determines where the list continues, never what the client
+/// may see.
+fn cursor_of(place: &Cursor) -> String {
+    let Cursor { issued_at, handler, id } = place;
     BASE64_URL_SAFE_NO_PAD.encode(format!("{issued_at} {handler} {id}"))
 }
 
-fn place_of(cursor: &str) -> Option<Place> {
+fn place_of(cursor: &str) -> Option<Cursor> {
     let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
     let mut parts = text.splitn(3, ' ');
-    let issued_at = number(parts.next()?).filter(|second| *second <= LAST_SECOND)?;
+    let issued_at = number(parts.next()?).filter(|second| *second <= UnixTime::MAX_SECONDS)?;
     let is_name = |name: &&str| (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
     let handler = parts.next().filter(is_name)?.to_owned();
     let id = parts.next().filter(|id| is_token_id(id))?.to_owned();
-    Some(Place { issued_at, handler, id })
+    Some(Cursor { issued_at, handler, id })
 }
 
 #[cfg(test)]
@@ -209,7 +214,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn each_parameter_stands_once_and_is_what_it_says() {
+    fn invalid_and_repeated_parameters_are_rejected() {
         let all = "actor=a%20b%2Bc+%C3%A9&handler=h&status=revoked&unused_since=7&never_ends=true&limit=1000";
         let wanted = Page {
             actor: Some("a b+c é".to_owned()),
@@ -245,18 +250,18 @@ mod tests {
             ("cursor=", "`cursor`"),
             ("cursor=x", "`cursor`"),
             ("actor=%FF", "not UTF-8"),
-            ("Actor=a", "none of"),
-            ("secret", "none of"),
+            ("Actor=a", "Unknown parameter"),
+            ("secret", "Unknown parameter"),
         ] {
             match Page::read(query) {
-                Err(Problem::InvalidRequest(text)) => assert!(text.contains(named), "{query}: {text}"),
+                Err(ApiError::InvalidRequest(text)) => assert!(text.contains(named), "{query}: {text}"),
                 other => panic!("{query}: {other:?}"),
             }
         }
     }
 
     #[test]
-    fn what_is_no_place_is_no_cursor() {
+    fn invalid_cursors_are_rejected() {
         let bad =
             ["", "1 h", "1 h ", "1  x", "x h i", "-1 h i", "253402300800 h i", "1 h \u{e9}", "1 h a\0", "1 h\n i"];
         for text in bad {
@@ -268,15 +273,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_place_reads_back(issued_at in 0..=LAST_SECOND, handler in "[A-Za-z0-9_-]{1,64}", id in "[!-~]([ -~]{0,254}[!-~])?") {
-            let place = Place { issued_at, handler, id };
+        fn cursors_round_trip(issued_at in 0..=UnixTime::MAX_SECONDS, handler in "[A-Za-z0-9_-]{1,64}", id in "[!-~]([ -~]{0,254}[!-~])?") {
+            let place = Cursor { issued_at, handler, id };
             let cursor = cursor_of(&place);
             prop_assert!(cursor.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
             prop_assert_eq!(place_of(&cursor), Some(place));
         }
 
         #[test]
-        fn any_query_is_a_page_or_a_problem(query in "((actor|limit|cursor|status|never_ends|x)(=[a-z0-9%+]{0,8})?&?){0,5}|\\PC{0,40}") {
+        fn any_query_is_parsed_without_a_panic(query in "((actor|limit|cursor|status|never_ends|x)(=[a-z0-9%+]{0,8})?&?){0,5}|\\PC{0,40}") {
             let _ = Page::read(&query);
         }
     }

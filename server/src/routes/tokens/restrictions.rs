@@ -1,4 +1,4 @@
-//! Restrictions as requests and answers have them: actions in full.
+//! Restrictions in requests and responses, with full action names.
 
 use indexmap::IndexMap;
 use keyward_runtime::{Registry, Restrictions};
@@ -8,25 +8,25 @@ use std::fmt;
 use std::marker::PhantomData;
 use utoipa::ToSchema;
 
-/// Actions in full, and what they are allowed on. Nothing at all allows nothing.
+/// Restrictions, with full action names. Empty restrictions allow nothing.
 #[derive(Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RestrictionsBody {
-    /// On everything.
+    /// Actions allowed on everything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     all: Vec<String>,
-    /// By database.
+    /// Actions allowed on a database, by database.
     #[serde(default, skip_serializing_if = "Members::is_empty")]
     #[schema(value_type = BTreeMap<String, Vec<String>>)]
     database: Members<Vec<String>>,
-    /// By database and resource.
+    /// Actions allowed on a resource, by database and resource.
     #[serde(default, skip_serializing_if = "Members::is_empty")]
     #[schema(value_type = BTreeMap<String, BTreeMap<String, Vec<String>>>)]
     resource: Members<Members<Vec<String>>>,
 }
 
 impl RestrictionsBody {
-    /// As the runtime takes them.
+    /// Converts to the runtime's type.
     pub(super) fn checked(self) -> Restrictions {
         let Self { all, database, resource } = self;
         let mut restrictions = all.into_iter().fold(Restrictions::new(), Restrictions::allow_all);
@@ -45,7 +45,8 @@ impl RestrictionsBody {
         restrictions
     }
 
-    /// Of what is kept, where actions stand by short names. One that the configuration does not know any more stays as it is.
+    /// Converts stored restrictions, whose actions are abbreviated. An abbreviation that is no
+    /// longer configured is kept.
     pub(super) fn of(restrictions: &Restrictions, registry: &Registry) -> Self {
         let mut body = Self::default();
         for (action, database, resource) in restrictions.iter() {
@@ -64,7 +65,7 @@ impl RestrictionsBody {
     }
 }
 
-/// The members of an object, in their order and each once: of two with one name, which counts would be a guess.
+/// The members of an object, in their order. Duplicate names are rejected as ambiguous.
 struct Members<V>(IndexMap<String, V>);
 
 impl<V> Members<V> {
@@ -99,7 +100,7 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
                 let mut members = IndexMap::new();
                 while let Some((name, value)) = map.next_entry()? {
                     if members.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a name stands twice"));
+                        return Err(A::Error::custom("duplicate name"));
                     }
                 }
                 Ok(Members(members))

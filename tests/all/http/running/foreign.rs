@@ -1,6 +1,8 @@
-//! Nobody sees another's tokens: every operation of the OpenAPI document, asked about every kind of token by callers with every
-//! set of rights. An answer is about what the caller may see, or it is 403 or the 404 of a token that is not there; and in no
-//! other answer is anything of a token: neither itself, nor its id, nor its actor.
+//! No client sees the tokens of another: every operation of the OpenAPI document is called for
+//! every kind of token by clients with every set of rights.
+//!
+//! A response is about a token that the client may see, or it is 403, or the 404 of an unknown
+//! token; no other response contains the token, its id or its actor.
 
 use super::super::world::managed::Managed;
 use super::super::world::{NOW, secret};
@@ -11,35 +13,35 @@ use keyward_server::Service;
 use keyward_tests::http::{Connection, Request, Response};
 use serde_json::{Value, json};
 
-/// All that a caller may do, but for what goes with `list`: `list-all` is more of it.
+/// All rights of a client, except for those that depend on `list`: `list-all` extends it.
 const RIGHTS: [&str; 8] = ["introspect", "verify", "create", "revoke", "list", "list-all", "edit", "delegate"];
 
-/// A token that is asked about.
+/// A token under test.
 struct Subject {
     handler: &'static str,
     token: String,
     id: String,
     actor: String,
-    /// Whether the caller had it made.
+    /// `true` if the client created the token.
     own: bool,
 }
 
 impl Subject {
     fn make(managed: &Managed, handler: &'static str, asks: &str, own: bool) -> Self {
-        // No actor is part of another one's name.
+        // No actor is a substring of another.
         let actor = format!("{}-actor-of-{handler}-for-{asks}.", if own { "own" } else { "foreign" });
         let made = managed.make(handler, &actor, Some(if own { asks } else { "neighbour" }));
         Self { handler, token: made.token, id: made.token_id.unwrap(), actor, own }
     }
 
-    /// Whether anything of it is in an answer.
+    /// Returns whether a response contains any part of the token.
     fn is_in(&self, answer: &Response) -> bool {
         let all = format!("{answer:?}");
         [&self.token, &self.id, &self.actor].into_iter().any(|part| all.contains(part.as_str()))
     }
 }
 
-/// A caller: its id, and what it may, with the tokens of `first` only.
+/// A client: its id and its rights, for the tokens of `first` only.
 struct Asks {
     id: String,
     may: Vec<&'static str>,
@@ -49,7 +51,7 @@ impl Asks {
     fn all() -> Vec<Self> {
         let sets = (0..1_u32 << RIGHTS.len()).map(|set| {
             let may = (0..).zip(RIGHTS).filter(|(bit, _)| set & (1 << bit) != 0).map(|(_, right)| right).collect();
-            Self { id: format!("caller-{set:03}"), may }
+            Self { id: format!("client-{set:03}"), may }
         });
         sets.collect()
     }
@@ -71,17 +73,17 @@ impl Asks {
     }
 }
 
-/// What an operation does with a caller and a token, in the order in which they are asked: what ends a token comes last.
+/// The effect of an operation, in calling order: operations that invalidate a token come last.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    /// Nothing that a caller or a record is needed for.
+    /// Needs neither a client nor a record.
     Other,
     List,
     Show,
-    /// Says of a token that is presented what it is, if the caller may.
+    /// Returns information about a presented token, if the client may have it.
     Ask(&'static str),
     Create,
-    Edit,
+    RecordUpdate,
     Count,
     Rotate,
     Revoke,
@@ -92,7 +94,7 @@ fn kind(method: &str, path: &str) -> Kind {
         ("get", "/v1/tokens") => Kind::List,
         ("post", "/v1/tokens") => Kind::Create,
         ("get", "/v1/tokens/{handler}/{token_id}") => Kind::Show,
-        ("patch", "/v1/tokens/{handler}/{token_id}") => Kind::Edit,
+        ("patch", "/v1/tokens/{handler}/{token_id}") => Kind::RecordUpdate,
         ("post", "/v1/tokens/{handler}/{token_id}/rotate") => Kind::Rotate,
         ("post", "/v1/introspect") => Kind::Ask("introspect"),
         ("post", "/v1/verify") => Kind::Ask("verify"),
@@ -100,7 +102,7 @@ fn kind(method: &str, path: &str) -> Kind {
         ("post", "/v1/revocations") => Kind::Count,
         ("get", "/v1/actor" | "/openapi.json" | "/.well-known/oauth-authorization-server") => Kind::Other,
         (_, path) if path.starts_with("/v1/auth/") => Kind::Other,
-        other => panic!("{other:?} is new: say here what it may tell, and how it is asked"),
+        other => panic!("{other:?} is new: add what it may reveal, and how to call it"),
     }
 }
 
@@ -111,12 +113,12 @@ fn operations() -> Vec<(Kind, String, String)> {
     let mut all: Vec<_> = all.map(|(method, path)| (kind(method, path), method.clone(), path.clone())).collect();
     all.sort();
     assert!(all.iter().filter(|(kind, ..)| *kind != Kind::Other).count() >= 9);
-    // What is for proxies is the same for each method.
+    // The proxies' endpoints are the same for every method.
     all.retain(|(_, method, path)| !path.starts_with("/v1/auth/") || method == "get");
     all
 }
 
-/// The requests of an operation that are about this token.
+/// Returns the requests of an operation that refer to this token.
 fn requests(kind: Kind, method: &str, path: &str, subject: &Subject) -> Vec<Request> {
     let Subject { handler, token, id, actor, .. } = subject;
     let path = path.replace("{handler}", handler).replace("{token_id}", id);
@@ -137,7 +139,7 @@ fn requests(kind: Kind, method: &str, path: &str, subject: &Subject) -> Vec<Requ
         Kind::Create => {
             vec![Request::json(&path, &json!({ "parent": token, "expires_after": 60, "handler": "first" }))]
         }
-        Kind::Edit => vec![super::super::callers::patch(&path, &json!({"description": "seen"}))],
+        Kind::RecordUpdate => vec![super::super::clients::patch(&path, &json!({"description": "seen"}))],
         Kind::Count => {
             let by_id = json!({"handler": handler, "token_id": id, "dry_run": true});
             let by_actor = json!({"handler": handler, "actor": actor, "dry_run": true});
@@ -148,7 +150,7 @@ fn requests(kind: Kind, method: &str, path: &str, subject: &Subject) -> Vec<Requ
     }
 }
 
-/// What is wrong with an answer, if something is.
+/// Returns an error that describes a wrong response.
 fn wrong(kind: Kind, asks: &Asks, subject: &Subject, answer: &Response, nothing: &str) -> Option<&'static str> {
     let is = |status: u16| answer.status == status;
     let unauthorized = is(403) && answer.text().contains("unauthorized_client");
@@ -159,12 +161,12 @@ fn wrong(kind: Kind, asks: &Asks, subject: &Subject, answer: &Response, nothing:
             let rows_are_its = || {
                 let body = answer.json();
                 let mut rows = body["tokens"].as_array().unwrap().iter();
-                rows.all(|row| row["handler"] == "first" && (asks.may("list-all") || row["caller"] == *asks.id))
+                rows.all(|row| row["handler"] == "first" && (asks.may("list-all") || row["client"] == *asks.id))
             };
             (asks.may_look(), is(200) && rows_are_its() || is(404) && !Asks::may_use(subject), asks.sees(subject))
         }
         Kind::Show => (asks.may_look(), if asks.sees(subject) { is(200) } else { unknown }, asks.sees(subject)),
-        Kind::Edit => {
+        Kind::RecordUpdate => {
             let sees = asks.sees(subject);
             (asks.may("edit") && asks.may_look(), if sees { is(200) } else { unknown }, sees)
         }
@@ -186,22 +188,22 @@ fn wrong(kind: Kind, asks: &Asks, subject: &Subject, answer: &Response, nothing:
 }
 
 #[test]
-fn nobody_sees_anothers_tokens() {
+fn no_client_sees_the_tokens_of_another() {
     let place = Place::both().next().unwrap();
     let everybody = Asks::all();
     let mays: Vec<_> = everybody.iter().map(|asks| asks.may.join(" ")).collect();
-    let callers = everybody.iter().zip(&mays).map(|(asks, may)| (asks.id.as_str(), may.as_str(), Some("first")));
-    let managed = Managed::over(place.open(), callers);
+    let clients = everybody.iter().zip(&mays).map(|(asks, may)| (asks.id.as_str(), may.as_str(), Some("first")));
+    let managed = Managed::over(place.open(), clients);
     let operations = operations();
     let nothing = managed.server.ask(&Request::get("/v1/tokens/first/none").basic("owner", &secret("owner")));
     assert_eq!(nothing.status, 404);
     let mut connection = managed.server.connect();
-    // Never the caller's to use, so it stays as it is.
+    // The client can never use this token, so it stays unchanged.
     let far = Subject::make(&managed, "second", "all", false);
     let (mut wrongs, mut told) = (Vec::new(), 0);
     for asks in &everybody {
         let [own, foreign] = [true, false].map(|own| Subject::make(&managed, "first", &asks.id, own));
-        // Its own by its name, and of a handler that it may not use any more.
+        // Created by the client, but of a handler that it may no longer use.
         let lost = Subject::make(&managed, "second", &asks.id, true);
         let subjects = [own, foreign, lost];
         for (kind, method, path) in &operations {
@@ -213,7 +215,7 @@ fn nobody_sees_anothers_tokens() {
                     if let Some(wrong) = wrong(*kind, asks, subject, &answer, nothing.text()) {
                         wrongs.push(format!("{wrong}: {:?}, {}: {request:?}\n    {answer:?}", asks.may, subject.actor));
                     }
-                    // Nor of the others about whom nobody has asked.
+                    // Nor may it contain other tokens, which were not requested.
                     if !asks.may_look() && subjects.iter().any(|other| other.id != subject.id && other.is_in(&answer)) {
                         wrongs.push(format!("another token: {request:?}\n    {answer:?}"));
                     }
@@ -221,11 +223,11 @@ fn nobody_sees_anothers_tokens() {
             }
         }
     }
-    assert!(wrongs.is_empty(), "{} answers, such as\n{}", wrongs.len(), wrongs[..wrongs.len().min(5)].join("\n"));
-    assert!(told > 1_000, "{told}: who may see a token sees it");
+    assert!(wrongs.is_empty(), "{} wrong, such as\n{}", wrongs.len(), wrongs[..wrongs.len().min(5)].join("\n"));
+    assert!(told > 1_000, "{told}: permitted clients must see their tokens");
 }
 
-/// On one connection, or on the next where the server has closed it.
+/// Sends a request on the connection, or on a new one if the server has closed it.
 fn ask(managed: &Managed, connection: &mut Connection, request: &Request) -> Response {
     connection.ask(request).unwrap_or_else(|_| {
         *connection = managed.server.connect();

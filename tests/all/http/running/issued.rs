@@ -1,6 +1,7 @@
-//! Revocation by clients of tokens whose handler does not stand by what it said, and beside a handler that claims every text.
+//! Revocation by clients of tokens whose handler contradicts itself, and in the presence of a
+//! handler that claims every text.
 
-use super::super::callers::patch;
+use super::super::clients::patch;
 use super::super::server::Server;
 use super::super::world::{self, NOW, secret};
 use crate::store::Place;
@@ -12,7 +13,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long the tokens of `issued-two-faced` live, in seconds.
+/// Lifetime of the tokens of `issued-two-faced`, in seconds.
 const LIFETIME: u64 = 1_000;
 
 struct World {
@@ -21,7 +22,9 @@ struct World {
 }
 
 impl World {
-    /// `h` is two-faced; a handler without prefixes is that case, if one is named.
+    /// Starts a world over this store.
+    ///
+    /// `h` is two-faced; `unprefixed` names the case of a handler without prefixes, if any.
     fn over(place: &Place, unprefixed: Option<&str>) -> Self {
         let store: Arc<dyn TokenStore> = Arc::new(place.open());
         let revocations = Revocations::open(store.clone(), Duration::from_secs(3_600)).unwrap();
@@ -38,7 +41,7 @@ impl World {
         let registry = builder.build().unwrap();
         let mut config = world::config();
         for (id, handler) in [("owner", None), ("only-h", Some("h")), ("only-greedy", Some("greedy"))] {
-            config.callers.insert(id.to_owned(), world::caller(id, "introspect create list edit revoke", handler));
+            config.clients.insert(id.to_owned(), world::client(id, "introspect create list edit revoke", handler));
         }
         Self { server: Server::start(config, registry.clone(), Some(NOW)), registry }
     }
@@ -67,9 +70,10 @@ impl World {
     }
 }
 
-/// Whatever the handler calls the token when it is asked, and whether it can be asked at all.
+/// Whatever id the handler reports for the token at verification, and whether it can be called at
+/// all.
 #[test]
-fn an_issued_token_is_revoked_for_good() {
+fn an_issued_token_is_revoked_permanently() {
     for place in Place::both() {
         let world = World::over(&place, None);
         for (number, face) in (0_u64..).zip("rmvxutdpfb".chars()) {
@@ -88,7 +92,8 @@ fn an_issued_token_is_revoked_for_good() {
                 assert_eq!(world.revoke("only-h", &token), 200, "{token} again");
             }
         }
-        // An unknown token is answered as RFC 7009 has it, and so is one that no handler accepts.
+        // An unknown token gets the response required by RFC 7009, and so does one that no handler
+        // accepts.
         world.at(1);
         assert_eq!(world.revoke("only-h", "ho_x-never-issued"), 200);
         assert_eq!(world.revoke("only-h", "ho_u-never-issued"), 503);
@@ -97,15 +102,15 @@ fn an_issued_token_is_revoked_for_good() {
     }
 }
 
-/// A handler without prefixes is shown every text that no prefix claims when that is presented as a token, and never to find out
-/// whether something is one.
+/// A handler without prefixes is called for every unclaimed text that is presented as a token, but
+/// never to detect whether a text is a token.
 #[test]
 fn no_handler_has_a_veto_over_others() {
     for place in Place::both() {
         let greedy = ["answer-expired", "accepts-everything", "answer-unavailable", "loop-verify"];
         for (number, greedy) in (0..).zip(greedy) {
             let world = World::over(&place, Some(greedy));
-            // Behind the second whose tokens were revoked.
+            // After the second whose tokens were revoked.
             world.at(10 * number);
             let face = format!("ho_p-{greedy}-{number:04}");
             world.create(&face);
@@ -127,7 +132,7 @@ fn no_handler_has_a_veto_over_others() {
                 let answer = world.ask("owner", Request::json("/v1/revocations", &body));
                 assert_eq!(answer.status, 200, "{greedy}: {body}: {answer:?}");
             }
-            assert_eq!(calls(), before, "{greedy} was shown ids");
+            assert_eq!(calls(), before, "{greedy} was called with ids");
             world.at(10 * number + 2);
             assert!(!world.is_active(&face), "{greedy}");
         }
@@ -136,7 +141,7 @@ fn no_handler_has_a_veto_over_others() {
 
 /// Revokes a token that is passed as an id or an actor as the token that it is; no log shows it.
 #[test]
-fn a_token_that_is_given_as_an_id_is_revoked() {
+fn a_token_that_is_passed_as_an_id_is_revoked() {
     for place in Place::both() {
         let world = World::over(&place, None);
         for (number, make) in [
@@ -162,7 +167,7 @@ fn a_token_that_is_given_as_an_id_is_revoked() {
             assert!(!world.is_active(&token), "{number}");
             assert!(!world.server.log().contains(&token), "{}", world.server.log());
         }
-        // One that was not issued here, and looks like one.
+        // A token that was not issued here, but matches the token pattern.
         let foreign = format!("ho_p-{}", "b".repeat(30));
         assert!(world.is_active(&foreign));
         let body = json!({"handler": "h", "token_id": foreign});

@@ -1,6 +1,7 @@
-//! The life of tokens over HTTP, on both databases: made, listed, looked at, narrowed, replaced, taken back.
+//! The life of tokens over HTTP, on both databases: created, listed, read, narrowed, rotated,
+//! revoked.
 
-use super::super::callers::patch;
+use super::super::clients::patch;
 use super::super::world::managed::Managed;
 use super::super::world::{self, NOW, secret, token};
 use crate::store::Place;
@@ -10,7 +11,7 @@ use keyward_tests::http::{Request, Response};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Asks a server as one caller.
+/// A connection to a server as one client.
 struct As<'a>(&'a Managed, &'static str);
 
 impl As<'_> {
@@ -49,7 +50,7 @@ impl As<'_> {
         self.introspect(token)["active"] == true
     }
 
-    /// Status and word of an answer that is a no.
+    /// Returns status and error code of a refusal.
     fn refusal(&self, request: Request) -> (u16, String) {
         let answer = self.ask(request);
         let body = answer.json();
@@ -62,7 +63,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-/// Where a token that was made is.
+/// Returns the path of a created token.
 fn path(token: &Value) -> String {
     format!("/v1/tokens/{}/{}", text(&token["handler"]), text(&token["token_id"]))
 }
@@ -76,7 +77,7 @@ fn no(status: u16, word: &str) -> (u16, String) {
 }
 
 #[test]
-fn what_was_made_is_listed_page_by_page_and_by_what_is_known_of_it() {
+fn tokens_are_listed_by_page_and_filter() {
     for place in Place::both() {
         let managed = Managed::over(place.open(), []);
         let owner = As(&managed, "owner");
@@ -116,7 +117,7 @@ fn what_was_made_is_listed_page_by_page_and_by_what_is_known_of_it() {
             "token_id": ids[2], "handler": "first", "actor": "bob", "description": null,
             "restrictions": {"all": ["view-instance"], "resource": {"shop": {"a/b": ["insert-row"]}}},
             "issued_at": NOW.seconds + 3, "expires_at": null, "last_used_at": null, "status": "active", "ended_at": null,
-            "caller": "owner",
+            "client": "owner",
         });
         assert_eq!(with_restrictions, wanted);
         let noted = owner.get(&format!("/v1/tokens/second/{}", ids[3]));
@@ -124,7 +125,7 @@ fn what_was_made_is_listed_page_by_page_and_by_what_is_known_of_it() {
         let signed = owner.get(&format!("/v1/tokens/signed/{}", ids[1]));
         assert_eq!((&signed["status"], &signed["ended_at"]), (&json!("expired"), &json!(null)));
 
-        // Page by page, while others are made: each that was there stands once.
+        // Page by page, while other tokens are created: each initial token is listed once.
         for limit in 1..=6 {
             let (mut seen, mut cursor) = (Vec::new(), String::new());
             loop {
@@ -133,10 +134,10 @@ fn what_was_made_is_listed_page_by_page_and_by_what_is_known_of_it() {
                 assert!(tokens.len() <= limit, "{page}");
                 seen.extend(tokens.iter().map(|token| text(&token["token_id"])));
                 let Some(next) = page["next"].as_str() else { break };
-                assert_eq!(tokens.len(), limit, "a page with another behind it is full");
+                assert_eq!(tokens.len(), limit, "a page that is not the last is full");
                 cursor = format!("&cursor={next}");
                 if limit == 2 {
-                    // Of one second, those with the greater id come first.
+                    // Within one second, greater ids come first.
                     managed.server.set_time(at(100 + u64::try_from(ids.len()).unwrap()));
                     ids.insert(0, text(&owner.create(&json!({"actor": "new"}))["token_id"]));
                 }
@@ -157,7 +158,7 @@ fn a_token_is_narrowed_and_never_widened() {
         let scope = || text(&owner.introspect(&made)["scope"]);
         assert_eq!(scope(), "view-instance view-table:shop insert-row:shop");
 
-        // In the very next question, with the answer of this second kept or not.
+        // For the next request, whether or not the verdict of this second is cached.
         let narrow = json!({"database": {"shop": ["view-table"]}});
         let answer = owner.ask(edit(json!({ "restrictions": narrow })));
         assert_eq!((answer.status, &answer.json()["restrictions"]), (200, &narrow), "{answer:?}");
@@ -175,7 +176,7 @@ fn a_token_is_narrowed_and_never_widened() {
         assert_eq!(owner.introspect(&made)["exp"], end);
         assert_eq!(owner.refusal(edit(json!({"expires_at": end + 1}))), no(400, "invalid_request"));
         assert_eq!(owner.refusal(edit(json!({"expires_at": NOW.seconds - 1}))), no(400, "invalid_request"));
-        // One bad member, and nothing is done.
+        // One invalid member, and nothing is changed.
         assert_eq!(owner.refusal(edit(json!({"description": "x", "expires_at": end + 1}))), no(400, "invalid_request"));
         let known = owner.get(&path(&made));
         assert_eq!((&known["description"], &known["expires_at"]), (&json!("sooner"), &json!(end)));
@@ -185,7 +186,7 @@ fn a_token_is_narrowed_and_never_widened() {
         assert_eq!(owner.get(&path(&made))["status"], "expired");
         assert_eq!(owner.refusal(edit(json!({"restrictions": {}}))), no(409, "conflict"));
 
-        // What a signed token allows stands in itself.
+        // A signed token itself contains its restrictions.
         let signed = owner.create(&json!({"actor": "alice", "handler": "signed"}));
         let of_signed = |body: Value| patch(&path(&signed), &body);
         for body in [json!({"restrictions": {}}), json!({"expires_at": NOW.seconds + 600})] {
@@ -197,7 +198,7 @@ fn a_token_is_narrowed_and_never_widened() {
 }
 
 #[test]
-fn a_token_is_replaced_at_once_or_after_an_overlap() {
+fn a_token_is_rotated_at_once_or_after_an_overlap() {
     for place in Place::both() {
         let managed = Managed::over(place.open(), []);
         let (owner, overseer) = (As(&managed, "owner"), As(&managed, "overseer"));
@@ -221,24 +222,24 @@ fn a_token_is_replaced_at_once_or_after_an_overlap() {
             ("restrictions", narrow),
             ("issued_at", json!(NOW.seconds + 10)),
             ("status", json!("active")),
-            ("caller", json!("owner")),
+            ("client", json!("owner")),
         ] {
             assert_eq!(known[member], wanted, "{member}");
         }
         assert_eq!(owner.rotate(&old, 0).status, 409, "once");
 
-        // By one that sees all: it stays its owner's.
+        // A client that sees all tokens may rotate it; the owner stays the same.
         let answer = overseer.rotate(&new, 60);
         let newest = answer.json();
         assert_eq!(answer.status, 201, "{answer:?}");
-        assert_eq!(owner.get(&path(&newest))["caller"], "owner");
+        assert_eq!(owner.get(&path(&newest))["client"], "owner");
         managed.server.set_time(at(70));
         assert!(owner.is_active(&new) && owner.is_active(&newest));
         managed.server.set_time(at(71));
         assert!(!owner.is_active(&new) && owner.is_active(&newest));
         assert_eq!(owner.get(&path(&new))["status"], "expired");
         assert_eq!(owner.rotate(&new, 0).status, 409);
-        // No overlap goes beyond the old one's own end.
+        // The overlap is bounded by the old token's expiry.
         let last = owner.rotate(&newest, 2_592_000).json();
         for token in [&newest, &last] {
             assert_eq!(owner.get(&path(token))["expires_at"], NOW.seconds + 1_000);
@@ -248,9 +249,9 @@ fn a_token_is_replaced_at_once_or_after_an_overlap() {
     }
 }
 
-/// Looking changes nothing: what was revoked stays so when its time is over, too.
+/// Viewing changes nothing, and a revoked token stays revoked after its expiry.
 #[test]
-fn what_has_become_of_a_token_is_what_happened_first() {
+fn the_status_of_a_token_is_its_first_termination() {
     for place in Place::both() {
         let managed = Managed::over(place.open(), []);
         let owner = As(&managed, "owner");
@@ -258,7 +259,7 @@ fn what_has_become_of_a_token_is_what_happened_first() {
         let expired = owner.create(&json!({"actor": "alice", "expires_after": 100}));
         let revoke =
             |token: &Value| owner.ask(Request::form("/v1/revoke", format!("token={}", text(&token["token"])))).status;
-        // Who revokes a token presents it, and that is written down at some time behind the answer.
+        // Revoking a token presents it, which is recorded some time after the response.
         let but_for_its_use = |token: &Value| {
             let mut known = owner.get(&path(token));
             known["last_used_at"].take();
@@ -275,7 +276,7 @@ fn what_has_become_of_a_token_is_what_happened_first() {
             assert_eq!(owner.list("status=revoked"), [text(&revoked["token_id"])]);
             assert_eq!(owner.list("status=expired"), [text(&expired["token_id"])]);
         }
-        // As time goes back, so does what it has ended, and nothing else.
+        // If time goes back, only what depends on it changes back.
         managed.server.set_time(at(60));
         assert_eq!(owner.get(&path(&expired))["status"], "active");
         assert_eq!(but_for_its_use(&revoked), before);
@@ -287,7 +288,7 @@ fn what_has_become_of_a_token_is_what_happened_first() {
 }
 
 #[test]
-fn a_token_from_a_parent_is_no_wider_and_ends_no_later() {
+fn a_derived_token_is_no_wider_and_expires_no_later() {
     for place in Place::both() {
         let managed = Managed::over(place.open(), [("second-only", "create", Some("second"))]);
         let (owner, overseer) = (As(&managed, "owner"), As(&managed, "overseer"));
@@ -328,14 +329,14 @@ fn a_token_from_a_parent_is_no_wider_and_ends_no_later() {
             let known = overseer.introspect(&child);
             let said = (&known["scope"], &known["exp"], &known["sub"]);
             assert_eq!(said, (&json!(scope), &json!(NOW.seconds + end), &json!("alice")), "{more}");
-            assert_eq!(overseer.get(&path(&child))["caller"], "overseer");
+            assert_eq!(overseer.get(&path(&child))["client"], "overseer");
         }
-        // One that is not restricted needs no right.
+        // A parent without restrictions requires no right.
         let open = owner.create(&json!({"actor": "carol"}));
         let child = owner.create(&json!({"parent": open["token"], "handler": "second"}));
         assert_eq!(owner.introspect(&child)["sub"], "carol");
 
-        // What is not good is one answer, whatever the reason.
+        // An invalid parent gets the same response, whatever the reason.
         let ended = owner.create(&json!({"actor": "dave"}));
         assert_eq!(owner.rotate(&ended, 0).status, 201);
         let short = owner.create(&json!({"actor": "dave", "expires_after": 1}));
@@ -350,7 +351,7 @@ fn a_token_from_a_parent_is_no_wider_and_ends_no_later() {
                 answers.insert((answer.status, answer.text().to_owned()));
             }
         }
-        // Good, and of a handler that this caller may not use.
+        // Valid, but of a handler that this client may not use.
         for parent in [&signed, &text(&open["token"])] {
             let answer = make(&As(&managed, "second-only"), json!({ "parent": parent }));
             answers.insert((answer.status, answer.text().to_owned()));
@@ -364,9 +365,10 @@ fn a_token_from_a_parent_is_no_wider_and_ends_no_later() {
     }
 }
 
-/// Each question is one line of the log, and is counted. A token in the place of something else is in none.
+/// Each request is one line of the log, and is counted. A token in place of another parameter
+/// appears in none.
 #[test]
-fn each_question_about_records_is_one_line_of_the_audit() {
+fn each_request_for_records_is_one_line_of_the_decision_log() {
     let place = Place::both().next().unwrap();
     let managed = Managed::over(place.open(), []);
     let owner = As(&managed, "owner");
@@ -445,13 +447,13 @@ fn each_question_about_records_is_one_line_of_the_audit() {
         }
         let refused = owner.refusal(Request::json("/v1/tokens", &json!({"actor": token})));
         assert_eq!(refused, no(400, "invalid_request"), "{name}");
-        // A revocation is never refused for that.
+        // A revocation is not refused for that.
         let revoked = owner.ask(Request::json("/v1/revocations", &json!({"actor": token})));
         assert_eq!((revoked.status, revoked.json()), (200, json!({"ended": 0})), "{name}");
         assert!(!managed.server.log().contains(&token), "{name}");
     }
     assert!(!managed.server.log().contains(&text(&made["token"])) && !managed.server.log().contains(&foreign.token));
-    let metrics = Request::get("/metrics").send(managed.server.operations());
+    let metrics = Request::get("/metrics").send(managed.server.admin());
     for line in [
         "keyward_calls_total{handler=\"first\",operation=\"list\",outcome=\"listed\"} 1\n",
         "keyward_calls_total{handler=\"first\",operation=\"edit\",outcome=\"edited\"} 1\n",

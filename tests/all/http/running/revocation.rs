@@ -1,4 +1,5 @@
-//! Revocation while the server runs: nobody is let in behind the answer, and what has begun comes to its end.
+//! Revocation while the server runs: no token is accepted after the response, and a started
+//! revocation completes.
 
 use super::super::server::Server;
 use super::super::world::store::{Double, records};
@@ -8,6 +9,7 @@ use keyward_runtime::{Registry, Revocation, TokenDigest, Verdict};
 use keyward_tests::daemon::wait_for;
 use keyward_tests::http::{Connection, Request};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -28,10 +30,10 @@ fn revoke(token: &str) -> Request {
     Request::form("/v1/revoke", format!("token={token}")).basic("revoker", &secret("revoker"))
 }
 
-/// Here it is refused at once, which is not to be taken for the confirmation that it is for good; the store gets it as soon as it
-/// takes it.
+/// The token is rejected on this node at once, but without a confirmation; the store gets the
+/// revocation as soon as it is available.
 #[test]
-fn what_the_store_does_not_confirm_is_refused_until_it_does() {
+fn an_unconfirmed_revocation_applies_until_it_is_confirmed() {
     let (store, _, server) = start();
     let is_active = |name: &str| server.ask(&introspect(&token(name))).json()["active"] == true;
     store.fail(true);
@@ -44,7 +46,7 @@ fn what_the_store_does_not_confirm_is_refused_until_it_does() {
     assert_eq!(server.ask(&bots).status, 503);
     assert!(!is_active("bot"));
     store.fail(false);
-    wait_for("both to be written down", || store.revocations().len() == 2);
+    wait_for("both revocations to be stored", || store.revocations().len() == 2);
     let id = world::named("id good");
     let written = Revocation {
         handler: Some("signed".into()),
@@ -53,14 +55,15 @@ fn what_the_store_does_not_confirm_is_refused_until_it_does() {
         ..Revocation::default()
     };
     assert!(store.revocations().contains(&written), "{:?}", store.revocations());
-    wait_for("it to be known", || server.ask(&revoke(&token("good"))).status == 200);
+    wait_for("the confirmation", || server.ask(&revoke(&token("good"))).status == 200);
     assert!(!is_active("good") && !is_active("bot") && is_active("ends"));
     assert_eq!(store.revocations().len(), 2, "once each");
 }
 
-/// Nothing can be revoked: that is the answer whatever the token is, for it would tell otherwise which ones are good.
+/// Revocation is impossible, and the response is the same for every token, so that it does not
+/// reveal which are valid.
 #[test]
-fn without_a_store_the_answer_does_not_tell_what_a_token_is() {
+fn without_a_store_the_response_is_the_same_for_every_token() {
     let server = Server::start(world::config(), world::registry(), Some(NOW));
     let answers = ["good", "expired", "forged", "nobody", "partner", "down", "long"].map(|name| {
         let answer = server.ask(&revoke(&token(name)));
@@ -71,7 +74,7 @@ fn without_a_store_the_answer_does_not_tell_what_a_token_is() {
 }
 
 #[test]
-fn what_is_yet_to_be_made_cannot_be_revoked() {
+fn future_tokens_cannot_be_revoked() {
     let (store, _, server) = start();
     for (ahead, status) in [(0, 200), (60, 200), (61, 400), (100_000, 400)] {
         for dry_run in [true, false] {
@@ -84,9 +87,9 @@ fn what_is_yet_to_be_made_cannot_be_revoked() {
     assert_eq!(store.revocations().len(), 2);
 }
 
-/// What one configuration has revoked, the next one knows, where both have the same revocations.
+/// A revocation outlasts a reload if both configurations share the revocation list.
 #[test]
-fn a_reload_forgets_nothing() {
+fn a_reload_keeps_revocations() {
     let (store, registry, server) = start();
     assert_eq!(server.ask(&revoke(&token("good"))).status, 200);
     server.replace(world::config(), registry);
@@ -97,21 +100,23 @@ fn a_reload_forgets_nothing() {
     assert_eq!(server.ask(&introspect(&token("ends"))).json()["active"], true);
 }
 
-/// Half of the threads ask over HTTP, half the registry itself, which the server's thread does not hold up. Each number of
-/// the counter stands for a moment: one is taken before a question, one behind the answer to a revocation.
+/// Half of the threads use HTTP, the other half the registry, which the server's thread does not
+/// block. A counter orders events: each request takes a number before it starts, each revocation
+/// after its response.
 #[test]
-fn no_acceptance_begins_behind_the_answer() {
+fn no_acceptance_starts_after_the_response() {
     let (_, registry, server) = start();
     let of = |number: u32| dstok(&json!({"a": format!("user-{number}"), "t": NOW.seconds}), KEY);
     let tokens: Vec<String> = (0..100).map(of).collect();
     let revoked: Vec<AtomicU64> = tokens.iter().map(|_| AtomicU64::new(u64::MAX)).collect();
     let (counter, over) = (AtomicU64::new(0), AtomicBool::new(false));
     let moment = || counter.fetch_add(1, Ordering::SeqCst);
+    let mut statuses = BTreeSet::new();
     let (address, registry) = (server.address(), &registry);
     let ask_all = |accepted: &mut dyn FnMut(&str) -> bool, first: usize| {
         let mut seen = Vec::new();
         loop {
-            // One more round begins behind the last answer.
+            // One more round starts after the last response.
             let last = over.load(Ordering::SeqCst);
             for place in (first..tokens.len()).chain(0..first) {
                 let begun = moment();
@@ -144,20 +149,22 @@ fn no_acceptance_begins_behind_the_answer() {
             .collect();
         let mut connection = server.connect();
         for (token, revoked) in tokens.iter().zip(&revoked) {
-            assert_eq!(connection.ask(&revoke(token)).unwrap().status, 200);
+            statuses.insert(connection.ask(&revoke(token)).unwrap().status);
             revoked.store(moment(), Ordering::SeqCst);
         }
         over.store(true, Ordering::SeqCst);
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
+    // Checked outside of the scope, whose threads only stop when told to.
+    assert_eq!(statuses, BTreeSet::from([200]));
     let behind = seen.iter().filter(|(place, begun)| *begun > revoked[*place].load(Ordering::SeqCst));
     assert_eq!(behind.count(), 0);
-    assert!(seen.len() >= 100, "only {} were accepted: it shows nothing", seen.len());
+    assert!(seen.len() >= 100, "only {} were accepted, which is inconclusive", seen.len());
 }
 
-/// Whoever has asked need not wait for the answer.
+/// A revocation completes even if its client does not wait for the response.
 #[test]
-fn what_has_begun_comes_to_its_end_and_into_the_log() {
+fn a_started_revocation_completes_and_is_logged() {
     let (store, _, server) = start();
     for request in [
         revoke(&token("good")),
@@ -167,9 +174,9 @@ fn what_has_begun_comes_to_its_end_and_into_the_log() {
         store.hold(true);
         let mut connection = server.connect();
         connection.send(request.to_bytes()).unwrap();
-        wait_for("the store to be asked", || store.held() == 1);
+        wait_for("the store to be called", || store.held() == 1);
         drop(connection);
-        // It has been told that the connection is gone before it answers these.
+        // These responses prove that the server has noticed the closed connection.
         for _ in 0..2 {
             assert_eq!(server.ask(&Request::get("/v1/actor")).status, 200);
         }
@@ -184,7 +191,7 @@ fn what_has_begun_comes_to_its_end_and_into_the_log() {
 }
 
 #[test]
-fn the_log_tells_what_was_revoked_and_no_token() {
+fn the_log_shows_revocations_but_no_token() {
     let (store, _, server) = start();
     let id = world::named("id good");
     let revocation = |body| Request::json("/v1/revocations", &body).basic("app", &secret("app"));
@@ -227,7 +234,8 @@ fn the_log_tells_what_was_revoked_and_no_token() {
     for wanted in ["revoke", "failed", "store", "signed", "root", &world::named("id ends")] {
         assert!(log.contains(&format!("=\"{wanted}\"")), "no {wanted:?}: {log}");
     }
-    // A token in the place of its id, good or not, is revoked too, as soon as the store takes it.
+    // A token in place of its id, valid or not, is revoked as well, as soon as the store is
+    // available.
     for name in ["ends", "narrow", "good", "expired", "future", "forged", "tampered"] {
         let answer = server.ask(&revocation(json!({"handler": "signed", "token_id": token(name)})));
         assert_eq!(answer.status, 503, "{name}");
@@ -240,7 +248,7 @@ fn the_log_tells_what_was_revoked_and_no_token() {
             assert!(!log.contains(part), "{name}: {part}");
         }
     }
-    let metrics = Request::get("/metrics").send(server.operations());
+    let metrics = Request::get("/metrics").send(server.admin());
     for line in [
         "keyward_http_requests_total{endpoint=\"revoke\",status=\"200\"} ",
         "keyward_http_requests_total{endpoint=\"revocations\",status=\"200\"} 3\n",
@@ -251,9 +259,9 @@ fn the_log_tells_what_was_revoked_and_no_token() {
     }
 }
 
-/// A signed token of the same second may be the very one that was revoked: it is not given away as good.
+/// A signed token created in the same second may be identical to a revoked one: it is not issued.
 #[test]
-fn what_is_made_in_the_second_of_a_revocation_is_not_given_away() {
+fn a_token_is_not_issued_in_the_second_of_its_revocation() {
     let (_, _, server) = start();
     let make = |actor: &str| {
         let request = Request::json("/v1/tokens", &json!({"actor": actor})).basic("maker", &secret("maker"));
@@ -267,21 +275,22 @@ fn what_is_made_in_the_second_of_a_revocation_is_not_given_away() {
     assert_eq!(make("bob").status, 201);
 }
 
-/// What is not known to be good is neither good nor bad, and the daemon says that it is not ready.
+/// With a stale revocation list there is no verdict on acceptable tokens, and the daemon is not
+/// ready.
 #[test]
-fn without_news_from_the_store_there_is_no_verdict() {
+fn without_updates_from_the_store_there_is_no_verdict() {
     let store = Arc::new(Double::with(&records(NOW)));
     let registry = world::registry_with(&store, Duration::from_millis(300));
     let server = Server::start(world::config(), registry, Some(NOW));
     let ask = || server.ask(&Request::get("/v1/actor").bearer(token("good"))).status;
-    let ready = || Request::get("/readyz").send(server.operations()).status;
-    wait_for("it to be ready", || ready() == 200 && ask() == 200);
+    let ready = || Request::get("/readyz").send(server.admin()).status;
+    wait_for("the server to be ready", || ready() == 200 && ask() == 200);
     store.silence(true);
-    wait_for("it to have heard nothing for too long", || ready() == 503);
+    wait_for("the revocation list to become stale", || ready() == 503);
     assert_eq!(ask(), 503);
     let answer = server.ask(&introspect(&token("good")));
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{answer:?}");
-    assert_eq!(server.ask(&introspect("dstok_bad")).text(), r#"{"active":false}"#, "what is bad anyway");
+    assert_eq!(server.ask(&introspect("dstok_bad")).text(), r#"{"active":false}"#, "the token is invalid anyway");
     store.silence(false);
-    wait_for("it to have heard again", || ready() == 200 && ask() == 200);
+    wait_for("the revocation list to be fresh again", || ready() == 200 && ask() == 200);
 }

@@ -1,19 +1,20 @@
-//! Handlers that keep records, over a real store: what is seen, narrowed and replaced is what a database holds.
+//! Handlers that keep records, over a real store: tokens are read, narrowed and rotated in a
+//! database.
 
 use super::super::server::Server;
-use super::{NOW, bots, caller, config, signed};
+use super::{NOW, bots, client, config, signed};
 use crate::support::{RUNTIME, TestClock, unhurried};
 use keyward_cli::builtin::STORED;
 use keyward_runtime::{
-    Actors, Changes, Committed, CreateRequest, Created, Creation, HandlerConfig, Insert, Record, Registry,
-    Restrictions, Revocations, StoreGrant, Stored, TokenStore,
+    Actors, CommitOutcome, CreateRequest, Created, Creation, HandlerConfig, NewRecord, Record, Registry, Restrictions,
+    Revocations, StoreGrant, StoredRecord, TokenStore, Transaction,
 };
 use keyward_store::Store;
 use keyward_tests::hostile;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Who may ask here, besides those of the world.
+/// The clients in addition to those of the fixture.
 pub(crate) const CALLERS: [(&str, &str, Option<&str>); 4] = [
     ("owner", "introspect create list edit revoke", None),
     ("neighbour", "introspect create list edit", None),
@@ -21,7 +22,7 @@ pub(crate) const CALLERS: [(&str, &str, Option<&str>); 4] = [
     ("reader", "list", Some("first")),
 ];
 
-/// A server, and what it is made of.
+/// A server, and its parts.
 pub(crate) struct Managed {
     pub(crate) server: Server,
     pub(crate) registry: Registry,
@@ -29,21 +30,21 @@ pub(crate) struct Managed {
 }
 
 impl Managed {
-    /// Over this store, and with callers besides these.
+    /// Starts a server over this store, with additional clients.
     pub(crate) fn over<'a>(store: Store, more: impl IntoIterator<Item = (&'a str, &'a str, Option<&'a str>)>) -> Self {
         let store: Arc<dyn TokenStore> = Arc::new(store);
         let registry = registry(&store);
         let mut config = config();
         for (id, may, handler) in CALLERS.into_iter().chain(more) {
-            config.callers.insert(id.to_owned(), caller(id, may, handler));
+            config.clients.insert(id.to_owned(), client(id, may, handler));
         }
         Self { server: Server::start(config, registry.clone(), Some(NOW)), registry, store }
     }
 
-    /// Makes a token without asking the server, at [`NOW`].
-    pub(crate) fn make(&self, handler: &str, actor: &str, caller: Option<&str>) -> Created {
+    /// Creates a token without the server, at [`NOW`].
+    pub(crate) fn make(&self, handler: &str, actor: &str, client: Option<&str>) -> Created {
         let mut request = CreateRequest::new(actor);
-        request.caller = caller.map(str::to_owned);
+        request.client = client.map(str::to_owned);
         TestClock.set(Some(NOW));
         match self.registry.create_blocking(Some(handler), request) {
             Ok(Creation::Created(created)) => created,
@@ -51,9 +52,9 @@ impl Managed {
         }
     }
 
-    /// Puts the records of the cases into the store: their ids are known beforehand.
+    /// Inserts the records of the cases into the store, with fixed ids.
     pub(crate) fn with_records(self) -> Self {
-        let record = |id: &str, actor: &str, caller: Option<&str>, age| Record {
+        let record = |id: &str, actor: &str, client: Option<&str>, age| Record {
             id: id.to_owned(),
             actor_id: actor.to_owned(),
             description: None,
@@ -62,7 +63,7 @@ impl Managed {
             expires_at: None,
             last_used_at: None,
             ended: None,
-            caller: caller.map(str::to_owned),
+            client: client.map(str::to_owned),
             key: None,
         };
         let narrow = Restrictions::new().allow_database("shop", "vt").allow_all("unknown-to-the-configuration");
@@ -82,23 +83,24 @@ impl Managed {
             ("second", record("s-1", "alice", None, 10)),
             ("gone", record("g-1", "alice", Some("owner"), 5)),
         ] {
-            let stored = Stored { record, digest: None, token_digest: None };
-            let insert = Insert {
+            let stored = StoredRecord { record, digest: None, token_digest: None };
+            let insert = NewRecord {
                 stored,
                 replace: false,
-                most: u64::MAX,
-                most_per_actor: None,
+                max: u64::MAX,
+                max_per_actor: None,
                 idle_before: None,
                 same_is_fine: false,
             };
-            let changes = Changes { at: NOW.seconds, insert: Some(insert), ..Changes::default() };
-            assert_eq!(pollster::block_on(self.store.commit(handler, changes)).unwrap(), Committed::Done);
+            let changes = Transaction { at: NOW.seconds, insert: Some(insert), ..Transaction::default() };
+            assert_eq!(pollster::block_on(self.store.commit(handler, changes)).unwrap(), CommitOutcome::Done);
         }
         self
     }
 }
 
-/// Two handlers that keep records, one that signs, one whose tokens have no prefix, and one that says nothing.
+/// Builds a registry of two handlers that keep records, one that signs, one whose tokens have no
+/// prefix, and one that never returns a verdict.
 fn registry(store: &Arc<dyn TokenStore>) -> Registry {
     let keeping = |name: &str| {
         let prefix = format!("kwt_{name}_");
@@ -106,7 +108,7 @@ fn registry(store: &Arc<dyn TokenStore>) -> Registry {
         config.settings.insert("prefix".into(), format!("{prefix:?}"));
         config.first_party = true;
         config.prefixes = vec![prefix];
-        config.store = Some(StoreGrant { store: store.clone(), most: u64::MAX });
+        config.store = Some(StoreGrant { store: store.clone(), max: u64::MAX });
         config
     };
     let mut down = HandlerConfig::new("down", hostile::case("answer-unavailable").bytes, Actors::Any);

@@ -1,15 +1,15 @@
-//! A store in memory: a double of the seam, that fails or waits when a test says so. No handler here keeps records of its own
-//! tokens; those that revocations count and end are given.
+//! A test double of the store, in memory, that fails or waits on request. No handler here keeps
+//! records of its own tokens; those that revocations count and revoke are given.
 
 use keyward_runtime::{
-    Changes, Committed, Entry, Filter, KeyUse, Listed, NodeSeen, Pending, Place, Revocation, Revoked, SecretDigest,
-    StoreError, Stored, Tally, TokenDigest, TokenStore, UnixTime,
+    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, NodeStatus, Revocation, Revoked, SecretDigest,
+    StatusCount, StoreError, StoreFuture, StoredRecord, TokenDigest, TokenStore, Transaction, UnixTime,
 };
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
-/// The store.
+/// The test double.
 pub(crate) struct Double {
     records: Mutex<Vec<Kept>>,
     revocations: Mutex<Vec<Revocation>>,
@@ -18,7 +18,7 @@ pub(crate) struct Double {
     waits: watch::Sender<bool>,
 }
 
-/// A record: whose token it is, and since when.
+/// A record: its handler, actor and issue time.
 #[derive(Clone)]
 pub(crate) struct Kept {
     pub(crate) handler: &'static str,
@@ -28,9 +28,9 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    fn fits(&self, revocation: &Revocation) -> bool {
+    fn matches(&self, revocation: &Revocation) -> bool {
         let Revocation { handler, token_id, token_digest, actor_id, issued_until } = revocation;
-        // No record here has a digest.
+        // Records here have no digest.
         (token_id.is_some() || token_digest.is_none())
             && handler.as_ref().is_none_or(|handler| handler == self.handler)
             && token_id.as_ref().is_none_or(|id| id == self.id)
@@ -40,7 +40,7 @@ impl Kept {
 }
 
 impl Double {
-    /// With these records.
+    /// Creates a store with these records.
     pub(crate) fn with(records: &[Kept]) -> Self {
         let (waits, _) = watch::channel(false);
         Self {
@@ -52,27 +52,27 @@ impl Double {
         }
     }
 
-    /// From now on it confirms no revocation, or does again.
+    /// Sets whether revocations fail to be confirmed from now on.
     pub(crate) fn fail(&self, fails: bool) {
         self.fails.store(fails, Ordering::SeqCst);
     }
 
-    /// From now on the list cannot be read, or can again.
+    /// Sets whether the list is unreadable from now on.
     pub(crate) fn silence(&self, silent: bool) {
         self.silent.store(silent, Ordering::SeqCst);
     }
 
-    /// From now on revocations wait, until they need not any more.
+    /// Sets whether revocations wait from now on.
     pub(crate) fn hold(&self, waits: bool) {
         self.waits.send_replace(waits);
     }
 
-    /// How many revocations wait.
+    /// Returns the number of waiting revocations.
     pub(crate) fn held(&self) -> usize {
         self.waits.receiver_count()
     }
 
-    /// What was written down.
+    /// Returns the stored revocations.
     pub(crate) fn revocations(&self) -> Vec<Revocation> {
         self.revocations.lock().unwrap().clone()
     }
@@ -85,88 +85,89 @@ impl Double {
 }
 
 impl TokenStore for Double {
-    fn find<'a>(&'a self, _: &'a str, _: &'a str) -> Pending<'a, Option<Stored>> {
+    fn find<'a>(&'a self, _: &'a str, _: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn find_digest<'a>(&'a self, _: &'a str, _: &'a SecretDigest) -> Pending<'a, Option<Stored>> {
+    fn find_digest<'a>(&'a self, _: &'a str, _: &'a SecretDigest) -> StoreFuture<'a, Option<StoredRecord>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn find_issued<'a>(&'a self, _: Option<&'a str>, _: &'a TokenDigest) -> Pending<'a, Option<Listed>> {
+    fn find_issued<'a>(&'a self, _: Option<&'a str>, _: &'a TokenDigest) -> StoreFuture<'a, Option<ListEntry>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn next_serial<'a>(&'a self, _: &'a str) -> Pending<'a, u64> {
+    fn next_serial<'a>(&'a self, _: &'a str) -> StoreFuture<'a, u64> {
         Box::pin(async { Err(StoreError::new("no handler may ask")) })
     }
 
-    /// What the host writes down of tokens that are made.
-    fn commit<'a>(&'a self, _: &'a str, _: Changes) -> Pending<'a, Committed> {
-        Box::pin(async { Ok(Committed::Done) })
+    /// Accepts the records that the host keeps of created tokens.
+    fn commit<'a>(&'a self, _: &'a str, _: Transaction) -> StoreFuture<'a, CommitOutcome> {
+        Box::pin(async { Ok(CommitOutcome::Done) })
     }
 
-    fn used(&self, _: &str, _: &str, _: u64) {}
+    fn record_use(&self, _: &str, _: &str, _: u64) {}
 
-    fn count<'a>(&'a self, revocation: &'a Revocation, _: u64) -> Pending<'a, u64> {
+    fn count<'a>(&'a self, revocation: &'a Revocation, _: u64) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             self.answer().await?;
-            let count = self.records.lock().unwrap().iter().filter(|kept| kept.fits(revocation)).count();
+            let count = self.records.lock().unwrap().iter().filter(|kept| kept.matches(revocation)).count();
             Ok(u64::try_from(count).unwrap())
         })
     }
 
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> Pending<'a, Revoked> {
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, Revoked> {
         Box::pin(async move {
             let ended = self.count(revocation, at).await?;
-            self.records.lock().unwrap().retain(|kept| !kept.fits(revocation));
+            self.records.lock().unwrap().retain(|kept| !kept.matches(revocation));
             let mut revocations = self.revocations.lock().unwrap();
             revocations.push(revocation.clone());
             Ok(Revoked { ended, number: u64::try_from(revocations.len()).unwrap() })
         })
     }
 
-    fn clock(&self) -> Pending<'_, Option<u64>> {
+    fn clock(&self) -> StoreFuture<'_, Option<u64>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn note_clock(&self, _: u64) -> Pending<'_, ()> {
+    fn note_clock(&self, _: u64) -> StoreFuture<'_, ()> {
         Box::pin(async { Ok(()) })
     }
 
-    fn revocations<'a>(&'a self, after: u64, most: u32) -> Pending<'a, Vec<(u64, Entry)>> {
+    fn revocations<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
         Box::pin(async move {
             if self.silent.load(Ordering::SeqCst) {
                 return Err(StoreError::new("the test wants it so"));
             }
             let all = self.revocations.lock().unwrap();
             let behind = (1..).zip(all.iter().cloned().map(Entry::Revoked)).skip(usize::try_from(after).unwrap());
-            Ok(behind.take(usize::try_from(most).unwrap()).collect())
+            Ok(behind.take(usize::try_from(max).unwrap()).collect())
         })
     }
 
-    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Place>, _: u32, _: u64) -> Pending<'a, Vec<Listed>> {
+    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: u64) -> StoreFuture<'a, Vec<ListEntry>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> Pending<'a, Vec<Tally>> {
+    fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> StoreFuture<'a, Vec<StatusCount>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn key_uses<'a>(&'a self, _: u64) -> Pending<'a, Vec<KeyUse>> {
+    fn key_uses<'a>(&'a self, _: u64) -> StoreFuture<'a, Vec<KeyUsage>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> Pending<'a, ()> {
+    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> StoreFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 
-    fn nodes<'a>(&'a self) -> Pending<'a, Vec<NodeSeen>> {
+    fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 }
 
-/// The records of the cases: of a handler that is asked about tokens of all kinds, and of one that is not.
+/// Returns the records of the cases: of a handler that receives all kinds of tokens, and of one
+/// that receives none.
 pub(crate) fn records(now: UnixTime) -> [Kept; 4] {
     let kept = |handler, id, actor, age| Kept { handler, id, actor, issued_at: now.seconds - age };
     [

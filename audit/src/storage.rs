@@ -1,0 +1,34 @@
+//! Storage: the two file operations that a record waits for, which can block or fail.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// The file operations of the writer thread.
+pub trait Storage: Send {
+    /// Writes all bytes at the offset `at`.
+    ///
+    /// # Errors
+    /// Some of the bytes may have been written.
+    fn write(&mut self, file: &File, bytes: &[u8], at: u64) -> io::Result<()>;
+
+    /// Makes all written bytes durable.
+    ///
+    /// # Errors
+    /// The bytes may be durable or not.
+    fn sync(&mut self, file: &File) -> io::Result<()>;
+}
+
+/// The file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Disk;
+
+impl Storage for Disk {
+    fn write(&mut self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        file.write_all_at(bytes, at)
+    }
+
+    fn sync(&mut self, file: &File) -> io::Result<()> {
+        file.sync_data()
+    }
+}

@@ -1,0 +1,152 @@
+use super::*;
+use proptest::prelude::*;
+
+const TOKEN: &str = "dstok_eyJhIjoicm9vdCJ9.c2lnbmF0dXJl";
+
+fn parse_words(words: &[&str]) -> Result<Parsed, CliError> {
+    parse(std::iter::once("keyward").chain(words.iter().copied()).map(OsString::from))
+}
+
+fn usage_error(words: &[&str]) -> String {
+    match parse_words(words) {
+        Err(CliError::Usage(text)) => text,
+        other => panic!("{words:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn restrictions_keep_their_order() {
+    let words = ["create", "--config=f", "--actor=a", "--database", "d", "x", "--all", "vi", "--database", "c", "y"];
+    let Ok(Parsed::Command(Command::Create(args))) = parse_words(&words) else { panic!() };
+    let restrictions = Restrictions::new().allow_database("d", "x").allow_all("vi").allow_database("c", "y");
+    assert_eq!(args.restrictions.restrictions(), Some(restrictions));
+}
+
+#[test]
+fn times_are_exact() {
+    let at = |text| parse_at(text).map(|at| (at.seconds, at.nanoseconds));
+    assert_eq!(at("0"), Ok((0, 0)));
+    assert_eq!(at("1767225660.5"), Ok((1_767_225_660, 500_000_000)));
+    assert_eq!(at("1767225660.000000001"), Ok((1_767_225_660, 1)));
+    assert_eq!(at("253402300799.999999999"), Ok((253_402_300_799, 999_999_999)));
+    for bad in ["", ".", "1.", ".5", "-1", "+1", "1e3", "1.0000000000", "1.-5", "1 ", "1.2.3", "١", "253402300800"] {
+        assert!(parse_at(bad).is_err(), "{bad}");
+    }
+    assert!(parse_at("99999999999999999999999999").is_err());
+}
+
+#[test]
+fn lifetimes_are_at_least_a_second() {
+    assert_eq!(parse_seconds("1").unwrap().get(), 1);
+    assert_eq!(parse_seconds("4294967295").unwrap().get(), u32::MAX);
+    for bad in ["0", "00", "-1", "+1", "1.5", "", "4294967296", "1h"] {
+        assert!(parse_seconds(bad).is_err(), "{bad}");
+    }
+    assert!(usage_error(&["create", "--config=f", "--actor=a", "--expires-after", "0"]).contains("is 0"));
+}
+
+#[test]
+fn whole_seconds_are_whole() {
+    for (text, wanted) in [("0", 0), ("1767225600", 1_767_225_600), ("7.0", 7), ("253402300799", 253_402_300_799)] {
+        assert_eq!(parse_second(text), Ok(wanted), "{text}");
+    }
+    for bad in ["", "x", "1.5", "-1", "2026-11-22", "1e9"] {
+        assert!(parse_second(bad).unwrap_err().contains("whole seconds"), "{bad}");
+    }
+    assert!(parse_second("99999999999999999999").unwrap_err().contains("after the year 9999"));
+}
+
+#[test]
+fn verify_takes_no_argument_but_a_dash() {
+    assert!(matches!(parse_words(&["verify", "--config=f"]), Ok(Parsed::Command(Command::Verify(_)))));
+    assert!(matches!(parse_words(&["verify", "--config=f", "-"]), Ok(Parsed::Command(Command::Verify(_)))));
+    assert!(usage_error(&["verify", "--config=f", TOKEN]).starts_with("tokens are read from standard input"));
+    assert!(usage_error(&["verify", "--config=f", "-", TOKEN]).starts_with("tokens are read from standard input"));
+}
+
+#[test]
+fn no_error_repeats_an_argument() {
+    let create = ["create", "--config=f", "--actor=a"];
+    let token_options: Vec<String> =
+        ["", "-", "--", "--token=", "--at=", "--expires-after=", "--json=", "-j", "--config="]
+            .iter()
+            .map(|before| format!("{before}{TOKEN}"))
+            .collect();
+    for start in [&[][..], &["verify"], &["verify", "--config=f"], &["verify", "--config=f", "--at"]] {
+        for token in &token_options {
+            let words: Vec<_> = start.iter().copied().chain([token.as_str()]).collect();
+            if let Err(CliError::Usage(text)) = parse_words(&words) {
+                assert!(!text.contains(TOKEN) && text.lines().count() == 1, "{words:?}: {text}");
+            }
+        }
+    }
+    for more in [
+        &[TOKEN][..],
+        &["--expires-after", TOKEN],
+        &["--at", TOKEN],
+        &["--resource", TOKEN],
+        &["--resource", TOKEN, "b"],
+        &["--database", "a", "b", TOKEN],
+        &["--json", TOKEN],
+        &["--actor", TOKEN],
+        &["check", TOKEN, "--at"],
+    ] {
+        let text = usage_error(&[&create, more].concat());
+        assert!(!text.contains(TOKEN) && text.lines().count() == 1, "{more:?}: {text}");
+    }
+    assert!(!usage_error(&["check", "a", TOKEN]).contains(TOKEN));
+    assert!(!usage_error(&["keygen", "a", TOKEN]).contains(TOKEN));
+    assert!(!usage_error(&["client", "a", TOKEN]).contains(TOKEN));
+    assert!(!usage_error(&["keys", "list", TOKEN]).contains(TOKEN));
+    assert!(!usage_error(&["serve", TOKEN]).contains(TOKEN));
+    assert!(!usage_error(&["serve", "--listen", TOKEN]).contains(TOKEN));
+}
+
+#[test]
+fn every_help_has_an_example() {
+    Arguments::command().debug_assert();
+    for words in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["create", "--help"],
+        &["verify", "--help"],
+        &["check", "-h"],
+        &["keygen", "-h"],
+        &["client", "-h"],
+        &["keys", "list", "--help"],
+        &["keys", "check", "-h"],
+        &["tokens", "list", "-h"],
+        &["tokens", "show", "-h"],
+        &["tokens", "edit", "-h"],
+        &["tokens", "rotate", "-h"],
+        &["tokens", "revoke", "-h"],
+        &["tokens", "import", "-h"],
+        &["store", "backup", "-h"],
+        &["store", "check", "-h"],
+        &["store", "accept", "-h"],
+        &["audit", "verify", "-h"],
+        &["audit", "tail", "-h"],
+        &["audit", "export", "-h"],
+        &["status", "-h"],
+        &["completions", "-h"],
+        &["man", "-h"],
+    ] {
+        let Ok(Parsed::Help(text)) = parse_words(words) else { panic!("{words:?}") };
+        assert!(text.contains("Example"), "{words:?}");
+    }
+    assert!(usage_error(&[]).starts_with("missing command"));
+}
+
+proptest! {
+    #[test]
+    fn any_arguments_give_a_command_or_an_error(words in proptest::collection::vec("(--)?[a-z=.0-9-]{0,12}", 0..6)) {
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let _ = parse_words(&words);
+    }
+
+    #[test]
+    fn every_time_round_trips(seconds in 0..=253_402_300_799_u64, nanoseconds in 0..1_000_000_000_u32) {
+        let text = format!("{seconds}.{nanoseconds:09}");
+        prop_assert_eq!(parse_at(&text), Ok(UnixTime { seconds, nanoseconds }));
+    }
+}

@@ -1,0 +1,218 @@
+//! Assembly of the registry and the server's settings from a configuration.
+
+use crate::config::{Handler, Located, Query, Ring, SecretSource, TlsFiles};
+use crate::config_file::{ConfigFile, usage_error};
+use crate::private_file::{read, read_private};
+use crate::store::OpenStore;
+use crate::{CliError, Env, builtin};
+use keyward_runtime::{
+    HandlerConfig, Key, KeyGrant, KeyRing, KeyState, LoadError, MIN_SECRET_BYTES, MonotonicClock, Registry, Runtime,
+    RuntimeLimits, StoreGrant, SystemClock, UnixTime,
+};
+use keyward_server::Tls;
+use keyward_store::{NamedQuery, QueryLimits, QueryThreads};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Maximum size of a certificate file, in bytes.
+const MAX_CERTIFICATE: usize = 1 << 20;
+
+/// Creates a runtime whose clock is fixed at `at`, or is the system clock.
+pub(crate) fn runtime(at: Option<UnixTime>) -> Result<Runtime, CliError> {
+    let limits = RuntimeLimits::default();
+    let runtime = match at {
+        Some(at) => Runtime::with(limits, at),
+        None => Runtime::with(limits, MonotonicClock::new(SystemClock)),
+    };
+    runtime.map_err(|error| CliError::Unavailable(format!("the sandbox could not be set up: {error}")))
+}
+
+impl ConfigFile {
+    /// Loads everything that the configuration names, and builds its registry on the store that
+    /// this process has opened.
+    pub(crate) fn registry(
+        &self,
+        runtime: &Runtime,
+        env: &Env,
+        store: Option<&OpenStore>,
+    ) -> Result<Registry, CliError> {
+        let rings = self.rings(env)?;
+        let queries = self.queries(env)?;
+        let mut builder = Registry::builder(runtime).dangerous_share_unprefixed(self.config.share_unprefixed);
+        for (name, short) in &self.config.actions {
+            builder = builder.action(name, short);
+        }
+        if let Some(OpenStore { store, revocations, .. }) = store {
+            builder = builder.records(store.clone());
+            if let Some(revocations) = revocations {
+                builder = builder.revocations(revocations.clone());
+            }
+        }
+        for handler in &self.config.handlers {
+            builder = builder.handler(self.handler(handler, &rings, &queries, env, store)?);
+        }
+        builder.build().map_err(|error| self.load_error(&error))
+    }
+
+    /// Returns the settings of the server. Loads the certificate and its key.
+    pub(crate) fn server(&self) -> Result<keyward_server::Config, CliError> {
+        let mut config = self.config.server.config.clone();
+        (config.node, config.keys) = (self.node(), self.key_ages());
+        if let Some(Located { line, value: TlsFiles { certificate, key } }) = &self.config.server.tls {
+            let wrong = |text: &str| self.usage_error(*line, &format!("`tls`: {text}"));
+            let certificate = read(&self.path(certificate), MAX_CERTIFICATE, "correct `certificate`");
+            let certificate = certificate.map_err(|text| wrong(&text))?;
+            let key = read_private(&self.path(key), "correct `key`").map_err(|text| wrong(&text))?;
+            config.tls = Some(Tls::from_pem(&certificate, &key).map_err(|error| wrong(&error.to_string()))?);
+        }
+        Ok(config)
+    }
+
+    fn handler(
+        &self,
+        handler: &Handler,
+        rings: &HashMap<&str, Arc<KeyRing>>,
+        queries: &HashMap<&str, Arc<NamedQuery>>,
+        env: &Env,
+        store: Option<&OpenStore>,
+    ) -> Result<HandlerConfig, CliError> {
+        let Handler {
+            name,
+            component: _,
+            sha256,
+            prefixes,
+            checksum,
+            settings,
+            keys,
+            secrets,
+            store: tokens,
+            queries: asked,
+            actors,
+            default_ttl,
+            max_ttl,
+            max_idle,
+            max_tokens_per_actor,
+            leeway,
+            limits,
+        } = handler;
+        let component = self.component(handler)?.into_owned();
+        let mut config = HandlerConfig::new(&name.value, component, actors.actors.clone());
+        config.first_party = builtin::is_builtin(&config.component);
+        config.sha256 = *sha256;
+        config.prefixes.clone_from(prefixes);
+        config.checksum = *checksum;
+        config.settings.clone_from(settings);
+        for (label, key) in keys {
+            // The parser has checked that the ring exists.
+            if let Some(ring) = rings.get(key.ring.as_str()) {
+                let grant = KeyGrant { ring: ring.clone(), scheme: key.scheme, namespace: key.namespace.clone() };
+                config.keys.insert(label.clone(), grant);
+            }
+        }
+        for (label, source) in secrets {
+            let secret = self.secret(&source.value, env).map_err(|text| {
+                self.usage_error(source.line, &format!("handler `{}`: the secret `{label}`: {text}", name.value))
+            })?;
+            config.secrets.push((label.clone(), secret));
+        }
+        if let Some(max) = *tokens {
+            let Some(OpenStore { store, .. }) = store else {
+                let text =
+                    format!("handler `{}`: the store is opened at the start of the process: restart it", name.value);
+                return Err(self.usage_error(name.line, &text));
+            };
+            config.store = Some(StoreGrant { store: store.clone(), max });
+        }
+        for (label, name) in asked {
+            // The parser has checked that the query exists.
+            if let Some(query) = queries.get(name.as_str()) {
+                config.queries.insert(label.clone(), query.clone());
+            }
+        }
+        config.default_ttl = *default_ttl;
+        config.max_ttl = *max_ttl;
+        config.max_idle = *max_idle;
+        config.max_tokens_per_actor = *max_tokens_per_actor;
+        config.leeway = leeway.unwrap_or(config.leeway);
+        config.limits = limits.clone();
+        Ok(config)
+    }
+
+    /// Opens the queries, and tests each on its database. Returns them by name.
+    fn queries(&self, env: &Env) -> Result<HashMap<&str, Arc<NamedQuery>>, CliError> {
+        let mut queries = HashMap::new();
+        let mut threads = None;
+        for (name, query) in &self.config.queries {
+            let Query { place, sql, deadline, rows } = query;
+            let wrong = |line: usize, text: &str| self.usage_error(line, &format!("query `{name}`: {text}"));
+            let location = self.location(place, env).map_err(|text| wrong(place.line, &text))?;
+            let threads = match &threads {
+                Some(threads) => threads,
+                None => threads.insert(QueryThreads::new().map_err(|error| CliError::Unavailable(error.to_string()))?),
+            };
+            let limits = QueryLimits { deadline: *deadline, rows: *rows };
+            let opened = NamedQuery::open(threads, location, &sql.value, limits);
+            queries.insert(name.as_str(), Arc::new(opened.map_err(|error| wrong(sql.line, &error.to_string()))?));
+        }
+        Ok(queries)
+    }
+
+    /// Loads the secrets of the rings. Returns the rings by name.
+    pub(crate) fn rings(&self, env: &Env) -> Result<HashMap<&str, Arc<KeyRing>>, CliError> {
+        let rings = self.config.rings.iter();
+        rings.map(|(name, ring)| Ok((name.as_str(), Arc::new(self.ring(name, ring, env)?)))).collect()
+    }
+
+    fn ring(&self, name: &str, ring: &Ring, env: &Env) -> Result<KeyRing, CliError> {
+        let Ring { keys, has_ids: _, allow_short } = ring;
+        let wrong = |line: usize, text: &str| self.usage_error(line, &format!("key ring `{name}`: {text}"));
+        let load = |source: &Located<SecretSource>| {
+            let secret = self.secret(&source.value, env).map_err(|text| wrong(source.line, &text))?;
+            let place = self.place(&source.value);
+            if secret.is_empty() {
+                let text = format!("the secret in {place} is empty: generate one with `keyward keygen FILE`");
+                return Err(wrong(source.line, &text));
+            }
+            if secret.len() < MIN_SECRET_BYTES && !allow_short {
+                let text = format!(
+                    "the secret in {place} has {} bytes, fewer than {MIN_SECRET_BYTES}: generate one with `keyward keygen FILE`, \
+                     or set `dangerous_allow_short = true` in `[keys.{name}]` to keep it",
+                    secret.len()
+                );
+                return Err(wrong(source.line, &text));
+            }
+            Ok(secret)
+        };
+        let mut loaded = Vec::new();
+        for key in keys {
+            let id = &key.id.value;
+            // The parser has checked that only retired keys lack a secret.
+            let Some(source) = key.loaded() else {
+                loaded.push(Key::retired(id));
+                continue;
+            };
+            let secret = load(source)?;
+            loaded.push(match key.state {
+                KeyState::Pending => Key::pending(id, secret),
+                KeyState::Active => Key::active(id, secret),
+                KeyState::VerifyOnly => Key::verify_only(id, secret),
+                KeyState::Retired => Key::retired(id),
+            });
+        }
+        let made = if *allow_short {
+            KeyRing::dangerous_allow_short_keys(name, loaded)
+        } else {
+            KeyRing::with_keys(name, loaded)
+        };
+        made.map_err(|error| {
+            let about = keys.iter().find(|key| error.id() == Some(key.id.value.as_str()));
+            self.usage_error(about.map(|key| key.id.line), &format!("key ring `{name}`: {error}"))
+        })
+    }
+
+    /// Returns the runtime's error with the line of its handler.
+    fn load_error(&self, error: &LoadError) -> CliError {
+        let about = self.config.handlers.iter().rfind(|handler| Some(handler.name.value.as_str()) == error.handler());
+        usage_error(&self.file, about.map(|handler| handler.name.line), &error.to_string())
+    }
+}

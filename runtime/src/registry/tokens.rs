@@ -1,0 +1,272 @@
+//! What is known of tokens that have been made: to look at, to narrow, and to put others in their
+//! place.
+
+use super::{Registry, store_error};
+use crate::clock::MAX_SECONDS;
+use crate::error::{Error, ErrorKind};
+use crate::handler::{Handler, IssueContext};
+use crate::restrictions::Permission;
+use crate::revocation_list::{Ruling, Subject};
+use crate::store::{
+    CommitOutcome, Cursor, Filter, ListEntry, NodeStatus, Record, RecordUpdate, Status, StatusCount, StoredRecord,
+    TokenStore, TokenTerms, Transaction,
+};
+use crate::verdict::{CreateRequest, Creation, Denial, Denied, IssueHook, Restrictions};
+use std::fmt;
+use std::sync::Arc;
+
+/// What is to be changed of a record. What is not given stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TokenUpdate {
+    /// Another note, or none.
+    pub description: Option<Option<String>>,
+    /// An earlier end, in unix seconds.
+    pub expires_at: Option<u64>,
+    /// Narrower restrictions, in full action names.
+    pub restrictions: Option<Restrictions>,
+}
+
+/// What is changed, and to which end: for the log and the audit.
+impl fmt::Display for TokenUpdate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { description, expires_at, restrictions } = self;
+        let named = [
+            description.as_ref().map(|_| "description".to_owned()),
+            expires_at.map(|end| format!("expires_at {end}")),
+            restrictions.as_ref().map(|_| "restrictions".to_owned()),
+        ];
+        f.write_str(&named.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// The answer to an amendment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is nearly always the large one")]
+pub enum UpdateOutcome {
+    /// It is made, and durable, and holds for every verification that begins from now on.
+    Done(Record),
+    /// No.
+    Denied(Denied),
+    /// There is no such record.
+    Unknown,
+}
+
+impl Registry {
+    /// Records that fit the filter, newest first, at most so many; `after` is the place of the last
+    /// one that was seen. `idle` of the filter is filled in here, from the handlers'
+    /// [`max_idle`](crate::HandlerConfig::max_idle).
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoStore`] without
+    /// [`RegistryBuilder::records`](crate::RegistryBuilder::records), [`ErrorKind::Store`].
+    pub async fn list(&self, filter: Filter, after: Option<&Cursor>, max: u32) -> Result<Vec<ListEntry>, Error> {
+        let (store, now) = (self.records()?, self.now()?);
+        let filter = Filter { idle: self.idle(now), ..filter };
+        store.list(&filter, after, max, now).await.map_err(store_error)
+    }
+
+    /// The record of a token.
+    ///
+    /// # Errors
+    /// As for [`list`](Self::list), or no handler has that name.
+    pub async fn find(&self, handler: &str, id: &str) -> Result<Option<Record>, Error> {
+        self.named(handler)?;
+        let found = self.records()?.find(handler, id).await.map_err(store_error)?;
+        Ok(found.map(|StoredRecord { record, .. }| record))
+    }
+
+    /// What has become of a record of that handler by now.
+    ///
+    /// # Errors
+    /// The clock tells no time.
+    pub fn status(&self, handler: &str, record: &Record) -> Result<Status, Error> {
+        let now = self.now()?;
+        let handler = self.named(handler).ok().and_then(|place| self.0.handlers.get(place));
+        Ok(record.status(now, handler.and_then(|handler| handler.policy.idle_before(now))))
+    }
+
+    /// How many records there are, by handler and status.
+    ///
+    /// # Errors
+    /// As for [`list`](Self::list).
+    pub async fn tally(&self) -> Result<Vec<StatusCount>, Error> {
+        let now = self.now()?;
+        self.records()?.tally(&self.idle(now), now).await.map_err(store_error)
+    }
+
+    /// Notes in the store up to where this node knows what was revoked, and the time on its clock.
+    ///
+    /// # Errors
+    /// As for [`list`](Self::list).
+    pub async fn note_node(&self, node: &str) -> Result<(), Error> {
+        let now = self.now()?;
+        let last = self.0.revocations.as_ref().map_or(0, |revocations| revocations.last());
+        self.records()?.note_node(node, last, now).await.map_err(store_error)?;
+        match &self.0.revocations {
+            Some(revocations) => revocations.keep_clock(now).await.map_err(store_error),
+            None => Ok(()),
+        }
+    }
+
+    /// What the nodes have said of themselves.
+    ///
+    /// # Errors
+    /// As for [`list`](Self::list).
+    pub async fn nodes(&self) -> Result<Vec<NodeStatus>, Error> {
+        self.records()?.nodes().await.map_err(store_error)
+    }
+
+    /// Where records are kept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoStore`].
+    pub fn records(&self) -> Result<&Arc<dyn TokenStore>, Error> {
+        self.0.records.as_ref().ok_or_else(|| Error::without_handler(ErrorKind::NoStore))
+    }
+
+    /// Narrows a token. Its end can only be brought forward and its restrictions only be tightened,
+    /// and that of handlers alone that look their tokens up.
+    ///
+    /// # Errors
+    /// As for [`list`](Self::list), or no handler has that name.
+    pub async fn edit(&self, handler: &str, id: &str, amendment: TokenUpdate) -> Result<UpdateOutcome, Error> {
+        let Some(record) = self.find(handler, id).await? else { return Ok(UpdateOutcome::Unknown) };
+        let now = self.now()?;
+        let owner = self.handler(handler)?;
+        let before = record.terms();
+        let after = match self.amended(owner, &record, amendment, now) {
+            Ok(after) => after,
+            Err((denial, message)) => return Ok(UpdateOutcome::Denied(denied(denial, message))),
+        };
+        let edit = RecordUpdate { id: id.to_owned(), before, after: after.clone(), replaced: false };
+        let changes = Transaction { at: now, edit: Some(edit), ..Transaction::default() };
+        match self.records()?.commit(handler, changes).await.map_err(store_error)? {
+            CommitOutcome::Done => {
+                let TokenTerms { description, expires_at, restrictions } = after;
+                Ok(UpdateOutcome::Done(Record { description, expires_at, restrictions, ..record }))
+            }
+            _ => Ok(UpdateOutcome::Denied(denied(
+                Denial::NotPermitted,
+                "it has changed or ended meanwhile: look at it again",
+            ))),
+        }
+    }
+
+    /// Makes another token for the actor of this one, by the same handler, with the same
+    /// restrictions, note and end. The old one ends at once, or is good for `overlap` seconds more
+    /// at the longest. `None`: there is no such record.
+    ///
+    /// # Errors
+    /// As for [`list`](Self::list) and [`create`](Self::create).
+    pub async fn rotate(
+        &self,
+        handler: &str,
+        id: &str,
+        overlap: u32,
+        hook: Option<&dyn IssueHook>,
+    ) -> Result<Option<Creation>, Error> {
+        let Some(record) = self.find(handler, id).await? else { return Ok(None) };
+        let now = self.now()?;
+        let no = |message: &str| Ok(Some(Creation::Denied(denied(Denial::NotPermitted, message))));
+        let owner = self.handler(handler)?;
+        if let Err(message) = may_change(owner, &record, now) {
+            return no(message);
+        }
+        // The store may not know of it yet. A cut-off that it does know of has ended the record.
+        if let Some(revocations) = &self.0.revocations {
+            let subject = Subject {
+                handler,
+                token_id: Some(id),
+                token: None,
+                actor_id: Some(&record.actor_id),
+                issued_at: Some(record.issued_at),
+                leeway: owner.policy.leeway,
+            };
+            match revocations.rule(subject) {
+                Ok(Ruling::Clear | Ruling::Covered) => {}
+                Ok(Ruling::Revoked) => return no("it has been revoked"),
+                Err(unsure) => return Err(Error::new(&owner.name, unsure.into())),
+            }
+        }
+        let before = record.terms();
+        let cut = now.saturating_add(overlap.into());
+        let expires_at = Some(before.expires_at.map_or(cut, |end| end.min(cut)));
+        let after = if overlap == 0 { before.clone() } else { TokenTerms { expires_at, ..before.clone() } };
+        let Record { actor_id, description, restrictions, client, .. } = record;
+        // It ends with the old one: that is seen to where it is made.
+        let request = CreateRequest { restrictions, description, client, ..CreateRequest::new(actor_id) };
+        let edit = RecordUpdate { id: id.to_owned(), before, after, replaced: overlap == 0 };
+        self.create_in_context(Some(handler), request, IssueContext { hook, edit: Some(edit) }).await.map(Some)
+    }
+
+    fn amended(
+        &self,
+        handler: &Handler,
+        record: &Record,
+        amendment: TokenUpdate,
+        now: u64,
+    ) -> Result<TokenTerms, (Denial, &'static str)> {
+        let TokenUpdate { description, expires_at, restrictions } = amendment;
+        if expires_at.is_some() || restrictions.is_some() {
+            may_change(handler, record, now).map_err(|message| (Denial::NotPermitted, message))?;
+        }
+        let restrictions = restrictions.map(|restrictions| self.abbreviate(restrictions));
+        if expires_at.is_some_and(|end| record.expires_at.is_some_and(|known| end > known)) {
+            return Err((Denial::InvalidRequest, "`expires_at` is later than it ends: it can only be brought forward"));
+        }
+        if expires_at.is_some_and(|end| end > MAX_SECONDS) {
+            return Err((Denial::InvalidRequest, "`expires_at` is after the year 9999: give it in seconds"));
+        }
+        if expires_at.is_some_and(|end| end < now) {
+            return Err((Denial::InvalidRequest, "`expires_at` has passed: revoke the token to end it now"));
+        }
+        if restrictions.is_some()
+            && !Permission::is_covered(restrictions.as_ref(), record.restrictions.as_ref(), &self.0.actions)
+        {
+            return Err((
+                Denial::InvalidRequest,
+                "`restrictions` allow what the token does not: they can only be tightened",
+            ));
+        }
+        Ok(TokenTerms {
+            description: description.unwrap_or_else(|| record.description.clone()),
+            expires_at: expires_at.or(record.expires_at),
+            restrictions: restrictions.or_else(|| record.restrictions.clone()),
+        })
+    }
+
+    /// Handlers whose tokens end when they are idle, and since before when.
+    fn idle(&self, now: u64) -> Vec<(String, u64)> {
+        let idle = |handler: &Handler| Some((handler.name.to_string(), handler.policy.idle_before(now)?));
+        self.0.handlers.iter().filter_map(idle).collect()
+    }
+
+    pub(super) fn now(&self) -> Result<u64, Error> {
+        Ok(self.0.runtime.shared().now().map_err(Error::without_handler)?.seconds)
+    }
+
+    fn handler(&self, name: &str) -> Result<&Handler, Error> {
+        let place = self.named(name)?;
+        self.0.handlers.get(place).ok_or_else(|| Error::without_handler(ErrorKind::NoHandler))
+    }
+}
+
+/// Whether what a record says holds for its token, now and after a change.
+fn may_change(handler: &Handler, record: &Record, now: u64) -> Result<(), &'static str> {
+    if handler.bound.store.is_none() {
+        return Err(
+            "the tokens of this handler say themselves what they allow and when they end: revoke it, and make another",
+        );
+    }
+    match record.status(now, handler.policy.idle_before(now)) {
+        Status::Active => Ok(()),
+        Status::Expired => Err("it has expired"),
+        Status::Revoked => Err("it has been revoked"),
+        Status::Replaced => Err("it has been replaced"),
+    }
+}
+
+fn denied(denial: Denial, message: &str) -> Denied {
+    Denied { handler: None, denial, message: message.to_owned() }
+}

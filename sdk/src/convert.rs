@@ -1,0 +1,62 @@
+//! Answers that many handlers give in the same words.
+
+use crate::store::{Ending, Token};
+use crate::{Acceptance, CreateDenied, CreateError, CreateRequest, Denial, Reason, Rejection, Verdict, clock};
+
+impl Verdict {
+    /// A refusal, with a sentence for the caller.
+    #[must_use]
+    pub fn rejected(reason: Reason, message: impl Into<String>) -> Self {
+        Self::Rejected(Rejection { reason, message: message.into() })
+    }
+}
+
+impl CreateError {
+    /// A refusal, with a sentence for the caller.
+    #[must_use]
+    pub fn denied(denial: Denial, message: impl Into<String>) -> Self {
+        Self::Denied(CreateDenied { denial, message: message.into() })
+    }
+}
+
+impl CreateRequest {
+    /// When a token that is made now ends, if it is to end.
+    ///
+    /// # Errors
+    /// That would be after the year 9999, the last that the contract knows.
+    pub fn expires_at(&self) -> Result<Option<u64>, CreateError> {
+        const LAST: u64 = 253_402_300_799;
+        let Some(seconds) = self.expires_after else { return Ok(None) };
+        match clock::now().seconds.saturating_add(u64::from(seconds)) {
+            second if second > LAST => {
+                Err(CreateError::denied(Denial::InvalidRequest, "the token would end after the year 9999"))
+            }
+            second => Ok(Some(second)),
+        }
+    }
+}
+
+impl Token {
+    /// What the record says of a token whose secret or signature is right, and which speaks for
+    /// `actor`, a JSON object: it is good unless it has ended or its time has passed.
+    #[must_use]
+    pub fn verdict(self, actor: String) -> Verdict {
+        match self.ended {
+            Some(Ending::Revoked) => return Verdict::rejected(Reason::Revoked, "Token has been revoked"),
+            Some(Ending::Replaced) => {
+                return Verdict::rejected(Reason::Revoked, "Token has been replaced by a newer one");
+            }
+            None => {}
+        }
+        if self.expires_at.is_some_and(|last| clock::now().seconds > last) {
+            return Verdict::rejected(Reason::Expired, "Token has expired");
+        }
+        Verdict::Accepted(Acceptance {
+            actor,
+            restrictions: self.restrictions,
+            token_id: Some(self.id),
+            issued_at: Some(self.issued_at),
+            expires_at: self.expires_at,
+        })
+    }
+}

@@ -1,0 +1,129 @@
+//! The admin endpoints for monitoring: `/livez`, `/readyz` and `/metrics`.
+
+use crate::config::Limits;
+use crate::http1::{bounded, http};
+use crate::service::Service;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use keyward_audit::Audit;
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
+
+/// Maximum number of open admin connections; more than monitoring needs.
+const CONNECTIONS: usize = 64;
+
+/// The thread of the admin listener. It runs nothing else, so no handler can delay it.
+pub(crate) struct Thread {
+    thread: Option<JoinHandle<()>>,
+    end: watch::Sender<bool>,
+}
+
+impl Thread {
+    /// Starts the thread on `listener`. Once `stopping` is set, `/readyz` reports 503.
+    pub(crate) fn start(listener: TcpListener, service: Service, stopping: watch::Receiver<bool>) -> Self {
+        let (end, mut ended) = watch::channel(false);
+        let work = move || -> std::io::Result<()> {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener.into_std()?)?;
+                tokio::select! {
+                    () = accept(&listener, &service, &stopping) => {}
+                    _ = ended.wait_for(|end| *end) => {}
+                }
+                Ok(())
+            })
+        };
+        let thread = thread::Builder::new().name("keyward-ops".to_owned()).spawn(move || {
+            if let Err(error) = work() {
+                tracing::error!(target: "keyward::server", %error, "the admin listener could not be started");
+            }
+        });
+        Self { thread: thread.ok(), end }
+    }
+
+    /// Stops the thread and waits until it has exited.
+    pub(crate) fn stop(self) {
+        self.end.send_replace(true);
+        if let Some(thread) = self.thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn accept(listener: &TcpListener, service: &Service, stopping: &watch::Receiver<bool>) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (service, stopping) = (service.clone(), stopping.clone());
+                tokio::spawn(async move {
+                    serve(stream, service, stopping).await;
+                    drop(permit);
+                });
+            }
+            Err(_) => sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, service: Service, stopping: watch::Receiver<bool>) {
+    let limits = Limits::default();
+    let respond = service_fn(move |request: Request<Incoming>| {
+        let response = answer(&request, &service, *stopping.borrow());
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let connection = http(&limits).serve_connection(TokioIo::new(bounded(stream, &limits)), respond);
+    let _ = timeout(limits.connection_time, connection).await;
+}
+
+fn answer(request: &Request<Incoming>, service: &Service, stopping: bool) -> Response<Body> {
+    let (status, kind, text) = match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
+        (&Method::GET | &Method::HEAD, "/readyz") if stopping => {
+            (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "shutting down\n".to_owned())
+        }
+        (&Method::GET | &Method::HEAD, "/readyz") => match service.live().registry.trouble() {
+            Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{trouble}\n")),
+            None => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
+        },
+        (&Method::GET | &Method::HEAD, "/metrics") => match metrics(service) {
+            Ok(text) => (StatusCode::OK, OPENMETRICS, text),
+            Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, PLAIN, String::new()),
+        },
+        (_, "/livez" | "/readyz" | "/metrics") => {
+            (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "GET and HEAD only\n".to_owned())
+        }
+        _ => (StatusCode::NOT_FOUND, PLAIN, "not found; the paths are /livez, /readyz and /metrics\n".to_owned()),
+    };
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}
+
+fn metrics(service: &Service) -> Result<String, fmt::Error> {
+    let live = service.live();
+    let handlers = live.registry.handlers().map(|handler| (handler.name, handler.counts));
+    let standing = service.audit().map(Audit::standing);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    service.metrics().text(handlers, &service.stock().load(), standing.as_ref(), &live.config.keys, now)
+}
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -1,0 +1,45 @@
+//! Periodic token counts for the metrics, and this node's revocation heartbeat.
+
+use crate::inventory::Inventory;
+use crate::service::Service;
+use keyward_service::note_list;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Interval of the heartbeat.
+const NODE: Duration = Duration::from_secs(10);
+
+/// Number of heartbeats between two token counts, which scan all records.
+const COUNT_EVERY: u32 = 6;
+
+/// Refreshes the [`Inventory`] for as long as it is polled. Returns if there is no store.
+pub(crate) async fn refresh(service: &Service) {
+    let mut ticks = interval(NODE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut until_count = 0_u32;
+    loop {
+        ticks.tick().await;
+        let live = service.live();
+        if live.registry.records().is_err() {
+            return;
+        }
+        note_list(service.audit(), &live.registry);
+        let mut stock = Inventory::clone(&service.stock().load());
+        // Keep the previous values on failure; `/readyz` reports an unavailable store.
+        if live.registry.note_node(&live.config.node).await.is_ok()
+            && let Ok(nodes) = live.registry.nodes().await
+        {
+            stock.nodes = nodes;
+        }
+        match until_count.checked_sub(1) {
+            Some(rest) => until_count = rest,
+            None => {
+                until_count = COUNT_EVERY;
+                if let Ok(tokens) = live.registry.tally().await {
+                    stock.tokens = tokens;
+                }
+            }
+        }
+        service.stock().store(stock.into());
+    }
+}

@@ -1,0 +1,290 @@
+//! `GET` and `PATCH /v1/tokens/{handler}/{token_id}`: shows and edits a token.
+
+use super::restrictions::RestrictionsBody;
+use super::{has_nul, refusal};
+use crate::body::{self, Object, given, second};
+use crate::client::{self, AuthenticatedClient};
+use crate::config::{Client, Visibility};
+use crate::context::Context;
+use crate::decision;
+use crate::decision_log::{self, DecisionContext};
+use crate::error::{ApiError, ErrorBody, json};
+use crate::visibility::VisibleToken;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Extension, Path};
+use axum::response::Response;
+use hyper::{HeaderMap, StatusCode};
+use keyward_runtime::{Denial, Error, Record, Registry, TokenUpdate, UpdateOutcome, is_token_id};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+const WANTED: &str = "Invalid body: send at least one of `description` (text without NUL, or null), `expires_at` (unix seconds), `restrictions`";
+
+/// The record of a token. It does not contain the token itself.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct KnownToken {
+    /// The token's id for revocation and the audit log.
+    token_id: String,
+    /// The handler that issued it.
+    handler: String,
+    /// The actor's id.
+    actor: String,
+    /// The note given when the token was issued or edited.
+    #[schema(required)]
+    description: Option<String>,
+    /// The restrictions of the actor's rights; null if the token is not restricted.
+    #[schema(required)]
+    restrictions: Option<RestrictionsBody>,
+    /// The time of issue in unix seconds.
+    issued_at: u64,
+    /// The last second in which it is valid, in unix seconds; null if it does not expire.
+    #[schema(required)]
+    expires_at: Option<u64>,
+    /// The time of the last use in unix seconds, accurate to about a minute; null if it was never
+    /// used.
+    #[schema(required)]
+    last_used_at: Option<u64>,
+    /// The current status.
+    #[schema(value_type = TokenStatus)]
+    status: &'static str,
+    /// The time of revocation or replacement in unix seconds; null if neither has happened.
+    #[schema(required)]
+    ended_at: Option<u64>,
+    /// The client that requested it; null if it was the operator.
+    #[schema(required)]
+    client: Option<String>,
+}
+
+/// The current status of a token.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes `keyward_runtime::Status`")]
+pub(crate) enum TokenStatus {
+    Active,
+    Expired,
+    Revoked,
+    Replaced,
+}
+
+impl KnownToken {
+    /// Converts a visible record.
+    pub(super) fn of(seen: &VisibleToken, registry: &Registry) -> Result<Self, Error> {
+        let handler = seen.handler().to_owned();
+        let status = registry.status(&handler, seen.record())?.name();
+        let Record {
+            id,
+            actor_id,
+            description,
+            restrictions,
+            issued_at,
+            expires_at,
+            last_used_at,
+            ended,
+            client,
+            key: _,
+        } = seen.record().clone();
+        Ok(Self {
+            token_id: id,
+            handler,
+            actor: actor_id,
+            description,
+            restrictions: restrictions.map(|restrictions| RestrictionsBody::of(&restrictions, registry)),
+            issued_at,
+            expires_at,
+            last_used_at,
+            status,
+            ended_at: ended.map(|ended| ended.at),
+            client,
+        })
+    }
+}
+
+/// The changes to a token. Omitted members are not changed.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(min_properties = 1)]
+pub(crate) struct EditRequest {
+    /// The new note, or null to remove it.
+    #[schema(value_type = Option<String>, pattern = "^[^\\u0000]*$")]
+    #[serde(default, deserialize_with = "given")]
+    description: Option<Option<String>>,
+    /// An earlier expiry in unix seconds, not in the past.
+    #[serde(default, deserialize_with = "second")]
+    #[schema(value_type = Option<u64>, nullable = false, minimum = 0, maximum = 253402300799_u64)]
+    expires_at: Option<u64>,
+    /// New restrictions, which must not allow more than the token does.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<RestrictionsBody>, nullable = false)]
+    restrictions: Option<Object<RestrictionsBody>>,
+}
+
+/// Returns the record of a token.
+#[utoipa::path(
+    get,
+    path = "/v1/tokens/{handler}/{token_id}",
+    tag = "applications",
+    params(
+        ("handler" = String, Path, description = "The handler that issued the token"),
+        ("token_id" = String, Path, description = "The token's id, not the token itself")
+    ),
+    responses(
+        (status = 200, body = KnownToken, description = "The record of the token"),
+        (status = 404, body = ErrorBody, description = "There is no such token, this client may not see it, or no store is configured")
+    ),
+    security(("basic" = []), ("bearer" = []))
+)]
+pub(crate) async fn show(
+    Extension(context): Extension<Context>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let context = &context;
+    let client = client::authorize(context, "token", &headers, None, |rights| rights.sees != Visibility::Nothing)?;
+    let asked = DecisionContext { endpoint: "token", client: Some(client.id()), ..DecisionContext::default() };
+    let seen = find(context, asked, client, path).await?;
+    decision_log::recorded(context, asked, (seen.handler(), seen.record()), ("shown", None), None);
+    answer(context, &seen)
+}
+
+/// Narrows a token, or changes its note.
+#[utoipa::path(
+    patch,
+    path = "/v1/tokens/{handler}/{token_id}",
+    tag = "applications",
+    params(
+        ("handler" = String, Path, description = "The handler that issued the token"),
+        ("token_id" = String, Path, description = "The token's id, not the token itself")
+    ),
+    request_body = EditRequest,
+    responses(
+        (status = 200, body = KnownToken, description = "The token is changed durably, for all later requests"),
+        (status = 400, body = ErrorBody, description = "The request is malformed, or the changes would allow more than the token does (`invalid_request`)"),
+        (status = 404, body = ErrorBody, description = "There is no such token, this client may not see it, or no store is configured"),
+        (status = 409, body = ErrorBody, description = "The token is not active, it was changed concurrently, or tokens of its handler cannot be changed (`conflict`)"),
+        (status = 503, body = ErrorBody, description = "The store did not confirm the change, or too many requests are in progress: check the token, and try again")
+    ),
+    security(("basic" = []), ("bearer" = []))
+)]
+pub(crate) async fn edit(
+    Extension(context): Extension<Context>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let context = &context;
+    let client = client::authorize(context, "token", &headers, None, may_edit)?;
+    let EditRequest { description, expires_at, restrictions } = body::json(context, &headers, body, WANTED).await?;
+    if description.is_none() && expires_at.is_none() && restrictions.is_none()
+        || has_nul(description.as_ref().and_then(|text| text.as_deref()))
+    {
+        return Err(ApiError::InvalidRequest(WANTED));
+    }
+    let asked = DecisionContext { endpoint: "token", client: Some(client.id()), ..DecisionContext::default() };
+    let seen = find(context, asked, client, path).await?;
+    let restrictions = restrictions.map(|Object(restrictions)| restrictions.checked());
+    let amendment = TokenUpdate { description, expires_at, restrictions };
+    let named = amendment.to_string();
+    let told = |outcome| decision_log::recorded(context, asked, (seen.handler(), seen.record()), outcome, Some(&named));
+    match decision::edit(context, asked, &seen, amendment).await {
+        Ok(UpdateOutcome::Done(record)) => {
+            told(("edited", None));
+            answer(context, &seen.now(record))
+        }
+        Ok(UpdateOutcome::Denied(denied)) => {
+            told(("denied", Some(denied.denial.as_str())));
+            Ok(match denied.denial {
+                Denial::InvalidRequest => refusal(StatusCode::BAD_REQUEST, "invalid_request", &denied),
+                _ => refusal(StatusCode::CONFLICT, "conflict", &denied),
+            })
+        }
+        Ok(UpdateOutcome::Unknown) => {
+            decision_log::log_without_token(context, asked, "unknown-token");
+            Err(ApiError::NoSuchToken)
+        }
+        Err(error) => {
+            let detail = format!("{named}; {error}");
+            let failed = ("failed", Some(error.code()));
+            decision_log::recorded(context, asked, (seen.handler(), seen.record()), failed, Some(&detail));
+            Err(ApiError::NotConfirmed)
+        }
+    }
+}
+
+/// Returns whether a client may edit any tokens. [`find`] checks the individual token.
+pub(super) fn may_edit(rights: &Client) -> bool {
+    rights.edit && rights.sees != Visibility::Nothing
+}
+
+/// Returns the record named by a path.
+///
+/// # Errors
+/// There is no such record, or the client may not see it: the error is the same for both.
+pub(super) async fn find(
+    context: &Context,
+    asked: DecisionContext<'_>,
+    client: AuthenticatedClient<'_>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<VisibleToken, ApiError> {
+    context.live.registry.records().map_err(|error| ApiError::of_records(&error))?;
+    let unknown = || {
+        decision_log::log_without_token(context, asked, "unknown-token");
+        Err(ApiError::NoSuchToken)
+    };
+    // Names are UTF-8, so a path that is not UTF-8 names nothing.
+    let Ok(Path((handler, id))) = path else { return unknown() };
+    let is_usable = client.rights().handlers.contains(&handler) && context.live.digests.contains_key(&handler);
+    if !is_usable || !is_token_id(&id) {
+        return unknown();
+    }
+    if context.live.registry.is_token(&id, true).await {
+        decision_log::log_without_token(context, asked, "token-for-id");
+        return Err(ApiError::InvalidRequest(
+            "The path contains a token instead of its id: revoke that token, because paths are logged by proxies",
+        ));
+    }
+    match decision::find(context, &handler, &id).await {
+        Ok(None) => unknown(),
+        Ok(Some(record)) => VisibleToken::by(client, handler.clone(), record).map_err(|record| {
+            decision_log::recorded(context, asked, (&handler, &record), ("refused", Some("not-its-token")), None);
+            ApiError::NoSuchToken
+        }),
+        Err(error) => {
+            decision_log::failed(context, asked, &error);
+            Err(ApiError::of_records(&error))
+        }
+    }
+}
+
+fn answer(context: &Context, seen: &VisibleToken) -> Result<Response, ApiError> {
+    let known = KnownToken::of(seen, &context.live.registry).map_err(|_| ApiError::NoAnswer)?;
+    Ok(json(StatusCode::OK, &known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_is_accepted_for_the_note_only() {
+        let read = |text: &str| serde_json::from_str::<EditRequest>(text).ok();
+        let description = |text: &str| read(text).map(|request| request.description);
+        assert_eq!(description("{}"), Some(None));
+        assert_eq!(description(r#"{"description":null}"#), Some(Some(None)));
+        assert_eq!(description(r#"{"description":"x"}"#), Some(Some(Some("x".to_owned()))));
+        for bad in [
+            r#"{"description":7}"#,
+            r#"{"expires_at":null}"#,
+            r#"{"expires_at":1.5}"#,
+            r#"{"expires_at":253402300800}"#,
+            r#"{"restrictions":null}"#,
+            r#"{"restrictions":[[],{},{}]}"#,
+            r#"{"restrictions":{"a":["vi"]}}"#,
+            r#"{"actor":"x"}"#,
+            r#"{"expires_at":1,"expires_at":2}"#,
+        ] {
+            assert!(read(bad).is_none(), "{bad}");
+        }
+        assert!(read(r#"{"expires_at":1.0,"restrictions":{}}"#).is_some());
+    }
+}

@@ -1,0 +1,61 @@
+//! Visibility checks: the only place that turns a stored record into one that a client may see.
+
+use crate::client::AuthenticatedClient;
+use crate::config::{Client, Visibility};
+use crate::context::LiveConfig;
+use keyward_runtime::{CreatedBy, Filter, Record};
+
+/// A record that the requesting client may see. Only [`VisibleToken::by`] creates one, and every
+/// response about records is built from one.
+pub(crate) struct VisibleToken {
+    handler: String,
+    record: Record,
+}
+
+impl VisibleToken {
+    /// Returns a visible token if the client may see the record of a token of `handler`.
+    ///
+    /// # Errors
+    /// Returns the record if the client may not see it.
+    pub(crate) fn by(client: AuthenticatedClient<'_>, handler: String, record: Record) -> Result<Self, Box<Record>> {
+        let Client { sees, handlers, .. } = client.rights();
+        let is_its_to_see = match sees {
+            Visibility::Nothing => false,
+            Visibility::Own => record.client.as_deref() == Some(client.id()),
+            Visibility::All => true,
+        };
+        if is_its_to_see && handlers.contains(&handler) { Ok(Self { handler, record }) } else { Err(Box::new(record)) }
+    }
+
+    /// Replaces the record with its current state.
+    pub(crate) fn now(self, record: Record) -> Self {
+        Self { record, ..self }
+    }
+
+    /// Returns the name of the token's handler.
+    pub(crate) fn handler(&self) -> &str {
+        &self.handler
+    }
+
+    /// Returns the record.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+}
+
+/// Returns the filter for the records that a client may see, of one handler or of each that it may
+/// use.
+pub(crate) fn filter(client: AuthenticatedClient<'_>, live: &LiveConfig, handler: Option<&str>) -> Filter {
+    let Client { sees, handlers, .. } = client.rights();
+    let is_its = |name: &&str| handlers.contains(name) && handler.is_none_or(|only| only == *name);
+    let mut names: Vec<_> = live.registry.handlers().map(|handler| handler.name).filter(is_its).collect();
+    let client = match sees {
+        Visibility::Nothing => {
+            names.clear();
+            None
+        }
+        Visibility::Own => Some(CreatedBy::Client(client.id().to_owned())),
+        Visibility::All => None,
+    };
+    Filter { handlers: Some(names.into_iter().map(str::to_owned).collect()), client, ..Filter::default() }
+}

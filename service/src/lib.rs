@@ -1,0 +1,29 @@
+//! Operations that change tokens, each with its audit record: the one implementation behind
+//! Keyward's HTTP API and its command line.
+//!
+//! [`Operations`] issues, edits, rotates and revokes. Every operation performs these steps in order
+//! and stops at the first step that fails:
+//!
+//! 1. **Policy.** The registry checks the request, the actor, the lifetime and the parent token.
+//! 2. **Handler.** A new token is created in a fresh sandbox. Edits and revocations call no
+//!    handler.
+//! 3. **Checks.** The new token is verified once, and compared with what was requested.
+//! 4. **Audit.** The change is recorded durably, before it happens. Without an audit log this step
+//!    is empty.
+//! 5. **Commit.** The store changes its records, or appends to the revocation list, in one
+//!    transaction.
+//! 6. **Result.** The caller gets the token or the outcome. An operation that was recorded but did
+//!    not happen gets a second record, which notes that.
+//!
+//! Revocations of already issued tokens fail closed: where step 4 or 5 fails, a process that keeps
+//! running refuses the tokens at once, and retries until the revocation is recorded and stored.
+
+mod audited_change;
+mod named;
+mod operations;
+mod outcome;
+
+pub use audited_change::{AuditedChange, note_list};
+pub use named::Named;
+pub use operations::{Operations, Origin};
+pub use outcome::{Outcome, actor_json, escape_json};

@@ -1,0 +1,183 @@
+//! Issue, edit, rotate and revoke.
+
+use crate::audited_change::{AuditedChange, note_list};
+use crate::named::Named;
+use keyward_audit::{Audit, Entry, Event};
+use keyward_runtime::{
+    CreateRequest, Creation, Error, HookFuture, Registry, Revocation, RevocationHook, TokenUpdate, UpdateOutcome,
+};
+use std::sync::Arc;
+
+/// The party that requests an operation. The default is the operator.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Origin<'a> {
+    /// The id of the HTTP request.
+    pub request: Option<&'a str>,
+    /// The API client, by its id.
+    pub client: Option<&'a str>,
+}
+
+/// The operations of one registry, for one request.
+#[derive(Debug, Clone, Copy)]
+pub struct Operations<'a> {
+    registry: &'a Registry,
+    audit: Option<&'a Arc<Audit>>,
+    origin: Origin<'a>,
+    retries: bool,
+}
+
+impl<'a> Operations<'a> {
+    /// Creates the operations of a registry. With an audit log, only what it records can be
+    /// changed.
+    #[must_use]
+    pub fn new(registry: &'a Registry, audit: Option<&'a Arc<Audit>>, origin: Origin<'a>) -> Self {
+        Self { registry, audit, origin, retries: false }
+    }
+
+    /// Retries revocations that could not be recorded, for as long as the process runs. Not for a
+    /// process that exits after the operation: it would report a failure, but might still revoke.
+    #[must_use]
+    pub fn with_retries(self) -> Self {
+        Self { retries: true, ..self }
+    }
+
+    /// Issues a token, by the named handler or the first one.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Registry::create_with_hook`].
+    pub async fn issue(&self, handler: Option<&str>, request: CreateRequest) -> Result<Creation, Error> {
+        let entry = Entry { actor: Some(request.actor_id.clone()), ..self.entry(Event::Create, handler) };
+        let change = self.change(entry);
+        let creation = self.registry.create_with_hook(handler, request, &change).await;
+        change.made(&creation);
+        creation
+    }
+
+    /// Narrows a token, whose actor is named in the audit log if it is known.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Registry::edit`], or an error if the audit log could not be written.
+    pub async fn edit(
+        &self,
+        handler: &str,
+        id: &str,
+        actor: Option<&str>,
+        update: TokenUpdate,
+    ) -> Result<UpdateOutcome, Error> {
+        let change = self.change(Entry {
+            actor: actor.map(str::to_owned),
+            token_id: Some(id.to_owned()),
+            detail: Some(update.to_string()),
+            ..self.entry(Event::Edit, Some(handler))
+        });
+        record(&change).await?;
+        let updated = self.registry.edit(handler, id, update).await;
+        match &updated {
+            Ok(UpdateOutcome::Done(_)) => {}
+            Ok(UpdateOutcome::Denied(denied)) => change.denied(denied.denial.as_str()),
+            Ok(UpdateOutcome::Unknown) => change.denied("unknown"),
+            Err(error) => change.failed(error),
+        }
+        updated
+    }
+
+    /// Issues a token in the place of another one, which stays valid for `overlap` seconds. Returns
+    /// `None` where there is no record of it.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Registry::rotate`].
+    pub async fn rotate(
+        &self,
+        handler: &str,
+        id: &str,
+        actor: Option<&str>,
+        overlap: u32,
+    ) -> Result<Option<Creation>, Error> {
+        let change = self.change(Entry {
+            actor: actor.map(str::to_owned),
+            replaces: Some(id.to_owned()),
+            detail: Some(format!("the replaced token stays valid for {overlap} s")),
+            ..self.entry(Event::Rotate, Some(handler))
+        });
+        match self.registry.rotate(handler, id, overlap, Some(&change)).await.transpose() {
+            Some(creation) => {
+                change.made(&creation);
+                creation.map(Some)
+            }
+            None => {
+                change.denied("unknown");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Revokes tokens, which the audit log calls by `named`. Returns the number of revoked records.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Registry::revoke`], or an error if the audit log could not be
+    /// written. With [retries](Self::with_retries) the tokens are refused nevertheless.
+    pub async fn revoke(&self, revocation: Revocation, named: Named<'_>) -> Result<u64, Error> {
+        let Revocation { handler, issued_until, .. } = &revocation;
+        let until = issued_until.map(|until| format!("issued until {until}"));
+        let details: Vec<_> = named.note.map(str::to_owned).into_iter().chain(until).collect();
+        let change = self.change(Entry {
+            actor: named.actor.map(str::to_owned),
+            token_id: named.token_id.map(str::to_owned),
+            detail: (!details.is_empty()).then(|| details.join("; ")),
+            ..self.entry(Event::Revoke, handler.as_deref())
+        });
+        if let Err(error) = record(&change).await {
+            if let Some(audit) = self.audit.filter(|_| self.retries) {
+                let hook = Unrecorded { audit: audit.clone(), entry: change.entry().clone() };
+                // If the block fails too, the first error is returned.
+                let _ = self.registry.block(revocation, Arc::new(hook));
+            }
+            change.failed(&error);
+            return Err(error);
+        }
+        let ended = self.registry.revoke(revocation).await;
+        note_list(self.audit.map(Arc::as_ref), self.registry);
+        if let Err(error) = &ended {
+            change.failed(error);
+        }
+        ended
+    }
+
+    fn change(&self, entry: Entry) -> AuditedChange<'a> {
+        AuditedChange::new(self.audit.map(Arc::as_ref), entry)
+    }
+
+    fn entry(&self, event: Event, handler: Option<&str>) -> Entry {
+        let Origin { request, client } = self.origin;
+        let loaded = handler.and_then(|name| self.registry.handlers().find(|handler| handler.name == name));
+        Entry {
+            request: request.map(str::to_owned),
+            client: client.map(str::to_owned),
+            handler: handler.map(str::to_owned),
+            handler_sha256: loaded.map(|handler| handler.component.sha256_hex()),
+            ..Entry::new(event)
+        }
+    }
+}
+
+async fn record(change: &AuditedChange<'_>) -> Result<(), Error> {
+    change.record().await.map_err(|error| Error::audit_unavailable(error.to_string()))
+}
+
+/// A revocation that waits for the audit log.
+struct Unrecorded {
+    audit: Arc<Audit>,
+    entry: Entry,
+}
+
+impl RevocationHook for Unrecorded {
+    fn before_write(&self) -> HookFuture<'_> {
+        Box::pin(async {
+            // Records that it could not write are not queued up behind each other.
+            if let Some(trouble) = self.audit.standing().trouble {
+                return Err(trouble.to_string());
+            }
+            self.audit.record(self.entry.clone()).await.map(drop).map_err(|error| error.to_string())
+        })
+    }
+}

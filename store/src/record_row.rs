@@ -1,0 +1,150 @@
+//! Conversion between rows of `tokens` and records.
+
+use crate::database::{DbError, Row, Value};
+use crate::to_u64;
+use indexmap::IndexMap;
+use keyward_runtime::{Record, Restrictions, SecretDigest, StoredRecord, Termination, TerminationReason, TokenDigest};
+use serde::Deserialize;
+
+/// The columns of a [`record`], for [`concat!`].
+macro_rules! columns {
+    () => {
+        "id, actor_id, description, restrictions, issued_at, expires_at, last_used_at, ended_at, ended_why, caller, key"
+    };
+}
+
+pub(crate) use columns;
+
+/// Number of these columns; other selected columns follow them.
+pub(crate) const COLUMNS: usize = 11;
+
+/// Reads a record, with the digests of its secret and of its token in the columns behind it.
+pub(crate) fn stored(row: &Row) -> Result<StoredRecord, DbError> {
+    let record = record(row)?;
+    let digest = digest(row, COLUMNS)?.map(SecretDigest::new);
+    let token_digest = digest_of_token(row, COLUMNS.saturating_add(1))?;
+    Ok(StoredRecord { record, digest, token_digest })
+}
+
+/// Reads the digest of a token from a column.
+pub(crate) fn digest_of_token(row: &Row, column: usize) -> Result<Option<TokenDigest>, DbError> {
+    Ok(digest(row, column)?.map(TokenDigest::new))
+}
+
+fn digest(row: &Row, column: usize) -> Result<Option<[u8; 32]>, DbError> {
+    let bytes = row.get::<Option<Vec<u8>>>(column)?.map(TryInto::try_into).transpose();
+    bytes.map_err(|_| DbError::new("a digest in the database is not 32 bytes long"))
+}
+
+/// Reads a record. An unexpected value never makes a token more valid.
+pub(crate) fn record(row: &Row) -> Result<Record, DbError> {
+    let time = |column| row.get::<Option<i64>>(column)?.map(to_u64).transpose();
+    let why = row.get::<Option<String>>(8)?;
+    let ended = match (time(7)?, why.as_deref()) {
+        (None, None) => None,
+        (Some(at), Some("replaced")) => Some(Termination { at, why: TerminationReason::Replaced }),
+        (Some(at), _) => Some(Termination { at, why: TerminationReason::Revoked }),
+        (None, Some(_)) => return Err(DbError::new("a record has a termination reason but no time")),
+    };
+    let restrictions = row.get::<Option<String>>(3)?;
+    Ok(Record {
+        id: row.get(0)?,
+        actor_id: row.get(1)?,
+        description: row.get(2)?,
+        restrictions: restrictions.as_deref().map(read_restrictions).transpose()?,
+        issued_at: to_u64(row.get(4)?)?,
+        expires_at: time(5)?,
+        last_used_at: time(6)?,
+        ended,
+        client: row.get(9)?,
+        key: row.get(10)?,
+    })
+}
+
+/// Returns the stored form of a termination reason.
+pub(crate) fn why(ending: TerminationReason) -> &'static str {
+    match ending {
+        TerminationReason::Revoked => "revoked",
+        TerminationReason::Replaced => "replaced",
+    }
+}
+
+/// Returns the stored form of restrictions: Datasette's `_r`.
+pub(crate) fn write_restrictions(restrictions: Option<&Restrictions>) -> Result<Option<String>, DbError> {
+    let text = restrictions.map(serde_json::to_string).transpose();
+    text.map_err(|_| DbError::new("the restrictions cannot be written"))
+}
+
+/// Datasette's `_r`, as the runtime serializes it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    a: Vec<String>,
+    #[serde(default)]
+    d: IndexMap<String, Vec<String>>,
+    #[serde(default)]
+    r: IndexMap<String, IndexMap<String, Vec<String>>>,
+}
+
+/// Parses restrictions. Fails closed: ignoring invalid ones would grant all permissions.
+pub(crate) fn read_restrictions(text: &str) -> Result<Restrictions, DbError> {
+    // Serde would accept a list as an object.
+    let object = Some(text).filter(|text| text.trim_start().starts_with('{'));
+    let read = object.and_then(|text| serde_json::from_str(text).ok());
+    let Written { a, d, r } = read.ok_or_else(|| DbError::new("restrictions in the database cannot be read"))?;
+    let mut restrictions = Restrictions::new();
+    for action in a {
+        restrictions = restrictions.allow_all(action);
+    }
+    for (database, actions) in d {
+        for action in actions {
+            restrictions = restrictions.allow_database(database.as_str(), action);
+        }
+    }
+    for (database, resources) in r {
+        for (resource, actions) in resources {
+            for action in actions {
+                restrictions = restrictions.allow_resource(database.as_str(), resource.as_str(), action);
+            }
+        }
+    }
+    Ok(restrictions)
+}
+
+/// Returns the digest of a token as a value.
+pub(crate) fn of_token(token: Option<TokenDigest>) -> Value {
+    Value::Bytes(token.map(|token| token.bytes().to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restrictions_round_trip_and_invalid_ones_are_rejected() {
+        let written = Restrictions::new()
+            .allow_all("view")
+            .allow_all("a\"\0\u{1f980}")
+            .allow_database("d", "x")
+            .allow_database("", "y")
+            .allow_resource("d", "t", "z");
+        let text = serde_json::to_string(&written).unwrap();
+        assert!(read_restrictions(&text).ok() == Some(written), "{text}");
+        assert!(read_restrictions("{}").ok() == Some(Restrictions::new()), "restrictions that allow nothing");
+        for text in [
+            "",
+            "null",
+            "[",
+            "[]",
+            "[[\"x\"]]",
+            "1",
+            r#"{"a":null}"#,
+            r#"{"a":["x"],"b":[]}"#,
+            r#"{"d":{"x":"y"}}"#,
+            r#"{"a":[1]}"#,
+        ] {
+            assert!(read_restrictions(text).is_err(), "{text}");
+        }
+    }
+}

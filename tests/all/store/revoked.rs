@@ -1,0 +1,157 @@
+//! Revocations, and the list in which every node reads them.
+
+use super::*;
+
+/// Checks the records that a revocation revokes, and the number of live ones among them.
+#[test]
+fn a_revocation_revokes_what_it_matches() {
+    let alice = |id: &str, issued_at| Record { issued_at, ..record(id, "alice") };
+    let records = [
+        ("h", alice("a1", 10)),
+        ("h", alice("a2", 20)),
+        ("h", Record { expires_at: Some(NOW - 1), ..alice("expired", 10) }),
+        ("h", Record { ended: Some(Termination { at: 11, why: TerminationReason::Replaced }), ..alice("ended", 10) }),
+        ("h", record("b", "bob")),
+        ("i", alice("a1", 10)),
+    ];
+    let some = |text: &str| Some(text.to_owned());
+    let none = Revocation::default;
+    let (h, i) = (|| Revocation { handler: some("h"), ..none() }, || Revocation { handler: some("i"), ..none() });
+    let cases: &[(Revocation, u64, &[&str])] = &[
+        (none(), 4, &["h.a1", "h.a2", "h.expired", "h.b", "i.a1"]),
+        (h(), 3, &["h.a1", "h.a2", "h.expired", "h.b"]),
+        (i(), 1, &["i.a1"]),
+        (Revocation { handler: some("nobody"), ..none() }, 0, &[]),
+        (Revocation { token_id: some("a1"), ..h() }, 1, &["h.a1"]),
+        (Revocation { token_id: some("expired"), ..h() }, 0, &["h.expired"]),
+        (Revocation { token_id: some("ended"), ..h() }, 0, &[]),
+        (Revocation { token_id: some("a1"), actor_id: some("bob"), ..h() }, 0, &[]),
+        (Revocation { actor_id: some("alice"), ..none() }, 3, &["h.a1", "h.a2", "h.expired", "i.a1"]),
+        (Revocation { actor_id: some("alice"), ..h() }, 2, &["h.a1", "h.a2", "h.expired"]),
+        (Revocation { issued_until: Some(10), ..none() }, 2, &["h.a1", "h.expired", "i.a1"]),
+        (Revocation { issued_until: Some(9), ..none() }, 0, &[]),
+        (Revocation { actor_id: some("alice"), issued_until: Some(20), ..h() }, 2, &["h.a1", "h.a2", "h.expired"]),
+    ];
+    for (revocation, good, ids) in cases {
+        for place in Place::both() {
+            let store = place.open();
+            for (handler, record) in records.clone() {
+                commit(&store, handler, insert(record, None));
+            }
+            let ended = || -> BTreeSet<_> {
+                let ended = records.iter().filter(|(handler, record)| !is_live(&store, handler, &record.id));
+                ended.map(|(handler, record)| format!("{handler}.{}", record.id)).collect()
+            };
+            let before = ended();
+            assert_eq!(wait(store.count(revocation, NOW)), *good, "{revocation:?}");
+            assert_eq!(ended(), before, "counting revokes nothing");
+            assert_eq!(wait(store.revoke(revocation, NOW)).ended, *good, "{revocation:?}");
+            let expected: BTreeSet<_> = ids.iter().map(|&id| id.to_owned()).collect();
+            assert_eq!(&ended() - &before, expected, "{revocation:?}");
+            assert_eq!(
+                find(&store, "h", "ended").unwrap().ended.unwrap().why,
+                TerminationReason::Replaced,
+                "as it was"
+            );
+            // Repeated, the revocation is recorded again, and revokes nothing.
+            assert_eq!(wait(store.count(revocation, NOW)), 0);
+            assert_eq!(wait(store.revoke(revocation, NOW)).ended, 0);
+            assert!(told(&store).into_iter().eq([revocation.clone(), revocation.clone()]));
+        }
+    }
+}
+
+#[test]
+fn revocations_are_read_in_pages() {
+    for place in Place::both() {
+        let store = place.open();
+        for number in 0..7 {
+            wait(store.revoke(&revocation("h", &number.to_string()), NOW));
+        }
+        let all = wait(store.revocations(0, 100));
+        assert!(all.is_sorted_by(|(one, _), (two, _)| one < two) && all[0].0 > 0);
+        let mut read: Vec<(u64, Entry)> = vec![];
+        for expected in [3, 3, 1, 0] {
+            let more = wait(store.revocations(read.last().map_or(0, |(seq, _)| *seq), 3));
+            assert_eq!(more.len(), expected);
+            read.extend(more);
+        }
+        assert_eq!(read, all);
+        let actors: Vec<_> = told(&store).into_iter().map(|revocation| revocation.actor_id.unwrap()).collect();
+        assert_eq!(actors, ["0", "1", "2", "3", "4", "5", "6"]);
+        assert_eq!(wait(store.revocations(read[6].0 + 1, 3)), []);
+    }
+}
+
+/// A reader that always continues from its last entry eventually reads all of them.
+#[test]
+fn no_revocation_appears_before_one_that_was_read() {
+    for place in Place::both() {
+        let (here, there) = (place.open(), place.open());
+        let done = AtomicBool::new(false);
+        let read =
+            thread::scope(|scope| {
+                let reader = scope.spawn(|| {
+                    let mut read = vec![];
+                    loop {
+                        let last = done.load(Ordering::Acquire);
+                        let more = wait(here.revocations(read.last().map_or(0, |(seq, _)| *seq), 5));
+                        if last && more.is_empty() {
+                            return read;
+                        }
+                        read.extend(more);
+                    }
+                });
+                // The reader stops even if a writer panics.
+                let writing = Writing(&done);
+                race(8, |thread| {
+                    let store = if thread % 2 == 0 { &here } else { &there };
+                    for number in 0..10 {
+                        let (id, actor) = (format!("{thread}.{number}"), format!("actor{}", number % 2));
+                        // Conflicting operations of every kind; none may fail with a deadlock.
+                        commit(store, "h", replace(record(&id, &actor)));
+                        wait(store.record_uses(vec![
+                            ("h".to_owned(), id.clone(), NOW),
+                            ("h".to_owned(), "0.0".to_owned(), NOW),
+                        ]));
+                        match number % 3 {
+                            0 => drop(wait(store.revoke(&revocation("h", &actor), NOW))),
+                            1 => drop(wait(store.commit("h", end(&[&id])))),
+                            _ => drop(wait(store.next_serial("h"))),
+                        }
+                    }
+                });
+                drop(writing);
+                reader.join().unwrap()
+            });
+        assert!(read.len() >= 8 * 4);
+        assert!(read == wait(there.revocations(0, 1_000)), "a revocation was missed");
+    }
+}
+
+#[test]
+fn postgresql_notifies_of_revocations_only() {
+    let Some(place) = Place::postgres() else { return };
+    let store = place.open();
+    let mut other = connect(&place.location);
+    block_on(async {
+        let mut listener = PgListener::connect(&place.location).await.unwrap();
+        listener.listen(CHANNEL).await.unwrap();
+        for told in ["revoked", "replaced", "ended"] {
+            commit(&store, "h", insert(record(told, "alice"), None));
+            wait(store.count(&revocation("h", "alice"), NOW));
+            assert_eq!(commit(&store, "h", end(&["nobody"])), CommitOutcome::Ended);
+            match told {
+                "revoked" => drop(wait(store.revoke(&revocation("h", "alice"), NOW))),
+                "replaced" => assert_eq!(commit(&store, "h", replace(record("other", "alice"))), CommitOutcome::Done),
+                _ => assert_eq!(commit(&store, "h", end(&[told])), CommitOutcome::Done),
+            }
+            // Notifications arrive in the order of commits.
+            other.execute(AssertSqlSafe(format!("NOTIFY {CHANNEL}, 'nothing else'"))).await.unwrap();
+            for payload in ["", "nothing else"] {
+                let heard = tokio::time::timeout(DEADLINE, listener.recv()).await;
+                assert_eq!(heard.unwrap().unwrap().payload(), payload, "{told}");
+            }
+        }
+    });
+}

@@ -1,0 +1,272 @@
+//! The layers of each crate: which modules may use which.
+
+use super::Source;
+use std::collections::BTreeMap;
+
+/// The modules of each crate from the bottom up. A module uses only modules of earlier lines, its
+/// ancestors and its descendants. An unlisted module is in the line of its parent.
+const LAYERS: &[(&str, &[&[&str]])] = &[
+    (
+        "runtime",
+        &[
+            &[
+                "actor",
+                "checksum",
+                "clock",
+                "counts",
+                "error",
+                "i_json",
+                "limits",
+                "revocation_list::pace",
+                "sanitize",
+                "sync",
+                "token",
+                "token_pattern",
+                "usage",
+            ],
+            &["admission", "component", "component::shape", "engine", "keys", "verdict", "verdict_cache"],
+            &["restrictions", "slice", "store"],
+            &["lane", "policy", "queries", "registry::presented", "revocation_list", "revocation_list::cutoffs"],
+            &["bindings", "conduct", "grants", "model", "revocation_list::pending_writes"],
+            &[
+                "host",
+                "host::clock",
+                "host::digest",
+                "host::keys",
+                "host::log",
+                "host::queries",
+                "host::random",
+                "host::secrets",
+                "host::settings",
+                "host::store",
+                "pool",
+            ],
+            &["handler::verify_record", "runtime"],
+            &["sandbox"],
+            &["handler", "handler::issue"],
+            &["registry", "registry::revoke", "registry::tokens"],
+        ],
+    ),
+    (
+        "server",
+        &[
+            &[
+                "credential",
+                "endpoints",
+                "invalid_value",
+                "inventory",
+                "proxied_request",
+                "routes::tokens::restrictions",
+            ],
+            &["tls"],
+            &["config"],
+            &["error", "http1", "identity_headers", "metrics"],
+            &["context", "routes"],
+            &["body", "decision_log"],
+            &["client"],
+            &["visibility"],
+            &["decision"],
+            &["routes::forward", "routes::revocations", "routes::tokens", "routes::tokens::token", "routes::verify"],
+            &["routes::openapi", "routes::tokens::list", "routes::tokens::rotate", "service"],
+            &["admin", "refresh", "routes::actor", "routes::introspect", "routes::metadata", "routes::revoke"],
+            &["connection"],
+        ],
+    ),
+    ("service", &[&["audited_change", "named", "outcome"], &["operations"]]),
+    (
+        "store",
+        &[
+            &["database", "last_used", "location", "notify", "queries::error", "queries::text"],
+            &["connect", "queries", "queries::answer", "record_row"],
+            &["pool", "queries::connection_pool"],
+            &["nodes", "revocations"],
+            &["clock", "listing"],
+            &["records", "upkeep"],
+            &["import"],
+        ],
+    ),
+    (
+        "audit",
+        &[
+            &["entry", "head", "pending", "storage", "time"],
+            &["dropped", "files"],
+            &["body"],
+            &["line"],
+            &["read", "tail"],
+            &["retention", "verify"],
+            &["chain"],
+            &["queue"],
+            &["writer"],
+        ],
+    ),
+    (
+        "cli",
+        &[
+            &[
+                "args",
+                "args::audit",
+                "args::keys",
+                "args::store",
+                "args::tokens",
+                "builtin",
+                "config",
+                "config::access",
+                "config::audit",
+                "config::keys",
+                "config::message",
+                "config::queries",
+                "config::store",
+                "date",
+                "limits",
+                "log",
+                "log::line",
+                "log::queue",
+                "output",
+                "private_file",
+                "serve::watch",
+            ],
+            &["config::handlers", "config::server", "config_file", "keygen", "shell"],
+            &["audit", "audit_log", "client", "store"],
+            &["assemble", "keys", "serve::first_start", "serve::reload", "upkeep"],
+            &["check", "create", "serve", "status", "verify"],
+            &["tokens", "tokens::records"],
+        ],
+    ),
+    ("sdk", &[&["bindings", "build", "convert", "memory", "panic_hook", "testing", "testing::records"], &["host"]]),
+    ("componentize", &[&["build"]]),
+];
+
+/// Rejects modules without a line, and uses against the order.
+pub(super) fn check(sources: &[Source], wrong: &mut Vec<String>) {
+    for (name, layers) in LAYERS {
+        let folder = format!("{name}/src/");
+        let modules: BTreeMap<String, &Source> = sources
+            .iter()
+            .filter_map(|source| {
+                let module = source.path.strip_prefix(&folder)?.strip_suffix(".rs")?.replace('/', "::");
+                (!["lib", "main"].contains(&module.as_str()) && !module.ends_with("tests")).then_some((module, source))
+            })
+            .collect();
+        for (module, Source { path, text }) in &modules {
+            let Some(own) = layer(layers, module) else {
+                wrong.push(format!("{path}: has no line in the layers of its crate (xtask/src/tidy/layers.rs)"));
+                continue;
+            };
+            let code = plain(without_tests(text));
+            for used in used_by(module, &code, |name| modules.contains_key(name)) {
+                let is_family = is_within(&used, module) || is_within(module, &used);
+                if !is_family && layer(layers, &used).is_none_or(|layer| layer >= own) {
+                    wrong.push(format!("{path}: uses `{used}`, which is not in a layer below"));
+                }
+            }
+        }
+    }
+}
+
+fn layer(layers: &[&[&str]], module: &str) -> Option<usize> {
+    let own = layers.iter().position(|modules| modules.contains(&module));
+    own.or_else(|| layer(layers, module.rsplit_once("::")?.0))
+}
+
+fn is_within(module: &str, ancestor: &str) -> bool {
+    module.strip_prefix(ancestor).is_some_and(|rest| rest.starts_with("::") || rest.is_empty())
+}
+
+/// Returns the part of a file before its tests.
+pub(super) fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod ").next().unwrap_or(text)
+}
+
+/// Returns code without comments and strings, which may contain any name.
+fn plain(code: &str) -> String {
+    let mut text = String::with_capacity(code.len());
+    for line in code.lines() {
+        let line = line.split("//").next().unwrap_or_default();
+        // Strings over several lines do not contain module paths.
+        text.extend(line.split('"').step_by(2));
+        text.push('\n');
+    }
+    text
+}
+
+/// Returns the modules that a module names by a path, in declarations and in code.
+fn used_by(module: &str, code: &str, is_module: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut used = Vec::new();
+    let own: Vec<&str> = module.split("::").collect();
+    let parent = own.split_last().map_or(&[][..], |(_, parent)| parent);
+    for (start, base) in [("crate::", &[][..]), ("super::", parent), ("self::", &own)] {
+        for (at, _) in code.match_indices(start) {
+            let before = code[..at].chars().next_back();
+            if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
+                continue;
+            }
+            let mut path: Vec<String> = base.iter().map(|&part| part.to_owned()).collect();
+            let mut rest = &code[at + start.len()..];
+            while let Some(next) = rest.strip_prefix("super::").filter(|_| start == "super::") {
+                path.pop();
+                rest = next;
+            }
+            paths(rest, &mut path, &mut |path| used.extend(longest(path, &is_module)));
+        }
+    }
+    used.retain(|used| used != module);
+    used.sort();
+    used.dedup();
+    used
+}
+
+/// Reads one path, or the paths within braces, and returns how many bytes it took.
+fn paths(text: &str, path: &mut Vec<String>, found: &mut impl FnMut(&[String])) -> usize {
+    if text.starts_with('{') {
+        let mut at = 1;
+        while at < text.len() && !text[at..].starts_with('}') {
+            let read = paths(&text[at..], path, found);
+            at += read.max(1);
+            at += text[at..].find([',', '}']).unwrap_or_default();
+            at += text[at..].len() - text[at..].trim_start_matches(|c: char| c == ',' || c.is_whitespace()).len();
+        }
+        return at + 1;
+    }
+    let name = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    if name == 0 {
+        found(path);
+        return 0;
+    }
+    path.push(text[..name].to_owned());
+    let read = match text[name..].strip_prefix("::") {
+        Some(rest) => name + 2 + paths(rest, path, found),
+        None => {
+            found(path);
+            name
+        }
+    };
+    path.pop();
+    read
+}
+
+/// Returns the module that a path begins with.
+fn longest(path: &[String], is_module: impl Fn(&str) -> bool) -> Option<String> {
+    (1..=path.len()).rev().filter_map(|len| Some(path.get(..len)?.join("::"))).find(|name| is_module(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_found_in_declarations_and_in_code() {
+        let code = "use crate::a::{self, B};\nuse super::{c::D, e};\nfn f() { crate::g::h(); other::crate_::i(); self::j::k() }";
+        let is_module = |name: &str| ["a", "m::c", "m::e", "g", "m::n::j"].contains(&name);
+        assert_eq!(used_by("m::n", code, is_module), ["a", "g", "m::c", "m::e", "m::n::j"]);
+    }
+
+    #[test]
+    fn a_use_against_the_order_is_refused() {
+        let source = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+        let mut wrong = Vec::new();
+        check(&[source("audit/src/head.rs", "use crate::writer::W;"), source("audit/src/writer.rs", "")], &mut wrong);
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+        check(&[source("audit/src/new.rs", "")], &mut wrong);
+        assert_eq!(wrong.len(), 2, "{wrong:?}");
+    }
+}
