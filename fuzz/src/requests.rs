@@ -27,6 +27,7 @@ const SECRET: &str = "secret-of-app-0123456789-0123456789";
 const STATUSES: [u16; 16] = [100, 200, 201, 400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 421, 431, 503];
 
 /// Sends the bytes on a connection as a client.
+///
 /// The daemon returns complete HTTP/1 responses, each with a known status and its required headers.
 /// No request passes without the valid token among the bytes, and no response reveals anything
 /// about a token without the client's secret among them. Neither of the two is ever sent back.

@@ -29,7 +29,7 @@ impl CreateRequest {
         let Some(seconds) = self.expires_after else { return Ok(None) };
         match clock::now().seconds.saturating_add(u64::from(seconds)) {
             second if second > LAST => {
-                Err(CreateError::denied(Denial::InvalidRequest, "the token would end after the year 9999"))
+                Err(CreateError::denied(Denial::InvalidRequest, "the token would expire after the year 9999"))
             }
             second => Ok(Some(second)),
         }
