@@ -19,7 +19,8 @@ pub struct Head {
 /// The end of the store's revocation list: the number of its last entry, and a digest of that
 /// entry.
 ///
-/// It is noted beside the head, so that a store without this entry is recognized as an older copy.
+/// The audit keeps it next to the head, so that a store without this entry is recognized as an
+/// older copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListEnd {
     /// The number of the entry.
@@ -89,7 +90,7 @@ impl FromStr for Head {
 
 /// Decodes 64 lower-case hexadecimal digits.
 pub(crate) fn unhex(digits: &str) -> Option<[u8; 32]> {
-    // Only one text stands for a hash.
+    // A hash has a single textual form, so that equal hashes are equal texts.
     let is_lower = !digits.bytes().any(|byte| byte.is_ascii_uppercase());
     let mut bytes = [0; 32];
     hex::decode_to_slice(digits, &mut bytes).ok().filter(|()| is_lower).map(|()| bytes)
