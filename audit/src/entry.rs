@@ -60,8 +60,8 @@ pub struct Entry {
     /// The kind of the event.
     pub event: Event,
     /// The number of the earlier record that this one refers to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub of: Option<u64>,
+    #[serde(rename = "of", skip_serializing_if = "Option::is_none")]
+    pub refers_to: Option<u64>,
     /// The id of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
@@ -106,7 +106,7 @@ impl Entry {
     pub fn new(event: Event) -> Self {
         Self {
             event,
-            of: None,
+            refers_to: None,
             request: None,
             client: None,
             actor: None,

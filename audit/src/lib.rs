@@ -162,7 +162,7 @@ struct Shared {
     clock: Clock,
     queue: Queue,
     deadlines: Deadlines,
-    standing: Mutex<AuditStatus>,
+    status: Mutex<AuditStatus>,
     /// Set once the writer thread has finished.
     ended: Mutex<bool>,
     has_ended: Condvar,
@@ -192,7 +192,7 @@ impl Audit {
             clock: Box::new(clock),
             queue: Queue::default(),
             deadlines: Deadlines::default(),
-            standing: Mutex::default(),
+            status: Mutex::default(),
             ended: Mutex::new(false),
             has_ended: Condvar::new(),
             settings,
@@ -273,14 +273,14 @@ impl Audit {
 
     /// Returns the state of the audit log.
     #[must_use]
-    pub fn standing(&self) -> AuditStatus {
+    pub fn status(&self) -> AuditStatus {
         let (waiting, since) = self.shared.queue.waiting();
         let lag = since.map_or(Duration::ZERO, |since| since.elapsed());
-        let standing = self.shared.standing().clone();
+        let status = self.shared.status().clone();
         // A stuck disk reports no error.
         let is_stuck = lag > self.shared.settings.deadline;
-        let trouble = standing.trouble.or_else(|| is_stuck.then(|| "the disk does not respond".to_owned()));
-        AuditStatus { waiting, lag, trouble, ..standing }
+        let trouble = status.trouble.or_else(|| is_stuck.then(|| "the disk does not respond".to_owned()));
+        AuditStatus { waiting, lag, trouble, ..status }
     }
 
     /// Returns the settings that the audit log was opened with.
@@ -333,7 +333,7 @@ impl Shared {
     }
 
     fn late(&self) -> AuditError {
-        let trouble = self.standing().trouble.clone();
+        let trouble = self.status().trouble.clone();
         let trouble = trouble.map(|trouble| format!(" ({trouble})")).unwrap_or_default();
         let ms = self.settings.deadline.as_millis();
         self.error(&format!("could not be written within {ms} ms{trouble}"))
@@ -343,18 +343,18 @@ impl Shared {
         AuditError(format!("audit log {}: {why}", self.settings.file.display()))
     }
 
-    fn standing(&self) -> std::sync::MutexGuard<'_, AuditStatus> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn status(&self) -> std::sync::MutexGuard<'_, AuditStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count_lost(&self, lost: u64) {
-        let mut standing = self.standing();
-        standing.lost = standing.lost.saturating_add(lost);
+        let mut status = self.status();
+        status.lost = status.lost.saturating_add(lost);
     }
 
     fn count_refused(&self) {
-        let mut standing = self.standing();
-        standing.refused = standing.refused.saturating_add(1);
+        let mut status = self.status();
+        status.refused = status.refused.saturating_add(1);
     }
 }
 

@@ -96,7 +96,8 @@ pub struct Record {
     /// `cut` or `missing`.
     pub event: String,
     /// The number of the earlier record that it refers to.
-    pub of: Option<u64>,
+    #[serde(rename = "of")]
+    pub refers_to: Option<u64>,
     /// The id of the request.
     pub request: Option<String>,
     /// The API client that requested it.

@@ -16,7 +16,7 @@ pub(crate) fn run(shared: &Shared, storage: Box<dyn Storage>, opened: &Sender<Re
     let mut chain = Chain::new(settings.clone(), storage);
     match chain.append(&[], clock()) {
         Ok((_, head)) => {
-            shared.standing().head = head;
+            shared.status().head = head;
             let _ = opened.send(Ok(()));
         }
         Err(error) => {
@@ -51,11 +51,11 @@ fn write(shared: &Shared, chain: &mut Chain, mut batch: Batch) -> bool {
     let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
     match chain.append(&records, now) {
         Ok((first, head)) => {
-            let mut standing = shared.standing();
-            standing.head = head;
-            standing.written = standing.written.saturating_add(count);
-            standing.trouble = None;
-            drop(standing);
+            let mut status = shared.status();
+            status.head = head;
+            status.written = status.written.saturating_add(count);
+            status.trouble = None;
+            drop(status);
             let mut refused = Vec::new();
             let mut late = None;
             for (item, seq) in batch.items.iter().zip(first..) {
@@ -64,9 +64,9 @@ fn write(shared: &Shared, chain: &mut Chain, mut batch: Batch) -> bool {
                     continue;
                 }
                 if refuse {
-                    let (of, reason) = (Some(seq), Some("late".to_owned()));
+                    let (refers_to, reason) = (Some(seq), Some("late".to_owned()));
                     let (handler, request) = (item.entry.handler.clone(), item.entry.request.clone());
-                    refused.push(Entry { of, handler, request, reason, ..Entry::new(Event::Failed) });
+                    refused.push(Entry { refers_to, handler, request, reason, ..Entry::new(Event::Failed) });
                 } else {
                     let (count, since) = late.unwrap_or((0_u64, item.at));
                     late = Some((count.saturating_add(1), since));
@@ -80,7 +80,7 @@ fn write(shared: &Shared, chain: &mut Chain, mut batch: Batch) -> bool {
         }
         Err(error) => {
             let why = reason(&error);
-            shared.standing().trouble = Some(why.clone());
+            shared.status().trouble = Some(why.clone());
             // Records that are not refused are retried.
             batch.items.retain(|item| {
                 let Some(ticket) = &item.ticket else { return true };

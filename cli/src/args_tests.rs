@@ -150,3 +150,21 @@ proptest! {
         prop_assert_eq!(parse_at(&text), Ok(UnixTime { seconds, nanoseconds }));
     }
 }
+
+#[test]
+fn every_help_fits_a_terminal_and_has_an_example() {
+    fn walk(command: &clap::Command, words: &mut Vec<String>) {
+        let args: Vec<_> = words.iter().map(String::as_str).chain(["--help"]).collect();
+        let Ok(Parsed::Help(help)) = parse_words(&args) else { panic!("{args:?}") };
+        let widest = help.lines().map(|line| line.chars().count()).max().unwrap_or_default();
+        let height = help.trim_end().lines().count();
+        assert!(widest <= 80 && height <= 40, "{args:?}: {widest} columns, {height} lines");
+        assert!(help.contains("Example"), "{args:?} has no example");
+        for child in command.get_subcommands() {
+            words.push(child.get_name().to_owned());
+            walk(child, words);
+            words.pop();
+        }
+    }
+    walk(&command_line(), &mut Vec::new());
+}

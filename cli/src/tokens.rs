@@ -163,7 +163,7 @@ struct Line<'a> {
 
 /// Rejects a token in place of its id, which would otherwise be written to the audit log.
 fn must_be_id(registry: &Registry, id: &str) -> Result<(), CliError> {
-    if pollster::block_on(registry.is_token(id, true)) {
+    if pollster::block_on(registry.is_token(id, keyward_runtime::IdKind::Token)) {
         return Err(CliError::Usage(
             "the value of --id is a token: use its id, which `keyward tokens list` shows, or revoke the token with \
              `keyward tokens revoke … -` on standard input"

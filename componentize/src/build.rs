@@ -1,4 +1,4 @@
-//! Building the handlers of this workspace, for build scripts and `xtask`.
+//! Builds of this workspace's handlers, for build scripts and `xtask`.
 
 use std::env;
 use std::fs;
@@ -9,14 +9,14 @@ use crate::{Error, componentize};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Builds a handler of this workspace, such as `keyward-guest-signed`, in a target folder of its
-/// own, and gives the component.
+/// Builds a handler of this workspace, such as `keyward-guest-signed`, in its own target folder,
+/// and returns the component.
 ///
-/// Safe to call from a build script: cargo is run without what the outer cargo has set for its own
-/// crates.
+/// Safe to call from a build script: cargo runs without the variables that the outer cargo has set
+/// for its own crates.
 ///
 /// # Errors
-/// The target is not installed, cargo fails, or the result is no handler.
+/// The target is not installed, cargo fails, or the result is not a handler.
 pub fn build_guest(package: &str, target_dir: &Path) -> Result<Vec<u8>, Error> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in env::vars_os() {
@@ -26,8 +26,7 @@ pub fn build_guest(package: &str, target_dir: &Path) -> Result<Vec<u8>, Error> {
     }
     cargo.args(["build", "--profile", "guest", "--target", TARGET, "-p", package, "--target-dir"]);
     cargo.arg(target_dir).arg("--manifest-path").arg(workspace().join("Cargo.toml"));
-    // What the builder's folders are called must not be in a handler: the same source is the same
-    // digest everywhere.
+    // Remap the paths of this machine: the same source must have the same digest everywhere.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags().join("\x1f"));
     let output = cargo.output().map_err(|error| Error::Io("cargo could not be run".to_owned(), error))?;
     if !output.status.success() {
@@ -42,7 +41,7 @@ pub fn build_guest(package: &str, target_dir: &Path) -> Result<Vec<u8>, Error> {
     componentize(&core)
 }
 
-/// Tells cargo, from a build script, on which files the component of a handler depends.
+/// Declares to cargo, from a build script, the files that the component of a handler depends on.
 pub fn rerun_if_changed(package: &str) {
     let guest = package.strip_prefix("keyward-").unwrap_or(package);
     for input in ["Cargo.toml", "Cargo.lock", "wit", "sdk/src", "sdk/Cargo.toml", guest] {
@@ -68,9 +67,9 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Whether a variable that cargo set for a build script, or a user for another target, would change
-/// the handler: flags, wrappers such as clippy's, targets and profiles. What says how to reach
-/// registries and where caches are stays.
+/// Returns whether a variable that cargo set for a build script, or a user for another target,
+/// would change the handler: flags, wrappers such as clippy's, targets and profiles. Variables
+/// about registries, the network and caches do not.
 fn disturbs(name: &str) -> bool {
     const KEPT: [&str; 6] =
         ["CARGO_HOME", "CARGO_MAKEFLAGS", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_SOURCE_"];
@@ -84,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outer_cargo_does_not_reach_the_guest() {
+    fn an_outer_cargo_does_not_affect_the_guest() {
         for name in [
             "RUSTFLAGS",
             "CARGO_ENCODED_RUSTFLAGS",

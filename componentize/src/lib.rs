@@ -1,5 +1,5 @@
-//! Turns a core module into a component of the contract in `wit/`, and builds the handlers of this
-//! workspace.
+//! Conversion of a core module into a component of the contract in `wit/`, and builds of this
+//! workspace's handlers.
 
 mod build;
 
@@ -10,49 +10,48 @@ use wit_parser::{Resolve, WorldId};
 
 pub use build::{build_guest, rerun_if_changed};
 
-/// The built-in handlers, in the order in which they are listed: `builtin:NAME` is the package
-/// `keyward-guest-NAME`.
+/// The built-in handlers in listing order: `builtin:NAME` is the package `keyward-guest-NAME`.
 pub const BUILTIN_HANDLERS: [&str; 6] = ["signed", "hardcoded", "stored", "hypothesis", "auth-tokens", "query"];
 
-/// What went wrong, in a sentence that says what to do.
+/// An error of [`componentize`] or [`build_guest`], with a remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bytes are no WebAssembly.
-    #[error("not WebAssembly: {0}; give a core module, such as cargo makes for the target wasm32-unknown-unknown")]
+    /// The bytes are not WebAssembly.
+    #[error("not WebAssembly: {0}; give a core module, such as cargo builds for the target wasm32-unknown-unknown")]
     NotWasm(String),
-    /// Nothing is left to do.
+    /// The bytes are already a component.
     #[error("already a component; use it as it is")]
     AlreadyComponent,
-    /// The module does not fit the contract: an export is missing, an import is unknown, or a type
-    /// differs.
+    /// The module does not match the contract: an export is missing, an import is unknown, or a
+    /// type differs.
     #[error("not a handler: {0}; the contract is the world `handler` of keyward:handler@0.1.0")]
     NotAHandler(String),
     /// The target's standard library is missing.
     #[error("rust has no wasm32-unknown-unknown target here; run `rustup target add wasm32-unknown-unknown`")]
     NoTarget,
-    /// cargo could not be run, or its result not be read.
+    /// cargo could not be run, or its output could not be read.
     #[error("{0}: {1}")]
     Io(String, #[source] std::io::Error),
     /// cargo failed.
     #[error("cargo could not build {package}:\n{output}")]
     Build {
-        /// The crate that was to be built.
+        /// The package that was requested.
         package: String,
-        /// What cargo and the compiler said.
+        /// The output of cargo and the compiler.
         output: String,
     },
 }
 
-/// The component of a core module.
+/// Converts a core module into a component.
 ///
 /// The module's imports and exports have the names of the canonical ABI
-/// (`keyward:handler/clock@0.1.0` `now`, …), and it exports `memory` and `cabi_realloc`. Metadata
-/// of `wit-bindgen` is used where there is some; a module without gets that of the whole world, and
-/// asks for what it imports all the same. Exports that tidy up after a call are dropped: the
-/// instance is gone by then.
+/// (`keyward:handler/clock@0.1.0` `now`, …), and it exports `memory` and `cabi_realloc`. If it has
+/// metadata of `wit-bindgen`, that is used; otherwise the metadata of the whole world is added, and
+/// the component still imports only what the module imports. Exports that clean up after a call are
+/// dropped: the instance no longer exists then.
 ///
 /// # Errors
-/// The bytes are no core module, or not of this contract.
+/// The bytes are not a core module, or the module does not match the contract.
 pub fn componentize(core: &[u8]) -> Result<Vec<u8>, Error> {
     let mut module = without_post_returns(core)?;
     if !has_metadata(&module) {
@@ -66,7 +65,8 @@ pub fn componentize(core: &[u8]) -> Result<Vec<u8>, Error> {
         .map_err(not_a_handler)
 }
 
-/// The module without its exports named `cabi_post_…`; all else byte for byte.
+/// Returns the module without its exports named `cabi_post_…`; everything else is unchanged byte
+/// for byte.
 fn without_post_returns(core: &[u8]) -> Result<Vec<u8>, Error> {
     let mut module = wasm_encoder::Module::new();
     for payload in Parser::new(0).parse_all(core) {
@@ -99,8 +99,8 @@ fn has_metadata(module: &[u8]) -> bool {
     })
 }
 
-/// The world `handler`.
-#[expect(clippy::expect_used, reason = "our own text, which a test parses")]
+/// Parses the contract, and returns its world `handler`.
+#[expect(clippy::expect_used, reason = "the text is constant, and a test parses it")]
 fn contract() -> (Resolve, WorldId) {
     let mut sources = wit_parser::SourceMap::new();
     sources.push_str("types.wit", include_str!("../../wit/types.wit"));
@@ -117,7 +117,7 @@ fn not_wasm(error: wasmparser::BinaryReaderError) -> Error {
     Error::NotWasm(error.to_string())
 }
 
-/// All causes in one line.
+/// Formats all causes on one line.
 fn not_a_handler(error: impl std::fmt::Display) -> Error {
     Error::NotAHandler(format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" "))
 }
@@ -126,8 +126,8 @@ fn not_a_handler(error: impl std::fmt::Display) -> Error {
 mod tests {
     use super::*;
 
-    /// A handler by hand: answers every token with `not-mine`, and every request with an internal
-    /// failure.
+    /// A handwritten handler: returns `not-mine` for every token, and an internal failure for every
+    /// request.
     const HANDLER: &str = r#"(module
         (import "keyward:handler/clock@0.1.0" "now" (func $now (param i32)))
         (memory (export "memory") 1)
@@ -153,7 +153,7 @@ mod tests {
         wat::parse_str(text).unwrap()
     }
 
-    /// The names of what a component imports and of what its main module exports.
+    /// Returns the names of a component's imports and of its main module's exports.
     fn names(component: &[u8]) -> (Vec<String>, Vec<String>) {
         let (mut imports, mut exports, mut modules, mut depth) = (Vec::new(), Vec::new(), 0, 0);
         for payload in Parser::new(0).parse_all(component) {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_by_hand_becomes_a_component_that_asks_for_what_it_imports() {
+    fn a_handwritten_module_becomes_a_component_with_its_imports_only() {
         let component = componentize(&module(HANDLER)).unwrap();
         let (imports, exports) = names(&component);
         assert_eq!(imports, ["keyward:handler/types@0.1.0", "keyward:handler/clock@0.1.0"]);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn custom_sections_of_the_module_stay() {
+    fn custom_sections_of_the_module_are_kept() {
         let component = componentize(&module(HANDLER)).unwrap();
         let found = Parser::new(0).parse_all(&component).find_map(|payload| match payload.unwrap() {
             Payload::CustomSection(section) if section.name() == "keyward:settings" => Some(section.data().to_vec()),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn all_but_the_dropped_exports_stays_byte_for_byte() {
+    fn everything_but_the_dropped_exports_is_unchanged() {
         let with = module(HANDLER);
         let without = without_post_returns(&with).unwrap();
         let sections = |bytes: &[u8]| -> Vec<(u8, Vec<u8>)> {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_core_module_or_no_handler_is_told_so() {
+    fn other_files_and_modules_are_rejected_with_the_reason() {
         let component = componentize(&module(HANDLER)).unwrap();
         assert!(matches!(componentize(&component), Err(Error::AlreadyComponent)));
         for bytes in [&b""[..], b"(module)", b"\x7fELF", b"\0asm", &component[..9]] {

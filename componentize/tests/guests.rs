@@ -1,5 +1,4 @@
-//! The handlers that ship with Keyward, built: small, and asking for what they use and nothing
-//! else.
+//! Checks that built-in handlers are small, and import only what they use.
 
 use std::path::Path;
 
@@ -7,7 +6,7 @@ use keyward_componentize::build_guest;
 use wasmparser::{Parser, Payload};
 
 #[test]
-fn guests_have_one_page_the_imports_they_use_and_their_settings() {
+fn guests_have_one_page_and_only_the_imports_and_settings_they_use() {
     let expected = [
         (
             "keyward-guest-signed",

@@ -1,8 +1,8 @@
 //! Threads for calls that outlast their first slice.
 //!
-//! A lane runs one slice of a call at a time, and always the next slice of the handler that has
-//! used the least CPU time lately. A paced lane keeps to a part of one core while other threads
-//! want the processor.
+//! A lane's threads each run one slice of a call at a time, always of the handler that has recently
+//! used the least CPU time. A paced lane keeps to a fraction of one core while other threads want
+//! the processor.
 
 use crate::slice;
 use crate::usage::Usage;
@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// CPU time that one handler's calls on lanes have cost lately.
+/// CPU time that one handler's calls have recently used on lanes.
 pub(crate) struct CpuUsage(Mutex<Usage>);
 
 impl CpuUsage {
@@ -33,7 +33,7 @@ impl CpuUsage {
     }
 }
 
-/// Threads and the calls that wait for them.
+/// A set of threads, and the queue of calls that they run.
 pub(crate) struct Lane {
     queue: Arc<Queue>,
 }
@@ -47,13 +47,13 @@ struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    /// With the time at which each was queued.
+    /// Queued jobs, each with the time at which it was queued.
     jobs: Vec<(Arc<Job>, Instant)>,
     is_closed: bool,
 }
 
 impl Lane {
-    /// Starts the threads; `begin` runs on each of them first. `cpu_time` reads the CPU time of its
+    /// Starts the threads; `begin` runs first on each of them. `cpu_time` reads the CPU time of its
     /// thread.
     pub(crate) fn start(
         name: &str,
@@ -64,7 +64,7 @@ impl Lane {
     ) -> io::Result<Self> {
         let queue = Arc::new(Queue { waiting: Mutex::default(), work: Condvar::new(), pace, cpu_time });
         let begin = Arc::new(begin);
-        // Dropped on an error, it ends the threads that were started.
+        // Dropping it on an error stops the threads that were started.
         let lane = Self { queue };
         for _ in 0..threads.max(1) {
             let (queue, begin) = (lane.queue.clone(), begin.clone());
@@ -76,7 +76,7 @@ impl Lane {
         Ok(lane)
     }
 
-    /// Runs `work` to its end, one poll at a time, unless the task is dropped before.
+    /// Runs `work` to completion, one poll at a time, unless the [`Task`] is dropped first.
     pub(crate) fn spawn(&self, usage: Arc<CpuUsage>, work: impl Future<Output = ()> + Send + 'static) -> Task {
         let job = Arc::new(Job {
             queue: self.queue.clone(),
@@ -91,7 +91,8 @@ impl Lane {
 }
 
 impl Drop for Lane {
-    /// Lets the threads end by themselves: a lane may be dropped where blocking is forbidden.
+    /// Signals the threads to stop without joining them: a lane may be dropped where blocking is
+    /// forbidden.
     fn drop(&mut self) {
         let mut waiting = lock(&self.queue.waiting);
         waiting.is_closed = true;
@@ -102,7 +103,7 @@ impl Drop for Lane {
     }
 }
 
-/// A spawned piece of work. Dropped, it is not polled again.
+/// A handle to spawned work, which is not polled again once the handle is dropped.
 pub(crate) struct Task(Arc<Job>);
 
 impl Task {
@@ -114,7 +115,7 @@ impl Task {
 
 impl Drop for Task {
     fn drop(&mut self) {
-        // The lane's thread drops the work, so that tearing a call down costs its caller nothing.
+        // A thread of the lane drops the work, so that cleaning up a call costs its caller nothing.
         self.0.is_cancelled.store(true, Ordering::Release);
         self.0.wake_by_ref();
     }
@@ -138,9 +139,9 @@ impl Queue {
         }
     }
 
-    /// Waits for a job, and takes the first one of the handler that has used the least. Work to be
-    /// dropped comes before all others: it holds a slot. Also returns how late a sleeping thread
-    /// was woken for the job.
+    /// Waits for a job and takes the one of the handler that has used the least. Cancelled jobs
+    /// come first, because they hold a slot. Also returns how late a sleeping thread was woken for
+    /// the job.
     fn next(&self) -> Option<(Arc<Job>, Duration)> {
         let mut waiting = lock(&self.waiting);
         let mut has_slept = false;
@@ -164,7 +165,7 @@ impl Queue {
     fn push(&self, job: Arc<Job>) {
         let mut waiting = lock(&self.waiting);
         if waiting.is_closed {
-            // Dropped outside of the lock: it may wake others.
+            // Drop `job` outside of the lock: that may wake others.
             drop(waiting);
             return;
         }
@@ -177,19 +178,19 @@ impl Queue {
 struct Job {
     queue: Arc<Queue>,
     usage: Arc<CpuUsage>,
-    /// `None` once it has ended.
+    /// `None` once the work has completed.
     work: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
     status: AtomicU8,
     is_cancelled: AtomicBool,
 }
 
-/// Neither queued nor polled.
+/// The status of a job that is neither queued nor polled.
 const IDLE: u8 = 0;
-/// In the queue.
+/// The status of a job in the queue.
 const QUEUED: u8 = 1;
-/// Polled by a thread.
+/// The status of a job that a thread polls.
 const RUNNING: u8 = 2;
-/// Polled by a thread, and woken since.
+/// The status of a job that was woken while a thread polls it.
 const WOKEN: u8 = 3;
 
 impl Job {
@@ -197,7 +198,7 @@ impl Job {
         self.is_cancelled.load(Ordering::Acquire)
     }
 
-    /// Polls the work once, or drops it where the task was dropped.
+    /// Polls the work once, or drops it if its task was dropped.
     fn run(self: Arc<Self>) {
         self.status.store(RUNNING, Ordering::Release);
         let mut work = lock(&self.work);
@@ -242,41 +243,40 @@ impl Wake for Job {
     }
 }
 
-/// Keeps a lane to a part of one core while other threads want the processor.
+/// The rate limit of a [`Lane`], which applies only while other threads want the processor.
 ///
-/// A thread that is kept off the processor in the middle of a slice, or is woken late, has met
-/// others that want it. For a while after that the lane runs only as far as its budget goes, which
-/// fills up at a constant rate.
+/// A thread that is preempted within a slice, or woken late, has met such a thread. For a while
+/// after that the lane is limited by its budget, which refills at a constant rate.
 pub(crate) struct Pace {
-    /// CPU seconds a second.
+    /// CPU seconds per second.
     rate: f64,
     bucket: Mutex<Bucket>,
 }
 
 struct Bucket {
-    /// CPU seconds that may be used; negative after a slice that was not covered.
+    /// Remaining CPU seconds; negative after a slice that exceeded them.
     budget: f64,
     filled: Instant,
     busy_until: Instant,
 }
 
-/// The most that the budget of a paced lane holds, in CPU seconds: a few slices.
+/// Maximum budget of a paced lane in CPU seconds: a few slices.
 const MAX_BUDGET: f64 = 0.005;
 
-/// How long a lane keeps to its pace after it has met another thread.
+/// Time for which a lane is limited after it has met another thread.
 const BUSY: Duration = Duration::from_millis(100);
 
-/// How long a thread may be kept off the processor without that being another thread's doing.
+/// Time off the processor that is not attributed to another thread.
 const JITTER: Duration = Duration::from_micros(200);
 
 impl Pace {
-    /// Allows `rate` CPU seconds a second.
+    /// Creates a limit of `rate` CPU seconds per second.
     pub(crate) fn new(rate: f64, now: Instant) -> Self {
         let bucket = Bucket { budget: MAX_BUDGET, filled: now, busy_until: now };
         Self { rate, bucket: Mutex::new(bucket) }
     }
 
-    /// Accounts for a slice that has just ended, and returns how long its thread must rest.
+    /// Accounts for a slice that has just finished, and returns how long its thread must rest.
     fn rest(&self, cost: Duration, kept_off: Duration, now: Instant) -> Duration {
         let mut bucket = lock(&self.bucket);
         let Bucket { budget, filled, busy_until } = &mut *bucket;
@@ -287,7 +287,7 @@ impl Pace {
             *busy_until = now + BUSY;
         }
         if now >= *busy_until {
-            // Time that no other thread wanted is free.
+            // CPU time that no other thread wanted is free.
             *budget = budget.max(0.0);
         }
         let owed = (-*budget).max(0.0);
@@ -330,7 +330,7 @@ mod tests {
         let lane = Lane::start("test", 1, None, Duration::default, || ()).unwrap();
         let (start, started) = channel::<()>();
         let (done, order) = channel();
-        // Holds the only thread until all the others wait.
+        // Blocks the only thread until all other tasks are queued.
         let _first = lane.spawn(usage(Duration::ZERO), async move { started.recv().unwrap() });
         let tasks: Vec<_> = [30, 10, 20, 0]
             .map(|used| {
@@ -346,9 +346,9 @@ mod tests {
         drop(tasks);
     }
 
-    /// The work of other threads counts as the handler's own.
+    /// CPU time that other threads use for a handler counts as its own.
     #[test]
-    fn a_handler_pays_for_what_was_charged() {
+    fn charged_time_counts_as_the_handlers_own() {
         let lane = Lane::start("test", 1, None, Duration::default, || ()).unwrap();
         let (usage, (done, told)) = (usage(Duration::ZERO), channel());
         let task = lane.spawn(usage.clone(), async move {
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_says_that_it_waits_for_something_else() {
+    fn a_task_reports_that_it_waits_for_something_else() {
         let lane = Lane::start("test", 1, None, Duration::default, || ()).unwrap();
         let (polled, told) = channel();
         let task = lane.spawn(
@@ -373,7 +373,7 @@ mod tests {
             }),
         );
         told.recv().unwrap();
-        // Its thread has a few instructions to go.
+        // The thread has a few instructions left to run.
         while !task.is_waiting() {
             thread::yield_now();
         }
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_ends_its_own_work_only() {
+    fn a_panic_affects_only_its_own_task() {
         let lane = Lane::start("test", 1, None, Duration::default, || ()).unwrap();
         let (done, told) = channel();
         let panics = lane.spawn(usage(Duration::ZERO), async { panic!("a bug") });
@@ -422,7 +422,7 @@ mod tests {
         for _ in 0..100 {
             assert!(slice(MS).is_zero(), "the processor is free");
         }
-        // Kept off the processor: five times as long as it computes, with its rests.
+        // Preempted: it takes five times as long as it computes, including the rests.
         let rests: Duration = (0..100).map(|_| slice(MS + MS)).sum();
         assert!((250 * MS..350 * MS).contains(&rests), "{rests:?}");
         now += BUSY;

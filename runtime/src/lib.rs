@@ -1,4 +1,4 @@
-//! Runs token handlers that nobody has to trust.
+//! Runs untrusted token handlers.
 //!
 //! ```no_run
 //! use keyward_runtime::{Actors, HandlerConfig, KeyGrant, KeyRing, Registry, Runtime, Secret, Verdict};
@@ -8,48 +8,48 @@
 //!     // Lives as long as the process: engine, compiled components, threads.
 //!     let runtime = Runtime::new()?;
 //!
-//!     // A handler, and all that it may touch.
+//!     // A handler and its grants.
 //!     let ring = KeyRing::new("main", Secret::new(std::fs::read("secret.key")?), vec![])?;
 //!     let mut partner = HandlerConfig::new("partner", std::fs::read("partner.wasm")?, Actors::matching(["partner:*"])?);
 //!     partner.prefixes = vec!["ptn_".into()];
 //!     partner.keys.insert("token".into(), KeyGrant::new(Arc::new(ring)));
 //!
-//!     // Compiles, checks and tries out. Immutable: to reload, build another one.
+//!     // Compiles, checks and instantiates every handler. Immutable: to reload, build another one.
 //!     let registry = Registry::builder(&runtime).handler(partner).build()?;
 //!
 //!     match registry.verify_blocking("ptn_…") {
-//!         Ok(Verdict::Accepted(token)) => println!("{} says: {}", token.handler, token.actor.json()),
-//!         Ok(Verdict::NotMine) => println!("nobody's token: look for other credentials"),
+//!         Ok(Verdict::Accepted(token)) => println!("{} vouches for {}", token.handler, token.actor.json()),
+//!         Ok(Verdict::NotMine) => println!("not a token of any handler: try other credentials"),
 //!         Ok(Verdict::Rejected(no)) => println!("401: {}", no.message),
-//!         Err(error) => println!("503: no verdict could be had, which is no yes: {error}"),
+//!         Err(error) => println!("503: no verdict, so deny access: {error}"),
 //!     }
 //!     Ok(())
 //! }
 //! ```
 //!
-//! In async programs [`Registry::verify`] and [`Registry::create`] are futures that run on any
-//! executor; nothing of theirs needs a timer or a thread of it. A call begins on the thread that
-//! polls it and is nearly always done within microseconds. One that computes on moves to threads of
-//! the runtime's own.
+//! In async programs, [`Registry::verify`] and [`Registry::create`] return futures that run on any
+//! executor and need no timer or thread of it. A call starts on the thread that polls it and nearly
+//! always completes within microseconds. A call that computes for longer moves to the runtime's own
+//! threads.
 //!
-//! # What a caller can count on
+//! # Guarantees
 //!
-//! * A [`Verdict`] is one of three answers; [`Error`] says that none could be had, and whose fault
-//!   that is.
-//! * A [`VerifiedActor`] comes out of a token that its handler accepted *and* that the host's
-//!   policy let through.
-//! * Each call has a fresh instance of the component and is bounded by [`Limits`]. Nothing is kept
-//!   between calls.
-//! * A handler sees the tokens that begin with its prefixes, and never a key.
+//! * A [`Verdict`] is one of three decisions; an [`Error`] reports that no verdict is available,
+//!   and who is to blame.
+//! * A [`VerifiedActor`] exists only for a token that its handler accepted *and* that passed the
+//!   host's policy.
+//! * Each call gets a fresh instance of the component and is bounded by [`Limits`]. No state
+//!   survives between calls.
+//! * A handler sees only tokens that start with its prefixes, and never a key.
 //!
-//! What a handler writes to its log, and nothing else, is emitted as [`tracing`] events with the
-//! target `keyward::handler`.
+//! Log lines of handlers are emitted as [`tracing`] events with the target `keyward::handler`. The
+//! runtime's own events about token records and revocations have the target `keyward::store`.
 //!
-//! # What an embedding program should know
+//! # Notes for embedders
 //!
-//! wasmtime handles `SIGSEGV`, `SIGILL` and `SIGFPE` for traps of guests: another handler of these
-//! signals in the process must pass on what is not its own. Build with `panic = "unwind"`, so that
-//! a bug in a host function costs one call.
+//! wasmtime handles `SIGSEGV`, `SIGILL` and `SIGFPE` for traps of guests: any other handler of
+//! these signals in the process must forward the signals that are not its own. Build with
+//! `panic = "unwind"`, so that a bug in a host function fails only one call.
 
 mod actor;
 mod admission;
@@ -88,7 +88,7 @@ mod usage;
 mod verdict;
 mod verdict_cache;
 
-// The public interface is:
+// The public interface.
 pub use actor::VerifiedActor;
 pub use clock::{Clock, MonotonicClock, SystemClock, UnixTime};
 pub use component::ComponentInfo;
@@ -99,7 +99,7 @@ pub use keys::{Key, KeyGrant, KeyRing, KeyRingError, KeyState, MIN_SECRET_BYTES,
 pub use limits::{Limits, RuntimeLimits};
 pub use policy::{ActorPattern, Actors, InvalidPattern, is_actor_id, is_token_id};
 pub use queries::{Query, QueryValue, Rows};
-pub use registry::{HandlerInfo, Presented, Registry, RegistryBuilder, Requested, TokenUpdate, UpdateOutcome};
+pub use registry::{HandlerInfo, IdKind, Presented, Registry, RegistryBuilder, Requested, TokenUpdate, UpdateOutcome};
 pub use restrictions::Permission;
 pub use revocation_list::Revocations;
 pub use runtime::Runtime;

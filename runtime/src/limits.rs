@@ -1,52 +1,56 @@
-//! How much a call may use: plain numbers, finite by default, every one enforced.
+//! Limits on the resources of calls and of the runtime: finite by default, and all enforced.
 
 use std::time::Duration;
 
-/// What one handler may use. Every field is enforced: the places that enforce them take this struct
-/// apart without `..`, so a field that nobody enforces does not compile.
+/// The resources that one handler may use.
+///
+/// Every field is enforced: the code that enforces them destructures this struct without `..`, so
+/// an unenforced field does not compile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Linear memory of one call, summed over all memories of the component, in bytes. A handler
-    /// from the SDK fits one page of 64 KiB; 16 MiB leave room for a language with a garbage
-    /// collector. It bounds latency too: `memory.fill` is not interrupted.
+    /// Maximum linear memory of one call, summed over all memories of the component, in bytes. A
+    /// handler built with the SDK fits one page of 64 KiB; 16 MiB leave room for a language with a
+    /// garbage collector. It also bounds latency: `memory.fill` cannot be interrupted.
     pub memory_bytes: usize,
-    /// Table elements of one call, summed over all tables of the component. Large Go or JavaScript
-    /// programs have some ten thousand functions.
+    /// Maximum number of table elements of one call, summed over all tables of the component. Large
+    /// Go or JavaScript programs have about ten thousand functions.
     pub table_elements: usize,
-    /// CPU time of one call, counted on the threads that run it; a call that the machine makes wait
-    /// is not charged.
+    /// Maximum CPU time of one call, counted on the threads that run it; time spent waiting for a
+    /// processor is not charged.
     pub cpu: Duration,
-    /// Wall-clock time of one call, host calls and waiting included.
+    /// Maximum wall-clock time of one call, including host calls and waiting.
     pub wall: Duration,
-    /// Host calls in one call.
+    /// Maximum number of host calls in one call.
     pub host_calls: u32,
-    /// Bytes that the handler may hand to the host in one host call, or as its result.
+    /// Maximum number of bytes that the handler may pass to the host in one host call, or return as
+    /// its result.
     pub host_call_bytes: usize,
-    /// Bytes that the host may process for the handler in one call: what host functions hash, sign,
-    /// compare, copy and log, each as often as it does so. A signed token of 8 KiB needs less than
-    /// a hundredth of the default.
+    /// Maximum number of bytes that the host processes for the handler in one call: every byte that
+    /// host functions hash, sign, compare, copy and log, counted once per operation. A signed token
+    /// of 8 KiB needs less than a hundredth of the default.
     pub host_work_bytes: usize,
-    /// Length of a token, presented or made, in bytes. 8 KiB is what a header holds with most
-    /// servers.
+    /// Maximum length of a token, presented or issued, in bytes. Most servers accept a header of 8
+    /// KiB.
     pub token_bytes: usize,
-    /// Length of the actor's JSON in bytes, with the members that the host adds.
+    /// Maximum length of the actor's JSON in bytes, including the members that the host adds.
     pub actor_bytes: usize,
-    /// Nesting of the actor's JSON: `{}` is one level.
+    /// Maximum nesting depth of the actor's JSON: `{}` has depth 1.
     pub actor_depth: usize,
-    /// Length of an actor's id in bytes.
+    /// Maximum length of an actor's id in bytes.
     pub actor_id_bytes: usize,
-    /// Length of a message to the caller and of a log line, in bytes; longer ones are cut.
+    /// Maximum length of a message to the caller and of a log line, in bytes; longer ones are
+    /// truncated.
     pub message_bytes: usize,
-    /// Log lines of one call; more are counted and dropped.
+    /// Maximum number of log lines of one call; more are counted and dropped.
     pub log_lines: u32,
-    /// Length of the component's file in bytes.
+    /// Maximum length of the component's file in bytes.
     pub component_bytes: usize,
-    /// Calls of this handler at the same time; `None` is half of the runtime's slots. Beside other
-    /// handlers it gets fewer where those need them: each owns a part of half of the slots.
+    /// Maximum number of concurrent calls of this handler; `None` means half of the runtime's
+    /// [`slots`](RuntimeLimits::slots). It gets fewer while other handlers need them: each handler
+    /// owns a part of half of the slots.
     pub concurrent_calls: Option<usize>,
-    /// Memory for good answers, in bytes: one is kept for the rest of the second in which it was
-    /// given, so that a token that is presented again meanwhile costs no call. 0 asks the handler
-    /// every time.
+    /// Size of the verdict cache in bytes. A cached verdict is valid for the rest of its second, so
+    /// that a token presented again within it costs no call. 0 disables the cache.
     pub verdict_cache_bytes: usize,
 }
 
@@ -73,20 +77,22 @@ impl Default for Limits {
     }
 }
 
-/// What all handlers of one [`Runtime`](crate::Runtime) share. These are settings of the engine,
-/// fixed when it is made.
+/// The resources that all handlers of one [`Runtime`](crate::Runtime) share. They configure the
+/// engine and are fixed when the runtime is created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeLimits {
-    /// Calls at the same time, over all handlers. Each slot reserves address space, not memory.
+    /// Maximum number of concurrent calls of all handlers. Each slot reserves address space, not
+    /// memory.
     pub slots: usize,
-    /// The most that [`Limits::memory_bytes`] may be set to.
+    /// Upper bound for [`Limits::memory_bytes`].
     pub memory_bytes: usize,
-    /// The most that [`Limits::table_elements`] may be set to.
+    /// Upper bound for [`Limits::table_elements`].
     pub table_elements: usize,
-    /// Stack of WebAssembly code in one call, in bytes.
+    /// Stack size of WebAssembly code in one call, in bytes.
     pub wasm_stack_bytes: usize,
-    /// Threads for calls that need more than their first slice: so many that share a fifth of one
-    /// core on a busy machine, and so many more for handlers whose last call had to be stopped.
+    /// Number of threads in each of the two lanes for calls that outlast their first slice. The
+    /// threads of the steady lane share a fifth of one core on a busy machine; those of the spare
+    /// lane run handlers whose last call had to be stopped.
     pub slow_threads: usize,
 }
 

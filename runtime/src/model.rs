@@ -1,8 +1,8 @@
-//! What is kept and what is revoked, under every interleaving: the real lists and locks, on a store
-//! and with handlers that are as small as can be.
+//! A model of the verdict cache and the revocation list under every interleaving: the real lists
+//! and locks, with a minimal store and minimal handlers.
 //!
-//! Two threads are run in every order that there is; more, in many orders drawn at random. In a
-//! unit test of this crate the locks of `sync` are shuttle's, which tries the orders.
+//! Two threads run in every possible order; more threads, in many random orders. In unit tests of
+//! this crate the locks of `sync` are shuttle's, which controls the schedule.
 
 use crate::revocation_list::{Revocations, Ruling, Subject};
 use crate::store::{
@@ -35,18 +35,18 @@ fn subject(id: &str) -> Subject<'_> {
     }
 }
 
-/// A store of a list of revocations, and of records that have ended or not.
+/// A store of a revocation list, and of records that have ended or not.
 #[derive(Default)]
 struct Double {
     kept: Mutex<Kept>,
-    /// Whether the next revocation is not confirmed.
+    /// `true` if the next revocation is not confirmed.
     fails: AtomicBool,
 }
 
 #[derive(Default)]
 struct Kept {
     revocations: Vec<Revocation>,
-    /// By number, true once ended. All are of one actor, and of the same second.
+    /// Records by number, `true` once ended. All are of one actor and of the same second.
     records: Vec<bool>,
 }
 
@@ -140,24 +140,24 @@ impl TokenStore for Double {
     }
 }
 
-/// One process: what it knows of the list, and the handler that it has at present.
+/// A process with its revocation list and its current handler.
 struct Node {
     revocations: Arc<Revocations>,
     handler: Mutex<Arc<Handler>>,
 }
 
-/// A handler that accepts the token as long as its key is there, and what it has said.
+/// A handler that accepts the token as long as it has its key, and its verdict cache.
 struct Handler {
     has_key: bool,
     answers: VerdictCache<()>,
 }
 
-/// How a verification goes about it.
+/// A way to verify a token.
 #[derive(Clone, Copy)]
 enum Way {
-    /// As `Registry::verify` does: the list has the last word.
+    /// The way of `Registry::verify`: the revocation list is checked last.
     ListLast,
-    /// What must be caught: an answer that is kept counts as it is.
+    /// A defect that the model must detect: a cached verdict is used without the list.
     KeptIsEnough,
 }
 
@@ -169,7 +169,7 @@ impl Node {
         Arc::new(this)
     }
 
-    /// Whether the token is good.
+    /// Returns whether the token is valid.
     fn verify(&self, way: Way) -> bool {
         let handler = self.handler.lock().unwrap().clone();
         let kept = handler.answers.get(&TOKEN, SECOND).is_some();
@@ -185,7 +185,7 @@ impl Node {
         self.revocations.rule(subject(ID)).unwrap() == Ruling::Clear
     }
 
-    /// Judges a token with this record as `Registry::verify` does.
+    /// Returns whether a token with this record is valid, as `Registry::verify` does.
     fn verify_record(&self, store: &Double, record: usize) -> bool {
         match self.revocations.rule(subject(&record.to_string())).unwrap() {
             Ruling::Clear => true,
@@ -217,7 +217,7 @@ impl Handler {
     }
 }
 
-/// Runs every order that there is.
+/// Runs every possible order.
 fn in_every_order(work: impl Fn() + Send + Sync + 'static) {
     shuttle::check_dfs(work, None);
 }
@@ -226,8 +226,8 @@ fn in_many_orders(work: impl Fn() + Send + Sync + 'static) {
     shuttle::check_random(work, SCHEDULES);
 }
 
-/// Some verifications beside a revocation on the same node. One that begins after the answer must
-/// say no.
+/// Runs verifications concurrently with a revocation on the same node. A verification that starts
+/// after the revocation has returned must reject.
 fn revoked_here(verifiers: usize, way: Way, confirmed: bool) {
     let store = Arc::new(Double::default());
     let node = Node::new(&store);
@@ -240,7 +240,7 @@ fn revoked_here(verifiers: usize, way: Way, confirmed: bool) {
                 for _ in 0..2 {
                     let begins_after = answered.load(Ordering::SeqCst);
                     let good = node.verify(way);
-                    assert!(!(begins_after && good), "a yes that began after the answer");
+                    assert!(!(begins_after && good), "accepted after the revocation returned");
                 }
             })
         })
@@ -252,26 +252,26 @@ fn revoked_here(verifiers: usize, way: Way, confirmed: bool) {
 }
 
 #[test]
-fn no_yes_that_begins_after_the_answer() {
+fn a_verification_after_the_revocation_rejects() {
     in_every_order(|| revoked_here(1, Way::ListLast, true));
     in_many_orders(|| revoked_here(3, Way::ListLast, true));
 }
 
-/// What the store did not confirm is refused all the same. Another thread writes it down later.
+/// An unconfirmed revocation applies too. Another thread writes it later.
 #[test]
-fn no_yes_that_begins_after_an_answer_that_is_no_confirmation() {
+fn a_verification_after_an_unconfirmed_revocation_rejects() {
     in_many_orders(|| revoked_here(1, Way::ListLast, false));
 }
 
-/// The model can fail: an answer that is kept and not looked up again outlives the revocation in
-/// some order.
+/// The model can fail: a cached verdict without a check of the list outlives the revocation in some
+/// order.
 #[test]
-fn an_answer_that_is_not_looked_up_again_is_found_out() {
+fn a_cached_verdict_without_the_list_is_detected() {
     let found = catch_unwind(AssertUnwindSafe(|| in_every_order(|| revoked_here(1, Way::KeptIsEnough, true))));
     assert!(found.is_err());
 }
 
-/// Another node says no from the moment at which it has read on.
+/// Another node rejects the token as soon as it has read the list.
 fn revoked_elsewhere() {
     let store = Arc::new(Double::default());
     let (here, there) = (Node::new(&store), Node::new(&store));
@@ -286,19 +286,19 @@ fn revoked_elsewhere() {
     };
     let begins_after = has_read.load(Ordering::SeqCst);
     let good = there.verify(Way::ListLast);
-    assert!(!(begins_after && good), "a yes that began after the list was read");
+    assert!(!(begins_after && good), "accepted after the list was read");
     follower.join().unwrap();
     assert!(!there.verify(Way::ListLast), "revoked");
 }
 
 #[test]
-fn another_node_says_no_once_it_has_read_on() {
+fn another_node_rejects_once_it_has_read_the_list() {
     in_every_order(revoked_elsewhere);
 }
 
-/// Three nodes, two of which revoke and follow at once: nothing is skipped.
+/// Three nodes, two of which revoke and read at once: no entry is skipped.
 #[test]
-fn lists_that_are_read_and_written_at_once_lose_nothing() {
+fn concurrent_reads_and_writes_lose_no_entry() {
     in_many_orders(|| {
         let store = Arc::new(Double::default());
         let nodes = [(); 3].map(|()| Node::new(&store));
@@ -328,9 +328,9 @@ fn lists_that_are_read_and_written_at_once_lose_nothing() {
     });
 }
 
-/// Tokens are issued while all of their handler's are revoked, all in one second: those with a
-/// record from before are dead behind the answer, and those that are issued behind it are valid, on
-/// every node.
+/// Issues tokens while all tokens of their handler are revoked, in one second: those with an
+/// earlier record are invalid after the revocation has returned, and those that are issued after it
+/// are valid, on every node.
 fn issued_beside_a_cut_off(confirmed: bool) {
     let store = Arc::new(Double::default());
     let nodes = [(); 2].map(|()| Node::new(&store));
@@ -342,14 +342,15 @@ fn issued_beside_a_cut_off(confirmed: bool) {
         thread::spawn(move || {
             let begins_after = answered.load(Ordering::SeqCst);
             let record = store.insert();
-            // An unconfirmed revocation is written at any time, and ends the records it finds.
+            // An unconfirmed revocation is written at any time, and ends the records that exist
+            // then.
             if begins_after && confirmed {
-                assert!(node.verify_record(&store, record), "issued behind the answer");
+                assert!(node.verify_record(&store, record), "issued after the revocation returned");
             }
         })
     };
     assert_eq!(nodes[0].revoke_all().is_ok(), confirmed);
-    assert!(!nodes[0].verify_record(&store, before), "at once where it was asked for");
+    assert!(!nodes[0].verify_record(&store, before), "immediately on the node that revoked it");
     answered.store(true, Ordering::SeqCst);
     issuing.join().unwrap();
     if confirmed {
@@ -362,15 +363,15 @@ fn issued_beside_a_cut_off(confirmed: bool) {
 }
 
 #[test]
-fn what_is_issued_behind_a_cut_off_is_valid_and_what_was_before_is_not() {
+fn tokens_issued_after_a_cutoff_are_valid_and_earlier_ones_are_not() {
     for confirmed in [true, false] {
         shuttle::check_random(move || issued_beside_a_cut_off(confirmed), SCHEDULES / 10);
     }
 }
 
-/// A configuration that is put in place takes nothing over from the one before it.
+/// A reload adopts nothing from the previous configuration.
 #[test]
-fn a_key_that_is_gone_is_gone_with_all_that_was_said_by_it() {
+fn a_removed_key_is_gone_with_its_cached_verdicts() {
     in_every_order(|| {
         let node = Node::new(&Arc::new(Double::default()));
         let replaced = Arc::new(AtomicBool::new(false));

@@ -1,5 +1,4 @@
-//! What the host thinks of what a handler proposes. The only place where a [`VerifiedActor`] is
-//! made.
+//! The host's policy on proposals of handlers. The only module that creates a [`VerifiedActor`].
 
 use crate::actor::VerifiedActor;
 use crate::clock::{MAX_SECONDS, UnixTime};
@@ -13,17 +12,20 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// Whom a handler may vouch for.
+/// The actors that a handler may vouch for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actors {
-    /// Anybody, and objects without an id.
+    /// All actors, including those without an id.
     Any,
-    /// Those whose id fits one of the patterns. An actor without an id fits none.
+    /// Actors whose id matches one of the patterns. An actor without an id matches none.
     Matching(Vec<ActorPattern>),
 }
 
 impl Actors {
-    /// Reads patterns: each is an id, or the beginning of one and a `*`.
+    /// Parses patterns: each is an id, or a prefix followed by `*`.
+    ///
+    /// # Errors
+    /// Returns the first pattern that is not valid.
     pub fn matching<P: AsRef<str>>(patterns: impl IntoIterator<Item = P>) -> Result<Self, InvalidPattern> {
         patterns
             .into_iter()
@@ -32,7 +34,7 @@ impl Actors {
             .map(Self::Matching)
     }
 
-    /// Whether it may vouch for an actor with this id.
+    /// Returns whether they contain an actor with this id.
     pub(crate) fn contains(&self, id: Option<&str>) -> bool {
         match (self, id) {
             (Self::Any, _) => true,
@@ -42,7 +44,8 @@ impl Actors {
     }
 }
 
-/// `partner:*` fits every id that begins with `partner:`; without a `*` the id itself is meant.
+/// A pattern for actor ids: `partner:*` matches every id that starts with `partner:`; without a
+/// `*`, only the id itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActorPattern {
     text: String,
@@ -50,7 +53,10 @@ pub struct ActorPattern {
 }
 
 impl ActorPattern {
-    /// Reads a pattern. A `*` stands at the end or nowhere.
+    /// Parses a pattern. A `*` is allowed only at the end.
+    ///
+    /// # Errors
+    /// The pattern has a `*` elsewhere, or matches no valid actor id.
     pub fn new(pattern: &str) -> Result<Self, InvalidPattern> {
         let (text, is_prefix) = match pattern.strip_suffix('*') {
             Some(text) => (text, true),
@@ -68,25 +74,24 @@ impl ActorPattern {
     }
 }
 
-/// A text that is no pattern.
+/// An [`ActorPattern`] that is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{pattern}` is no actor pattern: write an id, or the beginning of one and a `*`")]
+#[error("`{pattern}` is not an actor pattern: use an id, or a prefix followed by `*`")]
 pub struct InvalidPattern {
     pattern: String,
 }
 
-/// Returns whether a text can be an actor's id: it has a visible character and no control
+/// Returns whether `id` is valid as an actor's id: it has a visible character and no control
 /// characters.
 ///
-/// Blanks at either end are part of the id, as they are in Datasette: ` root` and `root` are two
-/// actors.
+/// Spaces at either end are part of the id, as in Datasette: ` root` and `root` are two actors.
 pub fn is_actor_id(id: &str) -> bool {
     !is_blank(id) && !id.chars().any(char::is_control)
 }
 
-/// Returns whether a text can name a token in logs, headers and revocations: 1 to 256 printable
-/// ASCII characters without a blank at either end, where an operator who copies the id to revoke
-/// the token would lose it.
+/// Returns whether `id` is valid as a token's id in logs, headers and revocations: 1 to 256
+/// printable ASCII characters without a space at either end, which an operator who copies the id to
+/// revoke the token would lose.
 pub fn is_token_id(id: &str) -> bool {
     (1..=256).contains(&id.len())
         && id.bytes().all(|byte| (0x20..0x7f).contains(&byte))
@@ -94,7 +99,7 @@ pub fn is_token_id(id: &str) -> bool {
         && !id.ends_with(' ')
 }
 
-/// What a handler says when it accepts a token, before anybody believes it.
+/// A handler's acceptance of a token, before the policy has checked it.
 pub(crate) struct Proposal {
     pub(crate) actor: String,
     pub(crate) restrictions: Option<Restrictions>,
@@ -103,30 +108,31 @@ pub(crate) struct Proposal {
     pub(crate) expires_at: Option<u64>,
 }
 
-/// What one handler's proposals must pass.
+/// The policy for one handler's proposals.
 pub(crate) struct Policy {
     pub(crate) actors: Actors,
-    /// The lifetime in seconds where none is asked for.
+    /// The lifetime in seconds of tokens that were requested without one.
     pub(crate) default_ttl: Option<NonZeroU32>,
-    /// The longest lifetime in seconds.
+    /// Maximum lifetime in seconds.
     pub(crate) max_ttl: Option<u64>,
-    /// For how many seconds a token may not be used and stay good.
+    /// Number of seconds without use after which a token expires.
     pub(crate) max_idle: Option<u64>,
-    /// How many good tokens an actor may have.
+    /// Maximum number of valid tokens per actor.
     pub(crate) max_tokens_per_actor: Option<u64>,
-    /// How far in the future a token may have been issued, in seconds, for clocks that differ.
+    /// Number of seconds by which a token's issue time may be in the future, for clocks that
+    /// differ.
     pub(crate) leeway: u64,
 }
 
-/// What is said of a token that was not used for too long.
+/// The message about a token that has been idle for too long.
 pub(crate) const IDLE: &str = "Token has not been used for too long";
 
 impl Policy {
-    /// The lifetime that a token is made with, of whom one was asked for or not. `parent_ends` is
-    /// when the token ends that whoever asks has presented.
+    /// Returns the lifetime for a new token from the requested lifetime `wanted`, the handler's
+    /// defaults and the parent token's expiry, `parent_ends`. `None` means no expiry.
     ///
     /// # Errors
-    /// Why there is none, for people.
+    /// Returns the reason that the request is refused, as a message for humans.
     pub(crate) fn lifetime(
         &self,
         wanted: Option<NonZeroU32>,
@@ -138,29 +144,31 @@ impl Policy {
             && lifetime.is_none_or(|lifetime| u64::from(lifetime.get()) > max_ttl)
         {
             return Err(format!(
-                "a token of this handler ends after {max_ttl} seconds at most: ask for no more (`max_ttl`)"
+                "tokens of this handler expire after at most {max_ttl} seconds: request a shorter lifetime (`max_ttl`)"
             ));
         }
         let Some(left) = parent_ends.map(|end| end.saturating_sub(now)) else { return Ok(lifetime) };
         let left = NonZeroU32::new(u32::try_from(left).unwrap_or(u32::MAX));
-        let left = left.ok_or("the token that was presented ends now")?;
+        let left = left.ok_or("the presented token expires now")?;
         if wanted.is_some_and(|wanted| wanted > left) {
-            return Err(format!("the token that was presented ends in {left} seconds: ask for no more"));
+            return Err(format!("the presented token expires in {left} seconds: request a shorter lifetime"));
         }
         Ok(Some(lifetime.map_or(left, |lifetime| lifetime.min(left))))
     }
 
-    /// Whether a token that was last used then, or made, is not good any more for that.
+    /// Returns whether a token that was last used or issued at `since` has been idle for too long
+    /// at `now`.
     pub(crate) fn is_idle(&self, since: u64, now: UnixTime) -> bool {
         self.max_idle.is_some_and(|idle| since.saturating_add(idle) < now.seconds)
     }
 
-    /// Before which second a token that has been idle since is not good at `now`.
+    /// Returns the second at or after which a token must have been used to be valid at `now`;
+    /// `None` if tokens may be idle.
     pub(crate) fn idle_before(&self, now: u64) -> Option<u64> {
         self.max_idle.map(|idle| now.saturating_sub(idle))
     }
 
-    /// Why a token is not good by its record, if it is not.
+    /// Returns why a token is not valid according to its [`Record`]; `None` if it is valid.
     pub(crate) fn refuse_record(&self, record: &Record, now: UnixTime) -> Option<(Reason, &'static str)> {
         if record.ended.is_some() {
             Some((Reason::Revoked, "Token has been revoked"))
@@ -173,8 +181,11 @@ impl Policy {
         }
     }
 
-    /// Judges a proposal: a broken result is a fault of the handler, a broken fact about the token
-    /// is a rejection.
+    /// Judges a [`Proposal`].
+    ///
+    /// # Errors
+    /// A broken result is a fault of the handler. A fact about the token that the policy does not
+    /// allow is a [`Rejection`] instead.
     pub(crate) fn judge(
         &self,
         handler: &Arc<str>,
@@ -185,7 +196,7 @@ impl Policy {
         let Proposal { actor, restrictions, token_id, issued_at, expires_at } = proposal;
         let object = read_actor(&actor, limits)?;
         if token_id.as_deref().is_some_and(|id| !is_token_id(id)) {
-            return Err(bad("the token id is not 1 to 256 printable ASCII characters without a blank at either end"));
+            return Err(bad("the token id is not 1 to 256 printable ASCII characters without a space at either end"));
         }
         if [issued_at, expires_at].into_iter().flatten().any(|time| time > MAX_SECONDS) {
             return Err(bad("a time is after the year 9999"));
@@ -216,9 +227,9 @@ impl Policy {
         }
         if let Some(max_ttl) = self.max_ttl {
             match expires_at {
-                None => return reject(Reason::NotPermitted, "Token does not end, and its handler's tokens must"),
+                None => return reject(Reason::NotPermitted, "Token does not expire, but tokens of its handler must"),
                 Some(end) if end.saturating_sub(issued_at.unwrap_or(now.seconds)) > max_ttl => {
-                    return reject(Reason::NotPermitted, "Token lives longer than its handler's tokens may");
+                    return reject(Reason::NotPermitted, "Token has a longer lifetime than its handler allows");
                 }
                 Some(_) => {}
             }
@@ -244,7 +255,7 @@ fn read_actor(actor: &str, limits: &Limits) -> Result<i_json::Object, ErrorKind>
         return Err(over(LimitKind::ActorBytes, actor.len(), limits.actor_bytes));
     }
     match i_json::check(actor, limits.actor_depth, &["_r", "token_expires"]) {
-        Ok(object) if object.is_empty => Err(bad("the actor is `{}`, which is nobody")),
+        Ok(object) if object.is_empty => Err(bad("the actor is the empty object `{}`")),
         Ok(object) => Ok(object),
         Err(Defect::Broken(what)) => Err(ErrorKind::BadResult(format!("the actor {what}"))),
         Err(Defect::TooDeep(depth)) => Err(over(LimitKind::ActorDepth, depth, limits.actor_depth)),
@@ -261,7 +272,7 @@ fn write_actor(
     let mut out = text.into_bytes();
     if restrictions.is_some() || expires_at.is_some() {
         out.pop();
-        let lost = |error: &dyn fmt::Display| ErrorKind::Runtime(format!("the actor could not be written: {error}"));
+        let lost = |error: &dyn fmt::Display| ErrorKind::Runtime(format!("the actor could not be serialized: {error}"));
         if let Some(restrictions) = restrictions {
             out.extend_from_slice(b",\"_r\":");
             serde_json::to_writer(&mut out, restrictions).map_err(|error| lost(&error))?;
@@ -275,7 +286,7 @@ fn write_actor(
     if out.len() > limits.actor_bytes {
         return Err(over(LimitKind::ActorBytes, out.len(), limits.actor_bytes));
     }
-    String::from_utf8(out).map_err(|error| ErrorKind::Runtime(format!("the actor could not be written: {error}")))
+    String::from_utf8(out).map_err(|error| ErrorKind::Runtime(format!("the actor could not be serialized: {error}")))
 }
 
 fn bad(what: &str) -> ErrorKind {
@@ -305,13 +316,13 @@ mod tests {
         match policy.judge(&"h".into(), &Limits::default(), proposal, NOW) {
             Ok(Verdict::Accepted(acceptance)) => Ok(Ok(acceptance.actor.json().to_owned())),
             Ok(Verdict::Rejected(rejection)) => Ok(Err(rejection.reason)),
-            Ok(Verdict::NotMine) => panic!("the policy never says not mine"),
+            Ok(Verdict::NotMine) => panic!("the policy never returns not mine"),
             Err(fault) => Err(fault.code()),
         }
     }
 
     #[test]
-    fn only_the_allowed_are_vouched_for() {
+    fn a_handler_vouches_only_for_allowed_actors() {
         for (actor, allowed) in [
             (r#"{"id":"bob"}"#, true),
             (r#"{"id":"p:"}"#, true),
@@ -330,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_results_are_failures_whoever_may_be_vouched_for() {
+    fn broken_results_are_errors_for_any_actors() {
         let any = Policy { actors: Actors::Any, ..policy() };
         let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(1_025));
         for (actor, code) in [
@@ -354,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_can_be_seen() {
+    fn an_id_has_a_visible_character() {
         for (id, actor, token) in [
             ("a", true, true),
             ("a b", true, true),
@@ -375,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_bounds_to_the_second() {
+    fn times_are_checked_to_the_second() {
         let with = |issued_at, expires_at| {
             let proposal = Proposal { issued_at, expires_at, ..proposal(r#"{"id":"bob"}"#) };
             judge(&Policy { max_ttl: Some(100), ..policy() }, proposal).map(|verdict| verdict.map(|_| ()))
@@ -410,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_have_their_star_at_the_end() {
+    fn a_pattern_has_its_star_at_the_end() {
         for bad in ["", "a*b", "**", "a\n", "a\n*", " ", "\u{3164}"] {
             assert!(ActorPattern::new(bad).is_err(), "{bad:?}");
         }

@@ -1,12 +1,12 @@
-//! Where calls run: the first slice on the caller's thread, the rest on threads of the runtime's
-//! own.
+//! Scheduling of calls: the first slice runs on the caller's thread, the rest on the runtime's own
+//! threads.
 //!
-//! A well-behaved handler is done long before its first slice ends, so it never pays for a change
-//! of thread. A call that still computes when the slice is over yields and moves to a lane. The
-//! steady lane is promised a fifth of one core on a busy machine; the spare lane gets only time
-//! that no other thread wants, and runs the calls of handlers whose last call had to be stopped. A
-//! handler whose calls cost more than most, by what they compute or by what they ask of the store,
-//! begins them on a lane.
+//! A well-behaved handler completes long before its first slice is over, so it never pays for a
+//! change of thread. A call that still computes then yields and moves to a [`Lane`]. The steady
+//! lane is guaranteed a fifth of one core on a busy machine; the spare lane gets only time that no
+//! other thread wants, and runs the calls of handlers whose last call had to be stopped. A handler
+//! whose calls cost more than [`ALLOWANCE`] on average, in CPU time or in work of the store, starts
+//! them on a lane.
 
 use crate::conduct::{ALLOWANCE, Conduct, Start, nanos, stopped_by};
 use crate::error::{ErrorKind, LimitExceeded, LimitKind};
@@ -26,26 +26,28 @@ use thread_priority::{ThreadPriority, ThreadPriorityValue};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// The part of one core that the steady lane gets while other threads want the processor.
+/// Fraction of one core that the steady lane gets while other threads want the processor.
 const STEADY_RATE: f64 = 0.2;
 
-/// Gets its fair share of the processor, but never cuts in on a thread that runs.
+/// The scheduling policy of a lane that gets its fair share of the processor, but never preempts a
+/// running thread.
 const BATCH: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
 
-/// Runs when no other thread wants to, and leaves the processor as soon as one does. The lowest
-/// priority alone (nice 19) would finish its slice first, while others wait.
+/// The scheduling policy of a lane that runs only when no other thread wants to, and leaves the
+/// processor as soon as one does. With the lowest priority alone (nice 19), a thread would finish
+/// its slice first while others wait.
 const IDLE: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
 
-/// What a call may use.
+/// The time limits of a call.
 #[derive(Clone, Copy)]
 pub(crate) struct Budget {
     pub(crate) cpu: Duration,
     pub(crate) wall: Duration,
-    /// Whether it has imports that wait for something outside of this process.
+    /// `true` if the call has imports that wait for something outside of this process.
     pub(crate) may_wait: bool,
 }
 
-/// The lanes, and a clock that no guest can hold up.
+/// The lanes, and a timer that no guest can block.
 pub(crate) struct Pool {
     steady: Lane,
     spare: Lane,
@@ -53,14 +55,13 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Starts the threads of both lanes. `started` runs on each of them first.
+    /// Starts the threads of both lanes. `started` runs first on each of them.
     pub(crate) fn new(threads: usize, started: impl Fn() + Clone + Send + Sync + 'static) -> io::Result<Self> {
         let lane = |name, (policy, priority): (_, ThreadPriority), pace| {
             let started = started.clone();
             Lane::start(name, threads, pace, thread_cpu, move || {
                 slice::on_lane();
-                // To step back needs no privilege. Where it cannot be done, guests compete as
-                // equals.
+                // Lowering a priority needs no privilege. If it fails, guests compete as equals.
                 let _ = set_thread_priority_and_policy(thread_native_id(), priority, policy);
                 started();
             })
@@ -72,9 +73,14 @@ impl Pool {
         })
     }
 
-    /// Runs a call to its end or to the end of its budget, whichever comes first. Unless it may
-    /// wait, the call must return `Pending` only where [`slice::on_tick`] or [`slice::give_way`]
-    /// says so. A panic in it is a fault of the runtime, and goes no further.
+    /// Runs a call until it completes or exceeds its [`Budget`].
+    ///
+    /// Unless it may wait, the call must return `Pending` only after [`slice::on_tick`] or
+    /// [`slice::give_way`] made it yield.
+    ///
+    /// # Errors
+    /// Returns the call's own error, an exceeded limit, or [`ErrorKind::Store`] if it waited beyond
+    /// its deadline. A panic in the call is an [`ErrorKind::Runtime`].
     pub(crate) async fn run<T, F>(
         &self,
         budget: Budget,
@@ -100,7 +106,7 @@ impl Pool {
         let result = self.run_on(lane, started, budget, conduct.cpu.clone(), spent.clone(), call).await;
         let used = spent.used();
         match before {
-            // Its beginning was noted, and the rest of it costs its callers' threads nothing.
+            // The inline part was noted, and the rest costs its callers' threads nothing.
             Some(_) => {}
             None if used > SLICE => conduct.note_slow(spent.cost()),
             None => conduct.note_cost(spent.cost()),
@@ -109,8 +115,8 @@ impl Pool {
         result
     }
 
-    /// The beginning of a call, on its caller's thread: until it ends, or has computed for a slice.
-    /// While it waits it holds no thread, so it stays.
+    /// Runs the first part of a call on its caller's thread, until it completes or has computed for
+    /// a slice. While it waits it holds no thread, so it stays.
     async fn run_inline<T>(
         &self,
         started: Instant,
@@ -131,7 +137,7 @@ impl Pool {
                 if last.since.is_none() && polled.is_ready() {
                     conduct.note_unmeasured(started);
                 }
-                // Many short pieces between waits add up.
+                // Sums up the short pieces between waits.
                 used = used.saturating_add(last.used());
             }
             charged = charged.saturating_add(last.charged);
@@ -158,7 +164,7 @@ impl Pool {
         .await
     }
 
-    /// The rest of a call, on a lane.
+    /// Runs the rest of a call on a lane.
     async fn run_on<T, F>(
         &self,
         lane: &Lane,
@@ -175,7 +181,7 @@ impl Pool {
         let (sender, mut answer) = oneshot::channel();
         let task: Task = lane.spawn(usage, async move {
             let result = drive(call, started, spent, budget).await;
-            // A caller that has left needs no answer.
+            // A caller that dropped the call needs no result.
             let _ = sender.send(result);
         });
         let mut alarm = self.timer.at(started + budget.wall);
@@ -192,19 +198,19 @@ impl Pool {
     }
 }
 
-/// How the beginning of a call ended.
+/// The result of the first part of a call.
 enum Inline<T> {
-    /// So did the call.
+    /// The call has completed.
     Ended(Result<T, ErrorKind>),
-    /// The call goes on, after so much CPU time.
+    /// The call continues, after this much CPU time.
     Slow(Duration),
 }
 
-/// What one call has spent, for other threads to read; in nanoseconds.
+/// The time that one call has used, in nanoseconds, readable by other threads.
 struct Spent {
-    /// CPU time of its own.
+    /// CPU time of the call itself.
     used: AtomicU64,
-    /// CPU time of other threads.
+    /// CPU time that other threads used for the call.
     charged: AtomicU64,
 }
 
@@ -213,7 +219,7 @@ impl Spent {
         Self { used: AtomicU64::new(nanos(used)), charged: AtomicU64::new(0) }
     }
 
-    /// Adds a slice, and returns the CPU time so far.
+    /// Adds a slice, and returns the total CPU time.
     fn add(&self, slice: slice::Slice) -> Duration {
         self.charged.fetch_add(nanos(slice.charged), Ordering::Relaxed);
         let used = nanos(slice.used());
@@ -229,7 +235,7 @@ impl Spent {
     }
 }
 
-/// Drives a call on a lane, where it yields at every tick, and stops it when its CPU time is used
+/// Drives a call on a lane, where it yields at every tick, and stops it once its CPU time is used
 /// up.
 async fn drive<T>(
     mut call: Pin<Box<impl Future<Output = Result<T, ErrorKind>>>>,
@@ -252,8 +258,8 @@ async fn drive<T>(
     .await
 }
 
-/// Refuses the answer of a call that used more than its budget before it ended: nothing may have
-/// looked at it meanwhile.
+/// Rejects the result of a call that exceeded its budget: it may have run without a check until it
+/// completed.
 fn within<T>(result: Result<T, ErrorKind>, used: Duration, elapsed: Duration, budget: Budget) -> Result<T, ErrorKind> {
     match result {
         Ok(_) if used > budget.cpu => Err(over(LimitKind::Cpu, used, budget.cpu)),
@@ -262,13 +268,13 @@ fn within<T>(result: Result<T, ErrorKind>, used: Duration, elapsed: Duration, bu
     }
 }
 
-/// Returns the priority of a niceness of 0. A thread without privileges could not come back from a
+/// Returns the priority that equals a niceness of 0. An unprivileged thread could not return from a
 /// higher niceness.
 fn nice_0() -> ThreadPriority {
     ThreadPriorityValue::try_from(48).map_or(ThreadPriority::Min, ThreadPriority::Crossplatform)
 }
 
-/// Says that the store is late, not the guest.
+/// Blames the store, not the guest, for a timeout.
 fn no_answer(within: Duration) -> ErrorKind {
     ErrorKind::Store(format!("no answer within {} ms (`limits.wall_ms`)", within.as_millis()))
 }
@@ -278,11 +284,11 @@ fn over(limit: LimitKind, used: Duration, of: Duration) -> ErrorKind {
     ErrorKind::Limit(LimitExceeded { limit, used: micros(used), of: micros(of) })
 }
 
-/// A thread that only keeps time. The caller's runtime may have no timer, and the lanes' threads
-/// are the guests'.
+/// A thread that only runs timers. The caller's runtime may have none, and the lanes' threads run
+/// guests.
 struct Timer {
     handle: Handle,
-    /// Dropped, it ends the thread.
+    /// Stops the thread when dropped.
     _stop: oneshot::Sender<()>,
 }
 
@@ -292,7 +298,7 @@ impl Timer {
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         std::thread::Builder::new().name("keyward-timer".into()).spawn(move || {
-            // Ends with an error when the sender is dropped: that is the signal.
+            // The dropped sender is the signal, so an error is expected.
             let _ = runtime.block_on(stopped);
         })?;
         Ok(Self { handle, _stop: stop })
@@ -325,13 +331,13 @@ mod tests {
         over(LimitKind::Cpu, BUDGET.cpu, BUDGET.cpu)
     }
 
-    /// Computes for this long on the thread that it is on, without a tick.
+    /// Computes for `cpu` on the current thread, without a tick.
     fn compute(cpu: Duration) {
         let start = thread_cpu();
         while thread_cpu().saturating_sub(start) < cpu {}
     }
 
-    /// The thread on which a call begins: `None` for its caller's.
+    /// Returns the name of the thread on which a call starts; `None` for its caller's.
     fn begins_on(pool: &Pool, conduct: &Conduct) -> Option<String> {
         let here = thread::current().id();
         let call = async move {
@@ -341,7 +347,7 @@ mod tests {
         pollster::block_on(pool.run(BUDGET, conduct, Box::pin(call))).unwrap()
     }
 
-    /// A call that yields once, and then ends like this.
+    /// Runs a call that yields once and then returns `end`.
     fn yields(pool: &Pool, conduct: &Conduct, end: Result<(), ErrorKind>) {
         let call = async move {
             give_way().await;
@@ -351,27 +357,27 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_that_outlasted_a_slice_begins_on_a_lane() {
+    fn a_handler_that_outlasted_slices_starts_on_a_lane() {
         let (pool, slow, other) = (pool(), conduct(), conduct());
         assert_eq!(begins_on(&pool, &slow), None);
         yields(&pool, &slow, Ok(()));
-        assert_eq!(begins_on(&pool, &slow), None, "one slow call may be the machine's doing");
+        assert_eq!(begins_on(&pool, &slow), None, "one slow call may be due to the machine");
         yields(&pool, &slow, Ok(()));
         assert_eq!(begins_on(&pool, &slow).as_deref(), Some("keyward-steady"));
         slow.note_slow(OUTLASTED);
         yields(&pool, &slow, Err(ErrorKind::Trap("unreachable".into())));
-        assert_eq!(begins_on(&pool, &slow).as_deref(), Some("keyward-steady"), "it ended by itself");
+        assert_eq!(begins_on(&pool, &slow).as_deref(), Some("keyward-steady"), "the call was not stopped");
         yields(&pool, &slow, Err(stopped()));
         assert_eq!(begins_on(&pool, &other), None, "others are not punished");
         assert_eq!(begins_on(&pool, &slow).as_deref(), Some("keyward-spare"));
-        assert_eq!(begins_on(&pool, &slow).as_deref(), Some("keyward-steady"), "its last call ended by itself");
+        assert_eq!(begins_on(&pool, &slow).as_deref(), Some("keyward-steady"), "its last call was not stopped");
     }
 
-    /// How the kernel schedules a thread of this pool: its policy and its niceness.
+    /// Returns the kernel's scheduling policy and niceness of a thread of this pool.
     fn scheduling(pool: &Pool, conduct: &Conduct) -> (u32, i32) {
         let call = async move {
             let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-            // Behind the name, which may have spaces.
+            // After the name, which may contain spaces.
             let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().map(str::to_owned).collect();
             Ok((fields[38].parse().unwrap(), fields[16].parse().unwrap()))
         };
@@ -392,9 +398,9 @@ mod tests {
         assert_eq!(scheduling(&pool, &conduct).0, SCHED_IDLE);
     }
 
-    /// What calls ask of others counts like what they compute, on a caller's thread and on a lane.
+    /// Time that is charged to calls counts like the CPU time that they use themselves.
     #[test]
-    fn a_handler_whose_calls_cost_more_than_their_allowance_begins_on_a_lane() {
+    fn a_handler_whose_calls_exceed_the_allowance_starts_on_a_lane() {
         for (charge, wanted) in [(ALLOWANCE / 2, None), (3 * ALLOWANCE, Some("keyward-steady"))] {
             let (pool, conduct) = (pool(), conduct());
             for _ in 0..20 {
@@ -409,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_found_no_slot_changes_nothing() {
+    fn a_busy_error_changes_nothing() {
         let (pool, conduct) = (pool(), conduct());
         yields(&pool, &conduct, Err(stopped()));
         let busy = ErrorKind::Busy { what: "slots", of: 1, setting: "RuntimeLimits::slots" };
@@ -418,10 +424,10 @@ mod tests {
         assert_eq!(conduct.start(Instant::now()), Start::Spare);
     }
 
-    /// A call without a tick and without a yield is accounted for when it has ended, on its
-    /// caller's thread and on a lane.
+    /// A call without a tick or a yield is checked when it completes, on its caller's thread and on
+    /// a lane.
     #[test]
-    fn cpu_time_is_looked_at_when_a_call_has_ended() {
+    fn cpu_time_is_checked_when_a_call_completes() {
         let pool = pool();
         let budget = Budget { cpu: Duration::from_millis(5), ..BUDGET };
         let call = || {
@@ -444,10 +450,9 @@ mod tests {
         }
     }
 
-    /// The first call that nothing looks at goes through; it is the reason to measure the next
-    /// ones.
+    /// The first unchecked call is accepted, and makes the pool measure the next ones.
     #[test]
-    fn a_call_that_nothing_looks_at_is_measured_the_next_time() {
+    fn an_unchecked_call_makes_the_next_one_measured() {
         let (pool, conduct) = (pool(), conduct());
         let budget = Budget { cpu: Duration::from_millis(5), ..BUDGET };
         let call = || {
@@ -462,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn wall_time_is_looked_at_when_a_call_has_ended() {
+    fn wall_time_is_checked_when_a_call_completes() {
         let (pool, conduct) = (pool(), conduct());
         let budget = Budget { wall: Duration::from_millis(5), ..BUDGET };
         let call = Box::pin(async {
@@ -470,11 +475,11 @@ mod tests {
             Ok(())
         });
         assert_eq!(pollster::block_on(pool.run(budget, &conduct, call)).unwrap_err().code(), "limit-wall");
-        assert_eq!(begins_on(&pool, &conduct), None, "it was kept waiting, and did not compute");
+        assert_eq!(begins_on(&pool, &conduct), None, "it waited and did not compute");
     }
 
     #[test]
-    fn a_waiting_call_stays_and_waits_no_longer_than_it_may() {
+    fn a_waiting_call_stays_inline_and_times_out() {
         let (pool, conduct) = (pool(), conduct());
         let here = thread::current().id();
         let budget = Budget { may_wait: true, ..BUDGET };
@@ -493,7 +498,7 @@ mod tests {
         let never = || Box::pin(async { std::future::pending::<Result<(), ErrorKind>>().await });
         let stopped = pollster::block_on(pool.run(budget, &conduct, never())).unwrap_err();
         assert_eq!(stopped.code(), "store");
-        assert_eq!(begins_on(&pool, &conduct), None, "it was not its fault");
+        assert_eq!(begins_on(&pool, &conduct), None, "the store is to blame");
         (0..2).for_each(|_| conduct.note_slow(OUTLASTED));
         let budget = Budget { wall: Duration::from_millis(20), ..budget };
         let stopped = pollster::block_on(pool.run(budget, &conduct, never())).unwrap_err();

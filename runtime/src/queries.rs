@@ -1,29 +1,30 @@
-//! What is behind the import `queries`: what an operator has asked for in a database of their own.
-//! Where that is, is for whoever embeds the runtime; the crate `keyward-store` asks SQLite or
-//! PostgreSQL.
+//! Queries behind the import `queries`, which an operator has written for their own databases. The
+//! embedder implements [`Query`]; the crate `keyward-store` does so for SQLite and PostgreSQL.
 
 use crate::store::StoreFuture;
 
-/// A query that an operator has written. It must only read, and bound by itself how long it takes
-/// and how much it answers: if it does not keep to that, it answers an error.
+/// A query that an operator has written.
+///
+/// It must be read-only, and must itself bound its duration and the size of its result: beyond
+/// these bounds it returns an error.
 pub trait Query: Send + Sync + 'static {
-    /// The names of its parameters.
+    /// Returns the names of the parameters.
     fn parameters(&self) -> &[String];
 
-    /// Its rows, for the values of its parameters, in the order of their names. No text among these
-    /// has a NUL in it.
+    /// Runs the query with `values`, the values of its parameters in the order of
+    /// [`parameters`](Self::parameters). No text among them contains a NUL.
     fn run(&self, values: Vec<QueryValue>) -> StoreFuture<'_, Rows>;
 }
 
-/// What stands in a row, and what a parameter may be.
+/// A value in a row of [`Rows`], or of a parameter.
 #[derive(Clone, PartialEq)]
 #[expect(missing_debug_implementations, reason = "it may be a secret")]
 pub enum QueryValue {
-    /// Nothing.
+    /// The value NULL.
     Null,
     /// A whole number.
     Integer(i64),
-    /// A number.
+    /// A floating-point number.
     Real(f64),
     /// Text.
     Text(String),
@@ -31,12 +32,12 @@ pub enum QueryValue {
     Blob(Vec<u8>),
 }
 
-/// What a query answers.
+/// The result of a [`Query`].
 #[derive(Clone, PartialEq, Default)]
 #[expect(missing_debug_implementations, reason = "it may hold secrets")]
 pub struct Rows {
     /// The names of the columns.
     pub columns: Vec<String>,
-    /// The rows, each with a value for every column.
+    /// The rows, each with one value per column.
     pub rows: Vec<Vec<QueryValue>>,
 }

@@ -1,4 +1,4 @@
-//! Handlers in order, and which of them a token belongs to.
+//! The registry of handlers, which routes each token to its handler.
 
 mod presented;
 mod revoke;
@@ -23,48 +23,49 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-pub use presented::{Presented, Requested};
+pub use presented::{IdKind, Presented, Requested};
 pub use tokens::{TokenUpdate, UpdateOutcome};
 
-/// Handlers with their grants: an immutable value. To reload is to build another one from the same
-/// [`Runtime`] and to put it in this one's place.
+/// An immutable list of handlers with their grants. To reload, build another registry on the same
+/// [`Runtime`] and replace this one. Cheap to clone.
 #[derive(Clone)]
 pub struct Registry(Arc<Handlers>);
 
 struct Handlers {
     runtime: Runtime,
-    /// In the operator's order: the first makes tokens unless another is named.
+    /// The handlers in the operator's order: the first creates tokens unless another is named.
     handlers: Vec<Handler>,
-    /// Every prefix and its handler's place, longest prefix first.
+    /// Every prefix with the index of its handler, longest prefix first.
     prefixes: Vec<(String, usize)>,
-    /// The handlers without prefixes: one, unless they share by the operator's word.
+    /// Indexes of the handlers without prefixes: at most one, unless the operator lets several
+    /// share tokens.
     unprefixed: Vec<usize>,
-    /// Full action names and what tokens say instead.
+    /// Full action names, each with the short name that tokens carry.
     actions: HashMap<String, String>,
-    /// What has been taken back, if that is possible here.
+    /// The revocation list, if tokens can be revoked here.
     revocations: Option<Arc<Revocations>>,
-    /// Where a record of every token is kept, if one is.
+    /// The store of token records, if there is one.
     records: Option<Arc<dyn TokenStore>>,
-    /// The longest token that any handler takes.
+    /// Maximum length of a token over all handlers, in bytes.
     token_bytes: usize,
 }
 
-/// What a registry holds, for people to look at.
+/// A handler of a [`Registry`], for display.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct HandlerInfo<'a> {
-    /// Its name.
+    /// The name of the handler.
     pub name: &'a str,
-    /// The prefixes that it claims.
+    /// The prefixes that the handler claims.
     pub prefixes: &'a [String],
-    /// Its component.
+    /// The handler's component.
     pub component: &'a ComponentInfo,
-    /// How often it was called.
+    /// The handler's call counts.
     pub counts: Counts,
 }
 
 impl Registry {
-    /// Begins a registry on `runtime`.
+    /// Creates a [`RegistryBuilder`] on `runtime`.
     pub fn builder(runtime: &Runtime) -> RegistryBuilder {
         RegistryBuilder {
             runtime: runtime.clone(),
@@ -76,7 +77,7 @@ impl Registry {
         }
     }
 
-    /// The handlers in order.
+    /// Returns the [`HandlerInfo`] of each handler, in order.
     pub fn handlers(&self) -> impl Iterator<Item = HandlerInfo<'_>> {
         self.0.handlers.iter().map(|handler| HandlerInfo {
             name: &handler.name,
@@ -86,11 +87,11 @@ impl Registry {
         })
     }
 
-    /// Judges a token. It goes to one handler only: the one with the longest prefix that it begins
-    /// with. One that nobody can own costs no call.
+    /// Verifies a token. It is passed to only one handler: that of the longest prefix that it
+    /// starts with. A token that belongs to no handler costs no call.
     ///
     /// # Errors
-    /// No verdict could be had; the caller must deny.
+    /// No [`Verdict`] is available; the caller must deny access.
     pub async fn verify(&self, token: &str) -> Result<Verdict, Error> {
         self.verify_among(token, |_| true).await
     }
@@ -99,15 +100,15 @@ impl Registry {
     /// [`Verdict::NotMine`].
     ///
     /// # Errors
-    /// No verdict could be had, or no handler has that name.
+    /// No verdict is available, or no handler has that name.
     pub async fn verify_with(&self, handler: &str, token: &str) -> Result<Verdict, Error> {
         self.named(handler)?;
         self.verify_among(token, |name| name == handler).await
     }
 
-    /// Like [`verify`](Self::verify), for the tokens of the handlers whose names pass: others are
-    /// [`Verdict::NotMine`]. It only narrows: of handlers that share tokens, one that comes earlier
-    /// is still asked, and what it rejects is nobody's.
+    /// Like [`verify`](Self::verify), for the tokens of the handlers that `handlers` selects by
+    /// name: others are [`Verdict::NotMine`]. The selection only narrows: of handlers that share
+    /// tokens, an earlier one is still called, and a token that it rejects is `NotMine`.
     ///
     /// # Errors
     /// As for `verify`.
@@ -118,7 +119,7 @@ impl Registry {
         let mut owners = self.owners(token).iter().filter_map(|place| self.0.handlers.get(*place));
         while let Some(handler) = owners.next() {
             let counts = handlers(&handler.name);
-            // Asking could change nothing: nobody behind it counts either.
+            // Skip the call if neither this handler nor a later owner is selected.
             if !counts && !owners.clone().any(|other| handlers(&other.name)) {
                 return Ok(Verdict::NotMine);
             }
@@ -135,18 +136,18 @@ impl Registry {
         Ok(Verdict::NotMine)
     }
 
-    /// Whether a token with these restrictions may be used for that. Without any it may be used for
-    /// all that its actor may do, which is for the host service to know.
+    /// Returns whether a token with these restrictions may be used for a [`Permission`]. `None`
+    /// allows everything that the actor may do, which only the host service knows.
     ///
-    /// The rules are Datasette's for `_r`: an entry names the action in full or by the short name
-    /// that this registry gives it; one for everything covers all, one for a database what is in
-    /// it, one for a resource only that.
+    /// The rules are Datasette's for `_r`: an entry names the action in full or by its short name
+    /// in this registry. An entry for everything covers all, an entry for a database what is in it,
+    /// an entry for a resource only that resource.
     pub fn allows(&self, restrictions: Option<&Restrictions>, permission: &Permission) -> bool {
         restrictions.is_none_or(|restrictions| permission.is_allowed_by(restrictions, &self.0.actions))
     }
 
-    /// [`verify`](Self::verify) for callers that are not async: it blocks this thread, but needs no
-    /// runtime on it.
+    /// Like [`verify`](Self::verify) for callers that are not async: blocks this thread, but needs
+    /// no async runtime.
     ///
     /// # Errors
     /// As for `verify`.
@@ -154,19 +155,19 @@ impl Registry {
         pollster::block_on(self.verify(token))
     }
 
-    /// Makes a token: with the named handler, or the first one. With [`RegistryBuilder::records`]
-    /// there is a durable record of it before this answers, whichever handler it is.
+    /// Creates a token with the named handler, or the first one. With [`RegistryBuilder::records`],
+    /// a durable record of the token exists before this returns, for every handler.
     ///
     /// # Errors
-    /// None could be made, and it is not for the policy to say why.
+    /// No token was created, and the reason is not a denial by the policy or the handler.
     pub async fn create(&self, handler: Option<&str>, request: CreateRequest) -> Result<Creation, Error> {
         self.create_in_context(handler, request, IssueContext::default()).await
     }
 
-    /// Like [`create`](Self::create), and tells the witness of the token before it is good.
+    /// Like [`create`](Self::create), and calls `hook` before the token becomes valid.
     ///
     /// # Errors
-    /// As for `create`, and what the witness says.
+    /// As for `create`, and the error of the hook.
     pub async fn create_with_hook(
         &self,
         handler: Option<&str>,
@@ -222,26 +223,26 @@ impl Registry {
         handler.create(request, together, check).await
     }
 
-    /// The restrictions with the names that tokens carry.
+    /// Replaces action names by those that tokens carry.
     fn abbreviate(&self, restrictions: Restrictions) -> Restrictions {
         restrictions.map_actions(|action| self.0.actions.get(action).cloned())
     }
 
-    /// The request with no more rights than the token has that was presented. Without restrictions
-    /// of its own it gets those.
+    /// Narrows the request to the rights of the parent token. A request without restrictions gets
+    /// the parent's.
     fn within_parent(&self, request: CreateRequest) -> Result<CreateRequest, &'static str> {
         let Some(parent) = &request.parent else { return Ok(request) };
         if !parent.actor.has_text_id(&request.actor_id) {
-            return Err("a token that was presented makes tokens for its own actor only");
+            return Err("a presented token can create tokens for its own actor only");
         }
         let restrictions = request.restrictions.or_else(|| parent.restrictions.clone());
         if !Permission::is_covered(restrictions.as_ref(), parent.restrictions.as_ref(), &self.0.actions) {
-            return Err("the token that was presented does not allow all that is asked for");
+            return Err("the requested restrictions exceed those of the presented token");
         }
         Ok(CreateRequest { restrictions, ..request })
     }
 
-    /// [`create`](Self::create) for callers that are not async.
+    /// Like [`create`](Self::create) for callers that are not async.
     ///
     /// # Errors
     /// As for `create`.
@@ -249,20 +250,20 @@ impl Registry {
         pollster::block_on(self.create(handler, request))
     }
 
-    /// Times the phases of one verify by the first handler, for measurements only.
+    /// Measures the phases of one verification by the first handler.
     #[cfg(feature = "phases")]
     #[doc(hidden)]
     pub fn phases(&self, token: &str) -> Option<Vec<(&'static str, std::time::Duration)>> {
         pollster::block_on(self.0.handlers.first()?.phases(token)).ok()
     }
 
-    /// The full name of an action that tokens carry by this short one.
+    /// Returns the full name of the action with this short name; `None` if there is none.
     pub fn action(&self, short: &str) -> Option<&str> {
         self.0.actions.iter().find(|(_, known)| *known == short).map(|(name, _)| name.as_str())
     }
 
-    /// The places of the handlers that a token may belong to, in order: one, but for shared tokens
-    /// without a prefix.
+    /// Returns the indexes of the handlers that a token may belong to, in order: one, except for
+    /// shared tokens without a prefix.
     fn owners(&self, token: &str) -> &[usize] {
         match self.0.prefixes.iter().find(|(prefix, _)| token.starts_with(prefix.as_str())) {
             Some((_, place)) => std::slice::from_ref(place),
@@ -296,8 +297,9 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// Gathers handlers; [`build`](Self::build) loads and checks them together.
-#[expect(missing_debug_implementations, reason = "a store has none")]
+/// A builder of a [`Registry`]: collects handlers, which [`build`](Self::build) loads and checks
+/// together.
+#[expect(missing_debug_implementations, reason = "a store has no `Debug`")]
 pub struct RegistryBuilder {
     runtime: Runtime,
     handlers: Vec<HandlerConfig>,
@@ -308,53 +310,52 @@ pub struct RegistryBuilder {
 }
 
 impl RegistryBuilder {
-    /// Adds a handler behind those that are there. The first is the one that makes tokens by
-    /// default.
+    /// Appends a handler. The first one creates tokens by default.
     pub fn handler(mut self, config: HandlerConfig) -> Self {
         self.handlers.push(config);
         self
     }
 
-    /// Gives an action the short name that tokens carry, such as `vi` for `view-instance`; one that
-    /// no other action has.
+    /// Gives an action the short name that tokens carry, such as `vi` for `view-instance`. It must
+    /// be unique.
     pub fn action(mut self, name: impl Into<String>, short: impl Into<String>) -> Self {
         self.actions.insert(name.into(), short.into());
         self
     }
 
-    /// Allows several handlers without prefixes: they are shown each other's tokens, in order,
-    /// until one answers other than "not mine".
+    /// Allows several handlers without prefixes: each token is passed to them in order until one
+    /// returns another verdict than "not mine", so they see each other's tokens.
     pub fn dangerous_share_unprefixed(mut self, share: bool) -> Self {
         self.share_unprefixed = share;
         self
     }
 
-    /// Looks every good token up among these. Without them, tokens of handlers that keep no records
-    /// cannot be taken back.
+    /// Checks every valid token against these [`Revocations`]. Without them, tokens of handlers
+    /// that keep no records cannot be revoked.
     pub fn revocations(mut self, revocations: Arc<Revocations>) -> Self {
         self.revocations = Some(revocations);
         self
     }
 
-    /// Keeps a record there of every token that is made: for handlers that have a store themselves
-    /// it is their own, for others the host writes one, if the token has an id. What is listed,
-    /// counted and found idle are these.
+    /// Keeps a record of every created token in this [`TokenStore`]: handlers with a store of their
+    /// own keep their records in that, for others the host writes one if the token has an id.
+    /// Listing, counting and idle expiry use these records.
     pub fn records(mut self, records: Arc<dyn TokenStore>) -> Self {
         self.records = Some(records);
         self
     }
 
-    /// Loads, compiles and tries out every handler. It takes CPU time and blocks: in an async
-    /// program call it where blocking is allowed.
+    /// Loads, compiles and instantiates every handler. This takes CPU time and blocks: in an async
+    /// program, call it where blocking is allowed.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// Returns the first error.
     pub fn build(self) -> Result<Registry, LoadError> {
         let Self { runtime, handlers, actions, share_unprefixed, revocations, records } = self;
         check_actions(&actions)?;
         let mut names = HashSet::new();
         if let Some(twice) = handlers.iter().find(|config| !names.insert(config.name.clone())) {
-            return Err(LoadError::new("duplicate-name", "this name is given twice; name each handler once")
+            return Err(LoadError::new("duplicate-name", "duplicate name; give each handler its own name")
                 .in_handler(&escape_untrusted(&twice.name, MAX_NAME)));
         }
         let handlers = handlers.into_iter().map(|config| Handler::load(&runtime, config, records.clone()));
@@ -370,8 +371,8 @@ impl RegistryBuilder {
             return Err(LoadError::new(
                 "several-unprefixed",
                 format!(
-                    "handlers {} claim no prefix, so each would be shown the others' tokens: give all but one `prefixes`, or \
-                 say `dangerous_share_unprefixed = true`",
+                    "handlers {} claim no prefix, so each would see the others' tokens: give all but one `prefixes`, or \
+                 set `dangerous_share_unprefixed = true`",
                     list_names(unprefixed.iter().filter_map(|place| handlers.get(*place)).map(|handler| &handler.name))
                 ),
             ));
@@ -394,12 +395,12 @@ impl RegistryBuilder {
     }
 }
 
-/// What stands in a token must name one action only: otherwise a token for the one would be good
-/// for the other.
+/// Checks that each name in a token is of one action only: otherwise a token for one action would
+/// be valid for another.
 fn check_actions(actions: &HashMap<String, String>) -> Result<(), LoadError> {
     let wrong = |name: &str, text: &str| {
         let name = escape_untrusted(name, MAX_NAME);
-        Err(LoadError::new("bad-action", format!("the action `{name}`: {text}: give it a short name of its own")))
+        Err(LoadError::new("bad-action", format!("the action `{name}`: {text}: give it a unique short name")))
     };
     let mut seen = HashSet::new();
     for (name, short) in actions {
@@ -410,13 +411,13 @@ fn check_actions(actions: &HashMap<String, String>) -> Result<(), LoadError> {
             return wrong(name, "its short name is the name of another action");
         }
         if !seen.insert(short) {
-            return wrong(name, "its short name is that of another action as well");
+            return wrong(name, "its short name is also that of another action");
         }
     }
     Ok(())
 }
 
-/// Every prefix once, longest first, so that the first that fits is the longest that fits.
+/// Returns every prefix once, longest first, so that the first match is the longest match.
 fn claims(handlers: &[Handler]) -> Result<Vec<(String, usize)>, LoadError> {
     let mut claimed: HashMap<&str, &str> = HashMap::new();
     let mut prefixes = Vec::new();
@@ -425,7 +426,7 @@ fn claims(handlers: &[Handler]) -> Result<Vec<(String, usize)>, LoadError> {
             if let Some(other) = claimed.insert(prefix, &handler.name) {
                 return Err(LoadError::new(
                     "duplicate-prefix",
-                    format!("the prefix `{prefix}` is claimed by `{other}` as well, and a token can have one owner only: give one of them another prefix"),
+                    format!("the prefix `{prefix}` is also claimed by `{other}`, and a token can have only one owner: change one of the prefixes"),
                 )
                 .in_handler(&handler.name));
             }
@@ -436,7 +437,8 @@ fn claims(handlers: &[Handler]) -> Result<Vec<(String, usize)>, LoadError> {
     Ok(prefixes)
 }
 
-/// Two labels with one key could forge each other's tokens, in whichever way they came to share it.
+/// Checks that no two labels have the same key, however they share it: they could forge each
+/// other's tokens.
 fn check_keys(handlers: &[Handler]) -> Result<(), LoadError> {
     let mut labels =
         handlers.iter().flat_map(|handler| handler.bound.keys.iter().map(move |(label, keys)| (handler, label, keys)));
@@ -444,7 +446,7 @@ fn check_keys(handlers: &[Handler]) -> Result<(), LoadError> {
         if let Some((other, other_label, _)) = labels.clone().find(|(.., others)| keys.overlap(others)) {
             return Err(LoadError::new("shared-key", format!(
                 "`keys.{other_label}` is the same key as `keys.{label}` of `{}`, so they could forge each other's tokens: \
-                 give one another `namespace` or ring", handler.name
+                 give one of them another `namespace` or key ring", handler.name
             ))
             .in_handler(&other.name));
         }
@@ -452,7 +454,7 @@ fn check_keys(handlers: &[Handler]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// A secret that callers present must lead to the handler that it was given to.
+/// Checks that each secret, when presented, is routed to the handler that it was configured for.
 fn check_secrets(registry: &Registry) -> Result<(), LoadError> {
     for (place, handler) in registry.0.handlers.iter().enumerate() {
         for (name, secret) in &handler.bound.secrets {
@@ -479,7 +481,7 @@ fn check_secrets(registry: &Registry) -> Result<(), LoadError> {
                     Some(owner) => wrong(
                         "foreign-secret",
                         format!(
-                            "begins with a prefix of `{}`, which would be shown it: change the secret or the prefix",
+                            "begins with a prefix of `{}`, which would receive it: change the secret or the prefix",
                             owner.name
                         ),
                     ),
@@ -499,7 +501,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_in_a_token_means_one_action() {
+    fn a_name_in_a_token_is_of_one_action() {
         let runtime = Runtime::new().unwrap();
         let build = |actions: &[(&str, &str)]| {
             let builder = Registry::builder(&runtime);

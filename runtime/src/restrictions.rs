@@ -1,9 +1,9 @@
-//! Whether a token's restrictions allow an action: Datasette's rules for `_r`, as of 1.0a41.
+//! Evaluation of a token's restrictions: Datasette's rules for `_r`, as of 1.0a41.
 
 use crate::verdict::Restrictions;
 use std::collections::{HashMap, HashSet};
 
-/// Actions that count only together with another one, as Datasette's core defines them.
+/// Actions that are allowed only together with another one, as Datasette's core defines them.
 const ALSO_REQUIRES: &[(&str, &str)] = &[
     ("view-database-download", "view-database"),
     ("execute-sql", "view-database"),
@@ -11,8 +11,8 @@ const ALSO_REQUIRES: &[(&str, &str)] = &[
     ("store-query", "execute-sql"),
 ];
 
-/// The actions on tables of Datasette's core. Their resources are compared as SQLite compares table
-/// names: without regard to the case of ASCII letters. All other names are case-sensitive.
+/// Actions on tables in Datasette's core. Their resources are compared as SQLite compares table
+/// names: ASCII letters without regard to case. All other names are case-sensitive.
 const ON_TABLES: &[&str] = &[
     "view-table",
     "insert-row",
@@ -24,12 +24,12 @@ const ON_TABLES: &[&str] = &[
     "drop-view",
 ];
 
-/// The actions on stored queries of Datasette's core. It intersects restrictions with its own list
-/// of the queries that are not private, entry by entry, and a whole database is no entry of that
-/// list: to these actions it opens nothing.
+/// Actions on stored queries in Datasette's core. Datasette intersects restrictions with its own
+/// list of the queries that are not private, entry by entry, and that list has no entry for a whole
+/// database: a restriction to a database allows none of these actions.
 const ON_QUERIES: &[&str] = &["view-query", "update-query", "delete-query"];
 
-/// An action, and what it is done to.
+/// An action, and the database or resource that it applies to.
 ///
 /// ```
 /// # use keyward_runtime::Permission;
@@ -43,42 +43,43 @@ pub struct Permission {
 }
 
 impl Permission {
-    /// An action on the whole instance. The name is the full one, such as `view-instance`.
+    /// Creates a permission for an action on the whole instance. `action` is the full name, such as
+    /// `view-instance`.
     pub fn new(action: impl Into<String>) -> Self {
         Self { action: action.into(), database: None, resource: None }
     }
 
-    /// The action on a database.
+    /// Applies the action to a database.
     pub fn on_database(self, database: impl Into<String>) -> Self {
         Self { database: Some(database.into()), resource: None, ..self }
     }
 
-    /// The action on one resource of a database, such as a table.
+    /// Applies the action to one resource of a database, such as a table.
     pub fn on_resource(self, database: impl Into<String>, resource: impl Into<String>) -> Self {
         Self { database: Some(database.into()), resource: Some(resource.into()), ..self }
     }
 
-    /// The action's full name.
+    /// Returns the action's full name.
     pub fn action(&self) -> &str {
         &self.action
     }
 
-    /// The database, if it is about one.
+    /// Returns the database, or `None` for the whole instance.
     pub fn database(&self) -> Option<&str> {
         self.database.as_deref()
     }
 
-    /// The resource, if it is about one.
+    /// Returns the resource, or `None` for a database or the whole instance.
     pub fn resource(&self) -> Option<&str> {
         self.resource.as_deref()
     }
 
-    /// Whether the restrictions let it through. `short` gives the names that tokens carry instead
-    /// of full ones.
+    /// Returns whether `restrictions` allow this permission. `short` maps full action names to the
+    /// names that tokens carry instead.
     ///
-    /// An entry for everything covers all, one for a database covers that and what is in it but
-    /// queries, one for a resource covers only that; nothing is implied upwards. An action that
-    /// requires another one needs both.
+    /// An entry for everything covers all, an entry for a database covers it and all in it except
+    /// queries, and an entry for a resource covers only that resource; nothing is implied upwards.
+    /// An action that requires another one needs both.
     pub(crate) fn is_allowed_by(&self, restrictions: &Restrictions, short: &HashMap<String, String>) -> bool {
         let mut action = self.action.as_str();
         loop {
@@ -92,8 +93,7 @@ impl Permission {
         }
     }
 
-    /// Whether all that the one allows is allowed by the other; without restrictions everything is
-    /// allowed.
+    /// Returns whether `wide` allows everything that `narrow` allows; `None` allows everything.
     pub(crate) fn is_covered(
         narrow: Option<&Restrictions>,
         wide: Option<&Restrictions>,
@@ -106,7 +106,7 @@ impl Permission {
             if listed.contains(&entry) {
                 return true;
             }
-            // Tokens carry short names, and the full one stands for both.
+            // Tokens carry short names, and the full name covers both.
             let full = short.iter().find(|(_, known)| *known == action).map_or(action, |(name, _)| name.as_str());
             let permission =
                 Self { action: full.into(), database: database.map(Into::into), resource: resource.map(Into::into) };
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_by_either_name_and_in_the_right_case() {
+    fn an_action_is_allowed_by_either_name_in_the_same_case() {
         check(none().allow_all("vi"), instance(), true);
         check(none().allow_all("view-instance"), instance(), true);
         check(none().allow_all("VI"), instance(), false);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_action_requires_must_be_allowed_too() {
+    fn an_action_needs_the_action_that_it_requires() {
         let execute = || Permission::new("execute-sql").on_database("one");
         check(none().allow_database("one", "es"), execute(), false);
         check(none().allow_database("one", "es").allow_database("one", "vd"), execute(), true);

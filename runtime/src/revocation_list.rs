@@ -1,10 +1,10 @@
-//! What has been revoked, as this process knows it. Every token that a handler accepts is looked up
-//! here last, so that signed tokens can be revoked like stored ones.
+//! The revocation list, as this process has read it. Every token that a handler accepts is finally
+//! checked here, so that signed tokens can be revoked like stored ones.
 //!
-//! The truth is a list in the [`TokenStore`] that only grows. A thread reads on in it, several
-//! times a second, and sooner when the store hints at something new; what this process revokes
-//! itself it knows at once. Without news for too long nothing is answered from memory. What the
-//! store does not confirm is refused here regardless, and written when that can be done.
+//! The source of truth is an append-only list in the [`TokenStore`]. A thread polls it several
+//! times a second, and immediately when the store signals a change; revocations of this process
+//! apply at once. After too long without contact, no verdict is given from memory. Revocations that
+//! the store does not confirm apply here regardless, and are retried.
 
 mod cutoffs;
 mod pace;
@@ -24,46 +24,45 @@ use std::time::{Duration, Instant};
 pub(crate) use cutoffs::{Ruling, Subject};
 pub(crate) use pace::APART;
 
-/// How long to wait until the list is looked at again.
+/// Interval between two polls of the list.
 const POLL: Duration = Duration::from_millis(200);
 
-/// How much of the list is read at once.
+/// Maximum number of entries read at once.
 const PAGE: u32 = 1_000;
 
-/// How long to wait at most until what the store did not confirm is tried again.
+/// Maximum interval between two retries of an unconfirmed revocation.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// The revocations of a store. Lives as long as the process; registries that replace each other
-/// share one.
+/// The revocation list of a [`TokenStore`]. Lives as long as the process; successive registries
+/// share it.
 pub struct Revocations {
-    /// Itself, for the threads that must not keep it alive.
+    /// A weak reference to itself, for the threads, which must not keep it alive.
     this: Weak<Self>,
     store: Arc<dyn TokenStore>,
     patience: Duration,
     known: RwLock<Snapshot>,
-    /// Locked before `known` where both are.
+    /// Always locked before `known` if both are.
     unwritten: Mutex<PendingWrites>,
-    /// Not among the locks of the model, which has no clock.
+    /// A lock of the standard library, because the model has no clock.
     pace: StdMutex<Pace>,
 }
 
 impl Revocations {
-    /// Reads all that there is, and goes on reading on a thread of its own for as long as the value
-    /// lives. `patience` is how long it may hear nothing from the store before nothing is good any
-    /// more.
+    /// Reads the whole list, and polls it on a thread until the value is dropped. After `patience`
+    /// without contact with the store, no token is valid any more.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// The store cannot be read, or the thread cannot be started.
     pub fn open(store: Arc<dyn TokenStore>, patience: Duration) -> Result<Arc<Self>, StoreError> {
         let this = Self::new(store, patience);
         pollster::block_on(this.catch_up())?;
         let weak = this.this.clone();
         let thread = thread::Builder::new().name("keyward-revoked".into()).spawn(move || poll_loop(&weak));
-        thread.map_err(|error| StoreError::new(format!("the thread that follows it could not be started: {error}")))?;
+        thread.map_err(|error| StoreError::new(format!("the revocation thread could not be started: {error}")))?;
         Ok(this)
     }
 
-    /// Knows nothing yet.
+    /// Creates an empty list, which has not been read yet.
     pub(crate) fn new(store: Arc<dyn TokenStore>, patience: Duration) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
@@ -75,10 +74,15 @@ impl Revocations {
         })
     }
 
-    /// Revokes tokens, durably and before it answers: a verification that begins later says no. It
-    /// does so as well if the store does not confirm it; then it is tried again until it does. `at`
-    /// is the time, in unix seconds, and `leeway` how far ahead the clocks of other nodes may be.
-    /// Returns how many records it ended.
+    /// Revokes tokens durably, and for every verification that starts after this returns. Returns
+    /// the number of records that were ended.
+    ///
+    /// The same holds in this process if the store does not confirm the revocation, which is then
+    /// retried until it does. `at` is the current time in unix seconds, `leeway` the number of
+    /// seconds by which the clocks of other nodes may be ahead.
+    ///
+    /// # Errors
+    /// The store did not confirm the revocation.
     pub(crate) async fn revoke(&self, revocation: Revocation, at: u64, leeway: u64) -> Result<u64, StoreError> {
         let held = self.unwritten().held(&revocation);
         let written = held.map_or_else(|| revocation.clone(), |late| late.written(&revocation).0);
@@ -86,52 +90,58 @@ impl Revocations {
             Ok(Revoked { ended, number }) => {
                 self.confirm(&revocation, written, number);
                 if revocation.token_id.is_none() && revocation.token_digest.is_none() {
-                    // The store may have revoked single tokens besides, of a clock that is ahead.
-                    // Where it cannot say so now, the thread reads it later.
+                    // The store may also have revoked single tokens with a later issue time. If
+                    // they cannot be read now, the polling thread reads them later.
                     let _ = self.catch_up().await;
                 }
-                // The mark of the clock is a help for others; the next heartbeat moves it too.
+                // Best effort: the next heartbeat also advances the newest time.
                 let _ = self.keep_clock(at).await;
                 Ok(ended)
             }
             Err(error) => {
-                tracing::warn!(target: "keyward::store", %error, "a revocation was not confirmed: this process refuses its tokens, and tries again while it runs");
+                tracing::warn!(target: "keyward::store", %error, "the store did not confirm a revocation: this process rejects its tokens, and retries while it runs");
                 self.write_later(revocation, held.unwrap_or_else(|| Late::new(at, leeway)));
                 Err(error)
             }
         }
     }
 
-    /// Refuses tokens here until they are revoked, as soon as the hook lets it.
+    /// Rejects tokens in this process, and revokes them once `hook` succeeds.
     pub(crate) fn block(&self, revocation: Revocation, at: u64, leeway: u64, hook: Arc<dyn RevocationHook>) {
         let mut unwritten = self.unwritten();
         if unwritten.block(revocation, Late::new(at, leeway), hook, &mut self.write_known().unconfirmed) {
-            tracing::warn!(target: "keyward::store", "a revocation cannot be made yet: this process refuses its tokens while it runs");
+            tracing::warn!(target: "keyward::store", "a revocation cannot be written yet: this process rejects its tokens, and retries while it runs");
         }
         self.attend(&mut unwritten);
     }
 
-    /// How many records a revocation would end.
+    /// Returns the number of records that a revocation would end.
     pub(crate) async fn count(&self, revocation: &Revocation, at: u64) -> Result<u64, StoreError> {
         self.store.count(revocation, at).await
     }
 
-    /// Returns whether the store has yet to confirm something that is refused here.
+    /// Returns whether there are revocations that the store has not confirmed.
     pub(crate) fn has_unwritten(&self) -> bool {
         !self.unwritten().is_empty()
     }
 
-    /// Rules on a token that is valid otherwise. What the store has not confirmed covers a token
-    /// whatever its record says.
+    /// Rules on a token that is otherwise valid. An unconfirmed revocation covers a token
+    /// regardless of its record.
+    ///
+    /// # Errors
+    /// The list is not fresh enough.
     pub(crate) fn rule(&self, subject: Subject<'_>) -> Result<Ruling, Staleness> {
         let known = self.read_known();
         known.check_fresh(Instant::now(), self.patience)?;
         Ok(known.rule(subject))
     }
 
-    /// Returns whether a token that is issued at `now` would be valid. Behind a revocation it is if
-    /// a record of it is kept, but not in the second of the revocation, in which a signed token may
-    /// be the very one that was revoked.
+    /// Returns whether a token that is issued at `now` would be valid. A token that a confirmed
+    /// cutoff covers is valid if a record of it is kept, except in the second of the revocation, in
+    /// which a signed token may be identical to a revoked one.
+    ///
+    /// # Errors
+    /// The list is not fresh enough.
     pub(crate) fn may_issue(&self, subject: Subject<'_>, now: u64, keeps_record: bool) -> Result<bool, Staleness> {
         let known = self.read_known();
         known.check_fresh(Instant::now(), self.patience)?;
@@ -142,13 +152,13 @@ impl Revocations {
         })
     }
 
-    /// Returns the number of the last entry that was read or written by this process.
+    /// Returns the number of the last entry that this process has read or written.
     pub(crate) fn last(&self) -> u64 {
         self.end().map_or(0, |(number, _)| number)
     }
 
-    /// Returns the number of the last entry that is known and a digest of it, for an audit to note;
-    /// nothing while the list is not believed.
+    /// Returns the number and a digest of the last known entry, for an audit log to note; `None`
+    /// while the list is not trusted.
     pub fn end(&self) -> Option<(u64, u64)> {
         let Snapshot { last, own, has_forgotten, lag, .. } = &*self.read_known();
         if *has_forgotten || lag.is_some() {
@@ -158,9 +168,9 @@ impl Revocations {
         latest.map(|(number, entry)| (*number, entry.digest()))
     }
 
-    /// Compares the list with its end as an audit has noted it: its number and digest. If the list
-    /// lacks that entry, nothing is known to be valid until it is compared with an end that it has.
-    /// Returns whether it has it.
+    /// Compares the list with the number and digest of its last entry, as an audit log has noted
+    /// them. Returns whether the list has that entry. If not, no token is valid until a later
+    /// comparison succeeds.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -178,46 +188,46 @@ impl Revocations {
         Ok(known.lag.is_none())
     }
 
-    /// Returns whether the list lacked what it was last compared with.
+    /// Returns whether the last [`compare`](Self::compare) found that the list lacks the noted
+    /// entry.
     pub fn is_lagging(&self) -> bool {
         self.read_known().lag.is_some()
     }
 
-    /// Returns why no token is known to be valid at present, for the operator.
+    /// Returns why no verdicts can be given now, for the operator; `None` if they can.
     pub fn trouble(&self) -> Option<String> {
         self.read_known().check_fresh(Instant::now(), self.patience).err().map(|unsure| unsure.to_string())
     }
 
-    /// Returns the newest time that the store has seen, if this clock lies too far behind it to say
-    /// what has ended.
+    /// Returns the newest time in the store, if this node's clock is too far behind it to judge
+    /// expiry.
     pub(crate) fn is_behind(&self, now: u64) -> Option<u64> {
         self.read_known().newest.filter(|newest| now.saturating_add(APART) < *newest)
     }
 
-    /// Moves the newest time that the store has seen on to `now`, if the clock has not leapt.
+    /// Advances the newest time in the store to `now`, unless the clock has jumped.
     pub(crate) async fn keep_clock(&self, now: u64) -> Result<(), StoreError> {
         let newest = self.store.clock().await?;
         let moves = self.pace.lock().unwrap_or_else(PoisonError::into_inner).moves(now, newest, Instant::now());
         if moves { self.store.note_clock(now).await } else { Ok(()) }
     }
 
-    /// Reads what is new in the list, to its end.
+    /// Reads the new entries of the list, to its end.
     ///
     /// # Errors
-    /// The store cannot be read, or has lost what was read before.
+    /// The store cannot be read, or has lost entries that were read before.
     pub async fn catch_up(&self) -> Result<(), StoreError> {
         let newest = self.store.clock().await?;
         loop {
             let asked = Instant::now();
-            // Entries that this process wrote before it asks must be in the answer.
+            // The result must include every entry that this process has already written.
             let (last, own) = {
                 let known = self.read_known();
                 (known.last.clone(), known.own.clone())
             };
             let last_number = last.as_ref().map_or(0, |(number, _)| *number);
             let mut awaited = own.filter(|(number, _)| *number > last_number);
-            // The last one that was read is read again: if it is another one now, so may be all
-            // before it.
+            // The last entry is read again: if it differs, all before it may differ too.
             let page = self.store.revocations(last_number.saturating_sub(1), PAGE).await?;
             let is_last = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
             let mut page = page.into_iter();
@@ -231,8 +241,7 @@ impl Revocations {
                 {
                     return known.forget();
                 }
-                // Another reader may have added it already. A cap must not be applied to later
-                // entries.
+                // Another reader may already have added it. A cap must not apply to later entries.
                 if known.last.as_ref().is_none_or(|(last, _)| *last < number) {
                     known.confirmed.add(entry.clone());
                     known.last = Some((number, entry));
@@ -242,15 +251,14 @@ impl Revocations {
                 if awaited.is_some() {
                     return known.forget();
                 }
-                // What was written later than this it may not have seen.
+                // The pages may lack entries that were written after this instant.
                 (known.heard, known.newest) = (Some(asked), newest);
                 return Ok(());
             }
         }
     }
 
-    /// Notes that a revocation is in the store, in the form in which it was written, under this
-    /// number.
+    /// Notes that a revocation is in the store, as `written` and under this number.
     fn confirm(&self, revocation: &Revocation, written: Revocation, number: u64) {
         let was_held = {
             let mut unwritten = self.unwritten();
@@ -262,31 +270,31 @@ impl Revocations {
             unwritten.remove(revocation, &mut known.unconfirmed)
         };
         if was_held {
-            tracing::info!(target: "keyward::store", "a revocation that could not be made at once is made");
+            tracing::info!(target: "keyward::store", "a revocation that was delayed has been written");
         }
     }
 
-    /// Has it written by another thread: the one that reads must not wait for that.
+    /// Leaves the write to another thread: the polling thread must not wait for it.
     fn write_later(&self, revocation: Revocation, late: Late) {
         let mut unwritten = self.unwritten();
         unwritten.wait(revocation, late, &mut self.write_known().unconfirmed);
         self.attend(&mut unwritten);
     }
 
-    /// Starts the thread that writes what waits, unless it runs.
+    /// Starts the thread that writes pending revocations, unless it is running.
     fn attend(&self, unwritten: &mut PendingWrites) {
         if !unwritten.is_attended {
             let weak = self.this.clone();
             let thread = thread::Builder::new().name("keyward-revoking".into());
-            // If no thread can be started now, the next revocation tries again.
+            // If no thread can be started now, the next revocation retries.
             unwritten.is_attended = thread.spawn(move || write_down(&weak)).is_ok();
         }
     }
 
-    /// Tries to write all that waits. Returns whether something still does.
+    /// Tries to write all pending revocations. Returns whether some are left.
     fn write(&self) -> bool {
         let mut is_left = false;
-        // Not in the loop's head, where the lock would be held for all of it.
+        // Not in the loop's head, which would hold the lock for the whole loop.
         let held = self.unwritten().all_held();
         for (revocation, hook) in held {
             match pollster::block_on(hook.before_write()) {
@@ -300,7 +308,7 @@ impl Revocations {
             let Ok(Revoked { number, .. }) = pollster::block_on(self.store.revoke(&written, behind)) else {
                 return true;
             };
-            tracing::info!(target: "keyward::store", "a revocation that was not confirmed is written");
+            tracing::info!(target: "keyward::store", "an unconfirmed revocation has been written");
             self.confirm(&revocation, written, number);
         }
     }
@@ -351,7 +359,7 @@ fn poll_loop(revocations: &Weak<Revocations>) {
     }
 }
 
-/// Writes what waits, until nothing does.
+/// Writes pending revocations until none are left.
 fn write_down(revocations: &Weak<Revocations>) {
     let mut pause = POLL;
     loop {
@@ -367,19 +375,19 @@ fn write_down(revocations: &Weak<Revocations>) {
     }
 }
 
-/// The reason why revoked tokens cannot be told from others.
+/// The reason that revoked tokens cannot be distinguished from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Staleness {
-    /// Nothing has been heard for longer than it may be.
+    /// There has been no contact with the store for too long.
     Silence { seconds: u64 },
-    /// The store does not have any more what it had. It is not asked again: it may have others
-    /// under the same numbers soon.
+    /// The store has lost entries. It is not read again, because it may soon have others under the
+    /// same numbers.
     Forgotten,
-    /// The audit knows of revocations that the store lacks.
+    /// The audit log has noted revocations that the store lacks.
     Lagging(Lag),
 }
 
-/// The end of the list as an audit has noted it, and as the store had it then.
+/// The last entry of the list as noted in an audit log, and as the store had it then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lag {
     noted: u64,
@@ -389,16 +397,16 @@ pub(crate) struct Lag {
 impl fmt::Display for Staleness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Silence { seconds } => write!(f, "what was revoked in the last {seconds} s is not known"),
+            Self::Silence { seconds } => write!(f, "the revocations of the last {seconds} s are unknown"),
             Self::Forgotten => f.write_str(
-                "revocations that were read from the store are no longer in it: it was restored from an older copy, so no token \
-                 is known to be valid. Put the newest copy back, or revoke again what was revoked since; then restart, and with \
-                 an audit run `keyward store accept`",
+                "revocations that were read from the store are no longer in it: it was restored from an older copy, so no \
+                 token is known to be valid. Restore the newest copy, or repeat the later revocations; then restart, and with \
+                 an audit log run `keyward store accept`",
             ),
             Self::Lagging(Lag { noted, last }) => write!(
                 f,
-                "the audit has noted revocation {noted}, which the store lacks (its last one was {last}): the store is an older \
-                 copy, so no token is known to be valid. Put the newest copy back, or revoke again what was revoked since and \
+                "the audit log has noted revocation {noted}, which the store lacks (its last one was {last}): the store is an older \
+                 copy, so no token is known to be valid. Restore the newest copy, or repeat the later revocations and \
                  run `keyward store accept`"
             ),
         }
@@ -411,20 +419,20 @@ impl From<Staleness> for ErrorKind {
     }
 }
 
-/// The list as far as it has been read.
+/// The part of the list that has been read.
 #[derive(Default)]
 struct Snapshot {
     /// The last entry that was read, with its number.
     last: Option<(u64, Entry)>,
-    /// The last one that this process has written.
+    /// The last entry that this process has written, with its number.
     own: Option<(u64, Entry)>,
-    /// Set once one of these is missing from the list.
+    /// `true` once one of these is missing from the list.
     has_forgotten: bool,
-    /// Set while the list lacks the entry that an audit has noted.
+    /// Set while the list lacks the entry that an audit log has noted.
     lag: Option<Lag>,
-    /// When all of it had been read for the last time.
+    /// When the whole list was last read.
     heard: Option<Instant>,
-    /// The newest time that the store has seen.
+    /// The newest time in the store, in unix seconds.
     newest: Option<u64>,
     confirmed: Cutoffs,
     unconfirmed: Cutoffs,
@@ -438,7 +446,7 @@ impl Snapshot {
         }
     }
 
-    /// Whether it is all that there is, or was a moment ago.
+    /// Checks that the list was read completely within `patience` before `now`.
     fn check_fresh(&self, now: Instant, patience: Duration) -> Result<(), Staleness> {
         if self.has_forgotten {
             return Err(Staleness::Forgotten);
@@ -461,7 +469,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silence_is_borne_for_so_long() {
+    fn silence_is_tolerated_for_the_patience() {
         let start = Instant::now();
         let patience = Duration::from_secs(10);
         let known = Snapshot { heard: Some(start), ..Snapshot::default() };

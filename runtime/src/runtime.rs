@@ -1,4 +1,4 @@
-//! What lives as long as the process: the engine, the compiled components, the guest pool.
+//! State that lives as long as the process: the engine, the compiled components, the guest threads.
 
 use crate::admission::Admission;
 use crate::clock::{Clock, MonotonicClock, SystemClock, UnixTime};
@@ -11,8 +11,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// Loads and runs components. Cheap to clone; registries made from one share its threads and
-/// compile nothing twice. Two of them in one process know nothing of each other.
+/// A runtime for components: an engine, threads and a cache of compiled components.
+///
+/// Cheap to clone. [`Registry`](crate::Registry) values built on one runtime share its threads and
+/// compile no component twice. Two runtimes in one process share nothing.
 #[derive(Clone)]
 pub struct Runtime(Arc<RuntimeInner>);
 
@@ -22,17 +24,23 @@ pub(crate) struct RuntimeInner {
     pub(crate) admission: Arc<Admission>,
     pub(crate) limits: RuntimeLimits,
     clock: Arc<dyn Clock>,
-    /// What is loaded now, by digest.
+    /// The loaded components by digest.
     components: Mutex<HashMap<[u8; 32], Weak<CheckedComponent>>>,
 }
 
 impl Runtime {
-    /// A runtime with the default limits and the system's clock.
+    /// Creates a runtime with the default [`RuntimeLimits`] and the system's clock.
+    ///
+    /// # Errors
+    /// The engine does not start, or no threads can be started.
     pub fn new() -> Result<Self, LoadError> {
         Self::with(RuntimeLimits::default(), MonotonicClock::new(SystemClock))
     }
 
-    /// A runtime with these limits and this clock.
+    /// Creates a runtime with the given [`RuntimeLimits`] and [`Clock`].
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
     pub fn with(limits: RuntimeLimits, clock: impl Clock + 'static) -> Result<Self, LoadError> {
         let engine = Engine::new(&limits)?;
         let on_thread = engine.wasmtime().clone();
@@ -51,7 +59,11 @@ impl Runtime {
         })))
     }
 
-    /// What a component is and asks for. Checks and compiles it, but runs nothing of it.
+    /// Returns the [`ComponentInfo`] of a component. Checks and compiles it, but runs none of its
+    /// code.
+    ///
+    /// # Errors
+    /// The component is too large, not valid, or does not match the contract.
     pub fn inspect(&self, component: &[u8]) -> Result<ComponentInfo, LoadError> {
         Ok(self.load(component, Limits::default().component_bytes, None)?.info.clone())
     }
@@ -60,8 +72,8 @@ impl Runtime {
         &self.0
     }
 
-    /// The component of these bytes, compiled unless a registry has it already. Nothing looks into
-    /// the bytes before their length and their digest are what they must be.
+    /// Returns the component with these bytes, compiled unless it is already loaded. Checks the
+    /// length and the pinned digest before it parses anything.
     pub(crate) fn load(
         &self,
         bytes: &[u8],
@@ -98,13 +110,13 @@ impl Runtime {
 }
 
 impl RuntimeInner {
-    /// Returns whether its time is one that was chosen.
+    /// Returns whether its clock shows a chosen time instead of the real one.
     pub(crate) fn has_chosen_time(&self) -> bool {
         self.clock.is_chosen()
     }
 
     pub(crate) fn now(&self) -> Result<UnixTime, ErrorKind> {
-        self.clock.now().ok_or_else(|| ErrorKind::Runtime("the clock tells no time after 1970".into()))
+        self.clock.now().ok_or_else(|| ErrorKind::Runtime("the clock returned no time after 1970".into()))
     }
 }
 

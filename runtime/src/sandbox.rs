@@ -1,4 +1,4 @@
-//! One call in one fresh instance: the only place that makes a store.
+//! Sandboxed calls: one call in one fresh instance. The only module that creates a [`Store`].
 
 use crate::admission::{Full, Seat, Slot};
 use crate::bindings::{self, Answer, Instance, InstancePre, Redactor, types};
@@ -25,7 +25,7 @@ use std::time::Instant;
 use wasmtime::component::Linker;
 use wasmtime::{Store, Trap};
 
-/// A component linked with what it was granted, and the places in which it may run.
+/// A [`CheckedComponent`] linked with its [`BoundGrants`], and the slots in which it may run.
 pub(crate) struct Sandbox {
     shared: Arc<RuntimeInner>,
     pub(crate) bound: Arc<BoundGrants>,
@@ -35,42 +35,41 @@ pub(crate) struct Sandbox {
     conduct: Conduct,
 }
 
-/// What a handler answers to `verify`, less what is broken.
+/// A handler's checked result of `verify`.
 pub(crate) struct VerifyOutcome {
     pub(crate) answer: Answer,
-    /// What it had to do with records meanwhile.
+    /// The records that it read and changed during the call.
     pub(crate) records: Records,
-    /// The key whose signature it found good last.
+    /// The key of the signature that it verified last.
     pub(crate) key: Option<Arc<str>>,
-    /// Whether it would say the same again in this second.
+    /// `true` if it would return the same verdict again in this second.
     pub(crate) repeatable: bool,
 }
 
-/// What a handler answers to `create`, less what is broken.
+/// A handler's checked result of `create`.
 pub(crate) enum IssueOutcome {
-    /// With the key that signed last.
+    /// A new token, with the key that signed last.
     Token(bindings::Created, Option<Arc<str>>),
     Denied(Denial, String),
 }
 
-/// The outcome of `create`, and what became of the new token at once.
+/// The result of `create`, and of the verification of the new token in the same call.
 pub(crate) struct Creating {
     pub(crate) made: IssueOutcome,
     /// The records that the handler read and changed.
     pub(crate) records: Records,
-    /// The handler's answer about its new token, if it was asked.
+    /// The handler's verdict on its new token, if the token was verified.
     pub(crate) checked: Option<Result<VerifyOutcome, ErrorKind>>,
 }
 
-/// The resources of a running call. They travel with the work, and are dropped with it on any
-/// thread.
+/// The resources of a running call. They move with the call, and are dropped with it on any thread.
 struct CallGuards {
     _slot: Slot,
     _ticking: Ticking,
 }
 
 impl Sandbox {
-    /// Links the component. Its imports must have been checked against the grants.
+    /// Links the component, whose imports must have been checked against its grants.
     pub(crate) fn new(
         shared: Arc<RuntimeInner>,
         component: &CheckedComponent,
@@ -86,7 +85,8 @@ impl Sandbox {
         Ok(Self { shared, bound: Arc::new(bound), pre, seat, conduct: Conduct::new(now) })
     }
 
-    /// Instantiates once and calls nothing: wrong types and bad start functions show only here.
+    /// Instantiates the component once and calls no function: only this detects wrong types and
+    /// faulty start functions.
     pub(crate) async fn try_out(self: &Arc<Self>, now: UnixTime) -> Result<(), ErrorKind> {
         let this = self.clone();
         self.run(async move |held| {
@@ -96,7 +96,7 @@ impl Sandbox {
         .await
     }
 
-    /// What the handler says about a token.
+    /// Calls `verify` with a token.
     pub(crate) async fn verify(self: &Arc<Self>, token: Arc<str>, now: UnixTime) -> Result<VerifyOutcome, ErrorKind> {
         self.bound.counters.calls.count();
         let this = self.clone();
@@ -107,8 +107,8 @@ impl Sandbox {
         .await
     }
 
-    /// Calls `verify` in a fresh instance. Its host calls and log lines are counted on top of those
-    /// of `before`.
+    /// Calls `verify` in a fresh instance. Its host calls and log lines are added to those of
+    /// `before`.
     async fn verify_in(
         &self,
         token: Arc<str>,
@@ -135,7 +135,7 @@ impl Sandbox {
     }
 
     /// Calls `create`. With `check`, a second instance verifies the new token within the same
-    /// budget, unless the handler inserted a record of it: that one is not committed yet.
+    /// budget, unless the handler inserted a record: that is not committed yet.
     pub(crate) async fn create(
         self: &Arc<Self>,
         request: CreateRequest,
@@ -183,7 +183,7 @@ impl Sandbox {
         .await
     }
 
-    /// What `verify` does, without room or pool around it, and how long each part took.
+    /// Does the same as `verify` without a slot or the pool, and returns the time of each part.
     #[cfg(feature = "phases")]
     pub(crate) async fn phases(
         &self,
@@ -209,7 +209,10 @@ impl Sandbox {
         Ok((bindings::answer(answer, &self.words(token)), times))
     }
 
-    /// Finds room for a call and runs it.
+    /// Takes a slot for a call and runs it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] if no slot is free, or the error of the call.
     async fn run<T, C, F>(&self, call: C) -> Result<T, ErrorKind>
     where
         T: Send + 'static,
@@ -223,12 +226,11 @@ impl Sandbox {
         let held = CallGuards { _slot: slot, _ticking: self.shared.engine.ticking() };
         let may_wait = self.bound.store.is_some() || !self.bound.queries.is_empty();
         let budget = Budget { cpu: self.bound.limits.cpu, wall: self.bound.limits.wall, may_wait };
-        // Into its box at once: a call is large, and would be carried about in every future around
-        // it.
+        // Boxed early: a call is large, and every future around it would contain it.
         self.shared.pool.run(budget, &self.conduct, Box::pin(call(held))).await
     }
 
-    /// A fresh instance under every limit that the engine enforces.
+    /// Creates a fresh instance under every limit that the engine enforces.
     async fn instantiate(&self, token: Arc<str>, now: UnixTime) -> Result<(Store<State>, Instance), ErrorKind> {
         self.instantiate_with(State::new(self.bound.clone(), token, now)).await
     }
@@ -237,7 +239,7 @@ impl Sandbox {
         let mut store = Store::new(self.shared.engine.wasmtime(), state);
         store.limiter(|state| &mut state.growth);
         store.set_hostcall_fuel(self.bound.limits.host_call_bytes);
-        // The contract has no resources; a component that makes some for itself gets a few.
+        // The contract has no resources; a component that defines its own gets a few.
         store.set_max_component_handles(64);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(slice::on_tick()));
@@ -250,7 +252,7 @@ impl Sandbox {
         Redactor { max: self.bound.limits.message_bytes, token }
     }
 
-    /// Says in our terms why the engine ended a call.
+    /// Translates the engine's error, and reports dropped log lines.
     fn finish<T>(&self, store: &Store<State>, result: wasmtime::Result<T>) -> Result<T, ErrorKind> {
         let dropped = store.data().lines.dropped();
         if dropped > 0 {
@@ -275,15 +277,15 @@ fn fault(error: &wasmtime::Error, limits: &Limits, stack: usize) -> ErrorKind {
         return ErrorKind::Busy { what: "instances", of: 0, setting: "RuntimeLimits::slots" };
     }
     let text = format!("{error:#}");
-    // The engine's type for this is private; a test holds the text.
+    // The engine's type for this is private; a test checks the text.
     if text.contains("fuel allocated for hostcalls has been exhausted") {
         return used_up(LimitKind::HostBytes, limits.host_call_bytes);
     }
     ErrorKind::BadResult(escape_untrusted(&text, limits.message_bytes))
 }
 
-/// What a trial run says, as a reason not to load. Only there is a function of another type found
-/// out.
+/// Translates the error of a trial instantiation, which is the only place where a function of a
+/// wrong type shows, into a [`LoadError`].
 pub(crate) fn trial_error(error: &Error) -> LoadError {
     match error.kind() {
         ErrorKind::BadResult(text) => does_not_fit(text),
@@ -294,5 +296,5 @@ pub(crate) fn trial_error(error: &Error) -> LoadError {
 fn does_not_fit(why: &str) -> LoadError {
     let code = if why.contains("implementation is missing") { "unknown-import" } else { "wrong-type" };
     let why = escape_untrusted(why, 300);
-    LoadError::new(code, format!("the component does not fit the contract of this host (`wit/`, version 0.1.0): {why}"))
+    LoadError::new(code, format!("the component does not match this host's contract (`wit/`, version 0.1.0): {why}"))
 }

@@ -1,18 +1,18 @@
-//! Text from strangers, made fit for logs, terminals and headers.
+//! Sanitization of untrusted text for logs, terminals and headers.
 
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
 use icu_properties::{CodePointMapData, CodePointSetData};
 use std::borrow::Cow;
 
-/// Most bytes of a name in a message.
+/// Maximum length of a name in a message, in bytes.
 pub(crate) const MAX_NAME: usize = 100;
 
-/// Most items that a message lists, and most bytes of all of them.
+/// Maximum number of items in a list, and their maximum total length in bytes.
 const MAX_ITEMS: usize = 20;
 const MAX_LIST: usize = 900;
 
-/// Returns `text` on one line, cut at `max` bytes with an ellipsis. Characters that
-/// [hide](needs_escape) are written as `\u{…}`.
+/// Returns `text` on one line, truncated to `max` bytes with an ellipsis. Characters that [need an
+/// escape](needs_escape) are written as `\u{…}`.
 pub fn escape_untrusted(text: &str, max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(max));
     for c in text.chars() {
@@ -34,13 +34,13 @@ pub fn escape_untrusted(text: &str, max: usize) -> String {
     out
 }
 
-/// Returns names for a message, each in backticks and printable: at most 20 of them, and how many
-/// more there are.
+/// Returns a list of names for a message, each escaped and in backticks: at most 20, and the number
+/// of the others.
 pub fn list_names(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     join(names, "`")
 }
 
-/// Returns items for a message as [`list_names`] does, but without backticks.
+/// Returns a list of items for a message, as [`list_names`] does but without backticks.
 pub fn list_items(items: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     join(items, "")
 }
@@ -60,8 +60,8 @@ fn join(items: impl IntoIterator<Item = impl AsRef<str>>, quote: &str) -> String
     if out.is_empty() { "none".to_owned() } else { out }
 }
 
-/// Returns `text` without `token` in it: a careless handler's words must not put a live token into
-/// a log.
+/// Returns `text` with `token` replaced: a careless handler's message must not put a live token
+/// into a log.
 pub(crate) fn redact_token<'a>(text: &'a str, token: &str) -> Cow<'a, str> {
     if token.is_empty() || !text.contains(token) {
         Cow::Borrowed(text)
@@ -70,19 +70,19 @@ pub(crate) fn redact_token<'a>(text: &'a str, token: &str) -> Cow<'a, str> {
     }
 }
 
-/// Returns whether there is nothing to see in `text`: it is empty, or has only spaces and hidden
+/// Returns whether `text` has nothing visible: it is empty, or has only spaces and hidden
 /// characters.
 pub(crate) fn is_blank(text: &str) -> bool {
     text.chars().all(|c| c == ' ' || needs_escape(c))
 }
 
-/// Returns whether a character must be escaped before a person, a terminal or a log gets it.
+/// Returns whether a character must be escaped before it is shown to a human, a terminal or a log.
 ///
-/// These are controls, format characters, every space and separator but U+0020, private-use and
-/// unassigned characters, those that Unicode says to show as nothing
-/// (`Default_Ignorable_Code_Point`), and a few that have a blank for a glyph.
+/// These are controls, format characters, all spaces and separators except U+0020, private-use and
+/// unassigned characters, those that Unicode does not render (`Default_Ignorable_Code_Point`), and
+/// a few with an empty glyph.
 pub fn needs_escape(c: char) -> bool {
-    // Nearly all text is ASCII.
+    // The common case is ASCII.
     if c.is_ascii() {
         return c.is_ascii_control();
     }
@@ -93,7 +93,7 @@ pub fn needs_escape(c: char) -> bool {
         || BLANKS.contains(&c)
 }
 
-/// Symbols and marks that fonts leave empty although no property says so: the blank Braille
+/// Symbols and marks that fonts leave empty although no Unicode property says so: the blank Braille
 /// pattern, the object replacement character, the Khitan filler and the null notehead.
 const BLANKS: [char; 4] = ['\u{2800}', '\u{fffc}', '\u{16fe4}', '\u{1d159}'];
 
@@ -102,12 +102,12 @@ mod tests {
     use super::{CodePointMapData, GeneralCategory, escape_untrusted, list_items, list_names, needs_escape};
 
     #[test]
-    fn stays_on_one_line() {
+    fn escaped_text_stays_on_one_line() {
         assert_eq!(escape_untrusted("a\nb\u{1b}[2J\u{202e}c é", 99), "a\\u{a}b\\u{1b}[2J\\u{202e}c é");
     }
 
     #[test]
-    fn is_cut_within_its_bytes() {
+    fn long_text_is_truncated_to_its_limit() {
         assert_eq!(escape_untrusted("abc", 3), "abc");
         assert_eq!(escape_untrusted("abcdef", 5), "ab…");
         for max in 0..40 {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_cut_and_counted() {
+    fn long_lists_are_truncated_and_counted() {
         let names = |count: usize| (0..count).map(|number| format!("n{number}"));
         assert_eq!(list_names(names(0)), "none");
         assert_eq!(list_names(names(2)), "`n0`, `n1`");
@@ -130,7 +130,7 @@ mod tests {
         assert!(long.len() < 1_000 && long.starts_with("\\u{200b}") && long.ends_with(" more"), "{long}");
     }
 
-    /// Characters that have been used to hide, forge or break text, and their names.
+    /// Characters that have been used to hide, forge or break text, with their names.
     const HIDDEN: &[(char, &str)] = &[
         ('\0', "null"),
         ('\u{7f}', "delete"),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn text_in_any_script_stays_as_it_is() {
+    fn text_in_any_script_is_unchanged() {
         for text in [
             "The quick brown fox, 42 € – ok?",
             "Füße déjà-vu Ωμέγα Привет",
@@ -211,13 +211,13 @@ mod tests {
         }
     }
 
-    /// The standard library knows the same categories from tables of its own: it escapes what it
-    /// does not print, and what has been assigned since its version of Unicode.
+    /// Compares with the standard library, which has its own tables of the categories: it escapes
+    /// what it does not print, and characters assigned since its version of Unicode.
     #[test]
-    fn every_character_is_hidden_or_printed_as_its_category_says() {
+    fn every_character_is_escaped_or_printed_by_its_category() {
         const BLANK_LETTERS: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
         for c in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
-            // Behind a letter, so that combining marks are not escaped for standing alone.
+            // After a letter, so that combining marks are not escaped for being alone.
             let escaped = format!("a{c}").escape_debug().any(|escaped| escaped == '{') && c != '{';
             let by_category = escaped || c.is_control();
             let is_assigned_since = !matches!(

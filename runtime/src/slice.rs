@@ -1,7 +1,7 @@
-//! Slices of calls: how long a call runs until its thread is given back.
+//! Slices of calls: the time that a call runs until it gives its thread back.
 //!
-//! Guests look at the clock when it ticks, and host functions when they have worked for a while.
-//! Both find here what the thread knows about the slice that it runs.
+//! Guests check their slice at every tick of the engine, host functions after some work. Both use
+//! the thread's [`Slice`].
 
 use crate::engine::TICK;
 use crate::error::ErrorKind;
@@ -14,12 +14,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use wasmtime::UpdateDeadline;
 
-/// CPU time after its first tick that a call may use on its caller's thread. A call that the
-/// machine kept waiting is not taken for a long one.
+/// Maximum CPU time after its first tick that a call may use on its caller's thread. Time spent
+/// waiting for a processor does not count.
 pub(crate) const SLICE: Duration = Duration::from_micros(600);
 
-/// Polls one slice of a call: up to its end or its next yield. `is_measured` takes its CPU time
-/// from the beginning, which costs a system call.
+/// Polls a call for one slice: until it completes or yields. `is_measured` measures its CPU time
+/// from the start, which costs a system call.
 pub(crate) fn run<T>(
     call: Pin<&mut impl Future<Output = Result<T, ErrorKind>>>,
     cx: &mut Context<'_>,
@@ -34,24 +34,24 @@ pub(crate) fn run<T>(
 /// The state of the slice that a thread runs.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Slice {
-    /// Set on the threads of lanes.
+    /// `true` on the threads of lanes.
     on_lane: bool,
-    /// The thread's CPU time when the slice was first looked at.
+    /// The thread's CPU time at the first check of the slice; `None` before it.
     pub(crate) since: Option<Duration>,
-    /// CPU time that other threads use for this slice.
+    /// CPU time that other threads used for this slice.
     pub(crate) charged: Duration,
-    /// Set where a tick was the first to look. Before it the slice ran for up to one more.
+    /// `true` if a tick made the first check. The slice had then already run for up to one tick.
     has_ticked: bool,
-    /// Set once the slice has yielded: a call that is pending otherwise waits for something.
+    /// `true` once the slice has yielded. A call that is pending without it waits for something.
     pub(crate) has_yielded: bool,
 }
 
 impl Slice {
-    /// Returns the CPU time of the slice so far, as far as it is known.
+    /// Returns the measured CPU time of the slice; zero before the first check.
     pub(crate) fn used(self) -> Duration {
         let Some(since) = self.since else { return Duration::ZERO };
-        // A guest that runs on from tick to tick has computed before the first one, too; a quick
-        // call that meets one has not.
+        // A guest that runs through several ticks also computed before the first one; a quick call
+        // that meets one tick did not.
         let before = if self.has_ticked && self.has_yielded { TICK } else { Duration::ZERO };
         thread_cpu().saturating_sub(since).saturating_add(before)
     }
@@ -63,19 +63,19 @@ thread_local! {
     };
 }
 
-/// Returns the slice that has just been run on this thread.
+/// Returns the slice that this thread ran last.
 pub(crate) fn last() -> Slice {
     CURRENT.get()
 }
 
-/// Declares this thread to be one of a lane, which is shared: slices end with each tick.
+/// Marks this thread as a lane's, which calls share: slices end at each tick.
 pub(crate) fn on_lane() {
     CURRENT.set(Slice { on_lane: true, ..Slice::default() });
 }
 
-/// Decides for a guest that finds that the clock has ticked: yields on a lane, and on its caller's
-/// thread when it has really computed for a slice. The first look only notes the time; ticks that
-/// passed while the thread was preempted do not count.
+/// Decides at a tick whether the guest yields: on a lane always, on its caller's thread once it has
+/// used up [`SLICE`]. The first check only records the CPU time; ticks that pass while the thread
+/// is preempted do not count.
 pub(crate) fn on_tick() -> UpdateDeadline {
     let state = CURRENT.get();
     if state.since.is_none() {
@@ -89,7 +89,7 @@ pub(crate) fn on_tick() -> UpdateDeadline {
     UpdateDeadline::Yield(1)
 }
 
-/// Looks at the slice from a host function, where no tick does, and returns whether it is over.
+/// Checks the slice from a host function, where no tick does, and returns whether it is over.
 pub(crate) fn is_over() -> bool {
     let state = CURRENT.get();
     match state.since {
@@ -108,7 +108,7 @@ pub(crate) fn charge(cpu: Duration) {
     CURRENT.set(Slice { charged: state.charged.saturating_add(cpu), ..state });
 }
 
-/// Ends the slice, from an asynchronous host function: the call goes on when it is polled again.
+/// Yields from an asynchronous host function: the call continues when it is polled again.
 pub(crate) async fn give_way() {
     let mut has_yielded = false;
     poll_fn(|cx| {
@@ -122,7 +122,7 @@ pub(crate) async fn give_way() {
     .await;
 }
 
-/// CPU time of the current thread.
+/// Returns the CPU time of the current thread.
 pub(crate) fn thread_cpu() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }

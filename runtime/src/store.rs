@@ -1,5 +1,5 @@
-//! What the host remembers of tokens: the records behind the import `store`, and what was revoked,
-//! of any handler. Where it is kept is for whoever embeds the runtime; the crate `keyward-store`
+//! Persistent state about tokens: the records behind the import `store`, and the revocations of
+//! tokens of every handler. The embedder provides the [`TokenStore`]; the crate `keyward-store`
 //! keeps it in SQLite or PostgreSQL.
 
 use crate::sanitize::escape_untrusted;
@@ -13,63 +13,72 @@ use std::thread;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// What comes of asking a store. It must not need an executor of its caller's: calls are polled on
-/// any thread.
+/// A future of a [`TokenStore`]. It must not need an executor of its caller: it is polled on any
+/// thread.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Where records of tokens are kept. Every record belongs to one handler, by name; no other is ever
-/// asked for it.
+/// A store of token records and revocations.
+///
+/// Every record belongs to one handler, by name, and is never requested for another.
 pub trait TokenStore: Send + Sync + 'static {
-    /// The record of that id, ended or not.
+    /// Returns the [`StoredRecord`] with this id, ended or not.
     fn find<'a>(&'a self, handler: &'a str, id: &'a str) -> StoreFuture<'a, Option<StoredRecord>>;
 
-    /// The record with that digest, ended or not.
+    /// Returns the [`StoredRecord`] whose secret has this digest, ended or not.
     fn find_digest<'a>(&'a self, handler: &'a str, digest: &'a SecretDigest) -> StoreFuture<'a, Option<StoredRecord>>;
 
-    /// Finds the record of an issued token, ended or not, by the digest of the token: of one
-    /// handler, or of any.
+    /// Returns the record of an issued token, ended or not, by the digest of the token: of one
+    /// handler, or of any with `None`.
     fn find_issued<'a>(
         &'a self,
         handler: Option<&'a str>,
         token: &'a TokenDigest,
     ) -> StoreFuture<'a, Option<ListEntry>>;
 
-    /// The next number for a record of this handler: 1, or one more than the greatest that there
-    /// was. It is used up even if no record is made of it.
+    /// Returns the next number for a record of this handler: 1, or one more than the greatest so
+    /// far. It is used up even if no record is created with it.
     fn next_serial<'a>(&'a self, handler: &'a str) -> StoreFuture<'a, u64>;
 
-    /// Makes all changes or none. What it answers is durable: it survives the end of the process
-    /// and of the machine.
+    /// Applies all changes of a [`Transaction`] or none. The result is durable: it survives a crash
+    /// of the process and of the machine.
     fn commit<'a>(&'a self, handler: &'a str, changes: Transaction) -> StoreFuture<'a, CommitOutcome>;
 
-    /// Notes that a record was used, in unix seconds. It must not wait for anything; it may be
+    /// Notes that a record was used at `at`, in unix seconds. It must not block; the note may be
     /// lost.
     fn record_use(&self, handler: &str, id: &str, at: u64);
 
-    /// How many records that are good at `at` a revocation would end.
+    /// Returns the number of records valid at `at` that a revocation would end.
     fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64>;
 
-    /// Appends a revocation to the list and ends the records that fit it. Durable, like `commit`.
-    /// One of what was issued up to `at` or later is about every record that exists: those with a
-    /// later time, which a clock that is ahead has given them, end too, and each such token is
-    /// revoked by its id. So a record that has not ended postdates every revocation of its token.
+    /// Appends a [`Revocation`] to the list and ends the matching records, durably, like
+    /// [`commit`](Self::commit).
+    ///
+    /// A revocation of all tokens issued up to `at` or later ends every matching record that
+    /// exists. That includes records with a later issue time, from a node whose clock was ahead;
+    /// each of those tokens is also revoked by its id. Therefore a record that has not ended
+    /// postdates every revocation of its token.
     fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, Revoked>;
 
-    /// The entries of the list behind that number, in order, each with its own; at most so many. A
-    /// reader that has read up to a number misses nothing: none appears in front of one that could
-    /// be read before, and none is taken away.
+    /// Returns up to `max` entries of the list after the number `after`, in order, each with its
+    /// number.
+    ///
+    /// A reader that has read up to a number misses nothing: no entry appears before one that was
+    /// already readable, and no entry is removed.
     fn revocations<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>>;
 
-    /// The newest time that [`note_clock`](Self::note_clock) was given, in unix seconds.
+    /// Returns the newest time that was passed to [`note_clock`](Self::note_clock), in unix
+    /// seconds.
     fn clock(&self) -> StoreFuture<'_, Option<u64>>;
 
-    /// Notes that a clock which is believed shows this time. It never goes back.
+    /// Notes the time of a trusted clock. The newest time never decreases.
     fn note_clock(&self, at: u64) -> StoreFuture<'_, ()>;
 
-    /// Records that fit the filter, newest first: by the second in which they were made, then by
-    /// handler, then by id; those behind that place, at most so many. What `at` is decides their
-    /// status, and looking changes nothing. Whoever reads on from the place of the last one sees
-    /// each record that is there all the while once, whatever is added or changed.
+    /// Returns up to `max` records that match the [`Filter`] after the [`Cursor`], newest first:
+    /// ordered by the second of issue, then by handler, then by id.
+    ///
+    /// `at` determines their [`Status`]; a read changes nothing. A reader that continues from the
+    /// cursor of the last record sees each record that exists throughout exactly once, whatever is
+    /// added or changed.
     fn list<'a>(
         &'a self,
         filter: &'a Filter,
@@ -78,58 +87,57 @@ pub trait TokenStore: Send + Sync + 'static {
         at: u64,
     ) -> StoreFuture<'a, Vec<ListEntry>>;
 
-    /// How many records there are, by handler and by their status at `at`; `idle` as in [`Filter`].
-    /// Sorted, and without zeros.
+    /// Returns the number of records by handler and [`Status`] at `at`, sorted and without zeros.
+    /// `idle` is as in [`Filter`].
     fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> StoreFuture<'a, Vec<StatusCount>>;
 
-    /// What is known of each key that a record names, in the order of their names.
+    /// Returns the [`KeyUsage`] of each key that a record names, ordered by key.
     fn key_uses<'a>(&'a self, at: u64) -> StoreFuture<'a, Vec<KeyUsage>>;
 
-    /// Notes up to which number a node has read the revocations, and when. Those that have said
-    /// nothing for 30 days are forgotten.
+    /// Notes the number up to which a node has read the revocations, and the time. Nodes without a
+    /// note for 30 days are removed.
     fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> StoreFuture<'a, ()>;
 
-    /// What the nodes have said of themselves, in the order of their names.
+    /// Returns the [`NodeStatus`] of each node, ordered by name.
     fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>>;
 
-    /// Blocks until there may be a new revocation, but never for longer than `max`. Says whether it
-    /// was told so. It is a hint: the list itself is read in any case.
+    /// Blocks until there may be a new revocation, or for `max`. Returns whether it was notified.
+    /// The result is only a hint: the list is read in either case.
     fn wait_for_change(&self, max: Duration) -> bool {
         thread::sleep(max);
         false
     }
 }
 
-/// Which tokens are taken back: those that fit all that is given here, of any handler, stored or
-/// signed.
+/// A revocation of the tokens that match all of its fields, of any handler, stored or signed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Revocation {
-    /// Tokens of this handler.
+    /// The handler of the tokens; `None` for any.
     pub handler: Option<String>,
-    /// The token of this id; only together with its handler.
+    /// The id of the token; requires its handler.
     pub token_id: Option<String>,
-    /// The token with this digest, whatever its handler calls it, or whose id has it. Given with
-    /// `token_id`, either names the token.
+    /// The digest of the token, or of its id, whatever its handler calls the token. With `token_id`
+    /// too, the revocation covers tokens that match either.
     pub token_digest: Option<TokenDigest>,
-    /// Tokens of the actor with this id.
+    /// The id of the tokens' actor; `None` for any.
     pub actor_id: Option<String>,
-    /// Tokens that were issued up to this second, and those that do not say when. Without it,
-    /// whenever they were issued.
+    /// The last second of issue of the tokens; tokens without an issue time are included. `None`
+    /// for any time.
     pub issued_until: Option<u64>,
 }
 
-/// An entry in the list of revocations.
+/// An entry in the revocation list of a [`TokenStore`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// Tokens are revoked.
+    /// A revocation.
     Revoked(Revocation),
-    /// An operator's word that some clock was ahead: no cut-off before this entry lies behind this
-    /// second.
+    /// An operator's statement that a clock was ahead: no cutoff before this entry is later than
+    /// this second.
     Capped(u64),
 }
 
 impl Entry {
-    /// Returns a digest of its content, by which it is recognized under its number.
+    /// Returns a digest of the entry's content, by which it is recognized under its number.
     pub fn digest(&self) -> u64 {
         let (kind, texts, time) = match self {
             Self::Revoked(Revocation { handler, token_id, actor_id, issued_until, token_digest: _ }) => {
@@ -139,7 +147,7 @@ impl Entry {
         };
         let mut hash = Sha256::new_with_prefix(kind);
         for text in texts {
-            // A length of its own for none, so that no two entries are written alike.
+            // `None` gets a distinct length, so that no two entries have the same encoding.
             hash.update(text.map_or(u64::MAX, |text| u64::try_from(text.len()).unwrap_or(u64::MAX)).to_be_bytes());
             hash.update(text.unwrap_or_default());
         }
@@ -153,43 +161,43 @@ impl Entry {
     }
 }
 
-/// The result of a revocation.
+/// The result of a [`Revocation`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Revoked {
-    /// The number of valid records that it ended.
+    /// Number of valid records that were ended.
     pub ended: u64,
-    /// The number of its entry in the list.
+    /// The number of the revocation's entry in the list.
     pub number: u64,
 }
 
 /// A record of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Its name, unique within its handler for ever.
+    /// The id, unique within its handler forever.
     pub id: String,
     /// The id of the actor that the token speaks for.
     pub actor_id: String,
-    /// The note of whoever asked for it.
+    /// The requester's note.
     pub description: Option<String>,
-    /// What it narrows the actor's rights to.
+    /// Restrictions of the actor's rights; `None` leaves the actor all of them.
     pub restrictions: Option<Restrictions>,
-    /// When it was made, in unix seconds.
+    /// When the token was issued, in unix seconds.
     pub issued_at: u64,
-    /// The last second in which it is good.
+    /// The last second in which the token is valid; `None` if it does not expire.
     pub expires_at: Option<u64>,
-    /// When it was last used, to the minute or so.
+    /// When the token was last used, in unix seconds, to about a minute; `None` if never.
     pub last_used_at: Option<u64>,
-    /// When and why it was ended, if it was.
+    /// When and why the record was ended; `None` if it was not.
     pub ended: Option<Termination>,
-    /// The caller of the daemon's that had it made. Without one it was the operator, or unknown.
+    /// The API client that created the token; `None` for the operator or if unknown.
     pub client: Option<String>,
-    /// The key that signed the token, as `ring/id`, if one did and it is known.
+    /// The key that signed the token, as `ring/id`; `None` if no key did or it is unknown.
     pub key: Option<String>,
 }
 
 impl Record {
-    /// What has become of it at `at`. `idle_before`: it counts as expired if it was idle since
-    /// before that.
+    /// Returns the [`Status`] at `at`. With `idle_before`, a record that has been idle since before
+    /// that second is expired.
     pub fn status(&self, at: u64, idle_before: Option<u64>) -> Status {
         match self.ended {
             Some(Termination { why: TerminationReason::Revoked, .. }) => Status::Revoked,
@@ -200,41 +208,41 @@ impl Record {
         }
     }
 
-    /// When it was last used, or made if it never was.
+    /// Returns when the token was last used, or issued if it never was.
     pub fn idle_since(&self) -> u64 {
         self.last_used_at.unwrap_or(self.issued_at)
     }
 
-    /// What an edit may change.
+    /// Returns the [`TokenTerms`], which an update may change.
     pub fn terms(&self) -> TokenTerms {
         let Self { description, expires_at, restrictions, .. } = self.clone();
         TokenTerms { description, expires_at, restrictions }
     }
 }
 
-/// What has become of a record. It is computed whenever somebody looks, and written nowhere.
+/// The status of a [`Record`]. It is computed on every read and never stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
-    /// It is good.
+    /// Valid.
     Active,
-    /// Its time is over, or it was not used for too long.
+    /// Past its expiry, or idle for too long.
     Expired,
-    /// It was taken back.
+    /// Revoked.
     Revoked,
-    /// Another has taken its place.
+    /// Replaced by another token.
     Replaced,
 }
 
 impl Status {
-    /// All of them.
+    /// All statuses.
     pub const ALL: [Self; 4] = [Self::Active, Self::Expired, Self::Revoked, Self::Replaced];
 
-    /// The one of that name.
+    /// Returns the status with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 
-    /// Its name: `active`, `expired`, `revoked` or `replaced`.
+    /// Returns the name: `active`, `expired`, `revoked` or `replaced`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -245,234 +253,234 @@ impl Status {
     }
 }
 
-/// The end of a record, before its time.
+/// The end of a [`Record`] before its expiry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Termination {
-    /// In unix seconds.
+    /// The time, in unix seconds.
     pub at: u64,
-    /// Why.
+    /// The reason.
     pub why: TerminationReason,
 }
 
-/// Why a record was ended.
+/// The reason of a [`Termination`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TerminationReason {
-    /// Taken back.
+    /// Revoked.
     Revoked,
-    /// Another has taken its place.
+    /// Replaced by another token.
     Replaced,
 }
 
-/// A record as it is kept: with the digest of its secret, if it has one.
-#[expect(missing_debug_implementations, reason = "what is not printed is not logged")]
+/// A [`Record`] as it is stored: with the digest of its secret, if it has one.
+#[expect(missing_debug_implementations, reason = "it holds a digest, which must not be logged")]
 pub struct StoredRecord {
-    /// What may be shown.
+    /// The record, which may be shown.
     pub record: Record,
-    /// What must not.
+    /// The digest of the secret, which must not be shown.
     pub digest: Option<SecretDigest>,
-    /// The digest of the issued token. `None`: the token was issued elsewhere, or before digests
-    /// were kept.
+    /// The digest of the issued token; `None` if it was issued elsewhere, or before digests were
+    /// stored.
     pub token_digest: Option<TokenDigest>,
 }
 
-/// The SHA-256 of a secret. Enough for secrets that nobody can guess, which is what handlers draw.
+/// The SHA-256 of a secret. This suffices for unguessable secrets, as handlers draw them.
 #[derive(Clone)]
-#[expect(missing_debug_implementations, reason = "what is not printed is not logged")]
+#[expect(missing_debug_implementations, reason = "it holds a digest, which must not be logged")]
 pub struct SecretDigest(Zeroizing<[u8; 32]>);
 
 impl SecretDigest {
-    /// These bytes, as they were kept.
+    /// Wraps a digest that was read from a store.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The bytes, to be kept.
+    /// Returns the bytes, for a store to keep.
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-/// What a call changes.
+/// The changes of one call, which a [`TokenStore`] applies atomically.
 #[derive(Default)]
 #[expect(missing_debug_implementations, reason = "it may hold a digest")]
 pub struct Transaction {
-    /// When, in unix seconds.
+    /// The time, in unix seconds.
     pub at: u64,
     /// A new record.
     pub insert: Option<NewRecord>,
-    /// Records to end as revoked. If one of them is not there or has ended, nothing is changed.
+    /// Ids of records to end as revoked. If one of them does not exist or has ended, nothing is
+    /// changed.
     pub end: Vec<String>,
-    /// Other terms for a record.
+    /// New terms for a record.
     pub edit: Option<RecordUpdate>,
 }
 
-/// A record's new terms. If it is not there or has ended, or its terms are not what they were,
-/// nothing is changed.
+/// New [`TokenTerms`] of a [`Record`]. If the record does not exist or has ended, or its terms
+/// differ from `before`, nothing is changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordUpdate {
-    /// Of this record.
+    /// The id of the record.
     pub id: String,
-    /// What its terms were when somebody decided on the new ones.
+    /// The terms on which the decision was based.
     pub before: TokenTerms,
-    /// What they are to be.
+    /// The new terms.
     pub after: TokenTerms,
-    /// Whether the record ends too, as replaced.
+    /// `true` if the record also ends, as replaced.
     pub replaced: bool,
 }
 
-/// What may be changed of a record.
+/// The terms of a [`Record`] that may be changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TokenTerms {
-    /// The note of whoever asked for it.
+    /// The requester's note.
     pub description: Option<String>,
-    /// The last second in which it is good.
+    /// The last second in which the token is valid; `None` if it does not expire.
     pub expires_at: Option<u64>,
-    /// What it narrows the actor's rights to.
+    /// Restrictions of the actor's rights; `None` leaves the actor all of them.
     pub restrictions: Option<Restrictions>,
 }
 
-/// A record to be made.
+/// A [`Record`] to insert.
 #[expect(missing_debug_implementations, reason = "it may hold a digest")]
 pub struct NewRecord {
-    /// The record and its digest.
+    /// The record and its digests.
     pub stored: StoredRecord,
-    /// Whether the other records of the actor end.
+    /// `true` if the handler's other records of the actor end.
     pub replace: bool,
-    /// How many records of the handler may be good at once, this one included.
+    /// Maximum number of valid records of the handler, including this one.
     pub max: u64,
-    /// How many of them the actor may have, this one included.
+    /// Maximum number of valid records of the actor with the handler, including this one.
     pub max_per_actor: Option<u64>,
-    /// Those that have been idle since before this second are not counted: they are not good any
-    /// more.
+    /// Records that have been idle since before this second are expired and do not count; `None` if
+    /// records may be idle.
     pub idle_before: Option<u64>,
-    /// Whether it is well if there is a record of that id that has not ended: it is left as it is,
-    /// and counts as made. A signed token may come out the same twice in a second. Otherwise
-    /// nothing is changed.
+    /// `true` if an existing record with this id that has not ended counts as inserted, unchanged:
+    /// a signed token may be issued twice in a second. Otherwise nothing is changed.
     pub same_is_fine: bool,
 }
 
-/// What became of changes.
+/// The outcome of a [`Transaction`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitOutcome {
-    /// They are made, and durable.
+    /// The changes are applied, and durable.
     Done,
-    /// None is made: the handler has as many records as it may.
+    /// Refused, without changes: the handler has its maximum number of records.
     Full,
-    /// None is made: the actor has as many records of the handler as it may.
+    /// Refused, without changes: the actor has its maximum number of records with the handler.
     FullForActor,
-    /// None is made: a record to be ended or edited, or the same that was to be made, has ended
-    /// meanwhile.
+    /// Refused, without changes: a record to end or edit, or the same record as the one to insert,
+    /// has ended.
     Ended,
-    /// None is made: the terms of the record to be edited have changed meanwhile.
+    /// Refused, without changes: the terms of the record to edit have changed.
     Changed,
-    /// None is made: the handler has a record of that id, or of that token, already.
+    /// Refused, without changes: the handler already has a record of this id or of this token.
     Duplicate,
 }
 
-/// Which records are listed: those that fit all that is given here.
+/// A filter of [`Record`] values, which match if they match all of its fields.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
-    /// Of one of these handlers. Without it, of any.
+    /// The handlers of the records; `None` for any.
     pub handlers: Option<Vec<String>>,
-    /// For the actor with this id.
+    /// The id of the records' actor; `None` for any.
     pub actor_id: Option<String>,
-    /// Made by them.
+    /// The creator of the tokens; `None` for any.
     pub client: Option<CreatedBy>,
-    /// With this status.
+    /// The [`Status`] of the records; `None` for any.
     pub status: Option<Status>,
-    /// Not used at this second or later, and not made then either.
+    /// The second since which the tokens were neither used nor issued; `None` for any.
     pub unused_since: Option<u64>,
-    /// Only those without a last second.
+    /// `true` for only the records without expiry.
     pub never_ends: bool,
-    /// Handlers whose records expire when they are idle, and since before when one must be for
-    /// that.
+    /// Handlers whose records expire when idle, each with its cutoff: a record that has been idle
+    /// since before that second is expired.
     pub idle: Vec<(String, u64)>,
 }
 
-/// Who had a record made.
+/// The creator of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CreatedBy {
-    /// No caller that is known.
+    /// The operator, or an unknown client.
     Operator,
-    /// The caller with this id.
+    /// The API client with this id.
     Client(String),
 }
 
-/// Where a record stands among all others, in the order in which they were made.
+/// The position of a [`Record`] in a list, which is ordered by the second of issue.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor {
-    /// When it was made, in unix seconds.
+    /// When the token was issued, in unix seconds.
     pub issued_at: u64,
-    /// Whose it is.
+    /// The handler of the record.
     pub handler: String,
-    /// Its id.
+    /// The id of the record.
     pub id: String,
 }
 
-/// A record in a list.
+/// A [`Record`] in a list, with its handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListEntry {
-    /// Whose it is.
+    /// The handler of the record.
     pub handler: String,
-    /// What may be shown of it.
+    /// The record.
     pub record: Record,
 }
 
 impl ListEntry {
-    /// Where it stands.
+    /// Returns the entry's [`Cursor`], from which a list continues.
     pub fn place(&self) -> Cursor {
         let Record { issued_at, id, .. } = &self.record;
         Cursor { issued_at: *issued_at, handler: self.handler.clone(), id: id.clone() }
     }
 }
 
-/// How many records of a handler have a status.
+/// The number of records of a handler with a [`Status`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusCount {
-    /// The handler.
+    /// The handler of the records.
     pub handler: String,
-    /// The status.
+    /// The status of the records.
     pub status: Status,
-    /// How many.
+    /// Number of records.
     pub tokens: u64,
 }
 
-/// What is known of the tokens that a key has signed.
+/// The usage of a key that has signed tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyUsage {
     /// The key, as `ring/id`.
     pub key: String,
-    /// How many there are, good or not.
+    /// Number of tokens, valid or not.
     pub minted: u64,
-    /// How many are good, if none of them was idle for too long.
+    /// Number of valid tokens, without regard to idleness.
     pub good: u64,
-    /// How many of the good ones have no last second.
+    /// Number of valid tokens without expiry.
     pub never_end: u64,
-    /// The last second of the good one that has the latest.
+    /// The latest expiry of a valid token.
     pub newest_expiry: Option<u64>,
 }
 
-/// What a node has said of itself.
+/// The status that a node has reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeStatus {
-    /// Its name.
+    /// The name of the node.
     pub node: String,
-    /// The number of the last revocation that it has read.
+    /// The number of the last revocation that the node has read.
     pub last: u64,
-    /// How many there are behind that.
+    /// Number of revocations after that.
     pub behind: u64,
-    /// When it said so, in unix seconds.
+    /// When the node reported this, in unix seconds.
     pub at: u64,
 }
 
-/// A store did not answer, or did not do as it was told. What it was told to change may have been
-/// changed or not.
+/// A failure of a [`TokenStore`] or a [`Query`](crate::Query). The requested change may or may not
+/// have been applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreError(String);
 
 impl StoreError {
-    /// Says what happened, in a few words for the operator: without a secret, a digest or the text
-    /// of a token. What a database says is made printable here, and cut.
+    /// Creates an error from a short description for the operator, without a secret, a digest or
+    /// the text of a token. A database's message is escaped and truncated here.
     pub fn new(what: impl AsRef<str>) -> Self {
         Self(escape_untrusted(what.as_ref(), 1_000))
     }

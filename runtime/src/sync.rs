@@ -1,4 +1,4 @@
-//! The locks and threads of what `model.rs` runs in every order.
+//! Locks and threads of the code that `model.rs` runs in every interleaving.
 
 #[cfg(not(test))]
 pub(crate) use std::{
@@ -6,7 +6,7 @@ pub(crate) use std::{
     thread,
 };
 
-// They stand for those of the standard library where shuttle decides who comes next.
+// Shuttle's replacements of the standard library's types, which let it choose the schedule.
 #[cfg(test)]
 pub(crate) use shuttle::{
     sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},

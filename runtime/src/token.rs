@@ -3,8 +3,10 @@
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// The SHA-256 of a token's text. It finds the record of an issued token and revokes exactly that
-/// token, whatever its handler calls it. `Debug` does not show it.
+/// The SHA-256 of a token's text.
+///
+/// It identifies the record of an issued token and revokes exactly that token, whatever its handler
+/// calls it. `Debug` does not show it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenDigest([u8; 32]);
 
@@ -31,13 +33,13 @@ impl fmt::Debug for TokenDigest {
     }
 }
 
-/// Returns whether a text has only characters that an issued token and a prefix may have: RFC
+/// Returns whether `text` has only characters allowed in issued tokens and prefixes: those of RFC
 /// 6750's `b64token`.
 pub(crate) fn is_token_text(text: &str) -> bool {
     text.bytes().all(is_token_byte)
 }
 
-/// Returns whether a byte may be part of an issued token.
+/// Returns whether `byte` may be part of an issued token.
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"._~+/=-".contains(&byte)
 }

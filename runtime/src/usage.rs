@@ -1,12 +1,11 @@
-//! Time that was used lately: it counts in full when it is used, and half as much every five
-//! seconds later.
+//! Recently used time, with a half-life of five seconds.
 
 use std::time::{Duration, Instant};
 
 const HALF_LIFE: Duration = Duration::from_secs(5);
 
-/// How old unread additions may get before they are folded in. Nothing short of a tenth of the
-/// half-life shows.
+/// Maximum age of unread additions before they are folded in. The error is negligible up to a tenth
+/// of the half-life.
 const FOLD: Duration = Duration::from_millis(500);
 
 /// An amount of time that decays.
@@ -21,7 +20,7 @@ impl Usage {
         Self { level: Duration::ZERO, at: now }
     }
 
-    /// Adds time that has just been used.
+    /// Adds time that was used up to `now`.
     pub(crate) fn add(&mut self, used: Duration, now: Instant) {
         if now.saturating_duration_since(self.at) > FOLD {
             self.level(now);
@@ -29,7 +28,7 @@ impl Usage {
         self.level = self.level.saturating_add(used);
     }
 
-    /// Returns how much of it is left.
+    /// Returns the decayed amount at `now`.
     pub(crate) fn level(&mut self, now: Instant) -> Duration {
         let age = now.saturating_duration_since(self.at);
         if !age.is_zero() {

@@ -1,4 +1,4 @@
-//! What is asked of a registry, and what it answers.
+//! Requests to a [`Registry`](crate::Registry), and its responses.
 
 use crate::actor::VerifiedActor;
 use indexmap::IndexMap;
@@ -10,66 +10,65 @@ use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// The three answers about a token. A failure to answer is none of them: that is an
-/// [`Error`](crate::Error).
+/// The three decisions about a token. A failure to decide is an [`Error`](crate::Error) instead.
 #[derive(Debug, Clone)]
 #[must_use]
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is nearly always the large one")]
+#[expect(clippy::large_enum_variant, reason = "only one exists at a time, nearly always the large variant")]
 pub enum Verdict {
-    /// Good.
+    /// Valid.
     Accepted(Acceptance),
-    /// No handler owns this token. The caller may look for other credentials.
+    /// Not a token of any handler. The caller may look for other credentials.
     NotMine,
-    /// It belongs to a handler, or to nobody who could, and is bad.
+    /// Not valid: a token of a handler, or a text that cannot be a token of any.
     Rejected(Rejection),
 }
 
-/// A good token.
+/// A valid token.
 #[derive(Debug, Clone)]
 pub struct Acceptance {
-    /// The name of the handler that vouches.
+    /// The name of the handler that vouches for the token.
     pub handler: Arc<str>,
-    /// Whom the token speaks for. Only the registry makes these.
+    /// The actor that the token speaks for. Only a [`Registry`](crate::Registry) creates these.
     pub actor: VerifiedActor,
-    /// What the token narrows the actor's rights to, in the names that the token carries; `None`
-    /// leaves the actor all of them. [`Registry::allows`](crate::Registry::allows) applies it.
+    /// Restrictions of the actor's rights, in the names that the token carries; `None` leaves the
+    /// actor all of them. [`Registry::allows`](crate::Registry::allows) evaluates them.
     pub restrictions: Option<Restrictions>,
-    /// What revocation and audit name this token by.
+    /// The id of the token for revocation and audit.
     pub token_id: Option<String>,
-    /// When it was made, in unix seconds.
+    /// When the token was issued, in unix seconds.
     pub issued_at: Option<u64>,
-    /// The last second in which it is good, in unix seconds.
+    /// The last second in which the token is valid, in unix seconds.
     pub expires_at: Option<u64>,
-    /// The key whose signature its handler found good, as `ring/id`, if it asked for one.
+    /// The key whose signature the handler verified, as `ring/id`; `None` if it verified none.
     pub key: Option<Arc<str>>,
-    /// Where `issued_at` comes from.
+    /// The source of `issued_at`.
     pub(crate) issue_time: IssueTime,
 }
 
-/// The source of a token's issue time, which says how far it is believed.
+/// The source of a token's issue time, which determines how far it is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IssueTime {
-    /// The host wrote it down when the token was issued.
+    /// The host recorded it when the token was issued.
     Recorded,
     /// A first-party handler reports it.
     FirstParty,
-    /// A third-party handler reports it, and there is no record to compare it with.
+    /// A third-party handler reports it, and the host has no record to compare it with.
     Claimed,
 }
 
-/// A bad token.
+/// A token that is not valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// The handler that owns the token; `None` where the host itself refused it.
+    /// The handler of the token; `None` if the host itself rejected it.
     pub handler: Option<Arc<str>>,
-    /// Why, for programs.
+    /// The reason, for programs.
     pub reason: Reason,
-    /// Why, for people: one line of printable text. It may be shown to the caller.
+    /// The reason, for humans: one line of printable text. It may be shown to the caller.
     pub message: String,
 }
 
 impl Rejection {
-    /// A verdict about a token of this handler.
+    /// Creates a [`Verdict`] that rejects a token of this handler.
     pub(crate) fn of(handler: &Arc<str>, reason: Reason, message: impl Into<String>) -> Verdict {
         Verdict::Rejected(Self { handler: Some(handler.clone()), reason, message: message.into() })
     }
@@ -83,7 +82,7 @@ macro_rules! words {
         pub enum $name { $($(#[$variant_doc])* $variant,)* }
 
         impl $name {
-            /// The word for it in JSON and in `wit/`.
+            /// Returns the name in JSON and in `wit/`.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }
             }
@@ -98,40 +97,41 @@ macro_rules! words {
 }
 
 words! {
-    /// Why a token is refused.
+    /// The reason of a [`Rejection`].
     Reason {
-        /// Not of the form that its handler makes.
+        /// Not in a format of its handler.
         Malformed = "malformed",
-        /// The signature does not fit the key.
+        /// The signature does not match the key.
         BadSignature = "bad-signature",
-        /// Its time has passed.
+        /// The expiry has passed.
         Expired = "expired",
-        /// Its time has not come: it says that it was issued in the future.
+        /// The issue time is in the future.
         NotYetValid = "not-yet-valid",
-        /// Withdrawn.
+        /// Revoked.
         Revoked = "revoked",
-        /// The operator's settings switch these tokens off.
+        /// The operator's settings disable these tokens.
         Disabled = "disabled",
-        /// Well formed, but there is no such token.
+        /// Well formed, but no such token exists.
         Unknown = "unknown",
-        /// The handler may not vouch for this actor or for so long. Only the host's policy says so.
+        /// The handler may not vouch for this actor or for this lifetime. Only the host's policy
+        /// gives this reason.
         NotPermitted = "not-permitted",
     }
 }
 
 words! {
-    /// Why no token is made.
+    /// The reason that a [`CreateRequest`] is denied.
     Denial {
-        /// The operator's settings switch creation off.
+        /// The operator's settings disable creation.
         Disabled = "disabled",
-        /// The request asks for what cannot be had.
+        /// The request has terms that are not supported.
         InvalidRequest = "invalid-request",
-        /// Such a token may not be made.
+        /// The caller or the handler may not create such a token.
         NotPermitted = "not-permitted",
     }
 }
 
-/// What to make a token of.
+/// A request to create a token.
 ///
 /// ```
 /// # use keyward_runtime::{CreateRequest, Restrictions};
@@ -142,23 +142,23 @@ words! {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateRequest {
-    /// Whom the token speaks for: not blank, no control characters.
+    /// The actor that the token speaks for: a visible character, no control characters.
     pub actor_id: String,
-    /// Seconds from now until it ends; `None` asks for one that does not end.
+    /// Seconds from now until the token expires; `None` requests a token without expiry.
     pub expires_after: Option<NonZeroU32>,
-    /// What the token narrows the actor's rights to; full action names, which the registry
-    /// abbreviates. `None` leaves the actor its rights, an empty list allows nothing.
+    /// Restrictions of the actor's rights, in full action names, which the registry abbreviates.
+    /// `None` leaves the actor its rights, an empty list allows nothing.
     pub restrictions: Option<Restrictions>,
     /// A note for handlers that keep one.
     pub description: Option<String>,
-    /// The token that whoever asks has presented. What is made is never wider than it and ends no
+    /// The token that the requester has presented. The new token is never wider and never expires
     /// later.
     pub parent: Option<Parent>,
-    /// The caller of a daemon that asks, for the record of the token.
+    /// The API client that requests the token, for its record.
     pub client: Option<String>,
 }
 
-/// A good token with which another one is asked for.
+/// A valid token with which another one is requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parent {
     pub(crate) actor: VerifiedActor,
@@ -167,20 +167,20 @@ pub struct Parent {
 }
 
 impl Parent {
-    /// What a registry has accepted.
+    /// Creates a parent from the [`Acceptance`] of a token.
     pub fn of(acceptance: &Acceptance) -> Self {
         let Acceptance { actor, restrictions, expires_at, .. } = acceptance.clone();
         Self { actor, restrictions, expires_at }
     }
 }
 
-/// Is told of each token that is made before it is good, and can keep it from being so.
+/// A step before each new token becomes valid, which can prevent it.
 pub trait IssueHook: Send + Sync {
-    /// A token is about to be kept and given away. It must not need an executor, and must come to
-    /// an end.
+    /// Called before the record of a token is committed and the token is returned. It must not need
+    /// an executor, and must complete.
     ///
     /// # Errors
-    /// Why the token must not be given away, in a few words for the operator.
+    /// Returns why the token must not be issued, in a few words for the operator.
     fn before_commit<'a>(&'a self, created: &'a Created) -> HookFuture<'a>;
 }
 
@@ -194,39 +194,39 @@ pub trait RevocationHook: Send + Sync {
     fn before_write(&self) -> HookFuture<'_>;
 }
 
-/// What comes of telling a [`IssueHook`].
+/// The future of an [`IssueHook`] or a [`RevocationHook`].
 pub type HookFuture<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
 impl CreateRequest {
-    /// A token for `actor_id` that does not end and is not restricted.
+    /// Creates a request for a token without expiry or restrictions.
     pub fn new(actor_id: impl Into<String>) -> Self {
         let actor_id = actor_id.into();
         Self { actor_id, expires_after: None, restrictions: None, description: None, parent: None, client: None }
     }
 }
 
-/// The answer to a request for a token.
+/// The response to a [`CreateRequest`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub enum Creation {
-    /// Here it is.
+    /// The token was created.
     Created(Created),
-    /// No.
+    /// The request was denied.
     Denied(Denied),
 }
 
-/// A token that was made. `Debug` does not show it.
+/// A created token. `Debug` does not show it.
 #[derive(Clone)]
 pub struct Created {
-    /// The handler that made it.
+    /// The handler that created the token.
     pub handler: Arc<str>,
     /// The token.
     pub token: String,
-    /// What revocation and audit will name it by.
+    /// The id of the token for revocation and audit.
     pub token_id: Option<String>,
-    /// When it ends, in unix seconds.
+    /// When the token expires, in unix seconds; `None` if it does not.
     pub expires_at: Option<u64>,
-    /// The key that signed for it, as `ring/id`, if one did.
+    /// The key that signed the token, as `ring/id`; `None` if no key did.
     pub key: Option<Arc<str>>,
 }
 
@@ -242,21 +242,21 @@ impl fmt::Debug for Created {
     }
 }
 
-/// A refusal to make a token.
+/// A refusal of a [`CreateRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denied {
-    /// The handler that refused; `None` where the host itself did.
+    /// The handler that refused; `None` if the host itself did.
     pub handler: Option<Arc<str>>,
-    /// Why, for programs.
+    /// The reason, for programs.
     pub denial: Denial,
-    /// Why, for people.
+    /// The reason, for humans.
     pub message: String,
 }
 
 /// An allow-list of actions that only narrows what an actor may do. An empty one allows nothing.
 ///
-/// The order of first mention is kept; a database or resource named twice is one entry. Its JSON is
-/// Datasette's `_r`.
+/// The entries keep their order of first occurrence; a database or resource named twice is one
+/// entry. The JSON form is Datasette's `_r`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restrictions {
     pub(crate) all: Vec<String>,
@@ -265,7 +265,7 @@ pub struct Restrictions {
 }
 
 impl Restrictions {
-    /// Allows nothing yet.
+    /// Creates restrictions that allow nothing.
     pub fn new() -> Self {
         Self::default()
     }
@@ -276,7 +276,7 @@ impl Restrictions {
         self
     }
 
-    /// Allows an action on a database and all that is in it.
+    /// Allows an action on a database and everything in it.
     pub fn allow_database(mut self, database: impl Into<String>, action: impl Into<String>) -> Self {
         self.database.entry(database.into()).or_default().push(action.into());
         self
@@ -293,7 +293,7 @@ impl Restrictions {
         self
     }
 
-    /// The entries: an action, and the database and the resource that it is allowed on.
+    /// Returns the entries: an action, and the database and resource that it is allowed on.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>, Option<&str>)> {
         let all = self.all.iter().map(|action| (action.as_str(), None, None));
         let databases = self.database.iter().flat_map(|(database, actions)| {
@@ -307,15 +307,15 @@ impl Restrictions {
         all.chain(databases).chain(resources)
     }
 
-    /// Whether every entry of the other one is literally one of these. Having no restrictions is
-    /// more than any list.
+    /// Returns whether `self` literally contains every entry of `other`; not if `other` is `None`,
+    /// which has no restrictions.
     pub(crate) fn lists_all_of(&self, other: Option<&Self>) -> bool {
-        // Whoever makes long lists makes others wait no longer than it takes to read them.
+        // Linear in the lengths: a long list must not delay other requests.
         let listed: HashSet<_> = self.iter().collect();
         other.is_some_and(|other| other.iter().all(|entry| listed.contains(&entry)))
     }
 
-    /// With every action replaced by what `abbreviate` says.
+    /// Replaces every action for which `abbreviate` returns a short name.
     pub(crate) fn map_actions(mut self, abbreviate: impl Fn(&str) -> Option<String>) -> Self {
         let actions = self
             .all
@@ -331,7 +331,7 @@ impl Restrictions {
     }
 }
 
-/// Writes Datasette's `_r`: `a`, `d` and `r`, empty ones left out.
+/// Serializes as Datasette's `_r`: `a`, `d` and `r`, without the empty ones.
 impl Serialize for Restrictions {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut members = serializer.serialize_map(None)?;

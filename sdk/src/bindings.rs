@@ -1,11 +1,11 @@
-//! Rust for the contract in `wit/`, generated.
+//! Generated Rust bindings for the contract in `wit/`.
 #![allow(
     missing_docs,
     unused_qualifications,
     clippy::indexing_slicing,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
-    reason = "generated code; what it holds differs between targets, so `expect` cannot be met on both"
+    reason = "generated code, which differs between targets, so `expect` cannot be met on both"
 )]
 
 wit_bindgen::generate!({

@@ -1,13 +1,12 @@
-//! For an author's build script.
+//! Support for a plugin author's build script.
 
 use std::env;
 
-/// Lays a handler's memory out in one page of 64 KiB: call it from `build.rs`, with `keyward-sdk`
+/// Limits a handler's memory to one page of 64 KiB. Call it from `build.rs`, with `keyward-sdk`
 /// also among the `build-dependencies`.
 ///
-/// A fresh instance serves each call, and a memory of one page is what the host makes ready
-/// quickest. The stack gets 16 KiB of it; one that overflows traps. Does nothing when the target is
-/// not wasm32.
+/// Each call gets a fresh instance, and the host sets up a memory of one page fastest. The stack
+/// gets 16 KiB of it; a stack overflow traps. Does nothing if the target is not wasm32.
 ///
 /// ```no_run
 /// keyward_sdk::build::layout(); // the whole `main` of build.rs

@@ -1,10 +1,10 @@
-//! Answers that many handlers give in the same words.
+//! Conversions and results that many handlers share.
 
 use crate::store::{Ending, Token};
 use crate::{Acceptance, CreateDenied, CreateError, CreateRequest, Denial, Reason, Rejection, Verdict, clock};
 
 impl Verdict {
-    /// A refusal, with a sentence for the caller.
+    /// Creates a [`Verdict::Rejected`] with a sentence for the caller.
     #[must_use]
     pub fn rejected(reason: Reason, message: impl Into<String>) -> Self {
         Self::Rejected(Rejection { reason, message: message.into() })
@@ -12,7 +12,7 @@ impl Verdict {
 }
 
 impl CreateError {
-    /// A refusal, with a sentence for the caller.
+    /// Creates a [`CreateError::Denied`] with a sentence for the caller.
     #[must_use]
     pub fn denied(denial: Denial, message: impl Into<String>) -> Self {
         Self::Denied(CreateDenied { denial, message: message.into() })
@@ -20,10 +20,11 @@ impl CreateError {
 }
 
 impl CreateRequest {
-    /// When a token that is made now ends, if it is to end.
+    /// Returns when a token that is created now expires; `None` if it does not.
     ///
     /// # Errors
-    /// That would be after the year 9999, the last that the contract knows.
+    /// [`CreateError::Denied`] if the expiry is after the year 9999, the last that the contract
+    /// allows.
     pub fn expires_at(&self) -> Result<Option<u64>, CreateError> {
         const LAST: u64 = 253_402_300_799;
         let Some(seconds) = self.expires_after else { return Ok(None) };
@@ -37,8 +38,9 @@ impl CreateRequest {
 }
 
 impl Token {
-    /// What the record says of a token whose secret or signature is right, and which speaks for
-    /// `actor`, a JSON object: it is good unless it has ended or its time has passed.
+    /// Returns the record's [`Verdict`] on a token whose secret or signature is correct. `actor`, a
+    /// JSON object, is the actor that it speaks for. The token is valid unless the record has ended
+    /// or has expired.
     #[must_use]
     pub fn verdict(self, actor: String) -> Verdict {
         match self.ended {

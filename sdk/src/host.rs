@@ -1,13 +1,13 @@
-//! What a handler may ask of its host: a module for each import.
+//! The imports of a handler: one module each.
 //!
-//! Compiled for wasm32 they call the host. Compiled for anything else they ask the
-//! [`Host`](crate::testing::Host) of the test that runs.
+//! Compiled for wasm32, they call the host. Compiled for any other target, they call the
+//! [`Host`](crate::testing::Host) of the running test.
 
 /// The time. Always granted.
 pub mod clock {
     pub use crate::bindings::keyward::handler::clock::Datetime;
 
-    /// Unix time. The same value however often it is asked for in one call.
+    /// Returns the Unix time, which is the same for the whole call.
     #[must_use]
     pub fn now() -> Datetime {
         #[cfg(target_arch = "wasm32")]
@@ -21,11 +21,11 @@ pub mod clock {
 pub mod keys {
     pub use crate::bindings::keyward::handler::keys::KeyError;
 
-    /// The signature over `message` by the active key behind `label`: 20 bytes with the scheme
-    /// `itsdangerous`, 32 with `hmac-sha256`. Works in `create` only.
+    /// Returns the signature over `message` by the active key behind `label`: 20 bytes with the
+    /// scheme `itsdangerous`, 32 with `hmac-sha256`. Works in `create` only.
     ///
     /// # Errors
-    /// [`KeyError::NotGranted`] where the operator granted no such label,
+    /// [`KeyError::NotGranted`] if the operator did not grant the label,
     /// [`KeyError::NotPermittedNow`] outside `create`.
     pub fn sign(label: &str, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         #[cfg(target_arch = "wasm32")]
@@ -34,10 +34,11 @@ pub mod keys {
         return crate::testing::current(|host| host.sign(label, message));
     }
 
-    /// Whether `signature` is, in full length, that of `message` by any key behind `label`.
+    /// Returns whether `signature` is the full-length signature of `message` by any key behind
+    /// `label`.
     ///
     /// # Errors
-    /// [`KeyError::NotGranted`] where the operator granted no such label.
+    /// [`KeyError::NotGranted`] if the operator did not grant the label.
     pub fn verify(label: &str, message: &[u8], signature: &[u8]) -> Result<bool, KeyError> {
         #[cfg(target_arch = "wasm32")]
         return crate::bindings::keyward::handler::keys::verify(label, message, signature);
@@ -46,14 +47,14 @@ pub mod keys {
     }
 }
 
-/// What the operator set for this handler. Always granted.
+/// Settings of this handler, which the operator configures. Always granted.
 pub mod settings {
-    /// The setting as JSON text (`true`, `60`, `"text"`, `{…}`), or `None` where the operator set
-    /// none.
+    /// Returns the setting as JSON text (`true`, `60`, `"text"`, `{…}`), or `None` if the operator
+    /// did not set it.
     ///
-    /// Read it strictly: a value of the wrong type is an operator's mistake, and taking the default
-    /// instead would hide it. Answer [`Failure::Internal`](crate::Failure::Internal) and name the
-    /// setting.
+    /// Read it strictly: a value of the wrong type is an operator's mistake, which a fallback to
+    /// the default would hide. Return [`Failure::Internal`](crate::Failure::Internal) with the name
+    /// of the setting.
     #[must_use]
     pub fn get(name: &str) -> Option<String> {
         #[cfg(target_arch = "wasm32")]
@@ -63,10 +64,10 @@ pub mod settings {
     }
 }
 
-/// Secrets of the operator that a caller may present as they are. Granted by naming at least one.
+/// Secrets of the operator that a caller may present unchanged. Granted by naming at least one.
 pub mod secrets {
-    /// The name of the configured secret that equals `candidate`, compared in constant time by the
-    /// host.
+    /// Returns the name of the configured secret that equals `candidate`, which the host compares
+    /// in constant time.
     #[must_use]
     pub fn find(candidate: &str) -> Option<String> {
         #[cfg(target_arch = "wasm32")]
@@ -76,9 +77,9 @@ pub mod secrets {
     }
 }
 
-/// Hashing by the host's hardware. Always granted.
+/// Hashing on the host, which is faster than in a guest. Always granted.
 pub mod digest {
-    /// SHA-256 of `data`: 32 bytes. There is no key in it: to authenticate, use
+    /// Returns the SHA-256 of `data`: 32 bytes. It has no key: to authenticate, use
     /// [`keys`](super::keys).
     #[must_use]
     pub fn sha256(data: &[u8]) -> Vec<u8> {
@@ -91,7 +92,7 @@ pub mod digest {
 
 /// Randomness from the operating system. Always granted.
 pub mod random {
-    /// That many unpredictable bytes. More than 65,536 at once end the call.
+    /// Returns `count` unpredictable bytes. More than 65,536 at once trap.
     #[must_use]
     pub fn bytes(count: u32) -> Vec<u8> {
         #[cfg(target_arch = "wasm32")]
@@ -105,7 +106,7 @@ pub mod random {
 pub mod log {
     pub use crate::bindings::keyward::handler::log::Level;
 
-    /// Writes one line. The host makes it printable, cuts it at 1,024 bytes and keeps 50 lines of a
+    /// Writes one line. The host escapes it, truncates it to 1,024 bytes and keeps 50 lines of a
     /// call.
     ///
     /// Never write a token.
@@ -117,22 +118,22 @@ pub mod log {
     }
 }
 
-/// Records of the tokens that this handler makes, kept by the host. Granted by name.
+/// Records of the tokens that this handler creates, kept by the host. Granted by name.
 ///
-/// A handler sees its own records only, and of those neither secrets nor digests. What a call
-/// changes is kept when the call has ended well and the host has let its answer through, all of it
-/// at once; until then no look-up shows it. A host that cannot have the records ends the call: none
-/// of these functions has an error to answer.
+/// A handler sees only its own records, and neither secrets nor digests. The changes of a call are
+/// committed atomically once the call has succeeded and the host has accepted its result; until
+/// then no lookup returns them. If the store is unavailable, the host aborts the call, so none of
+/// these functions returns an error.
 ///
 /// Set [`Acceptance::token_id`](crate::Acceptance::token_id) to the record's id, so that the host
-/// judges the record too.
+/// checks the record too.
 pub mod store {
     pub use crate::bindings::keyward::handler::store::{Ending, IdForm, Token};
 
-    /// Makes the record of the token that this call of `create` makes, once in a call, and gives
-    /// its id. Actor, restrictions and description are those of the request. Of the secret the host
-    /// keeps its SHA-256 only, so draw it from [`random`](super::random): what can be guessed can
-    /// be found again.
+    /// Inserts the record of the token that this call of `create` returns, once per call, and
+    /// returns its id. Actor, restrictions and description are those of the request. The host keeps
+    /// only the SHA-256 of the secret, so draw it from [`random`](super::random): a guessable
+    /// secret can be recovered from its digest.
     #[must_use]
     pub fn insert(id: IdForm, secret: Option<&str>, expires_at: Option<u64>) -> String {
         #[cfg(target_arch = "wasm32")]
@@ -141,8 +142,8 @@ pub mod store {
         return crate::testing::current(|host| host.insert(id, secret, expires_at, false));
     }
 
-    /// Like [`insert`], and ends all other records of the actor that this handler has: an actor has
-    /// at most one.
+    /// Like [`insert`], and also ends all other records of the actor with this handler, so that an
+    /// actor has at most one.
     #[must_use]
     pub fn replace(id: IdForm, secret: Option<&str>, expires_at: Option<u64>) -> String {
         #[cfg(target_arch = "wasm32")]
@@ -151,7 +152,7 @@ pub mod store {
         return crate::testing::current(|host| host.insert(id, secret, expires_at, true));
     }
 
-    /// The record of that id, ended or not.
+    /// Returns the record with this id, ended or not.
     #[must_use]
     pub fn find(id: &str) -> Option<Token> {
         #[cfg(target_arch = "wasm32")]
@@ -160,7 +161,7 @@ pub mod store {
         return crate::testing::current(|host| host.find_record(|record| record.token.id == id));
     }
 
-    /// The record that was made with exactly this secret, ended or not.
+    /// Returns the record that was inserted with exactly this secret, ended or not.
     #[must_use]
     pub fn find_secret(secret: &str) -> Option<Token> {
         #[cfg(target_arch = "wasm32")]
@@ -169,8 +170,8 @@ pub mod store {
         return crate::testing::current(|host| host.find_record(|record| record.secret.as_deref() == Some(secret)));
     }
 
-    /// The record of that id, ended or not, if it was made with exactly this secret. That there is
-    /// no such record takes as long to say as that the secret is another.
+    /// Returns the record with this id, ended or not, if it was inserted with exactly this secret.
+    /// A missing record takes as long as a wrong secret.
     #[must_use]
     pub fn check_secret(id: &str, secret: &str) -> Option<Token> {
         #[cfg(target_arch = "wasm32")]
@@ -181,8 +182,8 @@ pub mod store {
         });
     }
 
-    /// Ends a record. If it has ended meanwhile in another way, the answer of this call does not
-    /// count.
+    /// Revokes a record. If it has ended in another way in the meantime, the result of this call is
+    /// discarded.
     pub fn end(id: &str) {
         #[cfg(target_arch = "wasm32")]
         crate::bindings::keyward::handler::store::end(id);
@@ -194,17 +195,17 @@ pub mod store {
 /// Rows from the operator's own databases, by queries that the operator has written. Granted label
 /// by label.
 ///
-/// A host whose database does not answer ends the call: that is not among the errors.
+/// If a database misses its deadline, the host aborts the call, so this is not among the errors.
 pub mod queries {
     pub use crate::bindings::keyward::handler::queries::{Answer, QueryError, Value};
 
-    /// The rows of the query behind a label, with values for its parameters by their names. What it
-    /// has no use for is ignored.
+    /// Runs the query behind a label, with values for its parameters by name. Unused parameters are
+    /// ignored.
     ///
     /// # Errors
-    /// [`QueryError::NotGranted`] where the operator granted no such label,
-    /// [`QueryError::WrongParameters`] where the query has a parameter that is not given, one is
-    /// given twice, or a text has a NUL in it.
+    /// [`QueryError::NotGranted`] if the operator did not grant the label,
+    /// [`QueryError::WrongParameters`] if a parameter of the query is missing, a parameter occurs
+    /// twice, or a text contains a NUL.
     pub fn run(label: &str, parameters: &[(String, Value)]) -> Result<Answer, QueryError> {
         #[cfg(target_arch = "wasm32")]
         return crate::bindings::keyward::handler::queries::run(label, parameters);

@@ -1,12 +1,12 @@
-//! Write a token handler for Keyward in Rust: implement [`TokenHandler`], and name the type in
+//! Writes token handlers for Keyward in Rust: implement [`TokenHandler`], and name the type in
 //! [`handler!`].
 //!
 //! A handler creates and verifies tokens. It is compiled to a WebAssembly component, runs in a
-//! sandbox that is made anew for every call, and asks its host for what it needs: [`clock`],
-//! [`keys`], [`settings`], [`secrets`], [`random`], [`digest`], [`log`]; for tokens that can be
-//! taken back, [`store`]; and for those that somebody else keeps, [`queries`]. It never sees a key.
+//! fresh sandbox for every call, and imports what it needs from its host: [`clock`], [`keys`],
+//! [`settings`], [`secrets`], [`random`], [`digest`], [`log`]; for revocable tokens, [`store`]; and
+//! for tokens that another system keeps, [`queries`]. It never sees a key.
 //!
-//! A whole handler, whose tokens are `demo_NAME.SIGNATURE`:
+//! A complete handler, whose tokens are `demo_NAME.SIGNATURE`:
 //!
 //! ```
 //! use keyward_sdk::{Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial};
@@ -17,7 +17,7 @@
 //! impl TokenHandler for Demo {
 //!     fn create(request: CreateRequest) -> Result<Created, CreateError> {
 //!         let name = request.actor_id;
-//!         // Nothing that was asked for is left out in silence.
+//!         // Refuse terms that these tokens cannot carry instead of dropping them.
 //!         if request.expires_after.is_some() || request.restrictions.is_some() || !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
 //!             let message = "these tokens carry a plain name and nothing else".to_owned();
 //!             return Err(CreateError::Denied(CreateDenied { denial: Denial::InvalidRequest, message }));
@@ -34,7 +34,7 @@
 //!             return Ok(bad());
 //!         }
 //!         Ok(Verdict::Accepted(Acceptance {
-//!             actor: format!(r#"{{"id":"{name}"}}"#), // a name that was signed above is alphanumeric
+//!             actor: format!(r#"{{"id":"{name}"}}"#), // a signed name is alphanumeric
 //!             restrictions: None,
 //!             token_id: Some(name.to_owned()),
 //!             issued_at: None,
@@ -57,14 +57,14 @@
 //!     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 //! }
 //!
-//! /// Lower case only: a token has one spelling.
+//! /// Decodes lower case only, so that a token has one spelling.
 //! fn unhex(text: &str) -> Option<Vec<u8>> {
 //!     let bytes: Option<Vec<u8>> =
 //!         text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()).collect();
 //!     bytes.filter(|bytes| hex(bytes) == text)
 //! }
 //!
-//! // And its test, which needs no WebAssembly:
+//! // Its test, which needs no WebAssembly:
 //! use keyward_sdk::testing::Host;
 //!
 //! let host = Host::new().key("token", |m| m.to_vec(), |m, signature| m == signature);
@@ -72,7 +72,7 @@
 //! assert!(matches!(host.run(|| Demo::verify("demo_ann.616e6f")), Ok(Verdict::Rejected(_))));
 //! ```
 //!
-//! # From source to a handler that runs
+//! # Build and check
 //!
 //! The crate is a `cdylib` with `keyward-sdk` among its `dependencies` and its
 //! `build-dependencies`, and a `build.rs` of one line
@@ -84,24 +84,24 @@
 //! keyward check NAME.component.wasm
 //! ```
 //!
-//! `componentize` runs in a checkout of Keyward. `check` says what the component asks for.
+//! Run `componentize` in a checkout of Keyward. `check` lists the imports of the component.
 //!
-//! # What the crate takes care of
+//! # Features
 //!
 //! * A component imports only what the handler calls.
-//! * A panic ends the call, and its text reaches the operator's log. Never put a token into a
-//!   panic's message.
-//! * Memory: a page of 64 KiB with 16 KiB of stack and an allocator that leaves the page only when
-//!   it must. The allocator takes back the last block only, so a handler that needs megabytes
+//! * A panic aborts the call, and its text is written to the operator's log. Never put a token into
+//!   a panic's message.
+//! * Memory is one page of 64 KiB with 16 KiB of stack, and an allocator that grows it only when
+//!   necessary. The allocator reclaims only the last block, so a handler that needs megabytes
 //!   should reuse its buffers.
-//! * The settings named in [`handler!`] are written into the component. An operator who misspells
-//!   one gets an error. So are the forms of tokens: the host refuses what has none of them, and the
-//!   handler is not called for it.
+//! * The settings named in [`handler!`] are written into the component, so an operator who
+//!   misspells one gets an error. The token patterns are, too: the host rejects a token that
+//!   matches none of them without calling the handler.
 //!
-//! The macro writes exported functions, which Rust counts as unsafe code: `#![deny(unsafe_code)]`
-//! in a handler is fine, `#![forbid(unsafe_code)]` is not.
+//! The macro generates exported functions, which Rust counts as unsafe code: a handler may use
+//! `#![deny(unsafe_code)]`, but not `#![forbid(unsafe_code)]`.
 
-// Generated code and macros name this crate by its name, here and in an author's crate.
+// Generated code and macros refer to this crate by its name, here and in other crates.
 extern crate self as keyward_sdk;
 
 #[doc(hidden)]
@@ -124,28 +124,28 @@ pub use host::{clock, digest, keys, log, queries, random, secrets, settings, sto
 
 /// A token handler.
 ///
-/// There is no `self`: each call gets a fresh instance, and nothing is kept from one to the next.
+/// There is no `self`: each call gets a fresh instance, and no state survives between calls.
 pub trait TokenHandler {
-    /// Makes a token. The host has checked the request: the actor id is not blank, has no control
-    /// characters and is one that this handler may vouch for; the lifetime is not 0.
+    /// Creates a token. The host has checked the request: the actor id has a visible character and
+    /// no control characters, and is one that this handler may vouch for; the lifetime is not 0.
     ///
     /// # Errors
-    /// [`CreateError::Denied`] when the request is refused, [`CreateError::Failed`] when no answer
-    /// could be had.
+    /// [`CreateError::Denied`] if the request is refused, [`CreateError::Failed`] if the handler
+    /// cannot decide.
     fn create(request: CreateRequest) -> Result<Created, CreateError>;
 
-    /// Judges a token, of at most 8,192 bytes by default.
+    /// Verifies a token of at most 8,192 bytes by default.
     ///
-    /// A bad token is an answer, [`Verdict::Rejected`], and no error.
+    /// An invalid token is not an error, but a [`Verdict::Rejected`].
     ///
     /// # Errors
-    /// A [`Failure`] when no answer could be had: its text is for the operator's log, never for the
-    /// caller.
+    /// A [`Failure`] if the handler cannot decide. Its text is for the operator's log, never for
+    /// the caller.
     fn verify(token: &str) -> Result<Verdict, Failure>;
 }
 
-/// Makes a type that implements [`TokenHandler`] the handler of this component, names the settings
-/// it knows, and states the forms of its tokens.
+/// Exports a type that implements [`TokenHandler`] as the handler of this component, and declares
+/// its settings and its token patterns.
 ///
 /// ```
 /// # use keyward_sdk::{CreateError, CreateRequest, Created, Failure, TokenHandler, Verdict};
@@ -157,12 +157,13 @@ pub trait TokenHandler {
 /// keyward_sdk::handler!(Mine, settings: ["max_age"], patterns: ["[0-9]{1,9}[.]{1}[0-9A-Za-z_-]{43}"]);
 /// ```
 ///
-/// Both may be left out. A form is what stands behind the prefix of a token, or all of a token
-/// without a prefix: parts `[characters]{count}` or `[characters]{least,most}`, one behind the
-/// other, where no part could also begin earlier. The host rejects a token that has none of the
-/// forms as malformed, in one pass over it.
+/// Both lists are optional. A pattern describes the part of a token after its prefix, or the whole
+/// token without a prefix: a sequence of parts `[characters]{count}` or `[characters]{min,max}`, in
+/// which no part could also start earlier. The host rejects a token that matches no pattern as
+/// malformed, in one pass.
 ///
-/// Once in a crate. Compiled for anything but wasm32 it checks the trait and does nothing else.
+/// Use it once per crate. Compiled for any target but wasm32, it only checks that the type
+/// implements the trait.
 #[macro_export]
 macro_rules! handler {
     (
@@ -191,7 +192,7 @@ macro_rules! handler {
             $crate::bindings::export!(Component with_types_in $crate::bindings);
 
             $(
-                /// One name a line.
+                /// The setting names, one per line.
                 const NAMES: &str = ::core::concat!($($setting, "\n"),*);
                 #[used]
                 #[unsafe(link_section = "keyward:settings")]
@@ -202,7 +203,7 @@ macro_rules! handler {
             )?
 
             $(
-                /// The token patterns, one a line.
+                /// The token patterns, one per line.
                 const PATTERNS: &str = ::core::concat!($($form, "\n"),*);
                 #[used]
                 #[unsafe(link_section = "keyward:token-patterns")]

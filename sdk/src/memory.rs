@@ -1,13 +1,12 @@
-//! The allocator of a handler: hands out memory in a line and, but for the last block, takes none
-//! back.
+//! The allocator of a handler: a bump allocator that reclaims only the last block.
 //!
-//! An instance lives for one call, so there is nothing to tidy up. What counts is to stay in the
-//! first page: growing the memory costs the host more than a whole call of an ordinary handler.
+//! An instance lives for one call, so nothing needs to be freed. The goal is to stay in the first
+//! page: growing the memory costs the host more than a whole call of an ordinary handler.
 
-/// Bytes in a page of WebAssembly.
+/// Size of a WebAssembly page in bytes.
 const PAGE: usize = 65_536;
 
-/// The line of memory: addresses from `next` up to `end` are free.
+/// The free memory: addresses from `next` up to `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Line {
     next: usize,
@@ -15,20 +14,21 @@ struct Line {
 }
 
 impl Line {
-    /// The start of a block of `size` bytes at a multiple of `align`, a power of two. `grow` adds
-    /// that many pages to the end and says whether it could.
+    /// Allocates a block of `size` bytes at a multiple of `align`, a power of two, and returns its
+    /// start; `None` if memory is exhausted. `grow` adds pages at the end and returns whether it
+    /// succeeded.
     fn alloc(&mut self, size: usize, align: usize, grow: impl FnOnce(usize) -> bool) -> Option<usize> {
         let start = self.next.checked_next_multiple_of(align)?;
         self.reach(start.checked_add(size)?, grow)?;
         Some(start)
     }
 
-    /// Changes the size of the block at `start` where it lies, if it is the last one.
+    /// Resizes the block at `start` in place, if it is the last one.
     fn resize(&mut self, start: usize, old: usize, new: usize, grow: impl FnOnce(usize) -> bool) -> Option<()> {
         if self.is_last(start, old) { self.reach(start.checked_add(new)?, grow) } else { None }
     }
 
-    /// Takes the block at `start` back, if it is the last one.
+    /// Frees the block at `start`, if it is the last one.
     fn dealloc(&mut self, start: usize, size: usize) {
         if self.is_last(start, size) {
             self.next = start;
@@ -39,11 +39,11 @@ impl Line {
         start.checked_add(size) == Some(self.next)
     }
 
-    /// Moves `next`, growing the memory where it must.
+    /// Moves `next`, and grows the memory if necessary.
     fn reach(&mut self, next: usize, grow: impl FnOnce(usize) -> bool) -> Option<()> {
         if next > self.end {
             let pages = (next - self.end).div_ceil(PAGE);
-            // Computed first: memory that could not be addressed must not be asked for.
+            // Computed first: memory that cannot be addressed must not be allocated.
             let end = pages.checked_mul(PAGE)?.checked_add(self.end)?;
             if !grow(pages) {
                 return None;
@@ -55,7 +55,7 @@ impl Line {
     }
 }
 
-/// The line as Rust's global allocator. Not for WASI, whose libc has an allocator of its own at the
+/// Rust's global allocator on a [`Line`]. Not for WASI, whose libc has its own allocator at the
 /// same addresses.
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 #[expect(unsafe_code, reason = "a global allocator is unsafe to implement; the arithmetic above is safe and tested")]
@@ -84,7 +84,7 @@ mod global {
     }
 
     impl Allocator {
-        /// The line, with its true bounds from the first use on.
+        /// Returns the line, with its true bounds from the first use on.
         fn line(&self) -> Line {
             let line = self.line.get();
             if line.end == 0 {
@@ -99,10 +99,10 @@ mod global {
         memory_grow::<0>(pages) != usize::MAX
     }
 
-    // SAFETY: `alloc` gives addresses in memory that exists (`Line::reach` moves past `end` only
-    // when the memory has grown), above all static data, at the asked alignment, and `next` never
-    // moves below a live block: only a block that ends at `next` is shrunk or taken back. A failure
-    // is a null pointer. No method panics: the arithmetic is checked. Nothing here allocates.
+    // SAFETY: `alloc` returns addresses in memory that exists (`Line::reach` moves past `end` only
+    // when the memory has grown), above all static data, at the requested alignment, and `next`
+    // never moves below a live block: only a block that ends at `next` is shrunk or freed. A
+    // failure is a null pointer. No method panics: the arithmetic is checked. No method allocates.
     unsafe impl GlobalAlloc for Allocator {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             let mut line = self.line();
@@ -124,14 +124,14 @@ mod global {
             if resized.is_some() || new_size <= layout.size() {
                 return block;
             }
-            // SAFETY: the caller promises that `new_size`, rounded up to the alignment, fits
+            // SAFETY: the caller guarantees that `new_size`, rounded up to the alignment, fits
             // `isize`.
             let layout_new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
-            // SAFETY: the size is not 0: it is above the old one.
+            // SAFETY: the size is not 0, because it is greater than the old one.
             let moved = unsafe { self.alloc(layout_new) };
             if !moved.is_null() {
-                // SAFETY: both blocks hold at least the old size, and they do not overlap: the new
-                // one was just made.
+                // SAFETY: both blocks hold at least the old size, and do not overlap, because the
+                // new one was just allocated.
                 unsafe { ptr::copy_nonoverlapping(block, moved, layout.size()) };
             }
             moved
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_block_is_resized_and_taken_back_and_no_other() {
+    fn only_the_last_block_is_resized_and_freed() {
         let mut line = line();
         let first = line.alloc(10, 1, never).unwrap();
         let last = line.alloc(10, 1, never).unwrap();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_had_changes_nothing() {
+    fn a_failed_allocation_changes_nothing() {
         let mut line = line();
         let before = line;
         assert_eq!(line.alloc(PAGE, 1, |_| false), None);
@@ -196,7 +196,7 @@ mod tests {
     proptest! {
         /// Live blocks never overlap, stay in memory that exists, and keep their alignment.
         #[test]
-        fn live_blocks_are_apart(steps in prop::collection::vec((0..3_u8, 0..9_000_usize, 0..5_u32, any::<prop::sample::Index>()), 1..80)) {
+        fn live_blocks_do_not_overlap(steps in prop::collection::vec((0..3_u8, 0..9_000_usize, 0..5_u32, any::<prop::sample::Index>()), 1..80)) {
             let mut line = line();
             let mut pages = 1;
             let mut live: Vec<(usize, usize)> = Vec::new();

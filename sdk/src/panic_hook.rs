@@ -1,12 +1,12 @@
-//! A panic's text for the operator's log.
+//! Panic messages in the operator's log.
 
 use std::fmt::Write as _;
 use std::panic::{self, PanicHookInfo};
 
 use crate::log::{self, Level};
 
-/// Sends the text of a panic to the log before the call ends in a trap.
-/// [`handler!`](crate::handler) calls it first thing in every call; it allocates nothing.
+/// Installs a hook that writes the text of a panic to the log before the call ends in a trap.
+/// [`handler!`](crate::handler) calls it at the start of every call; it allocates nothing.
 pub fn log() {
     panic::set_hook(Box::new(write));
 }
@@ -33,7 +33,7 @@ mod tests {
     fn a_panic_is_one_line_with_its_place_and_message() {
         let host = Host::new();
         let former = std::panic::take_hook();
-        // Only this thread has a host: a panic of another test meanwhile would find none, so it
+        // Only this thread has a host: a concurrent panic of another test would find none, so it
         // keeps the former hook.
         let mine = std::thread::current().id();
         std::panic::set_hook(Box::new(move |panic| {

@@ -22,19 +22,19 @@ use crate::store::{IdForm, Token};
 use crate::{CreateError, CreateRequest, Created, TokenHandler};
 use records::{Record, Records};
 
-/// What a handler under test is given: a clock that stands still, keys, settings, secrets, queries,
-/// and a store in memory.
+/// The host of a handler under test: a fixed clock, keys, settings, secrets, queries, and a store
+/// in memory.
 ///
 /// It differs from a real host in three ways: random bytes are the numbers 0, 1, 2, …, random ids
 /// are numbered too, and `sign` is not refused outside `create`.
 #[derive(Debug, Default)]
 pub struct Host {
-    // Shared with the thread for the length of `run`.
+    // Shared with the thread while `run` runs.
     state: Rc<State>,
 }
 
 impl Host {
-    /// A host with the clock at 0, and nothing else.
+    /// Creates a host with the clock at 0, and no grants.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -46,8 +46,8 @@ impl Host {
         self.with(|state| state.now = Datetime { seconds, nanoseconds })
     }
 
-    /// Grants a key label: `sign` makes a signature over a message, `verify` judges a message and a
-    /// signature.
+    /// Grants a key label: `sign` returns the signature over a message, `verify` returns whether a
+    /// message has a signature.
     #[must_use]
     pub fn key(
         self,
@@ -59,7 +59,7 @@ impl Host {
         self.with(|state| state.keys.push(key))
     }
 
-    /// Sets a setting, as JSON text.
+    /// Sets the value of a setting, as JSON text.
     #[must_use]
     pub fn setting(self, name: &str, json: &str) -> Self {
         self.with(|state| state.settings.push((name.to_owned(), json.to_owned())))
@@ -71,7 +71,7 @@ impl Host {
         self.with(|state| state.secrets.push((name.to_owned(), secret.to_owned())))
     }
 
-    /// Grants a query label: what it answers to parameters.
+    /// Grants a query label: `answer` maps parameters to the result.
     #[must_use]
     pub fn query(
         self,
@@ -81,30 +81,27 @@ impl Host {
         self.with(|state| state.queries.push((label.to_owned(), Box::new(answer))))
     }
 
-    /// Keeps a record of a token, as if the handler had made it with this secret.
+    /// Adds the record of a token, as if the handler had inserted it with this secret.
     #[must_use]
     pub fn record(self, token: Token, secret: Option<&str>) -> Self {
         self.state.records.borrow_mut().keep(token, secret);
         self
     }
 
-    /// Runs `work` with this host behind every import called on this thread, and gives its result.
-    /// What it ends in the store is kept unless it panics.
+    /// Runs `work` with this host behind every import on this thread, and returns its result.
+    /// Records that it ends are committed unless it panics.
     pub fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         self.call(None, work, |_| true)
     }
 
-    /// Runs `create` of a handler for a request. A record that it makes says what the request says,
-    /// and is kept if a token was made.
-    ///
-    /// # Errors
-    /// Those of the handler.
+    /// Runs `create` of a handler. A record that it inserts takes its actor and restrictions from
+    /// the request, and is committed if a token was created.
     pub fn create<H: TokenHandler>(&self, request: CreateRequest) -> Result<Created, CreateError> {
         self.call(Some(request.clone()), || H::create(request), Result::is_ok)
     }
 
     fn call<T>(&self, request: Option<CreateRequest>, work: impl FnOnce() -> T, is_good: impl FnOnce(&T) -> bool) -> T {
-        /// Puts the former host back, also when `work` panics.
+        /// Restores the previous host, also when `work` panics.
         struct Restore(Option<Rc<State>>);
         impl Drop for Restore {
             fn drop(&mut self) {
@@ -118,31 +115,31 @@ impl Host {
         result
     }
 
-    /// The records that are kept, in the order in which they were made.
+    /// Returns the committed records, in order of insertion.
     #[must_use]
     pub fn records(&self) -> Vec<Token> {
         self.state.records.borrow().tokens()
     }
 
-    /// How often a record was looked for so far.
+    /// Returns the number of record lookups.
     #[must_use]
     pub fn lookups(&self) -> usize {
         self.state.records.borrow().lookups()
     }
 
-    /// How often a query was run so far.
+    /// Returns the number of query runs.
     #[must_use]
     pub fn queried(&self) -> usize {
         self.state.queried.get()
     }
 
-    /// The lines logged so far, first to last.
+    /// Returns the logged lines, first to last.
     #[must_use]
     pub fn logged(&self) -> Vec<(Level, String)> {
         self.state.log.borrow().clone()
     }
 
-    /// No `run` is under way while a host is being built, so its state is not shared.
+    /// Changes the state, which is not shared while a host is being built.
     fn with(mut self, change: impl FnOnce(&mut State)) -> Self {
         if let Some(state) = Rc::get_mut(&mut self.state) {
             change(state);
@@ -155,20 +152,20 @@ thread_local! {
     static CURRENT: RefCell<Option<Rc<State>>> = const { RefCell::new(None) };
 }
 
-/// Asks the host of the test that runs on this thread.
-#[expect(clippy::expect_used, reason = "a test called an import without a host: a mistake in the test")]
+/// Calls `ask` with the host of the test on this thread.
+#[expect(clippy::expect_used, reason = "a test that calls an import without a host is wrong")]
 pub(crate) fn current<T>(ask: impl FnOnce(&State) -> T) -> T {
     CURRENT.with_borrow(|current| {
         ask(current.as_ref().expect("an import was called outside of keyward_sdk::testing::Host::run"))
     })
 }
 
-/// The one import that needs no host: it is the same everywhere.
+/// Computes the only import that needs no host: it is the same everywhere.
 pub(crate) fn sha256(data: &[u8]) -> Vec<u8> {
     Sha256::digest(data).to_vec()
 }
 
-/// The answers behind the imports.
+/// The state behind the imports.
 pub(crate) struct State {
     now: Datetime,
     keys: Vec<Key>,
@@ -187,11 +184,11 @@ struct Key {
     verify: Box<Verify>,
 }
 
-/// From a message to its signature.
+/// A function from a message to its signature.
 type Sign = dyn Fn(&[u8]) -> Vec<u8>;
-/// Whether a message has a signature.
+/// A function that returns whether a message has a signature.
 type Verify = dyn Fn(&[u8], &[u8]) -> bool;
-/// From parameters to rows.
+/// A function from parameters to rows.
 type Ask = dyn Fn(&[(String, Value)]) -> Result<Answer, QueryError>;
 
 impl Default for State {
@@ -210,7 +207,7 @@ impl Default for State {
     }
 }
 
-/// Says nothing of secrets.
+/// Omits the secrets.
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("State").field("now", &self.now).finish_non_exhaustive()
@@ -293,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn imports_reach_the_host_that_runs() {
+    fn imports_reach_the_running_host() {
         let host = host();
         host.run(|| {
             assert_eq!(clock::now(), Datetime { seconds: 7, nanoseconds: 9 });
@@ -314,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_gone_after_its_run_even_when_that_panics() {
+    fn a_host_is_removed_after_its_run_even_if_that_panics() {
         let outer = host();
         outer.run(|| {
             let inner = Host::new().at(1, 0);
@@ -327,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_says_nothing_of_secrets() {
+    fn debug_omits_secrets() {
         assert!(!format!("{:?}", host()).contains("s3cret"));
     }
 }

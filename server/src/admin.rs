@@ -120,7 +120,7 @@ fn answer(request: &Request<Incoming>, service: &Service, stopping: bool) -> Res
 fn metrics(service: &Service) -> Result<String, fmt::Error> {
     let live = service.live();
     let handlers = live.registry.handlers().map(|handler| (handler.name, handler.counts));
-    let standing = service.audit().map(Audit::standing);
+    let standing = service.audit().map(Audit::status);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     service.metrics().text(handlers, &service.stock().load(), standing.as_ref(), &live.config.keys, now)
 }

@@ -92,7 +92,7 @@ impl<'a> AuditedChange<'a> {
         };
         audit.note(match number.into_inner() {
             None => said,
-            Some(number) => Entry { event: Event::Failed, of: number, ..said },
+            Some(number) => Entry { event: Event::Failed, refers_to: number, ..said },
         });
     }
 }

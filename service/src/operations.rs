@@ -70,7 +70,7 @@ impl<'a> Operations<'a> {
             detail: Some(update.to_string()),
             ..self.entry(Event::Edit, Some(handler))
         });
-        record(&change).await?;
+        let change = recorded(change).await?;
         let updated = self.registry.edit(handler, id, update).await;
         match &updated {
             Ok(UpdateOutcome::Done(_)) => {}
@@ -126,15 +126,18 @@ impl<'a> Operations<'a> {
             detail: (!details.is_empty()).then(|| details.join("; ")),
             ..self.entry(Event::Revoke, handler.as_deref())
         });
-        if let Err(error) = record(&change).await {
-            if let Some(audit) = self.audit.filter(|_| self.retries) {
-                let hook = Unrecorded { audit: audit.clone(), entry: change.entry().clone() };
-                // If the block fails too, the first error is returned.
-                let _ = self.registry.block(revocation, Arc::new(hook));
+        let entry = change.entry().clone();
+        let change = match recorded(change).await {
+            Ok(change) => change,
+            Err(error) => {
+                if let Some(audit) = self.audit.filter(|_| self.retries) {
+                    // If the block fails too, the first error is returned.
+                    let hook = Unrecorded { audit: audit.clone(), entry };
+                    let _ = self.registry.block(revocation, Arc::new(hook));
+                }
+                return Err(error);
             }
-            change.failed(&error);
-            return Err(error);
-        }
+        };
         let ended = self.registry.revoke(revocation).await;
         note_list(self.audit.map(Arc::as_ref), self.registry);
         if let Err(error) = &ended {
@@ -160,8 +163,16 @@ impl<'a> Operations<'a> {
     }
 }
 
-async fn record(change: &AuditedChange<'_>) -> Result<(), Error> {
-    change.record().await.map_err(|error| Error::audit_unavailable(error.to_string()))
+/// Records a change, so that it may happen. A change that cannot be recorded is noted as failed.
+async fn recorded(change: AuditedChange<'_>) -> Result<AuditedChange<'_>, Error> {
+    match change.record().await {
+        Ok(()) => Ok(change),
+        Err(error) => {
+            let error = Error::audit_unavailable(error.to_string());
+            change.failed(&error);
+            Err(error)
+        }
+    }
 }
 
 /// A revocation that waits for the audit log.
@@ -174,7 +185,7 @@ impl RevocationHook for Unrecorded {
     fn before_write(&self) -> HookFuture<'_> {
         Box::pin(async {
             // Records that it could not write are not queued up behind each other.
-            if let Some(trouble) = self.audit.standing().trouble {
+            if let Some(trouble) = self.audit.status().trouble {
                 return Err(trouble.to_string());
             }
             self.audit.record(self.entry.clone()).await.map(drop).map_err(|error| error.to_string())

@@ -89,7 +89,7 @@ impl Place {
         let written = entries.into_iter().map(|entry| {
             assert!(matches!(audit.record_blocking(entry), Ok(Recorded::Written(_))));
             self.hand.forward(Duration::from_millis(7));
-            audit.standing().head
+            audit.status().head
         });
         written.collect()
     }

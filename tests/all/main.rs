@@ -22,6 +22,7 @@ mod keys;
 mod leaks;
 mod limits;
 mod managed;
+mod operations;
 mod originals;
 mod proxies;
 mod queries;

@@ -20,10 +20,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
+pub(crate) const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
 
 /// Longer than the duration of any test.
-const FOREVER: Duration = Duration::from_secs(3_600);
+pub(crate) const FOREVER: Duration = Duration::from_secs(3_600);
 
 /// Creates a store in memory, if the machine has a folder for that: no test needs durability.
 fn store() -> (TempDir, Arc<Store>) {
@@ -36,7 +36,11 @@ fn store() -> (TempDir, Arc<Store>) {
 /// Builds a registry of `stored`, which keeps records, and `signed`, whose records the host keeps.
 ///
 /// `change` makes the final adjustments to each handler.
-fn registry(store: Arc<dyn TokenStore>, ring: Arc<KeyRing>, change: impl Fn(&mut HandlerConfig)) -> Registry {
+pub(crate) fn registry(
+    store: Arc<dyn TokenStore>,
+    ring: Arc<KeyRing>,
+    change: impl Fn(&mut HandlerConfig),
+) -> Registry {
     let mut stored = HandlerConfig::new("stored", STORED, Actors::Any);
     stored.first_party = true;
     stored.prefixes = vec!["kwt_test_".into()];
@@ -59,7 +63,7 @@ fn registry(store: Arc<dyn TokenStore>, ring: Arc<KeyRing>, change: impl Fn(&mut
     builder.build().unwrap()
 }
 
-fn ring() -> Arc<KeyRing> {
+pub(crate) fn ring() -> Arc<KeyRing> {
     Arc::new(KeyRing::new("main", Secret::new([7; 32]), vec![]).unwrap())
 }
 

@@ -285,7 +285,7 @@ fn mistakes_are_reported() {
         ("tokens revoke --id x", "--id requires --handler"),
         ("tokens revoke --handler nobody", "is not a handler of keyward.toml"),
         ("tokens revoke --actor a -", "cannot be combined"),
-        ("tokens revoke --actor a --issued-until 9999999999", "`issued_until` is yet to come"),
+        ("tokens revoke --actor a --issued-until 9999999999", "`issued_until` is in the future"),
         ("tokens revoke dstok_abc", "tokens are read from standard input"),
     ] {
         let ran = keyward(&folder, words, "");

@@ -45,7 +45,7 @@ fn measure(what: &str, kept: &Kept) -> [String; 4] {
         file.sync_data().unwrap();
     };
     let work: [&(dyn Fn() + Sync); 4] = [&|| create(None), &|| create(Some(&audit)), &record, &bare];
-    let counted = || (audit.standing().written, disk.syncs());
+    let counted = || (audit.status().written, disk.syncs());
     let mut one = [const { Vec::new() }; 4];
     let mut several = [const { Vec::new() }; 4];
     // Number of audit records that one sync made durable.

@@ -39,7 +39,7 @@ pub(super) fn run() {
     println!("| --- | --- | --- | --- |");
     for (what, token, outcome) in [("a valid token", &good, "accepted"), ("a rejected token", &refused, "rejected")] {
         let mut times = [const { Vec::new() }; 3];
-        let written = || audits.each_ref().map(|audit| audit.standing().written);
+        let written = || audits.each_ref().map(|audit| audit.status().written);
         let before = written();
         for round in 0..=ROUNDS {
             for (service, times) in services.iter().zip(&mut times) {

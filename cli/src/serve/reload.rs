@@ -151,7 +151,7 @@ impl Reloader {
 
     /// Returns whether a deferred reload can be recorded now.
     fn is_due(&self) -> bool {
-        self.waits && self.audit.as_ref().is_none_or(|audit| audit.standing().trouble.is_none())
+        self.waits && self.audit.as_ref().is_none_or(|audit| audit.status().trouble.is_none())
     }
 
     /// Defers a reload that cannot be recorded. The refusal itself is recorded once this is

@@ -1,7 +1,8 @@
-//! Texts that are tokens or may be: how one is revoked, and how one passed as an id is recognized.
+//! Recognition of texts that are tokens or may be: how to revoke one, and how to detect one that
+//! was passed as an id.
 //!
-//! No handler is ever asked here. A handler that claims every text must neither learn of ids and
-//! actors that are not its own nor keep an operator from anything.
+//! No handler is called here. A handler that claims every text must not learn ids and actors that
+//! are not its own, and must not block an operator.
 
 use super::{Registry, store_error};
 use crate::checksum;
@@ -11,44 +12,55 @@ use crate::token::{TokenDigest, is_token_byte};
 use crate::verdict::{Acceptance, Verdict};
 use subtle::ConstantTimeEq;
 
-/// How many parts of a text are looked up among the issued tokens.
+/// Maximum number of parts of a text that are looked up among the issued tokens.
 const MOST_PARTS: usize = 4;
 
-/// The shortest token that is recognised by its digest. Shorter texts are names, and no handler may
-/// claim a name by issuing it as a token.
+/// Minimum length of a token that is recognized by its digest. Shorter texts are names, and no
+/// handler may claim a name by issuing it as a token.
 const SHORTEST_ISSUED: usize = 16;
 
-/// A presented token, and all that revokes it.
+/// A presented token, and the revocations that revoke it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Presented {
     /// The handler that the token belongs to.
     pub handler: String,
-    /// The actor that the token speaks for, as far as it is known.
+    /// The actor that the token speaks for, if known.
     pub actor_id: Option<String>,
-    /// The revocations to make, in this order. Empty if the token's record has ended already.
+    /// The revocations to apply, in order. Empty if the token's record has already ended.
     pub revocations: Vec<Revocation>,
-    /// A note for log and audit where the handler names the token differently than its record.
+    /// A note for the decision log and the audit log if the handler's id for the token differs from
+    /// the record's.
     pub mismatch: Option<String>,
 }
 
-/// A revocation that was requested by ids, and may have been given a token in their place.
+/// A revocation that was requested by ids, which may contain a token instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Requested {
-    /// The revocation to make.
+    /// The revocation to apply.
     pub revocation: Revocation,
-    /// Keeps its ids out of log and audit, because one of them looks like a token.
+    /// `true` if one of the ids looks like a token, so that the logs must not contain them.
     pub is_like_a_token: bool,
 }
 
+/// The kind of id that a text is given as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdKind {
+    /// The id of an actor.
+    Actor,
+    /// The id of a token.
+    Token,
+}
+
 impl Registry {
-    /// Returns what revokes a token, given the verdict about it: the id that its handler names, the
-    /// id of the record that the host has of it, and the token itself, whatever it is called later.
-    /// `None` for a token that no handler accepts and that was not issued here.
+    /// Returns each [`Revocation`] of a token, given the [`Verdict`] on it: by the id from its
+    /// handler, by the id of the host's record, and by the digest of the token, which is
+    /// independent of its ids. `None` for a token that no handler accepts and that was not issued
+    /// here.
     ///
     /// # Errors
-    /// The token is not accepted, and the store cannot say whether it was issued here.
+    /// The token is not accepted, and the store cannot tell whether it was issued here.
     pub async fn presented(&self, token: &str, verdict: &Result<Verdict, Error>) -> Result<Option<Presented>, Error> {
         let digest = TokenDigest::of(token);
         let accepted = match verdict {
@@ -63,7 +75,7 @@ impl Registry {
         };
         let issued = match self.find_issued(&digest).await {
             Ok(issued) => issued,
-            // Its own id and digest revoke it too.
+            // Its own id and digest suffice to revoke it.
             Err(_) if accepted.is_some() => None,
             Err(error) => return Err(error),
         };
@@ -93,7 +105,7 @@ impl Registry {
         if let Some(ListEntry { handler, record }) = issued
             && (handler != presented.handler || named.as_ref() != Some(&record.id))
         {
-            let named = named.map_or_else(|| "not at all".to_owned(), |named| format!("`{named}`"));
+            let named = named.map_or_else(|| "nothing".to_owned(), |named| format!("`{named}`"));
             presented.mismatch =
                 Some(format!("its handler names it {named}; its record is `{}` of handler `{handler}`", record.id));
             if record.ended.is_none() {
@@ -103,9 +115,9 @@ impl Registry {
         Ok(Some(presented))
     }
 
-    /// Returns what to revoke for a request by ids. It is never refused: a token in the place of
-    /// its id is revoked as a token, and one in the place of an actor's id is revoked besides what
-    /// was requested.
+    /// Returns the revocations for a request by ids, which is never refused: a token in place of
+    /// its id is revoked as a token, and a token in place of an actor's id is revoked in addition
+    /// to what was requested.
     pub async fn requested(&self, revocation: Revocation) -> Vec<Requested> {
         let plain = |revocation| Requested { revocation, is_like_a_token: false };
         let Revocation { handler, token_id, actor_id, issued_until, .. } = &revocation;
@@ -119,15 +131,15 @@ impl Registry {
         };
         if let Some(id) = token_id {
             let issued = self.issued_in(id).await;
-            let is_like_a_token = issued.is_some() || self.resembles_token(id, true);
+            let is_like_a_token = issued.is_some() || self.resembles_token(id, IdKind::Token);
             if let Some(issued) = issued.filter(|(issued, _)| is_usable(issued)) {
                 return vec![plain(by_record(issued))];
             }
             if !is_like_a_token || self.is_recorded(&revocation).await {
                 return vec![plain(revocation)];
             }
-            // A token must be in no file, so it is revoked by its digest, which holds for an id as
-            // well.
+            // A token must not be written to any file, so it is revoked by its digest, which also
+            // covers an id.
             let mut texts = vec![id.as_str(), id.trim()];
             texts.dedup();
             let by_digest = |text| Requested {
@@ -142,25 +154,26 @@ impl Registry {
         }
         let Some(actor) = actor_id else { return vec![plain(revocation)] };
         let issued = self.issued_in(actor).await;
-        let is_like_a_token = issued.is_some() || self.resembles_token(actor, false);
+        let is_like_a_token = issued.is_some() || self.resembles_token(actor, IdKind::Actor);
         let as_token = issued.filter(|(issued, _)| is_usable(issued)).map(by_record);
         let mut requested = vec![Requested { is_like_a_token, revocation }];
         requested.extend(as_token.map(plain));
         requested
     }
 
-    /// Returns whether a text is a token in the place of an actor's id, or of a token's with
-    /// `like_one`: an issued one, also with something around it, or a text that
-    /// [resembles](Self::resembles_token) one. There it names nothing, and would be written to
-    /// logs. A token whose record has ended does not count: a name that a handler has issued as a
-    /// token is free again once that token is revoked.
-    pub async fn is_token(&self, text: &str, like_one: bool) -> bool {
+    /// Returns whether `text` is, or contains, a token that was passed where an identifier belongs.
+    /// Used to keep tokens out of logs.
+    ///
+    /// Detects issued tokens, also with other text around them, and texts that
+    /// [resemble](Self::resembles_token) one. A token whose record has ended does not count: a name
+    /// that a handler has issued as a token is free again once that token is revoked.
+    pub async fn is_token(&self, text: &str, kind: IdKind) -> bool {
         let is_live = |(issued, _): (ListEntry, TokenDigest)| issued.record.ended.is_none();
-        self.resembles_token(text, like_one) || self.issued_in(text).await.is_some_and(is_live)
+        self.resembles_token(text, kind) || self.issued_in(text).await.is_some_and(is_live)
     }
 
-    /// Returns the record of an issued token that a text consists of or contains. A store that does
-    /// not answer knows none.
+    /// Returns the record of an issued token that `text` is or contains. If the store fails,
+    /// `None`.
     pub async fn issued_in(&self, text: &str) -> Option<(ListEntry, TokenDigest)> {
         self.0.records.as_ref()?;
         for part in self.parts(text) {
@@ -172,22 +185,23 @@ impl Registry {
         None
     }
 
-    /// Returns whether a text looks like a token of one of the handlers: by a prefix with as much
-    /// text behind it as tokens have, by a checksum, or because it is one of the handler's secrets.
-    /// Where `like_one`, a prefix alone is enough: no token id begins like a token, though an
-    /// actor's may, `dstok_team`, say.
-    pub fn resembles_token(&self, text: &str, like_one: bool) -> bool {
+    /// Returns whether `text` looks like a token of one of the handlers: by a prefix followed by as
+    /// much text as tokens have, by a checksum, or because it is one of the handler's secrets. In
+    /// place of a token's id, a prefix alone suffices; an actor's id may start with a prefix, for
+    /// example `dstok_team`.
+    pub fn resembles_token(&self, text: &str, kind: IdKind) -> bool {
         let word = text.trim();
         self.0.handlers.iter().any(|handler| {
             let mut prefixes = handler.prefixes.iter();
-            prefixes.any(|prefix| shows_a_token(text, prefix) || like_one && word.starts_with(prefix.as_str()))
+            prefixes
+                .any(|prefix| shows_a_token(text, prefix) || kind == IdKind::Token && word.starts_with(prefix.as_str()))
                 || handler.has_checksum() && checksum::matches(word)
                 || handler.bound.secrets.iter().any(|(_, secret)| bool::from(secret.expose().ct_eq(word.as_bytes())))
         })
     }
 
-    /// Returns the longest parts of a text that may be issued tokens: runs of the characters that
-    /// those have, and what begins with a prefix within such a run.
+    /// Returns the longest parts of `text` that may be issued tokens: runs of the characters that
+    /// tokens have, and what starts with a prefix within such a run.
     fn parts<'a>(&self, text: &'a str) -> Vec<&'a str> {
         let text = text.get(..text.floor_char_boundary(self.0.token_bytes.saturating_mul(2))).unwrap_or_default();
         let mut parts: Vec<&str> = Vec::new();
@@ -205,8 +219,7 @@ impl Registry {
         parts
     }
 
-    /// Returns whether a revocation names the id of a record. A store that does not answer has
-    /// none.
+    /// Returns whether a revocation names the id of a record. If the store fails, `false`.
     async fn is_recorded(&self, revocation: &Revocation) -> bool {
         let (Some(records), Some(handler), Some(id)) = (&self.0.records, &revocation.handler, &revocation.token_id)
         else {
@@ -221,8 +234,8 @@ impl Registry {
     }
 }
 
-/// Returns whether a word of a text begins with a prefix, and goes on for about as long as tokens
-/// do. Names are shorter, and so is what is left of a UUID behind its first group.
+/// Returns whether a word of `text` starts with `prefix` and is about as long as tokens are. Names
+/// are shorter, and so is the rest of a UUID after its first group.
 fn shows_a_token(text: &str, prefix: &str) -> bool {
     const TELLING: usize = 4;
     const SHORTEST: usize = 24;

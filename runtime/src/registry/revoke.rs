@@ -1,4 +1,4 @@
-//! Revocation: asked of a registry, and applied to the tokens that it judges.
+//! Revocation: requests to revoke tokens, and the check of each verified token.
 
 use super::{Registry, store_error};
 use crate::error::{Error, ErrorKind};
@@ -10,65 +10,67 @@ use crate::verdict::RevocationHook;
 use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Verdict};
 use std::sync::Arc;
 
-/// How far ahead of its clock a node takes tokens to have been issued, in seconds: those of another
-/// whose clock is fast.
+/// Number of seconds by which the clocks of other nodes may be ahead when no handler's leeway
+/// applies, and by which `issued_until` may be in the future.
 const AHEAD: u64 = 60;
 
 impl Registry {
-    /// Returns whether valid tokens can be told from others now; [`trouble`](Self::trouble) says
-    /// why not.
+    /// Returns whether the revocation list is fresh enough to give verdicts;
+    /// [`trouble`](Self::trouble) returns the reason if not.
     pub fn is_ready(&self) -> bool {
         self.trouble().is_none()
     }
 
-    /// Returns why valid tokens cannot be told from others now, for the operator: the store has
-    /// been silent for too long, has lost revocations, or the clock lies behind the store's.
+    /// Returns why no verdicts can be given now, for the operator: there has been no contact with
+    /// the store for too long, it has lost revocations, or this node's clock is behind the store's.
     pub fn trouble(&self) -> Option<String> {
         let revocations = self.0.revocations.as_ref()?;
         let behind = || Some(self.is_behind(revocations)?.to_string());
         revocations.trouble().or_else(behind)
     }
 
-    /// Returns the list of revocations, if tokens can be revoked here.
+    /// Returns the [`Revocations`], if tokens can be revoked here.
     pub fn revocations(&self) -> Option<&Arc<Revocations>> {
         self.0.revocations.as_ref()
     }
 
-    /// Whether tokens can be taken back here at all.
+    /// Returns whether tokens can be revoked here.
     pub fn can_revoke(&self) -> bool {
         self.0.revocations.is_some()
     }
 
-    /// Whether something is refused as revoked here that the store has not confirmed yet: that a
-    /// token is revoked then does not say that this is durable.
+    /// Returns whether this process applies revocations that the store has not confirmed. A token
+    /// that is rejected as revoked is then not necessarily revoked durably.
     pub fn has_pending_revocations(&self) -> bool {
         self.0.revocations.as_ref().is_some_and(|revocations| revocations.has_unwritten())
     }
 
-    /// Takes tokens back, of any handler, stored or signed. Durable before it answers, and a
-    /// verification that begins later says no: at once in this process, within a second as a rule
-    /// in others with the same store. Where neither a token nor a time of issue is given, it is
-    /// what has been issued so far. Says how many records it ended; a token that was not made here
-    /// has none.
+    /// Revokes tokens of any handler, stored or signed. Returns the number of records that were
+    /// ended; a token that was not issued here has none.
+    ///
+    /// The revocation is durable before this returns, and covers every verification that starts
+    /// later: immediately in this process, usually within a second in others with the same store. A
+    /// revocation without a token and without a time of issue covers everything issued up to now.
     ///
     /// # Errors
-    /// [`ErrorKind::NoStore`] without
-    /// [`RegistryBuilder::revocations`](crate::RegistryBuilder::revocations).
-    /// [`ErrorKind::BadRevocation`]: it names a token without a handler, or tokens that are yet to
-    /// be made. [`ErrorKind::Store`]: the store did not confirm it, so the tokens must be taken to
-    /// be good still elsewhere and after a restart; here they are refused, and it is written down
-    /// as soon as that can be done. To ask again does no harm.
+    /// * [`ErrorKind::NoStore`] without
+    ///   [`RegistryBuilder::revocations`](crate::RegistryBuilder::revocations).
+    /// * [`ErrorKind::BadRevocation`] if it names a token without a handler, or tokens that do not
+    ///   exist yet.
+    /// * [`ErrorKind::Store`] if the store did not confirm it. The tokens may then still be valid
+    ///   elsewhere and after a restart. This process rejects them, and writes the revocation as
+    ///   soon as it can. A retry is harmless.
     pub async fn revoke(&self, revocation: Revocation) -> Result<u64, Error> {
         let (revocations, revocation, now) = self.revocation(revocation)?;
         let leeway = self.leeway(revocation.handler.as_deref());
         revocations.revoke(revocation, now, leeway).await.map_err(store_error)
     }
 
-    /// Refuses tokens in this process from now on, and revokes them as soon as `hook` lets it, for
-    /// as long as the process runs. Until then nothing of it is durable, and no other node knows.
+    /// Rejects tokens in this process from now on, and revokes them once `hook` succeeds, for as
+    /// long as the process runs. Until then nothing is durable, and no other node knows of it.
     ///
     /// # Errors
-    /// As for [`revoke`](Self::revoke), apart from the store's.
+    /// As for [`revoke`](Self::revoke), except for those of the store.
     pub fn block(&self, revocation: Revocation, hook: Arc<dyn RevocationHook>) -> Result<(), Error> {
         let (revocations, revocation, now) = self.revocation(revocation)?;
         let leeway = self.leeway(revocation.handler.as_deref());
@@ -76,7 +78,7 @@ impl Registry {
         Ok(())
     }
 
-    /// How many records [`revoke`](Self::revoke) would end now.
+    /// Returns the number of records that [`revoke`](Self::revoke) would end now.
     ///
     /// # Errors
     /// As for `revoke`.
@@ -93,26 +95,26 @@ impl Registry {
         }
         let bad = |text| Err(Error::without_handler(ErrorKind::BadRevocation(text)));
         if revocation.token_id.is_some() && revocation.handler.is_none() {
-            return bad("a token is revoked by its id only together with its handler");
+            return bad("revoking a token by its id requires the name of its handler");
         }
         let Revocation { handler, token_id, token_digest: _, actor_id, issued_until } = &revocation;
         if [handler, token_id, actor_id].into_iter().flatten().any(|text| text.contains('\0')) {
-            return bad("no handler, token or actor has a NUL in its name");
+            return bad("a handler name, token id or actor id cannot contain a NUL");
         }
         if issued_until.is_some_and(|until| until > now.saturating_add(AHEAD)) {
-            return bad("`issued_until` is yet to come: tokens that are not made yet cannot be taken back");
+            return bad("`issued_until` is in the future; only tokens that already exist can be revoked");
         }
         Ok((revocations, revocation, now))
     }
 
-    /// Returns the seconds by which clocks may be ahead that issue tokens of this handler, or of
-    /// any.
+    /// Returns the maximum [`leeway`](crate::HandlerConfig::leeway) of this handler, or of all, in
+    /// seconds.
     fn leeway(&self, handler: Option<&str>) -> u64 {
         let covered = self.0.handlers.iter().filter(|known| handler.is_none_or(|name| name == &*known.name));
         covered.map(|handler| handler.policy.leeway).max().unwrap_or(AHEAD)
     }
 
-    /// Has the last word about a token that its handler and the policy accept.
+    /// Applies the revocation list to a token that its handler and the policy accept.
     pub(super) async fn unless_revoked(
         &self,
         handler: &Handler,
@@ -134,7 +136,7 @@ impl Registry {
         };
         let is_valid = match revocations.rule(subject).map_err(|unsure| failed(unsure.into()))? {
             Ruling::Clear => true,
-            // In a box: tokens that nothing covers need not carry it about.
+            // Boxed, so that the future of uncovered tokens stays small.
             Ruling::Covered => Box::pin(handler.has_live_record(acceptance)).await.map_err(failed)?,
             Ruling::Revoked => false,
         };
@@ -148,8 +150,8 @@ impl Registry {
         }
     }
 
-    /// Returns why this node cannot tell which tokens have ended, if its clock lies behind what the
-    /// store has seen.
+    /// Returns why this node cannot judge expiry, if its clock is behind the newest time in the
+    /// store.
     fn is_behind(&self, revocations: &Revocations) -> Option<ErrorKind> {
         if self.0.runtime.shared().has_chosen_time() {
             return None;
@@ -157,8 +159,8 @@ impl Registry {
         let now = self.now().ok()?;
         let newest = revocations.is_behind(now)?;
         Some(ErrorKind::Store(format!(
-            "this node's clock shows {now}, more than {APART} s behind the {newest} that the store has seen (unix seconds), so no \
-             token is known not to have ended. Set the clock right; if it is right, run `keyward store accept --clock`"
+            "this node's clock shows {now}, more than {APART} s behind the newest time in the store, {newest} (unix seconds), so \
+             expiry cannot be judged. Correct the clock; if it is correct, run `keyward store accept --clock`"
         )))
     }
 }

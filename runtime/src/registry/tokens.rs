@@ -1,5 +1,4 @@
-//! What is known of tokens that have been made: to look at, to narrow, and to put others in their
-//! place.
+//! Administration of issued tokens: listing, editing and rotating their records.
 
 use super::{Registry, store_error};
 use crate::clock::MAX_SECONDS;
@@ -15,18 +14,18 @@ use crate::verdict::{CreateRequest, Creation, Denial, Denied, IssueHook, Restric
 use std::fmt;
 use std::sync::Arc;
 
-/// What is to be changed of a record. What is not given stays as it is.
+/// An update of a record. Fields that are `None` stay unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TokenUpdate {
-    /// Another note, or none.
+    /// The new note; `Some(None)` removes it.
     pub description: Option<Option<String>>,
-    /// An earlier end, in unix seconds.
+    /// An earlier expiry, in unix seconds.
     pub expires_at: Option<u64>,
     /// Narrower restrictions, in full action names.
     pub restrictions: Option<Restrictions>,
 }
 
-/// What is changed, and to which end: for the log and the audit.
+/// Lists the changed terms, for the decision log and the audit log.
 impl fmt::Display for TokenUpdate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { description, expires_at, restrictions } = self;
@@ -39,34 +38,35 @@ impl fmt::Display for TokenUpdate {
     }
 }
 
-/// The answer to an amendment.
+/// The outcome of a [`TokenUpdate`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is nearly always the large one")]
+#[expect(clippy::large_enum_variant, reason = "only one exists at a time, nearly always the large variant")]
 pub enum UpdateOutcome {
-    /// It is made, and durable, and holds for every verification that begins from now on.
+    /// The record is updated, durably, for every verification that starts from now on.
     Done(Record),
-    /// No.
+    /// The update was denied.
     Denied(Denied),
-    /// There is no such record.
+    /// No such record exists.
     Unknown,
 }
 
 impl Registry {
-    /// Records that fit the filter, newest first, at most so many; `after` is the place of the last
-    /// one that was seen. `idle` of the filter is filled in here, from the handlers'
-    /// [`max_idle`](crate::HandlerConfig::max_idle).
+    /// Returns up to `max` records that match the filter, newest first. `after` is the [`Cursor`]
+    /// of the last record of the previous page. This fills in the filter's `idle` from the
+    /// handlers' [`max_idle`](crate::HandlerConfig::max_idle).
     ///
     /// # Errors
     /// [`ErrorKind::NoStore`] without
-    /// [`RegistryBuilder::records`](crate::RegistryBuilder::records), [`ErrorKind::Store`].
+    /// [`RegistryBuilder::records`](crate::RegistryBuilder::records), [`ErrorKind::Store`] if the
+    /// store fails.
     pub async fn list(&self, filter: Filter, after: Option<&Cursor>, max: u32) -> Result<Vec<ListEntry>, Error> {
         let (store, now) = (self.records()?, self.now()?);
         let filter = Filter { idle: self.idle(now), ..filter };
         store.list(&filter, after, max, now).await.map_err(store_error)
     }
 
-    /// The record of a token.
+    /// Returns the [`Record`] of a token.
     ///
     /// # Errors
     /// As for [`list`](Self::list), or no handler has that name.
@@ -76,17 +76,17 @@ impl Registry {
         Ok(found.map(|StoredRecord { record, .. }| record))
     }
 
-    /// What has become of a record of that handler by now.
+    /// Returns the current [`Status`] of a record of this handler.
     ///
     /// # Errors
-    /// The clock tells no time.
+    /// The clock returns no time.
     pub fn status(&self, handler: &str, record: &Record) -> Result<Status, Error> {
         let now = self.now()?;
         let handler = self.named(handler).ok().and_then(|place| self.0.handlers.get(place));
         Ok(record.status(now, handler.and_then(|handler| handler.policy.idle_before(now))))
     }
 
-    /// How many records there are, by handler and status.
+    /// Returns the number of records by handler and [`Status`].
     ///
     /// # Errors
     /// As for [`list`](Self::list).
@@ -95,7 +95,8 @@ impl Registry {
         self.records()?.tally(&self.idle(now), now).await.map_err(store_error)
     }
 
-    /// Notes in the store up to where this node knows what was revoked, and the time on its clock.
+    /// Reports this node's status to the store: the last revocation that it has read, and the time
+    /// of its clock.
     ///
     /// # Errors
     /// As for [`list`](Self::list).
@@ -109,7 +110,7 @@ impl Registry {
         }
     }
 
-    /// What the nodes have said of themselves.
+    /// Returns the [`NodeStatus`] that each node has reported.
     ///
     /// # Errors
     /// As for [`list`](Self::list).
@@ -117,16 +118,16 @@ impl Registry {
         self.records()?.nodes().await.map_err(store_error)
     }
 
-    /// Where records are kept.
+    /// Returns the [`TokenStore`] of the records.
     ///
     /// # Errors
-    /// [`ErrorKind::NoStore`].
+    /// [`ErrorKind::NoStore`] if there is none.
     pub fn records(&self) -> Result<&Arc<dyn TokenStore>, Error> {
         self.0.records.as_ref().ok_or_else(|| Error::without_handler(ErrorKind::NoStore))
     }
 
-    /// Narrows a token. Its end can only be brought forward and its restrictions only be tightened,
-    /// and that of handlers alone that look their tokens up.
+    /// Applies a [`TokenUpdate`] to a token's record. Expiry can only be brought forward and
+    /// restrictions can only be tightened, and both only for handlers that look up their tokens.
     ///
     /// # Errors
     /// As for [`list`](Self::list), or no handler has that name.
@@ -148,14 +149,14 @@ impl Registry {
             }
             _ => Ok(UpdateOutcome::Denied(denied(
                 Denial::NotPermitted,
-                "it has changed or ended meanwhile: look at it again",
+                "the token was changed or revoked in the meantime: read it again and retry",
             ))),
         }
     }
 
-    /// Makes another token for the actor of this one, by the same handler, with the same
-    /// restrictions, note and end. The old one ends at once, or is good for `overlap` seconds more
-    /// at the longest. `None`: there is no such record.
+    /// Replaces a token by a new one of the same handler, for the same actor, with the same
+    /// restrictions, note and expiry. The old token ends immediately, or remains valid for at most
+    /// `overlap` more seconds. Returns `None` if there is no such record.
     ///
     /// # Errors
     /// As for [`list`](Self::list) and [`create`](Self::create).
@@ -173,7 +174,8 @@ impl Registry {
         if let Err(message) = may_change(owner, &record, now) {
             return no(message);
         }
-        // The store may not know of it yet. A cut-off that it does know of has ended the record.
+        // The store may not have this revocation yet. A cutoff that it has would have ended the
+        // record.
         if let Some(revocations) = &self.0.revocations {
             let subject = Subject {
                 handler,
@@ -185,7 +187,7 @@ impl Registry {
             };
             match revocations.rule(subject) {
                 Ok(Ruling::Clear | Ruling::Covered) => {}
-                Ok(Ruling::Revoked) => return no("it has been revoked"),
+                Ok(Ruling::Revoked) => return no("the token has been revoked"),
                 Err(unsure) => return Err(Error::new(&owner.name, unsure.into())),
             }
         }
@@ -194,7 +196,7 @@ impl Registry {
         let expires_at = Some(before.expires_at.map_or(cut, |end| end.min(cut)));
         let after = if overlap == 0 { before.clone() } else { TokenTerms { expires_at, ..before.clone() } };
         let Record { actor_id, description, restrictions, client, .. } = record;
-        // It ends with the old one: that is seen to where it is made.
+        // The expiry is taken from the old token where the new one is created.
         let request = CreateRequest { restrictions, description, client, ..CreateRequest::new(actor_id) };
         let edit = RecordUpdate { id: id.to_owned(), before, after, replaced: overlap == 0 };
         self.create_in_context(Some(handler), request, IssueContext { hook, edit: Some(edit) }).await.map(Some)
@@ -213,20 +215,23 @@ impl Registry {
         }
         let restrictions = restrictions.map(|restrictions| self.abbreviate(restrictions));
         if expires_at.is_some_and(|end| record.expires_at.is_some_and(|known| end > known)) {
-            return Err((Denial::InvalidRequest, "`expires_at` is later than it ends: it can only be brought forward"));
+            return Err((
+                Denial::InvalidRequest,
+                "`expires_at` is later than the token's expiry: it can only be brought forward",
+            ));
         }
         if expires_at.is_some_and(|end| end > MAX_SECONDS) {
             return Err((Denial::InvalidRequest, "`expires_at` is after the year 9999: give it in seconds"));
         }
         if expires_at.is_some_and(|end| end < now) {
-            return Err((Denial::InvalidRequest, "`expires_at` has passed: revoke the token to end it now"));
+            return Err((Denial::InvalidRequest, "`expires_at` is in the past: revoke the token instead"));
         }
         if restrictions.is_some()
             && !Permission::is_covered(restrictions.as_ref(), record.restrictions.as_ref(), &self.0.actions)
         {
             return Err((
                 Denial::InvalidRequest,
-                "`restrictions` allow what the token does not: they can only be tightened",
+                "`restrictions` exceed those of the token: they can only be tightened",
             ));
         }
         Ok(TokenTerms {
@@ -236,7 +241,8 @@ impl Registry {
         })
     }
 
-    /// Handlers whose tokens end when they are idle, and since before when.
+    /// Returns the handlers whose tokens expire when idle, each with its cutoff: a token that has
+    /// been idle since before that second is expired.
     fn idle(&self, now: u64) -> Vec<(String, u64)> {
         let idle = |handler: &Handler| Some((handler.name.to_string(), handler.policy.idle_before(now)?));
         self.0.handlers.iter().filter_map(idle).collect()
@@ -252,18 +258,18 @@ impl Registry {
     }
 }
 
-/// Whether what a record says holds for its token, now and after a change.
+/// Checks that the record of a token is active, and that its terms apply to the token.
 fn may_change(handler: &Handler, record: &Record, now: u64) -> Result<(), &'static str> {
     if handler.bound.store.is_none() {
         return Err(
-            "the tokens of this handler say themselves what they allow and when they end: revoke it, and make another",
+            "tokens of this handler carry their own restrictions and expiry: revoke the token and create another",
         );
     }
     match record.status(now, handler.policy.idle_before(now)) {
         Status::Active => Ok(()),
-        Status::Expired => Err("it has expired"),
-        Status::Revoked => Err("it has been revoked"),
-        Status::Replaced => Err("it has been replaced"),
+        Status::Expired => Err("the token has expired"),
+        Status::Revoked => Err("the token has been revoked"),
+        Status::Replaced => Err("the token has been replaced"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Rules on one token by the entries of the list: revoked, clear, or covered unless its record
+//! Rulings on one token by the entries of the list: revoked, clear, or covered unless its record
 //! postdates them.
 
 use crate::store::{Entry, Revocation};
@@ -10,46 +10,47 @@ use std::collections::HashMap;
 pub(crate) struct Subject<'a> {
     pub(crate) handler: &'a str,
     pub(crate) token_id: Option<&'a str>,
-    /// The digest of the token itself, where it is at hand.
+    /// The digest of the token itself, if available.
     pub(crate) token: Option<&'a TokenDigest>,
     pub(crate) actor_id: Option<&'a str>,
-    /// The issue time, in unix seconds, unless there is none that the host believes.
+    /// The issue time, in unix seconds; `None` if there is none that the host trusts.
     pub(crate) issued_at: Option<u64>,
-    /// The number of seconds by which the clock that issued it may have been ahead.
+    /// Number of seconds by which the clock that issued it may have been ahead.
     pub(crate) leeway: u64,
 }
 
-/// A verdict of revocations on a token. The greater of two counts.
+/// A ruling of revocations on a token. The greater of two applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ruling {
-    /// No revocation covers it.
+    /// No revocation covers the token.
     Clear,
-    /// A cut-off covers it, unless it has a record that has not ended: revoking ends every record
-    /// that exists, so such a record postdates the revocation, whatever the clocks say.
+    /// A cutoff covers the token, unless it has a record that has not ended: a revocation ends
+    /// every record that exists, so such a record postdates it, whatever the clocks show.
     Covered,
-    /// The token is revoked, whatever its record says.
+    /// The token is revoked, regardless of its record.
     Revoked,
 }
 
-/// Revocations of the same tokens merged into one mark each.
+/// The cutoffs of all revocations, merged into one per scope.
 #[derive(Debug, Default)]
 pub(crate) struct Cutoffs {
-    /// Marks on tokens of any handler.
+    /// Cutoffs of tokens of any handler.
     any: ScopedCutoffs,
-    /// Marks on tokens of one handler.
+    /// Cutoffs of tokens of one handler.
     handlers: HashMap<String, ScopedCutoffs>,
 }
 
 #[derive(Debug, Default)]
 struct ScopedCutoffs {
     ids: HashMap<String, Cutoff>,
-    /// Digests of tokens, and of ids that look like one and are therefore not kept as text.
+    /// Cutoffs by digests of tokens, and of ids that look like a token and are therefore not stored
+    /// as text.
     digests: HashMap<TokenDigest, Cutoff>,
     actors: HashMap<String, Cutoff>,
     all: Option<Cutoff>,
 }
 
-/// The second of issue up to which something is revoked.
+/// The last second of issue that is revoked, or all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Cutoff {
     Issued(u64),
@@ -57,8 +58,9 @@ enum Cutoff {
 }
 
 impl Cutoff {
-    /// A token without an issue time may be as old as it gets. One that was issued shortly behind
-    /// the cut-off may have been issued before the revocation, on a clock that was ahead.
+    /// Rules on a token in the cutoff's scope. A token without an issue time may have any age. A
+    /// token that was issued within the leeway after the cutoff may have been issued before the
+    /// revocation, on a clock that was ahead.
     fn rule(self, subject: Subject<'_>) -> Ruling {
         match (self, subject.issued_at) {
             (Self::Always, _) => Ruling::Revoked,
@@ -75,7 +77,7 @@ impl Cutoff {
 }
 
 impl Cutoffs {
-    /// Adds the next entry of the list.
+    /// Adds the next [`Entry`] of the list.
     pub(crate) fn add(&mut self, entry: Entry) {
         match entry {
             Entry::Revoked(revocation) => self.apply(revocation),
@@ -95,8 +97,8 @@ impl Cutoffs {
             raise(marks.digests.entry(digest).or_insert(until));
         }
         match (token_id, actor_id) {
-            // With an actor too it would be one of that actor's tokens: the id alone says as much
-            // or more.
+            // With an actor too, it would be one of that actor's tokens: the id alone covers as
+            // much or more.
             (Some(id), _) => raise(marks.ids.entry(id).or_insert(until)),
             (None, _) if token_digest.is_some() => {}
             (None, Some(actor)) => raise(marks.actors.entry(actor).or_insert(until)),
@@ -104,7 +106,7 @@ impl Cutoffs {
         }
     }
 
-    /// Brings every cut-off so far that lies behind this second forward to it.
+    /// Moves every cutoff after this second back to it.
     fn cap(&mut self, at: u64) {
         for ScopedCutoffs { ids, digests, actors, all } in self.handlers.values_mut().chain([&mut self.any]) {
             let tokens = ids.values_mut().chain(digests.values_mut());
@@ -116,8 +118,7 @@ impl Cutoffs {
         self.marks(subject).map(|until| until.rule(subject)).max().unwrap_or(Ruling::Clear)
     }
 
-    /// Returns whether a cut-off that covers the token lies at `now` or within the leeway behind
-    /// it.
+    /// Returns whether a cutoff that covers the token is at `now` or within the leeway after it.
     pub(crate) fn cut_off_now(&self, subject: Subject<'_>, now: u64) -> bool {
         let latest = now.saturating_add(subject.leeway);
         self.marks(subject).any(|until| matches!(until, Cutoff::Issued(until) if (now..=latest).contains(&until)))
@@ -154,7 +155,7 @@ mod tests {
     }
 
     proptest! {
-        /// The merged marks say what each revocation says by itself, in any order.
+        /// The merged cutoffs rule as each revocation does by itself, in any order.
         #[test]
         fn a_token_is_covered_if_it_fits_any_revocation(
             revocations in prop::collection::vec(revocation(), 0..6),
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cap_is_about_what_stands_before_it() {
+    fn a_cap_applies_to_earlier_entries_only() {
         let of_actor =
             |until| Revocation { actor_id: Some("a".into()), issued_until: Some(until), ..Default::default() };
         let subject = |issued| Subject {

@@ -1,40 +1,40 @@
-//! Decides whether a node's clock may move the newest time that the store has seen.
+//! The decision whether a node's clock may advance the newest time in the store.
 
 use std::time::Instant;
 
-/// The most by which the clocks of two nodes may be apart, in seconds. A node that lies further
-/// behind the store gives no verdict on the end of a token. Machines that keep time at all agree
-/// within seconds; a lost time zone or a dead battery is off by more.
+/// Maximum difference between the clocks of two nodes, in seconds. A node that is further behind
+/// the store gives no verdict on the expiry of a token. Synchronized machines agree within seconds;
+/// a wrong time zone or an empty battery causes larger errors.
 pub(crate) const APART: u64 = 300;
 
-/// The most by which a clock may run ahead of the process's monotonic time, in seconds: small
-/// corrections are no leap.
+/// Maximum number of seconds by which a clock may run ahead of the process's monotonic time: small
+/// corrections are not jumps.
 const LEAP: u64 = 60;
 
 /// The pace of a node's clock.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// A moment and the clock's time then, which is believed.
+    /// A moment and the clock's trusted time then.
     since: Option<(Instant, u64)>,
-    /// The store's newest time, as it was when this was last asked.
+    /// The store's newest time at the previous check.
     seen: Option<Option<u64>>,
     has_complained: bool,
 }
 
 impl Pace {
-    /// Returns whether the store's newest time is to be moved to `now`.
+    /// Returns whether `now` becomes the store's newest time.
     ///
-    /// A clock that leaps while the process runs moves nothing. One that is far ahead when the
-    /// process starts may be right after a long pause: it is believed once no other node has moved
-    /// the time between two questions.
+    /// A clock that jumps while the process runs advances nothing. A clock that is far ahead when
+    /// the process starts may be correct after a long pause: it is trusted once no other node has
+    /// advanced the time between two checks.
     pub(super) fn moves(&mut self, now: u64, newest: Option<u64>, at: Instant) -> bool {
         let (since, then) = *self.since.get_or_insert((at, now));
         let expected = then.saturating_add(at.saturating_duration_since(since).as_secs());
         let stands_still = self.seen.replace(newest) == Some(newest);
         let moves = match newest {
             Some(newest) if now.saturating_add(APART) < newest => {
-                let what = "this node's clock lies behind the store's newest time, so it gives no verdict on tokens that end: \
-                            set it right; if it is right, run `keyward store accept --clock`";
+                let what = "this node's clock is behind the store's newest time, so it gives no verdict on tokens that expire: \
+                            correct it; if it is correct, run `keyward store accept --clock`";
                 self.complain(what, now, Some(newest));
                 false
             }
@@ -45,7 +45,7 @@ impl Pace {
             }
             _ if now > expected.saturating_add(LEAP) => {
                 self.complain(
-                    "this node's clock has leapt ahead: set it right; if it is right now, restart",
+                    "this node's clock has jumped ahead: correct it; if it is correct now, restart",
                     now,
                     newest,
                 );
@@ -54,7 +54,7 @@ impl Pace {
             None => true,
             Some(_) => {
                 self.complain(
-                    "this node's clock is far ahead of the store's newest time: check that it is right",
+                    "this node's clock is far ahead of the store's newest time: check that it is correct",
                     now,
                     newest,
                 );
@@ -82,8 +82,8 @@ mod tests {
     const T: u64 = 1_000_000;
     const YEARS: u64 = 150_000_000;
 
-    /// Heartbeats as seconds of the process, the clock's time, and what the store has seen by
-    /// others; whether each moves it.
+    /// Checks heartbeats, each with the seconds since the start, the clock's time, the newest time
+    /// that the store has from others, and whether it advances it.
     fn check(beats: &[(u64, u64, Option<u64>, bool)]) {
         let (start, mut pace) = (Instant::now(), Pace::default());
         for (number, (seconds, now, newest, moves)) in beats.iter().enumerate() {
@@ -92,16 +92,16 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_keeps_time_moves_it() {
+    fn a_clock_that_keeps_time_advances_it() {
         check(&[(0, T, None, true), (10, T + 10, Some(T), true), (20, T + 20, Some(T + 10), true)]);
         check(&[(0, T, Some(T + 1), false), (10, T + 10, Some(T + 9), true)]);
         check(&[(0, T, Some(T + APART + 1), false), (10, T + 10, Some(T + APART + 11), false)]);
-        // The store was away for an hour.
+        // The store was unavailable for an hour.
         check(&[(0, T, None, true), (3_600, T + 3_600, Some(T), true)]);
     }
 
     #[test]
-    fn a_clock_that_leaps_while_it_runs_moves_nothing() {
+    fn a_clock_that_jumps_while_it_runs_advances_nothing() {
         check(&[
             (0, T, None, true),
             (10, T + YEARS, Some(T), false),
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_ahead_at_the_start_is_believed_where_nobody_else_keeps_time() {
+    fn a_clock_that_is_ahead_at_the_start_is_trusted_if_no_other_node_advances_the_time() {
         check(&[(0, T + YEARS, Some(T), false), (10, T + YEARS + 10, Some(T), true)]);
         check(&[
             (0, T + YEARS, Some(T), false),

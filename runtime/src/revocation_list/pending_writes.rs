@@ -1,4 +1,5 @@
-//! Revocations that the store has not confirmed: they wait for it, or for what must be done before.
+//! Revocations that the store has not confirmed: they wait for the store, or for a hook that must
+//! run first.
 
 use super::cutoffs::Cutoffs;
 use crate::store::Revocation;
@@ -6,19 +7,19 @@ use crate::verdict::RevocationHook;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Revocations that the store has not confirmed. Each change is passed on to the cut-offs by which
-/// this process refuses tokens.
+/// The revocations that the store has not confirmed. Each change updates the [`Cutoffs`] by which
+/// this process rejects tokens.
 #[derive(Default)]
 pub(super) struct PendingWrites {
-    /// Revocations that the store is asked for until it confirms them.
+    /// Revocations that are written to the store until it confirms them.
     waiting: HashMap<Revocation, Late>,
-    /// Revocations that a hook must precede, so that the store has not been asked.
+    /// Revocations that have not been written to the store because a hook must succeed first.
     held: HashMap<Revocation, (Late, Arc<dyn RevocationHook>)>,
-    /// Set while a thread writes what waits.
+    /// `true` while a thread writes the waiting revocations.
     pub(super) is_attended: bool,
 }
 
-/// The time at which a revocation was asked for that is written later.
+/// The time at which a delayed revocation was requested, and its leeway.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Late {
     at: u64,
@@ -30,9 +31,9 @@ impl Late {
         Self { at, leeway }
     }
 
-    /// The form in which it is written, and the time to write it with. Of all that had been issued
-    /// so far, the records up to the leeway end too, since a clock that was ahead may have made
-    /// them before. Later records stay.
+    /// Returns the revocation as it is written, and the time to write it with. For a revocation of
+    /// everything issued up to the request, records up to the leeway later end too, since a clock
+    /// that was ahead may have issued them before it. Later records stay.
     pub(super) fn written(self, revocation: &Revocation) -> (Revocation, u64) {
         let Self { at, leeway } = self;
         let issued_until =
@@ -47,12 +48,12 @@ impl PendingWrites {
         self.waiting.is_empty() && self.held.is_empty()
     }
 
-    /// Returns when a held revocation was asked for.
+    /// Returns the request time of a held revocation.
     pub(super) fn held(&self, revocation: &Revocation) -> Option<Late> {
         self.held.get(revocation).map(|(late, _)| *late)
     }
 
-    /// Holds a revocation until its hook lets it pass. Returns whether it is new.
+    /// Holds a revocation until its hook succeeds. Returns whether it is new.
     pub(super) fn block(
         &mut self,
         revocation: Revocation,
@@ -73,7 +74,7 @@ impl PendingWrites {
         self.held.iter().map(|(revocation, (_, hook))| (revocation.clone(), hook.clone())).collect()
     }
 
-    /// Lets a held revocation be written.
+    /// Allows a held revocation to be written.
     pub(super) fn release(&mut self, revocation: &Revocation) {
         if let Some((late, _)) = self.held.remove(revocation) {
             self.waiting.entry(revocation.clone()).or_insert(late);
@@ -86,7 +87,7 @@ impl PendingWrites {
         self.waiting.entry(revocation).or_insert(late);
     }
 
-    /// Returns a revocation that waits, the form in which it is written, and the time to write it
+    /// Returns a waiting revocation, the form in which it is written, and the time to write it
     /// with.
     pub(super) fn next(&self) -> Option<(Revocation, Revocation, u64)> {
         let (revocation, late) = self.waiting.iter().next()?;
@@ -94,7 +95,7 @@ impl PendingWrites {
         Some((revocation.clone(), written, behind))
     }
 
-    /// Removes one that is confirmed. Returns whether it was held.
+    /// Removes a confirmed revocation. Returns whether it was held.
     pub(super) fn remove(&mut self, revocation: &Revocation, cutoffs: &mut Cutoffs) -> bool {
         let has_waited = self.waiting.remove(revocation).is_some();
         let was_held = self.held.remove(revocation).is_some();
@@ -105,7 +106,7 @@ impl PendingWrites {
         was_held
     }
 
-    /// Returns whether nothing waits; the thread that writes then ends.
+    /// Returns whether nothing is pending; the writing thread then stops.
     pub(super) fn is_done(&mut self) -> bool {
         self.is_attended = !self.is_empty();
         !self.is_attended

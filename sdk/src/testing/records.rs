@@ -3,27 +3,27 @@
 use crate::CreateRequest;
 use crate::store::{Ending, IdForm, Token};
 
-/// What is kept, and what the running call changes.
+/// The committed records, and the changes of the running call.
 #[derive(Default)]
 pub(super) struct Records {
     kept: Vec<Record>,
-    /// The greatest number that was given to a record.
+    /// The greatest number that a record has had.
     last: u64,
     lookups: usize,
-    /// What the running `create` was asked for.
+    /// The request of the running `create`.
     request: Option<CreateRequest>,
     made: Option<Made>,
     ended: Vec<String>,
 }
 
-/// A token and its secret.
+/// A token's record and its secret.
 #[derive(Clone)]
 pub(crate) struct Record {
     pub(crate) token: Token,
     pub(crate) secret: Option<String>,
 }
 
-/// What a call made.
+/// A record that the running call has inserted.
 struct Made {
     record: Record,
     replace: bool,
@@ -35,15 +35,15 @@ impl Records {
         self.kept.push(Record { token, secret: secret.map(str::to_owned) });
     }
 
-    /// Forgets what a call before this one changed and did not live to see kept.
+    /// Starts a call, and discards the uncommitted changes of an earlier one.
     pub(super) fn begin(&mut self, request: Option<CreateRequest>) {
         self.request = request;
         self.made = None;
         self.ended.clear();
     }
 
-    /// Keeps what the call changed, if it ended well.
-    #[expect(clippy::panic, reason = "a handler under test ended what it cannot end: its answer would not count")]
+    /// Commits the changes of the call, if it succeeded.
+    #[expect(clippy::panic, reason = "a handler under test ended a record that it cannot end")]
     pub(super) fn finish(&mut self, good: bool) {
         let (made, ended) = (self.made.take(), std::mem::take(&mut self.ended));
         self.request = None;
@@ -53,7 +53,7 @@ impl Records {
         for id in ended {
             match self.kept.iter_mut().find(|record| record.token.id == id && record.token.ended.is_none()) {
                 Some(record) => record.token.ended = Some(Ending::Revoked),
-                None => panic!("the record `{id}` is not there or has ended: a host drops the answer of such a call"),
+                None => panic!("the record `{id}` does not exist or has ended: a host discards such a result"),
             }
         }
         if let Some(Made { record, replace }) = made {
@@ -65,7 +65,7 @@ impl Records {
         }
     }
 
-    #[expect(clippy::expect_used, reason = "a handler under test made a record where a host ends the call")]
+    #[expect(clippy::expect_used, reason = "a handler under test inserted a record where a host aborts the call")]
     pub(super) fn insert(
         &mut self,
         id: IdForm,
@@ -74,10 +74,10 @@ impl Records {
         replace: bool,
         issued_at: u64,
     ) -> String {
-        assert!(self.made.is_none(), "a second record was made in one call");
+        assert!(self.made.is_none(), "a second record was inserted in one call");
         let request = self.request.clone();
         let CreateRequest { actor_id, restrictions, .. } =
-            request.expect("a record was made outside of keyward_sdk::testing::Host::create");
+            request.expect("a record was inserted outside of keyward_sdk::testing::Host::create");
         self.last += 1;
         let id = match id {
             IdForm::Random => format!("Random{:016}", self.last),
@@ -115,7 +115,8 @@ mod tests {
     use crate::{CreateDenied, CreateError, Created, Denial, Failure, TokenHandler, Verdict, store};
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    /// Makes a record whose secret is the actor's id; refuses the request that says so, after that.
+    /// Inserts a record whose secret is the actor's id; then refuses the request if its description
+    /// is `refuse`.
     struct Maker;
 
     impl TokenHandler for Maker {
@@ -125,9 +126,9 @@ mod tests {
                 Some("replace") => store::replace(IdForm::Random, Some(&request.actor_id), None),
                 _ => store::insert(IdForm::Random, Some(&request.actor_id), None),
             };
-            assert_eq!(store::find(&id), None, "what a call makes is kept when it has ended");
+            assert_eq!(store::find(&id), None, "an insert is committed when the call has succeeded");
             if request.description.as_deref() == Some("refuse") {
-                let message = "as it was told".to_owned();
+                let message = "as requested".to_owned();
                 return Err(CreateError::Denied(CreateDenied { denial: Denial::NotPermitted, message }));
             }
             Ok(Created { token: String::new(), token_id: Some(id), expires_at: None })
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_says_what_was_asked_for_and_is_found_by_id_and_secret() {
+    fn a_record_has_the_requested_terms_and_is_found_by_id_and_secret() {
         let host = Host::new().at(7, 9);
         assert_eq!(create(&host, "ann", "serial").as_deref(), Some("1"));
         let id = create(&host, "bob", "").unwrap();
@@ -159,12 +160,12 @@ mod tests {
             assert_eq!((store::find("2"), store::find_secret("ann")), (None, None));
         });
         assert_eq!(host.records().len(), 2);
-        // One for each of the two calls of `create`.
+        // One for each of the two calls of `create`, and those above.
         assert_eq!(host.lookups(), 2 + 7);
     }
 
     #[test]
-    fn a_refusal_keeps_nothing_but_no_number_is_given_twice() {
+    fn a_refusal_commits_nothing_but_uses_up_a_number() {
         let host = Host::new();
         assert_eq!(create(&host, "ann", "refuse"), None);
         assert_eq!(host.records(), []);
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_ends_when_it_is_replaced_or_ended_and_not_by_a_call_that_panics() {
+    fn a_record_ends_when_replaced_or_revoked_but_not_by_a_call_that_panics() {
         let host = Host::new();
         let [first, other, second] =
             [("ann", "replace"), ("bob", "replace"), ("ann", "replace")].map(|(a, d)| create(&host, a, d).unwrap());
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_made_by_create_only_and_once() {
+    fn a_record_is_inserted_only_by_create_and_only_once() {
         let host = Host::new();
         let outside = || host.run(|| store::insert(IdForm::Serial, None, None));
         assert!(catch_unwind(AssertUnwindSafe(outside)).is_err());
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn records_that_were_there_before_count() {
+    fn existing_records_are_found_and_numbered() {
         let token = Token {
             id: "41".to_owned(),
             actor_id: "ann".to_owned(),

@@ -99,7 +99,7 @@ pub(crate) async fn create(
         return Err(ApiError::InvalidRequest(WANTED));
     }
     if let Some(actor) = &actor
-        && live.registry.is_token(actor, false).await
+        && live.registry.is_token(actor, keyward_runtime::IdKind::Actor).await
     {
         return Err(ApiError::InvalidRequest("`actor` is a token, not an actor's id: send a token as `parent`"));
     }

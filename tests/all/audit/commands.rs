@@ -39,7 +39,7 @@ fn edits_and_rotations_name_the_actor() {
     let events: Vec<_> = all.iter().map(|record| record.event.as_str()).collect();
     // The outcome of a change is recorded, however many notes there are.
     assert_eq!(events, ["create", "edit", "rotate", "edit", "failed"]);
-    assert_eq!(all[4].of, Some(4));
+    assert_eq!(all[4].refers_to, Some(4));
     for record in all {
         assert_eq!(record.actor.as_deref(), Some("alice"), "{record:?}");
         assert_eq!(record.handler_sha256.as_ref().map(String::len), Some(64), "{record:?}");
@@ -56,7 +56,8 @@ fn a_failed_import_is_recorded_as_failed() {
     let ran = keyward(&folder, "tokens import --handler managed nothing.db", "");
     assert_eq!((ran.status, ran.stdout.as_str()), (2, ""));
     let all = written(&folder);
-    let said: Vec<_> = all.iter().map(|record| (record.event.as_str(), record.of, record.reason.as_deref())).collect();
+    let said: Vec<_> =
+        all.iter().map(|record| (record.event.as_str(), record.refers_to, record.reason.as_deref())).collect();
     assert_eq!(said, [("import", None, None), ("failed", Some(1), Some("store"))]);
     for record in all {
         assert_eq!(record.handler.as_deref(), Some("managed"));

@@ -178,7 +178,7 @@ impl Place {
     /// Returns the changes after this record that were recorded as made, with their actors.
     fn written(&self, behind: u64) -> Vec<(String, String)> {
         let all = records(&self.audit());
-        let failed: BTreeSet<u64> = all.iter().filter_map(|record| record.of).collect();
+        let failed: BTreeSet<u64> = all.iter().filter_map(|record| record.refers_to).collect();
         let changes = all.into_iter().filter(|record| record.seq > behind && !failed.contains(&record.seq));
         let changes = changes.filter(|record| record.outcome.is_none());
         changes.filter_map(|record| Some((record.event, record.actor?))).collect()

@@ -31,7 +31,7 @@ fn the_greatest_number_is_noted_until_an_operator_accepts_another() {
     here.note_list(end(4));
     assert!(here.flush());
     assert_eq!(noted_list(place.file()).unwrap(), Some(end(4)));
-    assert_eq!(place.head(), here.standing().head);
+    assert_eq!(place.head(), here.status().head);
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_head_without_the_note_is_read() {
     audit.record_blocking(entry(1)).unwrap();
     audit.note_list(end(1));
     assert!(audit.flush());
-    let head = audit.standing().head;
+    let head = audit.status().head;
     drop(audit);
     fs::write(place.folder.path().join("audit.jsonl.head"), format!("{head}\n")).unwrap();
     assert_eq!(noted_list(place.file()).unwrap(), None);

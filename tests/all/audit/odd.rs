@@ -138,7 +138,7 @@ fn a_running_writer_detects_missing_lines() {
         let mut heads = Vec::new();
         for number in 1..=5 {
             audit.record_blocking(entry(number)).unwrap();
-            heads.push(audit.standing().head);
+            heads.push(audit.status().head);
         }
         harm(&place, &heads);
         audit.record_blocking(entry("next")).unwrap();
@@ -162,6 +162,6 @@ fn a_removed_head_is_written_again() {
     let verified = verify(place.file(), None).unwrap();
     assert_eq!((verified.problem, verified.has_head), (None, false));
     audit.record_blocking(entry(2)).unwrap();
-    assert_eq!(place.head(), audit.standing().head);
+    assert_eq!(place.head(), audit.status().head);
     place.is_whole();
 }

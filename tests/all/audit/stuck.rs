@@ -101,15 +101,15 @@ fn changes_are_refused_within_the_deadline_while_the_disk_hangs() {
         let mut place = Place::new();
         let (audit, disk) = open(&mut place, OnWriteFailure::Refuse);
         write(&audit, "before");
-        let refused = audit.standing().refused;
+        let refused = audit.status().refused;
         disk.set(mood);
         let error = audit.record_blocking(entry("first")).unwrap_err().to_string();
         assert!(error.ends_with("audit.jsonl: could not be written within 100 ms"), "{error}");
         // A record that the disk has not accepted yet waits, too.
         disk.is_held();
-        let standing = audit.standing();
+        let standing = audit.status();
         assert!(standing.waiting == 1 && standing.lag > Duration::ZERO, "{standing:?}");
-        wait_for("the log to be reported as stuck", || audit.standing().trouble.is_some());
+        wait_for("the log to be reported as stuck", || audit.status().trouble.is_some());
         // Without an executor, and from many threads.
         thread::scope(|scope| {
             for number in 0..20 {
@@ -117,8 +117,8 @@ fn changes_are_refused_within_the_deadline_while_the_disk_hangs() {
                 scope.spawn(move || assert!(pollster::block_on(recording).is_err()));
             }
         });
-        assert_eq!(audit.standing().refused - refused, 21);
-        assert!(audit.standing().lag > Duration::ZERO);
+        assert_eq!(audit.status().refused - refused, 21);
+        assert!(audit.status().lag > Duration::ZERO);
         disk.is_held();
         disk.set(Mood::Works);
         write(&audit, "after");
@@ -131,7 +131,7 @@ fn changes_are_refused_within_the_deadline_while_the_disk_hangs() {
         assert!(!requests.iter().any(|name| name.starts_with("later")), "{requests:?}");
         let records = place.records();
         let first = records.iter().find(|record| record.request.as_deref() == Some("first")).unwrap();
-        let failed = records.iter().find(|record| record.of == Some(first.seq)).unwrap();
+        let failed = records.iter().find(|record| record.refers_to == Some(first.seq)).unwrap();
         assert_eq!((failed.event.as_str(), failed.reason.as_deref()), ("failed", Some("late")));
     }
 }
@@ -162,7 +162,7 @@ fn a_full_disk_fails_at_once_and_leaves_nothing_behind() {
         let mut place = Place::new();
         let (audit, disk) = open(&mut place, OnWriteFailure::Refuse);
         write(&audit, "before");
-        let refused = audit.standing().refused;
+        let refused = audit.status().refused;
         disk.set(mood);
         for number in 0..10 {
             let error = audit.record_blocking(entry(number)).unwrap_err().to_string();
@@ -170,14 +170,14 @@ fn a_full_disk_fails_at_once_and_leaves_nothing_behind() {
             assert!(error.contains(why) || error.contains("within 100 ms"), "{error}");
         }
         audit.note(entry("noted"));
-        assert_eq!(audit.standing().refused - refused, 10);
-        assert!(audit.standing().trouble.is_some());
+        assert_eq!(audit.status().refused - refused, 10);
+        assert!(audit.status().trouble.is_some());
         place.is_whole();
         assert_eq!(requests(&place), ["before"]);
         disk.set(Mood::Works);
         write(&audit, "after");
         while !audit.flush() {}
-        assert_eq!(audit.standing().trouble, None);
+        assert_eq!(audit.status().trouble, None);
         drop(audit);
         let verified = verify(place.file(), None).unwrap();
         assert_eq!((verified.problem, verified.cut), (None, 0));
@@ -198,7 +198,7 @@ fn a_full_disk_blocks_nothing_if_configured() {
         drop(audit.record(entry(number)));
     }
     assert_eq!(audit.record_blocking(entry("last")), Ok(Recorded::Deferred));
-    let lost = audit.standing().lost;
+    let lost = audit.status().lost;
     assert!(lost > 0);
     disk.set(Mood::Works);
     while !audit.flush() {}
@@ -289,11 +289,11 @@ fn dropped_notes_are_counted() {
     for number in 0..10_000 {
         audit.note(entry(number));
     }
-    let lost = audit.standing().lost;
+    let lost = audit.status().lost;
     assert!((5_000..6_000).contains(&lost), "{lost}");
     // The outcome of a record always finds space.
-    audit.note(Entry { of: Some(1), ..Entry::new(Event::Failed) });
-    assert_eq!(audit.standing().lost, lost);
+    audit.note(Entry { refers_to: Some(1), ..Entry::new(Event::Failed) });
+    assert_eq!(audit.status().lost, lost);
     disk.set(Mood::Works);
     while !audit.flush() {}
     drop(audit);

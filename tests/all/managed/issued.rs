@@ -5,8 +5,8 @@ use super::{FOREVER, NOW, restrictions};
 use crate::store::Place;
 use crate::support::{RUNTIME, TestClock, unhurried};
 use keyward_runtime::{
-    Actors, CreateRequest, HandlerConfig, Registry, Revocation, Revocations, StoreGrant, TokenDigest, TokenStore,
-    UnixTime,
+    Actors, CreateRequest, HandlerConfig, IdKind, Registry, Revocation, Revocations, StoreGrant, TokenDigest,
+    TokenStore, UnixTime,
 };
 use keyward_tests::hostile;
 use pollster::block_on;
@@ -180,7 +180,7 @@ fn a_name_issued_as_a_token_can_be_freed() {
         let registry = load("issued-two-faced", Some(store.clone()), |config| config.prefixes.clear());
         let name = "service-account-0042";
         create(&registry, lasting(name, Some(LIFETIME))).unwrap();
-        let is_token = |text: &str| block_on(registry.is_token(text, false));
+        let is_token = |text: &str| block_on(registry.is_token(text, IdKind::Actor));
         assert!(is_token(name) && is_token(&format!(" Bearer {name}")) && !is_token("service-account-0043"));
         let of_token = Revocation {
             handler: Some("h".to_owned()),

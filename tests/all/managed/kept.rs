@@ -5,9 +5,9 @@ use super::{FOREVER, NOW, restrictions, ring, store};
 use crate::support::{HARDCODED, RUNTIME, SIGNED, TestClock, unhurried};
 use keyward_cli::builtin::{HYPOTHESIS, STORED};
 use keyward_runtime::{
-    Actors, CreateRequest, Created, Creation, Error, Filter, HandlerConfig, HookFuture, IssueHook, KeyGrant, LoadError,
-    Parent, Registry, Revocation, Revocations, Secret, Status, StoreGrant, TokenStore, TokenUpdate, UnixTime,
-    UpdateOutcome, Verdict,
+    Actors, CreateRequest, Created, Creation, Error, Filter, HandlerConfig, HookFuture, IdKind, IssueHook, KeyGrant,
+    LoadError, Parent, Registry, Revocation, Revocations, Secret, Status, StoreGrant, TokenStore, TokenUpdate,
+    UnixTime, UpdateOutcome, Verdict,
 };
 use keyward_tests::hostile;
 use pollster::block_on;
@@ -212,7 +212,7 @@ fn no_expiry_exceeds_the_maximum() {
 /// its handler may not recognize.
 #[test]
 fn a_possible_token_is_treated_as_one() {
-    let is_token = |registry: &Registry, text: &str| block_on(registry.is_token(text, false));
+    let is_token = |registry: &Registry, text: &str| block_on(registry.is_token(text, IdKind::Actor));
     let signed = |max_ttl: Option<u64>| {
         let (folder, loaded) = load(SIGNED, "dstok_", |config| {
             config.keys.insert("token".into(), KeyGrant::new(ring()));
@@ -224,7 +224,7 @@ fn a_possible_token_is_treated_as_one() {
     let token = create(&registry, CreateRequest::new("ann")).unwrap();
     assert!(is_token(&registry, &token));
     let (_folder, registry) = signed(Some(9));
-    assert!(verify(&registry, &token).unwrap_err().contains("does not end"));
+    assert!(verify(&registry, &token).unwrap_err().contains("does not expire"));
     assert!(is_token(&registry, &token));
     for stuck in [
         format!("{token}x"),
@@ -247,5 +247,5 @@ fn a_possible_token_is_treated_as_one() {
     let (_folder, loaded) = load(&hostile::case("answer-unavailable").bytes, "ho_", |config| config.store = None);
     let registry = loaded.unwrap();
     assert!(!is_token(&registry, "ho_x") && !is_token(&registry, "ann"));
-    assert!(block_on(registry.is_token("ho_x", true)), "no id starts like a token");
+    assert!(block_on(registry.is_token("ho_x", IdKind::Token)), "no id starts like a token");
 }

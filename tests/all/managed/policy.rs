@@ -204,7 +204,7 @@ fn a_token_requested_with_a_token_is_for_its_actor() {
             ..lasting(seconds)
         };
         assert!(create(&registry, handler, child("bob", 1)).unwrap_err().contains("its own actor only"));
-        assert!(create(&registry, handler, child("ann", 51)).unwrap_err().contains("ends in 50 seconds"));
+        assert!(create(&registry, handler, child("ann", 51)).unwrap_err().contains("expires in 50 seconds"));
         let token = create(&registry, handler, child("ann", 0)).unwrap();
         assert_eq!(verify(&registry, &token).unwrap().expires_at, Some(NOW.seconds + 50), "no later than its parent");
     }
@@ -240,16 +240,16 @@ fn an_edit_applies_at_once_and_only_to_handlers_that_read_records() {
     assert_eq!(verify(&registry, &token).unwrap().restrictions, Some(narrow));
     edit("stored", &id, TokenUpdate { description: Some(Some("note".into())), ..sooner(20) }).unwrap();
     assert_eq!(verify(&registry, &token).unwrap().expires_at, Some(NOW.seconds + 20));
-    assert!(edit("stored", &id, sooner(21)).unwrap_err().contains("later than it ends"));
+    assert!(edit("stored", &id, sooner(21)).unwrap_err().contains("later than the token's expiry"));
     at(10);
-    assert!(edit("stored", &id, sooner(9)).unwrap_err().contains("has passed"));
+    assert!(edit("stored", &id, sooner(9)).unwrap_err().contains("in the past"));
     edit("stored", &id, sooner(10)).unwrap();
     at(11);
     assert_eq!(verify(&registry, &token).unwrap_err(), "Token has expired");
-    assert_eq!(edit("stored", &id, sooner(10)).unwrap_err(), "it has expired");
+    assert_eq!(edit("stored", &id, sooner(10)).unwrap_err(), "the token has expired");
     assert_eq!(edit("stored", "nobody", sooner(10)).unwrap_err(), "unknown");
     let (_, id) = make("signed");
-    assert!(edit("signed", &id, sooner(20)).unwrap_err().contains("say themselves"));
+    assert!(edit("signed", &id, sooner(20)).unwrap_err().contains("carry their own"));
     let note = TokenUpdate { description: Some(Some("note".into())), ..TokenUpdate::default() };
     assert_eq!(edit("signed", &id, note).unwrap().description.as_deref(), Some("note"));
 }

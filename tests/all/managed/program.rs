@@ -110,9 +110,9 @@ fn a_token_is_created_shown_narrowed_rotated_and_revoked() {
     let edit = format!("tokens edit --handler stored --id {id}");
     let edited = &program.json(&format!("{edit} --all view-instance --description ci"))[0];
     assert_eq!((&edited["restrictions"], &edited["description"]), (&json!({"a": ["vi"]}), &json!("ci")));
-    program.complains(&format!("{edit} --all own"), 1, "`restrictions` allow what the token does not");
-    program.complains(&format!("{edit} --expires-at 253402300799"), 1, "`expires_at` is later than it ends");
-    program.complains(&format!("{edit} --expires-at 1"), 1, "`expires_at` has passed");
+    program.complains(&format!("{edit} --all own"), 1, "`restrictions` exceed those of the token");
+    program.complains(&format!("{edit} --expires-at 253402300799"), 1, "`expires_at` is later than the token's expiry");
+    program.complains(&format!("{edit} --expires-at 1"), 1, "`expires_at` is in the past");
     program.complains(&edit, 2, "nothing to change");
     program.complains(
         "tokens edit --handler stored --id none --description x",
@@ -130,7 +130,7 @@ fn a_token_is_created_shown_narrowed_rotated_and_revoked() {
     program.says(&format!("tokens rotate --handler stored --id {newer}"));
     let replaced = program.json("tokens list --status replaced");
     assert_eq!(replaced.iter().map(token_id).collect::<Vec<_>>(), [newer.as_str()]);
-    program.complains(&format!("tokens rotate --handler stored --id {newer}"), 1, "it has been replaced");
+    program.complains(&format!("tokens rotate --handler stored --id {newer}"), 1, "the token has been replaced");
     // The intended replacement can be found by its id, whether or not it was issued.
     let of_it = program.json(&format!("audit export --token-id {newer}"));
     let of_it: Vec<_> = of_it.iter().map(|record| (&record["event"], &record["reason"])).collect();
@@ -176,8 +176,8 @@ fn signed_tokens_have_records_and_contain_their_restrictions() {
     let id = made["token_id"].as_str().unwrap();
     let known = &program.json(&format!("tokens show --handler signed --id {id}"))[0];
     assert_eq!((&known["key"], &known["expires_at"]), (&json!("main/2026-11"), &made["expires_at"]));
-    program.complains(&format!("tokens edit --handler signed --id {id} --expires-at 4000000000"), 1, "say themselves");
-    program.complains(&format!("tokens rotate --handler signed --id {id}"), 1, "say themselves");
+    program.complains(&format!("tokens edit --handler signed --id {id} --expires-at 4000000000"), 1, "carry their own");
+    program.complains(&format!("tokens rotate --handler signed --id {id}"), 1, "carry their own");
     program.complains("create --handler signed --actor bob --expires-after 86401", 1, "`max_ttl`");
     let status = &program.json("status")[0];
     assert_eq!(status["tokens"], json!({"signed": {"active": 1}}));

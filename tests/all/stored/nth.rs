@@ -233,7 +233,7 @@ fn a_token_with_a_pending_revocation_is_not_replaced() {
         assert_eq!(try_revoke(&node, revocation).unwrap_err().code(), "store");
         assert_eq!(outcome(&node, &token), "revoked");
         match block_on(node.rotate("stored", &id, 0, None)).unwrap() {
-            Some(Creation::Denied(denied)) => assert_eq!(denied.message, "it has been revoked"),
+            Some(Creation::Denied(denied)) => assert_eq!(denied.message, "the token has been revoked"),
             other => panic!("{other:?}"),
         }
     }

@@ -55,10 +55,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("docs/originals.md", "holds the original systems' own words"),
 ];
 
-/// Folders and files whose older prose does not follow the rules for openings and words yet. The
-/// list only gets shorter.
-const OLDER: &[&str] = &["componentize/src/", "runtime/src/", "sdk/src/"];
-
 /// A line of prose.
 pub(super) struct Line<'a> {
     /// Line number, from 1.
@@ -82,13 +78,12 @@ pub(super) fn check(source: &Source, wrong: &mut Vec<String>) {
     if EXCEPTIONS.iter().any(|(file, _)| file == path) {
         return;
     }
-    let is_older = OLDER.iter().any(|older| path.starts_with(older));
     for Line { number, text, kind, is_first } in lines(path, text) {
         let mut refuse = |why: String| wrong.push(format!("{path}:{number}: {why}: {}", text.trim()));
-        if !is_older && is_first && kind == Kind::Doc && is_forbidden_opening(text) {
+        if is_first && kind == Kind::Doc && is_forbidden_opening(text) {
             refuse("begin with a verb or a noun phrase".to_owned());
         }
-        if !is_older && kind != Kind::Comment {
+        if kind != Kind::Comment {
             for word in forbidden_words(text) {
                 refuse(format!("write another word than `{word}`"));
             }

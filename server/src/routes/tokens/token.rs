@@ -237,7 +237,7 @@ pub(super) async fn find(
     if !is_usable || !is_token_id(&id) {
         return unknown();
     }
-    if context.live.registry.is_token(&id, true).await {
+    if context.live.registry.is_token(&id, keyward_runtime::IdKind::Token).await {
         decision_log::log_without_token(context, asked, "token-for-id");
         return Err(ApiError::InvalidRequest(
             "The path contains a token instead of its id: revoke that token, because paths are logged by proxies",
