@@ -99,6 +99,24 @@ pub fn is_token_id(id: &str) -> bool {
         && !id.ends_with(' ')
 }
 
+/// Checks that the acceptance of a valid token stays within `limits`, if its handler reports
+/// `actor` and the restrictions of its [`Record`].
+///
+/// # Errors
+/// Returns the [`ErrorKind::Limit`] with which each verification of the token would fail.
+pub fn check_acceptance(actor: &str, record: &Record, limits: &Limits) -> Result<(), ErrorKind> {
+    let Record { id, actor_id, restrictions, expires_at, .. } = record;
+    if actor_id.len() > limits.actor_id_bytes {
+        return Err(over(LimitKind::ActorId, actor_id.len(), limits.actor_id_bytes));
+    }
+    let passed = [actor.len(), id.len(), restrictions.as_ref().map_or(0, Restrictions::passed_bytes)];
+    let passed = passed.into_iter().fold(0, usize::saturating_add);
+    if passed > limits.host_call_bytes {
+        return Err(over(LimitKind::HostBytes, passed, limits.host_call_bytes));
+    }
+    write_actor(actor.to_owned(), restrictions.as_ref(), *expires_at, limits).map(drop)
+}
+
 /// A handler's acceptance of a token, before the policy has checked it.
 pub(crate) struct Proposal {
     pub(crate) actor: String,

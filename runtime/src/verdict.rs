@@ -307,6 +307,26 @@ impl Restrictions {
         all.chain(databases).chain(resources)
     }
 
+    /// Returns the number of bytes that a handler passes to the host with these restrictions, as
+    /// [`Limits::host_call_bytes`](crate::Limits::host_call_bytes) counts them: the text, and the
+    /// elements of the lists.
+    pub(crate) fn passed_bytes(&self) -> usize {
+        let list = |actions: &Vec<String>| {
+            actions.iter().map(|action| size_of::<String>().saturating_add(action.len())).sum::<usize>()
+        };
+        let all = list(&self.all);
+        let database = self.database.iter().map(|(database, actions)| {
+            [size_of::<(String, Vec<String>)>(), database.len(), list(actions)].into_iter().sum::<usize>()
+        });
+        let resource = self.resource.iter().flat_map(|(database, resources)| {
+            resources.iter().map(|(resource, actions)| {
+                let element = size_of::<(String, String, Vec<String>)>();
+                [element, database.len(), resource.len(), list(actions)].into_iter().sum::<usize>()
+            })
+        });
+        database.chain(resource).fold(all, usize::saturating_add)
+    }
+
     /// Returns whether `self` literally contains every entry of `other`; not if `other` is `None`,
     /// which has no restrictions.
     pub(crate) fn lists_all_of(&self, other: Option<&Self>) -> bool {
