@@ -139,12 +139,15 @@ impl DbError {
         Self::Other(text.into())
     }
 
-    /// Returns `true` if SQLite reports a lock of another connection. The low byte of its codes is
-    /// the primary code.
+    /// Returns `true` if SQLite reports a lock of another connection.
     pub(crate) fn is_locked(&self) -> bool {
-        let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
-        let code = error.code().and_then(|code| code.parse::<u32>().ok());
-        code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+        matches!(self.sqlite_code(), Some(5 | 6))
+    }
+
+    /// Returns the primary code of an error of SQLite: the low byte of its code.
+    pub(crate) fn sqlite_code(&self) -> Option<u32> {
+        let Self::Sql(sqlx::Error::Database(error)) = self else { return None };
+        error.code().and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff)
     }
 }
 

@@ -94,16 +94,36 @@ async fn is_new(lease: &mut PooledConnection, handler: &str, id: &str) -> Result
 
 /// Reads the rows with their ids. The database is only read.
 async fn read(file: &Path, at: u64) -> Result<Vec<(i64, Record)>, DbError> {
-    let connection =
-        SqliteConnectOptions::new().filename(file).read_only(true).create_if_missing(false).connect().await;
-    let mut database = Connection::Sqlite(connection?);
-    // With casts, because SQLite stores any type in any column.
-    let sql = "SELECT CAST(id AS INTEGER), token_status, description, CAST(actor_id AS TEXT), permissions, \
-               CAST(created_timestamp AS INTEGER), CAST(last_used_timestamp AS INTEGER), \
-               CAST(expires_after_seconds AS INTEGER), CAST(ended_timestamp AS INTEGER) \
-               FROM _datasette_auth_tokens ORDER BY id";
-    let rows = database.rows(sql, Vec::new()).await?;
+    let rows = read_rows(file).await.map_err(|error| unreadable(file, &error))?;
     rows.iter().map(|row| record(row, at)).collect()
+}
+
+async fn read_rows(file: &Path) -> Result<Vec<Row>, DbError> {
+    let options = SqliteConnectOptions::new().filename(file).read_only(true).create_if_missing(false);
+    // A slow statement would be logged with its text.
+    let mut database = Connection::Sqlite(options.disable_statement_logging().connect().await?);
+    // With casts, because SQLite stores any type in any column.
+    let sql = "SELECT CAST(id AS INTEGER), CAST(token_status AS TEXT), CAST(description AS TEXT), \
+               CAST(actor_id AS TEXT), CAST(permissions AS TEXT), CAST(created_timestamp AS INTEGER), \
+               CAST(last_used_timestamp AS INTEGER), CAST(expires_after_seconds AS INTEGER), \
+               CAST(ended_timestamp AS INTEGER) FROM _datasette_auth_tokens ORDER BY id";
+    database.rows(sql, Vec::new()).await
+}
+
+/// Returns the error for a database that cannot be read, with the remedy.
+fn unreadable(file: &Path, error: &DbError) -> DbError {
+    const NAME_IT: &str = "name the database in which datasette-auth-tokens keeps its tokens";
+    let (file, text) = (file.display(), error.to_string());
+    DbError::new(match (error.sqlite_code(), text.split_once(": ")) {
+        (_, Some(("no such table", table))) => format!("`{file}` has no table `{table}`: {NAME_IT}"),
+        (_, Some(("no such column", column))) => format!(
+            "`{file}` has no column `{column}`: start Datasette once with datasette-auth-tokens 0.4a13, which adds it"
+        ),
+        (Some(14), _) => format!("`{file}` cannot be opened ({text}): {NAME_IT}"),
+        (Some(26), _) => format!("`{file}` is not a SQLite database: {NAME_IT}"),
+        (Some(5 | 6), _) => format!("`{file}` cannot be read ({text}): stop Datasette, and retry"),
+        _ => format!("`{file}` cannot be read ({text}): repair it, or import a backup of it"),
+    })
 }
 
 fn record(row: &Row, at: u64) -> Result<(i64, Record), DbError> {

@@ -10,6 +10,7 @@ mod lagging;
 mod leaks;
 mod node;
 mod nth;
+mod odd_rows;
 mod partitioned;
 mod raced;
 mod restored;
