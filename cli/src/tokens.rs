@@ -1,15 +1,14 @@
 //! `keyward tokens`: lists, shows, edits, rotates, revokes and imports tokens.
 
+mod import;
 mod records;
 
-use crate::args::tokens::{Command, Import, Revoke, Tokens};
+use crate::args::tokens::{Command, Revoke, Tokens};
 use crate::output::{count_of, write_json};
 use crate::verify::next_line;
 use crate::{CliError, ExitStatus, Io, assemble, audit_log, config_file, report_error, store};
-use keyward_audit::{Entry, Event};
-use keyward_runtime::{Clock, Error, Presented, Registry, Revocation, SystemClock};
-use keyward_service::{AuditedChange, Named, Operations, Origin};
-use keyward_store::{Imported, Store};
+use keyward_runtime::{Error, Presented, Registry, Revocation};
+use keyward_service::{Named, Operations, Origin};
 use serde::Serialize;
 
 pub(crate) fn run(args: Tokens, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
@@ -19,54 +18,8 @@ pub(crate) fn run(args: Tokens, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
         Command::Edit(args) => records::edit(args, io),
         Command::Rotate(args) => records::rotate(&args, io),
         Command::Revoke(args) => revoke(args, io),
-        Command::Import(args) => import(&args, io),
+        Command::Import(args) => import::import(args, io),
     }
-}
-
-fn import(args: &Import, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let Import { config, handler, database } = args;
-    let config = config_file::ConfigFile::read(config)?;
-    config.require_handler(handler)?;
-    if !config.config.handlers.iter().any(|known| known.name.value == *handler && known.store.is_some()) {
-        return Err(CliError::Usage(format!(
-            "handler `{handler}` has no access to the store: add `store = true` to it"
-        )));
-    }
-    let location = store::location(&config, io.env)?;
-    let location = location.ok_or_else(|| config.usage_error(None, "there is no `[store]` section: add one"))?;
-    let store = Store::open(location).map_err(|error| store::not_open(&config, &error.to_string()))?;
-    let audit = audit_log::open(&config)?;
-    let entry = Entry {
-        handler: Some(handler.clone()),
-        handler_sha256: if audit.is_some() { digest(&config, handler)? } else { None },
-        ..Entry::new(Event::Import)
-    };
-    let intent = AuditedChange::new(audit.as_deref(), entry);
-    pollster::block_on(intent.record()).map_err(|error| audit_log::not_recorded(&error))?;
-    let now = SystemClock.now().map_or(0, |now| now.seconds);
-    let done = match pollster::block_on(store.import(handler, database.clone(), now)) {
-        Ok(Imported { active, ended }) => {
-            let told = writeln!(io.stdout, "imported {active} active tokens and {ended} inactive ones");
-            told.map(|()| ExitStatus::Success).map_err(CliError::stdout)
-        }
-        Err(error) => {
-            intent.failed_for("store", error.to_string());
-            Err(CliError::Usage(error.to_string()))
-        }
-    };
-    audit_log::end(audit, io);
-    store::close(&store);
-    done
-}
-
-/// Returns the SHA-256 digest of a handler's component in hexadecimal.
-fn digest(config: &config_file::ConfigFile, handler: &str) -> Result<Option<String>, CliError> {
-    let Some(handler) = config.config.handlers.iter().find(|known| known.name.value == handler) else {
-        return Ok(None);
-    };
-    let info = assemble::runtime(None)?.inspect(&config.component(handler)?);
-    let info = info.map_err(|error| config.usage_error(handler.component.line, &error.to_string()))?;
-    Ok(Some(info.sha256_hex()))
 }
 
 fn revoke(args: Revoke, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {

@@ -5,8 +5,11 @@ use crate::pool::{Pool, PooledConnection};
 use crate::record_row::{digest_of_token, read_restrictions};
 use crate::records::insert_one;
 use crate::revocations::LOCK;
-use crate::{to_i64, to_u64};
-use keyward_runtime::{Record, Restrictions, Revocation, StoredRecord, Termination, TerminationReason, TokenDigest};
+use crate::{is_storable, to_u64};
+use keyward_runtime::{
+    Limits, Record, Restrictions, Revocation, Status, StoredRecord, Termination, TerminationReason, TokenDigest,
+    UnixTime, check_acceptance, is_actor_id,
+};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use std::path::Path;
@@ -17,10 +20,20 @@ use std::sync::Arc;
 /// see that id issued again.
 const GAP: i64 = 1_000_000;
 
+/// The options of an import.
+#[derive(Debug, Clone, Default)]
+pub struct ImportOptions {
+    /// The current time, in unix seconds.
+    pub at: u64,
+    /// The limits of the handler that the tokens are imported for. A valid token that would exceed
+    /// one of them at each verification is refused.
+    pub limits: Limits,
+}
+
 /// The result of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Imported {
-    /// Number of active tokens, including expired ones.
+    /// Number of active tokens.
     pub active: u64,
     /// Number of tokens that were revoked, had expired, or are in an unknown state.
     pub ended: u64,
@@ -28,8 +41,13 @@ pub struct Imported {
 
 /// Imports all rows or none. An unexpected value is reported with its row, and never makes a token
 /// less restricted.
-pub(crate) async fn import(pool: Arc<Pool>, handler: String, file: &Path, at: u64) -> Result<Imported, DbError> {
-    let records = read(file, at).await?;
+pub(crate) async fn import(
+    pool: Arc<Pool>,
+    handler: String,
+    file: &Path,
+    options: &ImportOptions,
+) -> Result<Imported, DbError> {
+    let (records, at) = (read(file, options).await?, options.at);
     let mut imported = Imported::default();
     let mut lease = pool.lease().await?;
     lease.begin().await?;
@@ -42,9 +60,9 @@ pub(crate) async fn import(pool: Arc<Pool>, handler: String, file: &Path, at: u6
         if record.ended.is_none() && revocations.iter().any(|revocation| matches(revocation, &record)) {
             record.ended = Some(Termination { at, why: TerminationReason::Revoked });
         }
-        match record.ended {
-            None => imported.active = imported.active.saturating_add(1),
-            Some(_) => imported.ended = imported.ended.saturating_add(1),
+        match record.status(at, None) {
+            Status::Active => imported.active = imported.active.saturating_add(1),
+            _ => imported.ended = imported.ended.saturating_add(1),
         }
         last = last.max(id);
         if !is_new(&mut lease, &handler, &record.id).await? {
@@ -93,9 +111,9 @@ async fn is_new(lease: &mut PooledConnection, handler: &str, id: &str) -> Result
 }
 
 /// Reads the rows with their ids. The database is only read.
-async fn read(file: &Path, at: u64) -> Result<Vec<(i64, Record)>, DbError> {
+async fn read(file: &Path, options: &ImportOptions) -> Result<Vec<(i64, Record)>, DbError> {
     let rows = read_rows(file).await.map_err(|error| unreadable(file, &error))?;
-    rows.iter().map(|row| record(row, at)).collect()
+    rows.iter().map(|row| record(row, options)).collect()
 }
 
 async fn read_rows(file: &Path) -> Result<Vec<Row>, DbError> {
@@ -126,48 +144,77 @@ fn unreadable(file: &Path, error: &DbError) -> DbError {
     })
 }
 
-fn record(row: &Row, at: u64) -> Result<(i64, Record), DbError> {
-    let id: i64 = row.get(0)?;
-    let odd = |what: &str| DbError::new(format!("token {id} {what}: nothing was imported"));
+fn record(row: &Row, options: &ImportOptions) -> Result<(i64, Record), DbError> {
+    let (id, at) = (row.get::<i64>(0)?, options.at);
+    let odd = |what: &str| DbError::new(format!("token {id} {what}: nothing was imported; correct or delete its row"));
+    let text = |column: usize, name: &str| {
+        row.get::<Option<String>>(column).map_err(|_| odd(&format!("has {name} that is not UTF-8")))
+    };
+    let time =
+        |column: usize| row.get::<Option<i64>>(column).map(|time| time.and_then(|time| u64::try_from(time).ok()));
     if id < 1 {
         return Err(odd("has an id below 1"));
     }
-    let actor_id = row.get::<Option<String>>(3)?.filter(|id| !id.is_empty());
-    let issued_at = row.get::<Option<i64>>(5)?.ok_or_else(|| odd("has no creation time"))?;
-    let issued_at = to_u64(issued_at)?;
-    let expires_at = match row.get::<Option<i64>>(7)? {
-        None => None,
-        // Times before 1970 are clamped to 1970.
-        Some(after) => Some(to_i64(issued_at)?.saturating_add(after).max(0)),
-    };
-    let ended_at = row.get::<Option<i64>>(8)?.and_then(|time| u64::try_from(time).ok()).unwrap_or(at);
-    let ended = match row.get::<Option<String>>(1)?.as_deref() {
+    let created = row.get::<Option<i64>>(5)?.ok_or_else(|| odd("has no creation time"))?;
+    let ended_at = time(8)?.unwrap_or(at);
+    let ended = match text(1, "a status")?.as_deref() {
         // `L` is an older name of `A`.
         Some("A" | "L") => None,
         // An expired token stays ended, even if the clock moves back.
         _ => Some(Termination { at: ended_at, why: TerminationReason::Revoked }),
     };
-    let restrictions = restrictions(row.get::<Option<String>>(4)?.as_deref());
+    // Times before 1970 are clamped to 1970.
+    let expires_at = row.get::<Option<i64>>(7)?.map(|after| u64::try_from(created.saturating_add(after)).unwrap_or(0));
     let record = Record {
         id: id.to_string(),
-        actor_id: actor_id.ok_or_else(|| odd("has no actor"))?,
-        description: row.get(2)?,
-        restrictions: restrictions.ok_or_else(|| odd("has restrictions that cannot be read"))?,
-        issued_at,
-        expires_at: expires_at.map(to_u64).transpose()?,
-        last_used_at: row.get::<Option<i64>>(6)?.and_then(|time| u64::try_from(time).ok()),
+        actor_id: text(3, "an actor id")?.filter(|id| !id.is_empty()).ok_or_else(|| odd("has no actor"))?,
+        description: text(2, "a description")?,
+        restrictions: None,
+        issued_at: u64::try_from(created).unwrap_or(0),
+        expires_at,
+        last_used_at: time(6)?,
         ended,
         client: None,
         key: None,
     };
+    let is_active = record.status(at, None) == Status::Active;
+    let restrictions = match text(4, "`permissions`")? {
+        Some(text) => read_permissions(&text).ok_or_else(|| odd("has restrictions that cannot be read"))?,
+        None => None,
+    };
+    let record = Record { restrictions, ..record };
+    if !is_storable(&record.actor_id) || (is_active && !is_actor_id(&record.actor_id)) {
+        return Err(odd("has an actor id with control characters, or without a visible one"));
+    }
+    if !record.description.as_deref().is_none_or(is_storable) {
+        return Err(odd("has a description with a NUL"));
+    }
+    if is_active {
+        check_active(created, &record, &options.limits).map_err(|what| odd(&what))?;
+    }
     Ok((id, record))
+}
+
+/// Checks that the token of an active record can be verified.
+///
+/// # Errors
+/// Returns the reason, as a predicate for the subject "token 2".
+fn check_active(created: i64, record: &Record, limits: &Limits) -> Result<(), String> {
+    let created = u64::try_from(created).map_err(|_| "was created before 1970")?;
+    if created > UnixTime::MAX_SECONDS {
+        return Err("was created after the year 9999".to_owned());
+    }
+    let actor = serde_json::to_string(&record.actor_id).map_err(|error| error.to_string())?;
+    // The actor as the handler reports it.
+    let actor = format!("{{\"id\":{actor},\"token\":\"dsatok\",\"token_id\":{}}}", record.id);
+    check_acceptance(&actor, record, limits).map_err(|error| error.to_string())
 }
 
 /// Parses `permissions` as written by the plugin. There, an empty object restricts nothing, and
 /// neither does it here.
-fn restrictions(text: Option<&str>) -> Option<Option<Restrictions>> {
+fn read_permissions(text: &str) -> Option<Option<Restrictions>> {
     match text {
-        None | Some("null" | "{}") => Some(None),
-        Some(text) => read_restrictions(text).ok().map(Some),
+        "null" | "{}" => Some(None),
+        text => read_restrictions(text).ok().map(Some),
     }
 }

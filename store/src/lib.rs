@@ -63,7 +63,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 pub use clock::Capped;
-pub use import::Imported;
+pub use import::{ImportOptions, Imported};
 pub use location::Location;
 pub use notify::CHANNEL;
 pub use queries::{NamedQuery, QueryLimits, QueryThreads};
@@ -163,15 +163,14 @@ impl Store {
     }
 
     /// Imports the tokens of datasette-auth-tokens, from the SQLite database of Datasette, as
-    /// records of a handler: all of them or none. `at` is the time, in unix seconds. The other
-    /// database is only read.
+    /// records of a handler: all of them or none. The other database is only read.
     ///
     /// # Errors
-    /// Returns an error if one of the databases cannot be used, if a row is not valid, or if a
-    /// record already exists.
-    pub fn import(&self, handler: &str, file: PathBuf, at: u64) -> StoreFuture<'_, Imported> {
+    /// Returns an error if one of the databases cannot be used, if a row is not valid or its token
+    /// could not be verified, or if a record already exists.
+    pub fn import(&self, handler: &str, file: PathBuf, options: ImportOptions) -> StoreFuture<'_, Imported> {
         let (pool, handler) = (self.writes.clone(), handler.to_owned());
-        self.run("importing", IMPORTING, async move { import::import(pool, handler, &file, at).await })
+        self.run("importing", IMPORTING, async move { import::import(pool, handler, &file, &options).await })
     }
 
     /// Records when records were last used, given as handler, id and unix seconds. A time never

@@ -239,8 +239,9 @@ pub(crate) struct Revoke {
 #[command(after_help = "\
 The handler must be a builtin:auth-tokens whose key is Datasette's secret. The
 imported live tokens are valid from then on, byte for byte. Either all are
-imported or none. The database is only read. Tokens issued later have much
-higher numbers than the imported ones.
+imported or none: a row whose token could not be verified is refused by its
+number. The database is only read. Tokens issued later have much higher numbers
+than the imported ones.
 
 Exit status: 0 success, 2 invalid arguments or configuration, or a database that
 cannot be imported.

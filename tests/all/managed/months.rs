@@ -13,7 +13,7 @@ use keyward_runtime::{
     SecretDigest, Status, StatusCount, StoreFuture, StoreGrant, StoredRecord, TokenDigest, TokenStore, TokenUpdate,
     Transaction, UnixTime, UpdateOutcome, Verdict,
 };
-use keyward_store::Store;
+use keyward_store::{ImportOptions, Store};
 use keyward_tests::postgres::block_on;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRng, TestRunner};
@@ -403,7 +403,8 @@ impl World {
             let insert = insert.bind(i64::try_from(self.now).unwrap()).bind(seconds);
             insert.execute(&mut database).await.unwrap();
         });
-        block_on(self.sqlite.import("managed", file, self.now)).unwrap();
+        block_on(self.sqlite.import("managed", file, ImportOptions { at: self.now, ..ImportOptions::default() }))
+            .unwrap();
         let value = URL_SAFE_NO_PAD.encode(number.to_string());
         let key = Sha1::new().chain_update("dsatok").chain_update("signer").chain_update([255; 32]).finalize();
         let mac = Hmac::<Sha1>::new_from_slice(&key).unwrap().chain_update(&value).finalize().into_bytes();

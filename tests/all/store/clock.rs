@@ -2,7 +2,7 @@
 //! was ahead.
 
 use super::*;
-use keyward_store::Capped;
+use keyward_store::{Capped, ImportOptions};
 
 #[test]
 fn the_newest_time_goes_back_only_on_the_operators_command() {
@@ -56,7 +56,8 @@ fn a_revoked_token_is_revoked_when_it_is_imported() {
         block_on(datasette.close()).unwrap();
         let store = place.open();
         wait(store.revoke(&Revocation { issued_until: Some(200), ..revocation("h", "alice") }, 200));
-        let imported = wait(store.import("h", file, NOW));
+        let options = ImportOptions { at: NOW, ..ImportOptions::default() };
+        let imported = wait(store.import("h", file, options));
         assert_eq!((imported.active, imported.ended), (2, 1));
         assert_eq!(["1", "2", "3"].map(|id| is_live(&store, "h", id)), [false, true, true]);
     }

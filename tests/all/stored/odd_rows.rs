@@ -35,6 +35,49 @@ const ORDINARY: Row = Row {
     ended: "NULL",
 };
 
+/// Restrictions of 4 KB, with which the handler would return more than 256 KiB.
+const TOO_MANY_RESOURCES: &str = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 125) \
+    SELECT json_object('r', json_object(printf('%.*c', 2000, 'd'), json_group_object('t' || i, json_array('vt')))) FROM n)";
+
+/// Rows that are refused, each with the reason.
+const REFUSED: &[(Row, &str)] = &[
+    (Row { actor: "NULL", ..ORDINARY }, "has no actor"),
+    (Row { actor: "''", ..ORDINARY }, "has no actor"),
+    (
+        Row { actor: "'secret' || char(10)", ..ORDINARY },
+        "has an actor id with control characters, or without a visible one",
+    ),
+    (
+        Row { actor: "'secret' || char(155)", ..ORDINARY },
+        "has an actor id with control characters, or without a visible one",
+    ),
+    (
+        Row { actor: "'secret' || char(0)", ..ORDINARY },
+        "has an actor id with control characters, or without a visible one",
+    ),
+    (Row { actor: "'  '", ..ORDINARY }, "has an actor id with control characters, or without a visible one"),
+    (Row { actor: "CAST(x'73656372657480' AS TEXT)", ..ORDINARY }, "has an actor id that is not UTF-8"),
+    (
+        Row { actor: "printf('%.*c', 1025, 'a')", ..ORDINARY },
+        "exceeded the actor id limit: used 1025 of 1024 bytes (`limits.actor_id_bytes`)",
+    ),
+    (Row { description: "'secret' || char(0)", ..ORDINARY }, "has a description with a NUL"),
+    (Row { created: "NULL", ..ORDINARY }, "has no creation time"),
+    (Row { created: "-1", ..ORDINARY }, "was created before 1970"),
+    (Row { created: "253402300800", ..ORDINARY }, "was created after the year 9999"),
+    (Row { created: "1700000000000", lifetime: "60000", ..ORDINARY }, "was created after the year 9999"),
+    (Row { permissions: "'secret'", ..ORDINARY }, "has restrictions that cannot be read"),
+    (Row { permissions: "'[]'", ..ORDINARY }, "has restrictions that cannot be read"),
+    (
+        Row { permissions: "json_object('a', json_array(printf('%.*c', 16384, 'a')))", ..ORDINARY },
+        "exceeded the actor JSON limit: used 16444 of 16384 bytes (`limits.actor_bytes`)",
+    ),
+    (
+        Row { permissions: TOO_MANY_RESOURCES, ..ORDINARY },
+        "exceeded the host call data limit: used 262687 of 262144 bytes (`limits.host_call_bytes`)",
+    ),
+];
+
 /// Creates a folder with a database of Datasette that contains these rows, numbered from 1.
 fn folder(name: &str, rows: &[Row]) -> Folder {
     let folder = folder_with(name, &[("[keys.main]", "[keys.main]\ndangerous_allow_short = true")]);
@@ -53,6 +96,20 @@ fn folder(name: &str, rows: &[Row]) -> Folder {
         }
     });
     folder
+}
+
+#[test]
+fn a_row_whose_token_could_not_be_verified_is_refused() {
+    let mut folder = folder("odd-refused", &[]);
+    for (row, wanted) in REFUSED {
+        folder = self::folder("odd-refused", &[ORDINARY, *row]);
+        let ran = keyward(&folder, "tokens import --handler managed internal.db", "");
+        assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{wanted}");
+        assert!(ran.stderr.contains(&format!("token 2 {wanted}")), "{wanted}: {}", ran.stderr);
+        assert!(ran.stderr.contains("nothing was imported"), "{wanted}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("secret"), "{wanted}: {}", ran.stderr);
+    }
+    assert_eq!(keyward(&folder, "tokens list", "").stdout.lines().filter(|line| line.contains("managed")).count(), 0);
 }
 
 #[test]

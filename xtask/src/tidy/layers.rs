@@ -129,7 +129,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["audit", "audit_log", "client", "store"],
             &["assemble", "keys", "serve::first_start", "serve::reload", "upkeep"],
             &["check", "create", "serve", "status", "verify"],
-            &["tokens", "tokens::records"],
+            &["tokens", "tokens::import", "tokens::records"],
         ],
     ),
     ("sdk", &[&["bindings", "build", "convert", "memory", "panic_hook", "testing", "testing::records"], &["host"]]),

@@ -1,0 +1,55 @@
+//! `keyward tokens import`.
+
+use crate::args::tokens::Import;
+use crate::{CliError, ExitStatus, Io, assemble, audit_log, config_file, store};
+use keyward_audit::{Entry, Event};
+use keyward_runtime::{Clock, SystemClock};
+use keyward_service::AuditedChange;
+use keyward_store::{ImportOptions, Imported, Store};
+
+pub(super) fn import(args: Import, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
+    let Import { config, handler, database } = args;
+    let config = config_file::ConfigFile::read(&config)?;
+    config.require_handler(&handler)?;
+    let known = config.config.handlers.iter().find(|known| known.name.value == handler && known.store.is_some());
+    let limits = known.map(|known| known.limits.clone()).ok_or_else(|| {
+        CliError::Usage(format!("handler `{handler}` has no access to the store: add `store = true` to it"))
+    })?;
+    let location = store::location(&config, io.env)?;
+    let location = location.ok_or_else(|| config.usage_error(None, "there is no `[store]` section: add one"))?;
+    let at = SystemClock.now().map(|now| now.seconds);
+    let at = at.ok_or_else(|| CliError::Unavailable("the system clock is set before 1970: correct it".to_owned()))?;
+    let store = Store::open(location).map_err(|error| store::not_open(&config, &error.to_string()))?;
+    let audit = audit_log::open(&config)?;
+    let entry = Entry {
+        handler: Some(handler.clone()),
+        handler_sha256: if audit.is_some() { digest(&config, &handler)? } else { None },
+        ..Entry::new(Event::Import)
+    };
+    let intent = AuditedChange::new(audit.as_deref(), entry);
+    pollster::block_on(intent.record()).map_err(|error| audit_log::not_recorded(&error))?;
+    let options = ImportOptions { at, limits };
+    let done = match pollster::block_on(store.import(&handler, database, options)) {
+        Ok(Imported { active, ended }) => {
+            let told = writeln!(io.stdout, "imported {active} active tokens and {ended} inactive ones");
+            told.map(|()| ExitStatus::Success).map_err(CliError::stdout)
+        }
+        Err(error) => {
+            intent.failed_for("store", error.to_string());
+            Err(CliError::Usage(error.to_string()))
+        }
+    };
+    audit_log::end(audit, io);
+    store::close(&store);
+    done
+}
+
+/// Returns the SHA-256 digest of a handler's component in hexadecimal.
+fn digest(config: &config_file::ConfigFile, handler: &str) -> Result<Option<String>, CliError> {
+    let Some(handler) = config.config.handlers.iter().find(|known| known.name.value == handler) else {
+        return Ok(None);
+    };
+    let info = assemble::runtime(None)?.inspect(&config.component(handler)?);
+    let info = info.map_err(|error| config.usage_error(handler.component.line, &error.to_string()))?;
+    Ok(Some(info.sha256_hex()))
+}
