@@ -156,23 +156,24 @@ fn record(row: &Row, options: &ImportOptions) -> Result<(i64, Record), DbError> 
         return Err(odd("has an id below 1"));
     }
     let created = row.get::<Option<i64>>(5)?.ok_or_else(|| odd("has no creation time"))?;
-    let ended_at = time(8)?.unwrap_or(at);
-    let ended = match text(1, "a status")?.as_deref() {
+    let ended_at = time(8)?.unwrap_or(at).min(at);
+    let (ended, expired_at) = match text(1, "a status")?.as_deref() {
         // `L` is an older name of `A`.
-        Some("A" | "L") => None,
-        // An expired token stays ended, even if the clock moves back.
-        _ => Some(Termination { at: ended_at, why: TerminationReason::Revoked }),
+        Some("A" | "L") => (None, None),
+        // Expired, whatever its lifetime is.
+        Some("E") => (None, Some(ended_at.min(at.saturating_sub(1)))),
+        _ => (Some(Termination { at: ended_at, why: TerminationReason::Revoked }), None),
     };
-    // Times before 1970 are clamped to 1970.
-    let expires_at = row.get::<Option<i64>>(7)?.map(|after| u64::try_from(created.saturating_add(after)).unwrap_or(0));
+    let expires_at = row.get::<Option<i64>>(7)?.and_then(|lifetime| expiry(created, lifetime));
     let record = Record {
         id: id.to_string(),
         actor_id: text(3, "an actor id")?.filter(|id| !id.is_empty()).ok_or_else(|| odd("has no actor"))?,
         description: text(2, "a description")?,
         restrictions: None,
-        issued_at: u64::try_from(created).unwrap_or(0),
-        expires_at,
-        last_used_at: time(6)?,
+        // A token that was issued in the future would be rejected until then.
+        issued_at: u64::try_from(created).unwrap_or(0).min(at),
+        expires_at: expires_at.into_iter().chain(expired_at).min(),
+        last_used_at: time(6)?.map(|time| time.min(at)),
         ended,
         client: None,
         key: None,
@@ -208,6 +209,14 @@ fn check_active(created: i64, record: &Record, limits: &Limits) -> Result<(), St
     // The actor as the handler reports it.
     let actor = format!("{{\"id\":{actor},\"token\":\"dsatok\",\"token_id\":{}}}", record.id);
     check_acceptance(&actor, record, limits).map_err(|error| error.to_string())
+}
+
+/// Returns the last second in which the plugin accepts a token; `None` if that is after the year
+/// 9999, where a lifetime means "never".
+fn expiry(created: i64, lifetime: i64) -> Option<u64> {
+    // Times before 1970 are clamped to 1970.
+    let end = u64::try_from(created.saturating_add(lifetime)).unwrap_or(0);
+    (end <= UnixTime::MAX_SECONDS).then_some(end)
 }
 
 /// Parses `permissions` as written by the plugin. There, an empty object restricts nothing, and

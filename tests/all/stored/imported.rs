@@ -78,7 +78,7 @@ fn states_lifetimes_and_restrictions_keep_their_meaning() {
     for (row, wanted) in [
         ((1, "A", Some("a"), "{}", None), "accepted"),
         ((1, "L", Some("a"), "null", None), "accepted"),
-        ((1, "E", Some("a"), "null", None), "revoked"),
+        ((1, "E", Some("a"), "null", None), "expired"),
         ((1, "x", Some("a"), "null", None), "revoked"),
         ((1, "A", Some("a"), "null", Some(4_000_000_000)), "accepted"),
         ((1, "A", Some("a"), "null", Some(60)), "expired"),

@@ -1,8 +1,12 @@
 //! Rows of datasette-auth-tokens with unusual values: each is refused by its number, or its token
 //! gets the verdict that it has in the original.
 
-use super::{Folder, folder_with, keyward};
+use super::{Folder, folder_with, keyward, verify};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
 use keyward_tests::postgres::block_on;
+use sha1::{Digest, Sha1};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
@@ -35,7 +39,69 @@ const ORDINARY: Row = Row {
     ended: "NULL",
 };
 
-/// Restrictions of 4 KB, with which the handler would return more than 256 KiB.
+/// The last second of the year 9999.
+const LAST: u64 = 253_402_300_799;
+
+const VALID: (&str, Option<u64>) = ("accepted", None);
+const EXPIRED: (&str, Option<u64>) = ("expired", None);
+const REVOKED: (&str, Option<u64>) = ("revoked", None);
+
+/// Rows that are imported, each with the outcome of its token and its expiry if it is accepted.
+const IMPORTED: &[(Row, (&str, Option<u64>))] = &[
+    (ORDINARY, VALID),
+    // Actors.
+    (Row { actor: "' alice'", ..ORDINARY }, VALID),
+    (Row { actor: "'\u{202e}é'", ..ORDINARY }, VALID),
+    (Row { actor: "printf('%.*c', 1024, 'a')", ..ORDINARY }, VALID),
+    (Row { actor: "7", ..ORDINARY }, VALID),
+    (Row { description: "'two' || char(10) || 'lines'", ..ORDINARY }, VALID),
+    // Lifetimes.
+    (Row { lifetime: "4000000000", ..ORDINARY }, ("accepted", Some(5_700_000_000))),
+    (Row { lifetime: "253402300799 - 1700000000", ..ORDINARY }, ("accepted", Some(LAST))),
+    (Row { lifetime: "253402300800 - 1700000000", ..ORDINARY }, VALID),
+    (Row { lifetime: "1000000000000", ..ORDINARY }, VALID),
+    (Row { lifetime: "9223372036854775807", ..ORDINARY }, VALID),
+    (Row { lifetime: "9e99", ..ORDINARY }, VALID),
+    (Row { lifetime: "0", ..ORDINARY }, EXPIRED),
+    (Row { lifetime: "-5", ..ORDINARY }, EXPIRED),
+    (Row { lifetime: "-9223372036854775807 - 1", ..ORDINARY }, EXPIRED),
+    (Row { lifetime: "'soon'", ..ORDINARY }, EXPIRED),
+    // Times.
+    (Row { created: "0", ..ORDINARY }, VALID),
+    (Row { created: "4102444800", ..ORDINARY }, VALID),
+    (Row { created: "253402300799", lifetime: "60", ..ORDINARY }, VALID),
+    (Row { used: "4102444800", ..ORDINARY }, VALID),
+    (Row { used: "9223372036854775807", ..ORDINARY }, VALID),
+    (Row { used: "-1", ..ORDINARY }, VALID),
+    // States.
+    (Row { status: "'L'", ..ORDINARY }, VALID),
+    (Row { status: "'E'", lifetime: "60", ended: "1700000100", ..ORDINARY }, EXPIRED),
+    (Row { status: "'E'", ..ORDINARY }, EXPIRED),
+    (Row { status: "'E'", lifetime: "1000000000000", ended: "4102444800", ..ORDINARY }, EXPIRED),
+    (Row { status: "'R'", lifetime: "60", ended: "1700000100", ..ORDINARY }, REVOKED),
+    (Row { status: "'R'", ended: "-1", ..ORDINARY }, REVOKED),
+    (Row { status: "'R'", ended: "9223372036854775807", ..ORDINARY }, REVOKED),
+    (Row { status: "'x'", ..ORDINARY }, REVOKED),
+    (Row { status: "NULL", ..ORDINARY }, REVOKED),
+    // An invalid token is reported with its reason, whatever else its row contains.
+    (Row { status: "'R'", actor: "'a' || char(10)", ..ORDINARY }, REVOKED),
+    (Row { status: "'R'", created: "1700000000000", ..ORDINARY }, REVOKED),
+    (Row { lifetime: "60", actor: "printf('%.*c', 1025, 'a')", ..ORDINARY }, EXPIRED),
+    // Restrictions.
+    (Row { permissions: "'{}'", ..ORDINARY }, VALID),
+    (Row { permissions: "CAST('null' AS BLOB)", ..ORDINARY }, VALID),
+    (Row { permissions: "json_object('a', json_array('vi', 'vi'))", ..ORDINARY }, VALID),
+    (Row { permissions: "json_object('a', json_array(printf('%.*c', 16300, 'a')))", ..ORDINARY }, VALID),
+    (Row { permissions: "json_object('a', json_array('a' || char(0)))", ..ORDINARY }, VALID),
+    // Each of the resources is passed to the handler with the name of its database.
+    (Row { permissions: MANY_RESOURCES, ..ORDINARY }, VALID),
+];
+
+/// Restrictions of 4 KB, with which the handler returns nearly 256 KiB.
+const MANY_RESOURCES: &str = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 124) \
+    SELECT json_object('r', json_object(printf('%.*c', 2000, 'd'), json_group_object('t' || i, json_array('vt')))) FROM n)";
+
+/// The same with one more resource, with which the handler would return more than 256 KiB.
 const TOO_MANY_RESOURCES: &str = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 125) \
     SELECT json_object('r', json_object(printf('%.*c', 2000, 'd'), json_group_object('t' || i, json_array('vt')))) FROM n)";
 
@@ -96,6 +162,37 @@ fn folder(name: &str, rows: &[Row]) -> Folder {
         }
     });
     folder
+}
+
+/// Returns the token of a row, as Datasette signs it with the secret `mysecret`.
+fn token(id: usize) -> String {
+    let value = URL_SAFE_NO_PAD.encode(id.to_string());
+    let key = Sha1::new().chain_update("dsatok").chain_update("signer").chain_update("mysecret").finalize();
+    let mac = Hmac::<Sha1>::new_from_slice(&key).unwrap().chain_update(&value).finalize().into_bytes();
+    format!("dsatok_{value}.{}", URL_SAFE_NO_PAD.encode(mac))
+}
+
+#[test]
+fn an_imported_token_keeps_its_verdict() {
+    let rows: Vec<Row> = IMPORTED.iter().map(|(row, _)| *row).collect();
+    let folder = folder("odd-imported", &rows);
+    let ran = keyward(&folder, "tokens import --handler managed internal.db", "");
+    let active = IMPORTED.iter().filter(|(_, (outcome, _))| *outcome == "accepted").count();
+    let said = format!("imported {active} active tokens and {} inactive ones\n", rows.len() - active);
+    assert_eq!((ran.status, ran.stdout, ran.stderr), (0, said, String::new()));
+    let tokens: Vec<String> = (1..=rows.len()).map(token).collect();
+    let outcomes = verify(&folder, &tokens.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(outcomes.len(), rows.len());
+    for (outcome, (id, (_, (wanted, expires_at)))) in outcomes.iter().zip((1..).zip(IMPORTED)) {
+        let word = ["reason", "code", "outcome"].iter().find_map(|name| outcome[*name].as_str());
+        assert_eq!(word, Some(*wanted), "row {id}: {outcome}");
+        assert_eq!(outcome["expires_at"].as_u64(), *expires_at, "row {id}: {outcome}");
+    }
+    // The status in the list agrees with the verdict, and the list can be printed.
+    let ran = keyward(&folder, "tokens list --status expired --json", "");
+    let expired = IMPORTED.iter().filter(|(_, (outcome, _))| *outcome == "expired").count();
+    assert_eq!((ran.status, ran.stdout.lines().count()), (0, expired), "{}", ran.stderr);
+    assert_eq!(keyward(&folder, "tokens list", "").status, 0);
 }
 
 #[test]
