@@ -28,6 +28,9 @@ pub struct ImportOptions {
     /// The limits of the handler that the tokens are imported for. A valid token that would exceed
     /// one of them at each verification is refused.
     pub limits: Limits,
+    /// Set to import valid tokens whose `permissions` are NULL, without restrictions. Otherwise
+    /// they are refused.
+    pub unrestricted: bool,
 }
 
 /// The result of an import.
@@ -181,7 +184,14 @@ fn record(row: &Row, options: &ImportOptions) -> Result<(i64, Record), DbError> 
     let is_active = record.status(at, None) == Status::Active;
     let restrictions = match text(4, "`permissions`")? {
         Some(text) => read_permissions(&text).ok_or_else(|| odd("has restrictions that cannot be read"))?,
-        None => None,
+        None if is_active && !options.unrestricted => {
+            return Err(DbError::new(format!(
+                "token {id} has `permissions` that are NULL, with which the plugin fails: nothing was imported; use \
+                 `--unrestricted` to import it without restrictions"
+            )));
+        }
+        None if is_active => None,
+        None => Some(Restrictions::new()),
     };
     let record = Record { restrictions, ..record };
     if !is_storable(&record.actor_id) || (is_active && !is_actor_id(&record.actor_id)) {

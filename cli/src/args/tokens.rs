@@ -236,7 +236,9 @@ pub(crate) struct Revoke {
 
 /// Imports the tokens of datasette-auth-tokens
 #[derive(Debug, Parser)]
-#[command(after_help = "\
+#[command(
+    override_usage = "keyward tokens import [OPTIONS] --config <FILE> --handler <NAME>\n       <DATABASE>",
+    after_help = "\
 The handler must be a builtin:auth-tokens whose key is Datasette's secret. The
 imported live tokens are valid from then on, byte for byte. Either all are
 imported or none: a row whose token could not be verified is refused by its
@@ -246,8 +248,11 @@ than the imported ones.
 Exit status: 0 success, 2 invalid arguments or configuration, or a database that
 cannot be imported.
 
-Example:
-  keyward tokens import --config keyward.toml --handler managed internal.db")]
+Examples:
+  keyward tokens import --config keyward.toml --handler managed internal.db
+  keyward tokens import --config keyward.toml --handler managed \\
+    --unrestricted internal.db"
+)]
 pub(crate) struct Import {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
@@ -255,6 +260,10 @@ pub(crate) struct Import {
     /// Handler to import the tokens for
     #[arg(long, value_name = "NAME")]
     pub(crate) handler: String,
+    /// Imports tokens whose `permissions` are NULL, with
+    /// all rights of their actors
+    #[arg(long, verbatim_doc_comment)]
+    pub(crate) unrestricted: bool,
     /// SQLite database with the table _datasette_auth_tokens
     pub(crate) database: PathBuf,
 }

@@ -8,7 +8,7 @@ use keyward_service::AuditedChange;
 use keyward_store::{ImportOptions, Imported, Store};
 
 pub(super) fn import(args: Import, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let Import { config, handler, database } = args;
+    let Import { config, handler, unrestricted, database } = args;
     let config = config_file::ConfigFile::read(&config)?;
     config.require_handler(&handler)?;
     let known = config.config.handlers.iter().find(|known| known.name.value == handler && known.store.is_some());
@@ -28,7 +28,7 @@ pub(super) fn import(args: Import, io: &mut Io<'_>) -> Result<ExitStatus, CliErr
     };
     let intent = AuditedChange::new(audit.as_deref(), entry);
     pollster::block_on(intent.record()).map_err(|error| audit_log::not_recorded(&error))?;
-    let options = ImportOptions { at, limits };
+    let options = ImportOptions { at, limits, unrestricted };
     let done = match pollster::block_on(store.import(&handler, database, options)) {
         Ok(Imported { active, ended }) => {
             let told = writeln!(io.stdout, "imported {active} active tokens and {ended} inactive ones");

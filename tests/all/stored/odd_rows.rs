@@ -86,7 +86,9 @@ const IMPORTED: &[(Row, (&str, Option<u64>))] = &[
     // An invalid token is reported with its reason, whatever else its row contains.
     (Row { status: "'R'", actor: "'a' || char(10)", ..ORDINARY }, REVOKED),
     (Row { status: "'R'", created: "1700000000000", ..ORDINARY }, REVOKED),
+    (Row { status: "'R'", permissions: "NULL", ..ORDINARY }, REVOKED),
     (Row { lifetime: "60", actor: "printf('%.*c', 1025, 'a')", ..ORDINARY }, EXPIRED),
+    (Row { lifetime: "60", permissions: "NULL", ..ORDINARY }, EXPIRED),
     // Restrictions.
     (Row { permissions: "'{}'", ..ORDINARY }, VALID),
     (Row { permissions: "CAST('null' AS BLOB)", ..ORDINARY }, VALID),
@@ -134,6 +136,7 @@ const REFUSED: &[(Row, &str)] = &[
     (Row { created: "1700000000000", lifetime: "60000", ..ORDINARY }, "was created after the year 9999"),
     (Row { permissions: "'secret'", ..ORDINARY }, "has restrictions that cannot be read"),
     (Row { permissions: "'[]'", ..ORDINARY }, "has restrictions that cannot be read"),
+    (Row { permissions: "NULL", ..ORDINARY }, "has `permissions` that are NULL"),
     (
         Row { permissions: "json_object('a', json_array(printf('%.*c', 16384, 'a')))", ..ORDINARY },
         "exceeded the actor JSON limit: used 16444 of 16384 bytes (`limits.actor_bytes`)",
@@ -207,6 +210,20 @@ fn a_row_whose_token_could_not_be_verified_is_refused() {
         assert!(!ran.stderr.contains("secret"), "{wanted}: {}", ran.stderr);
     }
     assert_eq!(keyward(&folder, "tokens list", "").stdout.lines().filter(|line| line.contains("managed")).count(), 0);
+}
+
+#[test]
+fn null_permissions_are_imported_on_request_only() {
+    let folder = folder("odd-null", &[ORDINARY, Row { permissions: "NULL", ..ORDINARY }]);
+    let ran = keyward(&folder, "tokens import --handler managed internal.db", "");
+    assert_eq!(ran.status, 2);
+    assert!(ran.stderr.contains("token 2") && ran.stderr.contains("--unrestricted"), "{}", ran.stderr);
+    let ran = keyward(&folder, "tokens import --handler managed --unrestricted internal.db", "");
+    let said = "imported 2 active tokens and 0 inactive ones\n".to_owned();
+    assert_eq!((ran.status, ran.stdout, ran.stderr), (0, said, String::new()));
+    let outcome = &verify(&folder, &[&token(2)])[0];
+    assert_eq!(outcome["outcome"], "accepted");
+    assert!(outcome["actor"]["_r"].is_null(), "{outcome}");
 }
 
 #[test]
