@@ -46,6 +46,8 @@ pub struct Io<'a> {
     pub stdout: &'a mut dyn Write,
     /// Standard error, for error messages.
     pub stderr: &'a mut dyn Write,
+    /// Set if standard error is a terminal, on which progress is displayed.
+    pub stderr_is_terminal: bool,
     /// The environment variables.
     pub env: &'static Env,
 }

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -15,7 +15,14 @@ fn main() -> ExitCode {
         Ok(log) => log,
         Err(status) => return status.into(),
     };
-    let io = keyward_cli::Io { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, env: &variable };
+    let stderr_is_terminal = stderr.is_terminal();
+    let io = keyward_cli::Io {
+        stdin: &mut stdin,
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+        stderr_is_terminal,
+        env: &variable,
+    };
     let status = keyward_cli::run(args, io);
     drop(log);
     status.into()

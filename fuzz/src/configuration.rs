@@ -58,7 +58,13 @@ fn tell(config: &[u8]) -> String {
     std::fs::write(&file, config).unwrap();
     let args = ["keyward", "create", "--actor", "a", "--handler", NO_HANDLER, "--config"].map(OsString::from);
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let world = Io { stdin: &mut std::io::empty(), stdout: &mut stdout, stderr: &mut stderr, env: &|_| None };
+    let world = Io {
+        stdin: &mut std::io::empty(),
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+        stderr_is_terminal: false,
+        env: &|_| None,
+    };
     let status = run(args.into_iter().chain([file.into()]), world);
     let told = String::from_utf8(stderr).unwrap();
     assert_eq!((status, stdout.len()), (ExitStatus::Usage, 0), "{told}");

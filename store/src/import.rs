@@ -14,6 +14,7 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The distance of new ids from the greatest imported one. The plugin reuses the id of a deleted
 /// row, and a token names the id of its row: a client that holds a token for an unused id must not
@@ -31,6 +32,27 @@ pub struct ImportOptions {
     /// Set to import valid tokens whose `permissions` are NULL, without restrictions. Otherwise
     /// they are refused.
     pub unrestricted: bool,
+    /// The progress, for another thread to read.
+    pub progress: Arc<ImportProgress>,
+}
+
+/// The progress of an import.
+#[derive(Debug, Default)]
+pub struct ImportProgress {
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl ImportProgress {
+    /// Returns the number of imported tokens.
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of tokens to import; 0 until they have been read.
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
 }
 
 /// The result of an import.
@@ -51,6 +73,7 @@ pub(crate) async fn import(
     options: &ImportOptions,
 ) -> Result<Imported, DbError> {
     let (records, at) = (read(file, options).await?, options.at);
+    options.progress.total.store(u64::try_from(records.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
     let mut imported = Imported::default();
     let mut lease = pool.lease().await?;
     lease.begin().await?;
@@ -72,6 +95,7 @@ pub(crate) async fn import(
             return Err(DbError::new(format!("handler `{handler}` already has a record {id}: nothing was imported")));
         }
         insert_one(&mut lease, &handler, StoredRecord { record, digest: None, token_digest: None }).await?;
+        options.progress.done.fetch_add(1, Ordering::Relaxed);
     }
     let sql = "INSERT INTO serials (handler, last) VALUES ($1, $2) \
                ON CONFLICT (handler) DO UPDATE SET last = CASE WHEN serials.last > $2 THEN serials.last ELSE $2 END";

@@ -63,7 +63,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 pub use clock::Capped;
-pub use import::{ImportOptions, Imported};
+pub use import::{ImportOptions, ImportProgress, Imported};
 pub use location::Location;
 pub use notify::CHANNEL;
 pub use queries::{NamedQuery, QueryLimits, QueryThreads};

@@ -161,7 +161,13 @@ pub(crate) fn keyward() -> ExitCode {
         Err(status) => return status.into(),
     };
     let (mut stdin, mut stdout) = (io::empty(), io::stdout());
-    let world = keyward_cli::Io { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr, env: &variable };
+    let world = keyward_cli::Io {
+        stdin: &mut stdin,
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+        stderr_is_terminal: false,
+        env: &variable,
+    };
     let status = keyward_cli::run(args, world);
     drop(log);
     status.into()

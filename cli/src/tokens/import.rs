@@ -3,9 +3,15 @@
 use crate::args::tokens::Import;
 use crate::{CliError, ExitStatus, Io, assemble, audit_log, config_file, store};
 use keyward_audit::{Entry, Event};
-use keyward_runtime::{Clock, SystemClock};
+use keyward_runtime::{Clock, StoreError, SystemClock};
 use keyward_service::AuditedChange;
-use keyward_store::{ImportOptions, Imported, Store};
+use keyward_store::{ImportOptions, ImportProgress, Imported, Store};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// The time between two updates of the displayed progress.
+const UPDATE_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) fn import(args: Import, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let Import { config, handler, unrestricted, database } = args;
@@ -28,8 +34,10 @@ pub(super) fn import(args: Import, io: &mut Io<'_>) -> Result<ExitStatus, CliErr
     };
     let intent = AuditedChange::new(audit.as_deref(), entry);
     pollster::block_on(intent.record()).map_err(|error| audit_log::not_recorded(&error))?;
-    let options = ImportOptions { at, limits, unrestricted };
-    let done = match pollster::block_on(store.import(&handler, database, options)) {
+    let options = ImportOptions { at, limits, unrestricted, ..ImportOptions::default() };
+    let progress = options.progress.clone();
+    let work = || pollster::block_on(store.import(&handler, database, options));
+    let done = match with_progress(&progress, io, work) {
         Ok(Imported { active, ended }) => {
             let told = writeln!(io.stdout, "imported {active} active tokens and {ended} inactive ones");
             told.map(|()| ExitStatus::Success).map_err(CliError::stdout)
@@ -42,6 +50,49 @@ pub(super) fn import(args: Import, io: &mut Io<'_>) -> Result<ExitStatus, CliErr
     audit_log::end(audit, io);
     store::close(&store);
     done
+}
+
+/// Does the work on another thread, and displays its progress if standard error is a terminal.
+fn with_progress(
+    progress: &ImportProgress,
+    io: &mut Io<'_>,
+    work: impl FnOnce() -> Result<Imported, StoreError> + Send,
+) -> Result<Imported, StoreError> {
+    let (sender, receiver) = channel();
+    thread::scope(|scope| {
+        let started = thread::Builder::new().spawn_scoped(scope, move || {
+            // The receiver outlives this thread.
+            let _ = sender.send(work());
+        });
+        started.map_err(|error| StoreError::new(format!("cannot start a thread: {error}")))?;
+        let mut is_displayed = false;
+        let done = loop {
+            match receiver.recv_timeout(UPDATE_EVERY) {
+                Ok(done) => break done,
+                Err(RecvTimeoutError::Timeout) if io.stderr_is_terminal => {
+                    is_displayed = true;
+                    // The import goes on if its progress cannot be displayed.
+                    let _ = write!(io.stderr, "\r{}", line(progress.done(), progress.total()));
+                    let _ = io.stderr.flush();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break Err(StoreError::new("internal error: the call panicked")),
+            }
+        };
+        if is_displayed {
+            // Erase the line.
+            let _ = write!(io.stderr, "\r\u{1b}[K");
+        }
+        done
+    })
+}
+
+/// Formats the progress. Later lines are at least as long, so that they overwrite earlier ones.
+fn line(done: u64, total: u64) -> String {
+    match total {
+        0 => "keyward: reading tokens".to_owned(),
+        total => format!("keyward: imported {done} of {total} tokens"),
+    }
 }
 
 /// Returns the SHA-256 digest of a handler's component in hexadecimal.

@@ -5,10 +5,16 @@ use super::{Folder, folder_with, keyward, verify};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
+use keyward_cli::{ExitStatus, Io};
+use keyward_tests::daemon::wait_for;
 use keyward_tests::postgres::block_on;
 use sha1::{Digest, Sha1};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 /// The table as created by the plugin.
 const TABLE: &str = "CREATE TABLE _datasette_auth_tokens (id INTEGER PRIMARY KEY, token_status TEXT, description TEXT, \
@@ -271,4 +277,47 @@ fn a_slow_import_prints_only_its_result() {
     let ran = keyward(&folder, "tokens import --handler managed internal.db", "");
     let said = "imported 1 active tokens and 0 inactive ones\n".to_owned();
     assert_eq!((ran.status, ran.stdout, ran.stderr), (0, said, String::new()));
+}
+
+/// A buffer that another thread can read while it is written to.
+#[derive(Clone, Default)]
+struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
+
+impl SharedBuffer {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for SharedBuffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn progress_is_displayed_on_a_terminal() {
+    let folder = folder("odd-progress", &[ORDINARY; 3]);
+    let (config, file) = (folder.path().join("keyward.toml"), folder.path().join("internal.db"));
+    let mut datasette = block_on(SqliteConnectOptions::new().filename(&file).connect()).unwrap();
+    block_on(datasette.execute("BEGIN EXCLUSIVE")).unwrap();
+    let words = ["keyward", "tokens", "import", "--handler", "managed", "--config"].map(OsString::from);
+    let args = words.into_iter().chain([config.into(), file.into()]);
+    let (mut stdout, stderr) = (Vec::new(), SharedBuffer::default());
+    thread::scope(|scope| {
+        let import = scope.spawn(|| {
+            let (stdin, stderr) = (&mut io::empty(), &mut stderr.clone());
+            keyward_cli::run(args, Io { stdin, stdout: &mut stdout, stderr, stderr_is_terminal: true, env: &|_| None })
+        });
+        wait_for("the progress", || stderr.text().contains("\rkeyward: reading tokens"));
+        block_on(datasette.execute("COMMIT")).unwrap();
+        assert_eq!(import.join().unwrap(), ExitStatus::Success, "{}", stderr.text());
+    });
+    assert_eq!(String::from_utf8(stdout).unwrap(), "imported 3 active tokens and 0 inactive ones\n");
+    // At the end, the line is erased.
+    assert!(stderr.text().ends_with("\r\u{1b}[K"), "{}", stderr.text());
 }
