@@ -9,6 +9,8 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub(crate) enum Body {
     Entry(Box<Entry>),
+    /// An entry that is dropped if it exceeds the allowance of notes.
+    Note(Box<Entry>),
     /// Records that were counted instead of written.
     Lost(Vec<Loss>),
     /// Number of records written after their deadline, and the time of the first, since 1970.

@@ -2,6 +2,7 @@
 //! to it.
 
 use crate::Settings;
+use crate::allowance::Allowance;
 use crate::body::Body;
 use crate::entry::cut;
 use crate::files::{
@@ -13,6 +14,7 @@ use crate::line::{Line, MAX_LINE, push};
 use crate::retention::{self, Removal};
 use crate::storage::Storage;
 use crate::tail::Tail;
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -23,6 +25,19 @@ const TRIES: u32 = 100;
 
 /// A record and its time since 1970.
 pub(crate) type Stamped = (Duration, Body);
+
+/// The outcome of an append.
+#[derive(Debug)]
+pub(crate) struct Appended {
+    /// The number of the first record.
+    pub(crate) first: u64,
+    /// The last line.
+    pub(crate) head: Head,
+    /// The indexes of the notes that were dropped.
+    pub(crate) dropped: BTreeSet<usize>,
+    /// Set if the allowance of notes is used up.
+    pub(crate) is_used_up: bool,
+}
 
 /// A note of the end of the revocation list.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +60,8 @@ pub(crate) struct Chain {
     findings: Vec<Body>,
     /// Number of bytes of unfinished lines that were cut but not recorded yet.
     cut: u64,
+    /// The used allowance of notes, which is also noted beside the file.
+    allowance: Allowance,
     /// The day on which retention was last checked.
     looked: Option<u64>,
 }
@@ -65,19 +82,20 @@ struct Open {
 impl Chain {
     pub(crate) fn new(mut settings: Settings, storage: Box<dyn Storage>) -> Self {
         cut(&mut settings.node, 256);
-        Self { settings, storage, open: None, last: None, findings: Vec::new(), cut: 0, looked: None }
+        let allowance = Allowance::default();
+        Self { settings, storage, open: None, last: None, findings: Vec::new(), cut: 0, allowance, looked: None }
     }
 
-    /// Appends records and makes them durable. If it fails, none of them counts as written. Returns
-    /// the number of the first record, and the last line.
-    pub(crate) fn append(&mut self, records: &[Stamped], now: Duration) -> io::Result<(u64, Head)> {
+    /// Appends records and makes them durable, except for notes beyond their allowance. If it
+    /// fails, none of them counts as written.
+    pub(crate) fn append(&mut self, records: &[Stamped], now: Duration) -> io::Result<Appended> {
         let done = self.locked(now).and_then(|()| self.append_locked(records, now));
         match (&done, &self.open) {
             (Ok(_), Some(open)) if open.file.unlock().is_ok() => {}
             // Closing the file unlocks it, and the next append reads its end again.
             _ => self.open = None,
         }
-        self.last = done.as_ref().map_or(self.last, |(_, head)| Some(*head));
+        self.last = done.as_ref().map_or(self.last, |appended| Some(appended.head));
         done
     }
 
@@ -143,9 +161,12 @@ impl Chain {
         Ok(())
     }
 
-    fn append_locked(&mut self, records: &[Stamped], now: Duration) -> io::Result<(u64, Head)> {
+    fn append_locked(&mut self, records: &[Stamped], now: Duration) -> io::Result<Appended> {
         let removals = self.removals(now);
-        let Self { settings, storage, open, last: _, findings, cut, looked: _ } = self;
+        let noted = self.used_allowance(records, now);
+        let mut used = noted.unwrap_or(self.allowance);
+        let (mut dropped, mut is_used_up) = (BTreeSet::new(), false);
+        let Self { settings, storage, open, last: _, findings, cut, allowance, looked: _ } = self;
         let Some(open) = open else { return Err(io::Error::other("the file is not open")) };
         let unfinished = Some(*cut).filter(|bytes| *bytes > 0).map(Body::Cut);
         let own = unfinished.into_iter().chain(findings.iter().cloned());
@@ -153,11 +174,26 @@ impl Chain {
         let own: Vec<Stamped> = own.map(|body| (now, body)).collect();
         let (mut text, mut end) = (Vec::new(), open.end);
         let mut first = None;
-        for (at, body) in own.iter().chain(records) {
+        let own = own.iter().map(|stamped| (None, stamped));
+        for (index, (at, body)) in own.chain(records.iter().enumerate().map(|(index, stamped)| (Some(index), stamped)))
+        {
+            let (before, length) = (end, text.len());
             end = push(&mut text, &end, *at, &settings.node, body)?;
+            let bytes = text.len().saturating_sub(length);
+            match (body, index) {
+                (Body::Note(_), Some(index)) if !used.take(bytes, settings.notes_bytes_per_day, now) => {
+                    text.truncate(length);
+                    end = before;
+                    dropped.insert(index);
+                    continue;
+                }
+                (Body::Lost(_), _) => is_used_up |= !used.charge(bytes, settings.notes_bytes_per_day, now),
+                _ => {}
+            }
             let time = || crate::rfc3339(*at);
             first.get_or_insert_with(|| (end.seq, time()));
         }
+        is_used_up |= !dropped.is_empty();
         let before = open.known.unwrap_or_default();
         if !text.is_empty() {
             if let Err(error) = open.write(storage.as_mut(), &text, before) {
@@ -175,16 +211,27 @@ impl Chain {
             findings.clear();
             *cut = 0;
             // The head may lag behind: it is only read to detect a truncation.
-            let _ = open.note_head(settings);
+            let _ = open.note_head(settings, noted.map(|_| used));
         }
+        *allowance = used;
         for removal in &removals {
             // If one file stays, all later ones stay, or there would be a gap.
             if fs::remove_file(&removal.file).is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
                 break;
             }
         }
-        let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
-        Ok((end.seq.saturating_sub(count).saturating_add(1), end))
+        let count = u64::try_from(records.len().saturating_sub(dropped.len())).unwrap_or(u64::MAX);
+        Ok(Appended { first: end.seq.saturating_sub(count).saturating_add(1), head: end, dropped, is_used_up })
+    }
+
+    /// Returns the used allowance of notes, which all processes that write the file share; `None`
+    /// if no record needs it.
+    fn used_allowance(&self, records: &[Stamped], now: Duration) -> Option<Allowance> {
+        let is_limited = |body: &Body| matches!(body, Body::Note(_) | Body::Lost(_));
+        records.iter().any(|(_, body)| is_limited(body)).then(|| {
+            let noted = noted(&self.settings.file).ok().flatten().and_then(|beside| beside.allowance);
+            self.allowance.or_noted(noted, now)
+        })
     }
 
     /// Returns the files whose retention has expired. They are determined once a day, and after
@@ -273,19 +320,22 @@ impl Open {
         storage.sync(&self.file)
     }
 
-    /// Notes the last line, and keeps the noted end of the revocation list.
-    fn note_head(&self, settings: &Settings) -> io::Result<()> {
-        let list = noted(&settings.file)?.and_then(|beside| beside.list);
-        self.note(Beside { head: self.end, list })
+    /// Notes the last line and the used allowance of notes, if given, and keeps everything else
+    /// that is noted.
+    fn note_head(&self, settings: &Settings, used: Option<Allowance>) -> io::Result<()> {
+        let noted = noted(&settings.file)?;
+        let (list, before) = noted.map_or((None, None), |beside| (beside.list, beside.allowance));
+        self.note(Beside { head: self.end, list, allowance: used.or(before) })
     }
 
     fn note_list(&self, settings: &Settings, list: List) -> io::Result<()> {
-        let before = noted(&settings.file)?.and_then(|beside| beside.list);
+        let noted = noted(&settings.file)?;
+        let (before, allowance) = noted.map_or((None, None), |beside| (beside.list, beside.allowance));
         let list = match list {
             List::ReadTo(end) if before.is_some_and(|before| end.number <= before.number) => return Ok(()),
             List::ReadTo(end) | List::Accepted(end) => end,
         };
-        self.note(Beside { head: self.end, list: Some(list) })?;
+        self.note(Beside { head: self.end, list: Some(list), allowance })?;
         self.head_file.sync_data()
     }
 

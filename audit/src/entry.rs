@@ -52,6 +52,12 @@ impl Event {
             Self::Failed => "failed",
         }
     }
+
+    /// Returns `true` if notes of this event are never dropped. Clients control how many other
+    /// notes there are, but there are never more of these than records that were written.
+    pub(crate) fn is_always_noted(self) -> bool {
+        matches!(self, Self::Start | Self::Stop | Self::Failed)
+    }
 }
 
 /// The content of a record. Must not contain a secret, a token, or a digest of either.

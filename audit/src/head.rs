@@ -1,5 +1,6 @@
 //! Heads: the number and hash of a line, which identify that line and all lines before it.
 
+use crate::allowance::Allowance;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
@@ -29,21 +30,25 @@ pub struct ListEnd {
     pub digest: u64,
 }
 
-/// The content of the head file: the head and, on the same line, the end of the revocation list if
-/// it was noted.
+/// The content of the head file: the head and, on the same line, the end of the revocation list and
+/// the used allowance of notes, if they were noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Beside {
     pub(crate) head: Head,
     pub(crate) list: Option<ListEnd>,
+    pub(crate) allowance: Option<Allowance>,
 }
 
 impl fmt::Display for Beside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.head.fmt(f)?;
-        match self.list {
-            Some(ListEnd { number, digest }) => write!(f, " revocations={number}:{digest:016x}"),
-            None => Ok(()),
+        if let Some(ListEnd { number, digest }) = self.list {
+            write!(f, " revocations={number}:{digest:016x}")?;
         }
+        if let Some(allowance) = self.allowance {
+            write!(f, " notes={}", allowance.micros())?;
+        }
+        Ok(())
     }
 }
 
@@ -53,11 +58,12 @@ impl Beside {
         let line = text.trim_end();
         let mut fields = line.split(' ').filter(|_| line.bytes().all(|byte| matches!(byte, b' '..=b'~')));
         let head = fields.next()?.parse().ok()?;
-        let list = fields.find_map(|field| {
+        let list = fields.clone().find_map(|field| {
             let (number, digest) = field.strip_prefix("revocations=")?.split_once(':')?;
             Some(ListEnd { number: number.parse().ok()?, digest: u64::from_str_radix(digest, 16).ok()? })
         });
-        Some(Self { head, list })
+        let allowance = fields.find_map(|field| field.strip_prefix("notes=")?.parse().ok());
+        Some(Self { head, list, allowance: allowance.map(Allowance::of_micros) })
     }
 }
 
@@ -101,16 +107,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_file_reads_back_with_and_without_a_revocation_list() {
+    fn a_head_file_reads_back_with_and_without_other_fields() {
         let head = Head { seq: 7, hash: [9; 32] };
         for list in [None, Some(ListEnd { number: u64::MAX, digest: 1 }), Some(ListEnd { number: 3, digest: u64::MAX })]
         {
-            let beside = Beside { head, list };
-            assert_eq!(Beside::read(&format!("{beside}\n")), Some(beside));
+            for allowance in [None, Some(Allowance::default()), Some(Allowance::of_micros(u64::MAX))] {
+                let beside = Beside { head, list, allowance };
+                assert_eq!(Beside::read(&format!("{beside}\n")), Some(beside));
+            }
         }
-        assert_eq!(Beside::read(&head.to_string()), Some(Beside { head, list: None }), "the format without a list");
-        for odd in ["revocations=1", "revocations=x:0", "later=1", "revocations=1:g"] {
-            assert_eq!(Beside::read(&format!("{head} {odd}")), Some(Beside { head, list: None }), "{odd}");
+        let alone = Beside { head, list: None, allowance: None };
+        assert_eq!(Beside::read(&head.to_string()), Some(alone), "the format without other fields");
+        for odd in ["revocations=1", "revocations=x:0", "later=1", "revocations=1:g", "notes=", "notes=-1"] {
+            assert_eq!(Beside::read(&format!("{head} {odd}")), Some(alone), "{odd}");
         }
         for none in ["revocations=1:0".to_owned(), format!("{head}\n\0\0"), format!("{head}\n{head}\n"), String::new()]
         {

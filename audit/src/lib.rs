@@ -28,6 +28,7 @@
 //! The chain has no key: a process that may write the file can write another history. Compare with
 //! a head that was stored elsewhere to detect that.
 
+mod allowance;
 mod body;
 mod chain;
 mod dropped;
@@ -89,6 +90,10 @@ pub struct Settings {
     pub deadline: Duration,
     /// Maximum number of notes written in one second; further ones are only counted.
     pub notes_per_second: u32,
+    /// Maximum number of bytes of the notes of 24 hours, of all processes that write the file.
+    /// Half of it can be used at once, the other half becomes available evenly over the day;
+    /// further notes are only counted.
+    pub notes_bytes_per_day: u64,
 }
 
 impl Settings {
@@ -104,6 +109,7 @@ impl Settings {
             when_stuck: OnWriteFailure::Refuse,
             deadline: Duration::from_secs(1),
             notes_per_second: 1_000,
+            notes_bytes_per_day: 64 << 20,
         }
     }
 }
@@ -237,17 +243,13 @@ impl Audit {
         ticket.wait().unwrap_or_else(|| self.shared.give_up(&ticket))
     }
 
-    /// Queues a record without waiting for it. Notes over [`Settings::notes_per_second`], or more
-    /// than the disk can take, are only counted. `Failed`, `Start` and `Stop` are never dropped.
+    /// Queues a record without waiting for it. Notes over [`Settings::notes_per_second`] or
+    /// [`Settings::notes_bytes_per_day`], or more than the disk can take, are only counted.
+    /// `Failed`, `Start` and `Stop` are never dropped.
     pub fn note(&self, entry: Entry) {
         let Shared { settings, clock, queue, .. } = &*self.shared;
         let entry = entry.cut();
-        // Clients control how many other notes there are, but there are never more of these than
-        // records that were written.
-        let max = match entry.event {
-            Event::Failed | Event::Start | Event::Stop => None,
-            _ => Some(settings.notes_per_second),
-        };
+        let max = (!entry.event.is_always_noted()).then_some(settings.notes_per_second);
         if !queue.note(entry, clock(), max) {
             self.shared.count_lost(1);
         }

@@ -24,7 +24,7 @@ const HASH: &str = ",\"hash\":\"";
 pub(crate) fn push(to: &mut Vec<u8>, before: &Head, at: Duration, node: &str, body: &Body) -> io::Result<Head> {
     let mut members = Members { seq: before.seq.saturating_add(1), time: rfc3339(at), node, ..Members::default() };
     match body {
-        Body::Entry(entry) => members.entry = Some(entry),
+        Body::Entry(entry) | Body::Note(entry) => members.entry = Some(entry),
         Body::Lost(losses) => (members.event, members.lost) = (Some("lost"), Some(losses.as_slice())),
         Body::Late(count, since) => {
             (members.event, members.count, members.since) = (Some("late"), Some(*count), Some(rfc3339(*since)));

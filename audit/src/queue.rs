@@ -21,6 +21,9 @@ const BATCH: usize = 256;
 /// The delay before a retry, or before losses are reported, unless new records come first.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// The interval of reports while the allowance of notes is used up, in seconds.
+const MINUTE: u64 = 60;
+
 /// A queued record.
 pub(crate) struct Item {
     pub(crate) entry: Entry,
@@ -59,6 +62,9 @@ struct State {
     list: Option<List>,
     /// The second of the last note, and the number of notes in that second.
     second: (u64, u32),
+    /// The last minute in which the allowance of notes was used up, if losses have not been
+    /// reported since.
+    used_up: Option<u64>,
     /// Set if a failed write should be retried at once.
     urgent: bool,
     /// Number of records being written, and when the first of them was queued.
@@ -125,6 +131,14 @@ impl Queue {
         state.notes = state.notes.saturating_add(state.items.len().saturating_sub(before));
     }
 
+    /// Counts notes that were dropped because their allowance is used up. Losses are not reported
+    /// before the minute of `now` ends, because the reports take bytes, too.
+    pub(crate) fn drop_notes<'a>(&self, entries: impl Iterator<Item = &'a Entry>, now: Duration) {
+        let mut state = self.state();
+        entries.for_each(|entry| state.losses.add(entry));
+        state.used_up = Some(now.as_secs() / MINUTE);
+    }
+
     /// Reports that `count` records were written late, the first at `since`.
     pub(crate) fn add_late(&self, count: u64, since: Duration) {
         let mut state = self.state();
@@ -151,9 +165,14 @@ impl Queue {
         let mut state = self.state();
         loop {
             let waited = since.elapsed() >= AGAIN;
-            // Once their second is over, the number of losses is final.
+            // Once their second or minute is over, the number of losses is final.
             let at_once = state.ending || state.flushing;
-            let tell = !state.losses.is_empty() && (waited || at_once || now().as_secs() != state.second.0);
+            let now = now().as_secs();
+            let is_over = match state.used_up {
+                Some(minute) => now / MINUTE != minute,
+                None => waited || now != state.second.0,
+            };
+            let tell = !state.losses.is_empty() && (at_once || is_over);
             let tell = tell || state.late.is_some();
             let there = !state.items.is_empty() || tell || state.list.is_some();
             if there && (!failed || waited || state.urgent || state.ending) {
@@ -243,20 +262,33 @@ impl State {
         let notes = items.iter().filter(|item| item.ticket.is_none()).count();
         self.notes = self.notes.saturating_sub(notes);
         let losses = if tell { std::mem::take(&mut self.losses) } else { Losses::default() };
+        self.used_up = self.used_up.filter(|_| !tell);
         Batch { items, losses, late: self.late.take(), list: self.list.take() }
     }
 }
 
 impl Item {
+    fn can_be_dropped(&self) -> bool {
+        self.ticket.is_none() && !self.entry.event.is_always_noted()
+    }
+
     pub(crate) fn is_given_up(&self) -> bool {
         self.ticket.as_ref().is_some_and(|ticket| ticket.is_given_up())
     }
 }
 
 impl Batch {
-    /// Returns the lines to write: first the items, then losses and late records.
-    pub(crate) fn records(&self, now: Duration) -> Vec<(Duration, Body)> {
-        let items = self.items.iter().map(|item| (item.at, Body::Entry(Box::new(item.entry.clone()))));
+    /// Returns the lines to write: first the items, then losses and late records. The first
+    /// `exempt` notes are not limited.
+    pub(crate) fn records(&self, now: Duration, mut exempt: usize) -> Vec<(Duration, Body)> {
+        let items = self.items.iter().map(|item| {
+            let entry = Box::new(item.entry.clone());
+            let is_exempt = !item.can_be_dropped() || exempt > 0;
+            if item.can_be_dropped() {
+                exempt = exempt.saturating_sub(1);
+            }
+            (item.at, if is_exempt { Body::Entry(entry) } else { Body::Note(entry) })
+        });
         let losses = self.losses.told().into_iter().map(|losses| (now, Body::Lost(losses)));
         let late = self.late.map(|(count, since)| (now, Body::Late(count, since)));
         items.chain(losses).chain(late).collect()

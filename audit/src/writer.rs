@@ -1,7 +1,7 @@
 //! The writer thread: takes everything that is queued, makes it durable with one sync, and settles
 //! the pending writes.
 
-use crate::chain::{Chain, List};
+use crate::chain::{Appended, Chain, List};
 use crate::entry::{Entry, Event};
 use crate::files::reason;
 use crate::queue::Batch;
@@ -15,7 +15,7 @@ pub(crate) fn run(shared: &Shared, storage: Box<dyn Storage>, opened: &Sender<Re
     let Shared { settings, clock, queue, ended, has_ended, .. } = shared;
     let mut chain = Chain::new(settings.clone(), storage);
     match chain.append(&[], clock()) {
-        Ok((_, head)) => {
+        Ok(Appended { head, .. }) => {
             shared.status().head = head;
             let _ = opened.send(Ok(()));
         }
@@ -44,21 +44,33 @@ fn write(shared: &Shared, chain: &mut Chain, mut batch: Batch) -> bool {
         batch.items.retain(|item| !item.is_given_up());
     }
     let now = clock();
-    let records = batch.records(now);
+    // After a failure one note is always written: its success shows that writing works again.
+    let exempt = usize::from(shared.status().trouble.is_some());
+    let records = batch.records(now, exempt);
     if records.is_empty() {
         return note_list(shared, chain, batch.list);
     }
-    let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
     match chain.append(&records, now) {
-        Ok((first, head)) => {
+        Ok(Appended { first, head, dropped, is_used_up }) => {
+            let [written, lost] = [records.len().saturating_sub(dropped.len()), dropped.len()];
+            let [written, lost] = [written, lost].map(|count| u64::try_from(count).unwrap_or(u64::MAX));
             let mut status = shared.status();
             status.head = head;
-            status.written = status.written.saturating_add(count);
-            status.trouble = None;
+            status.written = status.written.saturating_add(written);
+            if written > 0 {
+                status.trouble = None;
+            }
             drop(status);
+            shared.count_lost(lost);
+            let is_dropped = |index: &usize| dropped.contains(index);
+            if is_used_up {
+                let entries = batch.items.iter().enumerate().filter(|(index, _)| is_dropped(index));
+                queue.drop_notes(entries.map(|(_, item)| &item.entry), now);
+            }
             let mut refused = Vec::new();
             let mut late = None;
-            for (item, seq) in batch.items.iter().zip(first..) {
+            let written = batch.items.iter().enumerate().filter(|(index, _)| !is_dropped(index));
+            for ((_, item), seq) in written.zip(first..) {
                 let Some(ticket) = &item.ticket else { continue };
                 if ticket.answer(Ok(Recorded::Written(seq)), || {}) || !ticket.is_given_up() {
                     continue;

@@ -44,7 +44,9 @@ impl Storage for Counting {
 /// programs keep busy.
 fn audit(folder: &TempDir, name: &str, notes_per_second: u32, disk: Counting) -> Audit {
     let deadline = Duration::from_secs(60);
-    let settings = Settings { deadline, notes_per_second, ..Settings::new(folder.path().join(name)) };
+    let notes_bytes_per_day = u64::MAX;
+    let settings =
+        Settings { deadline, notes_per_second, notes_bytes_per_day, ..Settings::new(folder.path().join(name)) };
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     Audit::open_on(settings, now, Box::new(disk)).unwrap()
 }

@@ -1,5 +1,6 @@
 //! The audit log: every verdict is recorded, and any tampering with its files is detected.
 
+mod bounded;
 mod broken;
 mod commands;
 mod daemon;

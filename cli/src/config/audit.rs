@@ -30,6 +30,7 @@ pub(super) struct AuditTable {
     when_stuck: Option<Policy>,
     deadline_ms: Option<Spanned<u64>>,
     notes_per_second: Option<Spanned<u64>>,
+    notes_mib_per_day: Option<Spanned<u64>>,
 }
 
 #[derive(Deserialize)]
@@ -41,7 +42,8 @@ enum Policy {
 
 impl AuditTable {
     pub(super) fn checked(self, lines: Lines<'_>) -> Result<Audit, ConfigError> {
-        let Self { file, node, rotate_mib, keep_days, keep_files, when_stuck, deadline_ms, notes_per_second } = self;
+        let Self { file, node, rotate_mib, keep_days, keep_files, when_stuck, deadline_ms, .. } = self;
+        let Self { notes_per_second, notes_mib_per_day, .. } = self;
         if file.get_ref().file_name().is_none() {
             return Err(lines
                 .error(Some(file.span()), "`file` does not name a file: use a name such as `file = \"audit.jsonl\"`"));
@@ -70,6 +72,9 @@ impl AuditTable {
         }
         if let Some(notes) = number(notes_per_second, "notes_per_second", 0..=1_000_000)? {
             settings.notes_per_second = notes;
+        }
+        if let Some(mib) = number(notes_mib_per_day, "notes_mib_per_day", 0..=1_048_576)? {
+            settings.notes_bytes_per_day = u64::from(mib) << 20;
         }
         if let Some(policy) = when_stuck {
             settings.when_stuck = match policy {
@@ -107,7 +112,7 @@ mod tests {
     fn every_setting_can_be_set() {
         let audit = audit(
             "file = \"x\"\nnode = \"a-1\"\nrotate_mib = 1\nkeep_days = 2\nkeep_files = 3\nwhen_stuck = \"continue\"\n\
-             deadline_ms = 5\nnotes_per_second = 0",
+             deadline_ms = 5\nnotes_per_second = 0\nnotes_mib_per_day = 6",
         );
         let Audit { file: _, node, settings } = audit.unwrap();
         assert_eq!(node.as_deref(), Some("a-1"));
@@ -118,6 +123,7 @@ mod tests {
             when_stuck: OnWriteFailure::Continue,
             deadline: Duration::from_millis(5),
             notes_per_second: 0,
+            notes_bytes_per_day: 6 << 20,
             ..Settings::new("")
         };
         assert_eq!(settings, wanted);
@@ -137,6 +143,10 @@ mod tests {
             (
                 "file = \"x\"\nnotes_per_second = 4294967296",
                 (7, "`notes_per_second` must be a whole number from 0 to 1000000"),
+            ),
+            (
+                "file = \"x\"\nnotes_mib_per_day = 1048577",
+                (7, "`notes_mib_per_day` must be a whole number from 0 to 1048576"),
             ),
             ("file = \"x\"\nwhen_stuck = \"wait\"", (7, "unknown variant `wait`")),
             ("file = \"x\"\nkeep = 1", (7, "unknown field `keep`")),

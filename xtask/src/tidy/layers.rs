@@ -88,8 +88,9 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
     (
         "audit",
         &[
-            &["entry", "head", "pending", "storage", "time"],
-            &["dropped", "files"],
+            &["allowance", "entry", "pending", "storage", "time"],
+            &["dropped", "head"],
+            &["files"],
             &["body"],
             &["line"],
             &["read", "tail"],
