@@ -113,6 +113,17 @@ impl Chain {
         done
     }
 
+    /// Returns `true` if so little space is free that the rest is reserved for changes. If that
+    /// cannot be determined, nothing is reserved.
+    pub(crate) fn is_low_on_space(&mut self) -> bool {
+        let Self { settings: Settings { file, reserve_bytes, .. }, storage, open, .. } = self;
+        let free = match open {
+            Some(open) => storage.free_bytes(&open.file),
+            None => File::open(folder_of(file)).and_then(|folder| storage.free_bytes(&folder)),
+        };
+        free.is_ok_and(|free| free < *reserve_bytes)
+    }
+
     /// Locks the file at the path and finds its end.
     fn locked(&mut self, now: Duration) -> io::Result<()> {
         for _ in 0..TRIES {

@@ -94,6 +94,9 @@ pub struct Settings {
     /// Half of it can be used at once, the other half becomes available evenly over the day;
     /// further notes are only counted.
     pub notes_bytes_per_day: u64,
+    /// Number of bytes of the file system that are reserved for changes: while fewer are free,
+    /// notes are only counted.
+    pub reserve_bytes: u64,
 }
 
 impl Settings {
@@ -110,6 +113,7 @@ impl Settings {
             deadline: Duration::from_secs(1),
             notes_per_second: 1_000,
             notes_bytes_per_day: 64 << 20,
+            reserve_bytes: 64 << 20,
         }
     }
 }
@@ -244,8 +248,9 @@ impl Audit {
     }
 
     /// Queues a record without waiting for it. Notes over [`Settings::notes_per_second`] or
-    /// [`Settings::notes_bytes_per_day`], or more than the disk can take, are only counted.
-    /// `Failed`, `Start` and `Stop` are never dropped.
+    /// [`Settings::notes_bytes_per_day`], or more than the disk can take outside of
+    /// [`Settings::reserve_bytes`], are only counted. `Failed`, `Start` and `Stop` are never
+    /// dropped.
     pub fn note(&self, entry: Entry) {
         let Shared { settings, clock, queue, .. } = &*self.shared;
         let entry = entry.cut();

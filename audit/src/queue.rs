@@ -42,6 +42,8 @@ pub(crate) struct Batch {
     /// Number of late records and the time of the first one; the audit log reports them itself.
     pub(crate) late: Option<(u64, Duration)>,
     pub(crate) list: Option<List>,
+    /// Set if losses must be reported with this batch.
+    pub(crate) is_flushed: bool,
 }
 
 #[derive(Default)]
@@ -62,8 +64,8 @@ struct State {
     list: Option<List>,
     /// The second of the last note, and the number of notes in that second.
     second: (u64, u32),
-    /// The last minute in which the allowance of notes was used up, if losses have not been
-    /// reported since.
+    /// The last minute in which notes were dropped because of their allowance or the reserved
+    /// space, if losses have not been reported since.
     used_up: Option<u64>,
     /// Set if a failed write should be retried at once.
     urgent: bool,
@@ -131,11 +133,11 @@ impl Queue {
         state.notes = state.notes.saturating_add(state.items.len().saturating_sub(before));
     }
 
-    /// Counts notes that were dropped because their allowance is used up. Losses are not reported
-    /// before the minute of `now` ends, because the reports take bytes, too.
-    pub(crate) fn drop_notes<'a>(&self, entries: impl Iterator<Item = &'a Entry>, now: Duration) {
+    /// Counts notes that were dropped. Losses are not reported before the minute of `now` ends,
+    /// because the reports take bytes, too.
+    pub(crate) fn put_off(&self, losses: Losses, now: Duration) {
         let mut state = self.state();
-        entries.for_each(|entry| state.losses.add(entry));
+        state.losses.merge(losses);
         state.used_up = Some(now.as_secs() / MINUTE);
     }
 
@@ -194,7 +196,7 @@ impl Queue {
     pub(crate) fn done(&self, back: Option<Batch>) {
         let mut state = self.state();
         state.writing = None;
-        if let Some(Batch { items, losses, late, list }) = back {
+        if let Some(Batch { items, losses, late, list, is_flushed: _ }) = back {
             state.losses.merge(losses);
             state.list = state.list.or(list);
             if let Some((count, since)) = late {
@@ -263,7 +265,8 @@ impl State {
         self.notes = self.notes.saturating_sub(notes);
         let losses = if tell { std::mem::take(&mut self.losses) } else { Losses::default() };
         self.used_up = self.used_up.filter(|_| !tell);
-        Batch { items, losses, late: self.late.take(), list: self.list.take() }
+        let is_flushed = self.flushing || self.ending;
+        Batch { items, losses, late: self.late.take(), list: self.list.take(), is_flushed }
     }
 }
 
@@ -278,6 +281,29 @@ impl Item {
 }
 
 impl Batch {
+    /// Returns `true` if the batch contains anything that the reserved space is not for.
+    pub(crate) fn has_notes(&self) -> bool {
+        !self.losses.is_empty() || self.items.iter().any(Item::can_be_dropped)
+    }
+
+    /// Moves notes to the losses, except for the first `exempt` ones. Returns their number.
+    pub(crate) fn drop_notes(&mut self, mut exempt: usize) -> u64 {
+        let Self { items, losses, .. } = self;
+        let mut dropped = 0_u64;
+        items.retain(|item| {
+            let is_exempt = !item.can_be_dropped() || exempt > 0;
+            if item.can_be_dropped() {
+                exempt = exempt.saturating_sub(1);
+            }
+            if !is_exempt {
+                losses.add(&item.entry);
+                dropped = dropped.saturating_add(1);
+            }
+            is_exempt
+        });
+        dropped
+    }
+
     /// Returns the lines to write: first the items, then losses and late records. The first
     /// `exempt` notes are not limited.
     pub(crate) fn records(&self, now: Duration, mut exempt: usize) -> Vec<(Duration, Body)> {

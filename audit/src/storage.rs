@@ -1,4 +1,4 @@
-//! Storage: the two file operations that a record waits for, which can block or fail.
+//! Storage: the file operations that a record waits for, which can block or fail.
 
 use std::fs::File;
 use std::io;
@@ -17,6 +17,16 @@ pub trait Storage: Send {
     /// # Errors
     /// The bytes may be durable or not.
     fn sync(&mut self, file: &File) -> io::Result<()>;
+
+    /// Returns the number of bytes that this process can still write to the file's file system. The
+    /// default is no limit.
+    ///
+    /// # Errors
+    /// The number cannot be determined.
+    fn free_bytes(&mut self, file: &File) -> io::Result<u64> {
+        let _ = file;
+        Ok(u64::MAX)
+    }
 }
 
 /// The file system.
@@ -30,5 +40,10 @@ impl Storage for Disk {
 
     fn sync(&mut self, file: &File) -> io::Result<()> {
         file.sync_data()
+    }
+
+    fn free_bytes(&mut self, file: &File) -> io::Result<u64> {
+        let found = rustix::fs::fstatvfs(file)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 }

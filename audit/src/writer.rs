@@ -2,11 +2,13 @@
 //! the pending writes.
 
 use crate::chain::{Appended, Chain, List};
+use crate::dropped::Losses;
 use crate::entry::{Entry, Event};
 use crate::files::reason;
 use crate::queue::Batch;
 use crate::storage::Storage;
 use crate::{OnWriteFailure, Recorded, Shared};
+use std::mem;
 use std::sync::PoisonError;
 use std::sync::mpsc::Sender;
 
@@ -46,6 +48,12 @@ fn write(shared: &Shared, chain: &mut Chain, mut batch: Batch) -> bool {
     let now = clock();
     // After a failure one note is always written: its success shows that writing works again.
     let exempt = usize::from(shared.status().trouble.is_some());
+    if batch.has_notes() && chain.is_low_on_space() {
+        shared.count_lost(batch.drop_notes(exempt));
+        if !batch.is_flushed {
+            queue.put_off(mem::take(&mut batch.losses), now);
+        }
+    }
     let records = batch.records(now, exempt);
     if records.is_empty() {
         return note_list(shared, chain, batch.list);
@@ -64,8 +72,10 @@ fn write(shared: &Shared, chain: &mut Chain, mut batch: Batch) -> bool {
             shared.count_lost(lost);
             let is_dropped = |index: &usize| dropped.contains(index);
             if is_used_up {
-                let entries = batch.items.iter().enumerate().filter(|(index, _)| is_dropped(index));
-                queue.drop_notes(entries.map(|(_, item)| &item.entry), now);
+                let mut losses = Losses::default();
+                let items = batch.items.iter().enumerate().filter(|(index, _)| is_dropped(index));
+                items.for_each(|(_, item)| losses.add(&item.entry));
+                queue.put_off(losses, now);
             }
             let mut refused = Vec::new();
             let mut late = None;

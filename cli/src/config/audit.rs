@@ -31,6 +31,7 @@ pub(super) struct AuditTable {
     deadline_ms: Option<Spanned<u64>>,
     notes_per_second: Option<Spanned<u64>>,
     notes_mib_per_day: Option<Spanned<u64>>,
+    reserve_mib: Option<Spanned<u64>>,
 }
 
 #[derive(Deserialize)]
@@ -43,7 +44,7 @@ enum Policy {
 impl AuditTable {
     pub(super) fn checked(self, lines: Lines<'_>) -> Result<Audit, ConfigError> {
         let Self { file, node, rotate_mib, keep_days, keep_files, when_stuck, deadline_ms, .. } = self;
-        let Self { notes_per_second, notes_mib_per_day, .. } = self;
+        let Self { notes_per_second, notes_mib_per_day, reserve_mib, .. } = self;
         if file.get_ref().file_name().is_none() {
             return Err(lines
                 .error(Some(file.span()), "`file` does not name a file: use a name such as `file = \"audit.jsonl\"`"));
@@ -75,6 +76,9 @@ impl AuditTable {
         }
         if let Some(mib) = number(notes_mib_per_day, "notes_mib_per_day", 0..=1_048_576)? {
             settings.notes_bytes_per_day = u64::from(mib) << 20;
+        }
+        if let Some(mib) = number(reserve_mib, "reserve_mib", 0..=1_048_576)? {
+            settings.reserve_bytes = u64::from(mib) << 20;
         }
         if let Some(policy) = when_stuck {
             settings.when_stuck = match policy {
@@ -112,7 +116,7 @@ mod tests {
     fn every_setting_can_be_set() {
         let audit = audit(
             "file = \"x\"\nnode = \"a-1\"\nrotate_mib = 1\nkeep_days = 2\nkeep_files = 3\nwhen_stuck = \"continue\"\n\
-             deadline_ms = 5\nnotes_per_second = 0\nnotes_mib_per_day = 6",
+             deadline_ms = 5\nnotes_per_second = 0\nnotes_mib_per_day = 6\nreserve_mib = 7",
         );
         let Audit { file: _, node, settings } = audit.unwrap();
         assert_eq!(node.as_deref(), Some("a-1"));
@@ -124,6 +128,7 @@ mod tests {
             deadline: Duration::from_millis(5),
             notes_per_second: 0,
             notes_bytes_per_day: 6 << 20,
+            reserve_bytes: 7 << 20,
             ..Settings::new("")
         };
         assert_eq!(settings, wanted);
@@ -148,6 +153,7 @@ mod tests {
                 "file = \"x\"\nnotes_mib_per_day = 1048577",
                 (7, "`notes_mib_per_day` must be a whole number from 0 to 1048576"),
             ),
+            ("file = \"x\"\nreserve_mib = -1", (7, "this integer has the wrong type; expected a whole number")),
             ("file = \"x\"\nwhen_stuck = \"wait\"", (7, "unknown variant `wait`")),
             ("file = \"x\"\nkeep = 1", (7, "unknown field `keep`")),
         ] {

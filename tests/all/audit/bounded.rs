@@ -1,10 +1,12 @@
 //! The bound on notes: unauthenticated requests neither fill the disk nor stop changes.
 
 use super::{NOW, Place, entry};
-use keyward_audit::{Audit, Entry, Event, Record, verify};
+use keyward_audit::{Audit, Disk, Entry, Event, Record, Recorded, Storage, verify};
 use keyward_tests::daemon::wait_for;
-use std::fs;
-use std::sync::atomic::Ordering;
+use std::fs::{self, File};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -139,4 +141,106 @@ fn losses_beyond_the_bytes_of_a_day_are_reported_once_a_minute() {
     let lost = audit.status().lost;
     drop(audit);
     assert_eq!(verify(place.file(), None).unwrap().lost, lost);
+}
+
+/// A disk with few free bytes.
+#[derive(Clone)]
+struct Small(Arc<AtomicU64>);
+
+impl Small {
+    fn free(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Storage for Small {
+    fn write(&mut self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        let Some(left) = self.free().checked_sub(bytes.len() as u64) else {
+            return Err(io::Error::from_raw_os_error(28));
+        };
+        self.0.store(left, Ordering::SeqCst);
+        Disk.write(file, bytes, at)
+    }
+
+    fn sync(&mut self, _: &File) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn free_bytes(&mut self, _: &File) -> io::Result<u64> {
+        Ok(self.free())
+    }
+}
+
+const RESERVE: u64 = 1 << 20;
+
+/// Opens an audit log on a disk with `free` bytes, of which [`RESERVE`] are reserved.
+fn open_small(free: u64) -> (Place, Audit, Small) {
+    let (mut place, disk) = (Place::new(), Small(Arc::new(AtomicU64::new(free))));
+    (place.settings.notes_per_second, place.settings.reserve_bytes) = (u32::MAX, RESERVE);
+    let audit = Audit::open_on(place.settings.clone(), place.hand.clock(), Box::new(disk.clone())).unwrap();
+    (place, audit, disk)
+}
+
+#[test]
+fn notes_leave_the_reserved_space_to_changes() {
+    let (place, audit, disk) = open_small(RESERVE + 50_000);
+    for _ in 0..20 {
+        note(&audit, 1_000);
+    }
+    let left = disk.free();
+    // It is compared once in a batch.
+    assert!((RESERVE - 100_000..RESERVE).contains(&left), "{left}");
+    let mut made = 0;
+    while disk.free() > 1_000 {
+        assert!(matches!(audit.record_blocking(entry(made)), Ok(Recorded::Written(_))), "{} bytes left", disk.free());
+        made += 1;
+        audit.note(Entry { refers_to: Some(1), ..Entry::new(Event::Failed) });
+        audit.note(Entry::new(Event::Verify));
+        wait_for("the notes to be handled", || audit.status().waiting == 0);
+    }
+    assert!(made > 1_000, "{made}");
+    disk.0.store(RESERVE * 2, Ordering::SeqCst);
+    note(&audit, 100);
+    let lost = audit.status().lost;
+    drop(audit);
+    let verified = verify(place.file(), None).unwrap();
+    assert_eq!((verified.problem, verified.lost), (None, lost));
+    let records = place.records();
+    assert_eq!(events(&records, "verify") + lost, 20_100 + made);
+    assert_eq!((events(&records, "create"), events(&records, "failed")), (made, made));
+}
+
+#[test]
+fn losses_are_reported_once_space_is_free() {
+    let (place, audit, disk) = open_small(RESERVE - 1);
+    let minutes = || {
+        for _ in 0..300 {
+            place.hand.forward(Duration::from_secs(1));
+            audit.note(Entry::new(Event::Verify));
+            wait_for("the note to be handled", || audit.status().waiting == 0);
+        }
+    };
+    minutes();
+    assert_eq!((place.records().len(), audit.status().lost, disk.free()), (0, 300, RESERVE - 1));
+    disk.0.store(RESERVE * 2, Ordering::SeqCst);
+    minutes();
+    let lost = || verify(place.file(), None).unwrap().lost;
+    wait_for("the losses to be reported", || lost() == 300);
+    assert_eq!(events(&place.records(), "verify"), 300);
+    // A stop does not lose the counts.
+    disk.0.store(RESERVE - 1, Ordering::SeqCst);
+    audit.note(Entry::new(Event::Verify));
+    drop(audit);
+    assert_eq!(lost(), 301);
+}
+
+/// A revocation that was refused is retried once it can be recorded, which a note has to show.
+#[test]
+fn a_full_disk_is_noticed_to_have_space_again() {
+    let (_place, audit, disk) = open_small(100);
+    assert!(audit.record_blocking(entry("refused")).is_err());
+    assert!(audit.status().trouble.is_some());
+    audit.note(Entry::new(Event::Revoke));
+    disk.0.store(RESERVE / 2, Ordering::SeqCst);
+    wait_for("the trouble to end", || audit.status().trouble.is_none());
 }
