@@ -80,7 +80,7 @@ pub struct Settings {
     /// The size in bytes from which the file is rotated.
     pub rotate_bytes: u64,
     /// Minimum retention of a record in days; `None` keeps records forever. A record is removed
-    /// before twice that time.
+    /// before twice that time. The default is 400 days: a year, and a month to examine it.
     pub keep_days: Option<u32>,
     /// Number of rotated files to keep; `None` keeps all.
     pub keep_files: Option<u32>,
@@ -107,7 +107,7 @@ impl Settings {
             file: file.into(),
             node: "keyward".to_owned(),
             rotate_bytes: 64 << 20,
-            keep_days: None,
+            keep_days: Some(400),
             keep_files: None,
             when_stuck: OnWriteFailure::Refuse,
             deadline: Duration::from_secs(1),

@@ -38,7 +38,7 @@ pub fn audit(data: &[u8]) {
         assert_eq!(head, (before.records > 0).then(|| before.head.to_string()));
     }
 
-    let settings = Settings { deadline: Duration::from_secs(60), ..Settings::new(&file) };
+    let settings = Settings { keep_days: None, deadline: Duration::from_secs(60), ..Settings::new(&file) };
     let opened = Audit::open_on(settings, || Duration::from_secs(1_795_356_000), Box::new(Quick));
     let Ok(audit) = opened else {
         assert!(before.problem.is_some());

@@ -25,13 +25,26 @@ pub(super) struct AuditTable {
     file: Spanned<PathBuf>,
     node: Option<Spanned<String>>,
     rotate_mib: Option<Spanned<u64>>,
-    keep_days: Option<Spanned<u64>>,
+    keep_days: Option<Spanned<KeepDays>>,
     keep_files: Option<Spanned<u64>>,
     when_stuck: Option<Policy>,
     deadline_ms: Option<Spanned<u64>>,
     notes_per_second: Option<Spanned<u64>>,
     notes_mib_per_day: Option<Spanned<u64>>,
     reserve_mib: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "`keep_days` must be a whole number from 1 to 36500, or \"forever\"")]
+enum KeepDays {
+    Number(u64),
+    Text(Forever),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Forever {
+    Forever,
 }
 
 #[derive(Deserialize)]
@@ -66,8 +79,13 @@ impl AuditTable {
         if let Some(mib) = number(rotate_mib, "rotate_mib", 1..=65_536)? {
             settings.rotate_bytes = u64::from(mib) << 20;
         }
-        settings.keep_days = number(keep_days, "keep_days", 1..=36_500)?;
         settings.keep_files = number(keep_files, "keep_files", 1..=1_000_000)?;
+        settings.keep_days = match keep_days.map(|days| (days.span(), days.into_inner())) {
+            Some((_, KeepDays::Text(Forever::Forever))) => None,
+            Some((span, KeepDays::Number(days))) => number(Some(Spanned::new(span, days)), "keep_days", 1..=36_500)?,
+            // An operator who keeps a number of files has chosen a retention.
+            None => settings.keep_days.filter(|_| settings.keep_files.is_none()),
+        };
         if let Some(ms) = number(deadline_ms, "deadline_ms", 1..=60_000)? {
             settings.deadline = Duration::from_millis(ms.into());
         }
@@ -135,6 +153,21 @@ mod tests {
     }
 
     #[test]
+    fn retention_has_a_default_unless_the_operator_chooses_another() {
+        for (members, keep_days, keep_files) in [
+            ("", Some(400), None),
+            ("keep_days = 30", Some(30), None),
+            ("keep_days = \"forever\"", None, None),
+            ("keep_files = 9", None, Some(9)),
+            ("keep_files = 9\nkeep_days = 30", Some(30), Some(9)),
+            ("keep_files = 9\nkeep_days = \"forever\"", None, Some(9)),
+        ] {
+            let settings = audit(&format!("file = \"x\"\n{members}")).unwrap().settings;
+            assert_eq!((settings.keep_days, settings.keep_files), (keep_days, keep_files), "{members}");
+        }
+    }
+
+    #[test]
     fn errors_name_the_setting_and_its_line() {
         for (members, wanted) in [
             ("keep_days = 1", (5, "`file` is missing; add it")),
@@ -143,6 +176,10 @@ mod tests {
             ("file = \"x\"\nnode = \"a b\"", (7, "`node` must be 1 to 64 of the characters")),
             ("file = \"x\"\nrotate_mib = 0", (7, "`rotate_mib` must be a whole number from 1 to 65536")),
             ("file = \"x\"\nkeep_days = 0", (7, "`keep_days` must be a whole number from 1 to 36500")),
+            (
+                "file = \"x\"\nkeep_days = \"never\"",
+                (7, "`keep_days` must be a whole number from 1 to 36500, or \"forever\""),
+            ),
             ("file = \"x\"\nkeep_files = 0", (7, "`keep_files` must be a whole number from 1 to 1000000")),
             ("file = \"x\"\ndeadline_ms = 60001", (7, "`deadline_ms` must be a whole number from 1 to 60000")),
             (

@@ -78,8 +78,9 @@ struct Change {
 
 impl Place {
     fn start(name: &str, when_stuck: &str) -> Self {
-        let audit =
-            format!("[audit]\nfile = \"audit.jsonl\"\ndeadline_ms = 3000\nwhen_stuck = \"{when_stuck}\"\n\n[store]");
+        let audit = format!(
+            "[audit]\nfile = \"audit.jsonl\"\ndeadline_ms = 3000\nkeep_days = \"forever\"\nwhen_stuck = \"{when_stuck}\"\n\n[store]"
+        );
         let changes = [NO_QUOTA, MAY_EDIT, ("[store]", &audit)];
         let folder = folder_with(&format!("audit-{name}-{when_stuck}"), &changes);
         fill(folder.path().join("audit.jsonl"));

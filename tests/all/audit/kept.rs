@@ -70,6 +70,25 @@ proptest! {
 }
 
 #[test]
+fn records_are_kept_for_400_days_by_default() {
+    let place = Place::new();
+    let mut today = 0;
+    let mut on = |day: u32, request: u32| {
+        place.hand.forward(DAY * (day - today));
+        today = day;
+        place.write([entry(request)]);
+        place.is_whole();
+        let records = place.records().into_iter().filter_map(|record| record.request);
+        records.map(|request| request.parse().unwrap()).collect::<Vec<u32>>()
+    };
+    assert_eq!(on(0, 1), [1]);
+    assert_eq!(on(399, 2), [1, 2]);
+    assert_eq!(on(401, 3), [1, 2, 3], "the file has a record of less than 400 days");
+    assert_eq!(on(798, 4), [1, 2, 3, 4]);
+    assert_eq!(on(800, 5), [3, 4, 5], "before twice that time");
+}
+
+#[test]
 fn an_unconfirmed_first_line_is_detected() {
     let place = || {
         let mut place = Place::new();

@@ -19,8 +19,10 @@ use std::time::Duration;
 
 const NO_QUOTA: (&str, &str) = ("{ tokens = 5 }", "true");
 
-const AUDITED: (&str, &str) =
-    ("[store]", "[audit]\nfile = \"audit.jsonl\"\nrotate_mib = 1\ndeadline_ms = 60000\n\n[store]");
+const AUDITED: (&str, &str) = (
+    "[store]",
+    "[audit]\nfile = \"audit.jsonl\"\nrotate_mib = 1\nkeep_days = \"forever\"\ndeadline_ms = 60000\n\n[store]",
+);
 
 /// Tokens of each handler, and all output of the programs.
 struct Watch {
