@@ -1,6 +1,7 @@
 //! `keyward serve`: runs the daemon.
 
 mod first_start;
+mod pending_marker;
 mod reload;
 mod watch;
 
@@ -12,6 +13,7 @@ use crate::{CliError, ExitStatus, Io, assemble, audit_log};
 use keyward_audit::{Entry, Event};
 use keyward_runtime::{Registry, list_items};
 use keyward_server::{Listeners, Service};
+use pending_marker::PendingMarker;
 use reload::{LoadedConfig, Reloader, RestartOnly, Source};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::io::{self, Write};
@@ -54,6 +56,10 @@ pub(crate) fn run(args: Serve, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
             .map_err(|error| cannot("signals could not be set up", &error))?;
         let service = service_at.bind(&loaded)?;
         let admin = admin_at.bind(&loaded)?;
+        // Not before, since a daemon that is already running may have set the marker.
+        if let (Some(path), Some(revocations)) = (PendingMarker::path(&loaded), registry.revocations()) {
+            PendingMarker::follow(&path, revocations);
+        }
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         announce(io.stdout, scheme, &service, &admin, secret.as_ref().map(|secret| secret.as_str()))?;
         let handlers = registry.handlers().count();

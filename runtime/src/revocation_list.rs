@@ -121,7 +121,7 @@ impl Revocations {
     }
 
     /// Returns whether there are revocations that the store has not confirmed.
-    pub(crate) fn has_unwritten(&self) -> bool {
+    pub fn has_unwritten(&self) -> bool {
         !self.unwritten().is_empty()
     }
 

@@ -101,6 +101,9 @@ fn the_first_start_creates_what_the_second_one_uses() {
     assert_eq!(secret.len(), 47);
     let mut files: Vec<_> = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     files.sort();
+    // Its name contains the machine's.
+    let pending = files.iter().position(|file| file.to_str().unwrap().ends_with(".pending")).unwrap();
+    assert_eq!(mode(&data.join(files.remove(pending))), 0o600);
     let audit = ["audit.jsonl", "audit.jsonl.head"];
     let others = ["keyward.db", "keyward.db-shm", "keyward.db-wal", "keyward.toml", "secret.key"];
     assert_eq!(files, [&audit[..], &others].concat());

@@ -8,7 +8,7 @@ use keyward_audit::{Audit, Entry, Event, Head, Settings, verify};
 use keyward_tests::cli::{Folder, keyward};
 use keyward_tests::daemon::{Daemon, wait_for};
 use keyward_tests::http::{Request, Response};
-use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -84,9 +84,7 @@ impl Place {
         let changes = [NO_QUOTA, MAY_EDIT, ("[store]", &audit)];
         let folder = folder_with(&format!("audit-{name}-{when_stuck}"), &changes);
         fill(folder.path().join("audit.jsonl"));
-        let mut command = Command::new(keyward());
-        command.args(["serve", "--config", "keyward.toml"]).current_dir(folder.path());
-        Self { daemon: Daemon::spawn(command).unwrap(), folder, lock: None }
+        Self { daemon: serve(&folder), folder, lock: None }
     }
 
     fn audit(&self) -> PathBuf {
@@ -186,6 +184,12 @@ impl Place {
     }
 }
 
+fn serve(folder: &Folder) -> Daemon {
+    let mut command = Command::new(keyward());
+    command.args(["serve", "--config", "keyward.toml"]).current_dir(folder.path());
+    Daemon::spawn(command).unwrap()
+}
+
 fn making(handler: &str, actor: &str) -> Request {
     Request::json("/v1/tokens", &json!({"actor": actor, "handler": handler}))
 }
@@ -200,6 +204,42 @@ fn fill(file: PathBuf) {
         }
         assert!(audit.flush());
     }
+}
+
+/// A revocation that only the process knew is lost with it.
+#[test]
+fn a_restart_reports_that_revocations_may_be_lost() {
+    let place = &mut Place::start("restart", "refuse");
+    let ErrorKind { begin, end, .. } = &FAULTS[1];
+    let files = fs::read_dir(place.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let marker = files.into_iter().find(|path| path.extension().is_some_and(|end| end == "pending"));
+    let marker = marker.expect("a marker is created at the start");
+    let is = |text: &str| fs::read_to_string(&marker).is_ok_and(|found| found.trim_end() == text);
+    let lost = "revocations that were requested before the restart may be lost";
+    assert!(is("none") && !place.daemon.stderr().contains(lost));
+
+    let token = place.create("stored", "alice");
+    let revoke = Request::form("/v1/revoke", format!("token={token}"));
+    begin(place);
+    assert_eq!((place.ask(&revoke).status, place.verify(&token)), (503, 401));
+    wait_for("the marker to be set", || is("pending"));
+    place.daemon.signal(Signal::KILL);
+    end(place);
+    place.daemon = serve(&place.folder);
+    assert_eq!(place.verify(&token), 200);
+    wait_for("the report", || place.daemon.stderr().contains(lost));
+    assert!(is("pending"), "until the operator removes it");
+    fs::remove_file(&marker).unwrap();
+    wait_for("a new marker", || is("none"));
+
+    begin(place);
+    assert_eq!((place.ask(&revoke).status, place.verify(&token)), (503, 401));
+    wait_for("the marker to be set", || is("pending"));
+    end(place);
+    wait_for("the revocation to be made", || is("none"));
+    place.daemon = serve(&place.folder);
+    assert_eq!(place.verify(&token), 401);
+    assert!(!place.daemon.stderr().contains(lost));
 }
 
 /// The configuration need not be changed again.

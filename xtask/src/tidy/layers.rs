@@ -127,7 +127,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
                 "serve::watch",
             ],
             &["config::handlers", "config::server", "config_file", "keygen", "shell"],
-            &["audit", "audit_log", "client", "store"],
+            &["audit", "audit_log", "client", "serve::pending_marker", "store"],
             &["assemble", "keys", "serve::first_start", "serve::reload", "upkeep"],
             &["check", "create", "serve", "status", "verify"],
             &["tokens", "tokens::import", "tokens::records"],
