@@ -24,7 +24,7 @@ const SECRET: &str = "secret-of-app-0123456789-0123456789";
 
 /// Every status of the daemon, and those of the HTTP library itself: 100, 414, 431 and 400 without
 /// a body.
-const STATUSES: [u16; 16] = [100, 200, 201, 400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 421, 431, 503];
+const STATUSES: [u16; 17] = [100, 200, 201, 400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 421, 429, 431, 503];
 
 /// Sends the bytes on a connection as a client.
 ///
@@ -147,7 +147,7 @@ impl<'a> Answer<'a> {
         let needs = match self.status {
             401 => "www-authenticate",
             405 => "allow",
-            503 => "retry-after",
+            429 | 503 => "retry-after",
             _ => "x-request-id",
         };
         assert!(self.header(needs).is_some_and(|value| !value.is_empty()), "{self:?}");

@@ -5,7 +5,7 @@ use crate::config::{Client, Config, SecretDigest};
 use crate::context::Context;
 use crate::credential::Authorization;
 use crate::decision_log::{self, DecisionContext};
-use crate::error::{ApiError, Scheme};
+use crate::error::{ApiError, RateLimited, Scheme};
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -51,7 +51,12 @@ pub(crate) struct PostCredentials<'a> {
     pub(crate) secret: &'a str,
 }
 
-/// Authenticates the client and checks its permission with `may`. Failures are logged.
+/// Authenticates the client, and checks its rate, and its permission with `may`. Failures are
+/// logged, unless there are too many per second.
+///
+/// # Errors
+/// A failed authentication of a peer with too many gets 429. A valid secret is accepted
+/// nevertheless, so that no client can lock out another.
 pub(crate) fn authorize<'a>(
     context: &'a Context,
     endpoint: &'static str,
@@ -60,8 +65,20 @@ pub(crate) fn authorize<'a>(
     may: fn(&Client) -> bool,
 ) -> Result<AuthenticatedClient<'a>, ApiError> {
     let asked = DecisionContext { endpoint, ..DecisionContext::default() };
-    let client = authenticate(&context.live.config, headers, posted)
-        .inspect_err(|_| decision_log::log_without_token(context, asked, "unknown-client"))?;
+    let live = &context.live;
+    let client = match authenticate(&live.config, headers, posted) {
+        Ok(client) => client,
+        Err(problem) => {
+            if !live.config.forward_auth.trusts(&context.peer) {
+                let counted = live.rates.failed_authentication(context.peer);
+                counted.map_err(|wait| ApiError::RateLimited(RateLimited { limit: "failed-authentications", wait }))?;
+            }
+            decision_log::log_without_token(context, asked, "unknown-client");
+            return Err(problem);
+        }
+    };
+    let counted = live.rates.client(client.id());
+    counted.map_err(|wait| ApiError::RateLimited(RateLimited { limit: "client", wait }))?;
     if !may(client.rights()) {
         decision_log::log_without_token(
             context,

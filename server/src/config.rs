@@ -6,7 +6,8 @@ use ipnet::IpNet;
 use keyward_runtime::Permission;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// The configuration of a [`Service`](crate::Service).
@@ -196,6 +197,8 @@ pub struct Client {
     /// not exist for it, except that `/v1/revoke` reports a token that it may not revoke (RFC 7009
     /// section 2.1).
     pub handlers: Handlers,
+    /// Maximum number of requests per second, and at once; more get 429. `None` for no limit.
+    pub rate: Option<NonZeroU32>,
 }
 
 impl Client {
@@ -211,6 +214,7 @@ impl Client {
             edit: false,
             delegate: false,
             handlers: Handlers::All,
+            rate: None,
         }
     }
 }
@@ -267,6 +271,8 @@ pub struct Policy {
     pub methods: Option<BTreeSet<String>>,
     /// The paths of the original request that are accepted; `None` for all.
     pub paths: Option<Vec<PathPattern>>,
+    /// Maximum number of token checks per second, and at once; more get 429. `None` for no limit.
+    pub rate: Option<NonZeroU32>,
 }
 
 /// A pattern for paths: `/api/*` matches every path that begins with `/api/`; without `*` only the
@@ -303,7 +309,8 @@ impl PathPattern {
 /// The settings of all forward-auth paths.
 #[derive(Debug, Clone)]
 pub struct ForwardAuth {
-    /// The networks of proxies whose description of the original request is trusted.
+    /// The networks of proxies whose description of the original request is trusted. Their failed
+    /// authentications are not limited, because they are those of many clients.
     pub trusted_proxies: Vec<IpNet>,
     /// The names of the identity headers.
     pub headers: IdentityHeaders,
@@ -311,6 +318,13 @@ pub struct ForwardAuth {
     pub remove_credentials: bool,
     /// Set if a request that carries an identity header is refused, also with `_` or `.` for `-`.
     pub refuse_forged: bool,
+}
+
+impl ForwardAuth {
+    /// Returns whether the peer is a trusted proxy.
+    pub(crate) fn trusts(&self, peer: &IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(peer))
+    }
 }
 
 impl Default for ForwardAuth {
@@ -388,7 +402,16 @@ pub struct Limits {
     pub drain_time: Duration,
     /// Maximum number of tokens in one `/v1/verify`.
     pub batch: usize,
+    /// Maximum number of failed client authentications per second and peer; more get 429. A peer
+    /// is an IPv4 address or an IPv6 network of 64 bits.
+    pub failed_authentications: NonZeroU32,
+    /// Maximum number of failed client authentications of a peer at once.
+    pub failed_authentications_burst: NonZeroU32,
 }
+
+/// The defaults of the limits on failed client authentications.
+const FAILED_AUTHENTICATIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
+const FAILED_AUTHENTICATIONS_BURST: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
 
 impl Default for Limits {
     fn default() -> Self {
@@ -403,6 +426,8 @@ impl Default for Limits {
             connection_time: Duration::from_secs(3_600),
             drain_time: Duration::from_secs(10),
             batch: 100,
+            failed_authentications: FAILED_AUTHENTICATIONS,
+            failed_authentications_burst: FAILED_AUTHENTICATIONS_BURST,
         }
     }
 }

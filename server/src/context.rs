@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::rate_limits::RateLimits;
 use hyper::header::HeaderValue;
 use keyward_audit::Audit;
 use keyward_runtime::Registry;
@@ -25,6 +26,7 @@ pub(crate) struct LiveConfig {
     /// The slots for requests whose client authenticates in the body: a quarter as many, so that
     /// slow bodies cannot block clients that authenticate in the header.
     pub(crate) room_for_unknown: Semaphore,
+    pub(crate) rates: RateLimits,
 }
 
 impl LiveConfig {
@@ -33,7 +35,8 @@ impl LiveConfig {
         let digests = digests.collect();
         let room = Semaphore::new(config.limits.requests);
         let room_for_unknown = Semaphore::new(config.limits.requests.div_ceil(4));
-        Self { config, registry, digests, room, room_for_unknown }
+        let rates = RateLimits::new(&config);
+        Self { config, registry, digests, room, room_for_unknown, rates }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Error responses: one table from causes to statuses, codes and descriptions.
 
 use crate::config::Realm;
+use crate::rate_limits::Seconds;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use hyper::header::{self, HeaderValue};
@@ -47,6 +48,8 @@ pub(crate) enum ApiError {
     UnsupportedMediaType(&'static str),
     /// 421: the host in the request is not configured.
     Misdirected,
+    /// 429: the peer, the client or the policy exceeds its rate.
+    RateLimited(RateLimited),
     /// 503: too many requests are in progress.
     Overloaded,
     /// 503: the operation gave no verdict.
@@ -57,6 +60,15 @@ pub(crate) enum ApiError {
     NoAnswer,
     /// 503: the change of a token is not confirmed.
     NotConfirmed,
+}
+
+/// A rate that is exceeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RateLimited {
+    /// The name of the limit in metrics.
+    pub(crate) limit: &'static str,
+    /// The time after which the request may be repeated.
+    pub(crate) wait: Seconds,
 }
 
 /// The authentication scheme of a client.
@@ -136,6 +148,11 @@ impl ApiError {
                 "misdirected_request",
                 "Unknown `Host`: add it to `server.hosts` in the configuration",
             ),
+            Self::RateLimited(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                "Too many requests per second: try again after the time in `Retry-After`",
+            ),
             Self::Overloaded => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "temporarily_unavailable",
@@ -199,6 +216,9 @@ impl ApiError {
             }
             Self::Overloaded | Self::NoVerdict | Self::NotRevoked | Self::NoAnswer | Self::NotConfirmed => {
                 retry_after(headers);
+            }
+            Self::RateLimited(RateLimited { limit: _, wait }) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
             }
             _ => {}
         }

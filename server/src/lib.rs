@@ -53,6 +53,7 @@ mod invalid_value;
 mod inventory;
 mod metrics;
 mod proxied_request;
+mod rate_limits;
 mod refresh;
 mod routes;
 mod service;

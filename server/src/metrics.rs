@@ -76,6 +76,11 @@ struct Answered {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Exceeded {
+    limit: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kept {
     handler: String,
     status: &'static str,
@@ -99,6 +104,7 @@ pub(crate) struct Metrics {
     durations: Family<Asked, Histogram, fn() -> Histogram>,
     limits: Family<Hit, Counter>,
     requests: Family<Answered, Counter>,
+    rate_limited: Family<Exceeded, Counter>,
     connections: Gauge,
     reloads: Counter,
 }
@@ -115,11 +121,13 @@ impl Metrics {
         registry.register("limits_hit", "Calls that exceeded a limit or found no free slot", limits.clone());
         let requests = Family::default();
         registry.register("http_requests", "HTTP requests by endpoint and status", requests.clone());
+        let rate_limited = Family::default();
+        registry.register("rate_limited", "Requests refused with 429, which are not logged", rate_limited.clone());
         let connections = Gauge::default();
         registry.register("connections", "Open connections", connections.clone());
         let reloads = Counter::default();
         registry.register("reloads", "Reloads of the configuration", reloads.clone());
-        Self { registry, calls, durations, limits, requests, connections, reloads }
+        Self { registry, calls, durations, limits, requests, rate_limited, connections, reloads }
     }
 
     /// Counts a call, its outcome and its duration. `handler` is `-` if no handler was called.
@@ -139,6 +147,11 @@ impl Metrics {
 
     pub(crate) fn answered(&self, endpoint: &'static str, status: u16) {
         self.requests.get_or_create(&Answered { endpoint, status }).inc();
+    }
+
+    /// Counts a request that exceeds a rate.
+    pub(crate) fn rate_limited(&self, limit: &'static str) {
+        self.rate_limited.get_or_create(&Exceeded { limit }).inc();
     }
 
     pub(crate) fn reloaded(&self) {

@@ -132,6 +132,9 @@ impl Service {
             },
         };
         if let Some(problem) = response.extensions_mut().remove::<ApiError>() {
+            if let ApiError::RateLimited(exceeded) = problem {
+                metrics.rate_limited(exceeded.limit);
+            }
             response = problem.worded(&context.live.config.realm, response.headers());
         }
         let headers = response.headers_mut();

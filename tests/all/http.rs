@@ -8,6 +8,7 @@ mod forward_auth;
 mod hostile;
 mod leaks;
 mod program;
+mod rates;
 mod running;
 pub(crate) mod server;
 mod slow;

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::ops::Range;
+use std::num::NonZeroU32;
+use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
 
 /// The handlers and actions that the tables may name.
@@ -86,10 +87,26 @@ impl Known<'_> {
         words.into_inner().into_iter().map(read).collect::<Result<_, _>>().map(Some)
     }
 
+    /// Checks `rate = N`.
+    fn rate(self, rate: Option<Spanned<u32>>, of: &str) -> Result<Option<NonZeroU32>, ConfigError> {
+        let Some(rate) = rate else { return Ok(None) };
+        match NonZeroU32::new(*rate.get_ref()).filter(|rate| RATES.contains(&rate.get())) {
+            Some(given) => Ok(Some(given)),
+            None => {
+                let text =
+                    format!("`rate` must be a number from {} to {}: omit it for no limit", RATES.start(), RATES.end());
+                Err(self.wrong(rate.span(), of, &text))
+            }
+        }
+    }
+
     fn wrong(self, span: Range<usize>, of: &str, text: &str) -> ConfigError {
         self.lines.error(Some(span), format!("{of}: {text}"))
     }
 }
+
+/// The numbers of requests per second that a setting may have.
+pub(super) const RATES: RangeInclusive<u32> = 1..=1_000_000;
 
 type Words = Spanned<Vec<Spanned<String>>>;
 
@@ -108,6 +125,7 @@ pub(super) struct ClientTable {
     secret_sha256: Spanned<ClientDigest>,
     may: Words,
     handlers: Option<Words>,
+    rate: Option<Spanned<u32>>,
 }
 
 /// The rights that `may` can contain.
@@ -129,7 +147,7 @@ impl<'de> Deserialize<'de> for ClientDigest {
 
 impl ClientTable {
     fn checked(self, id: &str, known: Known<'_>, others: &BTreeMap<String, Client>) -> Result<Client, ConfigError> {
-        let Self { secret_sha256, may, handlers } = self;
+        let Self { secret_sha256, may, handlers, rate } = self;
         let of = format!("client `{id}`");
         let span = secret_sha256.span();
         let ClientDigest(digest) = secret_sha256.into_inner();
@@ -140,7 +158,8 @@ impl ClientTable {
             return Err(known.wrong(span, &of, &text));
         }
         let handlers = known.handlers(handlers, &of)?;
-        let mut client = Client { handlers, ..Client::new(secret) };
+        let rate = known.rate(rate, &of)?;
+        let mut client = Client { handlers, rate, ..Client::new(secret) };
         let span = may.span();
         known.list(Some(may), &of, "`may` is empty: add `introspect`, `verify`, `create` or `revoke`", |word| {
             match word.as_str() {
@@ -180,6 +199,7 @@ struct PolicyTable {
     handlers: Option<Words>,
     methods: Option<Words>,
     paths: Option<Words>,
+    rate: Option<Spanned<u32>>,
 }
 
 /// The policy that requires a valid token, but no permission.
@@ -214,7 +234,7 @@ impl<'de> Deserialize<'de> for PolicyEntry {
 impl PolicyEntry {
     fn checked(self, name: &str, known: Known<'_>) -> Result<Policy, ConfigError> {
         let Self(Some(table)) = self else { return Ok(Policy::default()) };
-        let PolicyTable { action, database, resource, handlers, methods, paths } = table;
+        let PolicyTable { action, database, resource, handlers, methods, paths, rate } = table;
         let of = format!("policy `{name}`");
         let permission = permission(action, database, resource, known, &of)?;
         let handlers = known.handlers(handlers, &of)?;
@@ -229,7 +249,8 @@ impl PolicyEntry {
         let paths = known.list(paths, &of, "`paths` is empty: omit it to allow all paths", |path| {
             PathPattern::new(&path).map_err(|error| format!("`paths` {error}"))
         })?;
-        Ok(Policy { permission, handlers, methods: methods.map(BTreeSet::from_iter), paths })
+        let rate = known.rate(rate, &of)?;
+        Ok(Policy { permission, handlers, methods: methods.map(BTreeSet::from_iter), paths, rate })
     }
 }
 

@@ -1,12 +1,13 @@
 //! `[server]`: the daemon's addresses, and its settings for requests.
 
-use super::access::{NAME, is_name};
+use super::access::{NAME, RATES, is_name};
 use super::{ConfigError, Lines, Located};
 use keyward_server::{Config, ForwardAuth, Hosts, IdentityHeaders, InvalidValue, Issuer, Limits, Realm};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -234,6 +235,8 @@ struct LimitsTable {
     connection_seconds: Option<Spanned<u32>>,
     drain_seconds: Option<Spanned<u32>>,
     batch: Option<Spanned<u32>>,
+    failed_authentications: Option<Spanned<u32>>,
+    failed_authentications_burst: Option<Spanned<u32>>,
 }
 
 impl LimitsTable {
@@ -251,6 +254,8 @@ impl LimitsTable {
             connection_seconds,
             drain_seconds,
             batch,
+            failed_authentications,
+            failed_authentications_burst,
         } = self;
         let Limits {
             connections: default_connections,
@@ -263,6 +268,8 @@ impl LimitsTable {
             connection_time,
             drain_time,
             batch: default_batch,
+            failed_authentications: default_failures,
+            failed_authentications_burst: default_burst,
         } = Limits::default();
         let within = |setting: &str, given: Option<Spanned<u32>>, range: RangeInclusive<u32>| {
             let Some(given) = given else { return Ok(None) };
@@ -280,6 +287,10 @@ impl LimitsTable {
             let given = within(setting, given, min..=DAY)?;
             Ok(given.map_or(default, |given| Duration::from_secs(u64::from(given))))
         };
+        let rate = |setting, given, default: NonZeroU32| {
+            let given = within(setting, given, RATES)?;
+            Ok(given.and_then(NonZeroU32::new).unwrap_or(default))
+        };
         Ok(Limits {
             connections: size("connections", connections, 1..=1_000_000, default_connections)?,
             requests: size("requests", requests, 1..=1_000_000, default_requests)?,
@@ -291,6 +302,12 @@ impl LimitsTable {
             connection_time: time("connection_seconds", connection_seconds, 1, connection_time)?,
             drain_time: time("drain_seconds", drain_seconds, 0, drain_time)?,
             batch: size("batch", batch, 1..=100_000, default_batch)?,
+            failed_authentications: rate("failed_authentications", failed_authentications, default_failures)?,
+            failed_authentications_burst: rate(
+                "failed_authentications_burst",
+                failed_authentications_burst,
+                default_burst,
+            )?,
         })
     }
 }

@@ -85,7 +85,7 @@ refuse_forged = true
 #[test]
 fn every_limit_sets_its_own_field() {
     let seconds = |seconds| Duration::from_secs(seconds);
-    let own: [(&str, u32, Set); 10] = [
+    let own: [(&str, u32, Set); 12] = [
         ("connections", 7, |limits| limits.connections = 7),
         ("requests", 7, |limits| limits.requests = 7),
         ("headers", 7, |limits| limits.headers = 7),
@@ -96,6 +96,8 @@ fn every_limit_sets_its_own_field() {
         ("connection_seconds", 7, |limits| limits.connection_time = Duration::from_secs(7)),
         ("drain_seconds", 7, |limits| limits.drain_time = Duration::from_secs(7)),
         ("batch", 7, |limits| limits.batch = 7),
+        ("failed_authentications", 7, |limits| limits.failed_authentications = NonZeroU32::new(7).unwrap()),
+        ("failed_authentications_burst", 7, |limits| limits.failed_authentications_burst = NonZeroU32::new(7).unwrap()),
     ];
     for (setting, value, set) in own {
         let mut wanted = Limits::default();

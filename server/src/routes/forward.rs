@@ -6,7 +6,7 @@ use crate::credential::Bearer;
 use crate::decision;
 use crate::decision_log::{self, DecisionContext};
 use crate::endpoints::FORWARD_AUTH;
-use crate::error::{ApiError, ErrorBody, challenge, json};
+use crate::error::{ApiError, ErrorBody, RateLimited, challenge, json};
 use crate::identity_headers;
 use crate::proxied_request::{ProxiedRequest, ProxyProtocol};
 use axum::body::Body;
@@ -52,6 +52,8 @@ enum Refusal<'a> {
     Scope(&'a Policy),
     /// A request that the policy does not cover, or that carries identity headers.
     Request,
+    /// A token check beyond the policy's rate.
+    RateLimited(RateLimited),
     /// No verdict.
     NoVerdict,
 }
@@ -65,7 +67,7 @@ pub(crate) async fn answer(context: &Context, place: ForwardPath<'_>, request: &
     let Some((name, policy)) = config.policies.get_key_value(policy) else {
         return ApiError::NotFound.into_response();
     };
-    let trusted = config.forward_auth.trusted_proxies.iter().any(|network| network.contains(&context.peer));
+    let trusted = config.forward_auth.trusts(&context.peer);
     let original =
         if trusted { dialect.original(method, path, headers) } else { ProxiedRequest { method: None, path: None } };
     let asked = DecisionContext {
@@ -75,7 +77,7 @@ pub(crate) async fn answer(context: &Context, place: ForwardPath<'_>, request: &
         method: original.method.as_deref(),
         path: original.path.as_deref(),
     };
-    let refusal = match decide(context, policy, &original, headers, asked).await {
+    let refusal = match decide(context, (name, policy), &original, headers, asked).await {
         Ok(response) => return response,
         Err(refusal) => refusal,
     };
@@ -84,7 +86,7 @@ pub(crate) async fn answer(context: &Context, place: ForwardPath<'_>, request: &
 
 async fn decide<'a>(
     context: &Context,
-    policy: &'a Policy,
+    (name, policy): (&str, &'a Policy),
     original: &ProxiedRequest,
     headers: &HeaderMap,
     asked: DecisionContext<'_>,
@@ -110,6 +112,8 @@ async fn decide<'a>(
         decision_log::log_without_token(context, asked, "other-request");
         return Err(Refusal::Request);
     }
+    let counted = live.rates.policy(name);
+    counted.map_err(|wait| Refusal::RateLimited(RateLimited { limit: "policy", wait }))?;
     let verdict = decision::verify(context, token, |name| policy.handlers.contains(name)).await;
     let granted = match &verdict {
         Ok(Verdict::Accepted(acceptance)) => policy
@@ -163,6 +167,7 @@ fn is_forged(headers: &HeaderMap, ours: &[&HeaderName]) -> bool {
 fn refuse(context: &Context, refusal: Refusal<'_>) -> Response {
     let realm = context.live.config.realm.as_str();
     let (status, problem, text) = match refusal {
+        Refusal::RateLimited(exceeded) => return ApiError::RateLimited(exceeded).into_response(),
         Refusal::NoVerdict => return ApiError::NoVerdict.into_response(),
         Refusal::NoToken => (StatusCode::UNAUTHORIZED, None, format!("Bearer realm=\"{realm}\"")),
         Refusal::BadToken => (

@@ -3,7 +3,7 @@
 
 use super::{described, forward};
 use crate::endpoints::FORWARD_AUTH;
-use crate::error::{ApiError, Scheme};
+use crate::error::{ApiError, RateLimited, Scheme};
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 use utoipa::openapi::{Object, ObjectBuilder, Type};
@@ -53,7 +53,7 @@ pub(super) fn bearer() -> Object {
 
 /// The errors that several endpoints share, with their descriptions. An endpoint's own description
 /// of a status takes precedence.
-const SHARED: [(ApiError, &str); 10] = [
+const SHARED: [(ApiError, &str); 11] = [
     (ApiError::InvalidRequest("The request is malformed"), "The request is malformed, as `error_description` explains"),
     (
         ApiError::InvalidClient(Scheme::Basic),
@@ -68,6 +68,10 @@ const SHARED: [(ApiError, &str); 10] = [
         "The body does not have the described content type, or is compressed",
     ),
     (ApiError::Misdirected, "The host in `Host` is not configured"),
+    (
+        ApiError::RateLimited(RateLimited { limit: "", wait: 1 }),
+        "The client, the policy, or failed authentications of the peer exceed a rate: try again after the time in `Retry-After`",
+    ),
     (
         ApiError::Overloaded,
         "There is no verdict, or too many requests are in progress: the request is neither granted nor denied; try again",
@@ -84,6 +88,7 @@ fn applies(problem: ApiError, path: &str, operation: &Map<String, Value>) -> boo
             operation.contains_key("requestBody")
         }
         ApiError::InvalidClient(_) | ApiError::UnauthorizedClient => is_for_clients(operation),
+        ApiError::RateLimited(_) => is_for_clients(operation) || is_for_proxies(path),
         ApiError::NotFound => is_for_proxies(path),
         // The endpoints describe these themselves, or their status is shared with another error.
         ApiError::UnknownCoding
@@ -192,7 +197,7 @@ fn add_headers(path: &str, status: &str, response: &mut Value) {
         "200" if is_for_proxies(path) => names.extend(IDENTITY.map(|(name, _)| name)),
         "401" => names.push("WWW-Authenticate"),
         "405" => names.push("Allow"),
-        "503" => names.push("Retry-After"),
+        "429" | "503" => names.push("Retry-After"),
         _ => {}
     }
     let headers = response.entry("headers").or_insert_with(|| json!({}));

@@ -150,7 +150,10 @@ pub(crate) fn config() -> Config {
         ("signed", Policy { handlers: only_signed(), ..Policy::default() }),
         ("get", Policy { methods: read(), ..Policy::default() }),
         ("paths", Policy { paths: under_api(), ..Policy::default() }),
-        ("api", Policy { permission: view(), handlers: only_signed(), methods: read(), paths: under_api() }),
+        (
+            "api",
+            Policy { permission: view(), handlers: only_signed(), methods: read(), paths: under_api(), rate: None },
+        ),
     ]
     .map(|(name, policy)| (name.to_owned(), policy))
     .into();
@@ -175,6 +178,7 @@ pub(crate) fn client(id: &str, may: &str, handler: Option<&str>) -> Client {
         edit: may("edit"),
         delegate: may("delegate"),
         handlers: handler.map_or(Handlers::All, |name| Handlers::Only([name.to_owned()].into())),
+        rate: None,
     }
 }
 
