@@ -1,5 +1,6 @@
 //! The admin endpoints for monitoring: `/livez`, `/readyz` and `/metrics`.
 
+use crate::completed::CompletedStream;
 use crate::config::Limits;
 use crate::http1::{bounded, http};
 use crate::service::Service;
@@ -83,7 +84,8 @@ async fn serve(stream: TcpStream, service: Service, stopping: watch::Receiver<bo
         let response = answer(&request, &service, *stopping.borrow());
         async move { Ok::<_, Infallible>(response) }
     });
-    let connection = http(&limits).serve_connection(TokioIo::new(bounded(stream, &limits)), respond);
+    let stream = CompletedStream::new(bounded(stream, &limits), |_| "cache-control: no-store\r\n".to_owned());
+    let connection = http(&limits).serve_connection(TokioIo::new(stream), respond);
     let _ = timeout(limits.connection_time, connection).await;
 }
 

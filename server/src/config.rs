@@ -386,8 +386,7 @@ pub struct Limits {
     pub requests: usize,
     /// Maximum number of headers of a request.
     pub headers: usize,
-    /// Maximum size of request line and headers together, in bytes. Values below 8,192, hyper's
-    /// minimum, have the effect of 8,192.
+    /// Maximum size of request line and headers together, in bytes.
     pub header_bytes: usize,
     /// Maximum size of a request body, in bytes.
     pub body_bytes: usize,

@@ -1,6 +1,7 @@
 //! The accept loop and connections, which are bounded in number, time and size.
 
 use crate::admin;
+use crate::completed::CompletedStream;
 use crate::config::Limits;
 use crate::context::LiveConfig;
 use crate::http1::{bounded, http};
@@ -192,6 +193,10 @@ async fn answer<S>(stream: S, peer: IpAddr, service: Service, mut stopping: watc
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let stream = CompletedStream::new(stream, {
+        let service = service.clone();
+        move |status| service.unparsed(status)
+    });
     let respond = service_fn(move |request: Request<Incoming>| {
         let service = service.clone();
         // Boxed because hyper reserves space for the future for as long as the connection is open.

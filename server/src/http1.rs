@@ -21,6 +21,7 @@ pub(crate) fn http(limits: &Limits) -> http1::Builder {
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_time)
         .max_headers(limits.headers)
+        .max_header_size(limits.header_bytes)
         .max_buf_size(limits.header_bytes.max(8_192))
         .half_close(true)
         .keep_alive(true);

@@ -39,6 +39,7 @@
 mod admin;
 mod body;
 mod client;
+mod completed;
 mod config;
 mod connection;
 mod context;

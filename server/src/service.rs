@@ -93,6 +93,13 @@ impl Service {
         &self.0.metrics
     }
 
+    /// Returns the headers for a response of the HTTP library about a request that it cannot parse,
+    /// and counts the response.
+    pub(crate) fn unparsed(&self, status: u16) -> String {
+        self.0.metrics.answered(OTHER, status);
+        format!("{REQUEST_ID}: {}\r\ncache-control: no-store\r\n", self.0.ids.next().as_str())
+    }
+
     /// Responds to one request.
     pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response {
         let Inner { live, audit, stock: _, metrics, ids, router } = &*self.0;

@@ -207,8 +207,9 @@ fn check_status(
     }
     if error == "bare" {
         let ends = connection.rest().is_ok_and(|rest| rest.is_empty());
-        let bare = answer.body.is_empty() && answer.header("x-request-id").is_none() && ends;
-        return if bare { Ok(()) } else { not("bare") };
+        if !answer.body.is_empty() || !ends {
+            return not("bare");
+        }
     }
     let no_store = answer.header("cache-control").is_some_and(|value| value.ends_with("no-store"));
     let id = answer.header("x-request-id").unwrap_or_default();
@@ -218,7 +219,7 @@ fn check_status(
     if (status == 503) != (answer.header("retry-after") == Some("1")) {
         return not("`Retry-After`");
     }
-    if error.is_empty() || to_head {
+    if error.is_empty() || error == "bare" || to_head {
         return Ok(());
     }
     let body = answer.json();

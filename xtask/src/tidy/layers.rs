@@ -51,6 +51,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
         "server",
         &[
             &[
+                "completed",
                 "credential",
                 "endpoints",
                 "invalid_value",
