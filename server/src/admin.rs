@@ -95,10 +95,16 @@ fn answer(request: &Request<Incoming>, service: &Service, stopping: bool) -> Res
         (&Method::GET | &Method::HEAD, "/readyz") if stopping => {
             (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "shutting down\n".to_owned())
         }
-        (&Method::GET | &Method::HEAD, "/readyz") => match service.live().registry.trouble() {
-            Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{trouble}\n")),
-            None => (StatusCode::OK, PLAIN, "ok\n".to_owned()),
-        },
+        (&Method::GET | &Method::HEAD, "/readyz") => {
+            let (status, mut text) = match service.live().registry.trouble() {
+                Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")),
+                None => (StatusCode::OK, "ok\n".to_owned()),
+            };
+            if let Some(error) = service.failed_reload() {
+                text += &format!("reload failed; keeping the previous configuration: {error}\n");
+            }
+            (status, PLAIN, text)
+        }
         (&Method::GET | &Method::HEAD, "/metrics") => match metrics(service) {
             Ok(text) => (StatusCode::OK, OPENMETRICS, text),
             Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, PLAIN, String::new()),

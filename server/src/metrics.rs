@@ -107,6 +107,7 @@ pub(crate) struct Metrics {
     rate_limited: Family<Exceeded, Counter>,
     connections: Gauge,
     reloads: Counter,
+    failed_reloads: Counter,
 }
 
 impl Metrics {
@@ -127,7 +128,10 @@ impl Metrics {
         registry.register("connections", "Open connections", connections.clone());
         let reloads = Counter::default();
         registry.register("reloads", "Reloads of the configuration", reloads.clone());
-        Self { registry, calls, durations, limits, requests, rate_limited, connections, reloads }
+        let failed_reloads = Counter::default();
+        let help = "Reloads that kept the previous configuration";
+        registry.register("reload_failures", help, failed_reloads.clone());
+        Self { registry, calls, durations, limits, requests, rate_limited, connections, reloads, failed_reloads }
     }
 
     /// Counts a call, its outcome and its duration. `handler` is `-` if no handler was called.
@@ -156,6 +160,10 @@ impl Metrics {
 
     pub(crate) fn reloaded(&self) {
         self.reloads.inc();
+    }
+
+    pub(crate) fn reload_failed(&self) {
+        self.failed_reloads.inc();
     }
 
     /// Counts a connection while the value lives.

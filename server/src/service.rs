@@ -7,7 +7,7 @@ use crate::error::ApiError;
 use crate::inventory::Inventory;
 use crate::metrics::Metrics;
 use crate::routes::{self, forward, forward::ForwardPath};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::response::{IntoResponse, Response};
@@ -35,6 +35,8 @@ pub struct Service(Arc<Inner>);
 
 struct Inner {
     live: ArcSwap<LiveConfig>,
+    /// The error of the last reload, if it failed.
+    failed_reload: ArcSwapOption<String>,
     audit: Option<Arc<Audit>>,
     stock: ArcSwap<Inventory>,
     metrics: Arc<Metrics>,
@@ -54,6 +56,7 @@ impl Service {
     pub fn with_audit(config: Config, registry: Registry, audit: Option<Arc<Audit>>) -> Self {
         Self(Arc::new(Inner {
             live: ArcSwap::from_pointee(LiveConfig::new(config, registry)),
+            failed_reload: ArcSwapOption::empty(),
             audit,
             stock: ArcSwap::default(),
             metrics: Arc::new(Metrics::new()),
@@ -69,7 +72,20 @@ impl Service {
     /// [`Limits::connections`]: crate::Limits::connections
     pub fn replace(&self, config: Config, registry: Registry) {
         self.0.live.store(Arc::new(LiveConfig::new(config, registry)));
+        self.0.failed_reload.store(None);
         self.0.metrics.reloaded();
+    }
+
+    /// Notes that a reload failed, so that the previous configuration stays in effect. `/readyz`
+    /// reports the error, which must contain no secret, until the next [`replace`](Self::replace).
+    pub fn reload_failed(&self, error: impl Into<String>) {
+        self.0.failed_reload.store(Some(Arc::new(error.into())));
+        self.0.metrics.reload_failed();
+    }
+
+    /// Returns the error of the last reload, or `None` if it succeeded.
+    pub(crate) fn failed_reload(&self) -> Option<Arc<String>> {
+        self.0.failed_reload.load_full()
     }
 
     /// Returns the OpenAPI document that `/openapi.json` serves.
@@ -102,7 +118,7 @@ impl Service {
 
     /// Responds to one request.
     pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response {
-        let Inner { live, audit, stock: _, metrics, ids, router } = &*self.0;
+        let Inner { live, failed_reload: _, audit, stock: _, metrics, ids, router } = &*self.0;
         let context = Context {
             live: live.load_full(),
             metrics: metrics.clone(),

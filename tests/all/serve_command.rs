@@ -256,6 +256,13 @@ fn a_reload_that_fails_changes_nothing_and_says_why() {
         let last = why(&daemon.stderr()).pop().unwrap();
         assert!(last.contains("reload failed; keeping the previous configuration") && last.contains(words), "{last}");
         assert_eq!(why(&daemon.stderr()).len(), number, "logged once");
+        let ready = Request::get("/readyz").send(daemon.admin());
+        let text = ready.text();
+        assert!(text.starts_with("ok\nreload failed; keeping the previous configuration: "), "{text}");
+        assert!(ready.status == 200 && text.contains(words), "{text}");
+        let metrics = Request::get("/metrics").send(daemon.admin());
+        let failures = format!("\nkeyward_reload_failures_total {number}\n");
+        assert!(metrics.text().contains(&failures), "{}", metrics.text());
         assert!(has_policy(&daemon, "old"));
         assert_eq!(create(daemon.service(), "app", SECRET).status, 201);
     };
@@ -268,6 +275,7 @@ fn a_reload_that_fails_changes_nothing_and_says_why() {
     // The remaining reloads are automatic.
     folder.write("keyward.toml", config("new = \"any\""), 0o644);
     wait_for("the valid configuration", || has_policy(&daemon, "new"));
+    wait_for("the failure to be over", || Request::get("/readyz").send(daemon.admin()).text() == "ok\n");
     folder.write("keyward.toml", config("old = \"any\""), 0o644);
     wait_for("the old configuration", || has_policy(&daemon, "old"));
     let key = folder.path().join("secret.key");

@@ -135,6 +135,7 @@ impl Reloader {
                 // A panic would silently end all reloading.
                 if catch_unwind(AssertUnwindSafe(|| self.reload())).is_err() {
                     tracing::error!(target: "keyward::server", "reload panicked; keeping the previous configuration");
+                    self.service.reload_failed("the reload panicked");
                 }
             }
         };
@@ -159,6 +160,7 @@ impl Reloader {
     fn put_off(&mut self, error: &AuditError) {
         tracing::error!(target: "keyward::server", %error, "reload deferred until it can be recorded; keeping the previous configuration");
         self.waits = true;
+        self.service.reload_failed(one_line(&error.to_string()));
         if let Some(audit) = &self.audit {
             let [outcome, reason] = ["refused", "audit-unavailable"].map(|word| Some(word.to_owned()));
             audit.note(Entry { outcome, reason, ..Entry::new(Event::Reload) });
@@ -184,6 +186,7 @@ impl Reloader {
                 let error = one_line(&error);
                 // If recording fails, the log is the only place to report the error.
                 let _ = self.record("refused", error.clone());
+                self.service.reload_failed(error.clone());
                 tracing::error!(target: "keyward::server", error, "reload failed; keeping the previous configuration");
             }
         }
