@@ -11,21 +11,23 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use keyward_audit::Audit;
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-/// Maximum number of open admin connections; more than monitoring needs.
+/// Maximum number of open admin connections; more than monitoring needs. A further one closes the
+/// oldest, so that idle connections cannot block monitoring.
 const CONNECTIONS: usize = 64;
 
 /// The thread of the admin listener. It runs nothing else, so no handler can delay it.
 pub(crate) struct Thread {
-    thread: Option<JoinHandle<()>>,
+    thread: Option<thread::JoinHandle<()>>,
     end: watch::Sender<bool>,
 }
 
@@ -62,17 +64,16 @@ impl Thread {
 }
 
 async fn accept(listener: &TcpListener, service: &Service, stopping: &watch::Receiver<bool>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut open = VecDeque::new();
     loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let (service, stopping) = (service.clone(), stopping.clone());
-                tokio::spawn(async move {
-                    serve(stream, service, stopping).await;
-                    drop(permit);
-                });
-            }
+        let accepted = listener.accept().await;
+        open.retain(|connection: &JoinHandle<()>| !connection.is_finished());
+        // Responses are immediate, so the oldest connection is idle, or is not read.
+        if open.len() >= CONNECTIONS || accepted.is_err() {
+            open.pop_front().inspect(JoinHandle::abort);
+        }
+        match accepted {
+            Ok((stream, _)) => open.push_back(tokio::spawn(serve(stream, service.clone(), stopping.clone()))),
             Err(_) => sleep(Duration::from_millis(50)).await,
         }
     }

@@ -9,6 +9,7 @@ use super::server::Server;
 use super::world::{self, NOW, token};
 use crate::support::RUNTIME;
 use keyward_runtime::{Registry, UnixTime};
+use keyward_server::Limits;
 use keyward_tests::daemon::wait_for;
 use keyward_tests::http::{Connection, DEADLINE, Request, Response, is_end};
 use std::time::{Duration, Instant};
@@ -53,6 +54,19 @@ fn a_new_configuration_applies_to_the_next_request() {
     assert_eq!(members(), 200);
     let metrics = Request::get("/metrics").send(server.admin());
     assert!(metrics.text().contains("\nkeyward_reloads_total 3\n"), "{}", metrics.text());
+}
+
+/// Idle connections are closed for new ones, long before they would time out.
+#[test]
+fn idle_connections_do_not_silence_the_admin_address() {
+    let server = start();
+    let idle: Vec<_> = (0..300).map(|_| Connection::open(server.admin()).unwrap()).collect();
+    let start = Instant::now();
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(Request::get(path).send(server.admin()).status, 200, "{path}");
+    }
+    assert!(start.elapsed() < Limits::default().header_time, "{:?}", start.elapsed());
+    drop(idle);
 }
 
 #[test]
