@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::ApiError;
+use crate::slots::Slot;
 use axum::body::{Body, Bytes};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::HeaderMap;
@@ -134,7 +135,21 @@ async fn receive(context: &Context, body: Body) -> Result<Bytes, ApiError> {
     if body.size_hint().lower() > max {
         return Err(ApiError::TooLarge);
     }
-    match tokio::time::timeout(limits.body_time, Limited::new(body, limits.body_bytes).collect()).await {
+    let received = tokio::time::timeout(limits.body_time, Limited::new(body, limits.body_bytes).collect());
+    let received = match &context.slot {
+        Some(Slot::Form(slot)) => {
+            let received = tokio::select! {
+                received = received => received,
+                () = slot.lost() => return Err(ApiError::Overloaded),
+            };
+            if !slot.keeps() {
+                return Err(ApiError::Overloaded);
+            }
+            received
+        }
+        _ => received.await,
+    };
+    match received {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge),
         Ok(Err(_)) => Err(ApiError::InvalidRequest("The body is incomplete")),

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::rate_limits::RateLimits;
+use crate::slots::{Slot, Slots};
 use hyper::header::HeaderValue;
 use keyward_audit::Audit;
 use keyward_runtime::Registry;
@@ -12,7 +13,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-use tokio::sync::Semaphore;
 
 /// A configuration and the registry that belongs to it. A reload replaces both at once; a request
 /// keeps the pair that it started with.
@@ -21,11 +21,7 @@ pub(crate) struct LiveConfig {
     pub(crate) registry: Registry,
     /// The SHA-256 of each handler's component, by handler name, for the logs.
     pub(crate) digests: HashMap<String, String>,
-    /// The slots for requests in progress.
-    pub(crate) room: Semaphore,
-    /// The slots for requests whose client authenticates in the body: a quarter as many, so that
-    /// slow bodies cannot block clients that authenticate in the header.
-    pub(crate) room_for_unknown: Semaphore,
+    pub(crate) slots: Slots,
     pub(crate) rates: RateLimits,
 }
 
@@ -33,10 +29,9 @@ impl LiveConfig {
     pub(crate) fn new(config: Config, registry: Registry) -> Self {
         let digests = registry.handlers().map(|handler| (handler.name.to_owned(), handler.component.sha256_hex()));
         let digests = digests.collect();
-        let room = Semaphore::new(config.limits.requests);
-        let room_for_unknown = Semaphore::new(config.limits.requests.div_ceil(4));
+        let slots = Slots::new(&config.limits);
         let rates = RateLimits::new(&config);
-        Self { config, registry, digests, room, room_for_unknown, rates }
+        Self { config, registry, digests, slots, rates }
     }
 }
 
@@ -50,6 +45,8 @@ pub(crate) struct Context {
     pub(crate) peer: IpAddr,
     pub(crate) id: RequestId,
     pub(crate) begun: Instant,
+    /// The slot of the request; `None` if none was free.
+    pub(crate) slot: Option<Slot>,
 }
 
 /// The id of a request: 16 hexadecimal digits, of which the first 8 are random for each process.

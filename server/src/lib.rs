@@ -58,6 +58,7 @@ mod rate_limits;
 mod refresh;
 mod routes;
 mod service;
+mod slots;
 mod tls;
 mod visibility;
 

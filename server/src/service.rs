@@ -7,6 +7,7 @@ use crate::error::ApiError;
 use crate::inventory::Inventory;
 use crate::metrics::Metrics;
 use crate::routes::{self, forward, forward::ForwardPath};
+use crate::slots::Slot;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -22,7 +23,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 /// The header for the id of the request.
@@ -119,21 +119,24 @@ impl Service {
     /// Responds to one request.
     pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response {
         let Inner { live, failed_reload: _, audit, stock: _, metrics, ids, router } = &*self.0;
+        let live = live.load_full();
+        let slot = slot(&live, &request);
         let context = Context {
-            live: live.load_full(),
+            live,
             metrics: metrics.clone(),
             audit: audit.clone(),
             peer: peer.to_canonical(),
             id: ids.next(),
             begun: Instant::now(),
+            slot,
         };
         let (request, body) = request.into_parts();
         let place = ForwardPath::of(request.uri.path());
         let named = || Endpoint::of(request.uri.path()).map_or(OTHER, |endpoint| endpoint.name);
         let endpoint = place.map_or_else(named, |place| place.dialect.as_str());
-        let mut response = match room(&context.live, &request).try_acquire() {
-            Err(_) => ApiError::Overloaded.into_response(),
-            Ok(_room) => match (check(&context, &request), place) {
+        let mut response = match context.slot {
+            None => ApiError::Overloaded.into_response(),
+            Some(_) => match (check(&context, &request), place) {
                 (Err(problem), _) => problem.into_response(),
                 (Ok(()), Some(place)) => {
                     let mut response = forward::answer(&context, place, &request).await;
@@ -174,11 +177,12 @@ impl fmt::Debug for Service {
     }
 }
 
-/// Returns the semaphore from which the request needs a slot.
-fn room<'a>(live: &'a LiveConfig, request: &Parts) -> &'a Semaphore {
-    let takes_credentials = Endpoint::of(request.uri.path()).is_some_and(|endpoint| endpoint.takes_credentials_in_body);
-    let is_unknown = takes_credentials && !request.headers.contains_key(header::AUTHORIZATION);
-    if is_unknown { &live.room_for_unknown } else { &live.room }
+/// Takes a slot for the request.
+fn slot<B>(live: &LiveConfig, request: &Request<B>) -> Option<Slot> {
+    let endpoint = Endpoint::of(request.uri().path());
+    let takes_credentials = endpoint.is_some_and(|endpoint| endpoint.takes_credentials_in_body);
+    let is_unknown = takes_credentials && !request.headers().contains_key(header::AUTHORIZATION);
+    if is_unknown { live.slots.take_for_form() } else { live.slots.take() }
 }
 
 /// Checks the requirements on every request: host, version, transfer coding and query.

@@ -132,6 +132,32 @@ fn a_missing_body_times_out() {
     assert_eq!(server.ask(&good()).status, 200);
 }
 
+/// A slow form loses its slot to a later request, so that clients that authenticate in the body are
+/// served.
+#[test]
+fn slow_forms_do_not_block_clients_that_authenticate_in_the_body() {
+    let server = impatient(|limits| {
+        limits.requests = 8;
+        limits.body_time = Duration::from_secs(60);
+    });
+    let form = format!("client_id=app&client_secret={}&token={}", secret("app"), token("bot"));
+    let form = Request::form("/v1/introspect", form);
+    let bytes = form.to_bytes();
+    let mut slow = Vec::new();
+    for number in 0..20 {
+        let mut connection = server.connect();
+        connection.send(&bytes[..bytes.len() - 10]).unwrap();
+        slow.push(connection);
+        assert_eq!(server.ask(&form).status, 200, "beside {number}");
+    }
+    let lost = slow[0].answer(false).unwrap();
+    assert_eq!((lost.status, lost.header("retry-after")), (503, Some("1")), "{lost:?}");
+    let mut last = server.connect();
+    last.send(&bytes[..bytes.len() - 10]).unwrap();
+    last.send(&bytes[bytes.len() - 10..]).unwrap();
+    assert_eq!(last.answer(false).unwrap().status, 200);
+}
+
 /// A client that keeps sending requests without reading is disconnected once the system's buffers
 /// are full.
 #[test]

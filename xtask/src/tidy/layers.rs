@@ -61,7 +61,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             ],
             &["tls"],
             &["config"],
-            &["http1", "identity_headers", "rate_limits"],
+            &["http1", "identity_headers", "rate_limits", "slots"],
             &["error", "metrics"],
             &["context", "routes"],
             &["body", "decision_log"],
