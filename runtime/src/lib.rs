@@ -97,7 +97,9 @@ pub use error::{Blame, Error, ErrorKind, LimitExceeded, LimitKind, LoadError};
 pub use grants::{HandlerConfig, StoreGrant};
 pub use keys::{Key, KeyGrant, KeyRing, KeyRingError, KeyState, MIN_SECRET_BYTES, Scheme, Secret};
 pub use limits::{Limits, RuntimeLimits};
-pub use policy::{ActorPattern, Actors, InvalidPattern, check_acceptance, is_actor_id, is_token_id};
+pub use policy::{
+    ActorPattern, Actors, InvalidPattern, MAX_DESCRIPTION_BYTES, check_acceptance, is_actor_id, is_token_id,
+};
 pub use queries::{Query, QueryValue, Rows};
 pub use registry::{HandlerInfo, IdKind, Presented, Registry, RegistryBuilder, Requested, TokenUpdate, UpdateOutcome};
 pub use restrictions::Permission;

@@ -6,7 +6,7 @@ use crate::checksum;
 use crate::clock::{MAX_SECONDS, UnixTime};
 use crate::error::{Error, ErrorKind};
 use crate::host::store::Records;
-use crate::policy::{is_actor_id, is_token_id};
+use crate::policy::{MAX_DESCRIPTION_BYTES, is_actor_id, is_token_id};
 use crate::sandbox::{Creating, IssueOutcome, VerifyOutcome};
 use crate::store::{CommitOutcome, NewRecord, Record, RecordUpdate, StoredRecord, TokenTerms, Transaction};
 use crate::token::{TokenDigest, is_token_text};
@@ -108,6 +108,15 @@ impl Handler {
             return Err((
                 Denial::InvalidRequest,
                 format!("the actor id has {} bytes, more than the {max} allowed", id.len()),
+            ));
+        }
+        let description = request.description.as_ref().map_or(0, String::len);
+        // A replacement keeps the note of the token that it replaces, which may be older than the
+        // limit.
+        if description > MAX_DESCRIPTION_BYTES && context.edit.is_none() {
+            return Err((
+                Denial::InvalidRequest,
+                format!("the description has {description} bytes, more than the {MAX_DESCRIPTION_BYTES} allowed"),
             ));
         }
         if !self.policy.actors.contains(Some(id)) {

@@ -4,6 +4,7 @@ use super::{Registry, store_error};
 use crate::clock::MAX_SECONDS;
 use crate::error::{Error, ErrorKind};
 use crate::handler::{Handler, IssueContext};
+use crate::policy::MAX_DESCRIPTION_BYTES;
 use crate::restrictions::Permission;
 use crate::revocation_list::{Ruling, Subject};
 use crate::store::{
@@ -214,6 +215,9 @@ impl Registry {
             may_change(handler, record, now).map_err(|message| (Denial::NotPermitted, message))?;
         }
         let restrictions = restrictions.map(|restrictions| self.abbreviate(restrictions));
+        if description.iter().flatten().any(|text| text.len() > MAX_DESCRIPTION_BYTES) {
+            return Err((Denial::InvalidRequest, "`description` has more than 4096 bytes: shorten it"));
+        }
         if expires_at.is_some_and(|end| record.expires_at.is_some_and(|known| end > known)) {
             return Err((
                 Denial::InvalidRequest,

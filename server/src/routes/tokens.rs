@@ -45,7 +45,7 @@ pub(crate) struct TokenRequest {
     /// The restrictions of the actor's rights. Default: those of `parent`, or none.
     #[schema(value_type = Option<RestrictionsBody>)]
     restrictions: Option<Object<RestrictionsBody>>,
-    /// A note about the token.
+    /// A note about the token: at most 4,096 bytes.
     #[schema(pattern = "^[^\\u0000]*$")]
     description: Option<String>,
     /// The token that was presented to the client. The new token has the same actor, allows no more

@@ -3,6 +3,7 @@
 mod foreign;
 mod issued;
 mod managed;
+mod pages;
 mod revocation;
 
 use super::server::Server;

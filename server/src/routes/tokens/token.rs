@@ -105,7 +105,7 @@ impl KnownToken {
 #[serde(deny_unknown_fields)]
 #[schema(min_properties = 1)]
 pub(crate) struct EditRequest {
-    /// The new note, or null to remove it.
+    /// The new note, at most 4,096 bytes, or null to remove it.
     #[schema(value_type = Option<String>, pattern = "^[^\\u0000]*$")]
     #[serde(default, deserialize_with = "given")]
     description: Option<Option<String>>,
