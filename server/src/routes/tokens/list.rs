@@ -16,6 +16,7 @@ use hyper::{HeaderMap, StatusCode};
 use keyward_runtime::{Cursor, Filter, ListEntry, Status, UnixTime, is_actor_id, is_token_id};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 /// Default number of tokens on a page.
@@ -23,6 +24,13 @@ const LIMIT: u32 = 50;
 
 /// Maximum number of tokens on a page.
 const MOST: u32 = 1_000;
+
+/// Size of a page in bytes at which it ends before its limit.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// Maximum number of records that are read at once, so that the memory for a page is bounded by its
+/// size.
+const BATCH: u32 = 100;
 
 /// The query parameters of the token list. All filters are combined with AND; unknown or repeated
 /// parameters are rejected.
@@ -52,11 +60,12 @@ pub(crate) struct Page {
     limit: Option<u32>,
 }
 
-/// A page of tokens, newest first.
+/// A page of tokens, newest first. A page of about a megabyte ends before its limit.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Tokens {
     /// The tokens.
-    tokens: Vec<KnownToken>,
+    #[schema(value_type = Vec<KnownToken>)]
+    tokens: Vec<Box<RawValue>>,
     /// The `cursor` of the next page; null on the last page.
     #[schema(required)]
     next: Option<String>,
@@ -94,23 +103,37 @@ pub(crate) async fn list(
     let filter = Filter { actor_id: actor.clone(), status, unused_since, never_ends, ..its };
     let limit = limit.unwrap_or(LIMIT);
     let asked = DecisionContext { endpoint: "tokens", client: Some(client.id()), ..DecisionContext::default() };
-    // Requests one more to find out whether there is another page.
-    let max = limit.saturating_add(1);
-    let mut found = match decision::list(context, handler.as_deref(), filter, cursor.as_ref(), max).await {
-        Ok(found) => found,
-        Err(error) => {
-            decision_log::failed(context, asked, &error);
-            return Err(ApiError::of_records(&error));
+    let (mut tokens, mut bytes, mut after, mut next) = (Vec::new(), 0_usize, cursor, None);
+    'page: loop {
+        let left = limit.saturating_sub(u32::try_from(tokens.len()).unwrap_or(u32::MAX));
+        // Requests one more to find out whether there is another page.
+        let max = left.min(BATCH).saturating_add(1);
+        let found = match decision::list(context, handler.as_deref(), filter.clone(), after.as_ref(), max).await {
+            Ok(found) => found,
+            Err(error) => {
+                decision_log::failed(context, asked, &error);
+                return Err(ApiError::of_records(&error));
+            }
+        };
+        let has_more = found.len() == usize::try_from(max).unwrap_or(usize::MAX);
+        for entry in found {
+            if tokens.len() == usize::try_from(limit).unwrap_or(usize::MAX) || bytes >= PAGE_BYTES {
+                next = after.as_ref().map(cursor_of);
+                break 'page;
+            }
+            after = Some(entry.place());
+            let ListEntry { handler, record } = entry;
+            // The filter excludes the records that the client may not see.
+            let Ok(seen) = VisibleToken::by(client, handler, record) else { continue };
+            let known = KnownToken::of(&seen, &live.registry).map_err(|_| ApiError::NoAnswer)?;
+            let known = serde_json::value::to_raw_value(&known).map_err(|_| ApiError::NoAnswer)?;
+            bytes = bytes.saturating_add(known.get().len());
+            tokens.push(known);
         }
-    };
-    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = found.len() > shown;
-    found.truncate(shown);
-    let next = found.last().filter(|_| has_more).map(|last| cursor_of(&last.place()));
-    let seen =
-        found.into_iter().filter_map(|ListEntry { handler, record }| VisibleToken::by(client, handler, record).ok());
-    let tokens: Result<Vec<_>, _> = seen.map(|seen| KnownToken::of(&seen, &live.registry)).collect();
-    let tokens = tokens.map_err(|_| ApiError::NoAnswer)?;
+        if !has_more {
+            break;
+        }
+    }
     decision_log::listed(context, asked, handler.as_deref(), actor.as_deref(), tokens.len());
     Ok(json(StatusCode::OK, &Tokens { tokens, next }))
 }

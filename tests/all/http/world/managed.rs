@@ -83,19 +83,23 @@ impl Managed {
             ("second", record("s-1", "alice", None, 10)),
             ("gone", record("g-1", "alice", Some("owner"), 5)),
         ] {
-            let stored = StoredRecord { record, digest: None, token_digest: None };
-            let insert = NewRecord {
-                stored,
-                replace: false,
-                max: u64::MAX,
-                max_per_actor: None,
-                idle_before: None,
-                same_is_fine: false,
-            };
-            let changes = Transaction { at: NOW.seconds, insert: Some(insert), ..Transaction::default() };
-            assert_eq!(pollster::block_on(self.store.commit(handler, changes)).unwrap(), CommitOutcome::Done);
+            self.insert(handler, record);
         }
         self
+    }
+
+    /// Inserts a record into the store.
+    pub(crate) fn insert(&self, handler: &str, record: Record) {
+        let insert = NewRecord {
+            stored: StoredRecord { record, digest: None, token_digest: None },
+            replace: false,
+            max: u64::MAX,
+            max_per_actor: None,
+            idle_before: None,
+            same_is_fine: false,
+        };
+        let changes = Transaction { at: NOW.seconds, insert: Some(insert), ..Transaction::default() };
+        assert_eq!(pollster::block_on(self.store.commit(handler, changes)).unwrap(), CommitOutcome::Done);
     }
 }
 
