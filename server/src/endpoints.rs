@@ -36,8 +36,11 @@ const ENDPOINTS: [Endpoint; 10] = [
     Endpoint::new("revocations", "/v1/revocations", Query::Never),
     Endpoint::new("actor", "/v1/actor", Query::Always),
     Endpoint::new("metadata", "/.well-known/oauth-authorization-server", Query::Never),
-    Endpoint::new("openapi", "/openapi.json", Query::Never),
+    Endpoint::new(DOCUMENT, "/openapi.json", Query::Never),
 ];
+
+/// The name of the endpoint of the OpenAPI document.
+pub(crate) const DOCUMENT: &str = "openapi";
 
 /// The prefix of the paths for proxies.
 pub(crate) const FORWARD_AUTH: &str = "/v1/auth/";

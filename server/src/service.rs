@@ -2,12 +2,12 @@
 
 use crate::config::Config;
 use crate::context::{Context, LiveConfig, RequestIds};
-use crate::endpoints::{Endpoint, OTHER, may_have_query};
+use crate::endpoints::{DOCUMENT, Endpoint, OTHER, may_have_query};
 use crate::error::ApiError;
 use crate::inventory::Inventory;
 use crate::metrics::Metrics;
 use crate::routes::{self, forward, forward::ForwardPath};
-use crate::slots::Slot;
+use crate::slots::{HeldBody, Slot};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -162,6 +162,12 @@ impl Service {
                 metrics.rate_limited(exceeded.limit);
             }
             response = problem.worded(&context.live.config.realm, response.headers());
+        }
+        // The document is static, so that a client that does not read it costs no memory.
+        if let Some(slot) = &context.slot
+            && endpoint != DOCUMENT
+        {
+            response = response.map(|body| HeldBody::hold(body, slot.clone()));
         }
         let headers = response.headers_mut();
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

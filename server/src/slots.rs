@@ -1,8 +1,12 @@
-//! The slots of requests in progress.
+//! The slots of requests in progress, held until the response is written.
 
 use crate::config::Limits;
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// The slots of one configuration.
@@ -39,6 +43,62 @@ impl Slots {
     /// if all bodies are read.
     pub(crate) fn take_for_form(&self) -> Option<Slot> {
         self.forms.take().map(|slot| Slot::Form(Arc::new(slot)))
+    }
+}
+
+/// Size of the pieces in which a response is written while it holds its slot. A smaller response
+/// needs no slot.
+const PIECE: usize = 16 << 10;
+
+/// A response body that holds the slot of its request until nearly all of it is written. The HTTP
+/// library drops a body with its last piece, so a body must have several.
+pub(crate) struct HeldBody {
+    body: Body,
+    rest: Bytes,
+    _slot: Slot,
+}
+
+impl HeldBody {
+    /// Returns a body that holds the slot if it is large.
+    pub(crate) fn hold(body: Body, slot: Slot) -> Body {
+        let is_small = body.size_hint().upper().is_some_and(|bytes| bytes <= PIECE as u64);
+        if is_small { body } else { Body::new(Self { body, rest: Bytes::new(), _slot: slot }) }
+    }
+}
+
+impl HttpBody for HeldBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)).map(|frame| frame.map(Frame::into_data)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(Err(trailers))) => return Poll::Ready(Some(Ok(trailers))),
+                Some(Ok(Ok(data))) => self.rest = data,
+            }
+        }
+        let length = self.rest.len().min(PIECE);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (rest, mut hint) = (self.rest.len() as u64, self.body.size_hint());
+        let upper = hint.upper().map(|bytes| bytes.saturating_add(rest));
+        let lower = hint.lower().saturating_add(rest);
+        match upper {
+            Some(exact) if exact == lower => hint.set_exact(exact),
+            _ => hint = SizeHint::new(),
+        }
+        hint
     }
 }
 

@@ -3,10 +3,15 @@
 use super::program::{connections_at_hand, for_each};
 use super::server::Server;
 use super::world::{self, NOW, SERVER, secret, token};
-use keyward_server::Limits;
+use crate::support::TestClock;
+use keyward_server::{Limits, Service, serve_stream};
 use keyward_tests::http::{Connection, Request, is_end};
+use serde_json::json;
+use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::runtime::Builder;
 
 const HEADER: Duration = Duration::from_secs(1);
 const BODY: Duration = Duration::from_secs(1);
@@ -174,6 +179,42 @@ fn unread_responses_are_not_buffered() {
     };
     assert!(is_end(&ended), "{ended}");
     assert_eq!(server.ask(&good()).status, 200);
+}
+
+/// A request is in progress until its response is written, so that the memory for responses is
+/// bounded. The connection here has no buffer to speak of, unlike a socket.
+#[test]
+fn a_large_response_that_is_not_read_holds_its_slot() {
+    let mut config = world::config();
+    config.limits.requests = 1;
+    config.limits.batch = 1_000;
+    let service = Service::new(config, world::registry());
+    let connect = async |request: Request| {
+        let (mut client, server) = duplex(1_024);
+        tokio::spawn(serve_stream(server, IpAddr::from([127, 0, 0, 1]), service.clone()));
+        client.write_all(&request.header("Connection", "close").to_bytes()).await.unwrap();
+        client
+    };
+    let other = async || {
+        let mut answer = Vec::new();
+        connect(good()).await.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8(answer).unwrap()[9..12].to_owned()
+    };
+    Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        TestClock.set(Some(NOW));
+        let tokens = json!({"tokens": vec![token("bot"); 1_000]});
+        let mut slow = connect(Request::json("/v1/verify", &tokens).basic("app", &secret("app"))).await;
+        let mut status = [0; 12];
+        slow.read_exact(&mut status).await.unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
+        for _ in 0..10 {
+            assert_eq!(other().await, "503");
+        }
+        let mut rest = Vec::new();
+        slow.read_to_end(&mut rest).await.unwrap();
+        assert!(rest.len() > 100_000 && rest.ends_with(b"]}"), "{} bytes", rest.len());
+        assert_eq!(other().await, "200");
+    });
 }
 
 /// A client that has shut down its sending direction still gets its responses.
