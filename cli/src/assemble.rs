@@ -102,6 +102,10 @@ impl ConfigFile {
         config.prefixes.clone_from(prefixes);
         config.checksum = *checksum;
         config.settings.clone_from(settings);
+        // A record belongs to one token. Without a store, tokens are exactly Datasette's.
+        if config.component == builtin::SIGNED && store.is_some() {
+            config.settings.entry("unique_tokens".to_owned()).or_insert_with(|| "true".to_owned());
+        }
         for (label, key) in keys {
             // The parser has checked that the ring exists.
             if let Some(ring) = rings.get(key.ring.as_str()) {

@@ -20,7 +20,7 @@ struct Report {
     sha256: String,
     /// The interfaces of `keyward:handler` that it imports.
     asks_for: Vec<String>,
-    /// The settings that it accepts.
+    /// The settings that it accepts, each with its type.
     settings: Vec<String>,
     /// The handlers that use it; null without a configuration.
     handlers: Option<Vec<Use>>,
@@ -89,7 +89,7 @@ pub(crate) fn run(args: Check, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
         bytes: info.bytes,
         sha256: info.sha256_hex(),
         asks_for: info.imports.iter().cloned().collect(),
-        settings: info.settings.iter().cloned().collect(),
+        settings: info.settings.iter().map(|(name, kind)| format!("{name}: {kind}")).collect(),
         handlers: None,
         error: None,
     };

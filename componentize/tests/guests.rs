@@ -10,10 +10,10 @@ fn guests_have_one_page_and_only_the_imports_and_settings_they_use() {
     let expected = [
         (
             "keyward-guest-signed",
-            &["clock", "keys", "settings", "digest", "log"][..],
-            "allow_signed_tokens\nmax_signed_tokens_ttl\n",
+            &["clock", "keys", "settings", "random", "digest", "log"][..],
+            "allow_signed_tokens: bool\nmax_signed_tokens_ttl: u64\nunique_tokens: bool\n",
         ),
-        ("keyward-guest-hardcoded", &["settings", "secrets", "log"], "actors\n"),
+        ("keyward-guest-hardcoded", &["settings", "secrets", "log"], "actors: json\n"),
     ];
     for (package, interfaces, names) in expected {
         let component = build_guest(package, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")).unwrap();

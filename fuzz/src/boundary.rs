@@ -126,7 +126,7 @@ fn check_acceptance(acceptance: &Acceptance) {
     let id = json["id"].as_str().unwrap();
     assert!(id.starts_with("hostile:") && !id.contains(char::is_control) && id.len() <= 1_024, "{id:?}");
     assert_eq!(actor.id(), Some(id));
-    assert!(!actor.json().contains(['\n', '\r']) && actor.json().len() <= 16 << 10);
+    assert!(!actor.json().contains(['\n', '\r']) && actor.json().len() <= 64 << 10);
     assert_eq!(json.get("token_expires").map(|end| end.as_u64().unwrap()), *expires_at);
     if let Some(restrictions) = json.get("_r") {
         check_restrictions(restrictions);

@@ -2,7 +2,7 @@
 
 use crate::area::Area;
 use crate::boundary::free_answer;
-use keyward_runtime::Verdict;
+use keyward_runtime::{Reason, Verdict};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::collections::HashSet;
@@ -85,10 +85,12 @@ fn value(bytes: &mut impl Iterator<Item = u8>, to: &mut String, depth: usize) {
 }
 
 fn actor(data: &[u8]) {
-    // Limited to the memory that the guest has, which is more than the host allows.
+    // Limited to the memory that the guest has.
     let data = &data[..data.len().min(20 << 10)];
     let passed = match free_answer(&Area::verify().text(16, data).0) {
         Ok(Verdict::Accepted(acceptance)) => Some(acceptance.actor),
+        // The limits of the actor's size and depth.
+        Ok(Verdict::Rejected(rejection)) if rejection.reason == Reason::NotPermitted => None,
         Ok(other) => panic!("expected an acceptance, not {other:?}"),
         Err(_) => None,
     };
@@ -124,7 +126,7 @@ fn wanted(text: &str) -> Wanted {
         Some(Node::Float(bits)) if f64::from_bits(*bits) == 0.0 => return Wanted::Either,
         Some(_) => false,
     };
-    if members.is_empty() || members.iter().any(of_the_host) || !id_is_good || text.len() > 16 << 10 {
+    if members.is_empty() || members.iter().any(of_the_host) || !id_is_good || text.len() > 64 << 10 {
         return Wanted::Refused;
     }
     let object = Node::Object(members);

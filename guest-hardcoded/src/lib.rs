@@ -28,7 +28,7 @@ use serde_json::{Map, Value};
 #[derive(Debug)]
 pub struct Hardcoded;
 
-keyward_sdk::handler!(Hardcoded, settings: ["actors"]);
+keyward_sdk::handler!(Hardcoded, settings: ["actors: json"]);
 
 impl TokenHandler for Hardcoded {
     fn create(_: CreateRequest) -> Result<Created, CreateError> {

@@ -55,7 +55,7 @@ pub fn json(value: &str) -> Option<String> {
     String::from_utf8(bytes).ok().filter(|json| json.len() <= MAX_JSON)
 }
 
-fn push_base64(to: &mut String, bytes: &[u8]) {
+pub(crate) fn push_base64(to: &mut String, bytes: &[u8]) {
     URL_SAFE_NO_PAD.encode_string(bytes, to);
 }
 

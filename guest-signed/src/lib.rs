@@ -5,9 +5,11 @@
 //! given the same secret, the scheme `itsdangerous` and the namespace `token` behind the key label
 //! `token`. With the scheme `hmac-sha256` the same handler creates tokens that need no SHA-1.
 //!
-//! Settings: `allow_signed_tokens` (true or false, default true) and `max_signed_tokens_ttl` (whole
+//! Settings: `allow_signed_tokens` (true or false, default true); `max_signed_tokens_ttl` (whole
 //! seconds, default 0: no cap), which caps the lifetime of every token at verification, whenever it
-//! was issued.
+//! was issued; and `unique_tokens` (true or false, default false). With it, each token has a random
+//! member that Datasette ignores; without it, two tokens for one actor with the same restrictions
+//! and lifetime are the same token if they are issued in the same second, as in Datasette.
 //!
 //! Datasette accepts several spellings of a token, lifetimes that escape the cap, and actor ids
 //! that are not names. This handler rejects all three.
@@ -21,7 +23,7 @@ mod tests;
 
 use keyward_sdk::{
     Acceptance, CreateError, CreateRequest, Created, Denial, Failure, Reason, TokenHandler, Verdict, clock, digest,
-    keys, settings,
+    keys, random, settings,
 };
 
 use payload::{LAST_SECOND, Payload};
@@ -31,7 +33,7 @@ use python_json::Document;
 #[derive(Debug)]
 pub struct Signed;
 
-keyward_sdk::handler!(Signed, settings: ["allow_signed_tokens", "max_signed_tokens_ttl"]);
+keyward_sdk::handler!(Signed, settings: ["allow_signed_tokens: bool", "max_signed_tokens_ttl: u64", "unique_tokens: bool"]);
 
 const PREFIX: &str = "dstok_";
 const KEY: &str = "token";
@@ -39,14 +41,16 @@ const DISABLED: &str = "Signed tokens are not enabled for this Datasette instanc
 
 impl TokenHandler for Signed {
     fn create(request: CreateRequest) -> Result<Created, CreateError> {
-        if !allowed().map_err(CreateError::Failed)? {
+        if !is_true("allow_signed_tokens", true).map_err(CreateError::Failed)? {
             return Err(CreateError::denied(Denial::Disabled, DISABLED));
         }
         let made = clock::now().seconds;
         if made.saturating_add(request.expires_after.map_or(0, u64::from)) > LAST_SECOND {
             return Err(CreateError::denied(Denial::InvalidRequest, "the token would expire after the year 9999"));
         }
-        let json = payload::write(&request.actor_id, made, request.expires_after, request.restrictions.as_ref());
+        let unique = is_true("unique_tokens", false).map_err(CreateError::Failed)?.then(unique);
+        let restrictions = request.restrictions.as_ref();
+        let json = payload::write(&request.actor_id, made, request.expires_after, restrictions, unique.as_deref());
         if json.len() > itsdangerous::MAX_JSON {
             return Err(CreateError::denied(Denial::InvalidRequest, "the restrictions are too long for a token"));
         }
@@ -63,7 +67,7 @@ impl TokenHandler for Signed {
 
     fn verify(token: &str) -> Result<Verdict, Failure> {
         let Some(signed) = token.strip_prefix(PREFIX) else { return Ok(Verdict::NotMine) };
-        if !allowed()? {
+        if !is_true("allow_signed_tokens", true)? {
             return Ok(Verdict::rejected(Reason::Disabled, DISABLED));
         }
         let Some(value) = signed_value(signed)? else {
@@ -122,23 +126,35 @@ fn token_id(value: &[u8]) -> String {
     digest.iter().take(16).flat_map(|byte| [byte >> 4, byte & 15]).map(python_json::hex_digit).collect()
 }
 
-/// Returns the setting `allow_signed_tokens`.
-fn allowed() -> Result<bool, Failure> {
-    match settings::get("allow_signed_tokens").as_deref() {
-        None | Some("true") => Ok(true),
+/// Returns 96 random bits in base64url.
+fn unique() -> String {
+    let mut text = String::with_capacity(16);
+    itsdangerous::push_base64(&mut text, &random::bytes(12));
+    text
+}
+
+/// Returns a setting of the type `bool`.
+///
+/// # Errors
+/// Fails if it has another type, which the host refuses when it loads the configuration.
+fn is_true(name: &str, default: bool) -> Result<bool, Failure> {
+    match settings::get(name).as_deref() {
+        None => Ok(default),
+        Some("true") => Ok(true),
         Some("false") => Ok(false),
-        Some(_) => Err(Failure::Internal("the setting `allow_signed_tokens` must be true or false".to_owned())),
+        Some(_) => Err(Failure::Internal(["the setting `", name, "` must be true or false"].concat())),
     }
 }
 
 /// Returns the setting `max_signed_tokens_ttl`; 0 means no cap.
+///
+/// # Errors
+/// Fails if it is not a whole number, which the host refuses when it loads the configuration.
 fn longest() -> Result<u64, Failure> {
     let Some(text) = settings::get("max_signed_tokens_ttl") else { return Ok(0) };
     // `parse` alone would accept a leading plus sign, which is not JSON.
     text.parse().ok().filter(|_| !text.starts_with('+')).ok_or_else(|| {
-        Failure::Internal(
-            "the setting `max_signed_tokens_ttl` must be a whole number of seconds, 0 for no cap".to_owned(),
-        )
+        Failure::Internal("the setting `max_signed_tokens_ttl` must be a whole number, 0 for no cap".to_owned())
     })
 }
 

@@ -1,4 +1,5 @@
-//! The payload of a token: `{"a":ACTOR,"t":MADE[,"d":LIFETIME][,"_r":RESTRICTIONS]}`.
+//! The payload of a token: `{"a":ACTOR,"t":MADE[,"d":LIFETIME][,"_r":RESTRICTIONS][,"j":UNIQUE]}`.
+//! Datasette ignores `j`.
 
 use keyward_sdk::Restrictions;
 
@@ -11,9 +12,15 @@ pub const LAST_SECOND: u64 = 253_402_300_799;
 /// Maximum length of an actor id, in bytes.
 const MAX_ID: usize = 1_024;
 
-/// Writes the payload of a new token.
+/// Writes the payload of a new token. `unique` is a text in base64url that no other token has.
 #[must_use]
-pub fn write(id: &str, made: u64, lifetime: Option<u32>, restrictions: Option<&Restrictions>) -> String {
+pub fn write(
+    id: &str,
+    made: u64,
+    lifetime: Option<u32>,
+    restrictions: Option<&Restrictions>,
+    unique: Option<&str>,
+) -> String {
     let mut json = String::with_capacity(id.len() + 48);
     json.push_str("{\"a\":");
     write_string(&mut json, id);
@@ -26,6 +33,11 @@ pub fn write(id: &str, made: u64, lifetime: Option<u32>, restrictions: Option<&R
     if let Some(restrictions) = restrictions {
         json.push_str(",\"_r\":");
         restrictions::write(&mut json, restrictions);
+    }
+    if let Some(unique) = unique {
+        json.push_str(",\"j\":\"");
+        json.push_str(unique);
+        json.push('"');
     }
     json.push('}');
     json

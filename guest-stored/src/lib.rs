@@ -44,7 +44,7 @@ use keyward_sdk::{CreateError, CreateRequest, Created, Failure, Reason, TokenHan
 #[derive(Debug)]
 pub struct Stored;
 
-keyward_sdk::handler!(Stored, settings: ["prefix"], patterns: ["[0-9A-Za-z]{71}"]);
+keyward_sdk::handler!(Stored, settings: ["prefix: text"], patterns: ["[0-9A-Za-z]{71}"]);
 
 /// Length of 128 bits as the host writes them.
 const ID: usize = 22;

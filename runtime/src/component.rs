@@ -4,14 +4,16 @@
 //! are compiled. The compiler's own memory and time are not bounded. To sandbox it, wrap
 //! [`CheckedComponent::new`], which needs only the bytes, their digest and an engine.
 
+mod setting;
 mod shape;
 
 use crate::error::LoadError;
 use crate::sanitize::{MAX_NAME, escape_untrusted};
 use crate::token_pattern::TokenPattern;
+pub use setting::SettingType;
 use sha2::{Digest, Sha256};
 use shape::Shape;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmtime::component::Component;
 use wasmtime::component::types::{self, ComponentItem};
@@ -40,8 +42,8 @@ pub struct ComponentInfo {
     pub bytes: usize,
     /// The interfaces of `keyward:handler` that it imports, such as `keys`.
     pub imports: BTreeSet<String>,
-    /// The names of the settings that it declares.
-    pub settings: BTreeSet<String>,
+    /// The settings that it declares, by name.
+    pub settings: BTreeMap<String, SettingType>,
 }
 
 impl ComponentInfo {

@@ -61,6 +61,7 @@ impl Error {
     pub fn public_message(&self) -> &'static str {
         match self.fault {
             ErrorKind::JustRevoked => "No token: a recent revocation still covers new tokens. Try again in a moment.",
+            ErrorKind::JustIssued => "No token: the same token was issued in this second. Try again in one second.",
             ErrorKind::Busy { .. } => "No verdict: the service is busy. Try again.",
             ErrorKind::NoSuchHandler { .. } => "No verdict: no handler has that name.",
             ErrorKind::NoHandler => "No verdict: no handler is configured.",
@@ -139,6 +140,9 @@ pub enum ErrorKind {
     /// record, possibly a later one.
     #[error("issued a token that a revocation still covers; retry in a moment")]
     JustRevoked,
+    /// The handler, which is a built-in one, has issued the same token in the same second.
+    #[error("issued the same token in this second; retry in one second, or set `unique_tokens = true`")]
+    JustIssued,
     /// No [`TokenStore`](crate::TokenStore) is configured for token records and revocations.
     #[error("listing and revoking tokens requires a store: add a `[store]` section to the configuration")]
     NoStore,
@@ -187,7 +191,7 @@ impl ErrorKind {
             | Self::BadToken(_)
             | Self::Unavailable(_)
             | Self::Internal(_) => Blame::Handler,
-            Self::Busy { .. } | Self::JustRevoked | Self::Runtime(_) => Blame::Runtime,
+            Self::Busy { .. } | Self::JustRevoked | Self::JustIssued | Self::Runtime(_) => Blame::Runtime,
             Self::NoSuchHandler { .. } | Self::BadRevocation(_) => Blame::Caller,
             Self::NoHandler | Self::Store(_) | Self::NoStore | Self::AuditUnavailable(_) => Blame::Operator,
         }
@@ -205,6 +209,7 @@ impl ErrorKind {
             Self::Store(_) => "store",
             Self::AuditUnavailable(_) => "audit-unavailable",
             Self::JustRevoked => "just-revoked",
+            Self::JustIssued => "just-issued",
             Self::NoStore => "no-store",
             Self::BadRevocation(_) => "bad-revocation",
             Self::Internal(_) => "internal",
@@ -278,10 +283,6 @@ limit_names! {
     HostWork = "limit-host-work", "host work" in "bytes", "limits.host_work_bytes";
     /// The limit [`RuntimeLimits::wasm_stack_bytes`](crate::RuntimeLimits::wasm_stack_bytes).
     Stack = "limit-stack", "stack" in "bytes", "RuntimeLimits::wasm_stack_bytes";
-    /// The limit [`Limits::actor_bytes`](crate::Limits::actor_bytes).
-    ActorBytes = "limit-actor-bytes", "actor JSON" in "bytes", "limits.actor_bytes";
-    /// The limit [`Limits::actor_depth`](crate::Limits::actor_depth).
-    ActorDepth = "limit-actor-depth", "actor nesting" in "levels", "limits.actor_depth";
     /// The limit [`Limits::actor_id_bytes`](crate::Limits::actor_id_bytes).
     ActorId = "limit-actor-id", "actor id" in "bytes", "limits.actor_id_bytes";
 }

@@ -133,15 +133,6 @@ impl BoundGrants {
         store: Option<StoreGrant>,
         queries: BTreeMap<String, Arc<dyn Query>>,
     ) -> Result<Self, LoadError> {
-        for (setting, value) in &settings {
-            if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(value) {
-                let setting = escape_untrusted(setting, MAX_NAME);
-                return Err(LoadError::new(
-                    "bad-setting",
-                    format!("the setting `{setting}` is not valid JSON: {error}"),
-                ));
-            }
-        }
         let mut bound = HashMap::new();
         for (label, grant) in keys {
             check_label("key", &label)?;

@@ -93,15 +93,18 @@ impl Handler {
         let policy = Policy { actors, default_ttl, max_ttl, max_idle, max_tokens_per_actor, leeway };
         check_policy(&policy, store.is_some() || records.is_some())?;
         let component = runtime.load(&component, limits.component_bytes, sha256)?;
-        if let Some(unknown) = settings.keys().find(|name| !component.info.settings.contains(*name)) {
-            return Err(LoadError::new(
-                "unknown-setting",
-                format!(
-                    "unknown setting `{}`; the component declares {}",
-                    escape_untrusted(unknown, MAX_NAME),
-                    list_names(&component.info.settings)
-                ),
-            ));
+        for (setting, value) in &settings {
+            let Some(kind) = component.info.settings.get(setting) else {
+                return Err(LoadError::new(
+                    "unknown-setting",
+                    format!(
+                        "unknown setting `{}`; the component declares {}",
+                        escape_untrusted(setting, MAX_NAME),
+                        list_names(component.info.settings.keys())
+                    ),
+                ));
+            };
+            kind.check(setting, value)?;
         }
         let name: Arc<str> = name.into();
         let bound = BoundGrants::new(name.clone(), limits, settings, keys, secrets, store, queries)?;
@@ -339,10 +342,30 @@ fn check_limits(runtime: &Runtime, limits: &Limits) -> Result<(), LoadError> {
     if limits.table_elements > max.table_elements {
         return too_high("limits.table_elements", limits.table_elements, max.table_elements);
     }
+    let floors = [
+        ("memory_mib", limits.memory_bytes == 0),
+        ("table_elements", limits.table_elements == 0),
+        ("cpu_ms", limits.cpu.is_zero()),
+        ("wall_ms", limits.wall.is_zero()),
+        ("host_calls", limits.host_calls == 0),
+        ("host_call_bytes", limits.host_call_bytes == 0),
+        ("host_work_bytes", limits.host_work_bytes == 0),
+        ("token_bytes", limits.token_bytes == 0),
+        ("actor_bytes", limits.actor_bytes == 0),
+        ("actor_depth", limits.actor_depth == 0),
+        ("actor_id_bytes", limits.actor_id_bytes == 0),
+        ("message_bytes", limits.message_bytes == 0),
+        ("component_bytes", limits.component_bytes == 0),
+        ("concurrent_calls", limits.concurrent_calls == Some(0)),
+    ];
+    // `log_lines` and `verdict_cache_bytes` may be 0, which means none.
+    if let Some((setting, _)) = floors.into_iter().find(|(_, is_zero)| *is_zero) {
+        return Err(LoadError::new(
+            "bad-limit",
+            format!("`limits.{setting}` is 0, so no call could succeed: use at least 1"),
+        ));
+    }
     match limits.concurrent_calls {
-        Some(0) => {
-            Err(LoadError::new("bad-limit", "`limits.concurrent_calls` is 0, so no call could run: use at least 1"))
-        }
         Some(calls) if calls > max.slots => too_high("limits.concurrent_calls", calls, max.slots),
         _ => Ok(()),
     }

@@ -91,7 +91,7 @@ mod verdict_cache;
 // The public interface.
 pub use actor::VerifiedActor;
 pub use clock::{Clock, MonotonicClock, SystemClock, UnixTime};
-pub use component::ComponentInfo;
+pub use component::{ComponentInfo, SettingType};
 pub use counts::Counts;
 pub use error::{Blame, Error, ErrorKind, LimitExceeded, LimitKind, LoadError};
 pub use grants::{HandlerConfig, StoreGrant};

@@ -32,7 +32,8 @@ pub struct Limits {
     /// Maximum length of a token, presented or issued, in bytes. Most servers accept a header of 8
     /// KiB.
     pub token_bytes: usize,
-    /// Maximum length of the actor's JSON in bytes, including the members that the host adds.
+    /// Maximum length of the actor's JSON in bytes, including the restrictions and other members
+    /// that the host adds. A compressed token of 8 KiB holds restrictions of up to 64 KiB.
     pub actor_bytes: usize,
     /// Maximum nesting depth of the actor's JSON: `{}` has depth 1.
     pub actor_depth: usize,
@@ -65,7 +66,7 @@ impl Default for Limits {
             host_call_bytes: 256 << 10,
             host_work_bytes: 4 << 20,
             token_bytes: 8_192,
-            actor_bytes: 16 << 10,
+            actor_bytes: 64 << 10,
             actor_depth: 32,
             actor_id_bytes: 1_024,
             message_bytes: 1_024,

@@ -106,18 +106,22 @@ pub fn is_token_id(id: &str) -> bool {
 /// `actor` and the restrictions of its [`Record`].
 ///
 /// # Errors
-/// Returns the [`ErrorKind::Limit`] with which each verification of the token would fail.
-pub fn check_acceptance(actor: &str, record: &Record, limits: &Limits) -> Result<(), ErrorKind> {
+/// Returns the reason for which each verification of the token would fail or reject it.
+pub fn check_acceptance(actor: &str, record: &Record, limits: &Limits) -> Result<(), String> {
     let Record { id, actor_id, restrictions, expires_at, .. } = record;
     if actor_id.len() > limits.actor_id_bytes {
-        return Err(over(LimitKind::ActorId, actor_id.len(), limits.actor_id_bytes));
+        return Err(over(LimitKind::ActorId, actor_id.len(), limits.actor_id_bytes).to_string());
     }
     let passed = [actor.len(), id.len(), restrictions.as_ref().map_or(0, Restrictions::passed_bytes)];
     let passed = passed.into_iter().fold(0, usize::saturating_add);
     if passed > limits.host_call_bytes {
-        return Err(over(LimitKind::HostBytes, passed, limits.host_call_bytes));
+        return Err(over(LimitKind::HostBytes, passed, limits.host_call_bytes).to_string());
     }
-    write_actor(actor.to_owned(), restrictions.as_ref(), *expires_at, limits).map(drop)
+    match write_actor(actor.to_owned(), restrictions.as_ref(), *expires_at, limits) {
+        Ok(_) => Ok(()),
+        Err(Unfit::TooLarge(what)) => Err(format!("is too large: its {what}")),
+        Err(Unfit::Fault(fault)) => Err(fault.to_string()),
+    }
 }
 
 /// A handler's acceptance of a token, before the policy has checked it.
@@ -206,7 +210,8 @@ impl Policy {
     ///
     /// # Errors
     /// A broken result is a fault of the handler. A fact about the token that the policy does not
-    /// allow is a [`Rejection`] instead.
+    /// allow is a [`Rejection`] instead; so is an actor that exceeds the limits, because a client
+    /// may have requested its restrictions.
     pub(crate) fn judge(
         &self,
         handler: &Arc<str>,
@@ -214,25 +219,44 @@ impl Policy {
         proposal: Proposal,
         now: UnixTime,
     ) -> Result<Verdict, ErrorKind> {
+        match self.judge_within_limits(handler, limits, proposal, now) {
+            Ok(verdict) => Ok(verdict),
+            Err(Unfit::Fault(fault)) => Err(fault),
+            Err(Unfit::TooLarge(what)) => {
+                let message = format!("Token's {what}");
+                Ok(Verdict::Rejected(Rejection { handler: None, reason: Reason::NotPermitted, message }))
+            }
+        }
+    }
+
+    fn judge_within_limits(
+        &self,
+        handler: &Arc<str>,
+        limits: &Limits,
+        proposal: Proposal,
+        now: UnixTime,
+    ) -> Result<Verdict, Unfit> {
         let Proposal { actor, restrictions, token_id, issued_at, expires_at } = proposal;
         let object = read_actor(&actor, limits)?;
         if token_id.as_deref().is_some_and(|id| !is_token_id(id)) {
-            return Err(bad("the token id is not 1 to 256 printable ASCII characters without a space at either end"));
+            return Err(
+                bad("the token id is not 1 to 256 printable ASCII characters without a space at either end").into()
+            );
         }
         if [issued_at, expires_at].into_iter().flatten().any(|time| time > MAX_SECONDS) {
-            return Err(bad("a time is after the year 9999"));
+            return Err(bad("a time is after the year 9999").into());
         }
         let id = match object.id {
             None => None,
             Some(Scalar::String(id)) if id.len() > limits.actor_id_bytes => {
-                return Err(over(LimitKind::ActorId, id.len(), limits.actor_id_bytes));
+                return Err(over(LimitKind::ActorId, id.len(), limits.actor_id_bytes).into());
             }
             Some(Scalar::String(id)) if is_actor_id(&id) => Some(id),
             Some(Scalar::Integer(id)) => Some(id),
             Some(_) => {
                 return Err(bad(
                     "the actor's id is neither an integer nor a string with a visible character and no control characters",
-                ));
+                ).into());
             }
         };
         let json = write_actor(object.text, restrictions.as_ref(), expires_at, limits)?;
@@ -271,15 +295,41 @@ impl Policy {
     }
 }
 
-fn read_actor(actor: &str, limits: &Limits) -> Result<i_json::Object, ErrorKind> {
+/// The reason that a [`Proposal`] is not accepted before its facts are judged.
+enum Unfit {
+    Fault(ErrorKind),
+    /// The actor exceeds a limit, which the text names, such as "actor is nested …".
+    TooLarge(String),
+}
+
+impl From<ErrorKind> for Unfit {
+    fn from(fault: ErrorKind) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Returns a message if the actor of a new token would exceed the limits.
+pub(crate) fn too_large(proposal: &Proposal, limits: &Limits) -> Option<String> {
+    let written = read_actor(&proposal.actor, limits)
+        .and_then(|object| write_actor(object.text, proposal.restrictions.as_ref(), proposal.expires_at, limits));
+    match written {
+        Err(Unfit::TooLarge(what)) => Some(format!("the token's {what}")),
+        Ok(_) | Err(Unfit::Fault(_)) => None,
+    }
+}
+
+fn read_actor(actor: &str, limits: &Limits) -> Result<i_json::Object, Unfit> {
     if actor.len() > limits.actor_bytes {
-        return Err(over(LimitKind::ActorBytes, actor.len(), limits.actor_bytes));
+        return Err(over_bytes(actor.len(), limits.actor_bytes));
     }
     match i_json::check(actor, limits.actor_depth, &["_r", "token_expires"]) {
-        Ok(object) if object.is_empty => Err(bad("the actor is the empty object `{}`")),
+        Ok(object) if object.is_empty => Err(bad("the actor is the empty object `{}`").into()),
         Ok(object) => Ok(object),
-        Err(Defect::Broken(what)) => Err(ErrorKind::BadResult(format!("the actor {what}"))),
-        Err(Defect::TooDeep(depth)) => Err(over(LimitKind::ActorDepth, depth, limits.actor_depth)),
+        Err(Defect::Broken(what)) => Err(ErrorKind::BadResult(format!("the actor {what}")).into()),
+        Err(Defect::TooDeep(depth)) => Err(Unfit::TooLarge(format!(
+            "actor is nested {depth} levels deep, more than the {} allowed (`limits.actor_depth`)",
+            limits.actor_depth
+        ))),
     }
 }
 
@@ -289,7 +339,7 @@ fn write_actor(
     restrictions: Option<&Restrictions>,
     expires_at: Option<u64>,
     limits: &Limits,
-) -> Result<String, ErrorKind> {
+) -> Result<String, Unfit> {
     let mut out = text.into_bytes();
     if restrictions.is_some() || expires_at.is_some() {
         out.pop();
@@ -305,9 +355,16 @@ fn write_actor(
         out.push(b'}');
     }
     if out.len() > limits.actor_bytes {
-        return Err(over(LimitKind::ActorBytes, out.len(), limits.actor_bytes));
+        return Err(over_bytes(out.len(), limits.actor_bytes));
     }
-    String::from_utf8(out).map_err(|error| ErrorKind::Runtime(format!("the actor could not be serialized: {error}")))
+    let lost = |error| ErrorKind::Runtime(format!("the actor could not be serialized: {error}")).into();
+    String::from_utf8(out).map_err(lost)
+}
+
+fn over_bytes(used: usize, max: usize) -> Unfit {
+    Unfit::TooLarge(format!(
+        "actor and restrictions have {used} bytes, more than the {max} allowed (`limits.actor_bytes`)"
+    ))
 }
 
 fn bad(what: &str) -> ErrorKind {
@@ -379,10 +436,20 @@ mod tests {
             (r#"{"id":"a","_r":{}}"#, "bad-result"),
             (r#"{"id":"a","token_expires":1}"#, "bad-result"),
             (&long, "limit-actor-id"),
-            (&format!(r#"{{"x":"{}"}}"#, "x".repeat(16 << 10)), "limit-actor-bytes"),
         ] {
             assert_eq!(judge(&any, proposal(actor)), Err(code), "{actor}");
         }
+    }
+
+    #[test]
+    fn an_actor_that_exceeds_the_limits_is_rejected() {
+        let any = Policy { actors: Actors::Any, ..policy() };
+        let deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(32), "]".repeat(32));
+        for actor in [&format!(r#"{{"x":"{}"}}"#, "x".repeat(64 << 10)), &deep] {
+            assert_eq!(judge(&any, proposal(actor)), Ok(Err(Reason::NotPermitted)));
+            assert!(too_large(&proposal(actor), &Limits::default()).is_some());
+        }
+        assert_eq!(too_large(&proposal(r#"{"id":"bob"}"#), &Limits::default()), None);
     }
 
     #[test]

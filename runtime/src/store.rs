@@ -354,9 +354,6 @@ pub struct NewRecord {
     /// Records that have been idle since before this second are expired and do not count; `None` if
     /// records may be idle.
     pub idle_before: Option<u64>,
-    /// `true` if an existing record with this id that has not ended counts as inserted, unchanged:
-    /// a signed token may be issued twice in a second. Otherwise nothing is changed.
-    pub same_is_fine: bool,
 }
 
 /// The outcome of a [`Transaction`].

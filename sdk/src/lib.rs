@@ -154,13 +154,15 @@ pub trait TokenHandler {
 /// #     fn create(_: CreateRequest) -> Result<Created, CreateError> { Err(CreateError::Failed(Failure::Internal(String::new()))) }
 /// #     fn verify(_: &str) -> Result<Verdict, Failure> { Ok(Verdict::NotMine) }
 /// # }
-/// keyward_sdk::handler!(Mine, settings: ["max_age"], patterns: ["[0-9]{1,9}[.]{1}[0-9A-Za-z_-]{43}"]);
+/// keyward_sdk::handler!(Mine, settings: ["max_age: u64"], patterns: ["[0-9]{1,9}[.]{1}[0-9A-Za-z_-]{43}"]);
 /// ```
 ///
-/// Both lists are optional. A pattern describes the part of a token after its prefix, or the whole
-/// token without a prefix: a sequence of parts `[characters]{count}` or `[characters]{min,max}`, in
-/// which no part could also start earlier. The host rejects a token that matches no pattern as
-/// malformed, in one pass.
+/// Both lists are optional. A setting is declared with the type of its value, which the host checks
+/// when it loads the configuration: `bool`, `u64`, `text` or `json` (any value).
+///
+/// A pattern describes the part of a token after its prefix, or the whole token without a prefix: a
+/// sequence of parts `[characters]{count}` or `[characters]{min,max}`, in which no part could also
+/// start earlier. The host rejects a token that matches no pattern as malformed, in one pass.
 ///
 /// Use it once per crate. Compiled for any target but wasm32, it only checks that the type
 /// implements the trait.
@@ -192,7 +194,7 @@ macro_rules! handler {
             $crate::bindings::export!(Component with_types_in $crate::bindings);
 
             $(
-                /// The setting names, one per line.
+                /// The settings, one per line.
                 const NAMES: &str = ::core::concat!($($setting, "\n"),*);
                 #[used]
                 #[unsafe(link_section = "keyward:settings")]

@@ -242,7 +242,7 @@ fn check_active(created: i64, record: &Record, limits: &Limits) -> Result<(), St
     let actor = serde_json::to_string(&record.actor_id).map_err(|error| error.to_string())?;
     // The actor as the handler reports it.
     let actor = format!("{{\"id\":{actor},\"token\":\"dsatok\",\"token_id\":{}}}", record.id);
-    check_acceptance(&actor, record, limits).map_err(|error| error.to_string())
+    check_acceptance(&actor, record, limits)
 }
 
 /// Returns the last second in which the plugin accepts a token; `None` if that is after the year

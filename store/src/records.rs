@@ -197,21 +197,17 @@ async fn insert_if_room(
     insert: NewRecord,
     at: i64,
 ) -> Result<CommitOutcome, DbError> {
-    let NewRecord { stored, replace, max, max_per_actor, idle_before, same_is_fine } = insert;
+    let NewRecord { stored, replace, max, max_per_actor, idle_before } = insert;
     let good = Good { handler, at, idle_before: idle_before.map(to_i64).transpose()? };
     let Record { id, actor_id, .. } = &stored.record;
     reject_nul([id.as_str(), actor_id])?;
     if replace {
         replace_others(lease, handler, &stored.record, at).await?;
     }
-    let sql = "SELECT ended_at FROM tokens WHERE handler = $1 AND id = $2";
+    let sql = "SELECT 1 FROM tokens WHERE handler = $1 AND id = $2";
     let same = lease.rows(sql, vec![handler.into(), id.as_str().into()]).await?;
-    if let Some(same) = same.first() {
-        return Ok(match (same_is_fine, same.get::<Option<i64>>(0)?) {
-            (true, None) => CommitOutcome::Done,
-            (true, Some(_)) => CommitOutcome::Ended,
-            (false, _) => CommitOutcome::Duplicate,
-        });
+    if !same.is_empty() {
+        return Ok(CommitOutcome::Duplicate);
     }
     if stored.token_digest.is_some() {
         let sql = "SELECT 1 FROM tokens WHERE token_digest = $1 AND handler = $2";

@@ -43,8 +43,7 @@ static STORE: LazyLock<(Arc<Store>, TempDir)> = LazyLock::new(|| {
     };
     let digest = SecretDigest::new(Sha256::digest("secret-of-the-victims").into());
     let stored = StoredRecord { record, digest: Some(digest), token_digest: None };
-    let insert =
-        NewRecord { stored, replace: false, max: 1, max_per_actor: None, idle_before: None, same_is_fine: false };
+    let insert = NewRecord { stored, replace: false, max: 1, max_per_actor: None, idle_before: None };
     let changes = Transaction { at: NOW.seconds, insert: Some(insert), ..Transaction::default() };
     pollster::block_on(store.commit("victim", changes)).unwrap();
     (Arc::new(store), folder)

@@ -36,11 +36,12 @@ fn push_leb128(to: &mut Vec<u8>, mut number: usize) {
 
 /// Returns setting names, one per line.
 fn names(count: usize) -> Vec<u8> {
-    (0..count).map(|number| format!("setting-{number}\n")).collect::<String>().into_bytes()
+    (0..count).map(|number| format!("set{number}: u64\n")).collect::<String>().into_bytes()
 }
 
 fn inspect(bytes: &[u8]) -> Result<Vec<String>, LoadError> {
-    support::RUNTIME.inspect(bytes).map(|info| info.settings.into_iter().collect())
+    let line = |(name, kind)| format!("{name}: {kind}");
+    support::RUNTIME.inspect(bytes).map(|info| info.settings.into_iter().map(line).collect())
 }
 
 #[test]
@@ -62,12 +63,14 @@ fn sections_of_a_component_are_bounded() {
         ("a name with a space", settings(b"one two"), "invalid", "`one two`"),
         ("a name that looks like another", settings("аctors".as_bytes()), "invalid", "`аctors`"),
         ("a name that cannot be seen", settings("\u{3164}".as_bytes()), "invalid", "`\\u{3164}`"),
+        ("a setting without a type", settings(b"one"), "invalid", "`one`: declare its type, such as `one: u64`"),
+        ("a setting of an unknown type", settings(b"one: u32"), "invalid", "`one: u32`: declare its type"),
         ("settings that are not text", settings(b"\xff"), "invalid", "not UTF-8 text"),
         ("too long a form section", form(&[b'\n'; 4_097]), "too-complex", "4097 bytes, more than the 4096 allowed"),
         ("too many forms", form(&b"[a]{1}\n".repeat(17)), "too-complex", "17 patterns, more than the 16 allowed"),
         (
             "settings twice",
-            component([("keyward:settings", b"one".to_vec()), ("keyward:settings", b"two".to_vec())]),
+            component([("keyward:settings", b"one: text".to_vec()), ("keyward:settings", b"two: text".to_vec())]),
             "invalid",
             "more than once",
         ),
@@ -96,7 +99,7 @@ fn sections_of_a_component_are_bounded() {
         assert!(text.contains(told) && text.len() < 300, "{what}: {text}");
     }
     assert_eq!(inspect(&settings(&names(256))).unwrap().len(), 256);
-    assert_eq!(inspect(&settings(b"a\n\nB-_.9\n")).unwrap(), ["B-_.9", "a"]);
+    assert_eq!(inspect(&settings(b"a: u64\n\nB-_.9: json\n")).unwrap(), ["B-_.9: json", "a: u64"]);
     inspect(&component([("x", vec![0; 20 * MIB]), ("name", vec![0; 7 * MIB])])).unwrap();
 }
 
@@ -111,7 +114,7 @@ fn names_in_messages_are_short() {
     let long = "x\u{1b}".repeat(500_000);
     for (what, error) in [
         ("a setting", load(&|config| drop(config.settings.insert(long.clone(), "1".into())))),
-        ("a setting's value", load(&|config| drop(config.settings.insert("setting-1".into(), long.clone())))),
+        ("a setting's value", load(&|config| drop(config.settings.insert("set1".into(), long.clone())))),
         ("a name", load(&|config| config.name.clone_from(&long))),
         ("a prefix", load(&|config| config.prefixes.push(long.clone()))),
         ("a secret", load(&|config| config.secrets.push((long.clone(), keyward_runtime::Secret::new([]))))),
@@ -120,7 +123,7 @@ fn names_in_messages_are_short() {
         assert!(text.len() < 1_500 && !text.contains('\u{1b}'), "{what}: {} bytes: {text:.2000}", text.len());
     }
     let text = load(&|config| drop(config.settings.insert("other".into(), "1".into()))).to_string();
-    assert!(text.ends_with(" more") && text.contains("`setting-0`, "), "{text}");
+    assert!(text.ends_with(" more") && text.contains("`set0`, "), "{text}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ const LONG: Duration = Duration::from_secs(60);
 fn tight() -> Limits {
     Limits {
         memory_bytes: 64 << 10,
-        table_elements: 0,
+        table_elements: 1,
         cpu: Duration::from_millis(40),
         wall: Duration::from_millis(5),
         host_calls: 10,
@@ -27,7 +27,7 @@ fn tight() -> Limits {
         host_work_bytes: 9,
         token_bytes: 7,
         actor_bytes: 21,
-        actor_depth: 0,
+        actor_depth: 1,
         actor_id_bytes: 12,
         message_bytes: 9,
         log_lines: 3,
@@ -62,8 +62,7 @@ fn every_limit_can_be_exceeded() {
     let limits = || Limits { wall: LONG, ..Limits::default() };
 
     does_not_load("benign", Limits { memory_bytes, ..limits() }, "limit-memory");
-    // The component must import something to have a table.
-    does_not_load("answer-echoes-token", Limits { table_elements, ..limits() }, "limit-table");
+    does_not_load("loop-table-fill", Limits { table_elements, ..limits() }, "limit-table");
     does_not_load("benign", Limits { component_bytes, ..limits() }, "too-large");
 
     let hit = verify_hits("loop-verify", Limits { cpu, ..limits() }, "limit-cpu");
@@ -77,9 +76,8 @@ fn every_limit_can_be_exceeded() {
     verify_hits("benign", Limits { host_call_bytes, ..limits() }, "limit-host-bytes");
     let hit = verify_hits("log-5-lines", Limits { host_work_bytes, ..limits() }, "limit-host-work");
     assert_eq!((hit.used, hit.of), (10, 9));
-    let hit = verify_hits("benign", Limits { actor_bytes, ..limits() }, "limit-actor-bytes");
-    assert_eq!((hit.used, hit.of), (22, 21));
-    verify_hits("benign", Limits { actor_depth, ..limits() }, "limit-actor-depth");
+    rejects("benign", Limits { actor_bytes, ..limits() }, "have 22 bytes, more than the 21 allowed");
+    rejects("json-depth-32", Limits { actor_depth, ..limits() }, "levels deep, more than the 1 allowed");
     let hit = verify_hits("benign", Limits { actor_id_bytes, ..limits() }, "limit-actor-id");
     assert_eq!((hit.used, hit.of), (13, 12));
 
@@ -88,6 +86,13 @@ fn every_limit_can_be_exceeded() {
     log_lines_are_counted(Limits { log_lines, ..limits() });
     calls_at_once_are_counted(Limits { concurrent_calls, cpu: LONG, ..limits() });
     answers_are_kept(Limits { verdict_cache_bytes, ..limits() });
+}
+
+fn rejects(case: &str, limits: Limits, message: &str) {
+    match registry(handler(case, limits)).verify_blocking("ho_stile") {
+        Ok(Verdict::Rejected(rejection)) => assert!(rejection.message.contains(message), "{}", rejection.message),
+        other => panic!("{case}: {other:?}"),
+    }
 }
 
 /// Host calls in straight-line code reach no epoch check: the host itself checks the clock.

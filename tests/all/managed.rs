@@ -50,6 +50,7 @@ pub(crate) fn registry(
     signed.first_party = true;
     signed.prefixes = vec!["dstok_".into()];
     signed.keys.insert("token".into(), KeyGrant::new(ring));
+    signed.settings.insert("unique_tokens".into(), "true".into());
     let revocations = Revocations::open(store.clone(), FOREVER).unwrap();
     let mut builder = Registry::builder(&RUNTIME).records(store).revocations(revocations);
     for (action, short) in [("view-table", "vt"), ("execute-sql", "es"), ("view-database", "vd")] {

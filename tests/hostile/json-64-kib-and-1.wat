@@ -1,5 +1,7 @@
-;; what: The actor is one byte longer than 16 KiB.
+;; what: The actor is one byte longer than 64 KiB.
 ;; call: verify
-;; outcome: limit-actor-bytes
+;; outcome: rejected not-permitted
 
-(data $actor "{\"id\":\"hostile:alice\",\"a\":\"" (repeat 16356 "x") "\"}")
+(memory $memory 8)
+(global $heap (mut i32) (i32.const 0x60000))
+(data $actor "{\"id\":\"hostile:alice\",\"a\":\"" (repeat 65508 "x") "\"}")

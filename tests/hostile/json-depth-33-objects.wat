@@ -1,5 +1,5 @@
 ;; what: The actor has 33 levels of objects.
 ;; call: verify
-;; outcome: limit-actor-depth
+;; outcome: rejected not-permitted
 
 (data $actor "{\"id\":\"hostile:alice\",\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}")

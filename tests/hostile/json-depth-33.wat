@@ -1,5 +1,5 @@
 ;; what: The actor is 33 levels deep.
 ;; call: verify
-;; outcome: limit-actor-depth
+;; outcome: rejected not-permitted
 
 (data $actor "{\"id\":\"hostile:alice\",\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}")

@@ -145,8 +145,6 @@ pub const CALL_CODES: &[&str] = &[
     "limit-host-calls",
     "limit-host-bytes",
     "limit-host-work",
-    "limit-actor-bytes",
-    "limit-actor-depth",
     "limit-actor-id",
     "trap",
     "forbidden-call",

@@ -84,7 +84,7 @@ fn skipped_compression_would_not_have_been_shorter() {
     for id in ["root", "a", "simon", "user-3412", "x9", "Zoë", "日本", "bot_7", "me@x.org"] {
         for made in (1_500_000_000..2_500_000_000_u64).step_by(9_876_543) {
             for lifetime in [None, Some(60), Some(3600), Some(86_400)] {
-                let json = crate::payload::write(id, made, lifetime, None);
+                let json = crate::payload::write(id, made, lifetime, None, None);
                 let shorter = compress_to_vec_zlib(json.as_bytes(), 6).len() + 1 < json.len();
                 assert_eq!(value(&json).starts_with('.'), shorter, "{json}");
                 skipped += u32::from(!shorter);

@@ -1,10 +1,11 @@
 //! The shape of a component: its parts are counted and bounded, and its own declarations read,
 //! before it is compiled.
 
+use super::setting::{self, SettingType};
 use crate::error::LoadError;
-use crate::sanitize::{MAX_NAME, escape_untrusted};
+use crate::sanitize::escape_untrusted;
 use crate::token_pattern::TokenPattern;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef,
@@ -35,11 +36,8 @@ const NAME_SECTION: &str = "name";
 /// size, but the engine parses these into function names.
 const MAX_NAME_BYTES: usize = 8 << 20;
 
-/// The section in which a component declares the names of its settings, one on each line.
-const SETTINGS_SECTION: &str = "keyward:settings";
 const MAX_SETTINGS: usize = 256;
 const MAX_SETTINGS_BYTES: usize = 16 << 10;
-const MAX_SETTING: usize = 64;
 
 /// The section in which a component declares its [`TokenPattern`]s, one on each line. A token is
 /// scanned once for each pattern.
@@ -61,8 +59,8 @@ pub(super) struct Shape {
     functions: u64,
     sections: usize,
     name_bytes: usize,
-    /// The names of its settings; `None` if it declares none.
-    pub(super) settings: Option<BTreeSet<String>>,
+    /// Its settings and their types; `None` if it declares none.
+    pub(super) settings: Option<BTreeMap<String, SettingType>>,
     /// The patterns of its tokens; `None` if it declares none.
     pub(super) patterns: Option<Vec<TokenPattern>>,
 }
@@ -155,9 +153,9 @@ impl Shape {
         let data = section.data();
         self.sections = self.sections.saturating_add(1);
         match section.name() {
-            SETTINGS_SECTION => {
-                let stated = Stated { section: SETTINGS_SECTION, what: "settings" };
-                let settings = stated.lines(data, MAX_SETTINGS_BYTES, MAX_SETTINGS)?.map(setting);
+            setting::SECTION => {
+                let stated = Stated { section: setting::SECTION, what: "settings" };
+                let settings = stated.lines(data, MAX_SETTINGS_BYTES, MAX_SETTINGS)?.map(setting::parse);
                 let settings = settings.collect::<Result<_, _>>()?;
                 stated.once(self.settings.replace(settings))?;
             }
@@ -184,20 +182,6 @@ impl Shape {
         }
         Ok(())
     }
-}
-
-/// Checks the name of a setting. Only characters that cannot be mistaken for others are allowed.
-fn setting(name: &str) -> Result<String, LoadError> {
-    let fine = name.len() <= MAX_SETTING
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-    if fine {
-        return Ok(name.to_owned());
-    }
-    let text = format!(
-        "the section `{SETTINGS_SECTION}` declares the setting `{}`: rename it to 1 to {MAX_SETTING} characters of `A-Z a-z 0-9 . _ -`",
-        escape_untrusted(name, MAX_NAME)
-    );
-    Err(LoadError::new("invalid", text))
 }
 
 /// A section of lines in which a component declares something about itself.

@@ -6,7 +6,7 @@ use crate::checksum;
 use crate::clock::{MAX_SECONDS, UnixTime};
 use crate::error::{Error, ErrorKind};
 use crate::host::store::Records;
-use crate::policy::{MAX_DESCRIPTION_BYTES, is_actor_id, is_token_id};
+use crate::policy::{MAX_DESCRIPTION_BYTES, is_actor_id, is_token_id, too_large};
 use crate::sandbox::{Creating, IssueOutcome, VerifyOutcome};
 use crate::store::{CommitOutcome, NewRecord, Record, RecordUpdate, StoredRecord, TokenTerms, Transaction};
 use crate::token::{TokenDigest, is_token_text};
@@ -16,6 +16,10 @@ use std::num::NonZeroU32;
 /// The error message for a token that the handler has issued before.
 const DUPLICATE: &str = "it or its id was issued before, so the handler's randomness may be constant (JavaScript built \
      without WASI has a constant `crypto.getRandomValues`): use the `random` import in the handler";
+
+/// Maximum length of the members that a built-in handler and the host add to an actor's id and
+/// restrictions, in bytes.
+const OTHER_MEMBERS: usize = 256;
 
 /// The context in which a token is issued.
 #[derive(Default)]
@@ -47,11 +51,22 @@ impl Handler {
                 Ok(request) => request,
                 Err((denial, message)) => return denied(None, denial, message),
             };
-            let check_new = !self.first_party || request.parent.is_some();
+            let check_new = !self.first_party || request.parent.is_some() || self.may_be_too_large(&request);
             let Creating { made, records, checked } = self.sandbox.create(request.clone(), now, check_new).await?;
             let Records { mut changes, .. } = records;
             let created = match made {
                 IssueOutcome::Denied(denial, message) => return denied(Some(self.name.clone()), denial, message),
+                // Third-party handlers must not create such tokens: only the restrictions of the
+                // request make a token of a built-in handler so long.
+                IssueOutcome::Token(made, _)
+                    if self.first_party && made.token.len() > self.bound.limits.token_bytes =>
+                {
+                    let (bytes, max) = (made.token.len(), self.bound.limits.token_bytes);
+                    let message = format!(
+                        "the token would have {bytes} bytes, more than the {max} allowed (`limits.token_bytes`): request fewer restrictions"
+                    );
+                    return denied(None, Denial::InvalidRequest, message);
+                }
                 IssueOutcome::Token(made, key) => {
                     Created { key, ..self.check_created(made.token, made.token_id, made.expires_at)? }
                 }
@@ -60,7 +75,13 @@ impl Handler {
             check_end(&created, request.expires_after, now)?;
             check(&created, now.seconds)?;
             if let Some(verified) = checked {
-                self.check_verified(&created, &request, verified?, now)?;
+                let verified = verified?;
+                if let Answer::Proposal(proposal) = &verified.answer
+                    && let Some(message) = too_large(proposal, &self.bound.limits)
+                {
+                    return denied(None, Denial::InvalidRequest, message);
+                }
+                self.check_verified(&created, &request, verified, now)?;
             }
             changes.edit = context.edit;
             self.keep(&created, &request, now, &mut changes);
@@ -74,6 +95,7 @@ impl Handler {
                 CommitOutcome::Done => Ok(Creation::Created(created)),
                 CommitOutcome::Full => denied(None, Denial::NotPermitted, self.is_full()),
                 CommitOutcome::FullForActor => denied(None, Denial::NotPermitted, self.is_full_for_actor()),
+                CommitOutcome::Duplicate if self.first_party => Err(ErrorKind::JustIssued),
                 CommitOutcome::Duplicate => Err(ErrorKind::BadToken(DUPLICATE)),
                 CommitOutcome::Ended => {
                     denied(None, Denial::NotPermitted, "the token to replace has been revoked or replaced".into())
@@ -122,6 +144,20 @@ impl Handler {
         if !self.policy.actors.contains(Some(id)) {
             return Err((Denial::NotPermitted, format!("handler `{}` may not vouch for this actor", self.name)));
         }
+        if let Some(restrictions) = &request.restrictions {
+            let bytes = serde_json::to_string(restrictions)
+                .map_or(usize::MAX, |json| json.len())
+                .saturating_add(id.len())
+                .saturating_add(OTHER_MEMBERS);
+            let max = self.bound.limits.actor_bytes;
+            if bytes > max {
+                let text = format!(
+                    "the actor and its restrictions would have about {bytes} bytes, more than the {max} allowed \
+                     (`limits.actor_bytes`): request fewer restrictions"
+                );
+                return Err((Denial::InvalidRequest, text));
+            }
+        }
         let parent_ends = request.parent.as_ref().and_then(|parent| parent.expires_at);
         let wanted = match &context.edit {
             // A replacement expires when the token that it replaces would expire.
@@ -137,6 +173,13 @@ impl Handler {
         let expires_after = self.policy.lifetime(wanted, parent_ends, now);
         let expires_after = expires_after.map_err(|message| (Denial::NotPermitted, message))?;
         Ok(CreateRequest { expires_after, ..request })
+    }
+
+    /// Returns whether the actor of a requested token may exceed the limits.
+    fn may_be_too_large(&self, request: &CreateRequest) -> bool {
+        // Escaped JSON has at most six bytes for each byte of a text.
+        let plain = request.actor_id.len().saturating_mul(6).saturating_add(OTHER_MEMBERS);
+        request.restrictions.is_some() || plain > self.bound.limits.actor_bytes
     }
 
     /// Checks the verification of a new token against its creation and the request.
@@ -202,7 +245,6 @@ impl Handler {
                 max: self.bound.store.as_ref().map_or(u64::MAX, |grant| grant.max),
                 max_per_actor: None,
                 idle_before: None,
-                same_is_fine: self.first_party,
             });
         }
         if let Some(insert) = &mut changes.insert {

@@ -116,7 +116,6 @@ impl Store<'_> {
             max: store.max,
             max_per_actor: None,
             idle_before: None,
-            same_is_fine: false,
         });
         Ok(id)
     }

@@ -66,7 +66,6 @@ fn record(store: &Store, id: &str, key: &str, expires_at: Option<u64>) {
         max: 100,
         max_per_actor: None,
         idle_before: None,
-        same_is_fine: false,
     };
     let changes = Transaction { at: NOW - DAY, insert: Some(insert), ..Transaction::default() };
     assert_eq!(pollster::block_on(store.commit("signed", changes)).unwrap(), CommitOutcome::Done);

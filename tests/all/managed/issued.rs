@@ -221,3 +221,62 @@ fn a_token_is_issued_once() {
         }
     });
 }
+
+/// Two clients that issue for one actor in the same second get two tokens with two records, and
+/// revoking one leaves the other valid.
+#[test]
+fn signed_tokens_of_one_second_are_different_or_refused() {
+    use keyward_runtime::{Creation, ErrorKind};
+    each_store(|_, store| {
+        at(0);
+        let request = || CreateRequest { client: Some("app".to_owned()), ..CreateRequest::new("alice") };
+        let unique = super::registry(store.clone(), super::ring(), |_| {});
+        let create = |registry: &Registry| match registry.create_blocking(Some("signed"), request()) {
+            Ok(Creation::Created(created)) => Ok((created.token, created.token_id.unwrap())),
+            Ok(Creation::Denied(denied)) => panic!("{}", denied.message),
+            Err(error) => Err(error),
+        };
+        let ((first, id), (second, _)) = (create(&unique).unwrap(), create(&unique).unwrap());
+        assert_ne!(first, second);
+        let revocation = Revocation { handler: Some("signed".to_owned()), token_id: Some(id), ..Revocation::default() };
+        assert_eq!(block_on(unique.revoke(revocation)).unwrap(), 1);
+        assert!(verify(&unique, &first).is_err());
+        assert_eq!(verify(&unique, &second), Ok(None));
+
+        let plain = super::registry(store.clone(), super::ring(), |handler| {
+            handler.settings.remove("unique_tokens");
+        });
+        let (token, _) = create(&plain).unwrap();
+        let error = create(&plain).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::JustIssued), "{error}");
+        assert_eq!(verify(&plain, &token), Ok(None));
+        at(1);
+        assert_ne!(create(&plain).unwrap().0, token);
+    });
+}
+
+/// A token with many restrictions verifies, or is not created.
+#[test]
+fn what_is_issued_verifies() {
+    let (_folder, store) = super::store();
+    at(0);
+    let registry = super::registry(store, super::ring(), |_| {});
+    for handler in ["stored", "signed"] {
+        for (count, is_created) in [(10, true), (600, true), (1_000, true), (3_000, false)] {
+            let names: Vec<_> = (0..count).map(|number| format!("resource-{number}")).collect();
+            let entries: Vec<_> =
+                names.iter().map(|name| ("view-table", Some("fixtures"), Some(name.as_str()))).collect();
+            let request = CreateRequest { restrictions: Some(restrictions(&entries)), ..CreateRequest::new("alice") };
+            match registry.create_blocking(Some(handler), request).unwrap() {
+                keyward_runtime::Creation::Created(created) => {
+                    assert!(is_created, "{handler} {count}");
+                    assert_eq!(verify(&registry, &created.token), Ok(None), "{handler} {count}");
+                }
+                keyward_runtime::Creation::Denied(denied) => {
+                    assert!(!is_created, "{handler} {count}: {}", denied.message);
+                    assert_eq!(denied.denial.as_str(), "invalid-request", "{handler} {count}");
+                }
+            }
+        }
+    }
+}

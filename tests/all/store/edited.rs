@@ -198,37 +198,28 @@ fn under_concurrency_a_record_has_consistent_terms_and_is_revoked_once() {
 }
 
 #[test]
-fn an_identical_record_is_left_unchanged() {
-    let again = |record: Record, max| {
-        let mut changes = insert(record, None);
-        let insert = changes.insert.as_mut().unwrap();
-        (insert.same_is_fine, insert.max, insert.max_per_actor) = (true, max, Some(max));
-        changes
-    };
+fn an_identical_record_is_refused() {
     for place in Place::both() {
         let (here, there) = (place.open(), place.open());
         let made = race(16, |thread| {
             let store = if thread % 2 == 0 { &here } else { &there };
             let record = Record { description: Some(thread.to_string()), ..record("same", "alice") };
-            // The first record takes all the space.
-            commit(store, "h", again(record, 1))
+            commit(store, "h", insert(record, None))
         });
-        assert_eq!(made, [CommitOutcome::Done; 16]);
+        assert_eq!(made.iter().filter(|made| **made == CommitOutcome::Done).count(), 1);
+        assert_eq!(made.iter().filter(|made| **made == CommitOutcome::Duplicate).count(), 15);
         let first = find(&here, "h", "same").unwrap();
-        assert_eq!(commit(&here, "h", again(record("same", "alice"), 1)), CommitOutcome::Done);
-        assert_eq!(find(&here, "h", "same").unwrap(), first);
-        assert_eq!(commit(&here, "h", again(record("other", "alice"), 1)), CommitOutcome::Full);
-        assert_eq!(commit(&here, "i", again(record("same", "alice"), 1)), CommitOutcome::Done);
-        // The rest of the transaction is applied.
+        // The rest of the transaction is not applied.
         commit(&here, "h", insert(record("another", "alice"), None));
-        let mut changes = again(record("same", "alice"), 1);
+        let mut changes = insert(record("same", "alice"), None);
         changes.insert.as_mut().unwrap().replace = true;
-        assert_eq!(commit(&here, "h", changes), CommitOutcome::Done);
-        assert!(is_live(&here, "h", "same") && !is_live(&here, "h", "another"));
+        assert_eq!(commit(&here, "h", changes), CommitOutcome::Duplicate);
+        assert!(is_live(&here, "h", "another"));
+        assert_eq!(find(&here, "h", "same").unwrap(), first);
+        assert_eq!(commit(&here, "i", insert(record("same", "alice"), None)), CommitOutcome::Done);
         commit(&here, "h", end(&["same"]));
-        assert_eq!(commit(&there, "h", again(record("same", "alice"), 9)), CommitOutcome::Ended);
+        assert_eq!(commit(&there, "h", insert(record("same", "alice"), None)), CommitOutcome::Duplicate);
         assert!(!is_live(&there, "h", "same"));
-        assert_eq!(commit(&here, "h", insert(record("same", "alice"), None)), CommitOutcome::Duplicate);
     }
 }
 

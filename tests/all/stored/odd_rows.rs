@@ -99,7 +99,7 @@ const IMPORTED: &[(Row, (&str, Option<u64>))] = &[
     (Row { permissions: "'{}'", ..ORDINARY }, VALID),
     (Row { permissions: "CAST('null' AS BLOB)", ..ORDINARY }, VALID),
     (Row { permissions: "json_object('a', json_array('vi', 'vi'))", ..ORDINARY }, VALID),
-    (Row { permissions: "json_object('a', json_array(printf('%.*c', 16300, 'a')))", ..ORDINARY }, VALID),
+    (Row { permissions: "json_object('a', json_array(printf('%.*c', 65400, 'a')))", ..ORDINARY }, VALID),
     (Row { permissions: "json_object('a', json_array('a' || char(0)))", ..ORDINARY }, VALID),
     // Each of the resources is passed to the handler with the name of its database.
     (Row { permissions: MANY_RESOURCES, ..ORDINARY }, VALID),
@@ -144,8 +144,8 @@ const REFUSED: &[(Row, &str)] = &[
     (Row { permissions: "'[]'", ..ORDINARY }, "has restrictions that cannot be read"),
     (Row { permissions: "NULL", ..ORDINARY }, "has `permissions` that are NULL"),
     (
-        Row { permissions: "json_object('a', json_array(printf('%.*c', 16384, 'a')))", ..ORDINARY },
-        "exceeded the actor JSON limit: used 16444 of 16384 bytes (`limits.actor_bytes`)",
+        Row { permissions: "json_object('a', json_array(printf('%.*c', 65536, 'a')))", ..ORDINARY },
+        "is too large: its actor and restrictions have 65596 bytes, more than the 65536 allowed (`limits.actor_bytes`)",
     ),
     (
         Row { permissions: TOO_MANY_RESOURCES, ..ORDINARY },

@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
                 "token_pattern",
                 "usage",
             ],
+            &["component::setting"],
             &["admission", "component", "component::shape", "engine", "keys", "verdict", "verdict_cache"],
             &["restrictions", "slice", "store"],
             &["lane", "policy", "queries", "registry::presented", "revocation_list", "revocation_list::cutoffs"],

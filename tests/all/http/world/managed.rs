@@ -96,7 +96,6 @@ impl Managed {
             max: u64::MAX,
             max_per_actor: None,
             idle_before: None,
-            same_is_fine: false,
         };
         let changes = Transaction { at: NOW.seconds, insert: Some(insert), ..Transaction::default() };
         assert_eq!(pollster::block_on(self.store.commit(handler, changes)).unwrap(), CommitOutcome::Done);
