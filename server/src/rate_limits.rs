@@ -67,8 +67,9 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// # Errors
     /// Returns the time to wait if the peer exceeds the rate.
     pub(crate) fn failed_authentication(&self, peer: IpAddr) -> Result<(), Seconds> {
-        let peer = match peer {
-            IpAddr::V4(_) => peer,
+        // A socket that listens on `[::]` reports IPv4 addresses within one IPv6 network.
+        let peer = match peer.to_canonical() {
+            peer @ IpAddr::V4(_) => peer,
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
         };
         if self.peers.len() >= PEERS {
@@ -136,6 +137,9 @@ mod tests {
         assert_eq!(count(|| fail("2001:db8:0:1::1")), 100);
         assert_eq!(fail("2001:db8:0:1:ffff::"), Err(1), "the same network");
         assert_eq!(count(|| fail("2001:db8:0:2::1")), 100, "another network");
+        assert_eq!(count(|| fail("::ffff:192.0.2.3")), 100);
+        assert_eq!(count(|| fail("::ffff:192.0.2.4")), 100, "another IPv4 address");
+        assert_eq!(fail("192.0.2.4"), Err(1), "the same address");
     }
 
     #[test]
