@@ -123,19 +123,21 @@ fn authenticate<'a>(
     posted: Option<PostCredentials<'_>>,
 ) -> Result<AuthenticatedClient<'a>, ApiError> {
     let authorization = Authorization::of(headers);
-    let nobody = ApiError::InvalidClient(Scheme::Basic);
+    let unauthenticated = ApiError::InvalidClient(Scheme::Basic);
     match (authorization, posted) {
         (Authorization::Several, _) => Err(ApiError::InvalidRequest("There is more than one `Authorization` header")),
         (Authorization::One { .. }, Some(_)) => {
             Err(ApiError::InvalidRequest("The client authenticates in more than one way: use one"))
         }
-        (Authorization::Missing, None) => Err(nobody),
-        (Authorization::Missing, Some(PostCredentials { id, secret })) => by_id(config, id, secret).ok_or(nobody),
+        (Authorization::Missing, None) => Err(unauthenticated),
+        (Authorization::Missing, Some(PostCredentials { id, secret })) => {
+            by_id(config, id, secret).ok_or(unauthenticated)
+        }
         (Authorization::One { .. }, None) => {
             if let Some(secret) = authorization.with_scheme("bearer") {
                 by_secret(config, secret).ok_or(ApiError::InvalidClient(Scheme::Bearer))
             } else {
-                authorization.with_scheme("basic").and_then(|rest| by_basic(config, rest)).ok_or(nobody)
+                authorization.with_scheme("basic").and_then(|rest| by_basic(config, rest)).ok_or(unauthenticated)
             }
         }
     }

@@ -24,6 +24,13 @@ pub(crate) struct DecisionContext<'a> {
     pub(crate) path: Option<&'a str>,
 }
 
+impl<'a> DecisionContext<'a> {
+    /// Creates the context of a client's request to an endpoint.
+    pub(crate) fn of(endpoint: &'static str, client: &'a str) -> Self {
+        Self { endpoint, client: Some(client), ..Self::default() }
+    }
+}
+
 /// The outcome of a decision.
 #[derive(Debug, Clone, Copy, Default)]
 struct Decision<'a> {

@@ -116,7 +116,7 @@ pub(crate) async fn introspect(
     let token = form.token()?;
 
     let verdict = decision::verify(context, token, |name| client.rights().handlers.contains(name)).await;
-    let asked = DecisionContext { endpoint: "introspect", client: Some(client.id()), ..DecisionContext::default() };
+    let asked = DecisionContext::of("introspect", client.id());
     decision_log::verified(context, asked, &verdict, true);
     let introspection = match verdict {
         Ok(Verdict::Accepted(acceptance)) => active(config, &context.live.registry, acceptance)?,

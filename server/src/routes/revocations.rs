@@ -90,7 +90,7 @@ pub(crate) async fn revocations(
     let request: RevocationsRequest = body::json(context, &headers, body, WANTED).await?;
     let dry_run = request.dry_run;
     let revocation = request.checked(context, client)?;
-    let asked = DecisionContext { endpoint: "revocations", client: Some(client.id()), ..DecisionContext::default() };
+    let asked = DecisionContext::of("revocations", client.id());
     let mut records = 0_u64;
     for requested in context.live.registry.requested(revocation).await {
         let (named, revocation) = (Named::of(&requested), requested.revocation.clone());

@@ -50,7 +50,7 @@ pub(crate) async fn revoke(
     // secret from a client that holds the token.
     let token = form.token()?;
     let verdict = decision::verify(context, token, |_| true).await;
-    let asked = DecisionContext { endpoint: "revoke", client: Some(client.id()), ..DecisionContext::default() };
+    let asked = DecisionContext::of("revoke", client.id());
     let is_unconfirmed = matches!(&verdict, Ok(Verdict::Rejected(Rejection { reason: Reason::Revoked, .. })))
         && registry.has_pending_revocations();
     let presented = registry.presented(token, &verdict).await;

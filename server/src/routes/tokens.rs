@@ -109,7 +109,7 @@ pub(crate) async fn create(
         None => live.registry.handlers().map(|handler| handler.name).find(|name| usable(name)).map(str::to_owned),
     };
     let handler = handler.ok_or(ApiError::NoSuchHandler)?;
-    let asked = DecisionContext { endpoint: "tokens", client: Some(client.id()), ..DecisionContext::default() };
+    let asked = DecisionContext::of("tokens", client.id());
     let parent = match parent {
         Some(token) => Some(presented(context, asked, client, &token).await?),
         None => None,

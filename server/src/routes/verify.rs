@@ -94,7 +94,7 @@ pub(crate) async fn verify(
         return Err(ApiError::NoSuchHandler);
     }
     let counts = |name: &str| rights.contains(name) && handler.as_deref().is_none_or(|only| only == name);
-    let asked = DecisionContext { endpoint: "verify", client: Some(client.id()), ..DecisionContext::default() };
+    let asked = DecisionContext::of("verify", client.id());
     let judge = async |token: &str| {
         let verdict = decision::verify(context, token, counts).await;
         decision_log::verified(context, asked, &verdict, true);

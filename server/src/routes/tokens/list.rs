@@ -102,7 +102,7 @@ pub(crate) async fn list(
     let its = visibility::filter(client, live, handler.as_deref());
     let filter = Filter { actor_id: actor.clone(), status, unused_since, never_ends, ..its };
     let limit = limit.unwrap_or(LIMIT);
-    let asked = DecisionContext { endpoint: "tokens", client: Some(client.id()), ..DecisionContext::default() };
+    let asked = DecisionContext::of("tokens", client.id());
     let (mut tokens, mut bytes, mut after, mut next) = (Vec::new(), 0_usize, cursor, None);
     'page: loop {
         let left = limit.saturating_sub(u32::try_from(tokens.len()).unwrap_or(u32::MAX));

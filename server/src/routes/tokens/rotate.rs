@@ -1,6 +1,6 @@
 //! `POST /v1/tokens/{handler}/{token_id}/rotate`: replaces a token by a new one.
 
-use super::token::{find, may_edit};
+use super::token::{TokenPath, find, may_edit};
 use super::{Token, refusal, shown};
 use crate::body::{self, whole};
 use crate::client;
@@ -41,10 +41,7 @@ pub(crate) struct RotateRequest {
     post,
     path = "/v1/tokens/{handler}/{token_id}/rotate",
     tag = "applications",
-    params(
-        ("handler" = String, Path, description = "The handler that issued the token"),
-        ("token_id" = String, Path, description = "The token's id, not the token itself")
-    ),
+    params(TokenPath),
     request_body = RotateRequest,
     responses(
         (status = 201, body = Token, description = "The new token. It replaces the old one durably"),
@@ -56,7 +53,7 @@ pub(crate) struct RotateRequest {
 )]
 pub(crate) async fn rotate(
     Extension(context): Extension<Context>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    path: Result<Path<TokenPath>, PathRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -65,7 +62,7 @@ pub(crate) async fn rotate(
     let may = |rights: &Client| may_edit(rights) && rights.create;
     let client = client::authorize(context, "rotate", &headers, None, may)?;
     let RotateRequest { overlap } = body::json(context, &headers, body, WANTED).await?;
-    let asked = DecisionContext { endpoint: "rotate", client: Some(client.id()), ..DecisionContext::default() };
+    let asked = DecisionContext::of("rotate", client.id());
     let seen = find(context, asked, client, path).await?;
     let told = |outcome, detail: &str| {
         decision_log::recorded(context, asked, (seen.handler(), seen.record()), outcome, Some(detail));

@@ -21,6 +21,16 @@ use utoipa::ToSchema;
 
 const WANTED: &str = "Invalid body: send at least one of `description` (text without NUL, or null), `expires_at` (unix seconds), `restrictions`";
 
+/// The token that a path names.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct TokenPath {
+    /// The handler that issued the token
+    handler: String,
+    /// The token's id, not the token itself
+    token_id: String,
+}
+
 /// The record of a token. It does not contain the token itself.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct KnownToken {
@@ -124,10 +134,7 @@ pub(crate) struct EditRequest {
     get,
     path = "/v1/tokens/{handler}/{token_id}",
     tag = "applications",
-    params(
-        ("handler" = String, Path, description = "The handler that issued the token"),
-        ("token_id" = String, Path, description = "The token's id, not the token itself")
-    ),
+    params(TokenPath),
     responses(
         (status = 200, body = KnownToken, description = "The record of the token"),
         (status = 404, body = ErrorBody, description = "There is no such token, this client may not see it, or no store is configured")
@@ -136,12 +143,12 @@ pub(crate) struct EditRequest {
 )]
 pub(crate) async fn show(
     Extension(context): Extension<Context>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    path: Result<Path<TokenPath>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let context = &context;
     let client = client::authorize(context, "token", &headers, None, |rights| rights.sees != Visibility::Nothing)?;
-    let asked = DecisionContext { endpoint: "token", client: Some(client.id()), ..DecisionContext::default() };
+    let asked = DecisionContext::of("token", client.id());
     let seen = find(context, asked, client, path).await?;
     decision_log::recorded(context, asked, (seen.handler(), seen.record()), ("shown", None), None);
     answer(context, &seen)
@@ -152,10 +159,7 @@ pub(crate) async fn show(
     patch,
     path = "/v1/tokens/{handler}/{token_id}",
     tag = "applications",
-    params(
-        ("handler" = String, Path, description = "The handler that issued the token"),
-        ("token_id" = String, Path, description = "The token's id, not the token itself")
-    ),
+    params(TokenPath),
     request_body = EditRequest,
     responses(
         (status = 200, body = KnownToken, description = "The token is changed durably, for all later requests"),
@@ -168,7 +172,7 @@ pub(crate) async fn show(
 )]
 pub(crate) async fn edit(
     Extension(context): Extension<Context>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    path: Result<Path<TokenPath>, PathRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -180,7 +184,7 @@ pub(crate) async fn edit(
     {
         return Err(ApiError::InvalidRequest(WANTED));
     }
-    let asked = DecisionContext { endpoint: "token", client: Some(client.id()), ..DecisionContext::default() };
+    let asked = DecisionContext::of("token", client.id());
     let seen = find(context, asked, client, path).await?;
     let restrictions = restrictions.map(|Object(restrictions)| restrictions.checked());
     let amendment = TokenUpdate { description, expires_at, restrictions };
@@ -224,7 +228,7 @@ pub(super) async fn find(
     context: &Context,
     asked: DecisionContext<'_>,
     client: AuthenticatedClient<'_>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    path: Result<Path<TokenPath>, PathRejection>,
 ) -> Result<VisibleToken, ApiError> {
     context.live.registry.records().map_err(|error| ApiError::of_records(&error))?;
     let unknown = || {
@@ -232,7 +236,7 @@ pub(super) async fn find(
         Err(ApiError::NoSuchToken)
     };
     // Names are UTF-8, so a path that is not UTF-8 names nothing.
-    let Ok(Path((handler, id))) = path else { return unknown() };
+    let Ok(Path(TokenPath { handler, token_id: id })) = path else { return unknown() };
     let is_usable = client.rights().handlers.contains(&handler) && context.live.digests.contains_key(&handler);
     if !is_usable || !is_token_id(&id) {
         return unknown();
