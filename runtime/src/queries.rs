@@ -3,10 +3,10 @@
 
 use crate::store::StoreFuture;
 
-/// A query that an operator has written.
+/// A read-only query that an operator has written.
 ///
-/// It must be read-only, and must itself bound its duration and the size of its result: beyond
-/// these bounds it returns an error.
+/// Implementations must bound their duration and the size of their result, and return an error
+/// beyond these bounds.
 pub trait Query: Send + Sync + 'static {
     /// Returns the names of the parameters.
     fn parameters(&self) -> &[String];

@@ -5,8 +5,8 @@ use std::fmt;
 
 /// The SHA-256 of a token's text.
 ///
-/// It identifies the record of an issued token and revokes exactly that token, whatever its handler
-/// calls it. `Debug` does not show it.
+/// A digest identifies the record of an issued token, and revokes exactly that token, whatever its
+/// handler calls it. `Debug` does not show it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenDigest([u8; 32]);
 

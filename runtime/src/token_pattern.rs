@@ -7,7 +7,7 @@ const MAX_PARTS: usize = 16;
 /// A pattern: a sequence of parts, written as a regular expression that only consists of parts such
 /// as `[0-9A-Za-z]{22}[^-]{0,43}`.
 ///
-/// It applies to the bytes after a token's prefix, or to the whole token if it has no prefix.
+/// A pattern describes the bytes after a token's prefix, or the whole token if it has no prefix.
 /// Matching takes one pass over the text.
 #[derive(Debug)]
 pub(crate) struct TokenPattern(Vec<Part>);

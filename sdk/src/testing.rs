@@ -25,7 +25,7 @@ use records::{Record, Records};
 /// The host of a handler under test: a fixed clock, keys, settings, secrets, queries, and a store
 /// in memory.
 ///
-/// It differs from a real host in three ways: random bytes are the numbers 0, 1, 2, …, random ids
+/// Three things differ from a real host: random bytes are the numbers 0, 1, 2, …, random ids
 /// are numbered too, and `sign` is not refused outside `create`.
 #[derive(Debug, Default)]
 pub struct Host {
