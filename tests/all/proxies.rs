@@ -52,7 +52,7 @@ fn proxies_admit_exactly_the_permitted_requests() {
                     let Some(kind) = next else { return };
                     drive(kind, |row, seen| match seen {
                         Ok(cell) => table.lock().unwrap().set(row, kind.name, cell),
-                        Err(error) => wrong.lock().unwrap().push(error),
+                        Err(error) => wrong.lock().unwrap().push(format!("{row}: {error}")),
                     });
                 }
             });

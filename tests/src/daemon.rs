@@ -131,6 +131,24 @@ impl Daemon {
         kill_process(self.pid(), signal).unwrap();
     }
 
+    /// Suspends the process, and waits until each of its threads has stopped.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the daemon has exited, or does not stop in time.
+    #[expect(clippy::unwrap_used, reason = "a test cannot continue without the daemon")]
+    pub fn suspend(&self) {
+        self.signal(Signal::STOP);
+        // On a busy machine, threads run for some milliseconds after the signal was sent.
+        let tasks = format!("/proc/{}/task", self.child.id());
+        wait_for("a suspended daemon", || {
+            std::fs::read_dir(&tasks).unwrap().all(|task| {
+                let stat = std::fs::read_to_string(task.unwrap().path().join("stat"));
+                stat.is_ok_and(|stat| stat.rsplit_once(") ").unwrap().1.starts_with('T'))
+            })
+        });
+    }
+
     /// Returns the resident memory in bytes.
     ///
     /// # Panics

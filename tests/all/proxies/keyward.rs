@@ -119,7 +119,7 @@ impl Keyward {
 
     /// Stops the process, which then accepts connections without responding.
     pub(super) fn hang(&self) {
-        self.daemon.signal(Signal::STOP);
+        self.daemon.suspend();
     }
 
     pub(super) fn go_on(&self) {
