@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use keyward_cli::builtin;
 use keyward_runtime::{Actors, HandlerConfig, KeyGrant, KeyRing, Permission, Registry, Scheme, Secret};
-use keyward_server::{Client, Config, PathPattern, Policy, SecretDigest, Service, serve_stream};
+use keyward_server::{Client, Config, PathPattern, Policy, Right, SecretDigest, Service, serve_stream};
 use keyward_tests::hostile;
 use keyward_tests::http::Request;
 use percent_encoding::percent_decode;
@@ -239,7 +239,7 @@ static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     let mut config = Config::default();
     config.query_parameter = Some("_auth_token".to_owned());
     let secret = SecretDigest::of(SECRET);
-    let app = Client { introspect: true, verify: true, create: true, revoke: true, ..Client::new(secret) };
+    let app = Client::new(secret, [Right::Introspect, Right::Verify, Right::Create, Right::Revoke]);
     config.clients.insert("app".to_owned(), app);
     let get = Policy {
         methods: Some(["GET".to_owned()].into()),

@@ -31,9 +31,7 @@ mod generated {
 }
 
 pub(crate) use generated::exports::keyward::handler::token_handler::{Created, Verdict};
-pub(crate) use generated::keyward::handler::{
-    clock, digest, keys, log, queries, random, secrets, settings, store, types,
-};
+pub(crate) use generated::keyward::handler::*;
 pub(crate) use generated::{Handler as Instance, HandlerPre as InstancePre};
 
 /// The result of a handler's `verify`, without the failures.

@@ -108,14 +108,18 @@ fn refuse_other_files(bytes: &[u8]) -> Result<(), LoadError> {
     Err(LoadError::new(code, text))
 }
 
+/// Returns the interfaces that this host provides: those that the world in the contract imports.
+fn provided() -> impl Iterator<Item = &'static str> {
+    let lines = include_str!("../../wit/world.wit").lines();
+    lines.filter_map(|line| line.trim().strip_prefix("import ")?.strip_suffix(';'))
+}
+
 /// Returns the names of the interfaces that the component imports.
 ///
 /// # Errors
 /// Returns a [`LoadError`] for an interface that this host does not provide, and for a component
 /// that does not export `token-handler`.
 fn imports(engine: &wasmtime::Engine, component: &Component) -> Result<BTreeSet<String>, LoadError> {
-    const KNOWN: [&str; 10] =
-        ["types", "clock", "keys", "settings", "secrets", "random", "digest", "log", "store", "queries"];
     let kind = component.component_type();
     let mut names = BTreeSet::new();
     for (name, _) in kind.imports(engine) {
@@ -128,12 +132,14 @@ fn imports(engine: &wasmtime::Engine, component: &Component) -> Result<BTreeSet<
                 ),
             ));
         }
-        let Some((interface, version)) = split(name).filter(|(interface, _)| KNOWN.contains(interface)) else {
+        let Some((interface, version)) =
+            split(name).filter(|(interface, _)| provided().any(|known| known == *interface))
+        else {
             return Err(LoadError::new(
                 "unknown-import",
                 format!(
                     "the component imports `{shown}`, which this host does not provide; it provides {}",
-                    KNOWN.join(", ")
+                    provided().collect::<Vec<_>>().join(", ")
                 ),
             ));
         };

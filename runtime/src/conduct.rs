@@ -2,8 +2,9 @@
 //! call starts.
 
 use crate::engine::TICK;
-use crate::error::{ErrorKind, LimitKind};
+use crate::error::ErrorKind;
 use crate::lane::CpuUsage;
+use crate::limits::LimitKind;
 use crate::slice::SLICE;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -4,6 +4,7 @@
 //! *no verdict is available*, a [`LoadError`] that a registry could not be built. Both name the
 //! handler concerned and have a stable code.
 
+use crate::limits::LimitKind;
 use std::fmt;
 use std::sync::Arc;
 
@@ -234,57 +235,10 @@ pub struct LimitExceeded {
 
 impl fmt::Display for LimitExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, unit, setting) = self.limit.texts();
-        let Self { used, of, .. } = self;
-        write!(f, "exceeded the {what} limit: used {used} of {of} {unit} (`{setting}`)")
+        let (what, unit) = self.limit.resource();
+        let Self { limit, used, of } = self;
+        write!(f, "exceeded the {what} limit: used {used} of {of} {unit} (`{}`)", limit.setting())
     }
-}
-
-macro_rules! limit_names {
-    ($($(#[$doc:meta])* $name:ident = $code:literal, $what:literal in $unit:literal, $setting:literal;)*) => {
-        /// The limits that a call can exceed. Each is a field of [`Limits`](crate::Limits), or of
-        /// [`RuntimeLimits`](crate::RuntimeLimits).
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[non_exhaustive]
-        pub enum LimitKind { $($(#[$doc])* $name,)* }
-
-        impl LimitKind {
-            /// Returns a stable code for metrics and scripts.
-            pub fn code(self) -> &'static str {
-                match self { $(Self::$name => $code,)* }
-            }
-
-            /// Returns the setting for the operator to change.
-            pub fn setting(self) -> &'static str {
-                self.texts().2
-            }
-
-            fn texts(self) -> (&'static str, &'static str, &'static str) {
-                match self { $(Self::$name => ($what, $unit, $setting),)* }
-            }
-        }
-    };
-}
-
-limit_names! {
-    /// The limit [`Limits::memory_bytes`](crate::Limits::memory_bytes).
-    Memory = "limit-memory", "memory" in "bytes", "limits.memory_mib";
-    /// The limit [`Limits::table_elements`](crate::Limits::table_elements).
-    Table = "limit-table", "table" in "elements", "limits.table_elements";
-    /// The limit [`Limits::cpu`](crate::Limits::cpu).
-    Cpu = "limit-cpu", "CPU time" in "µs", "limits.cpu_ms";
-    /// The limit [`Limits::wall`](crate::Limits::wall).
-    Wall = "limit-wall", "wall time" in "µs", "limits.wall_ms";
-    /// The limit [`Limits::host_calls`](crate::Limits::host_calls).
-    HostCalls = "limit-host-calls", "host call" in "calls", "limits.host_calls";
-    /// The limit [`Limits::host_call_bytes`](crate::Limits::host_call_bytes).
-    HostBytes = "limit-host-bytes", "host call data" in "bytes", "limits.host_call_bytes";
-    /// The limit [`Limits::host_work_bytes`](crate::Limits::host_work_bytes).
-    HostWork = "limit-host-work", "host work" in "bytes", "limits.host_work_bytes";
-    /// The limit [`RuntimeLimits::wasm_stack_bytes`](crate::RuntimeLimits::wasm_stack_bytes).
-    Stack = "limit-stack", "stack" in "bytes", "RuntimeLimits::wasm_stack_bytes";
-    /// The limit [`Limits::actor_id_bytes`](crate::Limits::actor_id_bytes).
-    ActorId = "limit-actor-id", "actor id" in "bytes", "limits.actor_id_bytes";
 }
 
 /// The reason that a registry could not be built.

@@ -13,9 +13,9 @@ pub(crate) mod store;
 
 use crate::bindings::types;
 use crate::clock::UnixTime;
-use crate::error::{ErrorKind, LimitExceeded, LimitKind};
+use crate::error::{ErrorKind, LimitExceeded};
 use crate::grants::BoundGrants;
-use crate::limits::Limits;
+use crate::limits::{LimitKind, Limits};
 use crate::slice;
 use std::sync::Arc;
 use std::time::Duration;

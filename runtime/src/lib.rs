@@ -93,10 +93,10 @@ pub use actor::VerifiedActor;
 pub use clock::{Clock, MonotonicClock, SystemClock, UnixTime};
 pub use component::{ComponentInfo, SettingType};
 pub use counts::Counts;
-pub use error::{Blame, Error, ErrorKind, LimitExceeded, LimitKind, LoadError};
+pub use error::{Blame, Error, ErrorKind, LimitExceeded, LoadError};
 pub use grants::{HandlerConfig, StoreGrant};
 pub use keys::{Key, KeyGrant, KeyRing, KeyRingError, KeyState, MIN_SECRET_BYTES, Scheme, Secret};
-pub use limits::{Limits, RuntimeLimits};
+pub use limits::{LimitKind, Limits, RuntimeLimits};
 pub use policy::{
     ActorPattern, Actors, InvalidPattern, MAX_DESCRIPTION_BYTES, check_acceptance, is_actor_id, is_token_id,
 };

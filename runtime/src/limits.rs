@@ -2,79 +2,201 @@
 
 use std::time::Duration;
 
-/// The resources that one handler may use.
-///
-/// Every field is enforced: the code that enforces them destructures this struct without `..`, so
-/// an unenforced field does not compile.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+const NANOS_PER_MS: u32 = 1_000_000;
+
+macro_rules! limits {
+    ($(
+        $(#[$doc:meta])*
+        $field:ident: $type:ty = $default:expr,
+        $setting:literal $(in $scale:expr)?
+        $(, $kind:ident = $code:literal, $what:literal in $unit:literal)?;
+    )*) => {
+        /// The resources that one handler may use.
+        ///
+        /// Every field is enforced: the code that enforces them destructures this struct without
+        /// `..`, so an unenforced field does not compile.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Limits { $($(#[$doc])* pub $field: $type,)* }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+
+        impl Limits {
+            /// The names of the settings in configuration files, one for each field.
+            pub const SETTINGS: &[&str] = &[$($setting),*];
+
+            /// Returns the value of a setting in [`Limits::SETTINGS`], in the unit that ends its
+            /// name. `None` means that there is no such setting, or that the runtime chooses the
+            /// value.
+            pub fn setting(&self, name: &str) -> Option<u64> {
+                match name {
+                    $($setting => self.$field.to_setting(1 $(* ($scale))?),)*
+                    _ => None,
+                }
+            }
+
+            /// Changes a setting in [`Limits::SETTINGS`], in the unit that ends its name. Returns
+            /// `false` if there is no such setting.
+            #[must_use]
+            pub fn set(&mut self, name: &str, value: u32) -> bool {
+                match name {
+                    $($setting => self.$field = Limit::from_setting(value, 1 $(* ($scale))?),)*
+                    _ => return false,
+                }
+                true
+            }
+        }
+
+        /// The limits that a call can exceed. Each is a field of [`Limits`] or of
+        /// [`RuntimeLimits`].
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum LimitKind {
+            $($(
+                #[doc = concat!("The limit [`Limits::", stringify!($field), "`].")]
+                $kind,
+            )?)*
+            /// The limit [`RuntimeLimits::wasm_stack_bytes`].
+            Stack,
+        }
+
+        impl LimitKind {
+            /// All limits that a call can exceed.
+            pub const ALL: &[Self] = &[$($(Self::$kind,)?)* Self::Stack];
+
+            /// Returns a stable code for metrics and scripts.
+            pub fn code(self) -> &'static str {
+                match self {
+                    $($(Self::$kind => $code,)?)*
+                    Self::Stack => "limit-stack",
+                }
+            }
+
+            /// Returns the setting for the operator to change.
+            pub fn setting(self) -> &'static str {
+                match self {
+                    $($(Self::$kind => concat!("limits.", $setting),)?)*
+                    Self::Stack => "RuntimeLimits::wasm_stack_bytes",
+                }
+            }
+
+            /// Returns the limited resource and its unit, for error messages.
+            pub(crate) fn resource(self) -> (&'static str, &'static str) {
+                match self {
+                    $($(Self::$kind => ($what, $unit),)?)*
+                    Self::Stack => ("stack", "bytes"),
+                }
+            }
+        }
+    };
+}
+
+limits! {
     /// Maximum linear memory of one call, summed over all memories of the component, in bytes. A
     /// handler built with the SDK fits one page of 64 KiB; 16 MiB leave room for a language with a
     /// garbage collector. It also bounds latency: `memory.fill` cannot be interrupted.
-    pub memory_bytes: usize,
+    memory_bytes: usize = 16 << 20, "memory_mib" in 1 << 20,
+        Memory = "limit-memory", "memory" in "bytes";
     /// Maximum number of table elements of one call, summed over all tables of the component. Large
     /// Go or JavaScript programs have about ten thousand functions.
-    pub table_elements: usize,
+    table_elements: usize = 20_000, "table_elements",
+        Table = "limit-table", "table" in "elements";
     /// Maximum CPU time of one call, counted on the threads that run it; time spent waiting for a
     /// processor is not charged.
-    pub cpu: Duration,
+    cpu: Duration = Duration::from_millis(50), "cpu_ms" in NANOS_PER_MS,
+        Cpu = "limit-cpu", "CPU time" in "µs";
     /// Maximum wall-clock time of one call, including host calls and waiting.
-    pub wall: Duration,
+    wall: Duration = Duration::from_millis(250), "wall_ms" in NANOS_PER_MS,
+        Wall = "limit-wall", "wall time" in "µs";
     /// Maximum number of host calls in one call.
-    pub host_calls: u32,
+    host_calls: u32 = 2_000, "host_calls",
+        HostCalls = "limit-host-calls", "host call" in "calls";
     /// Maximum number of bytes that the handler may pass to the host in one host call, or return as
     /// its result.
-    pub host_call_bytes: usize,
+    host_call_bytes: usize = 256 << 10, "host_call_bytes",
+        HostBytes = "limit-host-bytes", "host call data" in "bytes";
     /// Maximum number of bytes that the host processes for the handler in one call: every byte that
     /// host functions hash, sign, compare, copy and log, counted once per operation. A signed token
     /// of 8 KiB needs less than a hundredth of the default.
-    pub host_work_bytes: usize,
+    host_work_bytes: usize = 4 << 20, "host_work_bytes",
+        HostWork = "limit-host-work", "host work" in "bytes";
     /// Maximum length of a token, presented or issued, in bytes. Most servers accept a header of 8
     /// KiB.
-    pub token_bytes: usize,
+    token_bytes: usize = 8_192, "token_bytes";
     /// Maximum length of the actor's JSON in bytes, including the restrictions and other members
     /// that the host adds. A compressed token of 8 KiB holds restrictions of up to 64 KiB.
-    pub actor_bytes: usize,
+    actor_bytes: usize = 64 << 10, "actor_bytes";
     /// Maximum nesting depth of the actor's JSON: `{}` has depth 1.
-    pub actor_depth: usize,
+    actor_depth: usize = 32, "actor_depth";
     /// Maximum length of an actor's id in bytes.
-    pub actor_id_bytes: usize,
+    actor_id_bytes: usize = 1_024, "actor_id_bytes",
+        ActorId = "limit-actor-id", "actor id" in "bytes";
     /// Maximum length of a message to the caller and of a log line, in bytes; longer ones are
     /// truncated.
-    pub message_bytes: usize,
+    message_bytes: usize = 1_024, "message_bytes";
     /// Maximum number of log lines of one call; more are counted and dropped.
-    pub log_lines: u32,
+    log_lines: u32 = 50, "log_lines";
     /// Maximum length of the component's file in bytes.
-    pub component_bytes: usize,
+    component_bytes: usize = 32 << 20, "component_bytes";
     /// Maximum number of concurrent calls of this handler; `None` means half of the runtime's
     /// [`slots`](RuntimeLimits::slots). It gets fewer while other handlers need them: each handler
     /// owns a part of half of the slots.
-    pub concurrent_calls: Option<usize>,
+    concurrent_calls: Option<usize> = None, "concurrent_calls";
     /// Size of the verdict cache in bytes. A cached verdict is valid for the rest of its second, so
     /// that a token presented again within it costs no call. 0 disables the cache.
-    pub verdict_cache_bytes: usize,
+    verdict_cache_bytes: usize = 4 << 20, "verdict_cache_bytes";
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory_bytes: 16 << 20,
-            table_elements: 20_000,
-            cpu: Duration::from_millis(50),
-            wall: Duration::from_millis(250),
-            host_calls: 2_000,
-            host_call_bytes: 256 << 10,
-            host_work_bytes: 4 << 20,
-            token_bytes: 8_192,
-            actor_bytes: 64 << 10,
-            actor_depth: 32,
-            actor_id_bytes: 1_024,
-            message_bytes: 1_024,
-            log_lines: 50,
-            component_bytes: 32 << 20,
-            concurrent_calls: None,
-            verdict_cache_bytes: 4 << 20,
-        }
+/// A limit that a setting without fractions can express.
+trait Limit {
+    /// Converts a setting, of which one unit is `scale` units of the limit.
+    fn from_setting(value: u32, scale: u32) -> Self;
+
+    /// Returns the setting, or `None` if the runtime chooses the value.
+    fn to_setting(&self, scale: u32) -> Option<u64>;
+}
+
+impl Limit for u32 {
+    fn from_setting(value: u32, scale: u32) -> Self {
+        value.saturating_mul(scale)
+    }
+
+    fn to_setting(&self, scale: u32) -> Option<u64> {
+        Some(u64::from(self / scale))
+    }
+}
+
+impl Limit for usize {
+    fn from_setting(value: u32, scale: u32) -> Self {
+        usize::try_from(u64::from(value) * u64::from(scale)).unwrap_or(usize::MAX)
+    }
+
+    fn to_setting(&self, scale: u32) -> Option<u64> {
+        u64::try_from(*self).ok().map(|value| value / u64::from(scale))
+    }
+}
+
+impl Limit for Option<usize> {
+    fn from_setting(value: u32, scale: u32) -> Self {
+        Some(usize::from_setting(value, scale))
+    }
+
+    fn to_setting(&self, scale: u32) -> Option<u64> {
+        self.as_ref().and_then(|value| value.to_setting(scale))
+    }
+}
+
+/// In nanoseconds.
+impl Limit for Duration {
+    fn from_setting(value: u32, scale: u32) -> Self {
+        Duration::from_nanos(u64::from(value) * u64::from(scale))
+    }
+
+    fn to_setting(&self, scale: u32) -> Option<u64> {
+        u64::try_from(self.as_nanos() / u128::from(scale)).ok()
     }
 }
 
@@ -100,5 +222,23 @@ pub struct RuntimeLimits {
 impl Default for RuntimeLimits {
     fn default() -> Self {
         Self { slots: 64, memory_bytes: 64 << 20, table_elements: 20_000, wasm_stack_bytes: 256 << 10, slow_threads: 2 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_sets_its_own_limit() {
+        let default = Limits::default();
+        for changed in Limits::SETTINGS {
+            let mut limits = Limits::default();
+            assert!(limits.set(changed, 7));
+            for name in Limits::SETTINGS {
+                let wanted = if name == changed { Some(7) } else { default.setting(name) };
+                assert_eq!(limits.setting(name), wanted, "{name} after {changed} = 7");
+            }
+        }
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::actor::VerifiedActor;
 use crate::clock::{MAX_SECONDS, UnixTime};
-use crate::error::{ErrorKind, LimitExceeded, LimitKind};
+use crate::error::{ErrorKind, LimitExceeded};
 use crate::i_json::{self, Defect, Scalar};
-use crate::limits::Limits;
+use crate::limits::{LimitKind, Limits};
 use crate::sanitize::{escape_untrusted, is_blank};
 use crate::store::Record;
 use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Restrictions, Verdict};

@@ -9,8 +9,9 @@
 //! them on a lane.
 
 use crate::conduct::{ALLOWANCE, Conduct, Start, nanos, stopped_by};
-use crate::error::{ErrorKind, LimitExceeded, LimitKind};
+use crate::error::{ErrorKind, LimitExceeded};
 use crate::lane::{CpuUsage, Lane, Pace, Task};
+use crate::limits::LimitKind;
 use crate::slice::{self, SLICE, thread_cpu};
 use std::future::{Future, poll_fn};
 use std::io;

@@ -120,7 +120,7 @@ pub use bindings::keyward::handler::types::{
     Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, Reason, Rejection, Restrictions,
     Verdict,
 };
-pub use host::{clock, digest, keys, log, queries, random, secrets, settings, store};
+pub use host::*;
 
 /// A token handler.
 ///

@@ -1,10 +1,11 @@
 //! Client authentication and permission checks.
 
 use crate::body::Form;
-use crate::config::{Client, Config, SecretDigest};
+use crate::config::{Client, Config, Right, SecretDigest};
 use crate::context::Context;
 use crate::credential::Authorization;
 use crate::decision_log::{self, DecisionContext};
+use crate::endpoints::Endpoint;
 use crate::error::{ApiError, RateLimited, Scheme};
 use axum::body::Body;
 use base64::Engine as _;
@@ -24,8 +25,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A client that has authenticated. [`authorize`] returns it only if it has the requested
-/// permission.
+/// A client that has authenticated. [`authorize`] returns it only if it has the required rights.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AuthenticatedClient<'a> {
     id: &'a str,
@@ -38,8 +38,8 @@ impl<'a> AuthenticatedClient<'a> {
         self.id
     }
 
-    /// Returns the client's configuration, which holds its permissions.
-    pub(crate) fn rights(&self) -> &'a Client {
+    /// Returns the client's configuration.
+    pub(crate) fn config(&self) -> &'a Client {
         self.client
     }
 }
@@ -51,7 +51,7 @@ pub(crate) struct PostCredentials<'a> {
     pub(crate) secret: &'a str,
 }
 
-/// Authenticates the client, and checks its rate, and its permission with `may`. Failures are
+/// Authenticates the client, and checks its rate, and that it has the `rights`. Failures are
 /// logged, unless there are too many per second.
 ///
 /// # Errors
@@ -59,12 +59,12 @@ pub(crate) struct PostCredentials<'a> {
 /// nevertheless, so that no client can lock out another.
 pub(crate) fn authorize<'a>(
     context: &'a Context,
-    endpoint: &'static str,
+    endpoint: &Endpoint,
     headers: &HeaderMap,
     posted: Option<PostCredentials<'_>>,
-    may: fn(&Client) -> bool,
+    rights: &[Right],
 ) -> Result<AuthenticatedClient<'a>, ApiError> {
-    let asked = DecisionContext { endpoint, ..DecisionContext::default() };
+    let asked = DecisionContext { endpoint: endpoint.name, ..DecisionContext::default() };
     let live = &context.live;
     let client = match authenticate(&live.config, headers, posted) {
         Ok(client) => client,
@@ -79,7 +79,7 @@ pub(crate) fn authorize<'a>(
     };
     let counted = live.rates.client(client.id());
     counted.map_err(|wait| ApiError::RateLimited(RateLimited { limit: "client", wait }))?;
-    if !may(client.rights()) {
+    if !rights.iter().all(|right| client.config().may(*right)) {
         decision_log::log_without_token(
             context,
             DecisionContext { client: Some(client.id()), ..asked },
@@ -94,12 +94,12 @@ pub(crate) fn authorize<'a>(
 /// (`client_secret_post`).
 pub(crate) async fn authorize_form<'a>(
     context: &'a Context,
-    endpoint: &'static str,
+    endpoint: &Endpoint,
     headers: &HeaderMap,
     body: Body,
-    may: fn(&Client) -> bool,
+    rights: &[Right],
 ) -> Result<(AuthenticatedClient<'a>, Form), ApiError> {
-    let authorize = |posted| authorize(context, endpoint, headers, posted, may);
+    let authorize = |posted| authorize(context, endpoint, headers, posted, rights);
     // Check the header first, so that the body of an unauthorized client is never read.
     let known = if headers.contains_key(AUTHORIZATION) { Some(authorize(None)?) } else { None };
     let form = Form::receive(context, headers, body).await?;
@@ -196,7 +196,7 @@ mod tests {
     const ODD: &str = "s3 cret%25 with + and more than 32 bytes";
 
     fn introspecting(secret: SecretDigest) -> Client {
-        Client { introspect: true, ..Client::new(secret) }
+        Client::new(secret, [Right::Introspect])
     }
 
     fn config() -> Config {

@@ -174,25 +174,54 @@ impl Handlers {
     }
 }
 
-/// An API client and its permissions.
+/// A right of a client, as named in configuration files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Right {
+    /// Use of `/v1/introspect`.
+    Introspect,
+    /// Use of `/v1/verify`.
+    Verify,
+    /// Issuing tokens with `POST /v1/tokens`.
+    Create,
+    /// Use of `/v1/revoke` and `/v1/revocations`.
+    Revoke,
+    /// Listing and viewing the tokens that the client created, identified by its id in the
+    /// configuration.
+    List,
+    /// Listing and viewing all tokens. Includes [`Right::List`].
+    ListAll,
+    /// Editing the tokens that the client sees. With [`Right::Create`] it may also rotate them.
+    Edit,
+    /// Deriving tokens from restricted tokens presented to the client.
+    Delegate,
+}
+
+impl Right {
+    /// All rights, with their names.
+    pub const ALL: &[(&str, Self)] = &[
+        ("introspect", Self::Introspect),
+        ("verify", Self::Verify),
+        ("create", Self::Create),
+        ("revoke", Self::Revoke),
+        ("list", Self::List),
+        ("list-all", Self::ListAll),
+        ("edit", Self::Edit),
+        ("delegate", Self::Delegate),
+    ];
+
+    /// Returns the right with a name, or `None` if there is no such right.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, right)| *right)
+    }
+}
+
+/// An API client and its rights.
 #[derive(Debug, Clone)]
 pub struct Client {
     /// The SHA-256 of the client's secret.
     pub secret: SecretDigest,
-    /// Set if the client may use `/v1/introspect`.
-    pub introspect: bool,
-    /// Set if the client may use `/v1/verify`.
-    pub verify: bool,
-    /// Set if the client may issue tokens with `POST /v1/tokens`.
-    pub create: bool,
-    /// Set if the client may use `/v1/revoke` and `/v1/revocations`.
-    pub revoke: bool,
-    /// The tokens that the client may see with `GET /v1/tokens`.
-    pub sees: Visibility,
-    /// Set if the client may edit the tokens that it sees. With `create` it may also rotate them.
-    pub edit: bool,
-    /// Set if the client may derive tokens from restricted tokens presented to it.
-    pub delegate: bool,
+    /// The rights of the client.
+    pub rights: BTreeSet<Right>,
     /// The handlers whose tokens the client may verify, issue, see and revoke. Other handlers do
     /// not exist for it, except that `/v1/revoke` reports a token that it may not revoke (RFC 7009
     /// section 2.1).
@@ -202,33 +231,15 @@ pub struct Client {
 }
 
 impl Client {
-    /// Creates a client without permissions, for all handlers.
-    pub fn new(secret: SecretDigest) -> Self {
-        Self {
-            secret,
-            introspect: false,
-            verify: false,
-            create: false,
-            revoke: false,
-            sees: Visibility::Nothing,
-            edit: false,
-            delegate: false,
-            handlers: Handlers::All,
-            rate: None,
-        }
+    /// Creates a client with these rights, for all handlers.
+    pub fn new(secret: SecretDigest, rights: impl IntoIterator<Item = Right>) -> Self {
+        Self { secret, rights: rights.into_iter().collect(), handlers: Handlers::All, rate: None }
     }
-}
 
-/// The tokens that a client sees, among those of its handlers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Visibility {
-    /// No tokens.
-    #[default]
-    Nothing,
-    /// The tokens that it created, identified by the client's id in the configuration.
-    Own,
-    /// All tokens.
-    All,
+    /// Returns whether the client has a right.
+    pub fn may(&self, right: Right) -> bool {
+        self.rights.contains(&right) || right == Right::List && self.rights.contains(&Right::ListAll)
+    }
 }
 
 /// The SHA-256 of a client's secret. A fast hash suffices because the secret is random and too long

@@ -2,6 +2,7 @@
 //! outcome and the handler's component. It never contains a token.
 
 use crate::context::Context;
+use crate::endpoints::Endpoint;
 use keyward_audit::{Entry, Event};
 use keyward_runtime::{
     Acceptance, Created, Creation, Denied, Error, Record, Rejection, Revocation, Verdict, needs_escape,
@@ -26,8 +27,8 @@ pub(crate) struct DecisionContext<'a> {
 
 impl<'a> DecisionContext<'a> {
     /// Creates the context of a client's request to an endpoint.
-    pub(crate) fn of(endpoint: &'static str, client: &'a str) -> Self {
-        Self { endpoint, client: Some(client), ..Self::default() }
+    pub(crate) fn of(endpoint: &Endpoint, client: &'a str) -> Self {
+        Self { endpoint: endpoint.name, client: Some(client), ..Self::default() }
     }
 }
 

@@ -65,7 +65,7 @@ mod visibility;
 // The public interface is:
 pub use config::{
     Client, Config, ForwardAuth, Handlers, Hosts, IdentityHeaders, Issuer, KeyAge, Limits, PathPattern, Policy, Realm,
-    SecretDigest, Visibility,
+    Right, SecretDigest,
 };
 #[doc(hidden)]
 pub use connection::serve_stream;

@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn a_rate_of_a_client_or_policy_is_also_its_burst() {
         let (limits, clock) = limits(|config| {
-            let client = Client { rate: NonZeroU32::new(3), ..Client::new(SecretDigest::of("x")) };
+            let client = Client { rate: NonZeroU32::new(3), ..Client::new(SecretDigest::of("x"), []) };
             config.clients.insert("app".to_owned(), client);
             config.policies.insert("p".to_owned(), Policy { rate: NonZeroU32::new(5), ..Policy::default() });
         });

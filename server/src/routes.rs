@@ -10,13 +10,40 @@ mod revoke;
 mod tokens;
 mod verify;
 
+use crate::endpoints::{Endpoint, FORWARD_AUTH};
 use crate::error::ApiError;
 use axum::Router;
+use hyper::Method;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use metadata::DOCUMENT;
 pub(crate) use openapi::text as document;
+
+/// All endpoints except those for proxies, which are below [`FORWARD_AUTH`].
+const ENDPOINTS: [&Endpoint; 10] = [
+    &introspect::ENDPOINT,
+    &verify::ENDPOINT,
+    &tokens::ENDPOINT,
+    &tokens::token::ENDPOINT,
+    &tokens::rotate::ENDPOINT,
+    &revoke::ENDPOINT,
+    &revocations::ENDPOINT,
+    &actor::ENDPOINT,
+    &metadata::ENDPOINT,
+    &DOCUMENT,
+];
+
+/// Returns the endpoint of a path, or `None` if the path is unknown or for proxies.
+pub(crate) fn endpoint_of(path: &str) -> Option<&'static Endpoint> {
+    ENDPOINTS.into_iter().find(|endpoint| endpoint.matches(path))
+}
+
+/// Returns whether a request for a path may have a query.
+pub(crate) fn may_have_query(path: &str, method: &Method) -> bool {
+    endpoint_of(path).map_or_else(|| path.starts_with(FORWARD_AUTH), |endpoint| endpoint.may_have_query(method))
+}
 
 /// Returns the router of all endpoints except those for proxies, which serve every request of a
 /// site: [`forward::ForwardPath`] dispatches them without the overhead of a router.
@@ -44,11 +71,52 @@ fn described() -> OpenApiRouter {
 mod tests {
     use super::*;
     use axum::body::Body;
-    use hyper::{Method, Request, StatusCode};
+    use hyper::{Request, StatusCode};
     use std::collections::BTreeSet;
     use std::path::Path;
     use std::{env, fs};
     use tower::ServiceExt;
+
+    #[test]
+    fn paths_are_matched_to_endpoints() {
+        for (path, wanted) in [
+            ("/v1/introspect", Some("introspect")),
+            ("/v1/introspect/", None),
+            ("/v1/tokens", Some("tokens")),
+            ("/v1/tokens/", None),
+            ("/v1/tokens/h/id", Some("token")),
+            ("/v1/tokens/h/id%2Frotate", Some("token")),
+            ("/v1/tokens/h/id/rotate", Some("rotate")),
+            ("/v1/tokens/h/id/rotate/x", None),
+            ("/v1/auth/nginx/members", None),
+            ("/", None),
+            ("", None),
+        ] {
+            assert_eq!(endpoint_of(path).map(|endpoint| endpoint.name), wanted, "{path}");
+        }
+    }
+
+    #[test]
+    fn queries_are_for_lists_and_proxies() {
+        assert!(may_have_query("/v1/tokens", &Method::GET));
+        assert!(!may_have_query("/v1/tokens", &Method::POST));
+        assert!(may_have_query("/v1/actor", &Method::GET));
+        assert!(may_have_query("/v1/auth/nginx/members", &Method::GET));
+        assert!(!may_have_query("/v1/introspect", &Method::GET));
+        assert!(!may_have_query("/other", &Method::GET));
+    }
+
+    /// The table and the OpenAPI document have the same paths.
+    #[test]
+    fn every_endpoint_is_described() {
+        let document: serde_json::Value = serde_json::from_str(document()).unwrap();
+        let described = document["paths"].as_object().unwrap().keys();
+        let mut described: Vec<_> = described.filter(|path| !path.starts_with(FORWARD_AUTH)).collect();
+        let mut listed: Vec<_> = ENDPOINTS.iter().map(|endpoint| endpoint.path).collect();
+        described.sort();
+        listed.sort_unstable();
+        assert_eq!(listed, described);
+    }
 
     /// `KEYWARD_BLESS=1` updates the file.
     #[test]

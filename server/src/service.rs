@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::context::{Context, LiveConfig, RequestIds};
-use crate::endpoints::{DOCUMENT, Endpoint, OTHER, may_have_query};
+use crate::endpoints::OTHER;
 use crate::error::ApiError;
 use crate::inventory::Inventory;
 use crate::metrics::Metrics;
@@ -132,7 +132,7 @@ impl Service {
         };
         let (request, body) = request.into_parts();
         let place = ForwardPath::of(request.uri.path());
-        let named = || Endpoint::of(request.uri.path()).map_or(OTHER, |endpoint| endpoint.name);
+        let named = || routes::endpoint_of(request.uri.path()).map_or(OTHER, |endpoint| endpoint.name);
         let endpoint = place.map_or_else(named, |place| place.dialect.as_str());
         let mut response = match context.slot {
             None => ApiError::Overloaded.into_response(),
@@ -165,7 +165,7 @@ impl Service {
         }
         // The document is static, so that a client that does not read it costs no memory.
         if let Some(slot) = &context.slot
-            && endpoint != DOCUMENT
+            && endpoint != routes::DOCUMENT.name
         {
             response = response.map(|body| HeldBody::hold(body, slot.clone()));
         }
@@ -185,7 +185,7 @@ impl fmt::Debug for Service {
 
 /// Takes a slot for the request.
 fn slot<B>(live: &LiveConfig, request: &Request<B>) -> Option<Slot> {
-    let endpoint = Endpoint::of(request.uri().path());
+    let endpoint = routes::endpoint_of(request.uri().path());
     let takes_credentials = endpoint.is_some_and(|endpoint| endpoint.takes_credentials_in_body);
     let is_unknown = takes_credentials && !request.headers().contains_key(header::AUTHORIZATION);
     if is_unknown { live.slots.take_for_form() } else { live.slots.take() }
@@ -220,7 +220,7 @@ fn check(context: &Context, request: &Parts) -> Result<(), ApiError> {
         return Err(ApiError::UnknownCoding);
     }
     let path = uri.path();
-    if !may_have_query(path, method) && uri.query().is_some_and(|query| !query.is_empty()) {
+    if !routes::may_have_query(path, method) && uri.query().is_some_and(|query| !query.is_empty()) {
         return Err(ApiError::InvalidRequest("This path takes no query: send parameters in the body"));
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Visibility checks: the only place that turns a stored record into one that a client may see.
 
 use crate::client::AuthenticatedClient;
-use crate::config::{Client, Visibility};
+use crate::config::Right;
 use crate::context::LiveConfig;
 use keyward_runtime::{CreatedBy, Filter, Record};
 
@@ -18,13 +18,10 @@ impl VisibleToken {
     /// # Errors
     /// Returns the record if the client may not see it.
     pub(crate) fn by(client: AuthenticatedClient<'_>, handler: String, record: Record) -> Result<Self, Box<Record>> {
-        let Client { sees, handlers, .. } = client.rights();
-        let is_its_to_see = match sees {
-            Visibility::Nothing => false,
-            Visibility::Own => record.client.as_deref() == Some(client.id()),
-            Visibility::All => true,
-        };
-        if is_its_to_see && handlers.contains(&handler) { Ok(Self { handler, record }) } else { Err(Box::new(record)) }
+        let config = client.config();
+        let is_own = record.client.as_deref() == Some(client.id());
+        let may_see = config.may(Right::ListAll) || is_own && config.may(Right::List);
+        if may_see && config.handlers.contains(&handler) { Ok(Self { handler, record }) } else { Err(Box::new(record)) }
     }
 
     /// Replaces the record with its current state.
@@ -46,16 +43,13 @@ impl VisibleToken {
 /// Returns the filter for the records that a client may see, of one handler or of each that it may
 /// use.
 pub(crate) fn filter(client: AuthenticatedClient<'_>, live: &LiveConfig, handler: Option<&str>) -> Filter {
-    let Client { sees, handlers, .. } = client.rights();
-    let is_its = |name: &&str| handlers.contains(name) && handler.is_none_or(|only| only == *name);
+    let config = client.config();
+    let is_its = |name: &&str| config.handlers.contains(name) && handler.is_none_or(|only| only == *name);
     let mut names: Vec<_> = live.registry.handlers().map(|handler| handler.name).filter(is_its).collect();
-    let client = match sees {
-        Visibility::Nothing => {
-            names.clear();
-            None
-        }
-        Visibility::Own => Some(CreatedBy::Client(client.id().to_owned())),
-        Visibility::All => None,
-    };
+    if !config.may(Right::List) {
+        names.clear();
+    }
+    let sees_all = config.may(Right::ListAll);
+    let client = (!sees_all).then(|| CreatedBy::Client(client.id().to_owned()));
     Filter { handlers: Some(names.into_iter().map(str::to_owned).collect()), client, ..Filter::default() }
 }

@@ -12,10 +12,15 @@
 //! | `status` | the exit status |
 //! | `stdout`, `stderr` | a line printed there; nothing is printed if omitted |
 //!
+//! In these lines, `{limits}`, `{rights}` and `{built-in handlers}` are the lists of their names.
+//!
 //! The files follow: `-- NAME MODE` and the lines of the file, or `-- NAME = CASE`, the bytes of a
 //! case of `tests/hostile/`. Every case has a valid `keyward.toml` and `secret.key` unless it
 //! provides its own.
 
+use keyward_componentize::BUILTIN_HANDLERS;
+use keyward_runtime::Limits;
+use keyward_server::Right;
 use keyward_tests::cli::Folder;
 use keyward_tests::hostile;
 use std::collections::{BTreeMap, BTreeSet};
@@ -150,8 +155,8 @@ fn read(path: &Path) -> Case {
             "env" => case.env.extend(value.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))),
             "without" => case.without.push(value.to_owned()),
             "status" => case.status = Some(value.parse().unwrap()),
-            "stdout" => case.stdout += &format!("{value}\n"),
-            "stderr" => case.stderr += &format!("{value}\n"),
+            "stdout" => case.stdout += &format!("{}\n", with_lists(value)),
+            "stderr" => case.stderr += &format!("{}\n", with_lists(value)),
             other => panic!("{}: unknown key `{other}`", path.display()),
         }
     }
@@ -172,6 +177,14 @@ fn read(path: &Path) -> Case {
         }
     }
     case
+}
+
+fn with_lists(line: &str) -> String {
+    let list = |names: Vec<String>| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let rights = list(Right::ALL.iter().map(|(name, _)| (*name).to_owned()).collect());
+    let handlers = list(BUILTIN_HANDLERS.iter().map(|name| format!("builtin:{name}")).collect());
+    let limits = list(Limits::SETTINGS.iter().map(|name| (*name).to_owned()).collect());
+    line.replace("{limits}", &limits).replace("{rights}", &rights).replace("{built-in handlers}", &handlers)
 }
 
 fn stdin(value: &str) -> Vec<u8> {

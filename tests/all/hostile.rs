@@ -90,7 +90,8 @@ fn a_called_case_is_granted_its_imports_and_exports_the_calls() {
 
 #[test]
 fn every_outcome_has_a_case() {
-    let mut missing: BTreeSet<String> = [CALL_CODES, LOAD_CODES].concat().into_iter().map(str::to_owned).collect();
+    let mut missing: BTreeSet<String> =
+        [CALL_CODES.as_slice(), LOAD_CODES].concat().into_iter().map(str::to_owned).collect();
     missing.extend(REASONS.iter().map(|reason| format!("rejected {reason}")));
     missing.extend(DENIALS.iter().map(|denial| format!("denied {denial}")));
     missing.extend(["ok".to_owned(), "not-mine".to_owned()]);

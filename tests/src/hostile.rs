@@ -54,7 +54,8 @@
 mod build;
 mod text;
 
-use std::{collections::BTreeMap, fmt, fs, path::PathBuf};
+use keyward_runtime::LimitKind;
+use std::{collections::BTreeMap, fmt, fs, path::PathBuf, sync::LazyLock};
 
 /// A hostile handler and its required outcome.
 #[derive(Clone, Debug)]
@@ -134,26 +135,15 @@ pub const REASONS: &[&str] =
 /// Reasons for not creating a token although the handler works.
 pub const DENIALS: &[&str] = &["disabled", "invalid-request", "not-permitted"];
 
+/// Codes of calls without a result, apart from those of [`LimitKind`].
+const OTHER_CALL_CODES: &[&str] =
+    &["busy", "trap", "forbidden-call", "bad-result", "bad-token", "unavailable", "store", "internal"];
+
 /// Codes of calls without a result.
-pub const CALL_CODES: &[&str] = &[
-    "busy",
-    "limit-cpu",
-    "limit-wall",
-    "limit-memory",
-    "limit-table",
-    "limit-stack",
-    "limit-host-calls",
-    "limit-host-bytes",
-    "limit-host-work",
-    "limit-actor-id",
-    "trap",
-    "forbidden-call",
-    "bad-result",
-    "bad-token",
-    "unavailable",
-    "store",
-    "internal",
-];
+pub static CALL_CODES: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let limits = LimitKind::ALL.iter().map(|limit| limit.code());
+    limits.chain(OTHER_CALL_CODES.iter().copied()).collect()
+});
 
 /// Codes of files that do not load.
 pub const LOAD_CODES: &[&str] = &[
@@ -360,7 +350,7 @@ impl Outcome {
             Some(_) => None,
             None if text == "ok" => Some(Self::Ok),
             None if text == "not-mine" => Some(Self::NotMine),
-            None => known(CALL_CODES, text).map(Self::Failed).or_else(|| known(LOAD_CODES, text).map(Self::Refused)),
+            None => known(&CALL_CODES, text).map(Self::Failed).or_else(|| known(LOAD_CODES, text).map(Self::Refused)),
         };
         outcome.ok_or_else(|| format!("`outcome: {text}` is not an outcome"))
     }

@@ -5,7 +5,7 @@ use crate::http::Done;
 use crate::http::server::{CALLER, PATH, TOKEN};
 use crate::setup::signed;
 use keyward_runtime::{Actors, HandlerConfig, Registry, Runtime, Scheme};
-use keyward_server::{Client, Config, Handlers, Listeners, Policy, Realm, SecretDigest, Service};
+use keyward_server::{Client, Config, Handlers, Listeners, Policy, Realm, Right, SecretDigest, Service};
 use keyward_tests::http::{Connection, Request, Response};
 use keyward_tests::{daemon::wait_for, hostile};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -93,7 +93,7 @@ fn numbered(runtime: &Runtime, number: u64) -> (Config, Registry) {
     config.realm = Realm::new(&name).unwrap();
     let handlers = Handlers::Only([name, "looping".to_owned()].into());
     let secret = SecretDigest::of(CALLER);
-    let client = Client { introspect: true, handlers: handlers.clone(), ..Client::new(secret) };
+    let client = Client { handlers: handlers.clone(), ..Client::new(secret, [Right::Introspect]) };
     config.clients.insert("bench".to_owned(), client);
     config.policies.insert("members".to_owned(), Policy { handlers, ..Policy::default() });
     (config, registry)

@@ -7,7 +7,7 @@ use crate::setup::{plain_request, runtime, signed, token};
 use crate::stats::{at_most, per_call};
 use keyward_audit::{Audit, Settings};
 use keyward_runtime::{Registry, Scheme};
-use keyward_server::{Client, Config, SecretDigest, Service, serve_stream};
+use keyward_server::{Client, Config, Right, SecretDigest, Service, serve_stream};
 use keyward_tests::http::Request;
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr};
@@ -64,7 +64,7 @@ pub(super) fn run() {
 
 fn service(registry: &Registry, audit: Option<Arc<Audit>>) -> Service {
     let mut config = Config::default();
-    let client = Client { verify: true, ..Client::new(SecretDigest::of(SECRET)) };
+    let client = Client::new(SecretDigest::of(SECRET), [Right::Verify]);
     config.clients.insert("bench".to_owned(), client);
     Service::with_audit(config, registry.clone(), audit)
 }

@@ -2,8 +2,8 @@
 
 use super::{ConfigError, Digest, Handler, Lines};
 use indexmap::IndexMap;
-use keyward_runtime::Permission;
-use keyward_server::{Client, Handlers, PathPattern, Policy, SecretDigest, Visibility};
+use keyward_runtime::{Permission, list_names};
+use keyward_server::{Client, Handlers, PathPattern, Policy, Right, SecretDigest};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,9 +128,6 @@ pub(super) struct ClientTable {
     rate: Option<Spanned<u32>>,
 }
 
-/// The rights that `may` can contain.
-const RIGHTS: &str = "`introspect`, `verify`, `create`, `revoke`, `list`, `list-all`, `edit` and `delegate`";
-
 struct ClientDigest([u8; 32]);
 
 impl<'de> Deserialize<'de> for ClientDigest {
@@ -159,28 +156,18 @@ impl ClientTable {
         }
         let handlers = known.handlers(handlers, &of)?;
         let rate = known.rate(rate, &of)?;
-        let mut client = Client { handlers, rate, ..Client::new(secret) };
         let span = may.span();
-        known.list(Some(may), &of, "`may` is empty: add `introspect`, `verify`, `create` or `revoke`", |word| {
-            match word.as_str() {
-                "introspect" => client.introspect = true,
-                "verify" => client.verify = true,
-                "create" => client.create = true,
-                "revoke" => client.revoke = true,
-                "list" if client.sees == Visibility::Nothing => client.sees = Visibility::Own,
-                "list" => {}
-                "list-all" => client.sees = Visibility::All,
-                "edit" => client.edit = true,
-                "delegate" => client.delegate = true,
-                _ => return Err(format!("`may` takes only {RIGHTS}")),
-            }
-            Ok(())
-        })?;
+        let rights =
+            known.list(Some(may), &of, "`may` is empty: add `introspect`, `verify`, `create` or `revoke`", |word| {
+                let names = Right::ALL.iter().map(|(name, _)| *name);
+                Right::named(&word).ok_or_else(|| format!("`may` takes only {}", list_names(names)))
+            })?;
+        let client = Client { handlers, rate, ..Client::new(secret, rights.into_iter().flatten()) };
         let needs = |text| Err(known.wrong(span, &of, text));
-        if client.edit && client.sees == Visibility::Nothing {
+        if client.may(Right::Edit) && !client.may(Right::List) {
             return needs("`edit` applies to tokens that the client can see: add `list` (its own) or `list-all`");
         }
-        if client.delegate && !client.create {
+        if client.may(Right::Delegate) && !client.may(Right::Create) {
             return needs("`delegate` requires `create`: add it");
         }
         Ok(client)

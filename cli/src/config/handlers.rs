@@ -181,7 +181,7 @@ impl HandlerTable {
             max_idle,
             max_tokens_per_actor: max_tokens_per_actor.map(NonZeroU64::get),
             leeway,
-            limits: limits.limits(),
+            limits: limits.0,
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config;
 use keyward_runtime::Permission;
-use keyward_server::{Handlers, PathPattern, Visibility};
+use keyward_server::{Handlers, PathPattern, Right};
 
 /// The handlers and actions of every test; lines added by a test begin on line 7.
 const HANDLERS: &str = r#"[[handlers]]
@@ -130,14 +130,11 @@ fn clients_have_exactly_their_rights() {
     assert_eq!(clients.keys().collect::<Vec<_>>(), ["B-_9", "app", "own"]);
     let app = &clients["app"];
     assert_eq!(app.secret.to_hex(), DIGEST.to_lowercase());
-    assert_eq!((app.introspect, app.verify, app.create), (true, true, false));
-    assert_eq!((app.sees, app.edit, app.delegate), (Visibility::Nothing, false, false));
+    assert_eq!(app.rights, [Right::Introspect, Right::Verify].into());
     assert_eq!(app.handlers, Handlers::Only(["signed".to_owned()].into()));
     let other = &clients["B-_9"];
-    assert_eq!((other.introspect, other.verify, other.create), (false, false, true));
-    assert_eq!((other.sees, other.edit, other.delegate), (Visibility::All, true, true));
-    let own = &clients["own"];
-    assert_eq!((own.create, own.sees, own.edit, own.delegate), (false, Visibility::Own, false, false));
+    assert_eq!(other.rights, [Right::Create, Right::Delegate, Right::ListAll, Right::Edit, Right::List].into());
+    assert_eq!(clients["own"].rights, [Right::List].into());
     assert_eq!(other.handlers, Handlers::All);
 }
 

@@ -84,6 +84,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use keyward_runtime::Scheme;
+    use keyward_server::Right;
 
     #[test]
     fn the_template_is_a_valid_configuration() {
@@ -96,7 +97,9 @@ mod tests {
         let server = &config.server.config;
         let admin = &server.clients["admin"];
         assert_eq!(admin.secret.to_hex(), SecretDigest::of("secret").to_hex());
-        assert!(admin.introspect && admin.verify && admin.create && admin.revoke);
+        for right in [Right::Introspect, Right::Verify, Right::Create, Right::Revoke] {
+            assert!(admin.may(right), "{right:?}");
+        }
         assert!(server.policies["members"].permission.is_none());
         // It is also valid with all optional settings.
         let is_setting = |line: &&str| !line.starts_with([' ', '#']);

@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::credential::Authorization;
 use crate::decision;
 use crate::decision_log::{self, DecisionContext};
+use crate::endpoints::{Endpoint, Query};
 use crate::error::{challenge, json, retry_after};
 use crate::routes::openapi;
 use axum::extract::Extension;
@@ -16,6 +17,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use utoipa::ToSchema;
+
+/// The endpoint of this module.
+pub(super) const ENDPOINT: Endpoint = Endpoint::new("actor", "/v1/actor", Query::Always);
 
 /// The actor of the presented token.
 #[derive(Serialize, ToSchema)]
@@ -65,7 +69,7 @@ pub(crate) async fn actor(Extension(context): Extension<Context>, uri: Uri, head
 }
 
 async fn answer(context: &Context, uri: &Uri, headers: &HeaderMap) -> Response {
-    let asked = DecisionContext { endpoint: "actor", ..DecisionContext::default() };
+    let asked = DecisionContext { endpoint: ENDPOINT.name, ..DecisionContext::default() };
     let token = match presented(context, uri, headers) {
         Ok(Some(token)) => token,
         Ok(None) => {

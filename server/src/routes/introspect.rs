@@ -1,10 +1,11 @@
 //! `POST /v1/introspect`: token introspection (RFC 7662).
 
 use crate::client;
-use crate::config::{Client, Config};
+use crate::config::{Config, Right};
 use crate::context::Context;
 use crate::decision;
 use crate::decision_log::{self, DecisionContext};
+use crate::endpoints::Endpoint;
 use crate::error::{ApiError, json};
 use crate::identity_headers;
 use crate::routes::openapi::{self, TokenForm};
@@ -18,6 +19,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+
+/// The endpoint of this module.
+pub(super) const ENDPOINT: Endpoint = Endpoint::with_credentials("introspect", "/v1/introspect");
 
 /// The result of an introspection (RFC 7662 section 2.2). Inactive tokens have no other members.
 #[derive(Serialize, ToSchema)]
@@ -111,12 +115,11 @@ pub(crate) async fn introspect(
 ) -> Result<Response, ApiError> {
     let (context, headers) = (&context, &headers);
     let config = &context.live.config;
-    let may = |rights: &Client| rights.introspect;
-    let (client, form) = client::authorize_form(context, "introspect", headers, body, may).await?;
+    let (client, form) = client::authorize_form(context, &ENDPOINT, headers, body, &[Right::Introspect]).await?;
     let token = form.token()?;
 
-    let verdict = decision::verify(context, token, |name| client.rights().handlers.contains(name)).await;
-    let asked = DecisionContext::of("introspect", client.id());
+    let verdict = decision::verify(context, token, |name| client.config().handlers.contains(name)).await;
+    let asked = DecisionContext::of(&ENDPOINT, client.id());
     decision_log::verified(context, asked, &verdict, true);
     let introspection = match verdict {
         Ok(Verdict::Accepted(acceptance)) => active(config, &context.live.registry, acceptance)?,

@@ -1,6 +1,7 @@
 //! Discovery: RFC 8414 metadata and the OpenAPI document.
 
 use crate::context::Context;
+use crate::endpoints::{Endpoint, Query};
 use crate::error::{ApiError, ErrorBody, json, json_text};
 use crate::routes::openapi;
 use axum::extract::Extension;
@@ -8,6 +9,13 @@ use axum::response::Response;
 use hyper::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
+
+/// The endpoint of the metadata.
+pub(super) const ENDPOINT: Endpoint =
+    Endpoint::new("metadata", "/.well-known/oauth-authorization-server", Query::Never);
+
+/// The endpoint of the OpenAPI document.
+pub(crate) const DOCUMENT: Endpoint = Endpoint::new("openapi", "/openapi.json", Query::Never);
 
 /// Authorization server metadata (RFC 8414 section 2). Keyward has no authorization endpoint, so
 /// there are no response types.

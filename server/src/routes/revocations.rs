@@ -2,10 +2,11 @@
 
 use crate::body::{self, given, second};
 use crate::client::{self, AuthenticatedClient};
-use crate::config::Handlers;
+use crate::config::{Handlers, Right};
 use crate::context::Context;
 use crate::decision;
 use crate::decision_log::{self, DecisionContext};
+use crate::endpoints::{Endpoint, Query};
 use crate::error::{ApiError, ErrorBody, json};
 use axum::body::Body;
 use axum::extract::Extension;
@@ -15,6 +16,9 @@ use keyward_runtime::{Revocation, is_actor_id, is_token_id};
 use keyward_service::Named;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+/// The endpoint of this module.
+pub(super) const ENDPOINT: Endpoint = Endpoint::new("revocations", "/v1/revocations", Query::Never);
 
 const WANTED: &str = "Invalid body: send at least one of `handler`, `actor`, `issued_until` (unix seconds), or `handler` and `token_id`; optionally `dry_run` (true or false)";
 
@@ -86,11 +90,11 @@ pub(crate) async fn revocations(
     body: Body,
 ) -> Result<Response, ApiError> {
     let context = &context;
-    let client = client::authorize(context, "revocations", &headers, None, |rights| rights.revoke)?;
+    let client = client::authorize(context, &ENDPOINT, &headers, None, &[Right::Revoke])?;
     let request: RevocationsRequest = body::json(context, &headers, body, WANTED).await?;
     let dry_run = request.dry_run;
     let revocation = request.checked(context, client)?;
-    let asked = DecisionContext::of("revocations", client.id());
+    let asked = DecisionContext::of(&ENDPOINT, client.id());
     let mut records = 0_u64;
     for requested in context.live.registry.requested(revocation).await {
         let (named, revocation) = (Named::of(&requested), requested.revocation.clone());
@@ -135,7 +139,7 @@ impl RevocationsRequest {
             }
             _ => {}
         }
-        let rights = &client.rights().handlers;
+        let rights = &client.config().handlers;
         match &handler {
             Some(name) if rights.contains(name) && context.live.digests.contains_key(name) => {}
             Some(_) => return Err(ApiError::NoSuchHandler),

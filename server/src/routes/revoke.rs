@@ -1,10 +1,11 @@
 //! `POST /v1/revoke`: token revocation (RFC 7009).
 
 use crate::client;
-use crate::config::Client;
+use crate::config::Right;
 use crate::context::Context;
 use crate::decision;
 use crate::decision_log::{self, DecisionContext};
+use crate::endpoints::Endpoint;
 use crate::error::{ApiError, ErrorBody};
 use crate::routes::openapi::TokenForm;
 use axum::body::Body;
@@ -14,6 +15,9 @@ use hyper::HeaderMap;
 use hyper::header::{HeaderValue, PRAGMA};
 use keyward_runtime::{Presented, Reason, Rejection, Verdict};
 use keyward_service::Named;
+
+/// The endpoint of this module.
+pub(super) const ENDPOINT: Endpoint = Endpoint::with_credentials("revoke", "/v1/revoke");
 
 /// Revokes a token (RFC 7009).
 #[utoipa::path(
@@ -39,8 +43,7 @@ pub(crate) async fn revoke(
     body: Body,
 ) -> Result<Response, ApiError> {
     let context = &context;
-    let may = |rights: &Client| rights.revoke;
-    let (client, form) = client::authorize_form(context, "revoke", &headers, body, may).await?;
+    let (client, form) = client::authorize_form(context, &ENDPOINT, &headers, body, &[Right::Revoke]).await?;
     let registry = &context.live.registry;
     if !registry.can_revoke() {
         // Checked before the token, so that the response does not depend on it.
@@ -50,13 +53,13 @@ pub(crate) async fn revoke(
     // secret from a client that holds the token.
     let token = form.token()?;
     let verdict = decision::verify(context, token, |_| true).await;
-    let asked = DecisionContext::of("revoke", client.id());
+    let asked = DecisionContext::of(&ENDPOINT, client.id());
     let is_unconfirmed = matches!(&verdict, Ok(Verdict::Rejected(Rejection { reason: Reason::Revoked, .. })))
         && registry.has_pending_revocations();
     let presented = registry.presented(token, &verdict).await;
     match presented {
         Ok(Some(presented)) if !presented.revocations.is_empty() && !is_unconfirmed => {
-            if !client.rights().handlers.contains(&presented.handler) {
+            if !client.config().handlers.contains(&presented.handler) {
                 match &verdict {
                     Ok(Verdict::Accepted(acceptance)) => {
                         decision_log::refused(context, asked, acceptance, "unauthorized-client");

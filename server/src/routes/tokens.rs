@@ -7,9 +7,11 @@ pub(crate) mod token;
 
 use crate::body::{self, Object, given, whole};
 use crate::client::{self, AuthenticatedClient};
+use crate::config::Right;
 use crate::context::Context;
 use crate::decision;
 use crate::decision_log::{self, DecisionContext};
+use crate::endpoints::{Endpoint, Query};
 use crate::error::{ApiError, ErrorBody, json};
 use axum::body::Body;
 use axum::extract::Extension;
@@ -22,6 +24,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Number;
 use std::num::NonZeroU32;
 use utoipa::ToSchema;
+
+/// The endpoint of this module.
+pub(super) const ENDPOINT: Endpoint = Endpoint::new("tokens", "/v1/tokens", Query::OnGet);
 
 const WANTED: &str = "Invalid body: send `{\"actor\":\"…\"}`, and optionally `handler`, `expires_after` (seconds, at least 1), `restrictions`, `description` (without NUL), `parent` (a token, whose actor is the default)";
 
@@ -92,7 +97,7 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let (context, headers) = (&context, &headers);
     let live = &context.live;
-    let client = client::authorize(context, "tokens", headers, None, |rights| rights.create)?;
+    let client = client::authorize(context, &ENDPOINT, headers, None, &[Right::Create])?;
     let request: TokenRequest = body::json(context, headers, body, WANTED).await?;
     let TokenRequest { actor, handler, expires_after, restrictions, description, parent } = request;
     if (actor.is_none() && parent.is_none()) || has_nul(description.as_deref()) {
@@ -103,13 +108,13 @@ pub(crate) async fn create(
     {
         return Err(ApiError::InvalidRequest("`actor` is a token, not an actor's id: send a token as `parent`"));
     }
-    let usable = |name: &str| client.rights().handlers.contains(name);
+    let usable = |name: &str| client.config().handlers.contains(name);
     let handler = match handler {
         Some(name) => Some(name).filter(|name| usable(name) && live.digests.contains_key(name)),
         None => live.registry.handlers().map(|handler| handler.name).find(|name| usable(name)).map(str::to_owned),
     };
     let handler = handler.ok_or(ApiError::NoSuchHandler)?;
-    let asked = DecisionContext::of("tokens", client.id());
+    let asked = DecisionContext::of(&ENDPOINT, client.id());
     let parent = match parent {
         Some(token) => Some(presented(context, asked, client, &token).await?),
         None => None,
@@ -150,10 +155,10 @@ async fn presented(
     client: AuthenticatedClient<'_>,
     token: &str,
 ) -> Result<Acceptance, ApiError> {
-    let rights = client.rights();
+    let rights = client.config();
     let verdict = decision::verify(context, token, |name| rights.handlers.contains(name)).await;
     match &verdict {
-        Ok(Verdict::Accepted(parent)) if parent.restrictions.is_some() && !rights.delegate => {
+        Ok(Verdict::Accepted(parent)) if parent.restrictions.is_some() && !client.config().may(Right::Delegate) => {
             decision_log::refused(context, asked, parent, "restricted-parent");
             return Err(ApiError::RestrictedParent);
         }

@@ -2,9 +2,11 @@
 
 use crate::body;
 use crate::client;
+use crate::config::Right;
 use crate::context::Context;
 use crate::decision;
 use crate::decision_log::{self, DecisionContext};
+use crate::endpoints::{Endpoint, Query};
 use crate::error::{ApiError, ErrorBody, json, retry_after};
 use axum::body::Body;
 use axum::extract::Extension;
@@ -13,6 +15,9 @@ use hyper::{HeaderMap, StatusCode};
 use keyward_service::Outcome;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+/// The endpoint of this module.
+pub(super) const ENDPOINT: Endpoint = Endpoint::new("verify", "/v1/verify", Query::Never);
 
 const WANTED: &str =
     "Invalid body: send `{\"token\":\"…\"}` or `{\"tokens\":[\"…\"]}`, and optionally `\"handler\":\"…\"`";
@@ -81,20 +86,20 @@ pub(crate) async fn verify(
 ) -> Result<Response, ApiError> {
     let (context, headers) = (&context, &headers);
     let config = &context.live.config;
-    let client = client::authorize(context, "verify", headers, None, |rights| rights.verify)?;
+    let client = client::authorize(context, &ENDPOINT, headers, None, &[Right::Verify])?;
     let request = body::json(context, headers, body, WANTED).await?;
     let handler = match &request {
         VerifyRequest::One(OneToken { token: _, handler }) => handler,
         VerifyRequest::Several(SeveralTokens { tokens: _, handler }) => handler,
     };
-    let rights = &client.rights().handlers;
+    let rights = &client.config().handlers;
     if let Some(name) = handler
         && !(rights.contains(name) && context.live.digests.contains_key(name))
     {
         return Err(ApiError::NoSuchHandler);
     }
     let counts = |name: &str| rights.contains(name) && handler.as_deref().is_none_or(|only| only == name);
-    let asked = DecisionContext::of("verify", client.id());
+    let asked = DecisionContext::of(&ENDPOINT, client.id());
     let judge = async |token: &str| {
         let verdict = decision::verify(context, token, counts).await;
         decision_log::verified(context, asked, &verdict, true);

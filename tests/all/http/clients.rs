@@ -2,7 +2,7 @@
 
 use super::server::Server;
 use super::world::{self, CALLERS, NOW, SERVER, secret, token};
-use keyward_server::{Client, SecretDigest};
+use keyward_server::{Client, Right, SecretDigest};
 use keyward_tests::http::{Request, base64};
 use serde_json::{Value, json};
 
@@ -75,7 +75,7 @@ fn id_and_secret_may_be_encoded_or_not() {
     let mut config = world::config();
     for (id, secret) in [("rs_1", secret), ("short", "hunter2")] {
         let secret = SecretDigest::of(secret);
-        let client = Client { introspect: true, ..Client::new(secret) };
+        let client = Client::new(secret, [Right::Introspect]);
         config.clients.insert(id.to_owned(), client);
     }
     let server = Server::start(config, world::registry(), Some(NOW));

@@ -10,7 +10,7 @@ use keyward_runtime::{
     Actors, HandlerConfig, KeyGrant, KeyRing, Permission, Registry, RegistryBuilder, Revocations, Runtime, Scheme,
     Secret, UnixTime, Verdict,
 };
-use keyward_server::{Client, Config, Handlers, Hosts, Issuer, PathPattern, Policy, SecretDigest, Visibility};
+use keyward_server::{Client, Config, Handlers, Hosts, Issuer, PathPattern, Policy, Right, SecretDigest};
 use keyward_tests::hostile;
 use keyward_tests::http::base64;
 use serde_json::{Value, json};
@@ -162,24 +162,9 @@ pub(crate) fn config() -> Config {
 
 /// Returns a client with these rights, for the tokens of one handler or of all.
 pub(crate) fn client(id: &str, may: &str, handler: Option<&str>) -> Client {
-    let may = |what| may.split(' ').any(|word| word == what);
-    let sees = match (may("list-all"), may("list")) {
-        (true, _) => Visibility::All,
-        (false, true) => Visibility::Own,
-        (false, false) => Visibility::Nothing,
-    };
-    Client {
-        secret: SecretDigest::of(&secret(id)),
-        introspect: may("introspect"),
-        verify: may("verify"),
-        create: may("create"),
-        revoke: may("revoke"),
-        sees,
-        edit: may("edit"),
-        delegate: may("delegate"),
-        handlers: handler.map_or(Handlers::All, |name| Handlers::Only([name.to_owned()].into())),
-        rate: None,
-    }
+    let rights = may.split(' ').filter_map(Right::named);
+    let handlers = handler.map_or(Handlers::All, |name| Handlers::Only([name.to_owned()].into()));
+    Client { handlers, ..Client::new(SecretDigest::of(&secret(id)), rights) }
 }
 
 /// A server with the complete fixture, shared by tests that do not change it.

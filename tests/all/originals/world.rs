@@ -8,7 +8,7 @@ use keyward_runtime::{
     Actors, HandlerConfig, KeyGrant, KeyRing, NewRecord, Record, Registry, Revocations, Runtime, Scheme, Secret,
     SecretDigest, StoreGrant, StoredRecord, TokenStore, UnixTime,
 };
-use keyward_server::{Client, Config, SecretDigest as ClientDigest};
+use keyward_server::{Client, Config, Right, SecretDigest as ClientDigest};
 use keyward_store::{Location, NamedQuery, QueryLimits, QueryThreads, Store};
 use keyward_tests::http::{Request, Response};
 use keyward_tests::postgres;
@@ -64,7 +64,7 @@ impl World {
         let registry = builder.revocations(revocations).build().unwrap();
         let mut config = Config::default();
         config.query_parameter = plugin["param"].as_str().map(str::to_owned);
-        let client = Client { create: true, revoke: true, ..Client::new(ClientDigest::of(CALLER.1)) };
+        let client = Client::new(ClientDigest::of(CALLER.1), [Right::Create, Right::Revoke]);
         config.clients.insert(CALLER.0.to_owned(), client);
         Self { server: Server::start(config, registry, None), store, _folder: folder }
     }

@@ -1,8 +1,9 @@
 //! `GET /v1/tokens`: lists tokens page by page.
 
+use super::ENDPOINT;
 use super::token::{KnownToken, TokenStatus};
 use crate::client;
-use crate::config::Visibility;
+use crate::config::Right;
 use crate::context::Context;
 use crate::decision;
 use crate::decision_log::{self, DecisionContext};
@@ -89,20 +90,20 @@ pub(crate) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let (context, live) = (&context, &context.live);
-    let client = client::authorize(context, "tokens", &headers, None, |rights| rights.sees != Visibility::Nothing)?;
+    let client = client::authorize(context, &ENDPOINT, &headers, None, &[Right::List])?;
     let page = Page::read(query.as_deref().unwrap_or_default())?;
     live.registry.records().map_err(|error| ApiError::of_records(&error))?;
     let Page { actor, handler, status, unused_since, never_ends, cursor, limit } = page;
     if handler
         .as_ref()
-        .is_some_and(|name| !(client.rights().handlers.contains(name) && live.digests.contains_key(name)))
+        .is_some_and(|name| !(client.config().handlers.contains(name) && live.digests.contains_key(name)))
     {
         return Err(ApiError::NoSuchHandler);
     }
     let its = visibility::filter(client, live, handler.as_deref());
     let filter = Filter { actor_id: actor.clone(), status, unused_since, never_ends, ..its };
     let limit = limit.unwrap_or(LIMIT);
-    let asked = DecisionContext::of("tokens", client.id());
+    let asked = DecisionContext::of(&ENDPOINT, client.id());
     let (mut tokens, mut bytes, mut after, mut next) = (Vec::new(), 0_usize, cursor, None);
     'page: loop {
         let left = limit.saturating_sub(u32::try_from(tokens.len()).unwrap_or(u32::MAX));

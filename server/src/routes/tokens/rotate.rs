@@ -1,13 +1,14 @@
 //! `POST /v1/tokens/{handler}/{token_id}/rotate`: replaces a token by a new one.
 
-use super::token::{TokenPath, find, may_edit};
+use super::token::{TokenPath, find};
 use super::{Token, refusal, shown};
 use crate::body::{self, whole};
 use crate::client;
-use crate::config::Client;
+use crate::config::Right;
 use crate::context::Context;
 use crate::decision;
 use crate::decision_log::{self, DecisionContext};
+use crate::endpoints::{Endpoint, Query};
 use crate::error::{ApiError, ErrorBody};
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -19,6 +20,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Number;
 use utoipa::ToSchema;
+
+/// The endpoint of this module.
+pub(crate) const ENDPOINT: Endpoint = Endpoint::new("rotate", "/v1/tokens/{handler}/{token_id}/rotate", Query::Never);
 
 const WANTED: &str = "Invalid body: send `{}`, or `{\"overlap\":…}` (seconds, at most 2592000)";
 
@@ -59,10 +63,10 @@ pub(crate) async fn rotate(
 ) -> Result<Response, ApiError> {
     let context = &context;
     // A rotation issues a token, so it requires `create` too.
-    let may = |rights: &Client| may_edit(rights) && rights.create;
-    let client = client::authorize(context, "rotate", &headers, None, may)?;
+    let rights = &[Right::List, Right::Edit, Right::Create];
+    let client = client::authorize(context, &ENDPOINT, &headers, None, rights)?;
     let RotateRequest { overlap } = body::json(context, &headers, body, WANTED).await?;
-    let asked = DecisionContext::of("rotate", client.id());
+    let asked = DecisionContext::of(&ENDPOINT, client.id());
     let seen = find(context, asked, client, path).await?;
     let told = |outcome, detail: &str| {
         decision_log::recorded(context, asked, (seen.handler(), seen.record()), outcome, Some(detail));

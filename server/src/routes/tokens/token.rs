@@ -4,10 +4,11 @@ use super::restrictions::RestrictionsBody;
 use super::{has_nul, refusal};
 use crate::body::{self, Object, given, second};
 use crate::client::{self, AuthenticatedClient};
-use crate::config::{Client, Visibility};
+use crate::config::Right;
 use crate::context::Context;
 use crate::decision;
 use crate::decision_log::{self, DecisionContext};
+use crate::endpoints::{Endpoint, Query};
 use crate::error::{ApiError, ErrorBody, json};
 use crate::visibility::VisibleToken;
 use axum::body::Body;
@@ -18,6 +19,9 @@ use hyper::{HeaderMap, StatusCode};
 use keyward_runtime::{Denial, Error, Record, Registry, TokenUpdate, UpdateOutcome, is_token_id};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+/// The endpoint of this module.
+pub(crate) const ENDPOINT: Endpoint = Endpoint::new("token", "/v1/tokens/{handler}/{token_id}", Query::Never);
 
 const WANTED: &str = "Invalid body: send at least one of `description` (text without NUL, or null), `expires_at` (unix seconds), `restrictions`";
 
@@ -147,8 +151,8 @@ pub(crate) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let context = &context;
-    let client = client::authorize(context, "token", &headers, None, |rights| rights.sees != Visibility::Nothing)?;
-    let asked = DecisionContext::of("token", client.id());
+    let client = client::authorize(context, &ENDPOINT, &headers, None, &[Right::List])?;
+    let asked = DecisionContext::of(&ENDPOINT, client.id());
     let seen = find(context, asked, client, path).await?;
     decision_log::recorded(context, asked, (seen.handler(), seen.record()), ("shown", None), None);
     answer(context, &seen)
@@ -177,14 +181,14 @@ pub(crate) async fn edit(
     body: Body,
 ) -> Result<Response, ApiError> {
     let context = &context;
-    let client = client::authorize(context, "token", &headers, None, may_edit)?;
+    let client = client::authorize(context, &ENDPOINT, &headers, None, &[Right::List, Right::Edit])?;
     let EditRequest { description, expires_at, restrictions } = body::json(context, &headers, body, WANTED).await?;
     if description.is_none() && expires_at.is_none() && restrictions.is_none()
         || has_nul(description.as_ref().and_then(|text| text.as_deref()))
     {
         return Err(ApiError::InvalidRequest(WANTED));
     }
-    let asked = DecisionContext::of("token", client.id());
+    let asked = DecisionContext::of(&ENDPOINT, client.id());
     let seen = find(context, asked, client, path).await?;
     let restrictions = restrictions.map(|Object(restrictions)| restrictions.checked());
     let amendment = TokenUpdate { description, expires_at, restrictions };
@@ -215,11 +219,6 @@ pub(crate) async fn edit(
     }
 }
 
-/// Returns whether a client may edit any tokens. [`find`] checks the individual token.
-pub(super) fn may_edit(rights: &Client) -> bool {
-    rights.edit && rights.sees != Visibility::Nothing
-}
-
 /// Returns the record named by a path.
 ///
 /// # Errors
@@ -237,7 +236,7 @@ pub(super) async fn find(
     };
     // Names are UTF-8, so a path that is not UTF-8 names nothing.
     let Ok(Path(TokenPath { handler, token_id: id })) = path else { return unknown() };
-    let is_usable = client.rights().handlers.contains(&handler) && context.live.digests.contains_key(&handler);
+    let is_usable = client.config().handlers.contains(&handler) && context.live.digests.contains_key(&handler);
     if !is_usable || !is_token_id(&id) {
         return unknown();
     }

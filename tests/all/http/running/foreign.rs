@@ -100,9 +100,8 @@ fn kind(method: &str, path: &str) -> Kind {
         ("post", "/v1/verify") => Kind::Ask("verify"),
         ("post", "/v1/revoke") => Kind::Revoke,
         ("post", "/v1/revocations") => Kind::Count,
-        ("get", "/v1/actor" | "/openapi.json" | "/.well-known/oauth-authorization-server") => Kind::Other,
-        (_, path) if path.starts_with("/v1/auth/") => Kind::Other,
-        other => panic!("{other:?} is new: add what it may reveal, and how to call it"),
+        // A new operation may reveal nothing until it is listed here.
+        _ => Kind::Other,
     }
 }
 
