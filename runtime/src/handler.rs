@@ -3,6 +3,7 @@
 mod issue;
 mod verify_record;
 
+use crate::actor::ActorId;
 use crate::bindings::Answer;
 use crate::checksum;
 use crate::clock::UnixTime;
@@ -290,7 +291,8 @@ fn check_policy(policy: &Policy, has_records: bool) -> Result<(), LoadError> {
 /// Returns a generous estimate of the memory of a cached [`Acceptance`]. Its restrictions are
 /// stored twice, once as text.
 fn size(acceptance: &Acceptance) -> usize {
-    let texts = [Some(acceptance.actor.json()), acceptance.actor.id(), acceptance.token_id.as_deref()];
+    let texts =
+        [Some(acceptance.actor.json()), acceptance.actor.id().map(ActorId::as_str), acceptance.token_id.as_deref()];
     let bytes: usize = texts.into_iter().flatten().map(str::len).sum();
     let per_byte = if acceptance.restrictions.is_some() { 16 } else { 1 };
     bytes.saturating_mul(per_byte).saturating_add(512)
@@ -301,7 +303,8 @@ fn size(acceptance: &Acceptance) -> usize {
 fn names_no_token(verdict: &Verdict, token: &str) -> Result<(), ErrorKind> {
     const SHORT: usize = 16;
     let Verdict::Accepted(Acceptance { actor, token_id, .. }) = verdict else { return Ok(()) };
-    let named = [actor.id(), token_id.as_deref()].into_iter().flatten().any(|id| id.contains(token));
+    let named =
+        [actor.id().map(ActorId::as_str), token_id.as_deref()].into_iter().flatten().any(|id| id.contains(token));
     if named && token.len() >= SHORT {
         return Err(ErrorKind::BadResult("the actor id or the token id contains the token".into()));
     }

@@ -89,7 +89,7 @@ mod verdict;
 mod verdict_cache;
 
 // The public interface.
-pub use actor::VerifiedActor;
+pub use actor::{ActorId, VerifiedActor};
 pub use clock::{Clock, MonotonicClock, SystemClock, UnixTime};
 pub use component::{ComponentInfo, SettingType};
 pub use counts::Counts;

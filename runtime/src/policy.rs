@@ -1,6 +1,6 @@
 //! The host's policy on proposals of handlers. The only module that creates a [`VerifiedActor`].
 
-use crate::actor::VerifiedActor;
+use crate::actor::{ActorId, VerifiedActor};
 use crate::clock::{MAX_SECONDS, UnixTime};
 use crate::error::{ErrorKind, LimitExceeded};
 use crate::i_json::{self, Defect, Scalar};
@@ -17,7 +17,8 @@ use std::sync::Arc;
 pub enum Actors {
     /// All actors, including those without an id.
     Any,
-    /// Actors whose id matches one of the patterns. An actor without an id matches none.
+    /// Actors whose id is a text that matches one of the patterns. An integer matches none, and
+    /// neither does an actor without an id.
     Matching(Vec<ActorPattern>),
 }
 
@@ -34,7 +35,7 @@ impl Actors {
             .map(Self::Matching)
     }
 
-    /// Returns whether they contain an actor with this id.
+    /// Returns whether they contain an actor with this text as its id.
     pub(crate) fn contains(&self, id: Option<&str>) -> bool {
         match (self, id) {
             (Self::Any, _) => true,
@@ -251,8 +252,8 @@ impl Policy {
             Some(Scalar::String(id)) if id.len() > limits.actor_id_bytes => {
                 return Err(over(LimitKind::ActorId, id.len(), limits.actor_id_bytes).into());
             }
-            Some(Scalar::String(id)) if is_actor_id(&id) => Some(id),
-            Some(Scalar::Integer(id)) => Some(id),
+            Some(Scalar::String(id)) if is_actor_id(&id) => Some(ActorId::Text(id)),
+            Some(Scalar::Integer(id)) => Some(ActorId::Integer(id)),
             Some(_) => {
                 return Err(bad(
                     "the actor's id is neither an integer nor a string with a visible character and no control characters",
@@ -279,7 +280,7 @@ impl Policy {
                 Some(_) => {}
             }
         }
-        if !self.actors.contains(id.as_deref()) {
+        if !self.actors.contains(id.as_ref().and_then(ActorId::as_text)) {
             return reject(Reason::NotPermitted, "Token is for an actor that its handler may not vouch for");
         }
         Ok(Verdict::Accepted(Acceptance {

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::endpoints::Endpoint;
 use keyward_audit::{Entry, Event};
 use keyward_runtime::{
-    Acceptance, Created, Creation, Denied, Error, Record, Rejection, Revocation, Verdict, needs_escape,
+    Acceptance, ActorId, Created, Creation, Denied, Error, Record, Rejection, Revocation, Verdict, needs_escape,
 };
 use keyward_service::Named;
 use std::borrow::Cow;
@@ -53,7 +53,7 @@ pub(crate) fn verified(context: &Context, asked: DecisionContext<'_>, verdict: &
             outcome: if granted { "accepted" } else { "refused" },
             reason: (!granted).then_some("insufficient-scope"),
             handler: Some(handler),
-            actor: actor.id(),
+            actor: actor.id().map(ActorId::as_str),
             token_id: token_id.as_deref(),
             detail: None,
         },
@@ -138,7 +138,7 @@ pub(crate) fn refused(context: &Context, asked: DecisionContext<'_>, acceptance:
         outcome: "refused",
         reason: Some(reason),
         handler: Some(handler),
-        actor: actor.id(),
+        actor: actor.id().map(ActorId::as_str),
         token_id: token_id.as_deref(),
         detail: None,
     };

@@ -3,7 +3,7 @@
 use crate::config::IdentityHeaders;
 use hyper::HeaderMap;
 use hyper::header::HeaderValue;
-use keyward_runtime::{Acceptance, Registry, Restrictions};
+use keyward_runtime::{Acceptance, ActorId, Registry, Restrictions};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::borrow::Cow;
 
@@ -34,7 +34,7 @@ pub(crate) fn set_headers(
     // Five identity headers, and those of every response.
     headers.reserve(8);
     for (name, text) in [
-        (subject, value(actor.id())),
+        (subject, value(actor.id().map(ActorId::as_str))),
         (id, value(token_id.as_deref())),
         (scope, scopes),
         (by, value(Some(handler))),

@@ -1,6 +1,7 @@
 //! Token administration: who may create tokens and for how long, how tokens may be changed, and who
 //! may see them.
 
+mod actor_ids;
 mod issued;
 mod kept;
 mod months;

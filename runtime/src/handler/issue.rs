@@ -204,7 +204,7 @@ impl Handler {
         if token_id != created.token_id {
             return bad("its handler returns a different token id at verification");
         }
-        if actor.id() != Some(&request.actor_id) {
+        if !actor.has_text_id(&request.actor_id) {
             return bad("it is not for the requested actor");
         }
         if request.restrictions.as_ref().is_some_and(|wanted| !wanted.lists_all_of(restrictions.as_ref())) {

@@ -123,7 +123,7 @@ impl Handler {
     /// replaced.
     pub(crate) async fn has_live_record(&self, acceptance: &Acceptance) -> Result<bool, ErrorKind> {
         let Some(id) = &acceptance.token_id else { return Ok(false) };
-        let is_its = |record: &Record| acceptance.actor.id() == Some(&record.actor_id);
+        let is_its = |record: &Record| acceptance.actor.has_text_id(&record.actor_id);
         let found = self.look_up(id).await?;
         Ok(found.is_some_and(|StoredRecord { record, .. }| record.ended.is_none() && is_its(&record)))
     }
@@ -168,7 +168,7 @@ fn check_against(record: &Record, acceptance: &Acceptance) -> Result<(), ErrorKi
     if kept.is_some_and(|kept| !kept.lists_all_of(acceptance.restrictions.as_ref())) {
         return Err(ErrorKind::BadResult("the token is less restricted than its record".into()));
     }
-    if acceptance.actor.id() != Some(&record.actor_id) {
+    if !acceptance.actor.has_text_id(&record.actor_id) {
         return Err(ErrorKind::BadResult("the token is for a different actor than its record".into()));
     }
     Ok(())

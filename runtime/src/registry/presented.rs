@@ -65,7 +65,7 @@ impl Registry {
         let digest = TokenDigest::of(token);
         let accepted = match verdict {
             Ok(Verdict::Accepted(Acceptance { handler, actor, token_id, .. })) => {
-                Some((handler.to_string(), token_id.clone(), actor.id().map(str::to_owned)))
+                Some((handler.to_string(), token_id.clone(), actor.id().map(|id| id.as_str().to_owned())))
             }
             Err(error) => match (error.handler(), error.kind()) {
                 (Some(handler), ErrorKind::Renamed { named }) => Some((handler.to_owned(), named.clone(), None)),

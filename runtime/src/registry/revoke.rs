@@ -1,6 +1,7 @@
 //! Revocation: requests to revoke tokens, and the check of each verified token.
 
 use super::{Registry, store_error};
+use crate::actor::ActorId;
 use crate::error::{Error, ErrorKind};
 use crate::handler::Handler;
 use crate::revocation_list::{APART, Revocations, Ruling, Subject};
@@ -130,7 +131,7 @@ impl Registry {
             handler: &handler.name,
             token_id: token_id.as_deref(),
             token: Some(token),
-            actor_id: actor.id(),
+            actor_id: actor.id().map(ActorId::as_str),
             issued_at: issued_at.filter(|_| *issue_time != IssueTime::Claimed),
             leeway: handler.policy.leeway,
         };

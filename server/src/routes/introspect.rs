@@ -137,7 +137,7 @@ fn active(config: &Config, registry: &Registry, acceptance: Acceptance) -> Resul
         token_type: "Bearer",
         exp: expires_at,
         iat: issued_at,
-        sub: actor.id().map(str::to_owned),
+        sub: actor.id().map(|id| id.as_str().to_owned()),
         iss: config.issuer.as_ref().map(|issuer| issuer.as_str().to_owned()),
         jti: token_id,
         handler: handler.to_string(),

@@ -119,8 +119,8 @@ pub(crate) async fn create(
         Some(token) => Some(presented(context, asked, client, &token).await?),
         None => None,
     };
-    // A token whose actor has no id cannot be a parent.
-    let of_parent = || parent.as_ref().and_then(|parent| parent.actor.id()).map(str::to_owned);
+    // A token whose actor has no id, or an integer, cannot be a parent.
+    let of_parent = || parent.as_ref()?.actor.id()?.as_text().map(str::to_owned);
     let actor = actor.or_else(of_parent).ok_or(ApiError::BadParent)?;
     let request = CreateRequest {
         actor_id: actor.clone(),
