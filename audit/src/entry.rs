@@ -83,6 +83,9 @@ pub struct Entry {
     /// The token that a new one replaces, by its id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
+    /// The token with which a new one was requested, as `handler/id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
     /// The name of the handler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handler: Option<String>,
@@ -118,6 +121,7 @@ impl Entry {
             actor: None,
             token_id: None,
             replaces: None,
+            parent: None,
             handler: None,
             handler_sha256: None,
             key: None,
@@ -136,6 +140,7 @@ impl Entry {
             &mut self.actor,
             &mut self.token_id,
             &mut self.replaces,
+            &mut self.parent,
             &mut self.handler,
             &mut self.handler_sha256,
             &mut self.key,

@@ -109,6 +109,8 @@ pub struct Record {
     pub token_id: Option<String>,
     /// The token that a new one replaces.
     pub replaces: Option<String>,
+    /// The token with which a new one was requested, as `handler/id`.
+    pub parent: Option<String>,
     /// The name of the handler.
     pub handler: Option<String>,
     /// The SHA-256 of the handler's component.

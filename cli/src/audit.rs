@@ -208,10 +208,14 @@ fn table(rows: &[[String; 7]]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
-/// Returns whether a record is about a token, or about one that replaces it.
+/// Returns whether a record is about a token, about one that replaces it, or about a child of it.
 fn is_about(record: &Record, id: &str) -> bool {
     let is = |text: &Option<String>| text.as_deref() == Some(id);
-    is(&record.token_id) || is(&record.replaces) || record.detail.as_deref().is_some_and(|detail| replaced(detail, id))
+    let is_parent = || record.parent.as_deref()?.strip_suffix(id)?.strip_suffix('/');
+    is(&record.token_id)
+        || is(&record.replaces)
+        || is_parent().is_some()
+        || record.detail.as_deref().is_some_and(|detail| replaced(detail, id))
 }
 
 /// Returns whether the detail of a rotation names the replaced token, as it did before records had

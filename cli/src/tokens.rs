@@ -23,7 +23,7 @@ pub(crate) fn run(args: Tokens, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
 }
 
 fn revoke(args: Revoke, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let Revoke { config, handler, id, actor, issued_until, dry_run, json, words } = args;
+    let Revoke { config, handler, id, actor, issued_until, keep_children, dry_run, json, words } = args;
     let from_stdin = !words.is_empty();
     if words.iter().any(|word| word != "-") {
         return Err(usage_error("tokens are read from standard input with `-`, not from arguments"));
@@ -49,10 +49,11 @@ fn revoke(args: Revoke, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let registry = config.registry(&assemble::runtime(None)?, io.env, store.as_ref())?;
     // A dry run changes nothing.
     let audit = if dry_run { None } else { audit_log::open(&config)? };
-    let revocation = Revocation { handler, token_id: id, actor_id: actor, issued_until, ..Revocation::default() };
+    let revocation =
+        Revocation { handler, token_id: id, token_digest: None, actor_id: actor, issued_until, keep_children };
     let operations = Operations::new(&registry, audit.as_ref(), Origin::default());
     let done = if from_stdin {
-        presented(&registry, operations, dry_run, json, io)
+        presented(&registry, operations, keep_children, (dry_run, json), io)
     } else {
         described(&registry, operations, revocation, (dry_run, json), io)
     };
@@ -129,8 +130,8 @@ fn must_be_id(registry: &Registry, id: &str) -> Result<(), CliError> {
 fn presented(
     registry: &Registry,
     operations: Operations<'_>,
-    dry_run: bool,
-    json: bool,
+    keep_children: bool,
+    (dry_run, json): (bool, bool),
     io: &mut Io<'_>,
 ) -> Result<ExitStatus, CliError> {
     let mut status = ExitStatus::Success;
@@ -151,7 +152,9 @@ fn presented(
                         actor: actor_id.as_deref(),
                         note: mismatch.as_deref(),
                     };
-                    let ended = pollster::block_on(operations.revoke(revocation.clone(), named));
+                    let ended = pollster::block_on(
+                        operations.revoke(Revocation { keep_children, ..revocation.clone() }, named),
+                    );
                     ended.map_err(|error| unconfirmed(&error))?;
                 }
                 let outcome = if dry_run { "would-revoke" } else { "revoked" };

@@ -19,8 +19,8 @@ pub struct VerifiedActor {
 pub enum ActorId {
     /// A string. Tokens that are issued here always have such an id.
     Text(String),
-    /// An integer, by its digits. Patterns of actors never match it, and it cannot be the actor of a
-    /// new token; revocation by these digits covers it.
+    /// An integer, by its digits. Patterns of actors never match it, and it cannot be the actor of
+    /// a new token; revocation by these digits covers it.
     Integer(String),
 }
 

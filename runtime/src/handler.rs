@@ -22,7 +22,7 @@ use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Verdict};
 use crate::verdict_cache::VerdictCache;
 use std::sync::Arc;
 
-pub(crate) use issue::IssueContext;
+pub(crate) use issue::{IssueContext, PARENT_REVOKED};
 #[cfg(feature = "phases")]
 use std::time::{Duration, Instant};
 use verify_record::Presented;

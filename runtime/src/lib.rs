@@ -111,7 +111,7 @@ pub use store::{
     Revocation, Revoked, SecretDigest, Status, StatusCount, StoreError, StoreFuture, StoredRecord, Termination,
     TerminationReason, TokenStore, TokenTerms, Transaction,
 };
-pub use token::TokenDigest;
+pub use token::{TokenDigest, TokenRef};
 pub use verdict::{
     Acceptance, CreateRequest, Created, Creation, Denial, Denied, HookFuture, IssueHook, Parent, Reason, Rejection,
     Restrictions, RevocationHook, Verdict,

@@ -99,7 +99,8 @@ impl TokenStore for Double {
             if revocation.token_id.is_none() {
                 kept.records.fill(true);
             }
-            Ok(Revoked { ended: 0, number: u64::try_from(kept.revocations.len()).unwrap() })
+            let number = u64::try_from(kept.revocations.len()).unwrap();
+            Ok(Revoked { ended: 0, number, descendants: Vec::new() })
         })
     }
 

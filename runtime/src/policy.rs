@@ -90,7 +90,8 @@ pub fn is_actor_id(id: &str) -> bool {
     !is_blank(id) && !id.chars().any(char::is_control)
 }
 
-/// Maximum length of a token's note ([`Record::description`](crate::Record::description)), in bytes.
+/// Maximum length of a token's note ([`Record::description`](crate::Record::description)), in
+/// bytes.
 pub const MAX_DESCRIPTION_BYTES: usize = 4_096;
 
 /// Returns whether `id` is valid as a token's id in logs, headers and revocations: 1 to 256

@@ -8,7 +8,7 @@ use crate::component::ComponentInfo;
 use crate::counts::Counts;
 use crate::error::{Error, ErrorKind, LoadError};
 use crate::grants::HandlerConfig;
-use crate::handler::{Handler, IssueContext};
+use crate::handler::{Handler, IssueContext, PARENT_REVOKED};
 use crate::limits::Limits;
 use crate::restrictions::Permission;
 use crate::revocation_list::{Revocations, Subject};
@@ -17,7 +17,7 @@ use crate::sanitize::{MAX_NAME, escape_untrusted, list_names};
 use crate::store::{StoreError, TokenStore};
 use crate::token::TokenDigest;
 use crate::verdict::{
-    CreateRequest, Created, Creation, Denial, Denied, IssueHook, Reason, Rejection, Restrictions, Verdict,
+    CreateRequest, Created, Creation, Denial, Denied, IssueHook, Parent, Reason, Rejection, Restrictions, Verdict,
 };
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -174,7 +174,7 @@ impl Registry {
         request: CreateRequest,
         hook: &dyn IssueHook,
     ) -> Result<Creation, Error> {
-        self.create_in_context(handler, request, IssueContext { hook: Some(hook), edit: None }).await
+        self.create_in_context(handler, request, IssueContext { hook: Some(hook), ..IssueContext::default() }).await
     }
 
     async fn create_in_context(
@@ -191,13 +191,21 @@ impl Registry {
             return Err(Error::without_handler(ErrorKind::NoHandler));
         };
         let restrictions = request.restrictions.map(|restrictions| self.abbreviate(restrictions));
+        let denied = |message: &str| {
+            Ok(Creation::Denied(Denied { handler: None, denial: Denial::NotPermitted, message: message.to_owned() }))
+        };
         let request = match self.within_parent(CreateRequest { restrictions, ..request }) {
             Ok(request) => request,
-            Err(message) => {
-                let denied = Denied { handler: None, denial: Denial::NotPermitted, message: message.to_owned() };
-                return Ok(Creation::Denied(denied));
-            }
+            Err(message) => return denied(message),
         };
+        if let Some(Parent(parent)) = &request.parent {
+            let Some(owner) = self.0.handlers.iter().find(|handler| handler.name == parent.handler) else {
+                return denied("the handler of the presented token is not configured");
+            };
+            if self.is_revoked(owner, parent, None).await? {
+                return denied(PARENT_REVOKED);
+            }
+        }
         let actor_id = request.actor_id.clone();
         let check = |created: &Created, now| {
             if !self.owners(&created.token).contains(&place) {
@@ -231,7 +239,7 @@ impl Registry {
     /// Narrows the request to the rights of the parent token. A request without restrictions gets
     /// the parent's.
     fn within_parent(&self, request: CreateRequest) -> Result<CreateRequest, &'static str> {
-        let Some(parent) = &request.parent else { return Ok(request) };
+        let Some(Parent(parent)) = &request.parent else { return Ok(request) };
         if !parent.actor.has_text_id(&request.actor_id) {
             return Err("a presented token can create tokens for its own actor only");
         }

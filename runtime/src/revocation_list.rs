@@ -13,6 +13,7 @@ mod pending_writes;
 use crate::error::ErrorKind;
 use crate::store::{Entry, Revocation, Revoked, StoreError, TokenStore};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak, thread};
+use crate::token::TokenRef;
 use crate::verdict::RevocationHook;
 use cutoffs::Cutoffs;
 use pace::Pace;
@@ -87,8 +88,8 @@ impl Revocations {
         let held = self.unwritten().held(&revocation);
         let written = held.map_or_else(|| revocation.clone(), |late| late.written(&revocation).0);
         match self.store.revoke(&written, at).await {
-            Ok(Revoked { ended, number }) => {
-                self.confirm(&revocation, written, number);
+            Ok(Revoked { ended, number, descendants }) => {
+                self.confirm(&revocation, written, number, descendants);
                 if revocation.token_id.is_none() && revocation.token_digest.is_none() {
                     // The store may also have revoked single tokens with a later issue time. If
                     // they cannot be read now, the polling thread reads them later.
@@ -258,12 +259,18 @@ impl Revocations {
         }
     }
 
-    /// Notes that a revocation is in the store, as `written` and under this number.
-    fn confirm(&self, revocation: &Revocation, written: Revocation, number: u64) {
+    /// Notes that a revocation is in the store, as `written` and under this number, with those of
+    /// its descendants.
+    fn confirm(&self, revocation: &Revocation, written: Revocation, number: u64, descendants: Vec<TokenRef>) {
         let was_held = {
             let mut unwritten = self.unwritten();
             let mut known = self.write_known();
+            let written = Revocation { keep_children: false, ..written };
             known.confirmed.apply(written.clone());
+            for TokenRef { handler, id } in descendants {
+                let (handler, token_id) = (Some(handler), Some(id));
+                known.confirmed.apply(Revocation { handler, token_id, ..Revocation::default() });
+            }
             if known.own.as_ref().is_none_or(|(own, _)| *own < number) {
                 known.own = Some((number, Entry::Revoked(written)));
             }
@@ -305,11 +312,12 @@ impl Revocations {
         loop {
             let next = self.unwritten().next();
             let Some((revocation, written, behind)) = next else { return is_left };
-            let Ok(Revoked { number, .. }) = pollster::block_on(self.store.revoke(&written, behind)) else {
+            let Ok(Revoked { number, descendants, .. }) = pollster::block_on(self.store.revoke(&written, behind))
+            else {
                 return true;
             };
             tracing::info!(target: "keyward::store", "an unconfirmed revocation has been written");
-            self.confirm(&revocation, written, number);
+            self.confirm(&revocation, written, number, descendants);
         }
     }
 

@@ -3,8 +3,8 @@
 //! keeps it in SQLite or PostgreSQL.
 
 use crate::sanitize::escape_untrusted;
-use crate::token::TokenDigest;
-use crate::verdict::Restrictions;
+use crate::token::{TokenDigest, TokenRef};
+use crate::verdict::{CreateRequest, Restrictions};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::future::Future;
@@ -51,7 +51,8 @@ pub trait TokenStore: Send + Sync + 'static {
     fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64>;
 
     /// Appends a [`Revocation`] to the list and ends the matching records, durably, like
-    /// [`commit`](Self::commit).
+    /// [`commit`](Self::commit). A revocation that names a token also ends the records of its
+    /// descendants and appends a revocation of each, unless it says to keep them.
     ///
     /// A revocation of all tokens issued up to `at` or later ends every matching record that
     /// exists. That includes records with a later issue time, from a node whose clock was ahead;
@@ -124,6 +125,9 @@ pub struct Revocation {
     /// The last second of issue of the tokens; tokens without an issue time are included. `None`
     /// for any time.
     pub issued_until: Option<u64>,
+    /// `true` if the tokens that were requested with a token named here stay valid. Not a part of
+    /// an [`Entry`] in the list, in which each of them has an entry of its own.
+    pub keep_children: bool,
 }
 
 /// An entry in the revocation list of a [`TokenStore`].
@@ -140,9 +144,14 @@ impl Entry {
     /// Returns a digest of the entry's content, by which it is recognized under its number.
     pub fn digest(&self) -> u64 {
         let (kind, texts, time) = match self {
-            Self::Revoked(Revocation { handler, token_id, actor_id, issued_until, token_digest: _ }) => {
-                ("revoked", [handler.as_deref(), token_id.as_deref(), actor_id.as_deref()], *issued_until)
-            }
+            Self::Revoked(Revocation {
+                handler,
+                token_id,
+                actor_id,
+                issued_until,
+                token_digest: _,
+                keep_children: _,
+            }) => ("revoked", [handler.as_deref(), token_id.as_deref(), actor_id.as_deref()], *issued_until),
             Self::Capped(at) => ("capped", [None; 3], Some(*at)),
         };
         let mut hash = Sha256::new_with_prefix(kind);
@@ -162,12 +171,14 @@ impl Entry {
 }
 
 /// The result of a [`Revocation`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revoked {
     /// Number of valid records that were ended.
     pub ended: u64,
     /// The number of the revocation's entry in the list.
     pub number: u64,
+    /// The descendants that were revoked with their parent, each by an entry of its own.
+    pub descendants: Vec<TokenRef>,
 }
 
 /// A record of a token.
@@ -193,9 +204,36 @@ pub struct Record {
     pub client: Option<String>,
     /// The key that signed the token, as `ring/id`; `None` if no key did or it is unknown.
     pub key: Option<String>,
+    /// The token with which this one was requested, and with which it is revoked; `None` if there
+    /// was none, or it has no id.
+    pub parent: Option<TokenRef>,
 }
 
 impl Record {
+    /// Creates the record of an unrestricted token that does not expire.
+    pub fn new(id: impl Into<String>, actor_id: impl Into<String>, issued_at: u64) -> Self {
+        Self {
+            id: id.into(),
+            actor_id: actor_id.into(),
+            description: None,
+            restrictions: None,
+            issued_at,
+            expires_at: None,
+            last_used_at: None,
+            ended: None,
+            client: None,
+            key: None,
+            parent: None,
+        }
+    }
+
+    /// Creates the record of a requested token.
+    pub(crate) fn requested(request: &CreateRequest, id: String, issued_at: u64, expires_at: Option<u64>) -> Self {
+        let CreateRequest { actor_id, expires_after: _, restrictions, description, parent, client } = request.clone();
+        let parent = parent.and_then(|parent| parent.token());
+        Self { description, restrictions, expires_at, client, parent, ..Self::new(id, actor_id, issued_at) }
+    }
+
     /// Returns the [`Status`] at `at`. With `idle_before`, a record that has been idle since before
     /// that second is expired.
     pub fn status(&self, at: u64, idle_before: Option<u64>) -> Status {
@@ -308,10 +346,11 @@ pub struct Transaction {
     pub at: u64,
     /// A new record.
     pub insert: Option<NewRecord>,
-    /// Ids of records to end as revoked. If one of them does not exist or has ended, nothing is
-    /// changed.
+    /// Ids of records to end as revoked, with their descendants. If one of them does not exist or
+    /// has ended, nothing is changed.
     pub end: Vec<String>,
-    /// New terms for a record.
+    /// New terms for a record. With `insert`, the new record replaces this one, and becomes the
+    /// parent of its children.
     pub edit: Option<RecordUpdate>,
 }
 
@@ -372,6 +411,8 @@ pub enum CommitOutcome {
     Changed,
     /// Refused, without changes: the handler already has a record of this id or of this token.
     Duplicate,
+    /// Refused, without changes: the parent of the record to insert was revoked or replaced.
+    ParentEnded,
 }
 
 /// A filter of [`Record`] values, which match if they match all of its fields.

@@ -43,3 +43,19 @@ pub(crate) fn is_token_text(text: &str) -> bool {
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"._~+/=-".contains(&byte)
 }
+/// The name of a token: its handler and its id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenRef {
+    /// The name of the handler.
+    pub handler: String,
+    /// The id of the token.
+    pub id: String,
+}
+
+/// Writes `handler/id`.
+impl fmt::Display for TokenRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { handler, id } = self;
+        write!(f, "{handler}/{id}")
+    }
+}

@@ -1,6 +1,7 @@
 //! Requests to a [`Registry`](crate::Registry), and its responses.
 
 use crate::actor::VerifiedActor;
+use crate::token::TokenRef;
 use indexmap::IndexMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::collections::HashSet;
@@ -24,7 +25,7 @@ pub enum Verdict {
 }
 
 /// A valid token.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acceptance {
     /// The name of the handler that vouches for the token.
     pub handler: Arc<str>,
@@ -158,19 +159,20 @@ pub struct CreateRequest {
     pub client: Option<String>,
 }
 
-/// A valid token with which another one is requested.
+/// A valid token with which another one is requested, and with which that one is revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parent {
-    pub(crate) actor: VerifiedActor,
-    pub(crate) restrictions: Option<Restrictions>,
-    pub(crate) expires_at: Option<u64>,
-}
+pub struct Parent(pub(crate) Acceptance);
 
 impl Parent {
     /// Creates a parent from the [`Acceptance`] of a token.
     pub fn of(acceptance: &Acceptance) -> Self {
-        let Acceptance { actor, restrictions, expires_at, .. } = acceptance.clone();
-        Self { actor, restrictions, expires_at }
+        Self(acceptance.clone())
+    }
+
+    /// Returns the name of the token, or `None` if it has no id.
+    pub fn token(&self) -> Option<TokenRef> {
+        let Acceptance { handler, token_id, .. } = &self.0;
+        token_id.clone().map(|id| TokenRef { handler: handler.to_string(), id })
     }
 }
 

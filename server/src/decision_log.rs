@@ -5,7 +5,8 @@ use crate::context::Context;
 use crate::endpoints::Endpoint;
 use keyward_audit::{Entry, Event};
 use keyward_runtime::{
-    Acceptance, ActorId, Created, Creation, Denied, Error, Record, Rejection, Revocation, Verdict, needs_escape,
+    Acceptance, ActorId, Created, Creation, Denied, Error, Record, Rejection, Revocation, TokenRef, Verdict,
+    needs_escape,
 };
 use keyward_service::Named;
 use std::borrow::Cow;
@@ -78,8 +79,14 @@ pub(crate) fn verified(context: &Context, asked: DecisionContext<'_>, verdict: &
     }
 }
 
-/// Logs the request for a new token.
-pub(crate) fn created(context: &Context, asked: DecisionContext<'_>, actor: &str, creation: &Result<Creation, Error>) {
+/// Logs the request for a new token of an actor, with the parent token if one was presented.
+pub(crate) fn created(
+    context: &Context,
+    asked: DecisionContext<'_>,
+    (actor, parent): (&str, Option<&TokenRef>),
+    creation: &Result<Creation, Error>,
+) {
+    let parent = parent.map(|parent| format!("parent: {parent}"));
     match creation {
         Ok(Creation::Created(Created { handler, token: _, token_id, expires_at: _, key: _ })) => {
             write(
@@ -90,6 +97,7 @@ pub(crate) fn created(context: &Context, asked: DecisionContext<'_>, actor: &str
                     handler: Some(handler),
                     actor: Some(actor),
                     token_id: token_id.as_deref(),
+                    detail: parent.as_deref(),
                     ..Decision::default()
                 },
             );
@@ -102,6 +110,7 @@ pub(crate) fn created(context: &Context, asked: DecisionContext<'_>, actor: &str
                 reason: Some(denial.as_str()),
                 handler: handler.as_deref(),
                 actor: Some(actor),
+                detail: parent.as_deref(),
                 ..Decision::default()
             },
         ),

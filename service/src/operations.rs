@@ -4,7 +4,8 @@ use crate::audited_change::{AuditedChange, note_list};
 use crate::named::Named;
 use keyward_audit::{Audit, Entry, Event};
 use keyward_runtime::{
-    CreateRequest, Creation, Error, HookFuture, Registry, Revocation, RevocationHook, TokenUpdate, UpdateOutcome,
+    CreateRequest, Creation, Error, HookFuture, Parent, Registry, Revocation, RevocationHook, TokenUpdate,
+    UpdateOutcome,
 };
 use std::sync::Arc;
 
@@ -46,7 +47,12 @@ impl<'a> Operations<'a> {
     /// # Errors
     /// Returns the errors of [`Registry::create_with_hook`].
     pub async fn issue(&self, handler: Option<&str>, request: CreateRequest) -> Result<Creation, Error> {
-        let entry = Entry { actor: Some(request.actor_id.clone()), ..self.entry(Event::Create, handler) };
+        let parent = request.parent.as_ref().and_then(Parent::token);
+        let entry = Entry {
+            actor: Some(request.actor_id.clone()),
+            parent: parent.map(|parent| parent.to_string()),
+            ..self.entry(Event::Create, handler)
+        };
         let change = self.change(entry);
         let creation = self.registry.create_with_hook(handler, request, &change).await;
         change.made(&creation);
@@ -117,9 +123,10 @@ impl<'a> Operations<'a> {
     /// Returns the errors of [`Registry::revoke`], or an error if the audit log could not be
     /// written. With [retries](Self::with_retries) the tokens are refused nevertheless.
     pub async fn revoke(&self, revocation: Revocation, named: Named<'_>) -> Result<u64, Error> {
-        let Revocation { handler, issued_until, .. } = &revocation;
+        let Revocation { handler, issued_until, keep_children, .. } = &revocation;
         let until = issued_until.map(|until| format!("issued until {until}"));
-        let details: Vec<_> = named.note.map(str::to_owned).into_iter().chain(until).collect();
+        let kept = keep_children.then(|| "its children stay valid".to_owned());
+        let details: Vec<_> = named.note.map(str::to_owned).into_iter().chain(until).chain(kept).collect();
         let change = self.change(Entry {
             actor: named.actor.map(str::to_owned),
             token_id: named.token_id.map(str::to_owned),

@@ -35,12 +35,14 @@ pub(crate) const SQLITE: &[(i64, &str)] = &[
     (2, include_str!("../migrations/sqlite/2_management.sql")),
     (3, include_str!("../migrations/sqlite/3_issued.sql")),
     (4, include_str!("../migrations/sqlite/4_clock.sql")),
+    (5, include_str!("../migrations/sqlite/5_parents.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../migrations/postgres/1_tokens.sql")),
     (2, include_str!("../migrations/postgres/2_management.sql")),
     (3, include_str!("../migrations/postgres/3_issued.sql")),
     (4, include_str!("../migrations/postgres/4_clock.sql")),
+    (5, include_str!("../migrations/postgres/5_parents.sql")),
 ];
 
 /// An open database.

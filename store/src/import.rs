@@ -112,13 +112,14 @@ async fn of_handler(lease: &mut PooledConnection, handler: &str) -> Result<Vec<R
     let revocation = |row: &Row| {
         let issued_until = row.get::<Option<i64>>(2)?.map(to_u64).transpose()?;
         let (token_id, actor_id, token_digest) = (row.get(0)?, row.get(1)?, digest_of_token(row, 3)?);
-        Ok(Revocation { handler: None, token_id, token_digest, actor_id, issued_until })
+        let handler = None;
+        Ok(Revocation { handler, token_id, token_digest, actor_id, issued_until, keep_children: false })
     };
     rows.iter().map(revocation).collect()
 }
 
 fn matches(revocation: &Revocation, record: &Record) -> bool {
-    let Revocation { handler: _, token_id, token_digest, actor_id, issued_until } = revocation;
+    let Revocation { handler: _, token_id, token_digest, actor_id, issued_until, keep_children: _ } = revocation;
     // A digest is that of a token, which an imported record does not have, or of an id that
     // resembled a token.
     let is_named = match (token_id, token_digest) {
@@ -192,18 +193,15 @@ fn record(row: &Row, options: &ImportOptions) -> Result<(i64, Record), DbError> 
         _ => (Some(Termination { at: ended_at, why: TerminationReason::Revoked }), None),
     };
     let expires_at = row.get::<Option<i64>>(7)?.and_then(|lifetime| expiry(created, lifetime));
+    let actor_id = text(3, "an actor id")?.filter(|id| !id.is_empty()).ok_or_else(|| odd("has no actor"))?;
+    // A token that was issued in the future would be rejected until then.
+    let issued_at = u64::try_from(created).unwrap_or(0).min(at);
     let record = Record {
-        id: id.to_string(),
-        actor_id: text(3, "an actor id")?.filter(|id| !id.is_empty()).ok_or_else(|| odd("has no actor"))?,
         description: text(2, "a description")?,
-        restrictions: None,
-        // A token that was issued in the future would be rejected until then.
-        issued_at: u64::try_from(created).unwrap_or(0).min(at),
         expires_at: expires_at.into_iter().chain(expired_at).min(),
         last_used_at: time(6)?.map(|time| time.min(at)),
         ended,
-        client: None,
-        key: None,
+        ..Record::new(id.to_string(), actor_id, issued_at)
     };
     let is_active = record.status(at, None) == Status::Active;
     let restrictions = match text(4, "`permissions`")? {

@@ -1,22 +1,25 @@
 //! Conversion between rows of `tokens` and records.
 
 use crate::database::{DbError, Row, Value};
-use crate::to_u64;
+use crate::{reject_nul, to_i64, to_u64};
 use indexmap::IndexMap;
-use keyward_runtime::{Record, Restrictions, SecretDigest, StoredRecord, Termination, TerminationReason, TokenDigest};
+use keyward_runtime::{
+    Record, Restrictions, SecretDigest, StoredRecord, Termination, TerminationReason, TokenDigest, TokenRef,
+};
 use serde::Deserialize;
 
 /// The columns of a [`record`], for [`concat!`].
 macro_rules! columns {
     () => {
-        "id, actor_id, description, restrictions, issued_at, expires_at, last_used_at, ended_at, ended_why, caller, key"
+        "id, actor_id, description, restrictions, issued_at, expires_at, last_used_at, ended_at, ended_why, caller, key, \
+         parent_handler, parent_id"
     };
 }
 
 pub(crate) use columns;
 
 /// Number of these columns; other selected columns follow them.
-pub(crate) const COLUMNS: usize = 11;
+pub(crate) const COLUMNS: usize = 13;
 
 /// Reads a record, with the digests of its secret and of its token in the columns behind it.
 pub(crate) fn stored(row: &Row) -> Result<StoredRecord, DbError> {
@@ -38,27 +41,80 @@ fn digest(row: &Row, column: usize) -> Result<Option<[u8; 32]>, DbError> {
 
 /// Reads a record. An unexpected value never makes a token more valid.
 pub(crate) fn record(row: &Row) -> Result<Record, DbError> {
+    let mut columns = 0..COLUMNS;
+    // In the order of the columns, as fields are evaluated in the order in which they are written.
+    let mut next = || columns.next().unwrap_or(COLUMNS);
     let time = |column| row.get::<Option<i64>>(column)?.map(to_u64).transpose();
-    let why = row.get::<Option<String>>(8)?;
-    let ended = match (time(7)?, why.as_deref()) {
-        (None, None) => None,
-        (Some(at), Some("replaced")) => Some(Termination { at, why: TerminationReason::Replaced }),
-        (Some(at), _) => Some(Termination { at, why: TerminationReason::Revoked }),
-        (None, Some(_)) => return Err(DbError::new("a record has a termination reason but no time")),
-    };
-    let restrictions = row.get::<Option<String>>(3)?;
     Ok(Record {
-        id: row.get(0)?,
-        actor_id: row.get(1)?,
-        description: row.get(2)?,
-        restrictions: restrictions.as_deref().map(read_restrictions).transpose()?,
-        issued_at: to_u64(row.get(4)?)?,
-        expires_at: time(5)?,
-        last_used_at: time(6)?,
-        ended,
-        client: row.get(9)?,
-        key: row.get(10)?,
+        id: row.get(next())?,
+        actor_id: row.get(next())?,
+        description: row.get(next())?,
+        restrictions: row.get::<Option<String>>(next())?.as_deref().map(read_restrictions).transpose()?,
+        issued_at: to_u64(row.get(next())?)?,
+        expires_at: time(next())?,
+        last_used_at: time(next())?,
+        ended: read_ended(time(next())?, row.get(next())?)?,
+        client: row.get(next())?,
+        key: row.get(next())?,
+        parent: read_parent(row.get(next())?, row.get(next())?)?,
     })
+}
+
+fn read_ended(at: Option<u64>, why: Option<String>) -> Result<Option<Termination>, DbError> {
+    match (at, why.as_deref()) {
+        (None, None) => Ok(None),
+        (Some(at), Some("replaced")) => Ok(Some(Termination { at, why: TerminationReason::Replaced })),
+        (Some(at), _) => Ok(Some(Termination { at, why: TerminationReason::Revoked })),
+        (None, Some(_)) => Err(DbError::new("a record has a termination reason but no time")),
+    }
+}
+
+fn read_parent(handler: Option<String>, id: Option<String>) -> Result<Option<TokenRef>, DbError> {
+    match (handler, id) {
+        (None, None) => Ok(None),
+        (Some(handler), Some(id)) => Ok(Some(TokenRef { handler, id })),
+        _ => Err(DbError::new("a record has a part of a parent")),
+    }
+}
+
+/// Returns the values of a record to insert: its handler, the columns of a [`record`], and the
+/// digests of its secret and of its token.
+pub(crate) fn values(handler: &str, stored: StoredRecord) -> Result<Vec<Value>, DbError> {
+    let StoredRecord { record, digest, token_digest } = stored;
+    let Record {
+        id,
+        actor_id,
+        description,
+        restrictions,
+        issued_at,
+        expires_at,
+        last_used_at,
+        ended,
+        client,
+        key,
+        parent,
+    } = record;
+    let (parent_handler, parent_id) = parent.map(|TokenRef { handler, id }| (handler, id)).unzip();
+    let optional = [&description, &client, &key, &parent_handler, &parent_id].into_iter().flatten();
+    reject_nul([&id, &actor_id].into_iter().chain(optional).map(String::as_str))?;
+    Ok(vec![
+        handler.into(),
+        id.as_str().into(),
+        actor_id.as_str().into(),
+        description.into(),
+        write_restrictions(restrictions.as_ref())?.into(),
+        to_i64(issued_at)?.into(),
+        expires_at.map(to_i64).transpose()?.into(),
+        last_used_at.map(to_i64).transpose()?.into(),
+        ended.map(|ended| to_i64(ended.at)).transpose()?.into(),
+        ended.map(|ended| why(ended.why).to_owned()).into(),
+        client.into(),
+        key.into(),
+        parent_handler.into(),
+        parent_id.into(),
+        Value::Bytes(digest.map(|digest| digest.bytes().to_vec())),
+        of_token(token_digest),
+    ])
 }
 
 /// Returns the stored form of a termination reason.

@@ -3,12 +3,12 @@
 use crate::database::{DbError, Row, Value};
 use crate::listing::IDLE_SINCE;
 use crate::pool::{Pool, PooledConnection};
-use crate::record_row::{COLUMNS, columns, of_token, record, stored, why, write_restrictions};
-use crate::revocations::{LOCK, append, notify};
+use crate::record_row::{COLUMNS, columns, of_token, record, stored, values, why, write_restrictions};
+use crate::revocations::{LOCK, append, end_descendants, notify, of};
 use crate::{is_storable, reject_nul, to_i64, to_u64};
 use keyward_runtime::{
-    CommitOutcome, ListEntry, NewRecord, Record, RecordUpdate, Revocation, SecretDigest, StoredRecord,
-    TerminationReason, TokenDigest, Transaction,
+    CommitOutcome, ListEntry, NewRecord, Record, RecordUpdate, SecretDigest, StoredRecord, TerminationReason,
+    TokenDigest, TokenRef, Transaction,
 };
 use sqlx::AssertSqlSafe;
 use std::sync::Arc;
@@ -108,11 +108,18 @@ async fn make(lease: &mut PooledConnection, handler: &str, changes: Transaction)
     let replaces =
         insert.as_ref().is_some_and(|insert| insert.replace) || edit.as_ref().is_some_and(|edit| edit.replaced);
     let revokes = !end.is_empty() || replaces;
-    if revokes {
+    // A replacement has the parent of the token that it replaces, which is checked itself.
+    let parent = insert.as_ref().filter(|_| edit.is_none()).and_then(|insert| insert.stored.record.parent.clone());
+    if revokes || parent.is_some() {
         lease.lock(LOCK).await?;
     }
     if insert.is_some() {
         lease.lock(&format!("handler {handler}")).await?;
+    }
+    if let Some(parent) = parent
+        && has_ended(lease, &parent).await?
+    {
+        return Ok(CommitOutcome::ParentEnded);
     }
     for id in end {
         if !end_one(lease, handler, &id, at).await? {
@@ -120,6 +127,7 @@ async fn make(lease: &mut PooledConnection, handler: &str, changes: Transaction)
         }
     }
     // Revoked records make room for new ones.
+    let replaced = edit.as_ref().map(|edit| edit.id.clone());
     if let Some(edit) = edit {
         let edited = edit_one(lease, handler, edit, at).await?;
         if edited != CommitOutcome::Done {
@@ -127,15 +135,31 @@ async fn make(lease: &mut PooledConnection, handler: &str, changes: Transaction)
         }
     }
     if let Some(insert) = insert {
+        let id = insert.stored.record.id.clone();
         let inserted = insert_if_room(lease, handler, insert, at).await?;
         if inserted != CommitOutcome::Done {
             return Ok(inserted);
+        }
+        if let Some(replaced) = replaced {
+            let sql = "UPDATE tokens SET parent_id = $1 WHERE parent_handler = $2 AND parent_id = $3";
+            lease.change(sql, vec![id.as_str().into(), handler.into(), replaced.as_str().into()]).await?;
         }
     }
     if revokes {
         notify(lease).await?;
     }
     Ok(CommitOutcome::Done)
+}
+
+/// Returns whether a token was revoked or replaced. The caller holds the [`LOCK`], so the token is
+/// not being revoked.
+async fn has_ended(lease: &mut PooledConnection, token: &TokenRef) -> Result<bool, DbError> {
+    let TokenRef { handler, id } = token;
+    reject_nul([handler.as_str(), id])?;
+    let sql = "SELECT 1 FROM tokens WHERE handler = $1 AND id = $2 AND ended_at IS NOT NULL \
+               UNION ALL SELECT 1 FROM revocations WHERE handler = $1 AND token_id = $2 LIMIT 1";
+    let rows = lease.rows(sql, vec![handler.as_str().into(), id.as_str().into()]).await?;
+    Ok(!rows.is_empty())
 }
 
 /// Revokes a record. Returns whether there was one that had not ended.
@@ -146,7 +170,8 @@ async fn end_one(lease: &mut PooledConnection, handler: &str, id: &str, at: i64)
     let sql = "UPDATE tokens SET ended_at = $1, ended_why = 'revoked' \
                WHERE handler = $2 AND id = $3 AND ended_at IS NULL RETURNING id";
     let rows = lease.rows(sql, vec![at.into(), handler.into(), id.into()]).await?;
-    append_ended(lease, handler, &rows, at).await?;
+    let ended = append_ended(lease, handler, &rows, at).await?;
+    end_descendants(lease, &ended, at).await?;
     Ok(!rows.is_empty())
 }
 
@@ -228,25 +253,32 @@ async fn insert_if_room(
     Ok(CommitOutcome::Done)
 }
 
-/// Replaces all other records of the actor. Expired ones are included: a clock that was wrong must
-/// not make them valid again.
+/// Replaces all other records of the actor, and revokes their descendants. Expired ones are
+/// included: a clock that was wrong must not make them valid again.
 async fn replace_others(lease: &mut PooledConnection, handler: &str, by: &Record, at: i64) -> Result<(), DbError> {
     let sql = "UPDATE tokens SET ended_at = $1, ended_why = 'replaced' \
                WHERE handler = $2 AND actor_id = $3 AND id <> $4 AND ended_at IS NULL RETURNING id";
     let values = vec![at.into(), handler.into(), by.actor_id.as_str().into(), by.id.as_str().into()];
     let rows = lease.rows(sql, values).await?;
-    append_ended(lease, handler, &rows, at).await
+    let ended = append_ended(lease, handler, &rows, at).await?;
+    end_descendants(lease, &ended, at).await.map(drop)
 }
 
-/// Appends revocations, from which other nodes learn that these records have ended.
-async fn append_ended(lease: &mut PooledConnection, handler: &str, rows: &[Row], at: i64) -> Result<(), DbError> {
+/// Appends revocations, from which other nodes learn that these records have ended. Returns the
+/// tokens.
+async fn append_ended(
+    lease: &mut PooledConnection,
+    handler: &str,
+    rows: &[Row],
+    at: i64,
+) -> Result<Vec<TokenRef>, DbError> {
+    let mut ended = Vec::new();
     for row in rows {
-        let token_id = Some(row.get(0)?);
-        let handler = Some(handler.to_owned());
-        let ended = Revocation { handler, token_id, ..Revocation::default() };
-        append(lease, &ended, at).await?;
+        let token = TokenRef { handler: handler.to_owned(), id: row.get(0)? };
+        append(lease, &of(token.clone()), at).await?;
+        ended.push(token);
     }
-    Ok(())
+    Ok(ended)
 }
 
 /// The records of a handler that are valid at a time.
@@ -280,35 +312,10 @@ pub(crate) async fn insert_one(
     handler: &str,
     stored: StoredRecord,
 ) -> Result<(), DbError> {
-    let StoredRecord { record, digest, token_digest } = stored;
-    let Record { id, actor_id, description, restrictions, issued_at, expires_at, last_used_at, ended, client, key } =
-        record;
-    let optional = [&description, &client, &key].into_iter().flatten().map(String::as_str);
-    reject_nul([id.as_str(), &actor_id].into_iter().chain(optional))?;
-    let ended_at = ended.map(|ended| to_i64(ended.at)).transpose()?;
-    let ended_why = ended.map(|ended| why(ended.why).to_owned());
-    let values = vec![
-        handler.into(),
-        id.as_str().into(),
-        actor_id.as_str().into(),
-        description.into(),
-        write_restrictions(restrictions.as_ref())?.into(),
-        to_i64(issued_at)?.into(),
-        expires_at.map(to_i64).transpose()?.into(),
-        last_used_at.map(to_i64).transpose()?.into(),
-        ended_at.into(),
-        ended_why.into(),
-        client.into(),
-        key.into(),
-        Value::Bytes(digest.map(|digest| digest.bytes().to_vec())),
-        of_token(token_digest),
-    ];
-    let sql = concat!(
-        "INSERT INTO tokens (handler, ",
-        columns!(),
-        ", digest, token_digest) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-    );
-    lease.change(sql, values).await.map(drop)
+    let values = values(handler, stored)?;
+    let places: Vec<_> = (1..=values.len()).map(|place| format!("${place}")).collect();
+    let sql = concat!("INSERT INTO tokens (handler, ", columns!(), ", digest, token_digest) VALUES (");
+    lease.change(AssertSqlSafe(format!("{sql}{})", places.join(", "))), values).await.map(drop)
 }
 
 pub(crate) async fn record_uses(pool: Arc<Pool>, used: Vec<(String, String, u64)>) -> Result<(), DbError> {

@@ -1,10 +1,10 @@
 //! The revocation list, in order.
 
-use crate::database::{DbError, Value};
+use crate::database::{DbError, Row, Value};
 use crate::pool::{Pool, PooledConnection};
 use crate::record_row::{digest_of_token, of_token};
 use crate::{CHANNEL, reject_nul, to_i64, to_u64};
-use keyward_runtime::{Entry, Revocation, Revoked};
+use keyward_runtime::{Entry, Revocation, Revoked, TokenRef};
 use sqlx::AssertSqlSafe;
 use std::sync::Arc;
 
@@ -20,6 +20,15 @@ pub(crate) const GOOD: &str = "ended_at IS NULL AND (expires_at IS NULL OR expir
 /// records.
 const EXPIRED: &str = "ended_at IS NULL AND +expires_at < $1";
 
+/// The tokens that were requested with the token `$3` of the handler `$2`, directly or not.
+const DESCENDANTS: &str = "WITH RECURSIVE descendants (handler, id) AS (\
+     SELECT handler, id FROM tokens WHERE parent_handler = $2 AND parent_id = $3 \
+     UNION SELECT child.handler, child.id FROM tokens child \
+     JOIN descendants ON child.parent_handler = descendants.handler AND child.parent_id = descendants.id) ";
+
+/// The condition that a record is that of a descendant.
+const IS_DESCENDANT: &str = "(handler, id) IN (SELECT handler, id FROM descendants)";
+
 pub(crate) async fn count(pool: Arc<Pool>, revocation: Revocation, at: u64) -> Result<u64, DbError> {
     let revocation = if covers_everything_issued(&revocation, at) {
         Revocation { issued_until: None, ..revocation }
@@ -29,7 +38,12 @@ pub(crate) async fn count(pool: Arc<Pool>, revocation: Revocation, at: u64) -> R
     let (matches, values) = matches(&revocation, to_i64(at)?)?;
     let mut lease = pool.lease().await?;
     let count = lease.row(AssertSqlSafe(format!("SELECT count(*) FROM tokens WHERE {GOOD}{matches}")), values).await?;
-    let count = to_u64(count.get(0)?)?;
+    let mut count = to_u64(count.get(0)?)?;
+    for token in named(&mut lease, &revocation, to_i64(at)?).await? {
+        let sql = format!("{DESCENDANTS}SELECT count(*) FROM tokens WHERE {GOOD} AND {IS_DESCENDANT}");
+        let row = lease.row(AssertSqlSafe(sql), of_descendants(&token, to_i64(at)?)).await?;
+        count = count.saturating_add(to_u64(row.get(0)?)?);
+    }
     lease.done();
     Ok(count)
 }
@@ -43,12 +57,68 @@ pub(crate) async fn revoke(pool: Arc<Pool>, revocation: Revocation, at: u64) -> 
     lease.begin().await?;
     lease.lock(LOCK).await?;
     let number = append(&mut lease, &revocation, at).await?;
+    let named = named(&mut lease, &revocation, at).await?;
     let good = end(&mut lease, GOOD, &revocation, at).await?;
     end(&mut lease, EXPIRED, &revocation, at).await?;
+    let (good_descendants, descendants) = end_descendants(&mut lease, &named, at).await?;
     let ahead = if covers_everything_issued { revoke_future_dated(&mut lease, revocation, at).await? } else { 0 };
     notify(&mut lease).await?;
     lease.commit().await?;
-    Ok(Revoked { ended: good.saturating_add(ahead), number })
+    let ended = [good, good_descendants, ahead].into_iter().fold(0, u64::saturating_add);
+    Ok(Revoked { ended, number, descendants })
+}
+
+/// Returns the tokens whose descendants a revocation ends too.
+async fn named(lease: &mut PooledConnection, revocation: &Revocation, at: i64) -> Result<Vec<TokenRef>, DbError> {
+    let Revocation { handler, token_id, token_digest, actor_id, issued_until, keep_children } = revocation;
+    if *keep_children || (token_id.is_none() && token_digest.is_none()) {
+        return Ok(Vec::new());
+    }
+    let (matches, values) = matches(revocation, at)?;
+    let sql = format!("SELECT handler, id FROM tokens WHERE CAST($1 AS bigint) IS NOT NULL{matches}");
+    let rows = lease.rows(AssertSqlSafe(sql), values).await?;
+    let token = |row: &Row| Ok(TokenRef { handler: row.get(0)?, id: row.get(1)? });
+    let mut tokens = rows.iter().map(token).collect::<Result<Vec<_>, DbError>>()?;
+    // A token that was issued elsewhere has no record, but its children have.
+    if let (Some(handler), Some(id), None, None) = (handler, token_id, actor_id, issued_until) {
+        tokens.push(TokenRef { handler: handler.clone(), id: id.clone() });
+        tokens.sort();
+        tokens.dedup();
+    }
+    Ok(tokens)
+}
+
+/// Revokes the descendants of tokens, within a transaction that holds the [`LOCK`]. Returns the
+/// number of those that were valid, and all of them.
+pub(crate) async fn end_descendants(
+    lease: &mut PooledConnection,
+    tokens: &[TokenRef],
+    at: i64,
+) -> Result<(u64, Vec<TokenRef>), DbError> {
+    let (mut good, mut ended) = (0_u64, Vec::new());
+    for token in tokens {
+        let sql = format!(
+            "{DESCENDANTS}UPDATE tokens SET ended_at = $1, ended_why = 'revoked' \
+             WHERE ended_at IS NULL AND {IS_DESCENDANT} RETURNING handler, id, expires_at"
+        );
+        for row in lease.rows(AssertSqlSafe(sql), of_descendants(token, at)).await? {
+            let token = TokenRef { handler: row.get(0)?, id: row.get(1)? };
+            let is_good = row.get::<Option<i64>>(2)?.is_none_or(|end| end >= at);
+            good = good.saturating_add(u64::from(is_good));
+            append(lease, &of(token.clone()), at).await?;
+            ended.push(token);
+        }
+    }
+    Ok((good, ended))
+}
+
+fn of_descendants(token: &TokenRef, at: i64) -> Vec<Value> {
+    vec![at.into(), token.handler.as_str().into(), token.id.as_str().into()]
+}
+
+/// Returns the revocation of a token.
+pub(crate) fn of(TokenRef { handler, id }: TokenRef) -> Revocation {
+    Revocation { handler: Some(handler), token_id: Some(id), ..Revocation::default() }
 }
 
 /// Returns at most `max` entries behind `after`.
@@ -69,6 +139,7 @@ pub(crate) async fn list(pool: Arc<Pool>, after: u64, max: u32) -> Result<Vec<(u
                 token_digest: digest_of_token(row, 6)?,
                 actor_id: row.get(3)?,
                 issued_until: time(row.get(4)?)?,
+                keep_children: false,
             }),
         };
         Ok((to_u64(row.get(0)?)?, entry))
@@ -78,7 +149,7 @@ pub(crate) async fn list(pool: Arc<Pool>, after: u64, max: u32) -> Result<Vec<(u
 
 /// Appends a revocation within a transaction that holds the [`LOCK`], and returns its number.
 pub(crate) async fn append(lease: &mut PooledConnection, revocation: &Revocation, at: i64) -> Result<u64, DbError> {
-    let Revocation { handler, token_id, token_digest, actor_id, issued_until } = revocation.clone();
+    let Revocation { handler, token_id, token_digest, actor_id, issued_until, keep_children: _ } = revocation.clone();
     let values = vec![
         handler.into(),
         token_id.into(),
@@ -123,8 +194,7 @@ async fn revoke_future_dated(lease: &mut PooledConnection, revocation: Revocatio
     );
     let rows = lease.rows(AssertSqlSafe(sql), values).await?;
     for row in &rows {
-        let (handler, token_id) = (Some(row.get(0)?), Some(row.get(1)?));
-        append(lease, &Revocation { handler, token_id, ..Revocation::default() }, at).await?;
+        append(lease, &of(TokenRef { handler: row.get(0)?, id: row.get(1)? }), at).await?;
     }
     Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
 }
@@ -132,7 +202,7 @@ async fn revoke_future_dated(lease: &mut PooledConnection, revocation: Revocatio
 /// Returns the SQL conditions for the records that the revocation covers, built from constant text,
 /// and their values; `$1` is `at`.
 fn matches(revocation: &Revocation, at: i64) -> Result<(String, Vec<Value>), DbError> {
-    let Revocation { handler, token_id, token_digest, actor_id, issued_until } = revocation;
+    let Revocation { handler, token_id, token_digest, actor_id, issued_until, keep_children: _ } = revocation;
     reject_nul([handler, token_id, actor_id].into_iter().flatten().map(String::as_str))?;
     if token_id.is_some() && handler.is_none() {
         return Err(DbError::new("revoking a token by its id requires its handler"));

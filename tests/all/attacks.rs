@@ -29,18 +29,7 @@ const TOKEN: &str = "ho_anything.at-all";
 static STORE: LazyLock<(Arc<Store>, TempDir)> = LazyLock::new(|| {
     let folder = TempDir::new().unwrap();
     let store = Store::open(Location::sqlite(folder.path().join("keyward.db"))).unwrap();
-    let record = Record {
-        id: "victims".to_owned(),
-        actor_id: "victim".to_owned(),
-        description: None,
-        restrictions: None,
-        issued_at: NOW.seconds,
-        expires_at: None,
-        last_used_at: None,
-        ended: None,
-        client: None,
-        key: None,
-    };
+    let record = Record::new("victims", "victim", NOW.seconds);
     let digest = SecretDigest::new(Sha256::digest("secret-of-the-victims").into());
     let stored = StoredRecord { record, digest: Some(digest), token_digest: None };
     let insert = NewRecord { stored, replace: false, max: 1, max_per_actor: None, idle_before: None };

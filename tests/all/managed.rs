@@ -2,6 +2,7 @@
 //! may see them.
 
 mod actor_ids;
+mod children;
 mod issued;
 mod kept;
 mod months;

@@ -5,8 +5,8 @@ use crate::managed::{FOREVER, NOW, registry, ring};
 use crate::support::{RUNTIME, TestClock, unhurried};
 use keyward_audit::{Audit, Disk, Settings, Storage, lines};
 use keyward_runtime::{
-    Actors, CreateRequest, Created, Creation, Error, HandlerConfig, Registry, Revocation, Revocations, TokenStore,
-    TokenUpdate, UpdateOutcome, Verdict,
+    Actors, CreateRequest, Created, Creation, Error, HandlerConfig, Parent, Registry, Revocation, Revocations,
+    TokenStore, TokenUpdate, UpdateOutcome, Verdict,
 };
 use keyward_service::{Named, Operations, Origin};
 use keyward_store::{Location, Store};
@@ -135,6 +135,24 @@ impl World {
             })
             .collect()
     }
+}
+
+#[test]
+fn a_child_is_recorded_with_its_parent() {
+    let world = World::new();
+    let parent = world.issued();
+    let Ok(Verdict::Accepted(acceptance)) = world.registry.verify_blocking(&parent.token) else { panic!() };
+    let request = CreateRequest { parent: Some(Parent::of(&acceptance)), ..CreateRequest::new("alice") };
+    let child = block_on(world.operations().issue(Some("signed"), request)).unwrap();
+    assert!(matches!(child, Creation::Created(_)));
+    assert!(world.audit.flush());
+    let parents: Vec<_> = lines(&world.folder.path().join("audit.jsonl"))
+        .unwrap()
+        .map(|line| line.unwrap().1)
+        .map(|record| (record.event, record.parent))
+        .collect();
+    let name = format!("stored/{}", parent.token_id.unwrap());
+    assert_eq!(parents, [("create".to_owned(), None), ("create".to_owned(), Some(name))]);
 }
 
 fn described(note: &str) -> TokenUpdate {

@@ -2,7 +2,7 @@
 
 use keyward_runtime::{
     CommitOutcome, Entry, NewRecord, Record, Restrictions, Revocation, SecretDigest, StoreError, StoreFuture,
-    StoredRecord, Termination, TerminationReason, TokenStore, Transaction,
+    StoredRecord, Termination, TerminationReason, TokenRef, TokenStore, Transaction,
 };
 use keyward_store::{CHANNEL, Location, Store};
 use keyward_tests::daemon::wait_for;
@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 mod absent;
+mod children;
 mod clock;
 mod edited;
 mod issued;
@@ -89,18 +90,7 @@ impl Place {
 }
 
 fn record(id: &str, actor: &str) -> Record {
-    Record {
-        id: id.to_owned(),
-        actor_id: actor.to_owned(),
-        description: None,
-        restrictions: None,
-        issued_at: NOW,
-        expires_at: None,
-        last_used_at: None,
-        ended: None,
-        client: None,
-        key: None,
-    }
+    Record::new(id, actor, NOW)
 }
 
 fn digest(byte: u8) -> SecretDigest {
@@ -170,6 +160,9 @@ fn records_round_trip() {
         expires_at: Some(u64::try_from(i64::MAX).unwrap()),
         last_used_at: Some(0),
         ended: Some(Termination { at: NOW, why: TerminationReason::Replaced }),
+        client: Some("c\"".to_owned()),
+        key: Some("main/k".to_owned()),
+        parent: Some(TokenRef { handler: "other".to_owned(), id: "of it".to_owned() }),
         ..record("full", "alice")
     };
     let long = "\u{1f980}'\"\\%_;--\n".repeat(5_000);
@@ -324,7 +317,7 @@ fn concurrent_replacements_leave_one_record() {
         // Each replaced record is listed once.
         let told: Vec<_> = told(&there)
             .into_iter()
-            .map(|Revocation { handler, token_id, token_digest, actor_id, issued_until }| {
+            .map(|Revocation { handler, token_id, token_digest, actor_id, issued_until, keep_children: _ }| {
                 let rest = (token_digest, actor_id, issued_until);
                 assert_eq!((handler.as_deref(), rest), (Some("h"), (None, None, None)));
                 token_id.unwrap()

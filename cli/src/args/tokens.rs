@@ -78,7 +78,7 @@ pub(crate) struct List {
 
 /// Options that name a token.
 #[derive(Debug, Args)]
-pub(crate) struct TokenRef {
+pub(crate) struct TokenArgs {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
@@ -101,7 +101,7 @@ Example:
     --id 4GAtsCiYAQWTNiDbMScMBJ")]
 pub(crate) struct Show {
     #[command(flatten)]
-    pub(crate) of: TokenRef,
+    pub(crate) of: TokenArgs,
     /// Unix time to use instead of now;
     /// decimals are allowed
     #[arg(long, verbatim_doc_comment, value_name = "UNIX", value_parser = parse_at)]
@@ -127,7 +127,7 @@ Example:
     --id 4GAtsCiYAQWTNiDbMScMBJ --expires-at 1767225600")]
 pub(crate) struct Edit {
     #[command(flatten)]
-    pub(crate) of: TokenRef,
+    pub(crate) of: TokenArgs,
     /// New note; an empty one removes it
     #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
@@ -160,7 +160,7 @@ Example:
 )]
 pub(crate) struct Rotate {
     #[command(flatten)]
-    pub(crate) of: TokenRef,
+    pub(crate) of: TokenArgs,
     /// Seconds that the old token stays valid
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = parse_overlap)]
     pub(crate) overlap: u32,
@@ -194,7 +194,8 @@ fn parse_overlap(text: &str) -> Result<u32, &'static str> {
 A revocation is durable before the command exits, and permanent. Daemons with
 the same store apply it within a second. Without --id and --issued-until, all
 tokens issued until now are revoked. A token on standard input that was issued
-here is revoked even if its handler rejects it or fails.
+here is revoked even if its handler rejects it or fails. Tokens that were
+requested with a revoked token (as `parent`) are revoked with it.
 
 Exit status: 0 success, 1 (with -) a line was neither a valid nor an issued
 token, 2 invalid arguments or configuration, 3 the outcome is unknown: run the
@@ -223,6 +224,10 @@ pub(crate) struct Revoke {
     /// without a time of issue
     #[arg(long, verbatim_doc_comment, value_name = "UNIX", value_parser = parse_second)]
     pub(crate) issued_until: Option<u64>,
+    /// Keeps tokens valid that were requested with
+    /// a revoked one
+    #[arg(long, verbatim_doc_comment)]
+    pub(crate) keep_children: bool,
     /// Only counts the records that would be revoked
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -1,14 +1,14 @@
 //! `keyward tokens list`, `show`, `edit` and `rotate`: the records of tokens.
 
 use super::{must_be_id, unconfirmed};
-use crate::args::tokens::{Edit, List, Rotate, Show, TokenRef};
+use crate::args::tokens::{Edit, List, Rotate, Show, TokenArgs};
 use crate::assemble;
 use crate::config_file::ConfigFile;
 use crate::date::date;
 use crate::output::{Column, Table, name, one_line, write_json, write_lines};
 use crate::{CliError, ExitStatus, Io, audit_log, create, report_error, store};
 use keyward_runtime::{
-    Cursor, Error, Filter, ListEntry, Record, Registry, Restrictions, StoredRecord, TokenUpdate, UnixTime,
+    Cursor, Error, Filter, ListEntry, Record, Registry, Restrictions, StoredRecord, TokenRef, TokenUpdate, UnixTime,
     UpdateOutcome,
 };
 use keyward_server::scope;
@@ -32,6 +32,8 @@ struct Known<'a> {
     /// The client of the daemon that created the token.
     client: Option<&'a str>,
     key: Option<&'a str>,
+    /// The token with which it was requested, as `handler/id`.
+    parent: Option<String>,
     /// The restrictions for humans, with `view-instance` for `vi`.
     #[serde(skip)]
     scopes: Option<String>,
@@ -56,6 +58,7 @@ impl<'a> Known<'a> {
             ended_at: record.ended.map(|ended| ended.at),
             client: record.client.as_deref(),
             key: record.key.as_deref(),
+            parent: record.parent.as_ref().map(TokenRef::to_string),
             scopes: record.restrictions.as_ref().map(|restrictions| scopes(registry, restrictions)),
             is_use_noted: configured.is_some_and(|handler| handler.store.is_some() || handler.max_idle.is_some()),
         })
@@ -79,6 +82,7 @@ impl<'a> Known<'a> {
         lines.extend(self.ended_at.map(|at| format!("ended:        {}", date(at))));
         lines.push(format!("created by:   {}", some(self.client, "the operator, or unknown")));
         lines.push(format!("key:          {}", some(self.key, "none, or unknown")));
+        lines.extend(self.parent.as_deref().map(|parent| format!("parent:       {}", name(parent))));
         lines
     }
 }
@@ -144,7 +148,7 @@ fn place(registry: &Registry, handler: &str, id: &str) -> Result<Cursor, CliErro
 }
 
 pub(super) fn show(args: &Show, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let Show { of: TokenRef { config, handler, id }, at, json } = args;
+    let Show { of: TokenArgs { config, handler, id }, at, json } = args;
     let config = ConfigFile::read(config)?;
     config.require_handler(handler)?;
     let registry = registry(&config, *at, io)?;
@@ -155,7 +159,7 @@ pub(super) fn show(args: &Show, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
 }
 
 pub(super) fn edit(args: Edit, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let Edit { of: TokenRef { config, handler, id }, description, expires_at, restrictions, json } = args;
+    let Edit { of: TokenArgs { config, handler, id }, description, expires_at, restrictions, json } = args;
     let restrictions = restrictions.restrictions();
     if description.is_none() && expires_at.is_none() && restrictions.is_none() {
         return Err(CliError::Usage(
@@ -189,7 +193,7 @@ pub(super) fn edit(args: Edit, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
 }
 
 pub(super) fn rotate(args: &Rotate, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let Rotate { of: TokenRef { config, handler, id }, overlap, json } = args;
+    let Rotate { of: TokenArgs { config, handler, id }, overlap, json } = args;
     let config = ConfigFile::read(config)?;
     config.require_handler(handler)?;
     let registry = registry(&config, None, io)?;
@@ -278,6 +282,7 @@ mod tests {
             ended_at: None,
             client: None,
             key: None,
+            parent: None,
             scopes: None,
             is_use_noted: true,
         };

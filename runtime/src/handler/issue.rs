@@ -9,13 +9,16 @@ use crate::host::store::Records;
 use crate::policy::{MAX_DESCRIPTION_BYTES, is_actor_id, is_token_id, too_large};
 use crate::sandbox::{Creating, IssueOutcome, VerifyOutcome};
 use crate::store::{CommitOutcome, NewRecord, Record, RecordUpdate, StoredRecord, TokenTerms, Transaction};
-use crate::token::{TokenDigest, is_token_text};
+use crate::token::{TokenDigest, TokenRef, is_token_text};
 use crate::verdict::{Acceptance, CreateRequest, Created, Creation, Denial, Denied, IssueHook, Verdict};
 use std::num::NonZeroU32;
 
 /// The error message for a token that the handler has issued before.
 const DUPLICATE: &str = "it or its id was issued before, so the handler's randomness may be constant (JavaScript built \
      without WASI has a constant `crypto.getRandomValues`): use the `random` import in the handler";
+
+/// The message if the parent of a token was revoked while the token was being issued.
+pub(crate) const PARENT_REVOKED: &str = "the presented token has been revoked";
 
 /// Maximum length of the members that a built-in handler and the host add to an actor's id and
 /// restrictions, in bytes.
@@ -28,6 +31,8 @@ pub(crate) struct IssueContext<'a> {
     pub(crate) hook: Option<&'a dyn IssueHook>,
     /// The update of the record that the token replaces.
     pub(crate) edit: Option<RecordUpdate>,
+    /// The parent of the token that the token replaces.
+    pub(crate) parent: Option<TokenRef>,
 }
 
 impl Handler {
@@ -85,7 +90,13 @@ impl Handler {
             }
             changes.edit = context.edit;
             self.keep(&created, &request, now, &mut changes);
-            if changes.insert.is_none() && (self.policy.max_tokens_per_actor.is_some() || changes.edit.is_some()) {
+            if let (Some(insert), Some(parent)) = (&mut changes.insert, context.parent) {
+                insert.stored.record.parent = Some(parent);
+            }
+            let needs_record = self.policy.max_tokens_per_actor.is_some()
+                || changes.edit.is_some()
+                || self.has_recorded_parent(&request);
+            if changes.insert.is_none() && needs_record {
                 return Err(ErrorKind::BadResult("the token has no id, so its record cannot be kept".into()));
             }
             if let Some(hook) = context.hook {
@@ -100,6 +111,7 @@ impl Handler {
                 CommitOutcome::Ended => {
                     denied(None, Denial::NotPermitted, "the token to replace has been revoked or replaced".into())
                 }
+                CommitOutcome::ParentEnded => denied(None, Denial::NotPermitted, PARENT_REVOKED.into()),
                 CommitOutcome::Changed => {
                     denied(None, Denial::NotPermitted, "the token to replace has changed: retry".into())
                 }
@@ -158,7 +170,7 @@ impl Handler {
                 return Err((Denial::InvalidRequest, text));
             }
         }
-        let parent_ends = request.parent.as_ref().and_then(|parent| parent.expires_at);
+        let parent_ends = request.parent.as_ref().and_then(|parent| parent.0.expires_at);
         let wanted = match &context.edit {
             // A replacement expires when the token that it replaces would expire.
             Some(RecordUpdate { before: TokenTerms { expires_at: Some(end), .. }, .. }) => {
@@ -226,18 +238,7 @@ impl Handler {
             && self.store().is_some()
             && let Some(id) = &created.token_id
         {
-            let record = Record {
-                id: id.clone(),
-                actor_id: request.actor_id.clone(),
-                description: request.description.clone(),
-                restrictions: request.restrictions.clone(),
-                issued_at: now.seconds,
-                expires_at: created.expires_at,
-                last_used_at: None,
-                ended: None,
-                client: None,
-                key: None,
-            };
+            let record = Record::requested(request, id.clone(), now.seconds, created.expires_at);
             let stored = StoredRecord { record, digest: None, token_digest: None };
             changes.insert = Some(NewRecord {
                 stored,
@@ -254,9 +255,13 @@ impl Handler {
             insert.max_per_actor = self.policy.max_tokens_per_actor.map(|max| max.saturating_add(extra));
             insert.idle_before = self.policy.idle_before(now.seconds);
             insert.stored.token_digest = Some(TokenDigest::of(&created.token));
-            insert.stored.record.client.clone_from(&request.client);
             insert.stored.record.key = created.key.as_deref().map(str::to_owned);
         }
+    }
+
+    /// Returns whether the token must be revoked with its parent, for which it needs a record.
+    fn has_recorded_parent(&self, request: &CreateRequest) -> bool {
+        self.store().is_some() && request.parent.as_ref().is_some_and(|parent| parent.token().is_some())
     }
 
     fn is_full(&self) -> String {

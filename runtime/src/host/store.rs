@@ -92,23 +92,12 @@ impl Store<'_> {
         if expires_at.is_some_and(|time| time > MAX_SECONDS) {
             return Err(HostError(ErrorKind::BadResult("a time is after the year 9999".into())).into());
         }
-        let CreateRequest { actor_id, restrictions, description, .. } = request.clone();
+        let request = request.clone();
         let id = match id {
             store::IdForm::Random => random_id()?,
             store::IdForm::Serial => store.store.next_serial(self.handler).await.map_err(unavailable)?.to_string(),
         };
-        let record = Record {
-            id: id.clone(),
-            actor_id,
-            description,
-            restrictions,
-            issued_at: self.now,
-            expires_at,
-            last_used_at: None,
-            ended: None,
-            client: None,
-            key: None,
-        };
+        let record = Record::requested(&request, id.clone(), self.now, expires_at);
         let digest = secret.map(|secret| digest(&secret));
         self.records.changes.insert = Some(NewRecord {
             stored: StoredRecord { record, digest, token_digest: None },

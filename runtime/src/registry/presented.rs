@@ -120,7 +120,7 @@ impl Registry {
     /// to what was requested.
     pub async fn requested(&self, revocation: Revocation) -> Vec<Requested> {
         let plain = |revocation| Requested { revocation, is_like_a_token: false };
-        let Revocation { handler, token_id, actor_id, issued_until, .. } = &revocation;
+        let Revocation { handler, token_id, token_digest: _, actor_id, issued_until, keep_children } = &revocation;
         let is_usable = |issued: &ListEntry| handler.as_ref().is_none_or(|handler| *handler == issued.handler);
         let by_record = |(ListEntry { handler, record }, digest): (ListEntry, TokenDigest)| Revocation {
             handler: Some(handler),
@@ -128,6 +128,7 @@ impl Registry {
             token_digest: Some(digest),
             actor_id: None,
             issued_until: *issued_until,
+            keep_children: *keep_children,
         };
         if let Some(id) = token_id {
             let issued = self.issued_in(id).await;

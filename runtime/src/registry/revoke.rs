@@ -98,7 +98,7 @@ impl Registry {
         if revocation.token_id.is_some() && revocation.handler.is_none() {
             return bad("revoking a token by its id requires the name of its handler");
         }
-        let Revocation { handler, token_id, token_digest: _, actor_id, issued_until } = &revocation;
+        let Revocation { handler, token_id, token_digest: _, actor_id, issued_until, keep_children: _ } = &revocation;
         if [handler, token_id, actor_id].into_iter().flatten().any(|text| text.contains('\0')) {
             return bad("a handler name, token id or actor id cannot contain a NUL");
         }
@@ -125,29 +125,43 @@ impl Registry {
         let (Verdict::Accepted(acceptance), Some(revocations)) = (&verdict, &self.0.revocations) else {
             return Ok(verdict);
         };
+        if self.is_revoked(handler, acceptance, Some(token)).await? {
+            return Ok(Rejection::of(&handler.name, Reason::Revoked, "Token has been revoked"));
+        }
+        let ends = acceptance.expires_at.is_some() || handler.policy.max_idle.is_some();
+        match ends.then(|| self.is_behind(revocations)).flatten() {
+            Some(fault) => Err(Error::new(&handler.name, fault)),
+            None => Ok(verdict),
+        }
+    }
+
+    /// Returns whether a token that was accepted is on the revocation list. Its digest is needed
+    /// for tokens that were revoked without an id.
+    ///
+    /// # Errors
+    /// The list is not fresh enough, or the token's record cannot be read.
+    pub(super) async fn is_revoked(
+        &self,
+        handler: &Handler,
+        acceptance: &Acceptance,
+        token: Option<&TokenDigest>,
+    ) -> Result<bool, Error> {
+        let Some(revocations) = &self.0.revocations else { return Ok(false) };
         let failed = |fault| Error::new(&handler.name, fault);
         let Acceptance { actor, token_id, issued_at, issue_time, .. } = acceptance;
         let subject = Subject {
             handler: &handler.name,
             token_id: token_id.as_deref(),
-            token: Some(token),
+            token,
             actor_id: actor.id().map(ActorId::as_str),
             issued_at: issued_at.filter(|_| *issue_time != IssueTime::Claimed),
             leeway: handler.policy.leeway,
         };
-        let is_valid = match revocations.rule(subject).map_err(|unsure| failed(unsure.into()))? {
-            Ruling::Clear => true,
+        match revocations.rule(subject).map_err(|unsure| failed(unsure.into()))? {
+            Ruling::Clear => Ok(false),
             // Boxed, so that the future of uncovered tokens stays small.
-            Ruling::Covered => Box::pin(handler.has_live_record(acceptance)).await.map_err(failed)?,
-            Ruling::Revoked => false,
-        };
-        if !is_valid {
-            return Ok(Rejection::of(&handler.name, Reason::Revoked, "Token has been revoked"));
-        }
-        let ends = acceptance.expires_at.is_some() || handler.policy.max_idle.is_some();
-        match ends.then(|| self.is_behind(revocations)).flatten() {
-            Some(fault) => Err(failed(fault)),
-            None => Ok(verdict),
+            Ruling::Covered => Ok(!Box::pin(handler.has_live_record(acceptance)).await.map_err(failed)?),
+            Ruling::Revoked => Ok(true),
         }
     }
 

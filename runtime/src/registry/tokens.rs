@@ -196,11 +196,11 @@ impl Registry {
         let cut = now.saturating_add(overlap.into());
         let expires_at = Some(before.expires_at.map_or(cut, |end| end.min(cut)));
         let after = if overlap == 0 { before.clone() } else { TokenTerms { expires_at, ..before.clone() } };
-        let Record { actor_id, description, restrictions, client, .. } = record;
+        let Record { actor_id, description, restrictions, client, parent, .. } = record;
         // The expiry is taken from the old token where the new one is created.
         let request = CreateRequest { restrictions, description, client, ..CreateRequest::new(actor_id) };
         let edit = RecordUpdate { id: id.to_owned(), before, after, replaced: overlap == 0 };
-        self.create_in_context(Some(handler), request, IssueContext { hook, edit: Some(edit) }).await.map(Some)
+        self.create_in_context(Some(handler), request, IssueContext { hook, edit: Some(edit), parent }).await.map(Some)
     }
 
     fn amended(

@@ -86,7 +86,7 @@ impl Cutoffs {
     }
 
     pub(crate) fn apply(&mut self, revocation: Revocation) {
-        let Revocation { handler, token_id, token_digest, actor_id, issued_until } = revocation;
+        let Revocation { handler, token_id, token_digest, actor_id, issued_until, keep_children: _ } = revocation;
         let until = issued_until.map_or(Cutoff::Always, Cutoff::Issued);
         let marks = match handler {
             Some(handler) => self.handlers.entry(handler).or_default(),
@@ -166,7 +166,7 @@ mod tests {
             leeway in 0..3_u64,
         ) {
             let rule = |revocation: &Revocation| {
-                let Revocation { handler: h, token_id, token_digest: _, actor_id, issued_until } = revocation;
+                let Revocation { handler: h, token_id, actor_id, issued_until, .. } = revocation;
                 let matches = h.as_ref().is_none_or(|h| *h == handler)
                     && token_id.as_ref().is_none_or(|t| Some(t) == id.as_ref())
                     && actor_id.as_ref().is_none_or(|a| Some(a) == actor.as_ref());

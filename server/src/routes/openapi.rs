@@ -115,7 +115,7 @@ fn is_for_clients(operation: &Map<String, Value>) -> bool {
     ways.is_some_and(|ways| ways.iter().any(|way| way.get("basic").is_some()))
 }
 
-/// The token to introspect or revoke. A parameter must not be repeated; unknown ones are ignored.
+/// The token to introspect. A parameter must not be repeated; unknown ones are ignored.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form body, which is read parameter by parameter")]
 pub(crate) struct TokenForm {
@@ -136,8 +136,10 @@ pub(crate) struct TokenForm {
 fn complete(document: &mut Value) {
     if let Some(schemas) = object(document, "/components/schemas") {
         name_the_outcomes(schemas);
-        if let Some(form) = schemas.get_mut("TokenForm").and_then(Value::as_object_mut) {
-            form.insert("dependentRequired".into(), json!({"client_secret": ["client_id"]}));
+        for name in ["RevokeForm", "TokenForm"] {
+            if let Some(form) = schemas.get_mut(name).and_then(Value::as_object_mut) {
+                form.insert("dependentRequired".into(), json!({"client_secret": ["client_id"]}));
+            }
         }
     }
     if let Some(request) = object(document, "/components/schemas/RevocationsRequest") {

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 /// The endpoint of this module.
 pub(super) const ENDPOINT: Endpoint = Endpoint::new("revocations", "/v1/revocations", Query::Never);
 
-const WANTED: &str = "Invalid body: send at least one of `handler`, `actor`, `issued_until` (unix seconds), or `handler` and `token_id`; optionally `dry_run` (true or false)";
+const WANTED: &str = "Invalid body: send at least one of `handler`, `actor`, `issued_until` (unix seconds), or `handler` and `token_id`; optionally `dry_run` and `keep_children` (true or false)";
 
 /// The tokens to revoke: those that match all members. A null member is rejected, because a value
 /// missing by mistake would revoke more tokens than intended.
@@ -47,6 +47,10 @@ pub(crate) struct RevocationsRequest {
     /// Counts the records without revoking tokens.
     #[serde(default)]
     dry_run: bool,
+    /// Keeps the tokens valid that were requested with the token `token_id`. By default they are
+    /// revoked with it.
+    #[serde(default)]
+    keep_children: bool,
 }
 
 /// The number of records concerned. Tokens issued elsewhere have no record, but are revoked too.
@@ -122,7 +126,7 @@ impl RevocationsRequest {
     /// # Errors
     /// The members are not valid together, or the client may not use the handler.
     fn checked(self, context: &Context, client: AuthenticatedClient<'_>) -> Result<Revocation, ApiError> {
-        let Self { handler, token_id, actor: actor_id, issued_until, dry_run: _ } = self;
+        let Self { handler, token_id, actor: actor_id, issued_until, dry_run: _, keep_children } = self;
         // An id never begins or ends with a space, so one that was copied with spaces is still
         // found.
         let token_id = token_id.map(|id| id.trim_matches(' ').to_owned());
@@ -150,7 +154,7 @@ impl RevocationsRequest {
                 ));
             }
         }
-        Ok(Revocation { handler, token_id, actor_id, issued_until, ..Revocation::default() })
+        Ok(Revocation { handler, token_id, token_digest: None, actor_id, issued_until, keep_children })
     }
 }
 

@@ -7,24 +7,45 @@ use crate::decision;
 use crate::decision_log::{self, DecisionContext};
 use crate::endpoints::Endpoint;
 use crate::error::{ApiError, ErrorBody};
-use crate::routes::openapi::TokenForm;
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
 use hyper::HeaderMap;
 use hyper::header::{HeaderValue, PRAGMA};
-use keyward_runtime::{Presented, Reason, Rejection, Verdict};
+use keyward_runtime::{Presented, Reason, Rejection, Revocation, Verdict};
 use keyward_service::Named;
+use utoipa::ToSchema;
 
 /// The endpoint of this module.
 pub(super) const ENDPOINT: Endpoint = Endpoint::with_credentials("revoke", "/v1/revoke");
 
-/// Revokes a token (RFC 7009).
+/// The token to revoke. A parameter must not be repeated; unknown ones are ignored.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form body, which is read parameter by parameter")]
+pub(crate) struct RevokeForm {
+    /// The token.
+    token: String,
+    /// Ignored: the result is the same with any hint.
+    #[schema(nullable = false)]
+    token_type_hint: Option<String>,
+    /// Keeps the tokens valid that were requested with this one. By default they are revoked with
+    /// it.
+    #[schema(nullable = false)]
+    keep_children: Option<bool>,
+    /// The client's id, unless it authenticates in `Authorization`.
+    #[schema(nullable = false)]
+    client_id: Option<String>,
+    /// The client's secret, unless it authenticates in `Authorization`. Requires `client_id`.
+    #[schema(nullable = false)]
+    client_secret: Option<String>,
+}
+
+/// Revokes a token (RFC 7009), and the tokens that were requested with it.
 #[utoipa::path(
     post,
     path = "/v1/revoke",
     tag = "applications",
-    request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
+    request_body(content = RevokeForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (
             status = 200,
@@ -52,6 +73,11 @@ pub(crate) async fn revoke(
     // Clients that may not use the token's handler get an error of their own: the handler is not a
     // secret from a client that holds the token.
     let token = form.token()?;
+    let keep_children = match form.one("keep_children")? {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(ApiError::InvalidRequest("`keep_children` must be `true` or `false`")),
+    };
     let verdict = decision::verify(context, token, |_| true).await;
     let asked = DecisionContext::of(&ENDPOINT, client.id());
     let is_unconfirmed = matches!(&verdict, Ok(Verdict::Rejected(Rejection { reason: Reason::Revoked, .. })))
@@ -71,7 +97,7 @@ pub(crate) async fn revoke(
             if !matches!(verdict, Ok(Verdict::Accepted(_))) {
                 decision_log::verified(context, asked, &verdict, false);
             }
-            revoke_all(context, asked, presented).await?;
+            revoke_all(context, asked, presented, keep_children).await?;
         }
         presented => {
             decision_log::verified(context, asked, &verdict, false);
@@ -87,9 +113,15 @@ pub(crate) async fn revoke(
 }
 
 /// Revokes a token by each of its names.
-async fn revoke_all(context: &Context, asked: DecisionContext<'_>, presented: Presented) -> Result<(), ApiError> {
+async fn revoke_all(
+    context: &Context,
+    asked: DecisionContext<'_>,
+    presented: Presented,
+    keep_children: bool,
+) -> Result<(), ApiError> {
     let Presented { actor_id, revocations, mismatch, .. } = presented;
     for revocation in revocations {
+        let revocation = Revocation { keep_children, ..revocation };
         let named =
             Named { actor: actor_id.as_deref(), token_id: revocation.token_id.as_deref(), note: mismatch.as_deref() };
         let ended = decision::revoke(context, asked, revocation.clone(), named).await;

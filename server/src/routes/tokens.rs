@@ -122,6 +122,7 @@ pub(crate) async fn create(
     // A token whose actor has no id, or an integer, cannot be a parent.
     let of_parent = || parent.as_ref()?.actor.id()?.as_text().map(str::to_owned);
     let actor = actor.or_else(of_parent).ok_or(ApiError::BadParent)?;
+    let parent_token = parent.as_ref().map(Parent::of).as_ref().and_then(Parent::token);
     let request = CreateRequest {
         actor_id: actor.clone(),
         expires_after,
@@ -131,7 +132,7 @@ pub(crate) async fn create(
         client: Some(client.id().to_owned()),
     };
     let creation = decision::create(context, asked, &handler, request).await;
-    decision_log::created(context, asked, &actor, &creation);
+    decision_log::created(context, asked, (&actor, parent_token.as_ref()), &creation);
     match creation {
         Ok(Creation::Created(created)) => Ok(shown(&created)),
         Ok(Creation::Denied(denied)) => Ok(match denied.denial {

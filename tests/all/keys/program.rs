@@ -48,18 +48,7 @@ fn keys(folder: &Folder, command: &str, more: &[&str]) -> Ran {
 
 /// Inserts the record of a token signed by this key.
 fn record(store: &Store, id: &str, key: &str, expires_at: Option<u64>) {
-    let record = Record {
-        id: id.to_owned(),
-        actor_id: "alice".to_owned(),
-        description: None,
-        restrictions: None,
-        issued_at: NOW - DAY,
-        expires_at,
-        last_used_at: None,
-        ended: None,
-        client: None,
-        key: Some(key.to_owned()),
-    };
+    let record = Record { expires_at, key: Some(key.to_owned()), ..Record::new(id, "alice", NOW - DAY) };
     let insert = NewRecord {
         stored: StoredRecord { record, digest: None, token_digest: None },
         replace: false,

@@ -4,7 +4,7 @@
 use super::{FOREVER, NOW, store};
 use crate::support::{HARDCODED, RUNTIME, TestClock, unhurried};
 use keyward_runtime::{
-    Acceptance, ActorId, Actors, CreateRequest, Creation, HandlerConfig, Parent, Reason, Rejection, Registry,
+    Acceptance, ActorId, Actors, CreateRequest, Creation, HandlerConfig, Parent, Reason, Registry, Rejection,
     Revocation, Revocations, Secret, Verdict,
 };
 

@@ -9,9 +9,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use keyward_cli::builtin::{AUTH_TOKENS, STORED};
 use keyward_runtime::{
     Acceptance, ActorId, Actors, CommitOutcome, CreateRequest, Creation, Cursor, Entry, Filter, HandlerConfig, Key,
-    KeyGrant, KeyRing, KeyUsage, ListEntry, NodeStatus, Registry, Restrictions, Revocation, Revocations, Revoked,
-    Scheme, Secret, SecretDigest, Status, StatusCount, StoreFuture, StoreGrant, StoredRecord, TokenDigest, TokenStore,
-    TokenUpdate, Transaction, UnixTime, UpdateOutcome, Verdict,
+    KeyGrant, KeyRing, KeyUsage, ListEntry, NodeStatus, Parent, Registry, Restrictions, Revocation, Revocations,
+    Revoked, Scheme, Secret, SecretDigest, Status, StatusCount, StoreFuture, StoreGrant, StoredRecord, TokenDigest,
+    TokenStore, TokenUpdate, Transaction, UnixTime, UpdateOutcome, Verdict,
 };
 use keyward_store::{ImportOptions, Store};
 use keyward_tests::postgres::block_on;
@@ -37,9 +37,18 @@ const ACTORS: [&str; 3] = ["ann", "bob", "cleo"];
 /// A step of the test. A token is chosen by any number, modulo the number of tokens.
 #[derive(Debug, Clone)]
 enum Step {
+    /// Creates a token, or two in the same second.
     Create {
         handler: usize,
         actor: usize,
+        seconds: Option<u32>,
+        level: usize,
+        twice: bool,
+    },
+    /// Creates a token with another one as its parent.
+    Derive {
+        token: usize,
+        handler: usize,
         seconds: Option<u32>,
         level: usize,
     },
@@ -55,6 +64,7 @@ enum Step {
     },
     RevokeToken {
         token: usize,
+        keep_children: bool,
     },
     RevokeAll {
         handler: Option<usize>,
@@ -89,11 +99,12 @@ fn step() -> impl Strategy<Value = Step> {
     let seconds = || prop::option::weighted(0.7, prop_oneof![1..100_u32, 1..90 * DAY]);
     let (token, actor) = (|| 0..usize::MAX, || 0..ACTORS.len());
     prop_oneof![
-        12 => (0..HANDLERS.len(), actor(), seconds(), 0..LEVELS).prop_map(|(handler, actor, seconds, level)| Step::Create { handler, actor, seconds, level }),
+        12 => (0..HANDLERS.len(), actor(), seconds(), 0..LEVELS, prop::bool::weighted(0.2)).prop_map(|(handler, actor, seconds, level, twice)| Step::Create { handler, actor, seconds, level, twice }),
+        8 => (token(), 0..HANDLERS.len(), seconds(), 0..LEVELS).prop_map(|(token, handler, seconds, level)| Step::Derive { token, handler, seconds, level }),
         50 => token().prop_map(|token| Step::Verify { token }),
         15 => prop_oneof![8 => 0..100_u32, 3 => 0..DAY, 1 => 0..40 * DAY].prop_map(|seconds| Step::Wait { seconds }),
         3 => token().prop_map(|token| Step::Outlive { token }),
-        3 => token().prop_map(|token| Step::RevokeToken { token }),
+        3 => (token(), prop::bool::weighted(0.2)).prop_map(|(token, keep_children)| Step::RevokeToken { token, keep_children }),
         1 => (prop::option::of(0..HANDLERS.len()), prop::option::of(actor())).prop_map(|(handler, actor)| Step::RevokeAll { handler, actor }),
         6 => (token(), prop::option::of(0..10 * DAY), 0..LEVELS).prop_map(|(token, seconds, level)| Step::Edit { token, seconds, level }),
         5 => (token(), prop_oneof![Just(0), 1..DAY]).prop_map(|(token, overlap)| Step::Rotate { token, overlap }),
@@ -129,6 +140,8 @@ struct Token {
     ended: Option<Status>,
     /// The number of its key, if its key is rotated.
     key: Option<u8>,
+    /// The token that it was derived from.
+    parent: Option<usize>,
 }
 
 /// The model: all tokens and keys.
@@ -154,6 +167,12 @@ impl Model {
     fn has_room(&self, handler: usize, actor: usize, now: u64) -> bool {
         let of_actor = self.tokens.iter().filter(|token| (token.handler, token.actor) == (handler, actor));
         of_actor.filter(|token| self.status(token, now) == Status::Active).count() < MOST
+    }
+
+    /// Returns whether a token was derived from another one, at any distance.
+    fn is_descendant(&self, token: usize, of: usize) -> bool {
+        let parent = self.tokens[token].parent;
+        parent.is_some_and(|parent| parent == of || self.is_descendant(parent, of))
     }
 
     fn key_of(&self, handler: usize) -> Option<u8> {
@@ -196,7 +215,16 @@ impl World {
         // Each step has its own second: a revocation also covers tokens created in its second.
         self.at(self.now + 1);
         match *step {
-            Step::Create { handler, actor, seconds, level } => self.create(handler, actor, seconds, level)?,
+            Step::Create { handler, actor, seconds, level, twice } => {
+                for _ in 0..=usize::from(twice) {
+                    self.create(handler, actor, seconds, level)?;
+                }
+            }
+            Step::Derive { token, handler, seconds, level } => {
+                if let Some(token) = self.pick(token) {
+                    self.derive(token, handler, seconds, level)?;
+                }
+            }
             Step::Verify { token } => {
                 if let Some(token) = self.pick(token) {
                     self.verify(token)?;
@@ -213,11 +241,15 @@ impl World {
                     self.verify(token)?;
                 }
             }
-            Step::RevokeToken { token } => {
+            Step::RevokeToken { token, keep_children } => {
                 let Some(token) = self.pick(token) else { return Ok(()) };
                 let Token { handler, id, .. } = self.model.tokens[token].clone();
                 let (handler, token_id) = (Some(HANDLERS[handler].to_owned()), Some(id));
-                self.revoke(Revocation { handler, token_id, ..Revocation::default() }, |at, _| at == token)?;
+                let family: Vec<_> = (0..self.model.tokens.len())
+                    .filter(|at| *at == token || (!keep_children && self.model.is_descendant(*at, token)))
+                    .collect();
+                let revocation = Revocation { handler, token_id, keep_children, ..Revocation::default() };
+                self.revoke(revocation, |at, _| family.contains(&at))?;
             }
             Step::RevokeAll { handler, actor } => {
                 let revocation = Revocation {
@@ -259,28 +291,65 @@ impl World {
             restrictions: level(wanted),
             ..CreateRequest::new(ACTORS[actor])
         };
-        let creation = self.registry.create_blocking(Some(HANDLERS[handler]), request).unwrap();
-        let has_room = self.model.has_room(handler, actor, self.now);
-        match creation {
+        let may = self.model.has_room(handler, actor, self.now);
+        let end = seconds.map(|seconds| self.now + u64::from(seconds));
+        self.issue(request, may, (handler, actor, wanted, end, None))
+    }
+
+    /// Creates a token from another one. A token that is not valid is not a parent.
+    fn derive(
+        &mut self,
+        token: usize,
+        handler: usize,
+        seconds: Option<u32>,
+        wanted: usize,
+    ) -> Result<(), TestCaseError> {
+        self.verify(token)?;
+        let known = self.model.tokens[token].clone();
+        let Ok(Verdict::Accepted(parent)) = self.registry.verify_blocking(&known.text) else { return Ok(()) };
+        let request = CreateRequest {
+            expires_after: seconds.and_then(NonZeroU32::new),
+            restrictions: level(wanted),
+            parent: Some(Parent::of(&parent)),
+            ..CreateRequest::new(ACTORS[known.actor])
+        };
+        let end = seconds.map(|seconds| self.now + u64::from(seconds));
+        let is_within = (wanted == 0 || wanted >= known.level)
+            && known.end.is_none_or(|last| last > self.now && end.is_none_or(|end| end <= last));
+        let may = is_within && self.model.has_room(handler, known.actor, self.now);
+        let is_inherited = wanted == 0;
+        let got = if is_inherited { known.level } else { wanted };
+        self.issue(request, may, (handler, known.actor, got, end.or(known.end), Some(token)))
+    }
+
+    fn issue(
+        &mut self,
+        request: CreateRequest,
+        may: bool,
+        (handler, actor, level, end, parent): (usize, usize, usize, Option<u64>, Option<usize>),
+    ) -> Result<(), TestCaseError> {
+        match self.registry.create_blocking(Some(HANDLERS[handler]), request).unwrap() {
             Creation::Created(created) => {
-                prop_assert!(has_room, "{} has too many", ACTORS[actor]);
-                let end = seconds.map(|seconds| self.now + u64::from(seconds));
+                prop_assert!(may, "created for {} with parent {parent:?}", ACTORS[actor]);
                 let key = self.model.key_of(handler);
                 prop_assert_eq!(created.expires_at, end);
+                let is_new = |token: &Token| token.text != created.token;
+                prop_assert!(self.model.tokens.iter().all(is_new), "issued twice");
                 self.model.tokens.push(Token {
                     text: created.token,
                     id: created.token_id.unwrap(),
                     handler,
                     actor,
-                    level: wanted,
+                    level,
                     issued: self.now,
                     end,
                     used: None,
                     ended: None,
                     key,
+                    parent,
                 });
             }
-            Creation::Denied(denied) => prop_assert!(!has_room, "{}", denied.message),
+            Creation::Denied(denied) => prop_assert!(!may, "{}", denied.message),
         }
         Ok(())
     }
@@ -359,6 +428,13 @@ impl World {
                     old.end = Some(old.end.map_or(cut, |end| end.min(cut)));
                 }
                 let (text, id) = (created.token, created.token_id.unwrap());
+                let new = self.model.tokens.len();
+                // Its children have the new token as their parent.
+                self.model
+                    .tokens
+                    .iter_mut()
+                    .filter(|child| child.parent == Some(token))
+                    .for_each(|child| child.parent = Some(new));
                 self.model.tokens.push(Token { text, id, issued: self.now, used: None, ..known });
             }
             // A rotated token may have left its actor with one token more than allowed.
@@ -419,6 +495,7 @@ impl World {
             used: None,
             ended: None,
             key: None,
+            parent: None,
         });
     }
 
@@ -429,12 +506,15 @@ impl World {
             .iter()
             .map(|ListEntry { handler, record }| {
                 let status = self.registry.status(handler, record).unwrap();
-                ((handler.as_str(), record.id.as_str()), (record.actor_id.as_str(), status, record.expires_at))
+                let parent = record.parent.as_ref().map(|parent| (parent.handler.as_str(), parent.id.as_str()));
+                ((handler.as_str(), record.id.as_str()), (record.actor_id.as_str(), status, record.expires_at, parent))
             })
             .collect();
         let known = self.model.tokens.iter().map(|token| {
             let status = self.model.status(token, self.now);
-            ((HANDLERS[token.handler], token.id.as_str()), (ACTORS[token.actor], status, token.end))
+            let parent = token.parent.map(|parent| &self.model.tokens[parent]);
+            let parent = parent.map(|parent| (HANDLERS[parent.handler], parent.id.as_str()));
+            ((HANDLERS[token.handler], token.id.as_str()), (ACTORS[token.actor], status, token.end, parent))
         });
         prop_assert_eq!(said, known.collect::<BTreeMap<_, _>>());
         let mut wanted = BTreeMap::new();
@@ -469,7 +549,10 @@ fn registry(model: &Model, store: &Arc<dyn TokenStore>, revocations: &Arc<Revoca
         handler.max_tokens_per_actor = Some(MOST as u64);
         match name {
             "stored" => drop(handler.settings.insert("prefix".into(), "\"kwt_test_\"".into())),
-            "signed" => drop(handler.keys.insert("token".into(), KeyGrant::new(rotated.clone()))),
+            "signed" => {
+                handler.keys.insert("token".into(), KeyGrant::new(rotated.clone()));
+                handler.settings.insert("unique_tokens".into(), "true".into());
+            }
             _ => {
                 let grant = KeyGrant {
                     scheme: Scheme::Itsdangerous,

@@ -118,18 +118,7 @@ pub(super) fn grant(store: &Arc<Store>) -> StoreGrant {
 
 /// Returns a record with default values.
 pub(super) fn record(id: String, actor: &str, issued_at: u64, expires_at: Option<u64>) -> Record {
-    Record {
-        id,
-        actor_id: actor.to_owned(),
-        description: None,
-        restrictions: None,
-        issued_at,
-        expires_at,
-        last_used_at: None,
-        ended: None,
-        client: None,
-        key: None,
-    }
+    Record { expires_at, ..Record::new(id, actor, issued_at) }
 }
 
 /// Inserts a record into the store.

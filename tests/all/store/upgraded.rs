@@ -1,7 +1,7 @@
 //! A database of an earlier version is migrated, with all of its content.
 
 use super::*;
-use keyward_runtime::{CreatedBy, Filter};
+use keyward_runtime::{CreatedBy, Filter, TokenRef};
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
@@ -61,7 +61,8 @@ fn records_of_the_first_version_are_kept_and_usable() {
         assert_eq!(listed, [ended, good]);
         assert_eq!(wait(store.key_uses(NOW)), []);
         assert_eq!((wait(store.next_serial("h")), wait(store.revocations(0, 9)).len()), (42, 1));
-        let new = Record { client: Some("c".to_owned()), key: Some("main/k".to_owned()), ..record("new", "alice") };
+        let parent = Some(TokenRef { handler: "h".to_owned(), id: "good".to_owned() });
+        let new = Record { client: Some("c".to_owned()), parent, ..record("new", "alice") };
         assert_eq!(commit(&store, "h", insert(new.clone(), None)), CommitOutcome::Done);
         assert_eq!(find(&store, "h", "new").unwrap(), new);
         wait(store.note_node("n", 1, NOW));

@@ -16,7 +16,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path};
 use axum::response::Response;
 use hyper::{HeaderMap, StatusCode};
-use keyward_runtime::{Denial, Error, Record, Registry, TokenUpdate, UpdateOutcome, is_token_id};
+use keyward_runtime::{Denial, Error, Record, Registry, TokenRef, TokenUpdate, UpdateOutcome, is_token_id};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -68,6 +68,18 @@ pub(crate) struct KnownToken {
     /// The client that requested it; null if it was the operator.
     #[schema(required)]
     client: Option<String>,
+    /// The token with which it was requested, and with which it is revoked; null if there was none.
+    #[schema(required)]
+    parent: Option<ParentToken>,
+}
+
+/// The token with which another one was requested.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ParentToken {
+    /// The handler that issued it.
+    handler: String,
+    /// The token's id.
+    token_id: String,
 }
 
 /// The current status of a token.
@@ -97,6 +109,7 @@ impl KnownToken {
             ended,
             client,
             key: _,
+            parent,
         } = seen.record().clone();
         Ok(Self {
             token_id: id,
@@ -110,6 +123,7 @@ impl KnownToken {
             status,
             ended_at: ended.map(|ended| ended.at),
             client,
+            parent: parent.map(|TokenRef { handler, id }| ParentToken { handler, token_id: id }),
         })
     }
 }

@@ -117,7 +117,7 @@ fn tokens_are_listed_by_page_and_filter() {
             "token_id": ids[2], "handler": "first", "actor": "bob", "description": null,
             "restrictions": {"all": ["view-instance"], "resource": {"shop": {"a/b": ["insert-row"]}}},
             "issued_at": NOW.seconds + 3, "expires_at": null, "last_used_at": null, "status": "active", "ended_at": null,
-            "client": "owner",
+            "client": "owner", "parent": null,
         });
         assert_eq!(with_restrictions, wanted);
         let noted = owner.get(&format!("/v1/tokens/second/{}", ids[3]));
@@ -329,7 +329,9 @@ fn a_derived_token_is_no_wider_and_expires_no_later() {
             let known = overseer.introspect(&child);
             let said = (&known["scope"], &known["exp"], &known["sub"]);
             assert_eq!(said, (&json!(scope), &json!(NOW.seconds + end), &json!("alice")), "{more}");
-            assert_eq!(overseer.get(&path(&child))["client"], "overseer");
+            let record = overseer.get(&path(&child));
+            assert_eq!(record["client"], "overseer");
+            assert_eq!(record["parent"], json!({"handler": parent["handler"], "token_id": parent["token_id"]}));
         }
         // A parent without restrictions requires no right.
         let open = owner.create(&json!({"actor": "carol"}));
@@ -362,6 +364,51 @@ fn a_derived_token_is_no_wider_and_expires_no_later() {
             owner.refusal(Request::json("/v1/tokens", &json!({"parent": "dn_x"}))),
             no(503, "temporarily_unavailable")
         );
+    }
+}
+
+#[test]
+fn a_derived_token_is_revoked_with_its_parent_unless_it_is_kept() {
+    for place in Place::both() {
+        let managed = Managed::over(place.open(), [("revoker", "revoke", None)]);
+        let (owner, revoker) = (As(&managed, "owner"), As(&managed, "revoker"));
+        let by_token = |token: &Value, more: &str| {
+            let form = format!("token={}{more}", text(&token["token"]));
+            revoker.ask(Request::form("/v1/revoke", form)).status
+        };
+        let by_id = |token: &Value, more: Value| {
+            let mut body = json!({"handler": token["handler"], "token_id": token["token_id"]});
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let answer = revoker.ask(Request::json("/v1/revocations", &body));
+            (answer.status, answer.json())
+        };
+        let family = || {
+            let parent = owner.create(&json!({"actor": "carol"}));
+            let child = owner.create(&json!({"parent": parent["token"], "handler": "second"}));
+            (parent, child)
+        };
+        let (parent, child) = family();
+        for more in ["&keep_children=1", "&keep_children=", "&keep_children=true&keep_children=true"] {
+            assert_eq!(by_token(&parent, more), 400, "{more}");
+        }
+        assert_eq!(by_id(&parent, json!({"keep_children": "true"})).0, 400);
+        assert!(owner.is_active(&parent) && owner.is_active(&child));
+        assert_eq!(by_token(&parent, ""), 200);
+        assert!(!owner.is_active(&parent) && !owner.is_active(&child));
+        assert_eq!(owner.get(&path(&child))["status"], "revoked");
+
+        let (parent, child) = family();
+        assert_eq!(by_token(&parent, "&keep_children=true"), 200);
+        assert!(!owner.is_active(&parent) && owner.is_active(&child));
+
+        let (parent, child) = family();
+        assert_eq!(by_id(&parent, json!({"dry_run": true})), (200, json!({"would_end": 2})));
+        assert_eq!(by_id(&parent, json!({"dry_run": true, "keep_children": true})), (200, json!({"would_end": 1})));
+        assert_eq!(by_id(&parent, json!({"keep_children": true})), (200, json!({"ended": 1})));
+        assert!(!owner.is_active(&parent) && owner.is_active(&child));
+        let (parent, child) = family();
+        assert_eq!(by_id(&parent, json!({})), (200, json!({"ended": 2})));
+        assert!(!owner.is_active(&child));
     }
 }
 

@@ -25,16 +25,9 @@ fn page(managed: &Managed, query: &str) -> (Vec<usize>, Option<String>) {
 fn insert(managed: &Managed, count: usize, length: usize) {
     for number in 0..count {
         let record = Record {
-            id: format!("n-{number}"),
-            actor_id: "alice".to_owned(),
             description: Some("x".repeat(length + number)),
-            restrictions: None,
-            issued_at: NOW.seconds + number as u64,
-            expires_at: None,
-            last_used_at: None,
-            ended: None,
             client: Some("owner".to_owned()),
-            key: None,
+            ..Record::new(format!("n-{number}"), "alice", NOW.seconds + number as u64)
         };
         managed.insert("first", record);
     }

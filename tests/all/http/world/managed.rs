@@ -55,16 +55,8 @@ impl Managed {
     /// Inserts the records of the cases into the store, with fixed ids.
     pub(crate) fn with_records(self) -> Self {
         let record = |id: &str, actor: &str, client: Option<&str>, age| Record {
-            id: id.to_owned(),
-            actor_id: actor.to_owned(),
-            description: None,
-            restrictions: None,
-            issued_at: NOW.seconds - age,
-            expires_at: None,
-            last_used_at: None,
-            ended: None,
             client: client.map(str::to_owned),
-            key: None,
+            ..Record::new(id, actor, NOW.seconds - age)
         };
         let narrow = Restrictions::new().allow_database("shop", "vt").allow_all("unknown-to-the-configuration");
         for (handler, record) in [

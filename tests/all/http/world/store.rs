@@ -29,7 +29,7 @@ pub(crate) struct Kept {
 
 impl Kept {
     fn matches(&self, revocation: &Revocation) -> bool {
-        let Revocation { handler, token_id, token_digest, actor_id, issued_until } = revocation;
+        let Revocation { handler, token_id, token_digest, actor_id, issued_until, keep_children: _ } = revocation;
         // Records here have no digest.
         (token_id.is_some() || token_digest.is_none())
             && handler.as_ref().is_none_or(|handler| handler == self.handler)
@@ -122,7 +122,8 @@ impl TokenStore for Double {
             self.records.lock().unwrap().retain(|kept| !kept.matches(revocation));
             let mut revocations = self.revocations.lock().unwrap();
             revocations.push(revocation.clone());
-            Ok(Revoked { ended, number: u64::try_from(revocations.len()).unwrap() })
+            let number = u64::try_from(revocations.len()).unwrap();
+            Ok(Revoked { ended, number, descendants: Vec::new() })
         })
     }
 
