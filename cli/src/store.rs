@@ -6,7 +6,7 @@ use crate::config_file::ConfigFile;
 use crate::{CliError, Env};
 use keyward_audit::{ListEnd, noted_list};
 use keyward_runtime::{
-    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, NodeStatus, Revocation, Revocations, Revoked,
+    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Revocation, Revocations, Revoked,
     SecretDigest, StatusCount, StoreError, StoreFuture, StoredRecord, TokenDigest, TokenStore, Transaction,
 };
 use keyward_store::{Location, Store};
@@ -199,7 +199,7 @@ impl TokenStore for NullStore {
     fn note_clock(&self, _: u64) -> StoreFuture<'_, ()> {
         Self::says()
     }
-    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: u64) -> StoreFuture<'a, Vec<ListEntry>> {
+    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: u64) -> StoreFuture<'a, ListPage> {
         Self::says()
     }
     fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> StoreFuture<'a, Vec<StatusCount>> {

@@ -107,9 +107,9 @@ pub use revocation_list::Revocations;
 pub use runtime::Runtime;
 pub use sanitize::{escape_untrusted, list_items, list_names, needs_escape};
 pub use store::{
-    CommitOutcome, CreatedBy, Cursor, Entry, Filter, KeyUsage, ListEntry, NewRecord, NodeStatus, Record, RecordUpdate,
-    Revocation, Revoked, SecretDigest, Status, StatusCount, StoreError, StoreFuture, StoredRecord, Termination,
-    TerminationReason, TokenStore, TokenTerms, Transaction,
+    CommitOutcome, CreatedBy, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NewRecord, NodeStatus, Record,
+    RecordUpdate, Revocation, Revoked, SecretDigest, Status, StatusCount, StoreError, StoreFuture, StoredRecord,
+    Termination, TerminationReason, TokenStore, TokenTerms, Transaction,
 };
 pub use token::{TokenDigest, TokenRef};
 pub use verdict::{

@@ -6,7 +6,7 @@
 
 use crate::revocation_list::{Revocations, Ruling, Subject};
 use crate::store::{
-    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, NodeStatus, Revocation, Revoked, SecretDigest,
+    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Revocation, Revoked, SecretDigest,
     StatusCount, StoreError, StoreFuture, StoredRecord, TokenStore, Transaction,
 };
 use crate::sync::{Arc, Mutex};
@@ -120,8 +120,8 @@ impl TokenStore for Double {
         Box::pin(async { Ok(()) })
     }
 
-    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: u64) -> StoreFuture<'a, Vec<ListEntry>> {
-        Box::pin(async { Ok(Vec::new()) })
+    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: u64) -> StoreFuture<'a, ListPage> {
+        Box::pin(async { Ok(ListPage::default()) })
     }
 
     fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> StoreFuture<'a, Vec<StatusCount>> {

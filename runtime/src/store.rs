@@ -78,15 +78,15 @@ pub trait TokenStore: Send + Sync + 'static {
     /// ordered by the second of issue, then by handler, then by id.
     ///
     /// `at` determines their [`Status`]; a read changes nothing. A reader that continues from the
-    /// cursor of the last record sees each record that exists throughout exactly once, whatever is
-    /// added or changed.
+    /// cursor of the last record, or from [`stopped_at`](ListPage::stopped_at), sees each record
+    /// that exists throughout exactly once, whatever is added or changed.
     fn list<'a>(
         &'a self,
         filter: &'a Filter,
         after: Option<&'a Cursor>,
         max: u32,
         at: u64,
-    ) -> StoreFuture<'a, Vec<ListEntry>>;
+    ) -> StoreFuture<'a, ListPage>;
 
     /// Returns the number of records by handler and [`Status`] at `at`, sorted and without zeros.
     /// `idle` is as in [`Filter`].
@@ -470,6 +470,16 @@ impl ListEntry {
         let Record { issued_at, id, .. } = &self.record;
         Cursor { issued_at: *issued_at, handler: self.handler.clone(), id: id.clone() }
     }
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListPage {
+    /// The records that match the [`Filter`], newest first.
+    pub entries: Vec<ListEntry>,
+    /// The position at which a store stopped before the end of the list, because it had compared as
+    /// many records with the filter as it does at once. The list continues there.
+    pub stopped_at: Option<Cursor>,
 }
 
 /// The number of records of a handler with a [`Status`].

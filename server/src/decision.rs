@@ -5,7 +5,7 @@ use crate::decision_log::DecisionContext;
 use crate::metrics::{Operation, outcome};
 use crate::visibility::VisibleToken;
 use keyward_runtime::{
-    CreateRequest, Creation, Cursor, Error, Filter, ListEntry, Record, Revocation, TokenUpdate, UpdateOutcome, Verdict,
+    CreateRequest, Creation, Cursor, Error, Filter, ListPage, Record, Revocation, TokenUpdate, UpdateOutcome, Verdict,
 };
 use keyward_service::{Named, Operations, Origin};
 use std::time::Instant;
@@ -74,7 +74,7 @@ pub(crate) async fn list(
     filter: Filter,
     after: Option<&Cursor>,
     max: u32,
-) -> Result<Vec<ListEntry>, Error> {
+) -> Result<ListPage, Error> {
     let found = context.live.registry.list(filter, after, max);
     counted(context, Operation::List, handler.unwrap_or("-"), found, |_| "listed").await
 }

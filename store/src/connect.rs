@@ -36,6 +36,7 @@ pub(crate) const SQLITE: &[(i64, &str)] = &[
     (3, include_str!("../migrations/sqlite/3_issued.sql")),
     (4, include_str!("../migrations/sqlite/4_clock.sql")),
     (5, include_str!("../migrations/sqlite/5_parents.sql")),
+    (6, include_str!("../migrations/sqlite/6_actor_lists.sql")),
 ];
 const POSTGRES: &[(i64, &str)] = &[
     (1, include_str!("../migrations/postgres/1_tokens.sql")),
@@ -43,6 +44,7 @@ const POSTGRES: &[(i64, &str)] = &[
     (3, include_str!("../migrations/postgres/3_issued.sql")),
     (4, include_str!("../migrations/postgres/4_clock.sql")),
     (5, include_str!("../migrations/postgres/5_parents.sql")),
+    (6, include_str!("../migrations/postgres/6_actor_lists.sql")),
 ];
 
 /// An open database.

@@ -45,8 +45,8 @@ mod upkeep;
 use connect::{Database, Role};
 use database::DbError;
 use keyward_runtime::{
-    CommitOutcome, Entry, Filter, KeyUsage, ListEntry, NodeStatus, Revocation, Revoked, SecretDigest, StatusCount,
-    StoreError, StoreFuture, StoredRecord, TokenDigest, TokenStore, Transaction,
+    CommitOutcome, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Revocation, Revoked, SecretDigest,
+    StatusCount, StoreError, StoreFuture, StoredRecord, TokenDigest, TokenStore, Transaction,
 };
 use last_used::{Uses, WRITE_EVERY};
 use location::Place;
@@ -93,12 +93,21 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// Maximum number of connections for lookups.
 const READERS: usize = 4;
 
+/// Maximum number of connections for lists and counts.
+const LISTERS: usize = 4;
+
+/// Maximum number of records that are compared with a filter for one page, so that a page that few
+/// records match takes no longer.
+const SCAN: u32 = 10_000;
+
 /// Maximum number of connections for changes. SQLite has one writer at a time.
 const WRITERS: usize = 4;
 
 /// An open store. Its calls run on two threads of its own, so that any executor can await them.
 pub struct Store {
     reads: Arc<Pool>,
+    /// The connections of calls that read many records. Lookups do not wait for them.
+    lists: Arc<Pool>,
     writes: Arc<Pool>,
     uses: Arc<Uses>,
     /// Set if the use of tokens is recorded.
@@ -145,13 +154,14 @@ impl Store {
         let writers = if database.is_sqlite() { 1 } else { WRITERS };
         let database = Arc::new(database);
         let reads = Pool::new(database.clone(), Role::Reads, READERS);
+        let lists = Pool::new(database.clone(), Role::Reads, LISTERS);
         let writes = Pool::new(database, Role::Writes, writers);
         writes.add(connection);
         let uses = Arc::new(Uses::default());
         runtime.spawn(write_uses(writes.clone(), uses.clone()));
         runtime.spawn(upkeep::checkpoint_now_and_then(writes.clone()));
         let (news, listening) = (Arc::default(), Once::new());
-        Ok(Self { reads, writes, uses, notes_uses: true, news, listening, runtime: Some(runtime) })
+        Ok(Self { reads, lists, writes, uses, notes_uses: true, news, listening, runtime: Some(runtime) })
     }
 
     /// Disables the recording of token uses, for programs that verify tokens which no client has
@@ -197,7 +207,7 @@ impl Store {
     /// # Errors
     /// Returns an error if the store cannot be read.
     pub fn check(&self) -> StoreFuture<'_, Checked> {
-        self.run("checking", COPYING, upkeep::check(self.reads.clone()))
+        self.run("checking", COPYING, upkeep::check(self.lists.clone()))
     }
 
     /// Caps at `at` all times that are in the future because the clock of a node was ahead: cutoffs
@@ -309,7 +319,7 @@ impl TokenStore for Store {
     }
 
     fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64> {
-        let work = revocations::count(self.reads.clone(), revocation.clone(), at);
+        let work = revocations::count(self.lists.clone(), revocation.clone(), at);
         self.run("counting the records that a revocation would cover", READING, work)
     }
 
@@ -337,18 +347,18 @@ impl TokenStore for Store {
         after: Option<&'a keyward_runtime::Cursor>,
         max: u32,
         at: u64,
-    ) -> StoreFuture<'a, Vec<ListEntry>> {
-        let work = listing::list(self.reads.clone(), filter.clone(), after.cloned(), max, at);
+    ) -> StoreFuture<'a, ListPage> {
+        let work = listing::list(self.lists.clone(), filter.clone(), after.cloned(), max, at, SCAN);
         self.run("listing records", READING, work)
     }
 
     fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> StoreFuture<'a, Vec<StatusCount>> {
-        let work = listing::tally(self.reads.clone(), idle.to_vec(), at);
+        let work = listing::tally(self.lists.clone(), idle.to_vec(), at);
         self.run("counting records", COUNTING, work)
     }
 
     fn key_uses<'a>(&'a self, at: u64) -> StoreFuture<'a, Vec<KeyUsage>> {
-        self.run("counting records by key", COUNTING, listing::key_uses(self.reads.clone(), at))
+        self.run("counting records by key", COUNTING, listing::key_uses(self.lists.clone(), at))
     }
 
     fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> StoreFuture<'a, ()> {
@@ -356,7 +366,7 @@ impl TokenStore for Store {
     }
 
     fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>> {
-        self.run("listing nodes", READING, nodes::list(self.reads.clone()))
+        self.run("listing nodes", READING, nodes::list(self.lists.clone()))
     }
 
     fn wait_for_change(&self, max: Duration) -> bool {
@@ -416,5 +426,41 @@ fn reject_nul<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<(), DbErro
     match texts.into_iter().all(is_storable) {
         true => Ok(()),
         false => Err(DbError::new("text that contains a NUL cannot be stored")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    const NOW: u64 = 1_767_225_600;
+
+    /// Returns whether the future is still waiting once it has been polled.
+    fn waits<T>(future: &mut StoreFuture<'_, T>) -> bool {
+        pollster::block_on(poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())))
+    }
+
+    #[test]
+    fn lookups_do_not_wait_for_lists_and_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(Location::sqlite(folder.path().join("tokens.db"))).unwrap();
+        let runtime = store.runtime.as_ref().unwrap();
+        let held: Vec<_> = (0..LISTERS).map(|_| runtime.block_on(store.lists.lease()).ok().unwrap()).collect();
+        let (filter, all) = (Filter::default(), Revocation::default());
+        let mut list = store.list(&filter, None, 9, NOW);
+        let mut tally = store.tally(&[], NOW);
+        let mut count = store.count(&all, NOW);
+        assert!(waits(&mut list) && waits(&mut tally) && waits(&mut count));
+        for _ in 0..100 {
+            assert!(pollster::block_on(store.find("h", "a")).unwrap().is_none());
+            assert!(pollster::block_on(store.revocations(0, 9)).unwrap().is_empty());
+        }
+        assert!(waits(&mut list) && waits(&mut tally) && waits(&mut count));
+        drop(held);
+        pollster::block_on(list).unwrap();
+        pollster::block_on(tally).unwrap();
+        pollster::block_on(count).unwrap();
     }
 }

@@ -108,7 +108,7 @@ fn time(row: &Row, kept: &[Kept; 2]) -> Result<[Vec<f64>; 2], Error> {
 }
 
 fn list(kept: &Kept, filter: Filter, after: Option<&Cursor>) -> Result<usize, Error> {
-    Ok(pollster::block_on(kept.registry.list(filter, after, PAGE))?.len())
+    Ok(pollster::block_on(kept.registry.list(filter, after, PAGE))?.entries.len())
 }
 
 fn of_handler() -> Filter {

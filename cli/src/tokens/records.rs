@@ -8,8 +8,8 @@ use crate::date::date;
 use crate::output::{Column, Table, name, one_line, write_json, write_lines};
 use crate::{CliError, ExitStatus, Io, audit_log, create, report_error, store};
 use keyward_runtime::{
-    Cursor, Error, Filter, ListEntry, Record, Registry, Restrictions, StoredRecord, TokenRef, TokenUpdate, UnixTime,
-    UpdateOutcome,
+    Cursor, Error, Filter, ListEntry, ListPage, Record, Registry, Restrictions, StoredRecord, TokenRef, TokenUpdate,
+    UnixTime, UpdateOutcome,
 };
 use keyward_server::scope;
 use keyward_service::{Operations, Origin};
@@ -109,8 +109,7 @@ pub(super) fn list(args: List, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
         [handler, id] => Some(place(&registry, handler, id)?),
         _ => None,
     };
-    let found = pollster::block_on(registry.list(filter, after.as_ref(), limit.saturating_add(1)));
-    let mut found = found.map_err(|error| no_answer(&error))?;
+    let mut found = all(&registry, &filter, after, limit.saturating_add(1)).map_err(|error| no_answer(&error))?;
     let shown = usize::try_from(limit).unwrap_or(usize::MAX);
     let is_more = found.len() > shown;
     found.truncate(shown);
@@ -134,6 +133,20 @@ pub(super) fn list(args: List, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
         );
     }
     Ok(ExitStatus::Success)
+}
+
+/// Returns up to `max` tokens, however few of the others match.
+fn all(registry: &Registry, filter: &Filter, mut after: Option<Cursor>, max: u32) -> Result<Vec<ListEntry>, Error> {
+    let mut found = Vec::new();
+    loop {
+        let left = max.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+        let ListPage { entries, stopped_at } = pollster::block_on(registry.list(filter.clone(), after.as_ref(), left))?;
+        found.extend(entries);
+        match stopped_at {
+            None => return Ok(found),
+            stopped_at => after = stopped_at,
+        }
+    }
 }
 
 /// Returns the position of a token in the list.

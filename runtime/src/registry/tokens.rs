@@ -8,7 +8,7 @@ use crate::policy::MAX_DESCRIPTION_BYTES;
 use crate::restrictions::Permission;
 use crate::revocation_list::{Ruling, Subject};
 use crate::store::{
-    CommitOutcome, Cursor, Filter, ListEntry, NodeStatus, Record, RecordUpdate, Status, StatusCount, StoredRecord,
+    CommitOutcome, Cursor, Filter, ListPage, NodeStatus, Record, RecordUpdate, Status, StatusCount, StoredRecord,
     TokenStore, TokenTerms, Transaction,
 };
 use crate::verdict::{CreateRequest, Creation, Denial, Denied, IssueHook, Restrictions};
@@ -54,14 +54,15 @@ pub enum UpdateOutcome {
 
 impl Registry {
     /// Returns up to `max` records that match the filter, newest first. `after` is the [`Cursor`]
-    /// of the last record of the previous page. This fills in the filter's `idle` from the
+    /// of the last record of the previous page, or its [`stopped_at`](ListPage::stopped_at): a page
+    /// may be short although more records match. This fills in the filter's `idle` from the
     /// handlers' [`max_idle`](crate::HandlerConfig::max_idle).
     ///
     /// # Errors
     /// [`ErrorKind::NoStore`] without
     /// [`RegistryBuilder::records`](crate::RegistryBuilder::records), [`ErrorKind::Store`] if the
     /// store fails.
-    pub async fn list(&self, filter: Filter, after: Option<&Cursor>, max: u32) -> Result<Vec<ListEntry>, Error> {
+    pub async fn list(&self, filter: Filter, after: Option<&Cursor>, max: u32) -> Result<ListPage, Error> {
         let (store, now) = (self.records()?, self.now()?);
         let filter = Filter { idle: self.idle(now), ..filter };
         store.list(&filter, after, max, now).await.map_err(store_error)

@@ -2,9 +2,9 @@
 
 use super::{TOKEN, registry};
 use keyward_runtime::{
-    Actors, CommitOutcome, Cursor, Entry, Filter, HandlerConfig, KeyUsage, ListEntry, NodeStatus, Registry, Revocation,
-    Revoked, Runtime, RuntimeLimits, SecretDigest, StatusCount, StoreError, StoreFuture, StoreGrant, StoredRecord,
-    TokenDigest, TokenStore, Transaction, UnixTime, Verdict,
+    Actors, CommitOutcome, Cursor, Entry, Filter, HandlerConfig, KeyUsage, ListEntry, ListPage, NodeStatus, Registry,
+    Revocation, Revoked, Runtime, RuntimeLimits, SecretDigest, StatusCount, StoreError, StoreFuture, StoreGrant,
+    StoredRecord, TokenDigest, TokenStore, Transaction, UnixTime, Verdict,
 };
 use keyward_tests::daemon::wait_for;
 use keyward_tests::hostile;
@@ -64,7 +64,7 @@ impl TokenStore for Silent {
     fn revocations<'a>(&'a self, _: u64, _: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
         Box::pin(pending())
     }
-    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: u64) -> StoreFuture<'a, Vec<ListEntry>> {
+    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: u64) -> StoreFuture<'a, ListPage> {
         self.says()
     }
     fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> StoreFuture<'a, Vec<StatusCount>> {

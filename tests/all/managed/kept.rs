@@ -183,7 +183,7 @@ fn a_token_revoked_during_a_rotation_is_not_replaced() {
                 let says = format!("{prefix} {overlap} {is_revoked}");
                 assert!(rotate(Some(&meanwhile)).unwrap_err().contains("the token to replace has"), "{says}");
                 let active = Filter { status: Some(Status::Active), ..Filter::default() };
-                let active = block_on(registry.list(active, None, 9)).unwrap().len();
+                let active = block_on(registry.list(active, None, 9)).unwrap().entries.len();
                 let wanted = match (is_revoked, overlap) {
                     (true, _) => 0,
                     (false, 60) if component == STORED => 2,

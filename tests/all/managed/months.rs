@@ -9,9 +9,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use keyward_cli::builtin::{AUTH_TOKENS, STORED};
 use keyward_runtime::{
     Acceptance, ActorId, Actors, CommitOutcome, CreateRequest, Creation, Cursor, Entry, Filter, HandlerConfig, Key,
-    KeyGrant, KeyRing, KeyUsage, ListEntry, NodeStatus, Parent, Registry, Restrictions, Revocation, Revocations,
-    Revoked, Scheme, Secret, SecretDigest, Status, StatusCount, StoreFuture, StoreGrant, StoredRecord, TokenDigest,
-    TokenStore, TokenUpdate, Transaction, UnixTime, UpdateOutcome, Verdict,
+    KeyGrant, KeyRing, KeyUsage, ListEntry, ListPage, NodeStatus, Parent, Registry, Restrictions, Revocation,
+    Revocations, Revoked, Scheme, Secret, SecretDigest, Status, StatusCount, StoreFuture, StoreGrant, StoredRecord,
+    TokenDigest, TokenStore, TokenUpdate, Transaction, UnixTime, UpdateOutcome, Verdict,
 };
 use keyward_store::{ImportOptions, Store};
 use keyward_tests::postgres::block_on;
@@ -501,7 +501,7 @@ impl World {
 
     /// Compares lists and counts with the model; listing changes nothing.
     fn list(&mut self) -> Result<(), TestCaseError> {
-        let listed = block_on(self.registry.list(Filter::default(), None, 100_000)).unwrap();
+        let listed = block_on(self.registry.list(Filter::default(), None, 100_000)).unwrap().entries;
         let said: BTreeMap<_, _> = listed
             .iter()
             .map(|ListEntry { handler, record }| {
@@ -641,7 +641,7 @@ impl TokenStore for Prompt {
         after: Option<&'a Cursor>,
         max: u32,
         at: u64,
-    ) -> StoreFuture<'a, Vec<ListEntry>> {
+    ) -> StoreFuture<'a, ListPage> {
         self.0.list(filter, after, max, at)
     }
     fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> StoreFuture<'a, Vec<StatusCount>> {

@@ -98,7 +98,8 @@ fn an_unused_token_expires() {
     let written = |seconds: u64| {
         let deadline = Instant::now() + Duration::from_secs(60);
         let used = || {
-            let listed = pollster::block_on(registry.list(keyward_runtime::Filter::default(), None, 9)).unwrap();
+            let listed =
+                pollster::block_on(registry.list(keyward_runtime::Filter::default(), None, 9)).unwrap().entries;
             listed.iter().all(|listed| listed.record.last_used_at == Some(NOW.seconds + seconds))
         };
         while !used() {
@@ -127,7 +128,8 @@ fn an_unused_token_expires() {
         at(4_900);
         let status = |seconds| {
             at(seconds);
-            let listed = pollster::block_on(registry.list(keyward_runtime::Filter::default(), None, 9)).unwrap();
+            let listed =
+                pollster::block_on(registry.list(keyward_runtime::Filter::default(), None, 9)).unwrap().entries;
             listed.iter().map(|listed| registry.status(&listed.handler, &listed.record).unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(status(4_900), [keyward_runtime::Status::Active; 2]);
@@ -183,7 +185,7 @@ fn the_number_of_an_actors_tokens_is_limited() {
         None,
         9,
     ));
-    let listed = listed.unwrap();
+    let listed = listed.unwrap().entries;
     assert_eq!(listed.len(), 2);
     for (overlap, listed) in [0, 60].into_iter().zip(&listed) {
         let made = pollster::block_on(registry.rotate("stored", &listed.record.id, overlap, None)).unwrap().unwrap();

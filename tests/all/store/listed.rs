@@ -2,7 +2,7 @@
 
 use super::*;
 use keyward_runtime::{
-    CreatedBy, Cursor as Mark, Filter, KeyUsage, ListEntry, NodeStatus, RecordUpdate, Status, StatusCount,
+    CreatedBy, Cursor as Mark, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, RecordUpdate, Status, StatusCount,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -126,11 +126,15 @@ fn every_list_and_every_count_agrees_with_the_model() {
                 commit(&store, handler, insert(record.clone(), None));
             }
             for (filter, after, max, at) in &questions {
-                let found = wait(store.list(filter, after.as_ref(), *max, *at));
+                let found = wait(store.list(filter, after.as_ref(), *max, *at)).entries;
                 prop_assert_eq!(&found, &page(&all, filter, after.as_ref(), *max, *at), "{:?}", filter);
                 prop_assert_eq!(wait(store.tally(&filter.idle, *at)), tallies(&all, &filter.idle, *at));
                 prop_assert_eq!(wait(store.key_uses(*at)), key_uses(&all, *at));
-                prop_assert_eq!(wait(store.list(filter, after.as_ref(), *max, *at)), found, "looking changes nothing");
+                prop_assert_eq!(
+                    wait(store.list(filter, after.as_ref(), *max, *at)).entries,
+                    found,
+                    "looking changes nothing"
+                );
             }
             Ok(())
         });
@@ -145,7 +149,7 @@ fn the_sentinel_record_is_not_listed() {
         let of_the_nameless = Filter { handlers: Some(vec![String::new()]), ..Filter::default() };
         let of_nobody = Filter { actor_id: Some("nobody@example.com".to_owned()), ..Filter::default() };
         for filter in [Filter::default(), of_the_nameless, of_nobody] {
-            assert_eq!(wait(store.list(&filter, None, 10, NOW)), []);
+            assert_eq!(wait(store.list(&filter, None, 10, NOW)), ListPage::default());
         }
         assert_eq!(wait(store.tally(&[], NOW)), []);
         assert_eq!(wait(store.key_uses(NOW)), []);
@@ -194,7 +198,7 @@ fn paging_lists_each_lasting_record_once() {
                 let mut seen: Vec<ListEntry> = vec![];
                 loop {
                     let after = seen.last().map(ListEntry::place);
-                    let more = wait(here.list(filter, after.as_ref(), 7, NOW));
+                    let more = wait(here.list(filter, after.as_ref(), 7, NOW)).entries;
                     if more.is_empty() {
                         break;
                     }
@@ -206,7 +210,55 @@ fn paging_lists_each_lasting_record_once() {
             }
             drop(writing);
         });
-        assert!(wait(here.list(&all, None, 1_000, NOW)).len() as u64 > THERE, "no record was added during the listing");
+        assert!(
+            wait(here.list(&all, None, 1_000, NOW)).entries.len() as u64 > THERE,
+            "no record was added during the listing"
+        );
+    }
+}
+
+/// A page that few records match ends after some thousand others, and the list continues there.
+#[test]
+fn a_page_compares_a_bounded_number_of_records() {
+    const ALL: u64 = 25_000;
+    for place in Place::both() {
+        let store = place.open();
+        let row = |number: u64| {
+            let (at, handler) = (NOW + number, if number.is_multiple_of(5) { "h" } else { "g" });
+            let ended = if number == 1 { format!("{at}, 'replaced'") } else { "NULL, NULL".to_owned() };
+            format!("('{handler}', '{number}', 'alice', {at}, {ended}, 'c')")
+        };
+        let rows = (1..=ALL).map(row).collect::<Vec<_>>().join(", ");
+        place.run(&format!(
+            "INSERT INTO tokens (handler, id, actor_id, issued_at, ended_at, ended_why, caller) VALUES {rows}"
+        ));
+        let texts = |texts: &[&str]| Some(texts.iter().map(|&text| text.to_owned()).collect());
+        let replaced = Filter { status: Some(Status::Replaced), ..Filter::default() };
+        let client = Some(CreatedBy::Client("c".to_owned()));
+        for filter in [
+            replaced.clone(),
+            Filter { handlers: texts(&["g"]), ..replaced.clone() },
+            Filter { handlers: texts(&["h", "g"]), ..replaced.clone() },
+            Filter { handlers: texts(&["h", "g"]), client, ..replaced.clone() },
+            Filter { actor_id: Some("alice".to_owned()), ..replaced },
+        ] {
+            let (mut after, mut found, mut pages) = (None, vec![], 0);
+            loop {
+                let ListPage { entries, stopped_at } = wait(store.list(&filter, after.as_ref(), 9, NOW));
+                assert!(stopped_at.is_none() || stopped_at < after || after.is_none(), "{filter:?}");
+                pages += 1;
+                found.extend(entries.into_iter().map(|listed| listed.record.id));
+                match stopped_at {
+                    None => break,
+                    stopped_at => after = stopped_at,
+                }
+            }
+            assert_eq!(found, ["1"], "{filter:?}");
+            assert!((2..=10).contains(&pages), "{filter:?}: {pages}");
+        }
+        // A page whose records all match ends with the last of them.
+        let page = wait(store.list(&Filter::default(), None, u32::MAX, NOW));
+        assert_eq!((page.entries.len() as u64, page.stopped_at), (ALL, None));
     }
 }
 
@@ -215,7 +267,7 @@ fn values_that_cannot_be_stored_match_nothing() {
     for place in Place::both() {
         let store = place.open();
         commit(&store, "h", insert(record("a", "alice"), None));
-        let count = |filter: &Filter| wait(store.list(filter, None, u32::MAX, NOW)).len();
+        let count = |filter: &Filter| wait(store.list(filter, None, u32::MAX, NOW)).entries.len();
         let odd = || "h\0".to_owned();
         for (filter, wanted) in [
             (Filter::default(), 1),
@@ -230,7 +282,7 @@ fn values_that_cannot_be_stored_match_nothing() {
             assert_eq!(count(&filter), wanted, "{filter:?}");
         }
         let mark = |issued_at, handler: &str| Mark { issued_at, handler: handler.to_owned(), id: "b".to_owned() };
-        assert_eq!(wait(store.list(&Filter::default(), Some(&mark(u64::MAX, "")), 9, NOW)).len(), 1);
+        assert_eq!(wait(store.list(&Filter::default(), Some(&mark(u64::MAX, "")), 9, NOW)).entries.len(), 1);
         store.list(&Filter::default(), Some(&mark(1, "\0")), 9, NOW).block_on().unwrap_err();
         store.list(&Filter::default(), None, 9, u64::MAX).block_on().unwrap_err();
         place.run("UPDATE tokens SET restrictions = 'x' WHERE id = 'a'");

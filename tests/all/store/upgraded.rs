@@ -57,7 +57,7 @@ fn records_of_the_first_version_are_kept_and_usable() {
         assert_eq!(find(&store, "h", "good").unwrap(), good);
         let by_nobody = Filter { client: Some(CreatedBy::Operator), ..Filter::default() };
         let listed: Vec<_> =
-            wait(store.list(&by_nobody, None, 10, NOW)).into_iter().map(|listed| listed.record).collect();
+            wait(store.list(&by_nobody, None, 10, NOW)).entries.into_iter().map(|listed| listed.record).collect();
         assert_eq!(listed, [ended, good]);
         assert_eq!(wait(store.key_uses(NOW)), []);
         assert_eq!((wait(store.next_serial("h")), wait(store.revocations(0, 9)).len()), (42, 1));

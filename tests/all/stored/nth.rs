@@ -5,9 +5,9 @@ use super::node::{FOREVER, NOW, create, node, node_with_records, of_actor, of_to
 use crate::store::Place;
 use crate::support::TestClock;
 use keyward_runtime::{
-    CommitOutcome, CreateRequest, Creation, Entry, Error, Filter, KeyUsage, ListEntry, NodeStatus, Record, Registry,
-    Restrictions, Revocation, Revoked, SecretDigest, Status, StatusCount, StoreError, StoreFuture, StoredRecord,
-    TokenDigest, TokenStore, TokenUpdate, Transaction, UnixTime, UpdateOutcome,
+    CommitOutcome, CreateRequest, Creation, Entry, Error, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Record,
+    Registry, Restrictions, Revocation, Revoked, SecretDigest, Status, StatusCount, StoreError, StoreFuture,
+    StoredRecord, TokenDigest, TokenStore, TokenUpdate, Transaction, UnixTime, UpdateOutcome,
 };
 use keyward_store::Store;
 use keyward_tests::daemon::wait_for;
@@ -82,7 +82,7 @@ impl TokenStore for Failing {
         after: Option<&'a keyward_runtime::Cursor>,
         max: u32,
         at: u64,
-    ) -> StoreFuture<'a, Vec<ListEntry>> {
+    ) -> StoreFuture<'a, ListPage> {
         self.pass(self.store.list(filter, after, max, at))
     }
     fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> StoreFuture<'a, Vec<StatusCount>> {
@@ -191,7 +191,7 @@ fn edit_failed(place: &Place, nth: usize, behind: bool) -> bool {
     let says = block_on(here.rotate("stored", rotated_id, 0, None));
     // Exactly one is valid, whatever was returned: the old one, or a new one.
     let filter = Filter { actor_id: Some(actor), status: Some(Status::Active), ..Filter::default() };
-    let good = block_on(there.list(filter, None, 10)).unwrap();
+    let good = block_on(there.list(filter, None, 10)).unwrap().entries;
     let [ListEntry { record: good, .. }] = &good[..] else { panic!("{nth}, {behind}: {good:?}") };
     match says {
         Ok(Some(Creation::Created(created))) => {

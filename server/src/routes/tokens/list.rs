@@ -14,7 +14,7 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hyper::{HeaderMap, StatusCode};
-use keyward_runtime::{Cursor, Filter, ListEntry, Status, UnixTime, is_actor_id, is_token_id};
+use keyward_runtime::{Cursor, Filter, ListEntry, ListPage, Status, UnixTime, is_actor_id, is_token_id};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -61,7 +61,8 @@ pub(crate) struct Page {
     limit: Option<u32>,
 }
 
-/// A page of tokens, newest first. A page of about a megabyte ends before its limit.
+/// A page of tokens, newest first. A page of about a megabyte ends before its limit, and so does
+/// one that few tokens match: it may be empty although others match.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Tokens {
     /// The tokens.
@@ -104,23 +105,23 @@ pub(crate) async fn list(
     let filter = Filter { actor_id: actor.clone(), status, unused_since, never_ends, ..its };
     let limit = limit.unwrap_or(LIMIT);
     let asked = DecisionContext::of(&ENDPOINT, client.id());
-    let (mut tokens, mut bytes, mut after, mut next) = (Vec::new(), 0_usize, cursor, None);
-    'page: loop {
+    let (mut tokens, mut bytes, mut after) = (Vec::new(), 0_usize, cursor);
+    let next = 'page: loop {
         let left = limit.saturating_sub(u32::try_from(tokens.len()).unwrap_or(u32::MAX));
         // Requests one more to find out whether there is another page.
         let max = left.min(BATCH).saturating_add(1);
-        let found = match decision::list(context, handler.as_deref(), filter.clone(), after.as_ref(), max).await {
-            Ok(found) => found,
-            Err(error) => {
-                decision_log::failed(context, asked, &error);
-                return Err(ApiError::of_records(&error));
-            }
-        };
-        let has_more = found.len() == usize::try_from(max).unwrap_or(usize::MAX);
-        for entry in found {
+        let ListPage { entries, stopped_at } =
+            match decision::list(context, handler.as_deref(), filter.clone(), after.as_ref(), max).await {
+                Ok(found) => found,
+                Err(error) => {
+                    decision_log::failed(context, asked, &error);
+                    return Err(ApiError::of_records(&error));
+                }
+            };
+        let has_more = entries.len() == usize::try_from(max).unwrap_or(usize::MAX);
+        for entry in entries {
             if tokens.len() == usize::try_from(limit).unwrap_or(usize::MAX) || bytes >= PAGE_BYTES {
-                next = after.as_ref().map(cursor_of);
-                break 'page;
+                break 'page after.as_ref().map(cursor_of);
             }
             after = Some(entry.place());
             let ListEntry { handler, record } = entry;
@@ -132,9 +133,9 @@ pub(crate) async fn list(
             tokens.push(known);
         }
         if !has_more {
-            break;
+            break stopped_at.as_ref().map(cursor_of);
         }
-    }
+    };
     decision_log::listed(context, asked, handler.as_deref(), actor.as_deref(), tokens.len());
     Ok(json(StatusCode::OK, &Tokens { tokens, next }))
 }
