@@ -7,6 +7,7 @@ use crate::credential::Authorization;
 use crate::decision_log::{self, DecisionContext};
 use crate::endpoints::Endpoint;
 use crate::error::{ApiError, RateLimited, Scheme};
+use crate::slots::ListSlot;
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -88,6 +89,15 @@ pub(crate) fn authorize<'a>(
         return Err(ApiError::UnauthorizedClient);
     }
     Ok(client)
+}
+
+/// Takes a slot for a list or a count of the client, which it keeps until it is dropped.
+///
+/// # Errors
+/// The client has as many in progress as it may.
+pub(crate) fn list_slot(context: &Context, client: AuthenticatedClient<'_>) -> Result<ListSlot, ApiError> {
+    let slot = context.live.slots.take_for_list(client.id());
+    slot.ok_or(ApiError::RateLimited(RateLimited { limit: "lists", wait: 1 }))
 }
 
 /// Like [`authorize`], for forms, which may contain the client's id and secret

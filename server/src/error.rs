@@ -48,7 +48,7 @@ pub(crate) enum ApiError {
     UnsupportedMediaType(&'static str),
     /// 421: the host in the request is not configured.
     Misdirected,
-    /// 429: the peer, the client or the policy exceeds its rate.
+    /// 429: the peer, the client or the policy exceeds its rate, or the client its share of lists.
     RateLimited(RateLimited),
     /// 503: too many requests are in progress.
     Overloaded,
@@ -62,7 +62,7 @@ pub(crate) enum ApiError {
     NotConfirmed,
 }
 
-/// A rate that is exceeded.
+/// A rate or a share that is exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RateLimited {
     /// The name of the limit in metrics.
@@ -151,7 +151,7 @@ impl ApiError {
             Self::RateLimited(_) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_requests",
-                "Too many requests per second: try again after the time in `Retry-After`",
+                "Too many requests per second or in progress: try again after the time in `Retry-After`",
             ),
             Self::Overloaded => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -5,7 +5,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -13,6 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 pub(crate) struct Slots {
     known: Arc<Semaphore>,
     forms: Arc<FormSlots>,
+    lists: Arc<ListSlots>,
 }
 
 /// A slot, free again when all its clones are dropped.
@@ -29,7 +30,7 @@ impl Slots {
     /// that these cannot block others.
     pub(crate) fn new(limits: &Limits) -> Self {
         let forms = FormSlots { count: limits.requests.div_ceil(4), taken: Mutex::default() };
-        Self { known: Arc::new(Semaphore::new(limits.requests)), forms: Arc::new(forms) }
+        Self { known: Arc::new(Semaphore::new(limits.requests)), forms: Arc::new(forms), lists: Arc::default() }
     }
 
     /// Takes a slot, or returns `None` if none is free.
@@ -43,6 +44,50 @@ impl Slots {
     /// if all bodies are read.
     pub(crate) fn take_for_form(&self) -> Option<Slot> {
         self.forms.take().map(|slot| Slot::Form(Arc::new(slot)))
+    }
+
+    /// Takes a slot for a list or a count of a client, or returns `None` if it has as many in
+    /// progress as it may.
+    pub(crate) fn take_for_list(&self, client: &str) -> Option<ListSlot> {
+        let mut slots = self.lists.lock();
+        let taken = slots.entry(client.to_owned()).or_default();
+        if *taken >= LISTS {
+            return None;
+        }
+        *taken = taken.saturating_add(1);
+        Some(ListSlot { slots: self.lists.clone(), client: client.to_owned() })
+    }
+}
+
+/// Maximum number of lists and counts of one client in progress. Each reads many records, and they
+/// wait for each other.
+const LISTS: usize = 8;
+
+/// The numbers of lists and counts in progress, by client.
+#[derive(Default)]
+struct ListSlots(Mutex<BTreeMap<String, usize>>);
+
+/// A slot of a list or a count, free again when it is dropped.
+pub(crate) struct ListSlot {
+    slots: Arc<ListSlots>,
+    client: String,
+}
+
+impl ListSlots {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for ListSlot {
+    fn drop(&mut self) {
+        let mut slots = self.slots.lock();
+        if let Some(taken) = slots.get_mut(&self.client) {
+            *taken = taken.saturating_sub(1);
+            if *taken == 0 {
+                slots.remove(&self.client);
+            }
+        }
     }
 }
 

@@ -70,7 +70,7 @@ const SHARED: [(ApiError, &str); 11] = [
     (ApiError::Misdirected, "The host in `Host` is not configured"),
     (
         ApiError::RateLimited(RateLimited { limit: "", wait: 1 }),
-        "The client, the policy, or failed authentications of the peer exceed a rate: try again after the time in `Retry-After`",
+        "The client, the policy, or failed authentications of the peer exceed a rate, or the client has too many lists in progress: try again after the time in `Retry-After`",
     ),
     (
         ApiError::Overloaded,

@@ -99,6 +99,7 @@ pub(crate) async fn revocations(
     let dry_run = request.dry_run;
     let revocation = request.checked(context, client)?;
     let asked = DecisionContext::of(&ENDPOINT, client.id());
+    let _slot = if dry_run { Some(client::list_slot(context, client)?) } else { None };
     let mut records = 0_u64;
     for requested in context.live.registry.requested(revocation).await {
         let (named, revocation) = (Named::of(&requested), requested.revocation.clone());

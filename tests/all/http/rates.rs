@@ -3,12 +3,14 @@
 //! `rate_limits`.
 
 use super::server::Server;
+use super::world::store::{Double, records};
 use super::world::{self, NOW, secret, token};
 use keyward_server::Config;
 use keyward_tests::daemon::wait_for;
 use keyward_tests::http::{Request, Response};
 use serde_json::json;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 /// Starts a server without trusted proxies, so that the failures of this process count.
 fn start(change: impl FnOnce(&mut Config)) -> Server {
@@ -121,4 +123,38 @@ fn a_policy_has_its_own_rate_of_token_checks() {
     is_counted(&server, "policy");
     let members = Request::get("/v1/auth/nginx/members").bearer(token("good"));
     wait_for("another check", || server.ask(&members).status == 200);
+}
+
+/// The maximum number of lists of one client in progress.
+const LISTS: usize = 8;
+
+#[test]
+fn a_client_has_a_share_of_the_lists() {
+    let store = Arc::new(Double::with(&records(NOW)));
+    let server = Server::start(world::config(), world::registry_of_records(&store), Some(NOW));
+    let list = |client: &str| Request::get("/v1/tokens?status=replaced").basic(client, &secret(client));
+    let count = Request::json("/v1/revocations", &json!({"actor": "alice", "dry_run": true}));
+    let count = |client: &str| count.clone().basic(client, &secret(client));
+    let begin = |request: Request, all: usize| {
+        let mut connection = server.connect();
+        connection.send(request.to_bytes()).unwrap();
+        wait_for("the store to be read", || store.held() == all);
+        connection
+    };
+    store.hold(true);
+    let mut open: Vec<_> = (0..LISTS).map(|number| begin(list("lister"), number + 1)).collect();
+    is_complete(&server.ask(&list("lister")));
+    is_counted(&server, "lists");
+    // Other clients have their own shares, and tokens are verified.
+    open.extend((0..LISTS).map(|number| begin(count("revoker"), LISTS + number + 1)));
+    is_complete(&server.ask(&count("revoker")));
+    assert_eq!(server.ask(&verify().basic("app", &secret("app"))).status, 200);
+    // The share of a client that went away is free again once the store has answered.
+    drop(open.drain(..LISTS));
+    is_complete(&server.ask(&list("lister")));
+    store.hold(false);
+    for mut connection in open {
+        assert_eq!(connection.answer(false).unwrap().status, 200);
+    }
+    wait_for("the abandoned lists to end", || server.ask(&list("lister")).status == 200);
 }

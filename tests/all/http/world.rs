@@ -87,6 +87,12 @@ pub(crate) fn registry_with(store: &Arc<Double>, patience: Duration) -> Registry
     builder(&RUNTIME).revocations(revocations).build().unwrap()
 }
 
+/// Returns the registry with a store of records.
+pub(crate) fn registry_of_records(store: &Arc<Double>) -> Registry {
+    let revocations = Revocations::open(store.clone(), Duration::from_secs(3_600)).unwrap();
+    builder(&RUNTIME).revocations(revocations).records(store.clone()).build().unwrap()
+}
+
 fn builder(runtime: &Runtime) -> RegistryBuilder {
     let mut builder = Registry::builder(runtime).handler(signed()).handler(bots());
     for (name, prefix, case) in HOSTILE {

@@ -101,6 +101,7 @@ pub(crate) async fn list(
     {
         return Err(ApiError::NoSuchHandler);
     }
+    let _slot = client::list_slot(context, client)?;
     let its = visibility::filter(client, live, handler.as_deref());
     let filter = Filter { actor_id: actor.clone(), status, unused_since, never_ends, ..its };
     let limit = limit.unwrap_or(LIMIT);
