@@ -173,6 +173,8 @@ pub(crate) fn cut(text: &mut String, max: usize) {
         if length > max {
             text.truncate(end);
             text.push('…');
+            // Many records may wait in memory.
+            text.shrink_to_fit();
             return;
         }
     }
