@@ -137,6 +137,12 @@ pub enum ErrorKind {
     /// The change was not applied, because its audit record could not be written.
     #[error("cannot apply the change: the audit record could not be written: {0}")]
     AuditUnavailable(String),
+    /// The revocation is not confirmed, and is not retried either: too many others wait to be
+    /// written.
+    #[error(
+        "the revocation is not confirmed and not remembered, because too many others wait to be written; retry once the audit log and the store can be written"
+    )]
+    TooManyPending,
     /// The new token is covered by a revocation: one of the same second or, if the token has no
     /// record, possibly a later one.
     #[error("issued a token that a revocation still covers; retry in a moment")]
@@ -194,7 +200,9 @@ impl ErrorKind {
             | Self::Internal(_) => Blame::Handler,
             Self::Busy { .. } | Self::JustRevoked | Self::JustIssued | Self::Runtime(_) => Blame::Runtime,
             Self::NoSuchHandler { .. } | Self::BadRevocation(_) => Blame::Caller,
-            Self::NoHandler | Self::Store(_) | Self::NoStore | Self::AuditUnavailable(_) => Blame::Operator,
+            Self::NoHandler | Self::Store(_) | Self::NoStore | Self::AuditUnavailable(_) | Self::TooManyPending => {
+                Blame::Operator
+            }
         }
     }
 
@@ -209,6 +217,7 @@ impl ErrorKind {
             Self::Unavailable(_) => "unavailable",
             Self::Store(_) => "store",
             Self::AuditUnavailable(_) => "audit-unavailable",
+            Self::TooManyPending => "too-many-pending",
             Self::JustRevoked => "just-revoked",
             Self::JustIssued => "just-issued",
             Self::NoStore => "no-store",

@@ -103,7 +103,7 @@ pub use policy::{
 pub use queries::{Query, QueryValue, Rows};
 pub use registry::{HandlerInfo, IdKind, Presented, Registry, RegistryBuilder, Requested, TokenUpdate, UpdateOutcome};
 pub use restrictions::Permission;
-pub use revocation_list::Revocations;
+pub use revocation_list::{PendingRevocation, PendingStatus, Revocations};
 pub use runtime::Runtime;
 pub use sanitize::{escape_untrusted, list_items, list_names, needs_escape};
 pub use store::{

@@ -4,6 +4,7 @@
 //! Two threads run in every possible order; more threads, in many random orders. In unit tests of
 //! this crate the locks of `sync` are shuttle's, which controls the schedule.
 
+use crate::error::ErrorKind;
 use crate::revocation_list::{Revocations, Ruling, Subject};
 use crate::store::{
     CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Revocation, Revoked, SecretDigest,
@@ -195,13 +196,13 @@ impl Node {
         }
     }
 
-    fn revoke_all(&self) -> Result<u64, StoreError> {
+    fn revoke_all(&self) -> Result<u64, ErrorKind> {
         let (handler, issued_until) = (Some(HANDLER.to_owned()), Some(SECOND));
         let revocation = Revocation { handler, issued_until, ..Revocation::default() };
         pollster::block_on(self.revocations.revoke(revocation, SECOND, LEEWAY))
     }
 
-    fn revoke(&self) -> Result<u64, StoreError> {
+    fn revoke(&self) -> Result<u64, ErrorKind> {
         let (handler, token_id) = (Some(HANDLER.to_owned()), Some(ID.to_owned()));
         let revocation = Revocation { handler, token_id, ..Revocation::default() };
         pollster::block_on(self.revocations.revoke(revocation, SECOND, LEEWAY))

@@ -4,9 +4,11 @@
 //! The source of truth is an append-only list in the [`TokenStore`]. A thread polls it several
 //! times a second, and immediately when the store signals a change; revocations of this process
 //! apply at once. After too long without contact, no verdict is given from memory. Revocations that
-//! the store does not confirm apply here regardless, and are retried.
+//! the store does not confirm apply here regardless, and are retried; an embedder keeps them until
+//! the next start.
 
 mod cutoffs;
+mod kept;
 mod pace;
 mod pending_writes;
 
@@ -16,14 +18,16 @@ use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, 
 use crate::token::TokenRef;
 use crate::verdict::RevocationHook;
 use cutoffs::Cutoffs;
+use kept::Kept;
 use pace::Pace;
-use pending_writes::{Late, PendingWrites};
+use pending_writes::{Added, Late, PendingWrites, ROOM};
 use std::fmt;
 use std::sync::Mutex as StdMutex;
 use std::time::{Duration, Instant};
 
 pub(crate) use cutoffs::{Ruling, Subject};
 pub(crate) use pace::APART;
+pub use pending_writes::PendingRevocation;
 
 /// Interval between two polls of the list.
 const POLL: Duration = Duration::from_millis(200);
@@ -46,6 +50,19 @@ pub struct Revocations {
     unwritten: Mutex<PendingWrites>,
     /// A lock of the standard library, because the model has no clock.
     pace: StdMutex<Pace>,
+    kept: Kept,
+}
+
+/// The state of the pending revocations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct PendingStatus {
+    /// Number of revocations that the store has not confirmed.
+    pub count: usize,
+    /// `true` if a restart would lose some of them.
+    pub is_volatile: bool,
+    /// `true` if an earlier process may have lost revocations, and no operator has accepted it.
+    pub may_be_lost: bool,
 }
 
 impl Revocations {
@@ -72,6 +89,7 @@ impl Revocations {
             known: RwLock::default(),
             unwritten: Mutex::default(),
             pace: StdMutex::default(),
+            kept: Kept::default(),
         })
     }
 
@@ -83,8 +101,8 @@ impl Revocations {
     /// seconds by which the clocks of other nodes may be ahead.
     ///
     /// # Errors
-    /// The store did not confirm the revocation.
-    pub(crate) async fn revoke(&self, revocation: Revocation, at: u64, leeway: u64) -> Result<u64, StoreError> {
+    /// The store did not confirm the revocation. [`ErrorKind::TooManyPending`]: nor is it retried.
+    pub(crate) async fn revoke(&self, revocation: Revocation, at: u64, leeway: u64) -> Result<u64, ErrorKind> {
         let held = self.unwritten().held(&revocation);
         let written = held.map_or_else(|| revocation.clone(), |late| late.written(&revocation).0);
         match self.store.revoke(&written, at).await {
@@ -100,20 +118,66 @@ impl Revocations {
                 Ok(ended)
             }
             Err(error) => {
-                tracing::warn!(target: "keyward::store", %error, "the store did not confirm a revocation: this process rejects its tokens, and retries while it runs");
-                self.write_later(revocation, held.unwrap_or_else(|| Late::new(at, leeway)));
-                Err(error)
+                tracing::warn!(target: "keyward::store", %error, "the store did not confirm a revocation");
+                self.write_later(revocation, held.unwrap_or_else(|| Late::new(at, leeway)), None, ROOM)?;
+                Err(ErrorKind::Store(error.to_string()))
             }
         }
     }
 
     /// Rejects tokens in this process, and revokes them once `hook` succeeds.
-    pub(crate) fn block(&self, revocation: Revocation, at: u64, leeway: u64, hook: Arc<dyn RevocationHook>) {
-        let mut unwritten = self.unwritten();
-        if unwritten.block(revocation, Late::new(at, leeway), hook, &mut self.write_known().unconfirmed) {
-            tracing::warn!(target: "keyward::store", "a revocation cannot be written yet: this process rejects its tokens, and retries while it runs");
-        }
-        self.attend(&mut unwritten);
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooManyPending`]: nothing has changed.
+    pub(crate) fn block(
+        &self,
+        revocation: Revocation,
+        at: u64,
+        leeway: u64,
+        hook: Arc<dyn RevocationHook>,
+    ) -> Result<(), ErrorKind> {
+        self.write_later(revocation, Late::new(at, leeway), Some(hook), ROOM)
+    }
+
+    /// Resumes a revocation that an earlier process has left: rejects its tokens, and revokes them
+    /// once `hook` succeeds. It had room there, so it is never refused here.
+    pub fn resume(&self, pending: PendingRevocation, hook: Option<Arc<dyn RevocationHook>>) {
+        let PendingRevocation { revocation, at, leeway, note: _ } = pending;
+        // Cannot fail without a limit.
+        let _ = self.write_later(revocation, Late::new(at, leeway), hook, usize::MAX);
+    }
+
+    /// Blocks until the pending revocations have changed since the number `seen`, or for `max`.
+    /// Returns the pending ones, and the number of changes up to now; `None` if there is no change.
+    /// For an embedder that keeps them until the next start, and calls
+    /// [`note_kept`](Self::note_kept) then.
+    pub fn pending_since(&self, seen: u64, max: Duration) -> Option<(u64, Vec<PendingRevocation>)> {
+        let changes = self.kept.wait(seen, max);
+        (changes != seen).then(|| (changes, self.unwritten().all()))
+    }
+
+    /// Notes that the pending revocations after this number of changes are kept durably, or that
+    /// they could not be kept.
+    pub fn note_kept(&self, changes: u64, is_durable: bool) {
+        self.kept.note(changes, is_durable);
+    }
+
+    /// Waits until an embedder has kept the pending revocations, or failed to; not at all if none
+    /// does. The caller bounds the time.
+    pub async fn are_kept(&self) {
+        self.kept.is_noted().await;
+    }
+
+    /// Sets whether an earlier process may have lost revocations.
+    pub fn set_may_be_lost(&self, may_be_lost: bool) {
+        self.kept.set_may_be_lost(may_be_lost);
+    }
+
+    /// Returns the state of the pending revocations.
+    pub fn pending(&self) -> PendingStatus {
+        let count = self.unwritten().len();
+        let is_volatile = count > 0 && !self.kept.is_durable();
+        PendingStatus { count, is_volatile, may_be_lost: self.kept.may_be_lost() }
     }
 
     /// Returns the number of records that a revocation would end.
@@ -277,15 +341,30 @@ impl Revocations {
             unwritten.remove(revocation, &mut known.unconfirmed)
         };
         if was_held {
-            tracing::info!(target: "keyward::store", "a revocation that was delayed has been written");
+            self.kept.change();
+            tracing::info!(target: "keyward::store", "a revocation that was pending has been written");
         }
     }
 
     /// Leaves the write to another thread: the polling thread must not wait for it.
-    fn write_later(&self, revocation: Revocation, late: Late) {
+    fn write_later(
+        &self,
+        revocation: Revocation,
+        late: Late,
+        hook: Option<Arc<dyn RevocationHook>>,
+        room: usize,
+    ) -> Result<(), ErrorKind> {
         let mut unwritten = self.unwritten();
-        unwritten.wait(revocation, late, &mut self.write_known().unconfirmed);
+        match unwritten.add(revocation, late, hook, room, &mut self.write_known().unconfirmed) {
+            Added::Full => return Err(ErrorKind::TooManyPending),
+            Added::New => {
+                tracing::warn!(target: "keyward::store", "a revocation cannot be written yet: this process rejects its tokens, and retries while it runs");
+            }
+            Added::Known => {}
+        }
+        self.kept.change();
         self.attend(&mut unwritten);
+        Ok(())
     }
 
     /// Starts the thread that writes pending revocations, unless it is running.
@@ -305,7 +384,10 @@ impl Revocations {
         let held = self.unwritten().all_held();
         for (revocation, hook) in held {
             match pollster::block_on(hook.before_write()) {
-                Ok(()) => self.unwritten().release(&revocation),
+                Ok(()) => {
+                    self.unwritten().release(&revocation);
+                    self.kept.change();
+                }
                 Err(_) => is_left = true,
             }
         }
@@ -316,7 +398,6 @@ impl Revocations {
             else {
                 return true;
             };
-            tracing::info!(target: "keyward::store", "an unconfirmed revocation has been written");
             self.confirm(&revocation, written, number, descendants);
         }
     }

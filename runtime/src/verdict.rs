@@ -194,6 +194,12 @@ pub trait RevocationHook: Send + Sync {
     /// # Errors
     /// The step failed, and the revocation must wait.
     fn before_write(&self) -> HookFuture<'_>;
+
+    /// Returns a text from which the embedder can create the hook again after a restart. It must
+    /// contain no token and no secret.
+    fn note(&self) -> String {
+        String::new()
+    }
 }
 
 /// The future of an [`IssueHook`] or a [`RevocationHook`].

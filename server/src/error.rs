@@ -56,6 +56,8 @@ pub(crate) enum ApiError {
     NoVerdict,
     /// 503: the revocation is not confirmed.
     NotRevoked,
+    /// 503: the revocation is not confirmed, and there was no room to remember it.
+    NotRemembered,
     /// 503: the store is unavailable.
     NoAnswer,
     /// 503: the change of a token is not confirmed.
@@ -168,6 +170,11 @@ impl ApiError {
                 "temporarily_unavailable",
                 "The revocation is not confirmed: treat the tokens as still valid, and try again",
             ),
+            Self::NotRemembered => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                "The revocation is not confirmed, and will not be retried, because too many others wait to be written: treat the tokens as still valid, and try again",
+            ),
             Self::NoAnswer => {
                 (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "The store is unavailable: try again")
             }
@@ -192,6 +199,7 @@ impl ApiError {
         match error.kind() {
             ErrorKind::NoStore => Self::NoStore,
             ErrorKind::BadRevocation(text) => Self::InvalidRequest(text),
+            ErrorKind::TooManyPending => Self::NotRemembered,
             _ => Self::NotRevoked,
         }
     }
@@ -214,7 +222,12 @@ impl ApiError {
             Self::Timeout | Self::TooLarge | Self::UnknownCoding => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Self::Overloaded | Self::NoVerdict | Self::NotRevoked | Self::NoAnswer | Self::NotConfirmed => {
+            Self::Overloaded
+            | Self::NoVerdict
+            | Self::NotRevoked
+            | Self::NotRemembered
+            | Self::NoAnswer
+            | Self::NotConfirmed => {
                 retry_after(headers);
             }
             Self::RateLimited(RateLimited { limit: _, wait }) => {

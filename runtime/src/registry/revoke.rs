@@ -58,25 +58,27 @@ impl Registry {
     ///   [`RegistryBuilder::revocations`](crate::RegistryBuilder::revocations).
     /// * [`ErrorKind::BadRevocation`] if it names a token without a handler, or tokens that do not
     ///   exist yet.
+    /// * [`ErrorKind::TooManyPending`] as for `Store`, but this process neither rejects the tokens
+    ///   nor writes the revocation later: too many others wait to be written.
     /// * [`ErrorKind::Store`] if the store did not confirm it. The tokens may then still be valid
     ///   elsewhere and after a restart. This process rejects them, and writes the revocation as
     ///   soon as it can. A retry is harmless.
     pub async fn revoke(&self, revocation: Revocation) -> Result<u64, Error> {
         let (revocations, revocation, now) = self.revocation(revocation)?;
         let leeway = self.leeway(revocation.handler.as_deref());
-        revocations.revoke(revocation, now, leeway).await.map_err(store_error)
+        revocations.revoke(revocation, now, leeway).await.map_err(Error::without_handler)
     }
 
-    /// Rejects tokens in this process from now on, and revokes them once `hook` succeeds, for as
-    /// long as the process runs. Until then nothing is durable, and no other node knows of it.
+    /// Rejects tokens in this process from now on, and revokes them once `hook` succeeds. Until
+    /// then nothing is durable unless the embedder keeps it ([`Revocations::pending_since`]), and
+    /// no other node knows of it.
     ///
     /// # Errors
-    /// As for [`revoke`](Self::revoke), except for those of the store.
+    /// As for [`revoke`](Self::revoke), except for [`ErrorKind::Store`].
     pub fn block(&self, revocation: Revocation, hook: Arc<dyn RevocationHook>) -> Result<(), Error> {
         let (revocations, revocation, now) = self.revocation(revocation)?;
         let leeway = self.leeway(revocation.handler.as_deref());
-        revocations.block(revocation, now, leeway, hook);
-        Ok(())
+        revocations.block(revocation, now, leeway, hook).map_err(Error::without_handler)
     }
 
     /// Returns the number of records that [`revoke`](Self::revoke) would end now.

@@ -101,6 +101,7 @@ fn applies(problem: ApiError, path: &str, operation: &Map<String, Value>) -> boo
         | ApiError::NotItsToken
         | ApiError::NoVerdict
         | ApiError::NotRevoked
+        | ApiError::NotRemembered
         | ApiError::NoAnswer
         | ApiError::NotConfirmed => false,
     }

@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
                 "counts",
                 "i_json",
                 "limits",
+                "revocation_list::kept",
                 "revocation_list::pace",
                 "sanitize",
                 "sync",
