@@ -73,7 +73,7 @@ fn every_setting_is_parsed() {
     assert_eq!(place.value, StorePlace::Postgres(SecretSource::Env("BOTS_URL".into())));
     assert_eq!((deadline.as_millis(), *rows), (5, 1));
     let place = Located { line: 3, value: StorePlace::Sqlite("keyward.db".into()) };
-    assert_eq!(store, Some(Store { place, patience: Duration::from_secs(10) }));
+    assert_eq!(store, Some(Store { place, patience: Duration::from_secs(10), pending_file: None }));
     assert_eq!(actions.get("view-instance").unwrap(), "vi");
     let ring = &rings["main"];
     let keys: Vec<_> = ring.keys.iter().map(|key| (key.id.value.as_str(), key.id.line, key.state)).collect();

@@ -19,6 +19,7 @@ mod keys;
 mod limits;
 mod log;
 mod output;
+mod pending_file;
 mod private_file;
 mod serve;
 mod shell;

@@ -1,19 +1,19 @@
 //! `keyward serve`: runs the daemon.
 
 mod first_start;
-mod pending_marker;
+mod keep_pending;
 mod reload;
 mod watch;
 
 use crate::args::Serve;
 use crate::config::Address;
 use crate::config_file::ConfigFile;
+use crate::pending_file::PendingFile;
 use crate::private_file::file_error;
 use crate::{CliError, ExitStatus, Io, assemble, audit_log};
 use keyward_audit::{Entry, Event};
 use keyward_runtime::{Registry, list_items};
 use keyward_server::{Listeners, Service};
-use pending_marker::PendingMarker;
 use reload::{LoadedConfig, Reloader, RestartOnly, Source};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::io::{self, Write};
@@ -56,9 +56,9 @@ pub(crate) fn run(args: Serve, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
             .map_err(|error| cannot("signals could not be set up", &error))?;
         let service = service_at.bind(&loaded)?;
         let admin = admin_at.bind(&loaded)?;
-        // Not before, since a daemon that is already running may have set the marker.
-        if let (Some(path), Some(revocations)) = (PendingMarker::path(&loaded), registry.revocations()) {
-            PendingMarker::follow(&path, revocations);
+        // Not before, since a daemon that is already running may be using the file.
+        if let Some(revocations) = registry.revocations() {
+            keep_pending::start(PendingFile::path(&loaded), revocations, audit.clone());
         }
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         announce(io.stdout, scheme, &service, &admin, secret.as_ref().map(|secret| secret.as_str()))?;

@@ -4,7 +4,8 @@ use crate::args::CommonArgs;
 use crate::assemble;
 use crate::config_file::ConfigFile;
 use crate::date::age;
-use crate::output::{Column, Table, one_line, wrap, write_json, write_lines};
+use crate::output::{Column, Table, count_of, one_line, wrap, write_json, write_lines};
+use crate::pending_file::{PendingFile, PendingState};
 use crate::{CliError, ExitStatus, Io, store};
 use keyward_audit::last;
 use keyward_runtime::{Error, Registry, StatusCount};
@@ -19,6 +20,7 @@ struct Page {
     tokens: Option<BTreeMap<String, BTreeMap<&'static str, u64>>>,
     nodes: Option<Vec<Node>>,
     audit: Option<Audit>,
+    pending_revocations: Option<Pending>,
 }
 
 #[derive(Serialize)]
@@ -34,6 +36,15 @@ struct Node {
     /// Number of revocations that it had not read at its last report.
     behind: u64,
     seen_seconds_ago: u64,
+}
+
+/// The revocations that only the daemon of this configuration applies.
+#[derive(Serialize)]
+struct Pending {
+    file: String,
+    revocations: usize,
+    /// `true` if a restart may have lost others.
+    may_be_lost: bool,
 }
 
 #[derive(Serialize)]
@@ -54,7 +65,13 @@ pub(crate) fn run(args: &CommonArgs, io: &mut Io<'_>) -> Result<ExitStatus, CliE
         state: key.state,
         key: key.key,
     });
-    let mut page = Page { keys: keys.collect(), tokens: None, nodes: None, audit: audit(&loaded)? };
+    let mut page = Page {
+        keys: keys.collect(),
+        tokens: None,
+        nodes: None,
+        audit: audit(&loaded)?,
+        pending_revocations: pending(&loaded)?,
+    };
     if loaded.config.store.is_some() {
         let store = store::open(&loaded, io.env)?;
         let registry = loaded.registry(&assemble::runtime(*at)?, io.env, store.as_ref())?;
@@ -104,10 +121,16 @@ fn audit(loaded: &ConfigFile) -> Result<Option<Audit>, CliError> {
     Ok(Some(Audit { file, last, time }))
 }
 
+fn pending(loaded: &ConfigFile) -> Result<Option<Pending>, CliError> {
+    let Some(path) = PendingFile::path(loaded) else { return Ok(None) };
+    let PendingState { may_be_lost, revocations } = PendingFile::look(&path)?;
+    Ok(Some(Pending { file: path.display().to_string(), revocations: revocations.len(), may_be_lost }))
+}
+
 impl Page {
     fn lines(&self) -> Vec<String> {
         use Column::{Names, Numbers, Words};
-        let Self { keys, tokens, nodes, audit } = self;
+        let Self { keys, tokens, nodes, audit, pending_revocations } = self;
         let mut parts = Vec::new();
         if let Some(tokens) = tokens {
             let rows = tokens.iter().map(|(handler, counts)| {
@@ -136,7 +159,23 @@ impl Page {
                 _ => format!("AUDIT  no records yet: {file}"),
             }));
         }
+        parts.extend(pending_revocations.as_ref().and_then(Pending::lines));
         parts.join(&String::new())
+    }
+}
+
+impl Pending {
+    /// Returns the lines, or `None` if there is nothing to report.
+    fn lines(&self) -> Option<Vec<String>> {
+        let Self { file, revocations, may_be_lost } = self;
+        let waiting = format!("{} not written yet", count_of(*revocations as u64, "revocation"));
+        let lost = "others may be lost: request them again, then run `keyward store accept --revocations`";
+        let text = match (revocations, may_be_lost) {
+            (0, false) => return None,
+            (_, false) => waiting,
+            (_, true) => format!("{waiting}; {lost}"),
+        };
+        Some(wrap(&format!("PENDING  {text}: {file}")))
     }
 }
 

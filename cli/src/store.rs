@@ -101,8 +101,8 @@ impl OpenStore {
 #[derive(PartialEq, Eq)]
 pub(crate) enum StoreIdentity {
     Nowhere,
-    Sqlite(PathBuf, Duration),
-    Postgres(Duration),
+    Sqlite(PathBuf, Duration, Option<PathBuf>),
+    Postgres(Duration, Option<PathBuf>),
 }
 
 impl StoreIdentity {
@@ -110,8 +110,8 @@ impl StoreIdentity {
         match &loaded.config.store {
             None => Self::Nowhere,
             Some(store) => match &store.place.value {
-                StorePlace::Sqlite(path) => Self::Sqlite(path.clone(), store.patience),
-                StorePlace::Postgres(_) => Self::Postgres(store.patience),
+                StorePlace::Sqlite(path) => Self::Sqlite(path.clone(), store.patience, store.pending_file.clone()),
+                StorePlace::Postgres(_) => Self::Postgres(store.patience, store.pending_file.clone()),
             },
         }
     }

@@ -4,6 +4,8 @@ use crate::args::store::{Accept, Backup, Check, Command, Store as Args};
 use crate::config::StorePlace;
 use crate::config_file::ConfigFile;
 use crate::output::{count_of, write_json, write_lines};
+use crate::pending_file::PendingFile;
+use crate::private_file::file_error;
 use crate::{CliError, ExitStatus, Io, audit_log, report_error, store};
 use keyward_audit::{Entry, Event, ListEnd, noted_list};
 use keyward_runtime::{Clock, Revocations, SystemClock, TokenStore};
@@ -168,6 +170,9 @@ impl Facts {
 
 fn accept(args: &Accept, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let loaded = ConfigFile::read(&args.config)?;
+    if args.revocations {
+        return accept_loss(&loaded, io);
+    }
     let location = location(&loaded, io)?;
     let store = Arc::new(open(&loaded, location)?);
     let unsure = |error: keyward_runtime::StoreError| {
@@ -206,6 +211,32 @@ fn accept(args: &Accept, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     };
     audit_log::end(audit, io);
     store::close(&store);
+    writeln!(io.stdout, "{said}").map_err(CliError::stdout)?;
+    Ok(ExitStatus::Success)
+}
+
+/// Accepts that a restart may have lost revocations.
+fn accept_loss(loaded: &ConfigFile, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
+    let path = match PendingFile::path(loaded) {
+        Some(path) if PendingFile::look(&path)?.may_be_lost => Some(path),
+        _ => None,
+    };
+    let said = match path {
+        None => "no restart is known to have lost revocations".to_owned(),
+        Some(path) => {
+            let audit = audit_log::open(loaded)?;
+            let detail = Some("that a restart may have lost revocations".to_owned());
+            let intent = AuditedChange::new(audit.as_deref(), Entry { detail, ..Entry::new(Event::Accept) });
+            pollster::block_on(intent.record()).map_err(|error| audit_log::not_recorded(&error))?;
+            if let Err(error) = PendingFile::accept(&path) {
+                let text = format!("nothing can be written beside {}: {}", path.display(), file_error(&error));
+                intent.failed_for("pending-file", text.clone());
+                return Err(CliError::Unavailable(text));
+            }
+            audit_log::end(audit, io);
+            format!("accepted: the possible loss of revocations that {} reports", path.display())
+        }
+    };
     writeln!(io.stdout, "{said}").map_err(CliError::stdout)?;
     Ok(ExitStatus::Success)
 }

@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use keyward_audit::Audit;
+use keyward_runtime::PendingStatus;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
@@ -101,6 +102,9 @@ fn answer(request: &Request<Incoming>, service: &Service, stopping: bool) -> Res
                 Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")),
                 None => (StatusCode::OK, "ok\n".to_owned()),
             };
+            for line in pending(service.live().registry.revocations().map(|revocations| revocations.pending())) {
+                text += line;
+            }
             if let Some(error) = service.failed_reload() {
                 text += &format!("reload failed; keeping the previous configuration: {error}\n");
             }
@@ -126,12 +130,29 @@ fn answer(request: &Request<Incoming>, service: &Service, stopping: bool) -> Res
     response
 }
 
+/// Describes revocations that are not written yet, or may be lost. The process is ready
+/// nevertheless, since it rejects their tokens.
+fn pending(status: Option<PendingStatus>) -> impl Iterator<Item = &'static str> {
+    let PendingStatus { count, is_volatile, may_be_lost, .. } = status.unwrap_or_default();
+    let lines = [
+        (count > 0 && !is_volatile, "revocations wait to be written; this process rejects their tokens\n"),
+        (is_volatile, "revocations wait to be written, and a restart would lose them: do not restart\n"),
+        (
+            may_be_lost,
+            "revocations that were requested before the restart may be lost: request them again, then run `keyward store accept --revocations`\n",
+        ),
+    ];
+    lines.into_iter().filter_map(|(applies, line)| applies.then_some(line))
+}
+
 fn metrics(service: &Service) -> Result<String, fmt::Error> {
     let live = service.live();
     let handlers = live.registry.handlers().map(|handler| (handler.name, handler.counts));
     let standing = service.audit().map(Audit::status);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    service.metrics().text(handlers, &service.stock().load(), standing.as_ref(), &live.config.keys, now)
+    let pending = live.registry.revocations().map(|revocations| revocations.pending());
+    let stock = service.stock().load();
+    service.metrics().text(handlers, &stock, pending.as_ref(), standing.as_ref(), &live.config.keys, now)
 }
 
 const PLAIN: &str = "text/plain; charset=utf-8";

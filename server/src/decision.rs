@@ -8,7 +8,11 @@ use keyward_runtime::{
     CreateRequest, Creation, Cursor, Error, Filter, ListPage, Record, Revocation, TokenUpdate, UpdateOutcome, Verdict,
 };
 use keyward_service::{Named, Operations, Origin};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+/// Maximum time to wait until pending revocations are kept.
+const KEEPING: Duration = Duration::from_secs(1);
 
 /// Verifies a token. Tokens of handlers for which `handlers` returns `false` do not count.
 pub(crate) async fn verify(
@@ -52,7 +56,21 @@ pub(crate) async fn revoke(
     let handler = revocation.handler.clone();
     let operations = operations(context, asked);
     let ended = operations.revoke(revocation, named);
-    counted(context, Operation::Revoke, handler.as_deref().unwrap_or("-"), ended, |_| "revoked").await
+    let ended = counted(context, Operation::Revoke, handler.as_deref().unwrap_or("-"), ended, |_| "revoked").await;
+    if ended.is_err() {
+        pending_are_kept(context).await;
+    }
+    ended
+}
+
+/// Waits until the revocations that only this process applies are kept for the next start, so that
+/// a response about them does not precede it. A disk that does not respond does not delay the
+/// response for long.
+pub(crate) async fn pending_are_kept(context: &Context) {
+    if let Some(revocations) = context.live.registry.revocations() {
+        // If it takes longer, the admin endpoints report that a restart would lose revocations.
+        let _ = timeout(KEEPING, revocations.are_kept()).await;
+    }
 }
 
 fn operations<'a>(context: &'a Context, asked: DecisionContext<'a>) -> Operations<'a> {

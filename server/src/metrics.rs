@@ -4,7 +4,7 @@
 use crate::config::KeyAge;
 use crate::inventory::Inventory;
 use keyward_audit::AuditStatus;
-use keyward_runtime::{Counts, Error, ErrorKind, NodeStatus, StatusCount, Verdict};
+use keyward_runtime::{Counts, Error, ErrorKind, NodeStatus, PendingStatus, StatusCount, Verdict};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
@@ -173,12 +173,13 @@ impl Metrics {
     }
 
     /// Returns the exposition in OpenMetrics' text format, with the counts of each handler since it
-    /// was loaded, the inventory of the store, the state of the audit log, and the age of the keys
-    /// at `now`, in unix seconds.
+    /// was loaded, the inventory of the store, the state of pending revocations and of the audit
+    /// log, and the age of the keys at `now`, in unix seconds.
     pub(crate) fn text<'a>(
         &self,
         handlers: impl Iterator<Item = (&'a str, Counts)>,
         stock: &Inventory,
+        pending: Option<&PendingStatus>,
         audit: Option<&AuditStatus>,
         keys: &[KeyAge],
         now: u64,
@@ -187,6 +188,9 @@ impl Metrics {
         encode_registry(&mut text, &self.registry)?;
         encode_registry(&mut text, &loaded(handlers))?;
         encode_registry(&mut text, &kept(stock, keys, now))?;
+        if let Some(pending) = pending {
+            encode_registry(&mut text, &unwritten(pending))?;
+        }
         if let Some(audit) = audit {
             encode_registry(&mut text, &written(audit))?;
         }
@@ -237,6 +241,19 @@ fn kept(stock: &Inventory, keys: &[KeyAge], now: u64) -> Registry {
     registry.register_with_unit("key_age", "Age of keys", Unit::Seconds, ages);
     registry.register("node_behind", "Revocations that a node had not read at its last heartbeat", behind);
     registry.register_with_unit("node_seen_timestamp", "Time of a node's last heartbeat", Unit::Seconds, seen);
+    registry
+}
+
+/// Returns the metrics of pending revocations.
+fn unwritten(pending: &PendingStatus) -> Registry {
+    let PendingStatus { count, is_volatile, may_be_lost, .. } = pending;
+    let [waiting, lost] = [(); 2].map(|()| Gauge::<i64>::default());
+    waiting.set(i64::try_from(*count).unwrap_or(i64::MAX));
+    lost.set(i64::from(*is_volatile || *may_be_lost));
+    let mut registry = Registry::with_prefix("keyward");
+    registry.register("revocations_pending", "Revocations that are not confirmed and only apply here", waiting);
+    let help = "1 if a restart may have lost revocations, or would lose some";
+    registry.register("revocations_may_be_lost", help, lost);
     registry
 }
 

@@ -17,13 +17,16 @@
 //!
 //! Revocations of already issued tokens fail closed: where step 4 or 5 fails, a process that keeps
 //! running refuses the tokens at once, and retries until the revocation is recorded and stored.
+//! [`resume`] continues this in the next process.
 
 mod audited_change;
 mod named;
 mod operations;
 mod outcome;
+mod unrecorded;
 
 pub use audited_change::{AuditedChange, note_list};
 pub use named::Named;
 pub use operations::{Operations, Origin};
 pub use outcome::{Outcome, actor_json, escape_json};
+pub use unrecorded::resume;

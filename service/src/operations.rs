@@ -2,10 +2,10 @@
 
 use crate::audited_change::{AuditedChange, note_list};
 use crate::named::Named;
+use crate::unrecorded::Unrecorded;
 use keyward_audit::{Audit, Entry, Event};
 use keyward_runtime::{
-    CreateRequest, Creation, Error, HookFuture, Parent, Registry, Revocation, RevocationHook, TokenUpdate,
-    UpdateOutcome,
+    CreateRequest, Creation, Error, ErrorKind, Parent, Registry, Revocation, TokenUpdate, UpdateOutcome,
 };
 use std::sync::Arc;
 
@@ -121,7 +121,8 @@ impl<'a> Operations<'a> {
     ///
     /// # Errors
     /// Returns the errors of [`Registry::revoke`], or an error if the audit log could not be
-    /// written. With [retries](Self::with_retries) the tokens are refused nevertheless.
+    /// written. With [retries](Self::with_retries) the tokens are refused nevertheless, except
+    /// after [`ErrorKind::TooManyPending`].
     pub async fn revoke(&self, revocation: Revocation, named: Named<'_>) -> Result<u64, Error> {
         let Revocation { handler, issued_until, keep_children, .. } = &revocation;
         let until = issued_until.map(|until| format!("issued until {until}"));
@@ -138,9 +139,12 @@ impl<'a> Operations<'a> {
             Ok(change) => change,
             Err(error) => {
                 if let Some(audit) = self.audit.filter(|_| self.retries) {
-                    // If the block fails too, the first error is returned.
                     let hook = Unrecorded { audit: audit.clone(), entry };
-                    let _ = self.registry.block(revocation, Arc::new(hook));
+                    if let Err(full) = self.registry.block(revocation, Arc::new(hook))
+                        && matches!(full.kind(), ErrorKind::TooManyPending)
+                    {
+                        return Err(full);
+                    }
                 }
                 return Err(error);
             }
@@ -179,23 +183,5 @@ async fn recorded(change: AuditedChange<'_>) -> Result<AuditedChange<'_>, Error>
             change.failed(&error);
             Err(error)
         }
-    }
-}
-
-/// A revocation that waits for the audit log.
-struct Unrecorded {
-    audit: Arc<Audit>,
-    entry: Entry,
-}
-
-impl RevocationHook for Unrecorded {
-    fn before_write(&self) -> HookFuture<'_> {
-        Box::pin(async {
-            // Records that it could not write are not queued up behind each other.
-            if let Some(trouble) = self.audit.status().trouble {
-                return Err(trouble.to_string());
-            }
-            self.audit.record(self.entry.clone()).await.map(drop).map_err(|error| error.to_string())
-        })
     }
 }

@@ -12,6 +12,7 @@ mod node;
 mod nth;
 mod odd_rows;
 mod partitioned;
+mod pending;
 mod raced;
 mod restored;
 mod stepped;

@@ -69,6 +69,9 @@ until you restore the newest copy, or repeat the missing revocations and accept
 the store. By accepting it, you confirm that no revocation is missing. Run this
 on each machine that has an audit log.
 
+If a daemon reports that revocations may be lost in a restart, request them
+again, and confirm with --revocations that none is missing.
+
 With --clock, you confirm that this machine's clock is correct instead: times in
 the store that are in the future are set to the present.
 
@@ -77,6 +80,7 @@ unknown: run the command again, which is harmless.
 
 Examples:
   keyward store accept --config keyward.toml
+  keyward store accept --config keyward.toml --revocations
   keyward store accept --config keyward.toml --clock")]
 pub(crate) struct Accept {
     /// Configuration file
@@ -86,4 +90,8 @@ pub(crate) struct Accept {
     /// future at the present
     #[arg(long, verbatim_doc_comment)]
     pub(crate) clock: bool,
+    /// Only confirms that revocations that a restart may have
+    /// lost were requested again
+    #[arg(long, verbatim_doc_comment, conflicts_with = "clock")]
+    pub(crate) revocations: bool,
 }

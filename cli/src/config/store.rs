@@ -20,6 +20,8 @@ pub(crate) struct Store {
     pub(crate) place: Located<StorePlace>,
     /// Maximum time without contact, after which no token is valid.
     pub(crate) patience: Duration,
+    /// The file that keeps unconfirmed revocations until the next start; `None` for the default.
+    pub(crate) pending_file: Option<PathBuf>,
 }
 
 /// The place of a store or of a queried database.
@@ -37,11 +39,12 @@ pub(super) struct StoreTable {
     sqlite: Option<Spanned<PathBuf>>,
     postgres: Option<Spanned<SecretSource>>,
     patience_seconds: Option<Spanned<u64>>,
+    pending_file: Option<PathBuf>,
 }
 
 impl StoreTable {
     pub(super) fn checked(self, line: usize, lines: Lines<'_>) -> Result<Store, ConfigError> {
-        let Self { sqlite, postgres, patience_seconds } = self;
+        let Self { sqlite, postgres, patience_seconds, pending_file } = self;
         let place = match (sqlite.map(|path| lines.at(path)), postgres.map(|source| lines.at(source))) {
             (Some(Located { line, value }), None) => Located { line, value: StorePlace::Sqlite(value) },
             (None, Some(Located { line, value })) => Located { line, value: StorePlace::Postgres(value) },
@@ -59,7 +62,7 @@ impl StoreTable {
                 );
             }
         };
-        Ok(Store { place, patience: Duration::from_secs(patience) })
+        Ok(Store { place, patience: Duration::from_secs(patience), pending_file })
     }
 }
 

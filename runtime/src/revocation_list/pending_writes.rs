@@ -94,7 +94,7 @@ fn scope(revocation: &Revocation) -> Revocation {
 }
 
 fn size(revocation: &Revocation, note: Option<&str>) -> usize {
-    let Revocation { handler, token_id, token_digest: _, actor_id, issued_until: _ } = revocation;
+    let Revocation { handler, token_id, token_digest: _, actor_id, issued_until: _, keep_children: _ } = revocation;
     let texts = [handler.as_deref(), token_id.as_deref(), actor_id.as_deref(), note].into_iter().flatten();
     texts.map(str::len).fold(EACH, usize::saturating_add)
 }

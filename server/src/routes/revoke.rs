@@ -102,6 +102,9 @@ pub(crate) async fn revoke(
         presented => {
             decision_log::verified(context, asked, &verdict, false);
             let is_revoked = matches!(presented, Ok(Some(_)));
+            if is_unconfirmed {
+                decision::pending_are_kept(context).await;
+            }
             if is_unconfirmed || presented.is_err() || (verdict.is_err() && !is_revoked) {
                 return Err(ApiError::NotRevoked);
             }

@@ -163,6 +163,13 @@ impl Place {
         tokens.collect()
     }
 
+    /// Kills the daemon, and waits until it has exited.
+    fn kill(&self) {
+        self.daemon.signal(Signal::KILL);
+        let stat = format!("/proc/{}/stat", self.daemon.pid().as_raw_nonzero());
+        wait_for("the daemon to exit", || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z ")));
+    }
+
     fn metric(&self, name: &str) -> u64 {
         let text = Request::get("/metrics").send(self.daemon.admin());
         let line = text.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -206,40 +213,116 @@ fn fill(file: PathBuf) {
     }
 }
 
-/// A revocation that only the process knew is lost with it.
+/// The process is killed as soon as it has responded.
 #[test]
-fn a_restart_reports_that_revocations_may_be_lost() {
+fn a_revocation_that_is_not_recorded_survives_a_restart() {
     let place = &mut Place::start("restart", "refuse");
     let ErrorKind { begin, end, .. } = &FAULTS[1];
+    let (token, signed) = (place.create("stored", "alice"), place.create("signed", "bob"));
+    let behind = place.last();
+    let revoking = [
+        Request::form("/v1/revoke", format!("token={token}")),
+        Request::json("/v1/revocations", &json!({"actor": "bob"})),
+    ];
+    begin(place);
+    thread::scope(|scope| {
+        let statuses: Vec<_> = revoking.iter().map(|request| scope.spawn(|| place.ask(request).status)).collect();
+        assert!(statuses.into_iter().all(|status| status.join().unwrap() == 503));
+    });
+    place.kill();
+    end(place);
+    let pending = |place: &Place| {
+        let ran = run(&place.folder, "status --json", "");
+        let page: Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(page["pending_revocations"]["may_be_lost"], false);
+        page["pending_revocations"]["revocations"].as_u64().unwrap()
+    };
+    assert_eq!(pending(place), 2);
+    let ran = run(&place.folder, "status", "");
+    assert!(ran.stdout.contains("PENDING  2 revocations not written yet"), "{}", ran.stdout);
+
+    place.daemon = serve(&place.folder);
+    assert_eq!((place.verify(&token), place.verify(&signed)), (401, 401), "from the first request on");
+    wait_for("the revocations to be recorded", || {
+        let written = place.written(behind);
+        ["alice", "bob"].iter().all(|actor| written.contains(&("revoke".to_owned(), (*actor).to_owned())))
+    });
+    let resumed = records(&place.audit()).into_iter().filter(|record| record.seq > behind && record.event == "revoke");
+    for record in resumed.filter(|record| record.outcome.is_none()) {
+        assert_eq!(record.client.as_deref(), Some("admin"));
+        assert!(record.detail.unwrap().contains("before a restart"));
+    }
+    wait_for("the revocations to be written", || pending(place) == 0);
+    assert_eq!(place.metric("keyward_revocations_pending"), 0);
+    assert_eq!(place.metric("keyward_revocations_may_be_lost"), 0);
+    place.kill();
+    place.daemon = serve(&place.folder);
+    assert_eq!((place.verify(&token), place.verify(&signed)), (401, 401));
+}
+
+/// Pending revocations drain once the audit log recovers, and take no room twice.
+#[test]
+fn pending_revocations_drain_when_the_audit_log_recovers() {
+    let place = &mut Place::start("drain", "refuse");
+    let ErrorKind { begin, end, .. } = &FAULTS[1];
+    let behind = place.last();
+    begin(place);
+    thread::scope(|scope| {
+        for number in 0..20 {
+            // Twice each, at different times.
+            let request = Request::json("/v1/revocations", &json!({"actor": format!("a{}", number % 10)}));
+            let place = &*place;
+            scope.spawn(move || assert_eq!(place.ask(&request).status, 503));
+        }
+    });
+    assert_eq!(place.metric("keyward_revocations_pending"), 10);
+    assert_eq!(place.metric("keyward_revocations_may_be_lost"), 0);
+    let ready = Request::get("/readyz").send(place.daemon.admin());
+    assert!(ready.status == 200 && ready.text().contains("revocations wait to be written"), "{ready:?}");
+    end(place);
+    wait_for("the revocations to be written", || place.metric("keyward_revocations_pending") == 0);
+    assert_eq!(Request::get("/readyz").send(place.daemon.admin()).text(), "ok\n");
+    let written: BTreeSet<_> = place.written(behind).into_iter().filter(|(event, _)| event == "revoke").collect();
+    assert_eq!(written.len(), 10);
+}
+
+/// The file is damaged, or an earlier version has left it.
+#[test]
+fn a_possible_loss_is_reported_until_it_is_accepted() {
+    let place = &mut Place::start("lost", "refuse");
     let files = fs::read_dir(place.folder.path()).unwrap().map(|entry| entry.unwrap().path());
-    let marker = files.into_iter().find(|path| path.extension().is_some_and(|end| end == "pending"));
-    let marker = marker.expect("a marker is created at the start");
-    let is = |text: &str| fs::read_to_string(&marker).is_ok_and(|found| found.trim_end() == text);
+    let pending = files.into_iter().find(|path| path.extension().is_some_and(|end| end == "pending")).unwrap();
     let lost = "revocations that were requested before the restart may be lost";
-    assert!(is("none") && !place.daemon.stderr().contains(lost));
-
-    let token = place.create("stored", "alice");
-    let revoke = Request::form("/v1/revoke", format!("token={token}"));
-    begin(place);
-    assert_eq!((place.ask(&revoke).status, place.verify(&token)), (503, 401));
-    wait_for("the marker to be set", || is("pending"));
-    place.daemon.signal(Signal::KILL);
-    end(place);
+    let is_reported = |place: &Place| {
+        let ready = Request::get("/readyz").send(place.daemon.admin());
+        assert_eq!(ready.status, 200);
+        let is_reported = ready.text().contains(lost);
+        assert_eq!(place.metric("keyward_revocations_may_be_lost") == 1, is_reported);
+        is_reported
+    };
+    assert!(!is_reported(place));
+    place.kill();
+    fs::write(&pending, "pending\n").unwrap();
+    for turn in ["first", "second"] {
+        place.daemon = serve(&place.folder);
+        assert!(is_reported(place), "{turn}");
+        wait_for("the report", || place.daemon.stderr().contains(lost));
+        if turn == "first" {
+            place.kill();
+        }
+    }
+    let ran = run(&place.folder, "status", "");
+    assert!(ran.stdout.contains("others may be lost"), "{}", ran.stdout);
+    let accept = || run(&place.folder, "store accept --revocations", "");
+    let accepted = accept();
+    assert!(accepted.status == 0 && accepted.stdout.starts_with("accepted: "), "{accepted:?}");
+    wait_for("the acceptance", || !is_reported(place));
+    assert_eq!(accept().stdout, "no restart is known to have lost revocations\n");
+    place.kill();
     place.daemon = serve(&place.folder);
-    assert_eq!(place.verify(&token), 200);
-    wait_for("the report", || place.daemon.stderr().contains(lost));
-    assert!(is("pending"), "until the operator removes it");
-    fs::remove_file(&marker).unwrap();
-    wait_for("a new marker", || is("none"));
-
-    begin(place);
-    assert_eq!((place.ask(&revoke).status, place.verify(&token)), (503, 401));
-    wait_for("the marker to be set", || is("pending"));
-    end(place);
-    wait_for("the revocation to be made", || is("none"));
-    place.daemon = serve(&place.folder);
-    assert_eq!(place.verify(&token), 401);
-    assert!(!place.daemon.stderr().contains(lost));
+    assert!(!is_reported(place) && !place.daemon.stderr().contains(lost));
+    let accepts = records(&place.audit()).into_iter().filter(|record| record.event == "accept").count();
+    assert_eq!(accepts, 1);
 }
 
 /// The configuration need not be changed again.

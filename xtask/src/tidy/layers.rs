@@ -66,7 +66,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["connection"],
         ],
     ),
-    ("service", &[&["audited_change", "named", "outcome"], &["operations"]]),
+    ("service", &[&["audited_change", "named", "outcome", "unrecorded"], &["operations"]]),
     (
         "store",
         &[
@@ -121,8 +121,8 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
                 "serve::watch",
             ],
             &["config::handlers", "config::server", "config_file", "keygen", "shell"],
-            &["audit", "audit_log", "client", "serve::pending_marker", "store"],
-            &["assemble", "keys", "serve::first_start", "serve::reload", "upkeep"],
+            &["audit", "audit_log", "client", "pending_file", "store"],
+            &["assemble", "keys", "serve::first_start", "serve::keep_pending", "serve::reload", "upkeep"],
             &["check", "create", "serve", "status", "verify"],
             &["tokens", "tokens::import", "tokens::records"],
         ],

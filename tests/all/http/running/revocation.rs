@@ -294,3 +294,46 @@ fn without_updates_from_the_store_there_is_no_verdict() {
     store.silence(false);
     wait_for("the revocation list to be fresh again", || ready() == 200 && ask() == 200);
 }
+
+/// The pending revocations have one limit. Beyond it nothing is remembered, and the response says
+/// so; the client may retry once they are written.
+#[test]
+fn pending_revocations_are_bounded_and_drain() {
+    let (store, registry, server) = start();
+    let is_active = |name: &str| server.ask(&introspect(&token(name))).json()["active"] == true;
+    // With a time, so that each repetition is the same revocation.
+    let revoke_actor = |client: &str, actor: &str| {
+        let body = json!({"actor": actor, "issued_until": NOW.seconds});
+        server.ask(&Request::json("/v1/revocations", &body).basic(client, &secret(client)))
+    };
+    let held = || registry.revocations().unwrap().pending().count;
+    store.fail(true);
+    assert_eq!(server.ask(&revoke(&token("good"))).status, 503);
+    let is_full = |client: &str, actor: &str| {
+        let answer = revoke_actor(client, actor);
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{answer:?}");
+        assert_eq!(answer.json()["error"], "temporarily_unavailable");
+        answer.text().contains("will not be retried")
+    };
+    let name = |number: usize| format!("{number:01000}");
+    let clients = ["revoker", "app"];
+    let count = (0..3_000).find(|number| is_full(clients[number % 2], &name(*number))).expect("a limit");
+    assert!(count > 500 && held() == count + 1, "{count}, {}", held());
+    // Two clients together cannot displace what is held, nor add to it; repetitions take no room.
+    for number in 0..20 {
+        assert!(is_full(clients[number % 2], &name(count + 1 + number)));
+        assert!(!is_full(clients[number % 2], &name(number)));
+    }
+    assert_eq!((held(), is_active("good"), is_active("ends")), (count + 1, false, true));
+    let metrics = Request::get("/metrics").send(server.admin());
+    assert!(metrics.text().contains(&format!("keyward_revocations_pending {}\n", count + 1)), "{}", metrics.text());
+    assert!(metrics.text().contains("keyward_revocations_may_be_lost 1\n"), "nothing keeps them here");
+    let ready = Request::get("/readyz").send(server.admin());
+    assert!(ready.status == 200 && ready.text().contains("a restart would lose them"), "{ready:?}");
+    store.fail(false);
+    wait_for("the revocations to be written", || held() == 0);
+    let written: BTreeSet<_> = store.revocations().into_iter().filter_map(|written| written.actor_id).collect();
+    assert_eq!(written, (0..count).map(name).collect(), "those that were held, and no refused one");
+    assert_eq!(revoke_actor("app", &name(count)).status, 200);
+    assert_eq!(Request::get("/readyz").send(server.admin()).text(), "ok\n");
+}
