@@ -39,6 +39,7 @@ impl ConfigFile {
         let rings = self.rings(env)?;
         let queries = self.queries(env)?;
         let mut builder = Registry::builder(runtime).dangerous_share_unprefixed(self.config.share_unprefixed);
+        builder = builder.actions_open(self.config.actions_open);
         for (name, short) in &self.config.actions {
             builder = builder.action(name, short);
         }

@@ -37,6 +37,7 @@ pub struct Config {
     pub(crate) rings: IndexMap<String, Ring>,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) actions: IndexMap<String, String>,
+    pub(crate) actions_open: bool,
     pub(crate) share_unprefixed: bool,
     pub(crate) store: Option<Store>,
     pub(crate) audit: Option<Audit>,
@@ -76,6 +77,7 @@ impl Config {
             keys,
             handlers,
             actions,
+            actions_open,
             dangerous_share_unprefixed,
             store,
             audit,
@@ -108,6 +110,7 @@ impl Config {
             rings,
             handlers,
             actions,
+            actions_open,
             share_unprefixed: dangerous_share_unprefixed,
             store,
             audit,
@@ -127,6 +130,8 @@ struct File {
     handlers: Vec<HandlerTable>,
     #[serde(default)]
     actions: IndexMap<String, String>,
+    #[serde(default)]
+    actions_open: bool,
     #[serde(default)]
     dangerous_share_unprefixed: bool,
     store: Option<Spanned<StoreTable>>,

@@ -92,8 +92,17 @@ impl ConfigFile {
 
     /// Returns the paths of the configuration and of every file that it names.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let Config { rings, handlers, actions: _, share_unprefixed: _, store: _, audit: _, queries, server } =
-            &self.config;
+        let Config {
+            rings,
+            handlers,
+            actions: _,
+            actions_open: _,
+            share_unprefixed: _,
+            store: _,
+            audit: _,
+            queries,
+            server,
+        } = &self.config;
         let rings = rings.values().flat_map(|ring| ring.keys.iter().filter_map(RingKey::loaded));
         let secrets = rings.chain(handlers.iter().flat_map(|handler| handler.secrets.values()));
         let urls = queries.values().filter_map(|query| match &query.place.value {

@@ -3,7 +3,7 @@ use keyward_runtime::{Actors, KeyState, Limits, Scheme};
 use proptest::prelude::*;
 use std::time::Duration;
 
-const WHOLE: &str = r#"
+const WHOLE: &str = r#"actions_open = true
 dangerous_share_unprefixed = true
 store = { sqlite = "keyward.db" }
 [keys.main]
@@ -63,9 +63,9 @@ fn handler(more: &str) -> String {
 
 #[test]
 fn every_setting_is_parsed() {
-    let Config { rings, handlers, actions, share_unprefixed, store, audit: _, queries, server: _ } =
+    let Config { rings, handlers, actions, actions_open, share_unprefixed, store, audit: _, queries, server: _ } =
         Config::parse(WHOLE).unwrap();
-    assert!(share_unprefixed);
+    assert!(share_unprefixed && actions_open);
     let sql = Located { line: 37, value: "select 1".to_owned() };
     let place = Located { line: 36, value: StorePlace::Sqlite("bots.db".into()) };
     assert_eq!(queries["bots"], Query { place, sql, deadline: Duration::from_millis(100), rows: 100 });

@@ -105,7 +105,7 @@ pub use registry::{HandlerInfo, IdKind, Presented, Registry, RegistryBuilder, Re
 pub use restrictions::Permission;
 pub use revocation_list::{PendingRevocation, PendingStatus, Revocations};
 pub use runtime::Runtime;
-pub use sanitize::{escape_untrusted, list_items, list_names, needs_escape};
+pub use sanitize::{escape_untrusted, list_items, list_names, needs_escape, suggest_name};
 pub use store::{
     CommitOutcome, CreatedBy, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NewRecord, NodeStatus, Record,
     RecordUpdate, Revocation, Revoked, SecretDigest, Status, StatusCount, StoreError, StoreFuture, StoredRecord,

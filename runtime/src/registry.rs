@@ -13,7 +13,7 @@ use crate::limits::Limits;
 use crate::restrictions::Permission;
 use crate::revocation_list::{Revocations, Subject};
 use crate::runtime::Runtime;
-use crate::sanitize::{MAX_NAME, escape_untrusted, list_names};
+use crate::sanitize::{MAX_NAME, escape_untrusted, list_names, suggest_name};
 use crate::store::{StoreError, TokenStore};
 use crate::token::TokenDigest;
 use crate::verdict::{
@@ -42,6 +42,8 @@ struct Handlers {
     unprefixed: Vec<usize>,
     /// Full action names, each with the short name that tokens carry.
     actions: HashMap<String, String>,
+    /// `true` if tokens may be restricted to other actions, too.
+    actions_open: bool,
     /// The revocation list, if tokens can be revoked here.
     revocations: Option<Arc<Revocations>>,
     /// The store of token records, if there is one.
@@ -71,6 +73,7 @@ impl Registry {
             runtime: runtime.clone(),
             handlers: Vec::new(),
             actions: HashMap::new(),
+            actions_open: false,
             share_unprefixed: false,
             revocations: None,
             records: None,
@@ -190,6 +193,13 @@ impl Registry {
         let Some(handler) = self.0.handlers.get(place) else {
             return Err(Error::without_handler(ErrorKind::NoHandler));
         };
+        // A replacement keeps the restrictions of the token that it replaces.
+        if let (Some(restrictions), None) = (&request.restrictions, &together.edit) {
+            let parent = request.parent.as_ref().and_then(|parent| parent.restrictions.as_ref());
+            if let Err(message) = self.check_known_actions(restrictions, parent) {
+                return Ok(Creation::Denied(Denied { handler: None, denial: Denial::InvalidRequest, message }));
+            }
+        }
         let restrictions = request.restrictions.map(|restrictions| self.abbreviate(restrictions));
         let denied = |message: &str| {
             Ok(Creation::Denied(Denied { handler: None, denial: Denial::NotPermitted, message: message.to_owned() }))
@@ -234,6 +244,27 @@ impl Registry {
     /// Replaces action names by those that tokens carry.
     fn abbreviate(&self, restrictions: Restrictions) -> Restrictions {
         restrictions.map_actions(|action| self.0.actions.get(action).cloned())
+    }
+
+    /// Checks that requested restrictions name known actions, by either name. Those that `wide`
+    /// lists are accepted, too, so that a token can be narrowed whose actions are no longer known.
+    ///
+    /// # Errors
+    /// Returns a message for the client about the first unknown action.
+    fn check_known_actions(&self, restrictions: &Restrictions, wide: Option<&Restrictions>) -> Result<(), String> {
+        let Handlers { actions, actions_open, .. } = &*self.0;
+        if *actions_open || actions.is_empty() {
+            return Ok(());
+        }
+        let names = actions.iter().flat_map(|(name, short)| [name.as_str(), short.as_str()]);
+        let listed = wide.into_iter().flat_map(Restrictions::iter).map(|(action, ..)| action);
+        let known: HashSet<&str> = names.chain(listed).collect();
+        let Some((unknown, ..)) = restrictions.iter().find(|(action, ..)| !known.contains(action)) else {
+            return Ok(());
+        };
+        let hint = suggest_name(unknown, actions.keys().map(String::as_str));
+        let unknown = escape_untrusted(unknown, MAX_NAME);
+        Err(format!("the action `{unknown}` is not in `[actions]`: correct it, or add it there{hint}"))
     }
 
     /// Narrows the request to the rights of the parent token. A request without restrictions gets
@@ -312,6 +343,7 @@ pub struct RegistryBuilder {
     runtime: Runtime,
     handlers: Vec<HandlerConfig>,
     actions: HashMap<String, String>,
+    actions_open: bool,
     share_unprefixed: bool,
     revocations: Option<Arc<Revocations>>,
     records: Option<Arc<dyn TokenStore>>,
@@ -326,8 +358,19 @@ impl RegistryBuilder {
 
     /// Gives an action the short name that tokens carry, such as `vi` for `view-instance`. It must
     /// be unique.
+    ///
+    /// Once there are actions, requests and edits that restrict a token to others are denied; see
+    /// [`actions_open`](Self::actions_open). Issued tokens are not affected.
     pub fn action(mut self, name: impl Into<String>, short: impl Into<String>) -> Self {
         self.actions.insert(name.into(), short.into());
+        self
+    }
+
+    /// Allows requests to restrict a token to actions that have no short name here, because the
+    /// application defines more. A misspelled action then allows nothing, without an error. Without
+    /// any [`action`](Self::action), all are allowed.
+    pub fn actions_open(mut self, open: bool) -> Self {
+        self.actions_open = open;
         self
     }
 
@@ -359,7 +402,7 @@ impl RegistryBuilder {
     /// # Errors
     /// Returns the first error.
     pub fn build(self) -> Result<Registry, LoadError> {
-        let Self { runtime, handlers, actions, share_unprefixed, revocations, records } = self;
+        let Self { runtime, handlers, actions, actions_open, share_unprefixed, revocations, records } = self;
         check_actions(&actions)?;
         let mut names = HashSet::new();
         if let Some(twice) = handlers.iter().find(|config| !names.insert(config.name.clone())) {
@@ -394,6 +437,7 @@ impl RegistryBuilder {
             prefixes,
             unprefixed,
             actions,
+            actions_open,
             revocations,
             records,
             token_bytes,

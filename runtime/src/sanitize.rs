@@ -7,6 +7,9 @@ use std::borrow::Cow;
 /// Maximum length of a name in a message, in bytes.
 pub(crate) const MAX_NAME: usize = 100;
 
+/// Minimum similarity, from 0 to 1, at which a name counts as a misspelling of another.
+const SIMILAR: f64 = 0.75;
+
 /// Maximum number of items in a list, and their maximum total length in bytes.
 const MAX_ITEMS: usize = 20;
 const MAX_LIST: usize = 900;
@@ -60,6 +63,19 @@ fn join(items: impl IntoIterator<Item = impl AsRef<str>>, quote: &str) -> String
     if out.is_empty() { "none".to_owned() } else { out }
 }
 
+/// Returns the end of a message about an unknown name, `` ; did you mean `…`? ``, with the most
+/// similar of the known names. Empty if none is similar.
+pub fn suggest_name<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    // The time grows with the square of the length.
+    if unknown.len() > MAX_NAME {
+        return String::new();
+    }
+    let similarity = |name| (strsim::jaro_winkler(unknown, name), name);
+    let similar = known.into_iter().map(similarity).filter(|(score, _)| *score >= SIMILAR);
+    let nearest = similar.max_by(|(one, name), (other, of)| one.total_cmp(other).then_with(|| of.cmp(name)));
+    nearest.map(|(_, name)| format!("; did you mean `{}`?", escape_untrusted(name, MAX_NAME))).unwrap_or_default()
+}
+
 /// Returns `text` with `token` replaced: a careless handler's message must not put a live token
 /// into a log.
 pub(crate) fn redact_token<'a>(text: &'a str, token: &str) -> Cow<'a, str> {
@@ -99,7 +115,9 @@ const BLANKS: [char; 4] = ['\u{2800}', '\u{fffc}', '\u{16fe4}', '\u{1d159}'];
 
 #[cfg(test)]
 mod tests {
-    use super::{CodePointMapData, GeneralCategory, escape_untrusted, list_items, list_names, needs_escape};
+    use super::{
+        CodePointMapData, GeneralCategory, escape_untrusted, list_items, list_names, needs_escape, suggest_name,
+    };
 
     #[test]
     fn escaped_text_stays_on_one_line() {
@@ -128,6 +146,26 @@ mod tests {
         assert!(list_items(names(300_000)).ends_with(", n19, and 299980 more"));
         let long = list_items((0..300).map(|_| "\u{200b}".repeat(1_000_000)));
         assert!(long.len() < 1_000 && long.starts_with("\\u{200b}") && long.ends_with(" more"), "{long}");
+    }
+
+    #[test]
+    fn the_most_similar_name_is_suggested() {
+        let known = ["view-instance", "view-table", "insert-row"];
+        for (unknown, suggested) in [
+            ("view-instnce", "; did you mean `view-instance`?"),
+            ("view-tabel", "; did you mean `view-table`?"),
+            ("insert_row", "; did you mean `insert-row`?"),
+            // The first letter of `і` and the `е` are Cyrillic.
+            ("vіеw-table", "; did you mean `view-table`?"),
+            ("fly", ""),
+            ("", ""),
+            (&"view-table".repeat(11), ""),
+        ] {
+            assert_eq!(suggest_name(unknown, known), suggested, "{unknown}");
+        }
+        assert_eq!(suggest_name("ab", ["ac", "ad", "aa"]), suggest_name("ab", ["aa", "ad", "ac"]), "a tie");
+        assert_eq!(suggest_name("view", ["view\u{200b}"]), "; did you mean `view\\u{200b}`?");
+        assert_eq!(suggest_name("view", []), "");
     }
 
     /// Characters that have been used to hide, forge or break text, with their names.

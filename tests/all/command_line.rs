@@ -3,7 +3,7 @@
 use keyward_tests::cli::Folder;
 use std::path::PathBuf;
 
-const CONFIG: &str = r#"
+const CONFIG: &str = r#"actions_open = true
 [keys.main]
 secret = { file = "secret.key" }
 

@@ -1,6 +1,7 @@
 //! Token administration: who may create tokens and for how long, how tokens may be changed, and who
 //! may see them.
 
+mod actions;
 mod actor_ids;
 mod children;
 mod issued;
@@ -13,8 +14,8 @@ mod program;
 use crate::support::{RUNTIME, SIGNED, unhurried};
 use keyward_cli::builtin::STORED;
 use keyward_runtime::{
-    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, Restrictions, Revocations, Secret,
-    StoreGrant, TokenStore, UnixTime,
+    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, RegistryBuilder, Restrictions,
+    Revocations, Secret, StoreGrant, TokenStore, UnixTime,
 };
 use keyward_store::{Location, Store};
 use std::fs;
@@ -35,14 +36,20 @@ fn store() -> (TempDir, Arc<Store>) {
     (folder, Arc::new(store))
 }
 
-/// Builds a registry of `stored`, which keeps records, and `signed`, whose records the host keeps.
-///
-/// `change` makes the final adjustments to each handler.
+/// Builds a registry of the handlers of [`builder`] that accepts any action.
 pub(crate) fn registry(
     store: Arc<dyn TokenStore>,
     ring: Arc<KeyRing>,
     change: impl Fn(&mut HandlerConfig),
 ) -> Registry {
+    builder(store, ring, change).actions_open(true).build().unwrap()
+}
+
+/// Returns a builder with `stored`, which keeps records, and `signed`, whose records the host
+/// keeps.
+///
+/// `change` makes the final adjustments to each handler.
+fn builder(store: Arc<dyn TokenStore>, ring: Arc<KeyRing>, change: impl Fn(&mut HandlerConfig)) -> RegistryBuilder {
     let mut stored = HandlerConfig::new("stored", STORED, Actors::Any);
     stored.first_party = true;
     stored.prefixes = vec!["kwt_test_".into()];
@@ -63,7 +70,7 @@ pub(crate) fn registry(
         change(&mut handler);
         builder = builder.handler(handler);
     }
-    builder.build().unwrap()
+    builder
 }
 
 pub(crate) fn ring() -> Arc<KeyRing> {

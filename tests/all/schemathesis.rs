@@ -22,6 +22,8 @@ const TOKEN: &str = "token-of-bot-0123456789-0123456789";
 ///
 /// The limits are high because the machine may be busy.
 const DAEMON: &str = r#"
+actions_open = true
+
 [server]
 listen = "127.0.0.1:0"
 admin = "127.0.0.1:0"

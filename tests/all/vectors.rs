@@ -110,7 +110,7 @@ impl InProcess {
         let mut config = with_a_key(case.secret.as_bytes());
         config.settings =
             case.settings.as_object().unwrap().iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
-        let mut builder = Registry::builder(&RUNTIME).handler(config);
+        let mut builder = Registry::builder(&RUNTIME).actions_open(true).handler(config);
         for (name, short) in &case.actions {
             builder = builder.action(name, short);
         }

@@ -2,7 +2,7 @@
 
 use super::{ConfigError, Digest, Handler, Lines};
 use indexmap::IndexMap;
-use keyward_runtime::{Permission, list_names};
+use keyward_runtime::{Permission, list_names, suggest_name};
 use keyward_server::{Client, Handlers, PathPattern, Policy, Right, SecretDigest};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -256,7 +256,10 @@ fn permission(
     if !any && !known.actions.contains_key(&name) {
         let text = match known.actions.iter().find(|(_, short)| **short == name) {
             Some((full, _)) => format!("`{name}` is the abbreviation of `{full}`: use the full name"),
-            None => format!("the action `{name}` is not in `[actions]`: correct it, or add it there"),
+            None => {
+                let hint = suggest_name(&name, known.actions.keys().map(String::as_str));
+                format!("the action `{name}` is not in `[actions]`: correct it, or add it there{hint}")
+            }
         };
         return Err(known.wrong(span, of, &text));
     }

@@ -1,12 +1,11 @@
 //! Messages of the TOML reader, as sentences for operators. They never repeat a value, which may be
 //! a secret.
 
+use keyward_runtime::suggest_name;
+
 /// Names of settings that have been replaced, with the current ones.
 const RENAMED: &[(&str, &str)] =
     &[("callers", "clients"), ("operations", "admin"), ("answer_bytes", "verdict_cache_bytes")];
-
-/// Minimum similarity, from 0 to 1, at which a name counts as a misspelling of another.
-const SIMILAR: f64 = 0.75;
 
 /// Returns a message of the TOML reader as a sentence, without the values that it repeats.
 pub(super) fn reword(message: &str) -> String {
@@ -41,11 +40,7 @@ fn unknown_field(rest: &str) -> String {
     if let Some((old, new)) = RENAMED.iter().find(|(old, _)| *old == plain) {
         return format!("`{old}` is now called `{new}`; rename it");
     }
-    let score = |known: &str| strsim::jaro_winkler(plain, known);
-    let known = expected.split('`').skip(1).step_by(2);
-    let nearest = known.max_by(|one, other| score(one).total_cmp(&score(other)));
-    let nearest = nearest.filter(|nearest| score(nearest) >= SIMILAR);
-    let hint = nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
+    let hint = suggest_name(plain, expected.split('`').skip(1).step_by(2));
     format!("unknown field {name}; {expected}{hint}")
 }
 

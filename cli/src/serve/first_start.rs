@@ -91,6 +91,7 @@ mod tests {
         let text = TEMPLATE.replace("ADMIN_SHA256", &SecretDigest::of("secret").to_hex());
         let config = Config::parse(&text).unwrap();
         assert_eq!(config.actions.len(), 21);
+        assert!(config.actions_open);
         let [signed] = config.handlers.as_slice() else { panic!() };
         assert_eq!(signed.prefixes, ["dstok_"]);
         assert_eq!(signed.keys["token"].scheme, Scheme::HmacSha256);

@@ -140,7 +140,7 @@ impl Registry {
         let before = record.terms();
         let after = match self.amended(owner, &record, amendment, now) {
             Ok(after) => after,
-            Err((denial, message)) => return Ok(UpdateOutcome::Denied(denied(denial, message))),
+            Err((denial, message)) => return Ok(UpdateOutcome::Denied(denied(denial, &message))),
         };
         let edit = RecordUpdate { id: id.to_owned(), before, after: after.clone(), replaced: false };
         let changes = Transaction { at: now, edit: Some(edit), ..Transaction::default() };
@@ -210,34 +210,33 @@ impl Registry {
         record: &Record,
         amendment: TokenUpdate,
         now: u64,
-    ) -> Result<TokenTerms, (Denial, &'static str)> {
+    ) -> Result<TokenTerms, (Denial, String)> {
         let TokenUpdate { description, expires_at, restrictions } = amendment;
+        let wrong = |text: &str| Err((Denial::InvalidRequest, text.to_owned()));
         if expires_at.is_some() || restrictions.is_some() {
-            may_change(handler, record, now).map_err(|message| (Denial::NotPermitted, message))?;
+            may_change(handler, record, now).map_err(|message| (Denial::NotPermitted, message.to_owned()))?;
+        }
+        if let Some(restrictions) = &restrictions {
+            let known = self.check_known_actions(restrictions, record.restrictions.as_ref());
+            known.map_err(|message| (Denial::InvalidRequest, message))?;
         }
         let restrictions = restrictions.map(|restrictions| self.abbreviate(restrictions));
         if description.iter().flatten().any(|text| text.len() > MAX_DESCRIPTION_BYTES) {
-            return Err((Denial::InvalidRequest, "`description` has more than 4096 bytes: shorten it"));
+            return wrong("`description` has more than 4096 bytes: shorten it");
         }
         if expires_at.is_some_and(|end| record.expires_at.is_some_and(|known| end > known)) {
-            return Err((
-                Denial::InvalidRequest,
-                "`expires_at` is later than the token's expiry: it can only be brought forward",
-            ));
+            return wrong("`expires_at` is later than the token's expiry: it can only be brought forward");
         }
         if expires_at.is_some_and(|end| end > MAX_SECONDS) {
-            return Err((Denial::InvalidRequest, "`expires_at` is after the year 9999: give it in seconds"));
+            return wrong("`expires_at` is after the year 9999: give it in seconds");
         }
         if expires_at.is_some_and(|end| end < now) {
-            return Err((Denial::InvalidRequest, "`expires_at` is in the past: revoke the token instead"));
+            return wrong("`expires_at` is in the past: revoke the token instead");
         }
         if restrictions.is_some()
             && !Permission::is_covered(restrictions.as_ref(), record.restrictions.as_ref(), &self.0.actions)
         {
-            return Err((
-                Denial::InvalidRequest,
-                "`restrictions` exceed those of the token: they can only be tightened",
-            ));
+            return wrong("`restrictions` exceed those of the token: they can only be tightened");
         }
         Ok(TokenTerms {
             description: description.unwrap_or_else(|| record.description.clone()),

@@ -46,6 +46,7 @@ limits.wall_ms = 60000
 
 [actions]
 view-instance = "vi"
+own = "own"
 "#;
 
 struct Program(Folder);
@@ -110,6 +111,9 @@ fn a_token_is_created_shown_narrowed_rotated_and_revoked() {
     let edit = format!("tokens edit --handler stored --id {id}");
     let edited = &program.json(&format!("{edit} --all view-instance --description ci"))[0];
     assert_eq!((&edited["restrictions"], &edited["description"]), (&json!({"a": ["vi"]}), &json!("ci")));
+    let misspelled =
+        "the action `view-instnce` is not in `[actions]`: correct it, or add it there; did you mean `view-instance`?";
+    program.complains(&format!("{edit} --all view-instnce"), 1, misspelled);
     program.complains(&format!("{edit} --all own"), 1, "`restrictions` exceed those of the token");
     program.complains(&format!("{edit} --expires-at 253402300799"), 1, "`expires_at` is later than the token's expiry");
     program.complains(&format!("{edit} --expires-at 1"), 1, "`expires_at` is in the past");
@@ -145,7 +149,7 @@ fn a_token_is_created_shown_narrowed_rotated_and_revoked() {
     assert!(whole.starts_with("intact: "), "{whole}");
     let events: Vec<_> =
         program.json("audit export").iter().map(|record| record["event"].as_str().unwrap().to_owned()).collect();
-    for (event, times) in [("create", 1), ("edit", 5), ("rotate", 3), ("revoke", 1), ("failed", 4)] {
+    for (event, times) in [("create", 1), ("edit", 6), ("rotate", 3), ("revoke", 1), ("failed", 5)] {
         assert_eq!(events.iter().filter(|known| *known == event).count(), times, "{event}: {events:?}");
     }
 }
@@ -300,7 +304,7 @@ limits.wall_ms = 60000
 "#;
         program.0.write(
             "keyward.toml",
-            format!("{CONFIG}{more}").replace("[actions]\nview-instance = \"vi\"\n", ""),
+            format!("{CONFIG}{more}").replace("[actions]\nview-instance = \"vi\"\nown = \"own\"\n", ""),
             0o644,
         );
         let made = &program.json("create --handler stored --actor ann")[0];

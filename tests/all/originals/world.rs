@@ -53,7 +53,7 @@ impl World {
             }
         }
         // The plugin tries both on one token.
-        let mut builder = Registry::builder(runtime).dangerous_share_unprefixed(true);
+        let mut builder = Registry::builder(runtime).dangerous_share_unprefixed(true).actions_open(true);
         for handler in handlers {
             builder = builder.handler(handler);
         }

@@ -86,7 +86,7 @@ fn keyward(folder: &std::path::Path, case: &Case, args: &[&str], input: &str) ->
     let settings: Vec<_> = settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
     let actions: Vec<_> = case.actions.iter().map(|(name, short)| format!("{name} = {short:?}")).collect();
     let config = format!(
-        "[keys.main]\nsecret = {{ env = \"VECTOR_SECRET\" }}\ndangerous_allow_short = true\n\n[[handlers]]\nname = \
+        "actions_open = true\n\n[keys.main]\nsecret = {{ env = \"VECTOR_SECRET\" }}\ndangerous_allow_short = true\n\n[[handlers]]\nname = \
          \"signed\"\ncomponent = \"builtin:signed\"\nprefixes = [\"dstok_\"]\nsettings = {{ {} }}\nkeys.token = {{ ring = \
          \"main\", scheme = \"itsdangerous\", namespace = \"token\" }}\n\n[actions]\n{}\n",
         settings.join(", "),

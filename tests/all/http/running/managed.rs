@@ -305,7 +305,8 @@ fn a_derived_token_is_no_wider_and_expires_no_later() {
         assert_eq!(make(&owner, from(json!({}))).json()["error"], "unauthorized_client", "without `delegate`");
         for (more, status) in [
             (json!({"restrictions": {"all": ["view-table"]}}), 403),
-            (json!({"restrictions": {"database": {"shop": ["view-table", "own"]}}}), 403),
+            (json!({"restrictions": {"database": {"shop": ["view-table", "view-instance"]}}}), 403),
+            (json!({"restrictions": {"database": {"shop": ["view-table", "own"]}}}), 400),
             (json!({"expires_after": 1001}), 403),
             (json!({"actor": "bob"}), 403),
             (json!({"expires_after": 0}), 400),
