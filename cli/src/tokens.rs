@@ -7,7 +7,7 @@ use crate::args::tokens::{Command, Revoke, Tokens};
 use crate::output::{count_of, write_json};
 use crate::verify::next_line;
 use crate::{CliError, ExitStatus, Io, assemble, audit_log, config_file, report_error, store};
-use keyward_runtime::{Error, Presented, Registry, Revocation};
+use keyward_runtime::{Error, MAX_TOKEN_ID_BYTES, Presented, Registry, Revocation};
 use keyward_service::{Named, Operations, Origin};
 use serde::Serialize;
 
@@ -115,8 +115,13 @@ struct Line<'a> {
     token_id: Option<&'a str>,
 }
 
-/// Rejects a token in place of its id, which would otherwise be written to the audit log.
+/// Rejects a text that is too long for an id, and a token in place of its id, which would otherwise
+/// be written to the audit log.
 fn must_be_id(registry: &Registry, id: &str) -> Result<(), CliError> {
+    if id.len() > MAX_TOKEN_ID_BYTES {
+        let text = format!("the value of --id is longer than a token id may be ({MAX_TOKEN_ID_BYTES} bytes)");
+        return Err(CliError::Usage(text));
+    }
     if pollster::block_on(registry.is_token(id, keyward_runtime::IdKind::Token)) {
         return Err(CliError::Usage(
             "the value of --id is a token: use its id, which `keyward tokens list` shows, or revoke the token with \

@@ -96,7 +96,7 @@ pub use counts::Counts;
 pub use error::{Blame, Error, ErrorKind, LimitExceeded, LoadError};
 pub use grants::{HandlerConfig, StoreGrant};
 pub use keys::{Key, KeyGrant, KeyRing, KeyRingError, KeyState, MIN_SECRET_BYTES, Scheme, Secret};
-pub use limits::{LimitKind, Limits, RuntimeLimits};
+pub use limits::{LimitKind, Limits, MAX_TOKEN_ID_BYTES, RuntimeLimits};
 pub use policy::{
     ActorPattern, Actors, InvalidPattern, MAX_DESCRIPTION_BYTES, check_acceptance, is_actor_id, is_token_id,
 };

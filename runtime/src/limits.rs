@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Maximum length of a token's id in bytes. [`Limits::actor_id_bytes`] is that of an actor's id.
+pub const MAX_TOKEN_ID_BYTES: usize = 256;
+
 const NANOS_PER_MS: u32 = 1_000_000;
 
 macro_rules! limits {

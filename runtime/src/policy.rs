@@ -4,7 +4,7 @@ use crate::actor::{ActorId, VerifiedActor};
 use crate::clock::{MAX_SECONDS, UnixTime};
 use crate::error::{ErrorKind, LimitExceeded};
 use crate::i_json::{self, Defect, Scalar};
-use crate::limits::{LimitKind, Limits};
+use crate::limits::{LimitKind, Limits, MAX_TOKEN_ID_BYTES};
 use crate::sanitize::{escape_untrusted, is_blank};
 use crate::store::Record;
 use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Restrictions, Verdict};
@@ -98,7 +98,7 @@ pub const MAX_DESCRIPTION_BYTES: usize = 4_096;
 /// printable ASCII characters without a space at either end, which an operator who copies the id to
 /// revoke the token would lose.
 pub fn is_token_id(id: &str) -> bool {
-    (1..=256).contains(&id.len())
+    (1..=MAX_TOKEN_ID_BYTES).contains(&id.len())
         && id.bytes().all(|byte| (0x20..0x7f).contains(&byte))
         && !id.starts_with(' ')
         && !id.ends_with(' ')

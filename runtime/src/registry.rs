@@ -50,6 +50,8 @@ struct Handlers {
     records: Option<Arc<dyn TokenStore>>,
     /// Maximum length of a token over all handlers, in bytes.
     token_bytes: usize,
+    /// Maximum length of an actor's id over all handlers, in bytes.
+    actor_id_bytes: usize,
 }
 
 /// A handler of a [`Registry`], for display.
@@ -431,6 +433,8 @@ impl RegistryBuilder {
         check_keys(&handlers)?;
         let token_bytes = handlers.iter().map(|handler| handler.bound.limits.token_bytes).max();
         let token_bytes = token_bytes.unwrap_or_else(|| Limits::default().token_bytes);
+        let actor_id_bytes = handlers.iter().map(|handler| handler.bound.limits.actor_id_bytes).max();
+        let actor_id_bytes = actor_id_bytes.unwrap_or_else(|| Limits::default().actor_id_bytes);
         let registry = Registry(Arc::new(Handlers {
             runtime,
             handlers,
@@ -441,6 +445,7 @@ impl RegistryBuilder {
             revocations,
             records,
             token_bytes,
+            actor_id_bytes,
         }));
         check_secrets(&registry)?;
         Ok(registry)

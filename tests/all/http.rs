@@ -6,6 +6,7 @@ mod clients;
 mod floods;
 mod forward_auth;
 mod hostile;
+mod ids;
 mod leaks;
 mod program;
 mod rates;

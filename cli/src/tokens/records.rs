@@ -103,6 +103,9 @@ pub(super) fn list(args: List, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
         config.require_handler(name)?;
     }
     let registry = registry(&config, at, io)?;
+    if let Some(actor) = &actor {
+        registry.check_actor_id(actor).map_err(|text| CliError::Usage(text.to_owned()))?;
+    }
     let handlers = handler.map(|name| vec![name]);
     let filter = Filter { handlers, actor_id: actor, status, unused_since, never_ends, ..Filter::default() };
     let after = match after.as_slice() {

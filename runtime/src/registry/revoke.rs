@@ -4,6 +4,7 @@ use super::{Registry, store_error};
 use crate::actor::ActorId;
 use crate::error::{Error, ErrorKind};
 use crate::handler::Handler;
+use crate::limits::MAX_TOKEN_ID_BYTES;
 use crate::revocation_list::{APART, Revocations, Ruling, Subject};
 use crate::store::Revocation;
 use crate::token::TokenDigest;
@@ -35,6 +36,18 @@ impl Registry {
         self.0.revocations.as_ref()
     }
 
+    /// Checks the length of an actor's id by which tokens are to be listed or revoked. No handler's
+    /// token with a longer one is issued or accepted.
+    ///
+    /// # Errors
+    /// Returns a message for the client.
+    pub fn check_actor_id(&self, id: &str) -> Result<(), &'static str> {
+        if id.len() <= self.0.actor_id_bytes {
+            return Ok(());
+        }
+        Err("the actor id is longer than the ids of actors may be (`limits.actor_id_bytes`, by default 1024 bytes)")
+    }
+
     /// Returns whether tokens can be revoked here.
     pub fn can_revoke(&self) -> bool {
         self.0.revocations.is_some()
@@ -57,7 +70,7 @@ impl Registry {
     /// * [`ErrorKind::NoStore`] without
     ///   [`RegistryBuilder::revocations`](crate::RegistryBuilder::revocations).
     /// * [`ErrorKind::BadRevocation`] if it names a token without a handler, or tokens that do not
-    ///   exist yet.
+    ///   exist yet, or if an id is longer than any that is accepted.
     /// * [`ErrorKind::TooManyPending`] as for `Store`, but this process neither rejects the tokens
     ///   nor writes the revocation later: too many others wait to be written.
     /// * [`ErrorKind::Store`] if the store did not confirm it. The tokens may then still be valid
@@ -103,6 +116,13 @@ impl Registry {
         let Revocation { handler, token_id, token_digest: _, actor_id, issued_until, keep_children: _ } = &revocation;
         if [handler, token_id, actor_id].into_iter().flatten().any(|text| text.contains('\0')) {
             return bad("a handler name, token id or actor id cannot contain a NUL");
+        }
+        // Every node keeps these texts for good.
+        if let Some(Err(text)) = actor_id.as_ref().map(|id| self.check_actor_id(id)) {
+            return bad(text);
+        }
+        if token_id.as_ref().is_some_and(|id| id.len() > MAX_TOKEN_ID_BYTES) {
+            return bad("a token id has at most 256 bytes");
         }
         if issued_until.is_some_and(|until| until > now.saturating_add(AHEAD)) {
             return bad("`issued_until` is in the future; only tokens that already exist can be revoked");

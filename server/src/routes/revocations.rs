@@ -35,7 +35,8 @@ pub(crate) struct RevocationsRequest {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, min_length = 1, max_length = 256, pattern = "^[!-~]([ -~]*[!-~])?$")]
     token_id: Option<String>,
-    /// Matches tokens of the actor with this id.
+    /// Matches tokens of the actor with this id: at most the largest limit of a handler, 1,024
+    /// bytes by default.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, min_length = 1, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     actor: Option<String>,
@@ -135,6 +136,9 @@ impl RevocationsRequest {
             return Err(ApiError::InvalidRequest(
                 "`token_id` must be 1 to 256 printable ASCII characters without leading or trailing spaces; `actor` must have a visible character and no control characters",
             ));
+        }
+        if let Some(actor) = &actor_id {
+            context.live.registry.check_actor_id(actor).map_err(ApiError::InvalidRequest)?;
         }
         match (&handler, &token_id, &actor_id, issued_until) {
             (None, None, None, None) => return Err(ApiError::InvalidRequest(WANTED)),

@@ -38,7 +38,7 @@ const BATCH: u32 = 100;
 #[derive(Debug, Default, PartialEq, Eq, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Page {
-    /// Filters by the actor's id.
+    /// Filters by the actor's id: at most the largest limit of a handler, 1,024 bytes by default.
     #[param(nullable = false, min_length = 1, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     actor: Option<String>,
     /// Filters by handler.
@@ -95,6 +95,9 @@ pub(crate) async fn list(
     let page = Page::read(query.as_deref().unwrap_or_default())?;
     live.registry.records().map_err(|error| ApiError::of_records(&error))?;
     let Page { actor, handler, status, unused_since, never_ends, cursor, limit } = page;
+    if let Some(actor) = &actor {
+        live.registry.check_actor_id(actor).map_err(ApiError::InvalidRequest)?;
+    }
     if handler
         .as_ref()
         .is_some_and(|name| !(client.config().handlers.contains(name) && live.digests.contains_key(name)))

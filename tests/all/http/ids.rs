@@ -1,0 +1,77 @@
+//! The texts of clients that every node remembers are short and few.
+
+use super::world::{KEY, secret};
+use keyward_server::SecretDigest;
+use keyward_tests::cli::Folder;
+use keyward_tests::daemon::Daemon;
+use keyward_tests::http::{Connection, Request, Response};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+const MIB: u64 = 1 << 20;
+
+const CONFIG: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+admin = "127.0.0.1:0"
+
+[keys.main]
+secret = { file = "secret.key" }
+
+[store]
+sqlite = "keyward.db"
+patience_seconds = 3600
+
+[[handlers]]
+name = "signed"
+component = "builtin:signed"
+prefixes = ["dstok_"]
+keys.token = { ring = "main" }
+limits.wall_ms = 60000
+
+[clients.app]
+secret_sha256 = "SHA256"
+may = ["create", "revoke", "list-all"]
+"#;
+
+/// Starts a daemon whose client `app` has these additional settings.
+fn start(name: &str, settings: &str) -> (Folder, Daemon) {
+    let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("ids").join(name));
+    folder.write("secret.key", KEY, 0o600);
+    let config = CONFIG.replace("SHA256", &SecretDigest::of(&secret("app")).to_hex());
+    folder.write("keyward.toml", config + settings, 0o644);
+    let daemon = Daemon::start(&folder, "keyward.toml");
+    (folder, daemon)
+}
+
+fn post(path: &str, body: &Value) -> Request {
+    Request::json(path, body).basic("app", &secret("app"))
+}
+
+fn revoke(connection: &mut Connection, body: &Value) -> Response {
+    connection.ask(&post("/v1/revocations", body)).unwrap()
+}
+
+/// Each of these would stay in the memory of every node for good: without the limit, 1,500 requests
+/// cost 90 MiB.
+#[test]
+fn revoking_long_actor_ids_costs_no_memory() {
+    let (_folder, daemon) = start("long", "");
+    let mut connection = Connection::open(daemon.service()).unwrap();
+    let mut send =
+        |number: usize, length: usize| revoke(&mut connection, &json!({"actor": format!("{number:0length$}")}));
+    send(0, 60_000);
+    let before = daemon.resident();
+    let wrong = (1..=1_500).map(|number| send(number, 60_000)).filter(|answer| answer.status != 400).count();
+    let grown = daemon.resident().saturating_sub(before);
+    println!("{} MiB for 1,500 actor ids of 60,000 bytes", grown / MIB);
+    assert!(grown < 24 * MIB, "{} MiB", grown / MIB);
+    assert_eq!(wrong, 0);
+    let before = daemon.resident();
+    for number in 1..=1_500 {
+        assert_eq!(send(number, 1_024).status, 200);
+    }
+    let grown = daemon.resident().saturating_sub(before);
+    println!("{} bytes for each of 1,500 actor ids of 1,024 bytes", grown / 1_500);
+    assert!(grown < 24 * MIB, "{} MiB", grown / MIB);
+}
