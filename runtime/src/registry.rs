@@ -1,5 +1,6 @@
 //! The registry of handlers, which routes each token to its handler.
 
+mod actions;
 mod presented;
 mod revoke;
 mod tokens;
@@ -13,7 +14,7 @@ use crate::limits::Limits;
 use crate::restrictions::Permission;
 use crate::revocation_list::{Revocations, Subject};
 use crate::runtime::Runtime;
-use crate::sanitize::{MAX_NAME, escape_untrusted, list_names, suggest_name};
+use crate::sanitize::{MAX_NAME, escape_untrusted, list_names};
 use crate::store::{StoreError, TokenStore};
 use crate::token::TokenDigest;
 use crate::verdict::{
@@ -243,32 +244,6 @@ impl Registry {
         handler.create(request, together, check).await
     }
 
-    /// Replaces action names by those that tokens carry.
-    fn abbreviate(&self, restrictions: Restrictions) -> Restrictions {
-        restrictions.map_actions(|action| self.0.actions.get(action).cloned())
-    }
-
-    /// Checks that requested restrictions name known actions, by either name. Those that `wide`
-    /// lists are accepted, too, so that a token can be narrowed whose actions are no longer known.
-    ///
-    /// # Errors
-    /// Returns a message for the client about the first unknown action.
-    fn check_known_actions(&self, restrictions: &Restrictions, wide: Option<&Restrictions>) -> Result<(), String> {
-        let Handlers { actions, actions_open, .. } = &*self.0;
-        if *actions_open || actions.is_empty() {
-            return Ok(());
-        }
-        let names = actions.iter().flat_map(|(name, short)| [name.as_str(), short.as_str()]);
-        let listed = wide.into_iter().flat_map(Restrictions::iter).map(|(action, ..)| action);
-        let known: HashSet<&str> = names.chain(listed).collect();
-        let Some((unknown, ..)) = restrictions.iter().find(|(action, ..)| !known.contains(action)) else {
-            return Ok(());
-        };
-        let hint = suggest_name(unknown, actions.keys().map(String::as_str));
-        let unknown = escape_untrusted(unknown, MAX_NAME);
-        Err(format!("the action `{unknown}` is not in `[actions]`: correct it, or add it there{hint}"))
-    }
-
     /// Narrows the request to the rights of the parent token. A request without restrictions gets
     /// the parent's.
     fn within_parent(&self, request: CreateRequest) -> Result<CreateRequest, &'static str> {
@@ -405,7 +380,7 @@ impl RegistryBuilder {
     /// Returns the first error.
     pub fn build(self) -> Result<Registry, LoadError> {
         let Self { runtime, handlers, actions, actions_open, share_unprefixed, revocations, records } = self;
-        check_actions(&actions)?;
+        actions::check_actions(&actions)?;
         let mut names = HashSet::new();
         if let Some(twice) = handlers.iter().find(|config| !names.insert(config.name.clone())) {
             return Err(LoadError::new("duplicate-name", "duplicate name; give each handler its own name")
@@ -450,28 +425,6 @@ impl RegistryBuilder {
         check_secrets(&registry)?;
         Ok(registry)
     }
-}
-
-/// Checks that each name in a token is of one action only: otherwise a token for one action would
-/// be valid for another.
-fn check_actions(actions: &HashMap<String, String>) -> Result<(), LoadError> {
-    let wrong = |name: &str, text: &str| {
-        let name = escape_untrusted(name, MAX_NAME);
-        Err(LoadError::new("bad-action", format!("the action `{name}`: {text}: give it a unique short name")))
-    };
-    let mut seen = HashSet::new();
-    for (name, short) in actions {
-        if name.is_empty() || short.is_empty() {
-            return wrong(name, "its name or its short name is empty");
-        }
-        if name != short && actions.contains_key(short) {
-            return wrong(name, "its short name is the name of another action");
-        }
-        if !seen.insert(short) {
-            return wrong(name, "its short name is also that of another action");
-        }
-    }
-    Ok(())
 }
 
 /// Returns every prefix once, longest first, so that the first match is the longest match.
@@ -551,31 +504,4 @@ fn check_secrets(registry: &Registry) -> Result<(), LoadError> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_in_a_token_is_of_one_action() {
-        let runtime = Runtime::new().unwrap();
-        let build = |actions: &[(&str, &str)]| {
-            let builder = Registry::builder(&runtime);
-            let builder = actions.iter().fold(builder, |builder, (name, short)| builder.action(*name, *short));
-            builder.build().map(drop).map_err(|error| error.code())
-        };
-        for fine in [&[("view-instance", "vi"), ("drop-table", "dt")][..], &[("view-instance", "view-instance")]] {
-            assert_eq!(build(fine), Ok(()), "{fine:?}");
-        }
-        for other in [
-            &[("view-instance", "vi"), ("drop-table", "vi")][..],
-            &[("view-instance", "drop-table"), ("drop-table", "dt")],
-            &[("view-instance", "drop-table"), ("drop-table", "view-instance")],
-            &[("view-instance", "")],
-            &[("", "vi")],
-        ] {
-            assert_eq!(build(other), Err("bad-action"), "{other:?}");
-        }
-    }
 }

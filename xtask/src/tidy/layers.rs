@@ -34,7 +34,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["handler::verify_record", "runtime"],
             &["sandbox"],
             &["handler", "handler::issue"],
-            &["registry", "registry::revoke", "registry::tokens"],
+            &["registry", "registry::actions", "registry::revoke", "registry::tokens"],
         ],
     ),
     (
