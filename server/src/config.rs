@@ -228,12 +228,24 @@ pub struct Client {
     pub handlers: Handlers,
     /// Maximum number of requests per second, and at once; more get 429. `None` for no limit.
     pub rate: Option<NonZeroU32>,
+    /// Maximum number of revocations in a day, with `/v1/revocations`, that match no record; more
+    /// get 429. Every node remembers them for good, and a client can invent any number.
+    pub max_unmatched_revocations: NonZeroU32,
 }
+
+/// The default of [`Client::max_unmatched_revocations`].
+const MAX_UNMATCHED_REVOCATIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9_999);
 
 impl Client {
     /// Creates a client with these rights, for all handlers.
     pub fn new(secret: SecretDigest, rights: impl IntoIterator<Item = Right>) -> Self {
-        Self { secret, rights: rights.into_iter().collect(), handlers: Handlers::All, rate: None }
+        Self {
+            secret,
+            rights: rights.into_iter().collect(),
+            handlers: Handlers::All,
+            rate: None,
+            max_unmatched_revocations: MAX_UNMATCHED_REVOCATIONS,
+        }
     }
 
     /// Returns whether the client has a right.

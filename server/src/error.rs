@@ -50,6 +50,8 @@ pub(crate) enum ApiError {
     Misdirected,
     /// 429: the peer, the client or the policy exceeds its rate, or the client its share of lists.
     RateLimited(RateLimited),
+    /// 429: the client's revocations that match no record exceed its quota.
+    QuotaExceeded(RateLimited),
     /// 503: too many requests are in progress.
     Overloaded,
     /// 503: the operation gave no verdict.
@@ -155,6 +157,11 @@ impl ApiError {
                 "too_many_requests",
                 "Too many requests per second or in progress: try again after the time in `Retry-After`",
             ),
+            Self::QuotaExceeded(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "quota_exceeded",
+                "Nothing was revoked: too many revocations of this client match no record. Try again after the time in `Retry-After`, or raise `max_unmatched_revocations` of the client",
+            ),
             Self::Overloaded => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "temporarily_unavailable",
@@ -230,7 +237,7 @@ impl ApiError {
             | Self::NotConfirmed => {
                 retry_after(headers);
             }
-            Self::RateLimited(RateLimited { limit: _, wait }) => {
+            Self::RateLimited(RateLimited { limit: _, wait }) | Self::QuotaExceeded(RateLimited { limit: _, wait }) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
             }
             _ => {}

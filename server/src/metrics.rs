@@ -225,6 +225,9 @@ fn kept(stock: &Inventory, keys: &[KeyAge], now: u64) -> Registry {
         let labels = Kept { handler: handler.clone(), status: status.name() };
         tokens.get_or_create(&labels).set(number(*count));
     }
+    let revocations: Gauge = Gauge::default();
+    let length = stock.nodes.iter().map(|NodeStatus { last, behind, .. }| last.saturating_add(*behind)).max();
+    revocations.set(number(length.unwrap_or_default()));
     for NodeStatus { node, last: _, behind: unread, at } in &stock.nodes {
         let labels = Node { node: node.clone() };
         behind.get_or_create(&labels).set(number(*unread));
@@ -239,6 +242,7 @@ fn kept(stock: &Inventory, keys: &[KeyAge], now: u64) -> Registry {
     let mut registry = Registry::with_prefix("keyward");
     registry.register("tokens", "Tokens with a record, by handler and status", tokens);
     registry.register_with_unit("key_age", "Age of keys", Unit::Seconds, ages);
+    registry.register("revocations", "Revocations in the list of the store, which every node keeps", revocations);
     registry.register("node_behind", "Revocations that a node had not read at its last heartbeat", behind);
     registry.register_with_unit("node_seen_timestamp", "Time of a node's last heartbeat", Unit::Seconds, seen);
     registry

@@ -1,4 +1,5 @@
-//! Limits on the rates of failed authentications, clients' requests and policies' token checks.
+//! Limits on the rates of failed authentications, clients' requests and unmatched revocations, and
+//! policies' token checks.
 
 use crate::config::{Client, Config, Policy};
 use governor::clock::{Clock, MonotonicClock};
@@ -14,6 +15,9 @@ use std::time::Duration;
 /// Maximum number of peers that are counted separately. Further ones share one bucket, so that the
 /// memory is bounded.
 const PEERS: usize = 4_096;
+
+/// The time in which the quota of a client's unmatched revocations becomes available again.
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// The leading bits of an IPv6 address that identify a peer: the smallest network that a site is
 /// assigned.
@@ -32,6 +36,7 @@ pub(crate) struct RateLimits<C: Clock = MonotonicClock> {
     /// The bucket of all peers beyond [`PEERS`].
     others: Bucket<C>,
     clients: BTreeMap<String, Bucket<C>>,
+    unmatched_revocations: BTreeMap<String, Bucket<C>>,
     policies: BTreeMap<String, Bucket<C>>,
 }
 
@@ -52,11 +57,19 @@ impl<C: Clock + Clone> RateLimits<C> {
             Some((name.clone(), RateLimiter::direct_with_clock(quota, clock.clone())))
         };
         let clients = config.clients.iter().filter_map(|(id, Client { rate, .. })| bucket(id, *rate)).collect();
+        let daily = |(id, client): (&String, &Client)| {
+            let most = client.max_unmatched_revocations;
+            // The period is not zero for any `u32`.
+            let quota = Quota::with_period(DAY / most.get())?.allow_burst(most);
+            Some((id.clone(), RateLimiter::direct_with_clock(quota, clock.clone())))
+        };
+        let unmatched_revocations = config.clients.iter().filter_map(daily).collect();
         let policies = config.policies.iter().filter_map(|(name, Policy { rate, .. })| bucket(name, *rate)).collect();
         Self {
             peers: RateLimiter::hashmap_with_clock(failures, clock.clone()),
             others: RateLimiter::direct_with_clock(failures, clock.clone()),
             clients,
+            unmatched_revocations,
             policies,
             clock,
         }
@@ -85,6 +98,14 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// Returns the time to wait if the client exceeds its rate.
     pub(crate) fn client(&self, id: &str) -> Result<(), Seconds> {
         self.check(self.clients.get(id))
+    }
+
+    /// Counts a revocation of a client that matches no record.
+    ///
+    /// # Errors
+    /// Returns the time to wait if the client exceeds its quota.
+    pub(crate) fn unmatched_revocation(&self, client: &str) -> Result<(), Seconds> {
+        self.check(self.unmatched_revocations.get(client))
     }
 
     /// Counts a token check of a policy.
@@ -169,6 +190,26 @@ mod tests {
             clock.advance(Duration::from_secs(1));
         }
         assert_eq!((count(|| limits.client("other")), count(|| limits.policy("other"))), (10_000, 10_000));
+    }
+
+    #[test]
+    fn unmatched_revocations_are_limited_by_client_and_day() {
+        let (limits, clock) = limits(|config| {
+            let client = Client::new(SecretDigest::of("x"));
+            let few = Client { max_unmatched_revocations: NonZeroU32::new(24).unwrap(), ..client.clone() };
+            let most = Client { max_unmatched_revocations: NonZeroU32::MAX, ..client.clone() };
+            config.clients = [("few", few), ("default", client), ("most", most)]
+                .into_iter()
+                .map(|(id, client)| (id.to_owned(), client))
+                .collect();
+        });
+        let count = |client: &str| (0..20_000).take_while(|_| limits.unmatched_revocation(client).is_ok()).count();
+        assert_eq!(["few", "default", "most"].map(count), [24, 10_000, 20_000]);
+        assert_eq!(limits.unmatched_revocation("few"), Err(3_600));
+        clock.advance(Duration::from_secs(7_200));
+        assert_eq!(count("few"), 2, "one an hour");
+        clock.advance(2 * DAY);
+        assert_eq!(count("few"), 24, "no more than a day's");
     }
 
     #[test]

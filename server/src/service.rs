@@ -158,7 +158,7 @@ impl Service {
             },
         };
         if let Some(problem) = response.extensions_mut().remove::<ApiError>() {
-            if let ApiError::RateLimited(exceeded) = problem {
+            if let ApiError::RateLimited(exceeded) | ApiError::QuotaExceeded(exceeded) = problem {
                 metrics.rate_limited(exceeded.limit);
             }
             response = problem.worded(&context.live.config.realm, response.headers());

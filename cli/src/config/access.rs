@@ -126,6 +126,7 @@ pub(super) struct ClientTable {
     may: Words,
     handlers: Option<Words>,
     rate: Option<Spanned<u32>>,
+    max_unmatched_revocations: Option<NonZeroU32>,
 }
 
 struct ClientDigest([u8; 32]);
@@ -144,7 +145,7 @@ impl<'de> Deserialize<'de> for ClientDigest {
 
 impl ClientTable {
     fn checked(self, id: &str, known: Known<'_>, others: &BTreeMap<String, Client>) -> Result<Client, ConfigError> {
-        let Self { secret_sha256, may, handlers, rate } = self;
+        let Self { secret_sha256, may, handlers, rate, max_unmatched_revocations } = self;
         let of = format!("client `{id}`");
         let span = secret_sha256.span();
         let ClientDigest(digest) = secret_sha256.into_inner();
@@ -162,7 +163,8 @@ impl ClientTable {
                 let names = Right::ALL.iter().map(|(name, _)| *name);
                 Right::named(&word).ok_or_else(|| format!("`may` takes only {}", list_names(names)))
             })?;
-        let client = Client { handlers, rate, ..Client::new(secret, rights.into_iter().flatten()) };
+        let mut client = Client { handlers, rate, ..Client::new(secret, rights.into_iter().flatten()) };
+        client.max_unmatched_revocations = max_unmatched_revocations.unwrap_or(client.max_unmatched_revocations);
         let needs = |text| Err(known.wrong(span, &of, text));
         if client.may(Right::Edit) && !client.may(Right::List) {
             return needs("`edit` applies to tokens that the client can see: add `list` (its own) or `list-all`");

@@ -99,6 +99,7 @@ fn applies(problem: ApiError, path: &str, operation: &Map<String, Value>) -> boo
         | ApiError::BadParent
         | ApiError::RestrictedParent
         | ApiError::NotItsToken
+        | ApiError::QuotaExceeded(_)
         | ApiError::NoVerdict
         | ApiError::NotRevoked
         | ApiError::NotRemembered

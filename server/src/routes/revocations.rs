@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::decision;
 use crate::decision_log::{self, DecisionContext};
 use crate::endpoints::{Endpoint, Query};
-use crate::error::{ApiError, ErrorBody, json};
+use crate::error::{ApiError, ErrorBody, RateLimited, json};
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
@@ -85,6 +85,7 @@ pub(crate) struct DryRun {
     responses(
         (status = 200, body = Revoked, description = "The tokens are revoked durably; or they are counted, for a dry run"),
         (status = 404, body = ErrorBody, description = "There is no such handler, this client may not use it, or no store is configured"),
+        (status = 429, body = ErrorBody, description = "The client exceeds its rate (`too_many_requests`), or its quota of revocations that match no record (`quota_exceeded`): try again after the time in `Retry-After`"),
         (status = 503, body = ErrorBody, description = "The store did not confirm the revocation, or too many requests are in progress: treat the tokens as still valid, and try again")
     ),
     security(("basic" = []), ("bearer" = []))
@@ -109,6 +110,7 @@ pub(crate) async fn revocations(
             decision_log::revoked(context, asked, &revocation, named, "counted", &counted);
             counted
         } else {
+            check_quota(context, client, &revocation).await?;
             let ended = decision::revoke(context, asked, revocation.clone(), named).await;
             decision_log::revoked(context, asked, &revocation, named, "revoked", &ended);
             ended
@@ -120,6 +122,24 @@ pub(crate) async fn revocations(
         false => Revoked::Done(Done { ended: records }),
     };
     Ok(json(StatusCode::OK, &answer))
+}
+
+/// Checks the client's quota of revocations that match no record. Those that match one are not
+/// limited: a client cannot invent records.
+///
+/// # Errors
+/// The quota is exceeded. If the store cannot count the records, the revocation counts as one that
+/// matches none.
+async fn check_quota(
+    context: &Context,
+    client: AuthenticatedClient<'_>,
+    revocation: &Revocation,
+) -> Result<(), ApiError> {
+    if decision::count_revoked(context, revocation.clone()).await.is_ok_and(|records| records > 0) {
+        return Ok(());
+    }
+    let counted = context.live.rates.unmatched_revocation(client.id());
+    counted.map_err(|wait| ApiError::QuotaExceeded(RateLimited { limit: "unmatched-revocations", wait }))
 }
 
 impl RevocationsRequest {

@@ -75,3 +75,50 @@ fn revoking_long_actor_ids_costs_no_memory() {
     println!("{} bytes for each of 1,500 actor ids of 1,024 bytes", grown / 1_500);
     assert!(grown < 24 * MIB, "{} MiB", grown / MIB);
 }
+
+/// Each client has its own quota, which neither a revocation of tokens with a record nor the
+/// operator uses up.
+#[test]
+fn a_client_cannot_invent_any_number_of_revocations() {
+    let (folder, daemon) = start("invented", "max_unmatched_revocations = 3\n");
+    let mut connection = Connection::open(daemon.service()).unwrap();
+    for actor in ["ann", "bob"] {
+        assert_eq!(connection.ask(&post("/v1/tokens", &json!({"actor": actor}))).unwrap().status, 201);
+    }
+    for body in [
+        json!({"actor": "nobody-0"}),
+        json!({"handler": "signed", "token_id": "none"}),
+        json!({"handler": "signed", "actor": "nobody-1"}),
+    ] {
+        let answer = revoke(&mut connection, &body);
+        assert_eq!((answer.status, answer.json()), (200, json!({"ended": 0})), "{body}");
+    }
+    for body in [
+        json!({"actor": "nobody-2"}),
+        json!({"actor": "nobody-0"}),
+        json!({"handler": "signed", "token_id": "other"}),
+        json!({"handler": "signed", "issued_until": 1}),
+    ] {
+        let answer = revoke(&mut connection, &body);
+        assert_eq!((answer.status, &answer.json()["error"]), (429, &json!("quota_exceeded")), "{body}");
+        let wait: u32 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((28_000..=28_800).contains(&wait), "a third of a day: {wait}");
+    }
+    let metrics = Request::get("/metrics").send(daemon.admin());
+    let counted = "keyward_rate_limited_total{limit=\"unmatched-revocations\"} 4\n";
+    assert!(metrics.text().contains(counted), "{}", metrics.text());
+    // Neither counting nor tokens with a record are limited.
+    for (body, wanted) in [
+        (json!({"actor": "nobody-2", "dry_run": true}), json!({"would_end": 0})),
+        (json!({"actor": "ann"}), json!({"ended": 1})),
+        (json!({"handler": "signed"}), json!({"ended": 1})),
+    ] {
+        let answer = revoke(&mut connection, &body);
+        assert_eq!((answer.status, answer.json()), (200, wanted), "{body}");
+    }
+    let operator = ["tokens", "revoke", "--config", "keyward.toml", "--actor"];
+    for actor in ["nobody-3", "nobody-4"] {
+        let ran = folder.run(&[&operator[..], &[actor]].concat(), "");
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+    }
+}

@@ -338,6 +338,7 @@ fn a_daemon_reports_its_status_and_records_reloads() {
     let metrics = || Request::get("/metrics").send(daemon.admin());
     for line in [
         "keyward_tokens{handler=\"signed\",status=\"active\"} 1\n",
+        "keyward_revocations 0\n",
         "keyward_node_behind{node=\"",
         "keyward_node_seen_timestamp_seconds{node=\"",
         "keyward_key_age_seconds{key=\"main/2026-11\",state=\"active\"} ",
