@@ -43,6 +43,9 @@ impl ConfigFile {
         for (name, short) in &self.config.actions {
             builder = builder.action(name, short);
         }
+        for (client, max) in &self.config.client_tokens {
+            builder = builder.client_tokens(client, *max);
+        }
         if let Some(OpenStore { store, revocations, .. }) = store {
             builder = builder.records(store.clone());
             if let Some(revocations) = revocations {

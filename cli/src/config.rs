@@ -38,6 +38,8 @@ pub struct Config {
     pub(crate) handlers: Vec<Handler>,
     pub(crate) actions: IndexMap<String, String>,
     pub(crate) actions_open: bool,
+    /// Maximum number of valid tokens of clients that have one, with the client's id.
+    pub(crate) client_tokens: Vec<(String, u64)>,
     pub(crate) share_unprefixed: bool,
     pub(crate) store: Option<Store>,
     pub(crate) audit: Option<Audit>,
@@ -103,7 +105,12 @@ impl Config {
         let handlers = handlers.collect::<Result<Vec<_>, _>>()?;
         let queries = queries::checked(queries, lines, &handlers)?;
         let mut server = server.checked(lines)?;
-        let known = Known { lines, handlers: &handlers, actions: &actions };
+        let known = Known { lines, handlers: &handlers, actions: &actions, has_store: store.is_some() };
+        let client_tokens = clients.iter().filter_map(|(id, client)| {
+            let max = client.max_tokens.as_ref()?.get_ref();
+            Some((id.get_ref().clone(), max.get().into()))
+        });
+        let client_tokens = client_tokens.collect();
         server.config.clients = known.clients(clients)?;
         server.config.policies = known.policies(policies)?;
         Ok(Self {
@@ -111,6 +118,7 @@ impl Config {
             handlers,
             actions,
             actions_open,
+            client_tokens,
             share_unprefixed: dangerous_share_unprefixed,
             store,
             audit,

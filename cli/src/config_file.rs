@@ -97,6 +97,7 @@ impl ConfigFile {
             handlers,
             actions: _,
             actions_open: _,
+            client_tokens: _,
             share_unprefixed: _,
             store: _,
             audit: _,

@@ -63,8 +63,18 @@ fn handler(more: &str) -> String {
 
 #[test]
 fn every_setting_is_parsed() {
-    let Config { rings, handlers, actions, actions_open, share_unprefixed, store, audit: _, queries, server: _ } =
-        Config::parse(WHOLE).unwrap();
+    let Config {
+        rings,
+        handlers,
+        actions,
+        actions_open,
+        client_tokens: _,
+        share_unprefixed,
+        store,
+        audit: _,
+        queries,
+        server: _,
+    } = Config::parse(WHOLE).unwrap();
     assert!(share_unprefixed && actions_open);
     let sql = Located { line: 37, value: "select 1".to_owned() };
     let place = Located { line: 36, value: StorePlace::Sqlite("bots.db".into()) };

@@ -45,6 +45,8 @@ struct Handlers {
     actions: HashMap<String, String>,
     /// `true` if tokens may be restricted to other actions, too.
     actions_open: bool,
+    /// Maximum number of valid tokens that each client may have issued, by client.
+    client_tokens: HashMap<String, u64>,
     /// The revocation list, if tokens can be revoked here.
     revocations: Option<Arc<Revocations>>,
     /// The store of token records, if there is one.
@@ -77,6 +79,7 @@ impl Registry {
             handlers: Vec::new(),
             actions: HashMap::new(),
             actions_open: false,
+            client_tokens: HashMap::new(),
             share_unprefixed: false,
             revocations: None,
             records: None,
@@ -219,6 +222,8 @@ impl Registry {
                 return denied(PARENT_REVOKED);
             }
         }
+        let max_per_client = request.client.as_ref().and_then(|client| self.0.client_tokens.get(client)).copied();
+        let together = IssueContext { max_per_client, ..together };
         let actor_id = request.actor_id.clone();
         let check = |created: &Created, now| {
             if !self.owners(&created.token).contains(&place) {
@@ -321,6 +326,7 @@ pub struct RegistryBuilder {
     handlers: Vec<HandlerConfig>,
     actions: HashMap<String, String>,
     actions_open: bool,
+    client_tokens: HashMap<String, u64>,
     share_unprefixed: bool,
     revocations: Option<Arc<Revocations>>,
     records: Option<Arc<dyn TokenStore>>,
@@ -348,6 +354,14 @@ impl RegistryBuilder {
     /// any [`action`](Self::action), all are allowed.
     pub fn actions_open(mut self, open: bool) -> Self {
         self.actions_open = open;
+        self
+    }
+
+    /// Limits the number of valid tokens that a client ([`CreateRequest::client`]) may have issued,
+    /// with all handlers together. Requires [`records`](Self::records). Tokens that have expired
+    /// because they were idle count.
+    pub fn client_tokens(mut self, client: impl Into<String>, max: u64) -> Self {
+        self.client_tokens.insert(client.into(), max);
         self
     }
 
@@ -379,7 +393,8 @@ impl RegistryBuilder {
     /// # Errors
     /// Returns the first error.
     pub fn build(self) -> Result<Registry, LoadError> {
-        let Self { runtime, handlers, actions, actions_open, share_unprefixed, revocations, records } = self;
+        let Self { runtime, handlers, actions, actions_open, client_tokens, share_unprefixed, revocations, records } =
+            self;
         actions::check_actions(&actions)?;
         let mut names = HashSet::new();
         if let Some(twice) = handlers.iter().find(|config| !names.insert(config.name.clone())) {
@@ -417,6 +432,7 @@ impl RegistryBuilder {
             unprefixed,
             actions,
             actions_open,
+            client_tokens,
             revocations,
             records,
             token_bytes,

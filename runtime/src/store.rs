@@ -390,6 +390,8 @@ pub struct NewRecord {
     pub max: u64,
     /// Maximum number of valid records of the actor with the handler, including this one.
     pub max_per_actor: Option<u64>,
+    /// Maximum number of valid records of its client with all handlers, including this one.
+    pub max_per_client: Option<u64>,
     /// Records that have been idle since before this second are expired and do not count; `None` if
     /// records may be idle.
     pub idle_before: Option<u64>,
@@ -404,6 +406,8 @@ pub enum CommitOutcome {
     Full,
     /// Refused, without changes: the actor has its maximum number of records with the handler.
     FullForActor,
+    /// Refused, without changes: the client has its maximum number of records.
+    FullForClient,
     /// Refused, without changes: a record to end or edit, or the same record as the one to insert,
     /// has ended.
     Ended,

@@ -104,7 +104,8 @@ async fn make(lease: &mut PooledConnection, handler: &str, changes: Transaction)
     let Transaction { at, insert, end, edit } = changes;
     let at = to_i64(at)?;
     reject_nul([handler])?;
-    // Every transaction locks in this order, to avoid deadlocks: revocations, the handler, records.
+    // Every transaction locks in this order, to avoid deadlocks: revocations, the handler, the
+    // client, records.
     let replaces =
         insert.as_ref().is_some_and(|insert| insert.replace) || edit.as_ref().is_some_and(|edit| edit.replaced);
     let revokes = !end.is_empty() || replaces;
@@ -113,8 +114,13 @@ async fn make(lease: &mut PooledConnection, handler: &str, changes: Transaction)
     if revokes || parent.is_some() {
         lease.lock(LOCK).await?;
     }
-    if insert.is_some() {
+    if let Some(NewRecord { stored, max_per_client, .. }) = &insert {
         lease.lock(&format!("handler {handler}")).await?;
+        // Tokens of one client may be issued by several handlers at once.
+        if let (Some(_), Some(client)) = (max_per_client, &stored.record.client) {
+            reject_nul([client.as_str()])?;
+            lease.lock(&format!("client {client}")).await?;
+        }
     }
     if let Some(parent) = parent
         && has_ended(lease, &parent).await?
@@ -222,7 +228,7 @@ async fn insert_if_room(
     insert: NewRecord,
     at: i64,
 ) -> Result<CommitOutcome, DbError> {
-    let NewRecord { stored, replace, max, max_per_actor, idle_before } = insert;
+    let NewRecord { stored, replace, max, max_per_actor, max_per_client, idle_before } = insert;
     let good = Good { handler, at, idle_before: idle_before.map(to_i64).transpose()? };
     let Record { id, actor_id, .. } = &stored.record;
     reject_nul([id.as_str(), actor_id])?;
@@ -249,8 +255,20 @@ async fn insert_if_room(
     {
         return Ok(CommitOutcome::FullForActor);
     }
+    if let (Some(max), Some(client)) = (max_per_client, &stored.record.client)
+        && count_of_client(lease, client, at).await? >= max
+    {
+        return Ok(CommitOutcome::FullForClient);
+    }
     insert_one(lease, handler, stored).await?;
     Ok(CommitOutcome::Done)
+}
+
+/// Counts the valid records of a client with all handlers.
+async fn count_of_client(lease: &mut PooledConnection, client: &str, at: i64) -> Result<u64, DbError> {
+    let sql = "SELECT count(*) FROM tokens \
+               WHERE caller = $1 AND ended_at IS NULL AND (expires_at IS NULL OR expires_at >= $2)";
+    to_u64(lease.row(sql, vec![client.into(), at.into()]).await?.get(0)?)
 }
 
 /// Replaces all other records of the actor, and revokes their descendants. Expired ones are

@@ -32,7 +32,8 @@ static STORE: LazyLock<(Arc<Store>, TempDir)> = LazyLock::new(|| {
     let record = Record::new("victims", "victim", NOW.seconds);
     let digest = SecretDigest::new(Sha256::digest("secret-of-the-victims").into());
     let stored = StoredRecord { record, digest: Some(digest), token_digest: None };
-    let insert = NewRecord { stored, replace: false, max: 1, max_per_actor: None, idle_before: None };
+    let insert =
+        NewRecord { stored, replace: false, max: 1, max_per_actor: None, max_per_client: None, idle_before: None };
     let changes = Transaction { at: NOW.seconds, insert: Some(insert), ..Transaction::default() };
     pollster::block_on(store.commit("victim", changes)).unwrap();
     (Arc::new(store), folder)

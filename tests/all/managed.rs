@@ -10,6 +10,7 @@ mod months;
 mod narrowing;
 mod policy;
 mod program;
+mod quota;
 
 use crate::support::{RUNTIME, SIGNED, unhurried};
 use keyward_cli::builtin::STORED;

@@ -100,7 +100,14 @@ fn digest(byte: u8) -> SecretDigest {
 /// Returns a transaction that inserts a record, without limits.
 fn insert(record: Record, digest: Option<SecretDigest>) -> Transaction {
     let stored = StoredRecord { record, digest, token_digest: None };
-    let insert = NewRecord { stored, replace: false, max: u64::MAX, max_per_actor: None, idle_before: None };
+    let insert = NewRecord {
+        stored,
+        replace: false,
+        max: u64::MAX,
+        max_per_actor: None,
+        max_per_client: None,
+        idle_before: None,
+    };
     Transaction { at: NOW, insert: Some(insert), ..Transaction::default() }
 }
 

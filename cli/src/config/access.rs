@@ -18,6 +18,7 @@ pub(super) struct Known<'a> {
     pub(super) lines: Lines<'a>,
     pub(super) handlers: &'a [Handler],
     pub(super) actions: &'a IndexMap<String, String>,
+    pub(super) has_store: bool,
 }
 
 impl Known<'_> {
@@ -127,6 +128,7 @@ pub(super) struct ClientTable {
     handlers: Option<Words>,
     rate: Option<Spanned<u32>>,
     max_unmatched_revocations: Option<NonZeroU32>,
+    pub(super) max_tokens: Option<Spanned<NonZeroU32>>,
 }
 
 struct ClientDigest([u8; 32]);
@@ -145,7 +147,7 @@ impl<'de> Deserialize<'de> for ClientDigest {
 
 impl ClientTable {
     fn checked(self, id: &str, known: Known<'_>, others: &BTreeMap<String, Client>) -> Result<Client, ConfigError> {
-        let Self { secret_sha256, may, handlers, rate, max_unmatched_revocations } = self;
+        let Self { secret_sha256, may, handlers, rate, max_unmatched_revocations, max_tokens } = self;
         let of = format!("client `{id}`");
         let span = secret_sha256.span();
         let ClientDigest(digest) = secret_sha256.into_inner();
@@ -154,6 +156,13 @@ impl ClientTable {
         if let Some((other, _)) = others.iter().find(|(_, other)| other.secret.to_hex() == secret.to_hex()) {
             let text = format!("its secret is that of `{other}`: generate another with `keyward client {id}`");
             return Err(known.wrong(span, &of, &text));
+        }
+        if let Some(max) = max_tokens.filter(|_| !known.has_store) {
+            return Err(known.wrong(
+                max.span(),
+                &of,
+                "`max_tokens` counts records and requires a `[store]` section: add it",
+            ));
         }
         let handlers = known.handlers(handlers, &of)?;
         let rate = known.rate(rate, &of)?;

@@ -33,6 +33,8 @@ pub(crate) struct IssueContext<'a> {
     pub(crate) edit: Option<RecordUpdate>,
     /// The parent of the token that the token replaces.
     pub(crate) parent: Option<TokenRef>,
+    /// Maximum number of valid tokens that the client of the request may have issued.
+    pub(crate) max_per_client: Option<u64>,
 }
 
 impl Handler {
@@ -88,14 +90,18 @@ impl Handler {
                 }
                 self.check_verified(&created, &request, verified, now)?;
             }
+            let needs_record = self.policy.max_tokens_per_actor.or(context.max_per_client).is_some();
             changes.edit = context.edit;
             self.keep(&created, &request, now, &mut changes);
-            if let (Some(insert), Some(parent)) = (&mut changes.insert, context.parent) {
-                insert.stored.record.parent = Some(parent);
+            if let Some(insert) = &mut changes.insert {
+                // A replacement does not need a slot of its own in these limits.
+                let extra = u64::from(changes.edit.is_some());
+                insert.max_per_client = context.max_per_client.map(|max| max.saturating_add(extra));
+                if let Some(parent) = context.parent {
+                    insert.stored.record.parent = Some(parent);
+                }
             }
-            let needs_record = self.policy.max_tokens_per_actor.is_some()
-                || changes.edit.is_some()
-                || self.has_recorded_parent(&request);
+            let needs_record = needs_record || changes.edit.is_some() || self.has_recorded_parent(&request);
             if changes.insert.is_none() && needs_record {
                 return Err(ErrorKind::BadResult("the token has no id, so its record cannot be kept".into()));
             }
@@ -106,6 +112,11 @@ impl Handler {
                 CommitOutcome::Done => Ok(Creation::Created(created)),
                 CommitOutcome::Full => denied(None, Denial::NotPermitted, self.is_full()),
                 CommitOutcome::FullForActor => denied(None, Denial::NotPermitted, self.is_full_for_actor()),
+                CommitOutcome::FullForClient => {
+                    let max = context.max_per_client.unwrap_or(u64::MAX);
+                    let text = format!("the client has reached its limit of {max} tokens (`max_tokens`)");
+                    denied(None, Denial::NotPermitted, text)
+                }
                 CommitOutcome::Duplicate if self.first_party => Err(ErrorKind::JustIssued),
                 CommitOutcome::Duplicate => Err(ErrorKind::BadToken(DUPLICATE)),
                 CommitOutcome::Ended => {
@@ -245,6 +256,7 @@ impl Handler {
                 replace: false,
                 max: self.bound.store.as_ref().map_or(u64::MAX, |grant| grant.max),
                 max_per_actor: None,
+                max_per_client: None,
                 idle_before: None,
             });
         }

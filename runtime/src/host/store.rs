@@ -104,6 +104,7 @@ impl Store<'_> {
             replace,
             max: store.max,
             max_per_actor: None,
+            max_per_client: None,
             idle_before: None,
         });
         Ok(id)

@@ -201,7 +201,8 @@ impl Registry {
         // The expiry is taken from the old token where the new one is created.
         let request = CreateRequest { restrictions, description, client, ..CreateRequest::new(actor_id) };
         let edit = RecordUpdate { id: id.to_owned(), before, after, replaced: overlap == 0 };
-        self.create_in_context(Some(handler), request, IssueContext { hook, edit: Some(edit), parent }).await.map(Some)
+        let context = IssueContext { hook, edit: Some(edit), parent, ..IssueContext::default() };
+        self.create_in_context(Some(handler), request, context).await.map(Some)
     }
 
     fn amended(

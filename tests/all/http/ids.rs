@@ -122,3 +122,19 @@ fn a_client_cannot_invent_any_number_of_revocations() {
         assert_eq!(ran.status, 0, "{}", ran.stderr);
     }
 }
+
+#[test]
+fn a_client_has_a_quota_of_valid_tokens() {
+    let (_folder, daemon) = start("tokens", "max_tokens = 2\n");
+    let mut connection = Connection::open(daemon.service()).unwrap();
+    let mut issue = |actor: &str| connection.ask(&post("/v1/tokens", &json!({"actor": actor}))).unwrap();
+    assert_eq!([issue("ann").status, issue("bob").status], [201, 201]);
+    let answer = issue("carol");
+    assert_eq!((answer.status, &answer.json()["error"]), (403, &json!("access_denied")));
+    let text = "the client has reached its limit of 2 tokens (`max_tokens`)";
+    assert_eq!(answer.json()["error_description"], text);
+    let ended = post("/v1/revocations", &json!({"actor": "ann"})).send(daemon.service());
+    assert_eq!(ended.json(), json!({"ended": 1}));
+    assert_eq!(issue("carol").status, 201, "a revoked token makes room");
+    assert_eq!(issue("dan").status, 403);
+}

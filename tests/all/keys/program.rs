@@ -54,6 +54,7 @@ fn record(store: &Store, id: &str, key: &str, expires_at: Option<u64>) {
         replace: false,
         max: 100,
         max_per_actor: None,
+        max_per_client: None,
         idle_before: None,
     };
     let changes = Transaction { at: NOW - DAY, insert: Some(insert), ..Transaction::default() };

@@ -124,7 +124,8 @@ pub(super) fn record(id: String, actor: &str, issued_at: u64, expires_at: Option
 /// Inserts a record into the store.
 pub(super) fn put(store: &Store, handler: &str, record: Record, digest: Option<SecretDigest>) {
     let stored = StoredRecord { record, digest, token_digest: None };
-    let insert = NewRecord { stored, replace: false, max: 1_000, max_per_actor: None, idle_before: None };
+    let insert =
+        NewRecord { stored, replace: false, max: 1_000, max_per_actor: None, max_per_client: None, idle_before: None };
     let changes = keyward_runtime::Transaction { insert: Some(insert), ..Default::default() };
     block_on(store.commit(handler, changes)).unwrap();
 }

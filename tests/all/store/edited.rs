@@ -224,6 +224,36 @@ fn an_identical_record_is_refused() {
 }
 
 #[test]
+fn concurrent_inserts_do_not_exceed_the_maximum_per_client() {
+    for place in Place::both() {
+        let (here, there) = (place.open(), place.open());
+        let by = |client: &str, id: &str| Record { client: Some(client.to_owned()), ..record(id, "alice") };
+        // Not counted: expired, revoked, of another client, or of the operator.
+        commit(&here, "h", insert(Record { expires_at: Some(NOW - 1), ..by("app", "old") }, None));
+        commit(&here, "h", insert(by("app", "ended"), None));
+        commit(&here, "h", end(&["ended"]));
+        commit(&here, "h", insert(by("other", "others"), None));
+        commit(&here, "h", insert(record("operators", "alice"), None));
+        // Counted, although it is another handler's.
+        commit(&here, "another", insert(Record { expires_at: Some(NOW), ..by("app", "last") }, None));
+        let made = race(16, |thread| {
+            let mut changes = insert(by("app", &thread.to_string()), None);
+            changes.insert.as_mut().unwrap().max_per_client = Some(6);
+            let store = if thread % 2 == 0 { &here } else { &there };
+            commit(store, ["h", "i", "j"][thread as usize % 3], changes)
+        });
+        assert_eq!(made.iter().filter(|&&made| made == CommitOutcome::Done).count(), 5);
+        assert_eq!(made.iter().filter(|&&made| made == CommitOutcome::FullForClient).count(), 11);
+        // Another client, and the operator, are not concerned.
+        for record in [by("other", "new"), record("by-operator", "alice")] {
+            let mut changes = insert(record, None);
+            changes.insert.as_mut().unwrap().max_per_client = Some(2);
+            assert_eq!(commit(&here, "h", changes), CommitOutcome::Done);
+        }
+    }
+}
+
+#[test]
 fn concurrent_inserts_do_not_exceed_the_maximum_per_actor() {
     for place in Place::both() {
         let (here, there) = (place.open(), place.open());

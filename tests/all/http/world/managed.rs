@@ -87,6 +87,7 @@ impl Managed {
             replace: false,
             max: u64::MAX,
             max_per_actor: None,
+            max_per_client: None,
             idle_before: None,
         };
         let changes = Transaction { at: NOW.seconds, insert: Some(insert), ..Transaction::default() };
