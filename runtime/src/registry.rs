@@ -201,7 +201,7 @@ impl Registry {
         };
         // A replacement keeps the restrictions of the token that it replaces.
         if let (Some(restrictions), None) = (&request.restrictions, &together.edit) {
-            let parent = request.parent.as_ref().and_then(|parent| parent.restrictions.as_ref());
+            let parent = request.parent.as_ref().and_then(|parent| parent.0.restrictions.as_ref());
             if let Err(message) = self.check_known_actions(restrictions, parent) {
                 return Ok(Creation::Denied(Denied { handler: None, denial: Denial::InvalidRequest, message }));
             }

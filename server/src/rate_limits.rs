@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn unmatched_revocations_are_limited_by_client_and_day() {
         let (limits, clock) = limits(|config| {
-            let client = Client::new(SecretDigest::of("x"));
+            let client = Client::new(SecretDigest::of("x"), []);
             let few = Client { max_unmatched_revocations: NonZeroU32::new(24).unwrap(), ..client.clone() };
             let most = Client { max_unmatched_revocations: NonZeroU32::MAX, ..client.clone() };
             config.clients = [("few", few), ("default", client), ("most", most)]

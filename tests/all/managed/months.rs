@@ -1,6 +1,9 @@
 //! Months in the life of a service, in random steps: a model of a few lines predicts the verdict on
 //! every token at any time. `cargo xtask soak` runs longer.
 
+mod prompt;
+mod steps;
+
 use super::{FOREVER, restrictions, store};
 use crate::support::{RUNTIME, SIGNED, TestClock};
 use base64::Engine;
@@ -8,13 +11,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use keyward_cli::builtin::{AUTH_TOKENS, STORED};
 use keyward_runtime::{
-    Acceptance, ActorId, Actors, CommitOutcome, CreateRequest, Creation, Cursor, Entry, Filter, HandlerConfig, Key,
-    KeyGrant, KeyRing, KeyUsage, ListEntry, ListPage, NodeStatus, Parent, Registry, Restrictions, Revocation,
-    Revocations, Revoked, Scheme, Secret, SecretDigest, Status, StatusCount, StoreFuture, StoreGrant, StoredRecord,
-    TokenDigest, TokenStore, TokenUpdate, Transaction, UnixTime, UpdateOutcome, Verdict,
+    Acceptance, ActorId, Actors, CreateRequest, Creation, Filter, HandlerConfig, Key, KeyGrant, KeyRing, ListEntry,
+    Parent, Registry, Restrictions, Revocation, Revocations, Scheme, Secret, Status, StoreGrant, TokenStore,
+    TokenUpdate, UnixTime, UpdateOutcome, Verdict,
 };
 use keyward_store::{ImportOptions, Store};
 use keyward_tests::postgres::block_on;
+use prompt::Prompt;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRng, TestRunner};
 use sha1::{Digest, Sha1};
@@ -24,6 +27,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use steps::{KeyStep, Step, step};
 use tempfile::TempDir;
 
 const START: u64 = 1_767_225_600;
@@ -31,88 +35,10 @@ const DAY: u32 = 86_400;
 const IDLE: u64 = 30 * DAY as u64;
 /// Maximum number of an actor's tokens.
 const MOST: usize = 12;
+/// A client, and the maximum number of its tokens.
+const CLIENT: (&str, usize) = ("app", 20);
 const HANDLERS: [&str; 3] = ["stored", "signed", "managed"];
 const ACTORS: [&str; 3] = ["ann", "bob", "cleo"];
-
-/// A step of the test. A token is chosen by any number, modulo the number of tokens.
-#[derive(Debug, Clone)]
-enum Step {
-    /// Creates a token, or two in the same second.
-    Create {
-        handler: usize,
-        actor: usize,
-        seconds: Option<u32>,
-        level: usize,
-        twice: bool,
-    },
-    /// Creates a token with another one as its parent.
-    Derive {
-        token: usize,
-        handler: usize,
-        seconds: Option<u32>,
-        level: usize,
-    },
-    Verify {
-        token: usize,
-    },
-    Wait {
-        seconds: u32,
-    },
-    /// Advances to the last second in which a token is valid, or beyond.
-    Outlive {
-        token: usize,
-    },
-    RevokeToken {
-        token: usize,
-        keep_children: bool,
-    },
-    RevokeAll {
-        handler: Option<usize>,
-        actor: Option<usize>,
-    },
-    Edit {
-        token: usize,
-        seconds: Option<u32>,
-        level: usize,
-    },
-    Rotate {
-        token: usize,
-        overlap: u32,
-    },
-    /// Advances the oldest possible key to its next state, and reloads.
-    Keys(KeyStep),
-    Import {
-        actor: usize,
-        seconds: Option<u32>,
-    },
-    List,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum KeyStep {
-    Add,
-    Promote,
-    Retire,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let seconds = || prop::option::weighted(0.7, prop_oneof![1..100_u32, 1..90 * DAY]);
-    let (token, actor) = (|| 0..usize::MAX, || 0..ACTORS.len());
-    prop_oneof![
-        12 => (0..HANDLERS.len(), actor(), seconds(), 0..LEVELS, prop::bool::weighted(0.2)).prop_map(|(handler, actor, seconds, level, twice)| Step::Create { handler, actor, seconds, level, twice }),
-        8 => (token(), 0..HANDLERS.len(), seconds(), 0..LEVELS).prop_map(|(token, handler, seconds, level)| Step::Derive { token, handler, seconds, level }),
-        50 => token().prop_map(|token| Step::Verify { token }),
-        15 => prop_oneof![8 => 0..100_u32, 3 => 0..DAY, 1 => 0..40 * DAY].prop_map(|seconds| Step::Wait { seconds }),
-        3 => token().prop_map(|token| Step::Outlive { token }),
-        3 => (token(), prop::bool::weighted(0.2)).prop_map(|(token, keep_children)| Step::RevokeToken { token, keep_children }),
-        1 => (prop::option::of(0..HANDLERS.len()), prop::option::of(actor())).prop_map(|(handler, actor)| Step::RevokeAll { handler, actor }),
-        6 => (token(), prop::option::of(0..10 * DAY), 0..LEVELS).prop_map(|(token, seconds, level)| Step::Edit { token, seconds, level }),
-        5 => (token(), prop_oneof![Just(0), 1..DAY]).prop_map(|(token, overlap)| Step::Rotate { token, overlap }),
-        2 => prop::sample::select(&[KeyStep::Add, KeyStep::Promote, KeyStep::Retire][..]).prop_map(Step::Keys),
-        1 => (actor(), seconds()).prop_map(|(actor, seconds)| Step::Import { actor, seconds }),
-        2 => Just(Step::List),
-    ]
-}
 
 /// Number of levels of restrictions, each within the previous one.
 const LEVELS: usize = 3;
@@ -142,6 +68,8 @@ struct Token {
     key: Option<u8>,
     /// The token that it was derived from.
     parent: Option<usize>,
+    /// Set if it was issued for [`CLIENT`].
+    by_client: bool,
 }
 
 /// The model: all tokens and keys.
@@ -167,6 +95,12 @@ impl Model {
     fn has_room(&self, handler: usize, actor: usize, now: u64) -> bool {
         let of_actor = self.tokens.iter().filter(|token| (token.handler, token.actor) == (handler, actor));
         of_actor.filter(|token| self.status(token, now) == Status::Active).count() < MOST
+    }
+
+    fn client_has_room(&self, now: u64) -> bool {
+        let is_counted =
+            |token: &&Token| token.by_client && token.ended.is_none() && token.end.is_none_or(|end| end >= now);
+        self.tokens.iter().filter(is_counted).count() < CLIENT.1
     }
 
     /// Returns whether a token was derived from another one, at any distance.
@@ -215,9 +149,9 @@ impl World {
         // Each step has its own second: a revocation also covers tokens created in its second.
         self.at(self.now + 1);
         match *step {
-            Step::Create { handler, actor, seconds, level, twice } => {
+            Step::Create { handler, actor, seconds, level, twice, by_client } => {
                 for _ in 0..=usize::from(twice) {
-                    self.create(handler, actor, seconds, level)?;
+                    self.create(handler, actor, seconds, level, by_client)?;
                 }
             }
             Step::Derive { token, handler, seconds, level } => {
@@ -285,13 +219,16 @@ impl World {
         actor: usize,
         seconds: Option<u32>,
         wanted: usize,
+        by_client: bool,
     ) -> Result<(), TestCaseError> {
         let request = CreateRequest {
             expires_after: seconds.and_then(NonZeroU32::new),
             restrictions: level(wanted),
+            client: by_client.then(|| CLIENT.0.to_owned()),
             ..CreateRequest::new(ACTORS[actor])
         };
-        let may = self.model.has_room(handler, actor, self.now);
+        let client_may = !by_client || self.model.client_has_room(self.now);
+        let may = client_may && self.model.has_room(handler, actor, self.now);
         let end = seconds.map(|seconds| self.now + u64::from(seconds));
         self.issue(request, may, (handler, actor, wanted, end, None))
     }
@@ -328,6 +265,7 @@ impl World {
         may: bool,
         (handler, actor, level, end, parent): (usize, usize, usize, Option<u64>, Option<usize>),
     ) -> Result<(), TestCaseError> {
+        let by_client = request.client.is_some();
         match self.registry.create_blocking(Some(HANDLERS[handler]), request).unwrap() {
             Creation::Created(created) => {
                 prop_assert!(may, "created for {} with parent {parent:?}", ACTORS[actor]);
@@ -347,6 +285,7 @@ impl World {
                     ended: None,
                     key,
                     parent,
+                    by_client,
                 });
             }
             Creation::Denied(denied) => prop_assert!(!may, "{}", denied.message),
@@ -437,9 +376,11 @@ impl World {
                     .for_each(|child| child.parent = Some(new));
                 self.model.tokens.push(Token { text, id, issued: self.now, used: None, ..known });
             }
-            // A rotated token may have left its actor with one token more than allowed.
+            // After a rotation, the actor or the client may have one token more than allowed.
             Creation::Denied(denied) => {
-                prop_assert!(!may || !self.model.has_room(known.handler, known.actor, self.now), "{}", denied.message);
+                let is_full = !self.model.has_room(known.handler, known.actor, self.now)
+                    || (known.by_client && !self.model.client_has_room(self.now));
+                prop_assert!(!may || is_full, "{}", denied.message);
             }
         }
         Ok(())
@@ -496,6 +437,7 @@ impl World {
             ended: None,
             key: None,
             parent: None,
+            by_client: false,
         });
     }
 
@@ -537,7 +479,10 @@ fn registry(model: &Model, store: &Arc<dyn TokenStore>, revocations: &Arc<Revoca
     };
     let rotated = Arc::new(KeyRing::with_keys("main", model.keys.iter().map(key).collect()).unwrap());
     let datasette = Arc::new(KeyRing::new("datasette", Secret::new([255; 32]), vec![]).unwrap());
-    let mut builder = Registry::builder(&RUNTIME).records(store.clone()).revocations(revocations.clone());
+    let mut builder = Registry::builder(&RUNTIME)
+        .records(store.clone())
+        .revocations(revocations.clone())
+        .client_tokens(CLIENT.0, CLIENT.1 as u64);
     for (name, component, prefix) in
         [("stored", STORED, "kwt_test_"), ("signed", SIGNED, "dstok_"), ("managed", AUTH_TOKENS, "dsatok_")]
     {
@@ -592,68 +537,4 @@ fn every_verdict_agrees_with_the_model() {
         Ok(())
     });
     result.unwrap();
-}
-
-/// A store that writes uses at once. The real delay of a second would be days here.
-struct Prompt(Arc<Store>);
-
-impl TokenStore for Prompt {
-    fn record_use(&self, handler: &str, id: &str, at: u64) {
-        block_on(self.0.record_uses(vec![(handler.to_owned(), id.to_owned(), at)])).unwrap();
-    }
-    fn find<'a>(&'a self, handler: &'a str, id: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
-        self.0.find(handler, id)
-    }
-    fn find_digest<'a>(&'a self, handler: &'a str, digest: &'a SecretDigest) -> StoreFuture<'a, Option<StoredRecord>> {
-        self.0.find_digest(handler, digest)
-    }
-    fn find_issued<'a>(
-        &'a self,
-        handler: Option<&'a str>,
-        token: &'a TokenDigest,
-    ) -> StoreFuture<'a, Option<ListEntry>> {
-        self.0.find_issued(handler, token)
-    }
-    fn next_serial<'a>(&'a self, handler: &'a str) -> StoreFuture<'a, u64> {
-        self.0.next_serial(handler)
-    }
-    fn commit<'a>(&'a self, handler: &'a str, changes: Transaction) -> StoreFuture<'a, CommitOutcome> {
-        self.0.commit(handler, changes)
-    }
-    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64> {
-        self.0.count(revocation, at)
-    }
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, Revoked> {
-        self.0.revoke(revocation, at)
-    }
-    fn revocations<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
-        self.0.revocations(after, max)
-    }
-    fn clock(&self) -> StoreFuture<'_, Option<u64>> {
-        self.0.clock()
-    }
-    fn note_clock(&self, at: u64) -> StoreFuture<'_, ()> {
-        self.0.note_clock(at)
-    }
-    fn list<'a>(
-        &'a self,
-        filter: &'a Filter,
-        after: Option<&'a Cursor>,
-        max: u32,
-        at: u64,
-    ) -> StoreFuture<'a, ListPage> {
-        self.0.list(filter, after, max, at)
-    }
-    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> StoreFuture<'a, Vec<StatusCount>> {
-        self.0.tally(idle, at)
-    }
-    fn key_uses<'a>(&'a self, at: u64) -> StoreFuture<'a, Vec<KeyUsage>> {
-        self.0.key_uses(at)
-    }
-    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> StoreFuture<'a, ()> {
-        self.0.note_node(node, last, at)
-    }
-    fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>> {
-        self.0.nodes()
-    }
 }

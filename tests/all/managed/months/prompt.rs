@@ -1,0 +1,73 @@
+//! A store that writes uses at once.
+
+use keyward_runtime::{
+    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Revocation, Revoked, SecretDigest,
+    StatusCount, StoreFuture, StoredRecord, TokenDigest, TokenStore, Transaction,
+};
+use keyward_store::Store;
+use keyward_tests::postgres::block_on;
+use std::sync::Arc;
+
+/// A store that writes uses at once. The real delay of a second would be days here.
+pub(super) struct Prompt(pub(super) Arc<Store>);
+
+impl TokenStore for Prompt {
+    fn record_use(&self, handler: &str, id: &str, at: u64) {
+        block_on(self.0.record_uses(vec![(handler.to_owned(), id.to_owned(), at)])).unwrap();
+    }
+    fn find<'a>(&'a self, handler: &'a str, id: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
+        self.0.find(handler, id)
+    }
+    fn find_digest<'a>(&'a self, handler: &'a str, digest: &'a SecretDigest) -> StoreFuture<'a, Option<StoredRecord>> {
+        self.0.find_digest(handler, digest)
+    }
+    fn find_issued<'a>(
+        &'a self,
+        handler: Option<&'a str>,
+        token: &'a TokenDigest,
+    ) -> StoreFuture<'a, Option<ListEntry>> {
+        self.0.find_issued(handler, token)
+    }
+    fn next_serial<'a>(&'a self, handler: &'a str) -> StoreFuture<'a, u64> {
+        self.0.next_serial(handler)
+    }
+    fn commit<'a>(&'a self, handler: &'a str, changes: Transaction) -> StoreFuture<'a, CommitOutcome> {
+        self.0.commit(handler, changes)
+    }
+    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64> {
+        self.0.count(revocation, at)
+    }
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, Revoked> {
+        self.0.revoke(revocation, at)
+    }
+    fn revocations<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
+        self.0.revocations(after, max)
+    }
+    fn clock(&self) -> StoreFuture<'_, Option<u64>> {
+        self.0.clock()
+    }
+    fn note_clock(&self, at: u64) -> StoreFuture<'_, ()> {
+        self.0.note_clock(at)
+    }
+    fn list<'a>(
+        &'a self,
+        filter: &'a Filter,
+        after: Option<&'a Cursor>,
+        max: u32,
+        at: u64,
+    ) -> StoreFuture<'a, ListPage> {
+        self.0.list(filter, after, max, at)
+    }
+    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> StoreFuture<'a, Vec<StatusCount>> {
+        self.0.tally(idle, at)
+    }
+    fn key_uses<'a>(&'a self, at: u64) -> StoreFuture<'a, Vec<KeyUsage>> {
+        self.0.key_uses(at)
+    }
+    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> StoreFuture<'a, ()> {
+        self.0.note_node(node, last, at)
+    }
+    fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>> {
+        self.0.nodes()
+    }
+}
