@@ -124,8 +124,8 @@ pub(crate) async fn revocations(
     Ok(json(StatusCode::OK, &answer))
 }
 
-/// Checks the client's quota of revocations that match no record. Those that match one are not
-/// limited: a client cannot invent records.
+/// Checks the client's quota of revocations that match no record. Those that match one are never
+/// refused.
 ///
 /// # Errors
 /// The quota is exceeded. If the store cannot count the records, the revocation counts as one that
