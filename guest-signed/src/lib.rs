@@ -26,7 +26,7 @@ use keyward_sdk::{
     keys, random, settings,
 };
 
-use payload::{LAST_SECOND, Payload};
+use payload::{LAST_SECOND, MAX_ID, Payload};
 use python_json::Document;
 
 /// The handler for `dstok_` tokens.
@@ -43,6 +43,10 @@ impl TokenHandler for Signed {
     fn create(request: CreateRequest) -> Result<Created, CreateError> {
         if !is_true("allow_signed_tokens", true).map_err(CreateError::Failed)? {
             return Err(CreateError::denied(Denial::Disabled, DISABLED));
+        }
+        // The operator's limit may be higher, but such a token would be rejected.
+        if request.actor_id.len() > MAX_ID {
+            return Err(CreateError::denied(Denial::InvalidRequest, "the actor id is too long for a signed token"));
         }
         let made = clock::now().seconds;
         if made.saturating_add(request.expires_after.map_or(0, u64::from)) > LAST_SECOND {

@@ -10,7 +10,7 @@ use crate::restrictions;
 pub const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Maximum length of an actor id, in bytes.
-const MAX_ID: usize = 1_024;
+pub const MAX_ID: usize = 1_024;
 
 /// Writes the payload of a new token. `unique` is a text in base64url that no other token has.
 #[must_use]

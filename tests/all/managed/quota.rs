@@ -1,8 +1,8 @@
-//! A client has a quota of valid tokens, with all handlers together.
+//! Bounds on what a client can make the nodes keep.
 
 use super::{NOW, builder, ring, store};
 use crate::support::TestClock;
-use keyward_runtime::{CreateRequest, Creation, Denial, UnixTime};
+use keyward_runtime::{CreateRequest, Creation, Denial, Reason, Revocation, UnixTime, Verdict};
 use std::num::NonZeroU32;
 
 #[test]
@@ -42,4 +42,54 @@ fn a_client_has_at_most_its_quota_of_valid_tokens() {
     TestClock.set(Some(UnixTime { seconds: NOW.seconds + 4_000, ..NOW }));
     id(create("signed", Some("app"), 0));
     assert!(is_full(create("stored", Some("app"), 0)));
+}
+
+/// Whatever the operator's limit is, no token is issued that its handler then rejects.
+#[test]
+fn an_actor_id_that_no_signed_token_may_have_is_denied() {
+    TestClock.set(Some(NOW));
+    let (_folder, store) = store();
+    let registry = builder(store, ring(), |handler| handler.limits.actor_id_bytes = 2_000).build().unwrap();
+    let create = |handler: &str, length: usize| {
+        let creation = registry.create_blocking(Some(handler), CreateRequest::new("x".repeat(length))).unwrap();
+        match creation {
+            Creation::Created(created) => Ok(created.token),
+            Creation::Denied(denied) => Err((denied.denial, denied.message)),
+        }
+    };
+    for (handler, length) in [("signed", 1_024), ("stored", 2_000)] {
+        let token = create(handler, length).unwrap();
+        assert!(matches!(registry.verify_blocking(&token), Ok(Verdict::Accepted(_))), "{handler}");
+    }
+    let (denial, message) = create("signed", 1_025).unwrap_err();
+    assert_eq!((denial, message.as_str()), (Denial::InvalidRequest, "the actor id is too long for a signed token"));
+    let (denial, message) = create("stored", 2_001).unwrap_err();
+    let wanted = "the actor id has 2001 bytes, more than the 2000 allowed";
+    assert_eq!((denial, message.as_str()), (Denial::InvalidRequest, wanted));
+}
+
+/// A token of another program with the same keys, whose actor has a longer id than is allowed here.
+/// No revocation by that actor is needed, because it is not accepted; by its id it can be revoked.
+#[test]
+fn a_token_with_a_long_actor_id_is_revoked_by_its_own_id() {
+    TestClock.set(Some(NOW));
+    let (_folder, store) = store();
+    let lax = builder(store.clone(), ring(), |_| {}).build().unwrap();
+    let strict = builder(store, ring(), |handler| handler.limits.actor_id_bytes = 500).build().unwrap();
+    let actor = "x".repeat(1_000);
+    let created = lax.create_blocking(Some("signed"), CreateRequest::new(&actor)).unwrap();
+    let Creation::Created(created) = created else { panic!("{created:?}") };
+    assert_eq!(strict.verify_blocking(&created.token).unwrap_err().code(), "limit-actor-id");
+
+    let revoke = |revocation| pollster::block_on(strict.revoke(revocation)).map_err(|error| error.code());
+    let by_actor = Revocation { actor_id: Some(actor.clone()), ..Revocation::default() };
+    assert_eq!(revoke(by_actor.clone()), Err("bad-revocation"));
+    assert_eq!(pollster::block_on(lax.count_revoked(by_actor)).unwrap(), 1, "nothing was revoked");
+    let by_id = |id| Revocation { handler: Some("signed".to_owned()), token_id: Some(id), ..Revocation::default() };
+    assert_eq!(revoke(by_id("x".repeat(257))), Err("bad-revocation"));
+    assert_eq!(revoke(by_id("x".repeat(256))), Ok(0));
+    assert_eq!(revoke(by_id(created.token_id.unwrap())), Ok(1));
+    pollster::block_on(lax.revocations().unwrap().catch_up()).unwrap();
+    let verdict = lax.verify_blocking(&created.token).unwrap();
+    assert!(matches!(verdict, Verdict::Rejected(rejection) if rejection.reason == Reason::Revoked));
 }
