@@ -3,7 +3,7 @@
 //!
 //! ```no_run
 //! use keyward_runtime::{Registry, Runtime};
-//! use keyward_server::{Client, Config, Listeners, SecretDigest, Service};
+//! use keyward_server::{Client, Config, Listeners, Right, SecretDigest, Service};
 //! use tokio::net::TcpListener;
 //!
 //! #[tokio::main]
@@ -13,7 +13,7 @@
 //!
 //!     let mut config = Config::default();
 //!     let secret = SecretDigest::of("a secret of at least 32 random characters");
-//!     let app = Client { introspect: true, verify: true, ..Client::new(secret) };
+//!     let app = Client::new(secret, [Right::Introspect, Right::Verify]);
 //!     config.clients.insert("app".to_owned(), app);
 //!
 //!     let service = Service::new(config, registry);

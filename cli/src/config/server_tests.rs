@@ -218,7 +218,7 @@ fn errors_in_clients_have_their_line() {
         (
             client("may = [\n\"verify\",\n\"revise\"]"),
             5,
-            "client `app`: `may` takes only `introspect`, `verify`, `create`, `revoke`, `list`, `list-all`, `edit` and",
+            "client `app`: `may` takes only `introspect`, `verify`, `create`, `revoke`, `list`, `list-all`, `edit`, `delegate`",
         ),
         (
             client("may = [\"verify\",\n\"edit\"]"),

@@ -114,6 +114,7 @@ pub(crate) fn signed() -> HandlerConfig {
     config.prefixes = vec!["dstok_".into()];
     let grant = KeyGrant { ring, scheme: Scheme::Itsdangerous, namespace: Some("token".into()) };
     config.keys.insert("token".into(), grant);
+    support::unhurried(&mut config.limits);
     config
 }
 
