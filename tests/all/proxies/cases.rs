@@ -226,12 +226,25 @@ fn ask(method: &str, target: &str) -> Request {
     Request::new(method, target).without("Host").header("Host", SITE)
 }
 
-/// Adds forged identity headers: once, twice and in other spellings.
+/// Adds forged identity headers in every spelling, and some of them twice.
 fn forged(request: Request) -> Request {
-    let request = IDENTITY.iter().fold(request, |request, name| {
-        request.header(name, "root").header(&name.replace('-', "_"), "root").header(&name.replace('-', "."), "root")
-    });
+    let names = IDENTITY.iter().flat_map(|name| spellings(name));
+    let request = names.enumerate().fold(request, |request, (at, name)| request.header(&mixed_case(&name, at), "root"));
     request.header("X-Auth-Subject", "admin").header("X-AUTH-SCOPES", "*")
+}
+
+/// Returns a name with every mixture of separators that applications do not distinguish.
+fn spellings(name: &str) -> Vec<String> {
+    let add = |start: String, word: &str| ["-", "_", "."].map(|separator| format!("{start}{separator}{word}"));
+    let mut words = name.split('-');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(vec![first], |starts, word| starts.into_iter().flat_map(|start| add(start, word)).collect())
+}
+
+/// Changes every third letter to upper case, starting with a different one for each name.
+fn mixed_case(name: &str, at: usize) -> String {
+    let letters = name.chars().zip(at..);
+    letters.map(|(letter, at)| if at % 3 == 0 { letter.to_ascii_uppercase() } else { letter }).collect()
 }
 
 /// Adds claims about the original request, in every header that some proxy uses for that.
