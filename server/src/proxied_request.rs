@@ -1,6 +1,7 @@
 //! The original request, as described by each kind of proxy.
 
 use hyper::{HeaderMap, Method, Uri};
+use percent_encoding::percent_decode_str;
 
 /// The protocol of a proxy, which determines where the original request is described. Each protocol
 /// reads its own headers only, because a client may have sent the others.
@@ -79,8 +80,8 @@ fn a_path_of_url(text: &str) -> Option<String> {
 }
 
 /// Returns whether all servers interpret the path alike: it has no empty or dot segments, no `\`,
-/// no parameters and no control characters, none of these encoded, and decoding it twice gives the
-/// same path as decoding it once.
+/// no parameters and no control characters, none of these encoded, overlong or in full width, and
+/// decoding it twice gives the same path as decoding it once.
 pub(crate) fn is_plain_path(path: &str) -> bool {
     let segments_fine = path.strip_prefix('/').is_some_and(|rest| {
         let mut segments = rest.split('/').peekable();
@@ -94,6 +95,7 @@ pub(crate) fn is_plain_path(path: &str) -> bool {
     segments_fine
         && path.bytes().all(|byte| (0x21..0x7f).contains(&byte) && !b"\\;".contains(&byte))
         && path.split('%').skip(1).all(|rest| rest.get(..2).is_some_and(is_plain_encoded))
+        && percent_decode_str(path).decode_utf8().is_ok_and(|path| !path.contains(is_ambiguous))
 }
 
 /// Returns whether the two digits encode a byte that has the same meaning encoded and decoded.
@@ -103,15 +105,20 @@ fn is_plain_encoded(digits: &str) -> bool {
     byte.is_some_and(|byte| !byte.is_ascii_control() && !b"/.\\%;".contains(&byte))
 }
 
+/// Returns whether some servers convert the character, which is not ASCII, to one of `%./;\`, or
+/// ignore it.
+fn is_ambiguous(character: char) -> bool {
+    matches!(character, '％' | '．' | '／' | '；' | '＼') || (!character.is_ascii() && character.is_control())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use percent_encoding::percent_decode_str;
     use proptest::prelude::*;
 
     #[test]
     fn ambiguous_paths_are_not_plain() {
-        for path in ["/", "/a", "/a/", "/a/b.c", "/a%20b", "/..a", "/a.."] {
+        for path in ["/", "/a", "/a/", "/a/b.c", "/a%20b", "/..a", "/a..", "/zo%C3%AB", "/%ef%bd%81"] {
             assert!(is_plain_path(path), "{path}");
         }
         for path in [
@@ -139,6 +146,16 @@ mod tests {
             "/a b",
             "/\u{e9}",
             "/a\n",
+            "/a%C0%AEb",
+            "/a%c0%afb",
+            "/a%e0%80%af",
+            "/a%ff",
+            "/a%ef%bc%8fb",
+            "/%EF%BC%8E%ef%bc%8e/b",
+            "/a%ef%bc%bcb",
+            "/a%ef%bc%9bb",
+            "/a%ef%bc%852f",
+            "/a%c2%85",
         ] {
             assert!(!is_plain_path(path), "{path}");
         }

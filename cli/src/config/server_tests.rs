@@ -281,4 +281,19 @@ fn errors_in_policies_have_their_line() {
         let text = error(3, &format!("[policies]\nfirst = \"any\"\n{policy}"));
         assert!(text.starts_with(words), "{policy}: {text}");
     }
+    for path in [
+        "/a;x/*",
+        "/a%3B*",
+        "/a\\\\b",
+        "/a%5cb",
+        "/a%0a",
+        "/%c0%ae%c0%ae/*",
+        "/a%c0%afb",
+        "/a%ef%bc%8fb",
+        "/%ef%bc%8e*",
+    ] {
+        let text =
+            error(3, &format!("[policies]\nfirst = \"any\"\nx = {{ action = \"view-table\", paths = [\"{path}\"] }}"));
+        assert!(text.starts_with("policy `x`: `paths` has a pattern that cannot match any path"), "{path}: {text}");
+    }
 }
