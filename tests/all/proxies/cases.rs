@@ -104,6 +104,21 @@ pub(super) const ALL: &[Case] = &[
         wanted: PassesForNobody,
     },
     Case {
+        name: "valid, with `Connection: close, X-Auth-Scopes`",
+        request: |tokens| get("/").bearer(&tokens.good.text).header("Connection", "close, X-Auth-Scopes"),
+        wanted: Passes(|tokens| &tokens.good),
+    },
+    Case {
+        name: "valid, with `Connection: X-Auth-Subject`",
+        request: |tokens| get("/").bearer(&tokens.good.text).header("Connection", "X-Auth-Subject"),
+        wanted: Passes(|tokens| &tokens.good),
+    },
+    Case {
+        name: "sufficient, with every identity header in `Connection`",
+        request: |tokens| get("/orders/1").bearer(&tokens.orders.text).header("Connection", IDENTITY.join(", ")),
+        wanted: Passes(|tokens| &tokens.orders),
+    },
+    Case {
         name: "sufficient for the policy",
         request: |tokens| get("/orders/1").bearer(&tokens.orders.text),
         wanted: Passes(|tokens| &tokens.orders),
@@ -281,6 +296,11 @@ fn is_identity<'a>(seen: &Seen, wanted: impl Fn(usize) -> Option<&'a str>) -> Re
         };
         if !right {
             return Err(format!("the application heard {name}: {values:?}, not {:?}", wanted(at)));
+        }
+        // A server between proxy and application would remove the header.
+        let mut connection = seen.headers.iter().filter(|(given, _)| given == "connection");
+        if let Some((_, value)) = connection.find(|(_, value)| value.to_ascii_lowercase().contains(name)) {
+            return Err(format!("the application heard `Connection: {value}`"));
         }
     }
     Ok(())
