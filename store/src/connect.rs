@@ -28,24 +28,9 @@ const BREAK: Duration = Duration::from_millis(500);
 /// programs may use in a shared database.
 const MIGRATIONS: &str = "keyward_migrations";
 
-/// The migrations as released, with their numbers: sqlx compares them with those applied to a
-/// database.
-pub(crate) const SQLITE: &[(i64, &str)] = &[
-    (1, include_str!("../migrations/sqlite/1_tokens.sql")),
-    (2, include_str!("../migrations/sqlite/2_management.sql")),
-    (3, include_str!("../migrations/sqlite/3_issued.sql")),
-    (4, include_str!("../migrations/sqlite/4_clock.sql")),
-    (5, include_str!("../migrations/sqlite/5_parents.sql")),
-    (6, include_str!("../migrations/sqlite/6_actor_lists.sql")),
-];
-const POSTGRES: &[(i64, &str)] = &[
-    (1, include_str!("../migrations/postgres/1_tokens.sql")),
-    (2, include_str!("../migrations/postgres/2_management.sql")),
-    (3, include_str!("../migrations/postgres/3_issued.sql")),
-    (4, include_str!("../migrations/postgres/4_clock.sql")),
-    (5, include_str!("../migrations/postgres/5_parents.sql")),
-    (6, include_str!("../migrations/postgres/6_actor_lists.sql")),
-];
+// `SQLITE` and `POSTGRES`: the migrations as released, with their numbers. sqlx compares them with
+// those applied to a database.
+include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
 /// An open database.
 pub(crate) struct Database {

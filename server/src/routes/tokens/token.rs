@@ -16,7 +16,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path};
 use axum::response::Response;
 use hyper::{HeaderMap, StatusCode};
-use keyward_runtime::{Denial, Error, Record, Registry, TokenRef, TokenUpdate, UpdateOutcome, is_token_id};
+use keyward_runtime::{Denial, Error, Registry, TokenRef, TokenUpdate, UpdateOutcome, is_token_id};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -98,32 +98,20 @@ impl KnownToken {
     pub(super) fn of(seen: &VisibleToken, registry: &Registry) -> Result<Self, Error> {
         let handler = seen.handler().to_owned();
         let status = registry.status(&handler, seen.record())?.name();
-        let Record {
-            id,
-            actor_id,
-            description,
-            restrictions,
-            issued_at,
-            expires_at,
-            last_used_at,
-            ended,
-            client,
-            key: _,
-            parent,
-        } = seen.record().clone();
+        let record = seen.record();
         Ok(Self {
-            token_id: id,
+            token_id: record.id.clone(),
             handler,
-            actor: actor_id,
-            description,
-            restrictions: restrictions.map(|restrictions| RestrictionsBody::of(&restrictions, registry)),
-            issued_at,
-            expires_at,
-            last_used_at,
+            actor: record.actor_id.clone(),
+            description: record.description.clone(),
+            restrictions: record.restrictions.as_ref().map(|restrictions| RestrictionsBody::of(restrictions, registry)),
+            issued_at: record.issued_at,
+            expires_at: record.expires_at,
+            last_used_at: record.last_used_at,
             status,
-            ended_at: ended.map(|ended| ended.at),
-            client,
-            parent: parent.map(|TokenRef { handler, id }| ParentToken { handler, token_id: id }),
+            ended_at: record.ended.map(|ended| ended.at),
+            client: record.client.clone(),
+            parent: record.parent.clone().map(|TokenRef { handler, id }| ParentToken { handler, token_id: id }),
         })
     }
 }
