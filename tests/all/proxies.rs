@@ -20,7 +20,9 @@ use std::sync::Mutex;
 use std::thread;
 use tempfile::TempDir;
 
-/// Table rows after the cases, for which Keyward itself is changed.
+/// Table rows after the cases: a request with trailers, and those for which Keyward itself is
+/// changed.
+const TRAILERS: &str = "public path, with an identity header as a trailer";
 const RELOADS: &str = "reloads under load";
 const UNKNOWN_POLICY: &str = "valid, but the policy was removed";
 const HANGS: &str = "valid, but Keyward hangs";
@@ -40,7 +42,7 @@ fn proxies_admit_exactly_the_permitted_requests() {
     for kind in proxy::ALL.iter().filter(|kind| !installed.contains(kind)) {
         peers::skip(kind.name, "it is not installed");
     }
-    let rows = cases::ALL.iter().map(|case| case.name).chain([RELOADS, UNKNOWN_POLICY, HANGS, DOWN]);
+    let rows = cases::ALL.iter().map(|case| case.name).chain([TRAILERS, RELOADS, UNKNOWN_POLICY, HANGS, DOWN]);
     let table = Mutex::new(Table::new(rows, proxy::ALL.map(|kind| kind.name)));
     let wrong = Mutex::new(Vec::new());
     let kinds = Mutex::new(installed.into_iter());
@@ -96,6 +98,7 @@ fn drive(kind: Kind, mut saw: impl FnMut(&'static str, Result<String, String>)) 
         }
         saw(case.name, seen);
     }
+    saw(TRAILERS, cases::check_trailers(kind, &proxy, &application));
     saw(RELOADS, load::reload(&keyward, &proxy, &mix).map(|()| "all correct".to_owned()));
 
     // From here on Keyward cannot accept, so every request must be refused.

@@ -15,6 +15,8 @@ pub(super) struct Seen {
     /// All headers, with names in lower case.
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
+    /// The lines after a chunked body.
+    pub(super) trailers: Vec<String>,
 }
 
 /// A running application, which stops at the end of the test.
@@ -86,7 +88,7 @@ fn receive(from: &mut impl BufRead, to: &mut impl Write) -> std::io::Result<Opti
     }
     let mut words = first.split(' ').map(str::to_owned);
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let mut seen = Seen { method, target, headers: Vec::new(), body: Vec::new() };
+    let mut seen = Seen { method, target, headers: Vec::new(), body: Vec::new(), trailers: Vec::new() };
     loop {
         let line = line(from)?;
         let Some((name, value)) = line.split_once(':') else { break };
@@ -100,12 +102,18 @@ fn receive(from: &mut impl BufRead, to: &mut impl Write) -> std::io::Result<Opti
     } else if header(&seen, "transfer-encoding").is_some() {
         loop {
             let length = usize::from_str_radix(&line(from)?, 16).unwrap_or(0);
-            let chunk = bytes(from, length)?;
-            line(from)?;
-            if chunk.is_empty() {
+            if length == 0 {
                 break;
             }
-            seen.body.extend(chunk);
+            seen.body.extend(bytes(from, length)?);
+            line(from)?;
+        }
+        loop {
+            let line = line(from)?;
+            if line.is_empty() {
+                break;
+            }
+            seen.trailers.push(line);
         }
     }
     Ok(Some(seen))

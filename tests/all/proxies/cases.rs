@@ -3,7 +3,7 @@
 use super::application::{Application, Seen};
 use super::keyward::{SITE, TOKENS, Token, Tokens};
 use super::proxy::{Kind, Proxy};
-use keyward_tests::http::{Request, Response};
+use keyward_tests::http::{Connection, Request, Response};
 
 /// The identity headers, in the order of [`Token::identity`].
 const IDENTITY: [&str; 5] = ["x-auth-subject", "x-auth-token-id", "x-auth-scopes", "x-auth-handler", "x-auth-expires"];
@@ -247,6 +247,25 @@ pub(super) fn check(case: &Case, kind: Kind, proxy: &Proxy, application: &Applic
     match right {
         Ok(()) => Ok(cell(&response)),
         Err(wrong) => Err(format!("{}: {}: {wrong}; {response:?}; {seen:?}", kind.name, case.name)),
+    }
+}
+
+/// Sends an identity header as a trailer, which must not become a header. Returns the table cell.
+pub(super) fn check_trailers(kind: Kind, proxy: &Proxy, application: &Application) -> Result<String, String> {
+    let request = ask("POST", "/public/a").header("Transfer-Encoding", "chunked").header("Connection", "close");
+    let chunks = b"3\r\na=b\r\n0\r\nX-Auth-Subject: root\r\n\r\n";
+    application.take();
+    let response = Connection::open(proxy.address()).and_then(|mut connection| {
+        connection.send([request.to_bytes().as_slice(), chunks].concat())?;
+        connection.answer(false)
+    });
+    let seen = application.take();
+    match (response, seen.as_slice()) {
+        (Ok(response), [seen]) if response.status == 200 && seen.body == b"a=b" => {
+            is_identity(seen, |_| None).map_err(|wrong| format!("{}: {wrong}", kind.name))?;
+            Ok(if seen.trailers.is_empty() { "dropped" } else { "forwarded" }.to_owned())
+        }
+        (response, seen) => Err(format!("{}: {response:?}; {seen:?}", kind.name)),
     }
 }
 
