@@ -20,6 +20,15 @@ pub(crate) fn head_of(file: &Path) -> PathBuf {
     beside(file, ".head")
 }
 
+/// Returns the paths of the files beside the current one: its head, whether or not it exists, and
+/// the rotated files. Omits the latter if the folder cannot be read.
+#[must_use]
+pub fn other_files(file: &Path) -> Vec<PathBuf> {
+    let mut files = rotated(file).unwrap_or_default();
+    files.push(head_of(file));
+    files
+}
+
 /// Returns the name of a rotated file. Names sort in the order of their lines.
 pub(crate) fn rotated_name(file: &Path, first: u64) -> PathBuf {
     beside(file, &format!(".{first:012}"))

@@ -57,6 +57,7 @@ use std::time::{Duration, Instant};
 
 pub use dropped::Loss;
 pub use entry::{Entry, Event};
+pub use files::other_files;
 pub use head::{Head, ListEnd};
 pub use line::Record;
 pub use pending::Recording;

@@ -3,13 +3,14 @@
 use crate::config::{
     Component, Config, ConfigError, Handler, Located, Ring, RingKey, SecretSource, StorePlace, TlsFiles,
 };
-use crate::private_file::{read, read_private};
+use crate::private_file::{read, read_private, refuse_shared};
 use crate::{CliError, Env};
 use keyward_audit::Settings;
 use keyward_runtime::{Limits, Secret, escape_untrusted, list_names};
 use keyward_server::KeyAge;
 use keyward_store::Location;
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
@@ -30,12 +31,40 @@ pub(crate) struct ConfigFile {
 
 impl ConfigFile {
     /// Reads the configuration, but none of the files that it names.
+    ///
+    /// Returns an error if others can write to it, to the store or to the audit log.
     pub(crate) fn read(file: &Path) -> Result<Self, CliError> {
         let bytes = read(file, MAX_CONFIG, "correct `--config`").map_err(CliError::Usage)?;
+        refuse_shared(file).map_err(CliError::Usage)?;
         let text = std::str::from_utf8(&bytes)
             .map_err(|_| CliError::Usage(format!("{} is not UTF-8 text: correct `--config`", file.display())))?;
         let usage_error = |ConfigError { line, text }| usage_error(file, line, &text);
-        Ok(Self { config: Config::parse(text).map_err(usage_error)?, file: file.to_owned() })
+        let this = Self { config: Config::parse(text).map_err(usage_error)?, file: file.to_owned() };
+        this.refuse_shared_files()?;
+        Ok(this)
+    }
+
+    /// Returns an error if others can write to a file of the store or of the audit log.
+    fn refuse_shared_files(&self) -> Result<(), CliError> {
+        let check = |line: Option<usize>, setting: &str, path: &Path| {
+            refuse_shared(path).map_err(|text| self.usage_error(line, &format!("`{setting}`: {text}")))
+        };
+        if let Some(store) = &self.config.store
+            && let StorePlace::Sqlite(path) = &store.place.value
+        {
+            let path = self.path(path);
+            for file in [path.clone(), suffixed(&path, "-wal"), suffixed(&path, "-shm")] {
+                check(Some(store.place.line), "store", &file)?;
+            }
+        }
+        if let Some(audit) = &self.config.audit {
+            let path = self.path(&audit.file.value);
+            check(Some(audit.file.line), "audit", &path)?;
+            for file in keyward_audit::other_files(&path) {
+                check(Some(audit.file.line), "audit", &file)?;
+            }
+        }
+        self.pending_file().map_or(Ok(()), |path| check(None, "pending_file", &path))
     }
 
     /// Returns an error if there is no such handler. The error does not repeat the name, which may
@@ -75,6 +104,22 @@ impl ConfigFile {
             let machine = rustix::system::uname();
             format!("{}-{}", machine.nodename().to_string_lossy(), self.config.server.listen.value.port())
         })
+    }
+
+    /// Returns the path of the file of pending revocations: as set, or beside the audit log, or
+    /// else beside an SQLite store. `None` if there is none of these.
+    pub(crate) fn pending_file(&self) -> Option<PathBuf> {
+        let store = self.config.store.as_ref()?;
+        if let Some(path) = &store.pending_file {
+            return Some(self.path(path));
+        }
+        let database = || match &store.place.value {
+            StorePlace::Sqlite(path) => Some(self.path(path)),
+            StorePlace::Postgres(_) => None,
+        };
+        let beside = self.audit_settings().map(|settings| settings.file).or_else(database)?;
+        beside.file_name()?;
+        Some(suffixed(&beside, &format!(".{}.pending", self.node())))
     }
 
     /// Returns the keys of all rings with their ages.
@@ -198,6 +243,13 @@ impl ConfigFile {
         let audit = self.config.audit.as_ref()?;
         Some(Settings { file: self.path(&audit.file.value), node: self.node(), ..audit.settings.clone() })
     }
+}
+
+/// Returns a path whose last name has a suffix.
+fn suffixed(path: &Path, end: &str) -> PathBuf {
+    let mut path = OsString::from(path);
+    path.push(end);
+    PathBuf::from(path)
 }
 
 pub(crate) fn usage_error(file: &Path, line: Option<usize>, text: &str) -> CliError {

@@ -4,13 +4,10 @@
 //! are written in turn: if a write is interrupted, the other slot holds the state before it.
 
 use crate::CliError;
-use crate::config::StorePlace;
-use crate::config_file::ConfigFile;
 use crate::private_file::file_error;
 use keyward_runtime::{PendingRevocation, Revocation, TokenDigest};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -90,23 +87,6 @@ pub(crate) struct PendingFile {
 }
 
 impl PendingFile {
-    /// Returns the path for this configuration: as set, or beside the audit log, or else beside an
-    /// SQLite store. `None` if there is none of these.
-    pub(crate) fn path(loaded: &ConfigFile) -> Option<PathBuf> {
-        let store = loaded.config.store.as_ref()?;
-        if let Some(path) = &store.pending_file {
-            return Some(loaded.path(path));
-        }
-        let database = || match &store.place.value {
-            StorePlace::Sqlite(path) => Some(loaded.path(path)),
-            StorePlace::Postgres(_) => None,
-        };
-        let beside = loaded.audit_settings().map(|settings| settings.file).or_else(database)?;
-        let mut name = beside.file_name().map(OsString::from)?;
-        name.push(format!(".{}.pending", loaded.node()));
-        Some(beside.with_file_name(name))
-    }
-
     /// Opens the file, or creates it, and returns what an earlier process has left in it.
     pub(crate) fn open(path: &Path) -> io::Result<(Self, PendingState)> {
         let mut options = OpenOptions::new();

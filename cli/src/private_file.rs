@@ -1,5 +1,5 @@
-//! Safe reading of files: regular files of bounded size, and secrets that only their owner can
-//! read.
+//! Safe reading of files: regular files of bounded size, secrets that only their owner can read,
+//! and files that only their owner can write to.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -32,6 +32,44 @@ pub(crate) fn read_private(path: &Path, what_to_do: &str) -> Result<Zeroizing<Ve
 /// credential of a service user appears, to which an access control list admits the user.
 fn is_private(mode: u32, uid: u32, gid: u32) -> bool {
     mode & 0o077 == 0 || (mode & 0o777 == 0o440 && uid == 0 && gid == 0)
+}
+
+/// Returns an error if the group or others can write to a file or replace it, which includes the
+/// target of a link. A file that does not exist yet is checked by its folder only.
+///
+/// Folders further up are not checked. In a sticky folder only the owner of a file can replace it.
+pub(crate) fn refuse_shared(path: &Path) -> Result<(), String> {
+    refuse_shared_folder(folder_of(path))?;
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.mode() & 0o022 != 0 => {
+            return Err(shared("", path, metadata.mode()));
+        }
+        // Opening the file reports any error.
+        _ => {}
+    }
+    match path.canonicalize() {
+        Ok(target) => refuse_shared_folder(folder_of(&target)),
+        Err(_) => Ok(()),
+    }
+}
+
+fn refuse_shared_folder(folder: &Path) -> Result<(), String> {
+    match fs::metadata(folder) {
+        Ok(metadata) if metadata.is_dir() && metadata.mode() & 0o022 != 0 && metadata.mode() & 0o1000 == 0 => {
+            Err(shared("the folder ", folder, metadata.mode()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn shared(what: &str, path: &Path, mode: u32) -> String {
+    let (path, mode) = (path.display(), mode & 0o7777);
+    format!("{what}{path} can be written by group or others (mode {mode:04o}): run `chmod go-w {path}`")
+}
+
+/// Returns the folder of a file.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 /// An open regular file. Its metadata belong to the file that is read.

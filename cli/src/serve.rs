@@ -8,7 +8,6 @@ mod watch;
 use crate::args::Serve;
 use crate::config::Address;
 use crate::config_file::ConfigFile;
-use crate::pending_file::PendingFile;
 use crate::private_file::file_error;
 use crate::{CliError, ExitStatus, Io, assemble, audit_log};
 use keyward_audit::{Entry, Event};
@@ -58,7 +57,7 @@ pub(crate) fn run(args: Serve, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
         let admin = admin_at.bind(&loaded)?;
         // Not before, since a daemon that is already running may be using the file.
         if let Some(revocations) = registry.revocations() {
-            keep_pending::start(PendingFile::path(&loaded), revocations, audit.clone());
+            keep_pending::start(loaded.pending_file(), revocations, audit.clone());
         }
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         announce(io.stdout, scheme, &service, &admin, secret.as_ref().map(|secret| secret.as_str()))?;

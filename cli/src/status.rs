@@ -122,7 +122,7 @@ fn audit(loaded: &ConfigFile) -> Result<Option<Audit>, CliError> {
 }
 
 fn pending(loaded: &ConfigFile) -> Result<Option<Pending>, CliError> {
-    let Some(path) = PendingFile::path(loaded) else { return Ok(None) };
+    let Some(path) = loaded.pending_file() else { return Ok(None) };
     let PendingState { may_be_lost, revocations } = PendingFile::look(&path)?;
     Ok(Some(Pending { file: path.display().to_string(), revocations: revocations.len(), may_be_lost }))
 }

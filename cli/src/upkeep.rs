@@ -217,7 +217,7 @@ fn accept(args: &Accept, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
 
 /// Accepts that a restart may have lost revocations.
 fn accept_loss(loaded: &ConfigFile, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let path = match PendingFile::path(loaded) {
+    let path = match loaded.pending_file() {
         Some(path) if PendingFile::look(&path)?.may_be_lost => Some(path),
         _ => None,
     };

@@ -31,6 +31,7 @@ mod routing;
 mod schemathesis;
 mod sdk;
 mod serve_command;
+mod shared_files;
 mod store;
 mod stored;
 mod support;

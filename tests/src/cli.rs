@@ -57,6 +57,8 @@ impl Folder {
             fs::remove_dir_all(&path).unwrap();
         }
         fs::create_dir_all(&path).unwrap();
+        // Keyward refuses folders that a group can write to, as some default permissions allow.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         Self { path, env: BTreeMap::new() }
     }
 
