@@ -64,12 +64,14 @@ struct Defect<'a> {
 fn verified(args: &Verify, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let settings = configured(&args.config)?;
     let verified = verify(&settings.file, args.head.as_ref()).map_err(cannot)?;
+    // Without its head, a log whose end was truncated looks intact.
+    let is_whole = verified.problem.is_none() && (verified.has_head || args.no_head);
     if args.json {
-        write_json(io.stdout, &finding(&verified, args.head.is_some()))?;
+        write_json(io.stdout, &finding(&verified, is_whole, args.head.is_some()))?;
     } else {
-        write_lines(io.stdout, sentences(&verified))?;
+        write_lines(io.stdout, sentences(&verified, is_whole))?;
     }
-    match (verified.problem.is_some(), verified.noted) {
+    match (!is_whole, verified.noted) {
         (true, _) => Ok(ExitStatus::Negative),
         (false, AnchorCheck::TooOld) => {
             Err(cannot("--head refers to a record that was removed by retention; use a newer head"))
@@ -78,11 +80,11 @@ fn verified(args: &Verify, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     }
 }
 
-fn finding(verified: &Verified, asked: bool) -> Finding<'_> {
+fn finding(verified: &Verified, whole: bool, asked: bool) -> Finding<'_> {
     let Verified { files, records, first, last, head, removed, unfinished, has_head, cut, lost, noted, problem } =
         verified;
     Finding {
-        whole: problem.is_none(),
+        whole,
         files: *files,
         records: *records,
         first: first.as_ref().map(|(seq, time)| Moment { seq: *seq, time }),
@@ -108,19 +110,20 @@ fn finding(verified: &Verified, asked: bool) -> Finding<'_> {
 }
 
 /// Describes the result of a verification for humans.
-fn sentences(verified: &Verified) -> Vec<String> {
+fn sentences(verified: &Verified, is_whole: bool) -> Vec<String> {
     let Verified { files, records, first, last, head, removed, unfinished, has_head, cut, lost, noted, problem } =
         verified;
     let mut told = Vec::new();
     if let Some(problem) = problem {
         told.push(format!("not intact: {problem}"));
     }
-    let begin = if problem.is_some() { "intact before that" } else { "intact" };
-    told.push(format!(
-        "{begin}: {} in {}",
-        count_of(*records, "record"),
-        count_of(u64::try_from(*files).unwrap_or(u64::MAX), "file")
-    ));
+    let files = count_of(u64::try_from(*files).unwrap_or(u64::MAX), "file");
+    let counts = format!("{} in {files}", count_of(*records, "record"));
+    told.push(match problem {
+        Some(_) => format!("intact before that: {counts}"),
+        None if is_whole => format!("intact: {counts}"),
+        None => format!("not verified to the end: {counts} are intact"),
+    });
     if let (Some((_, first)), Some((_, last))) = (first, last) {
         told.push(format!("from {first} to {last}"));
     }
@@ -137,7 +140,8 @@ fn sentences(verified: &Verified) -> Vec<String> {
         told.push("the last line is unfinished: the next writer will cut it".to_owned());
     }
     if !*has_head {
-        told.push("no .head file found: truncation of the last records cannot be detected".to_owned());
+        let remedy = if is_whole { "" } else { "; if this log never had one, use --no-head" };
+        told.push(format!("no .head file found: truncation of the last records cannot be detected{remedy}"));
     }
     if *noted == AnchorCheck::Found {
         told.push("contains the record of --head".to_owned());

@@ -38,6 +38,9 @@ pub(crate) enum Command {
 Store the head that this command prints where those who can write the audit log
 cannot change it. Later, --head checks that the log still contains it.
 
+Without the .head file beside the log, a truncated end cannot be detected, and
+the log is not intact. --no-head accepts that, e.g. for a copy without it.
+
 Exit status: 0 intact, 1 not intact, 2 invalid arguments or configuration, 3 the
 log cannot be read, or retention has removed the record of --head.
 
@@ -51,6 +54,9 @@ pub(crate) struct Verify {
     /// Head of an earlier run, which the log must contain
     #[arg(long, value_name = "SEQ:HASH", value_parser = parse_head)]
     pub(crate) head: Option<Head>,
+    /// Accepts a log without its .head file
+    #[arg(long)]
+    pub(crate) no_head: bool,
     /// Prints a JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -99,12 +99,31 @@ fn verify_reports_whether_the_log_is_intact() {
 
     let beside = world.folder.path().join("audit.jsonl.head");
     fs::remove_file(&beside).unwrap();
-    let ran = world.run("verify");
-    assert_eq!(ran.status, 0);
-    assert_eq!(
-        ran.stdout.lines().nth(2).unwrap(),
-        "no .head file found: truncation of the last records cannot be detected"
-    );
+    let missing = "no .head file found: truncation of the last records cannot be detected";
+    for (words, status, first) in [
+        ("verify", 1, "not verified to the end: 10 records in 2 files are intact"),
+        ("verify --no-head", 0, "intact: 10 records in 2 files"),
+    ] {
+        let ran = world.run(words);
+        assert_eq!(ran.status, status);
+        let told: Vec<_> = ran.stdout.lines().collect();
+        let wanted = match status {
+            0 => missing.to_owned(),
+            _ => format!("{missing}; if this log never had one, use --no-head"),
+        };
+        assert_eq!((told[0], told[2]), (first, wanted.as_str()));
+        let json: Value = serde_json::from_str(&world.run(&format!("{words} --json")).stdout).unwrap();
+        assert_eq!((&json["whole"], &json["has_head"]), (&json!(status == 0), &json!(false)));
+    }
+    // An external head does not show what came after it.
+    assert_eq!(world.run(&format!("verify --head {head}")).status, 1);
+    // The end is cut, together with the file that would show it.
+    let file = world.folder.path().join("audit.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    let end = text.trim_end().rfind('\n').map_or(0, |at| at + 1);
+    fs::write(&file, &text[..end]).unwrap();
+    assert_eq!(world.run("verify").status, 1);
+    fs::write(&file, text).unwrap();
 
     world.open().record_blocking(entry("later")).unwrap();
     let ran = world.run(&format!("verify --head {head}"));
