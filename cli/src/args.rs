@@ -77,7 +77,7 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Without --config, the daemon uses the folder keyward-data in the current folder.
 The first start creates it with a key, a configuration to edit, and the client
-`admin`, whose secret is printed once.
+`admin`, whose secret is printed once on a terminal, or else written to a file.
 
 The daemon prints the addresses that it listens on, then logs JSON lines to
 standard error, from the level of KEYWARD_LOG up (default: info). SIGHUP reloads

@@ -45,6 +45,8 @@ pub struct Io<'a> {
     pub stdin: &'a mut dyn BufRead,
     /// Standard output, for results.
     pub stdout: &'a mut dyn Write,
+    /// Set if standard output is a terminal, which may show a secret.
+    pub stdout_is_terminal: bool,
     /// Standard error, for error messages.
     pub stderr: &'a mut dyn Write,
     /// Set if standard error is a terminal, on which progress is displayed.

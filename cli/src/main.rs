@@ -15,10 +15,12 @@ fn main() -> ExitCode {
         Ok(log) => log,
         Err(status) => return status.into(),
     };
+    let stdout_is_terminal = stdout.is_terminal();
     let stderr_is_terminal = stderr.is_terminal();
     let io = keyward_cli::Io {
         stdin: &mut stdin,
         stdout: &mut stdout,
+        stdout_is_terminal,
         stderr: &mut stderr,
         stderr_is_terminal,
         env: &variable,

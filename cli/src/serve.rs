@@ -23,13 +23,12 @@ use std::thread;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
-use zeroize::Zeroizing;
 
 pub(crate) fn run(args: Serve, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let Serve { config, listen, admin } = args;
     let (file, secret) = match config {
         Some(file) => (file, None),
-        None => first_start::configuration(io.stdout)?,
+        None => first_start::configuration(io.stdout, io.stdout_is_terminal)?,
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let tokio = Builder::new_multi_thread().worker_threads(threads).enable_io().enable_time().build();
@@ -60,7 +59,7 @@ pub(crate) fn run(args: Serve, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
             keep_pending::start(loaded.pending_file(), revocations, audit.clone());
         }
         let scheme = if config.tls.is_some() { "https" } else { "http" };
-        announce(io.stdout, scheme, &service, &admin, secret.as_ref().map(|secret| secret.as_str()))?;
+        announce(io.stdout, scheme, &service, &admin, secret.as_deref())?;
         let handlers = registry.handlers().count();
         tracing::info!(target: "keyward::server", handlers, "started");
 
@@ -183,7 +182,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Prints the addresses for humans, and for programs that wait for them.
+/// Prints the addresses for humans, and for programs that wait for them. `secret` is a shell
+/// expression for the secret of the client `admin`.
 fn announce(
     stdout: &mut dyn Write,
     scheme: &str,
@@ -191,18 +191,18 @@ fn announce(
     admin: &TcpListener,
     secret: Option<&str>,
 ) -> Result<(), CliError> {
-    let text = || {
+    let text = || -> io::Result<String> {
         let address = service.local_addr()?;
         let mut text = format!("keyward: listening on {scheme}://{address}\n");
         text += &format!("keyward: admin on http://{}\n", admin.local_addr()?);
         if let Some(secret) = secret {
             text += &format!(
-                "keyward: create a first token with\n  curl -u 'admin:{secret}' -H 'Content-Type: application/json' \
+                "keyward: create a first token with\n  curl -u \"admin:{secret}\" -H 'Content-Type: application/json' \
                  -d '{{\"actor\":\"root\",\"expires_after\":3600}}' {scheme}://localhost:{}/v1/tokens\n",
                 address.port()
             );
         }
-        Ok(Zeroizing::new(text))
+        Ok(text)
     };
     // In one write, because a program may stop reading after the line that it waits for.
     text().and_then(|text| stdout.write_all(text.as_bytes())).and_then(|()| stdout.flush()).map_err(CliError::stdout)

@@ -61,6 +61,7 @@ fn tell(config: &[u8]) -> String {
     let world = Io {
         stdin: &mut std::io::empty(),
         stdout: &mut stdout,
+        stdout_is_terminal: false,
         stderr: &mut stderr,
         stderr_is_terminal: false,
         env: &|_| None,

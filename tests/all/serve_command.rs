@@ -91,13 +91,21 @@ fn ended_well(ended: &Ended) {
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
 }
 
+/// Returns the secret that the first start has written.
+fn admin_secret(folder: &Folder) -> String {
+    fs::read_to_string(folder.path().join("keyward-data/admin.secret")).unwrap().trim_end().to_owned()
+}
+
 #[test]
 fn the_first_start_creates_what_the_second_one_uses() {
     let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("serve/first"));
     let data = folder.path().join("keyward-data");
     let daemon = Daemon::spawn(serve_default(&folder)).unwrap();
     let stdout = daemon.stdout();
-    let secret = stdout.lines().find(|line| line.starts_with("kwc_")).unwrap().to_owned();
+    // Standard output may be a log, so the secret is in a file instead.
+    assert!(!stdout.contains("kwc_"), "{stdout}");
+    assert!(stdout.contains("the client `admin`, whose secret is in keyward-data/admin.secret:"), "{stdout}");
+    let secret = admin_secret(&folder);
     assert_eq!(secret.len(), 47);
     let mut files: Vec<_> = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     files.sort();
@@ -106,7 +114,7 @@ fn the_first_start_creates_what_the_second_one_uses() {
     assert_eq!(mode(&data.join(files.remove(pending))), 0o600);
     let audit = ["audit.jsonl", "audit.jsonl.head"];
     let others = ["keyward.db", "keyward.db-shm", "keyward.db-wal", "keyward.toml", "secret.key"];
-    assert_eq!(files, [&audit[..], &others].concat());
+    assert_eq!(files, [&["admin.secret"], &audit[..], &others].concat());
     assert_eq!(mode(&data), 0o700);
     assert!(files.iter().all(|file| mode(&data.join(file)) == 0o600));
     let files = ["keyward.toml", "secret.key"];
@@ -114,7 +122,7 @@ fn the_first_start_creates_what_the_second_one_uses() {
 
     // The printed `curl` line creates a token when pasted into a shell.
     let curl = stdout.lines().find(|line| line.trim().starts_with("curl ")).unwrap();
-    assert!(curl.contains(&format!("-u 'admin:{secret}'")), "{curl}");
+    assert!(curl.contains("-u \"admin:$(cat keyward-data/admin.secret)\""), "{curl}");
     assert!(curl.ends_with(&format!("http://localhost:{}/v1/tokens", daemon.service().port())), "{curl}");
     let created = create(daemon.service(), "admin", &secret);
     assert_eq!(created.status, 201);
@@ -143,14 +151,13 @@ fn an_interrupted_first_start_is_completed() {
     // An existing key is kept; an incomplete file is not a configuration.
     folder.write("keyward-data/secret.key", "only-for-tests-only-for-tests-only-for-test\n", 0o600);
     folder.write("keyward-data/keyward.new", "[server]\nlisten", 0o644);
+    folder.write("keyward-data/admin.secret", "kwc_of-the-interrupted-start", 0o644);
     let daemon = Daemon::spawn(serve_default(&folder)).unwrap();
-    let stdout = daemon.stdout();
-    let secret = stdout.lines().find(|line| line.starts_with("kwc_")).unwrap();
-    assert_eq!(create(daemon.service(), "admin", secret).status, 201);
+    assert_eq!(create(daemon.service(), "admin", &admin_secret(&folder)).status, 201);
     ended_well(&daemon.stop());
     let key = fs::read_to_string(data.join("secret.key")).unwrap();
     assert_eq!(key, "only-for-tests-only-for-tests-only-for-test\n");
-    assert_eq!(mode(&data.join("keyward.toml")), 0o600);
+    assert!(["keyward.toml", "admin.secret"].iter().all(|file| mode(&data.join(file)) == 0o600));
     assert!(!data.join("keyward.new").exists());
 
     let other = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("serve/no-folder"));

@@ -164,6 +164,7 @@ pub(crate) fn keyward() -> ExitCode {
     let world = keyward_cli::Io {
         stdin: &mut stdin,
         stdout: &mut stdout,
+        stdout_is_terminal: false,
         stderr: &mut stderr,
         stderr_is_terminal: false,
         env: &variable,

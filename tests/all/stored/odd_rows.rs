@@ -311,7 +311,8 @@ fn progress_is_displayed_on_a_terminal() {
     thread::scope(|scope| {
         let import = scope.spawn(|| {
             let (stdin, stderr) = (&mut io::empty(), &mut stderr.clone());
-            keyward_cli::run(args, Io { stdin, stdout: &mut stdout, stderr, stderr_is_terminal: true, env: &|_| None })
+            let (stdout, stdout_is_terminal, stderr_is_terminal) = (&mut stdout, false, true);
+            keyward_cli::run(args, Io { stdin, stdout, stdout_is_terminal, stderr, stderr_is_terminal, env: &|_| None })
         });
         wait_for("the progress", || stderr.text().contains("\rkeyward: reading tokens"));
         block_on(datasette.execute("COMMIT")).unwrap();

@@ -2,14 +2,14 @@
 
 use super::{Keyward, shorten, step, text};
 use crate::run::Step;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 /// Starts the daemon, issues a token over HTTP, verifies it, and stops the daemon.
 pub(super) fn show(keyward: &Keyward) -> Step {
-    step("The same as a daemon. Without a configuration it creates one, and prints once how to call it.");
+    step("The same as a daemon. Without a configuration it creates one, and prints how to call it.");
     let daemon = Daemon::start(keyward)?;
     let curl = Command::new("curl").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     if !curl {
@@ -65,13 +65,12 @@ impl Daemon {
         let stdout = daemon.child.stdout.take().ok_or("the daemon has no standard output")?;
         for line in BufReader::new(stdout).lines() {
             let line = line.map_err(text)?;
-            if line.starts_with("kwc_") {
-                daemon.secret.clone_from(&line);
-            }
-            println!("   {}", line.replace(&daemon.secret, &shorten(&daemon.secret)));
+            println!("   {line}");
             if let Some(address) = line.strip_prefix("keyward: listening on http://") {
                 address.clone_into(&mut daemon.address);
             } else if line.trim_start().starts_with("curl ") {
+                let secret = fs::read_to_string(keyward.folder.join("keyward-data/admin.secret")).map_err(text)?;
+                secret.trim_end().clone_into(&mut daemon.secret);
                 return Ok(daemon);
             }
         }
@@ -125,7 +124,7 @@ impl Daemon {
         println!("   $ kill {id}");
         Command::new("sh").args(["-c", "kill \"$0\"", &id]).status().map_err(text)?;
         let status = self.child.wait().map_err(text)?;
-        let log = std::fs::read_to_string(&self.log).map_err(text)?;
+        let log = fs::read_to_string(&self.log).map_err(text)?;
         for line in log.lines().filter(|line| line.contains("keyward::decision")) {
             println!("   {line}");
         }
