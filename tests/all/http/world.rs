@@ -83,8 +83,13 @@ pub(crate) fn registry_on(runtime: &Runtime) -> Registry {
 
 /// Returns the registry with a store, which may be silent for the duration `patience`.
 pub(crate) fn registry_with(store: &Arc<Double>, patience: Duration) -> Registry {
+    registry_with_on(&RUNTIME, store, patience)
+}
+
+/// Like [`registry_with`], on a separate runtime, for tests whose calls must find a free slot.
+pub(crate) fn registry_with_on(runtime: &Runtime, store: &Arc<Double>, patience: Duration) -> Registry {
     let revocations = Revocations::open(store.clone(), patience).unwrap();
-    builder(&RUNTIME).revocations(revocations).build().unwrap()
+    builder(runtime).revocations(revocations).build().unwrap()
 }
 
 /// Returns the registry with a store of records.

@@ -5,7 +5,7 @@ use super::super::server::Server;
 use super::super::world::store::{Double, records};
 use super::super::world::{self, KEY, NOW, secret, token};
 use crate::support::{TestClock, dstok};
-use keyward_runtime::{Registry, Revocation, TokenDigest, Verdict};
+use keyward_runtime::{Registry, Revocation, Runtime, RuntimeLimits, TokenDigest, Verdict};
 use keyward_tests::daemon::wait_for;
 use keyward_tests::http::{Connection, Request};
 use serde_json::json;
@@ -105,7 +105,10 @@ fn a_reload_keeps_revocations() {
 /// after its response.
 #[test]
 fn no_acceptance_starts_after_the_response() {
-    let (_, registry, server) = start();
+    let store = Arc::new(Double::with(&records(NOW)));
+    let runtime = Runtime::with(RuntimeLimits::default(), TestClock).unwrap();
+    let registry = world::registry_with_on(&runtime, &store, Duration::from_secs(3_600));
+    let server = Server::start(world::config(), registry.clone(), Some(NOW));
     let of = |number: u32| dstok(&json!({"a": format!("user-{number}"), "t": NOW.seconds}), KEY);
     let tokens: Vec<String> = (0..100).map(of).collect();
     let revoked: Vec<AtomicU64> = tokens.iter().map(|_| AtomicU64::new(u64::MAX)).collect();
