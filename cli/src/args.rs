@@ -40,6 +40,9 @@ pub(crate) enum Parsed {
 Exit status: 0 success, 1 a token was denied or not accepted, 2 invalid
 arguments or configuration, 3 no verdict.
 
+Without --config, a command uses the file that KEYWARD_CONFIG names, or else
+keyward.toml or keyward-data/keyward.toml in the current folder.
+
 The log goes to standard error. KEYWARD_LOG=error|warn|info|debug sets its level
 (default: warn; info for the daemon).
 
@@ -75,9 +78,11 @@ pub(crate) enum Command {
 /// Runs the daemon, which serves applications and proxies over HTTP
 #[derive(Debug, Parser)]
 #[command(after_help = "\
-Without --config, the daemon uses the folder keyward-data in the current folder.
-The first start creates it with a key, a configuration to edit, and the client
-`admin`, whose secret is printed once on a terminal, or else written to a file.
+Without --config, the daemon uses the file that KEYWARD_CONFIG names, or else
+keyward.toml or keyward-data/keyward.toml in the current folder. If there is
+none, the first start creates the folder keyward-data with a key, a
+configuration to edit, and the client `admin`, whose secret is printed once on a
+terminal, or else written to a file.
 
 The daemon prints the addresses that it listens on, then logs JSON lines to
 standard error, from the level of KEYWARD_LOG up (default: info). SIGHUP reloads
@@ -92,7 +97,7 @@ Examples:
   keyward serve
   keyward serve --config keyward.toml")]
 pub(crate) struct Serve {
-    /// Configuration [default: keyward-data/keyward.toml]
+    /// Configuration file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Address for clients, in place of `server.listen`
@@ -121,7 +126,7 @@ Examples:
 pub(crate) struct Create {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    pub(crate) config: Option<PathBuf>,
     /// Actor that the token authenticates
     #[arg(long, value_name = "ID")]
     pub(crate) actor: String,
@@ -187,7 +192,7 @@ impl RestrictionArgs {
 /// Verifies the tokens on standard input, one per line
 #[derive(Debug, Parser)]
 #[command(
-    override_usage = "keyward verify [OPTIONS] --config <FILE> [-]",
+    override_usage = "keyward verify [OPTIONS] [-]",
     after_help = "\
 A token is the whole line without its line feed, including any spaces. An empty
 line is an empty token. A line of more than 1 MiB is rejected. Verdicts are
@@ -205,7 +210,7 @@ Examples:
 pub(crate) struct Verify {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    pub(crate) config: Option<PathBuf>,
     /// Handler to verify with; tokens of others are not mine
     #[arg(long, value_name = "NAME")]
     pub(crate) handler: Option<String>,
@@ -288,7 +293,7 @@ pub(crate) struct StatusOf {
 pub(crate) struct CommonArgs {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    pub(crate) config: Option<PathBuf>,
     /// Unix time to use instead of now; decimals are allowed
     #[arg(long, value_name = "UNIX", value_parser = parse_at)]
     pub(crate) at: Option<UnixTime>,

@@ -19,8 +19,8 @@ pub(crate) fn run(args: Audit, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
     }
 }
 
-fn configured(config: &Path) -> Result<Settings, CliError> {
-    let loaded = ConfigFile::read(config)?;
+fn configured(config: Option<&Path>, io: &mut Io<'_>) -> Result<Settings, CliError> {
+    let loaded = ConfigFile::find(config, io)?;
     let text = "there is no `[audit]` section: add one with `file = \"audit.jsonl\"`";
     loaded.audit_settings().ok_or_else(|| loaded.usage_error(None, text))
 }
@@ -62,7 +62,7 @@ struct Defect<'a> {
 }
 
 fn verified(args: &Verify, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let settings = configured(&args.config)?;
+    let settings = configured(args.config.as_deref(), io)?;
     let verified = verify(&settings.file, args.head.as_ref()).map_err(cannot)?;
     // Without its head, a log whose end was truncated looks intact.
     let is_whole = verified.problem.is_none() && (verified.has_head || args.no_head);
@@ -151,7 +151,7 @@ fn sentences(verified: &Verified, is_whole: bool) -> Vec<String> {
 }
 
 fn tail(args: &Tail, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let settings = configured(&args.config)?;
+    let settings = configured(args.config.as_deref(), io)?;
     let lines = last(&settings.file, args.n).map_err(cannot)?;
     let mut rows = vec![["SEQ", "TIME (UTC)", "EVENT", "HANDLER", "TOKEN", "ACTOR", "RESULT"].map(str::to_owned)];
     let mut bad = None;
@@ -231,7 +231,7 @@ fn replaced(detail: &str, id: &str) -> bool {
 
 fn export(args: Export, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let Export { config, since, until, event, actor, client, handler, token_id, json: _ } = args;
-    let settings = configured(&config)?;
+    let settings = configured(config.as_deref(), io)?;
     // Times in RFC 3339 sort as text.
     let moment = |at: UnixTime| rfc3339(Duration::new(at.seconds, at.nanoseconds));
     let (since, until) = (since.map(moment), until.map(moment));

@@ -4,7 +4,7 @@ use crate::config::{
     Component, Config, ConfigError, Handler, Located, Ring, RingKey, SecretSource, StorePlace, TlsFiles,
 };
 use crate::private_file::{read, read_private, refuse_shared};
-use crate::{CliError, Env};
+use crate::{CliError, Env, Io, report_error};
 use keyward_audit::Settings;
 use keyward_runtime::{Limits, Secret, escape_untrusted, list_names};
 use keyward_server::KeyAge;
@@ -29,7 +29,32 @@ pub(crate) struct ConfigFile {
     pub(crate) file: PathBuf,
 }
 
+/// The variable that names the configuration.
+const VARIABLE: &str = "KEYWARD_CONFIG";
+
+/// The configurations in the current folder that are used by default.
+const DEFAULTS: [&str; 2] = ["keyward.toml", "keyward-data/keyward.toml"];
+
+/// Returns the path of the default configuration: the variable's, or the first that exists.
+pub(crate) fn default_file(env: &Env) -> Option<PathBuf> {
+    let named = env(VARIABLE).filter(|file| !file.is_empty()).map(PathBuf::from);
+    named.or_else(|| DEFAULTS.map(PathBuf::from).into_iter().find(|file| file.exists()))
+}
+
 impl ConfigFile {
+    /// Reads the configuration of `--config`, or else the default one, whose path is reported on
+    /// standard error.
+    pub(crate) fn find(file: Option<&Path>, io: &mut Io<'_>) -> Result<Self, CliError> {
+        if let Some(file) = file {
+            return Self::read(file);
+        }
+        let text =
+            "there is no configuration: use `--config`, set KEYWARD_CONFIG, or change to a folder with keyward.toml";
+        let file = default_file(io.env).ok_or_else(|| CliError::Usage(text.to_owned()))?;
+        report_error(io.stderr, &format!("using {}", file.display()));
+        Self::read(&file)
+    }
+
     /// Reads the configuration, but none of the files that it names.
     ///
     /// Returns an error if others can write to it, to the store or to the audit log.

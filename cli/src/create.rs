@@ -7,7 +7,7 @@ use keyward_runtime::{CreateRequest, Creation, Error};
 use keyward_service::{Operations, Origin, Outcome};
 
 pub(crate) fn run(args: Create, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let config = config_file::ConfigFile::read(&args.config)?;
+    let config = config_file::ConfigFile::find(args.config.as_deref(), io)?;
     if let Some(name) = &args.handler {
         config.require_handler(name)?;
     }

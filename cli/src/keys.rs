@@ -70,7 +70,7 @@ pub(crate) fn run(args: Keys, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
 }
 
 fn list(args: &CommonArgs, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let loaded = ConfigFile::read(&args.config)?;
+    let loaded = ConfigFile::find(args.config.as_deref(), io)?;
     let keys = rows(&loaded, args.now()?, io.env)?;
     if args.json {
         write_json(io.stdout, &List { keys })?;
@@ -81,7 +81,7 @@ fn list(args: &CommonArgs, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
 }
 
 fn check(args: &CommonArgs, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let loaded = ConfigFile::read(&args.config)?;
+    let loaded = ConfigFile::find(args.config.as_deref(), io)?;
     loaded.rings(io.env)?;
     let keys: Vec<_> = rows(&loaded, args.now()?, io.env)?.into_iter().map(Finding::of).collect();
     let status = if keys.iter().any(|finding| finding.broken) { ExitStatus::Negative } else { ExitStatus::Success };

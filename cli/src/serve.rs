@@ -7,7 +7,7 @@ mod watch;
 
 use crate::args::Serve;
 use crate::config::Address;
-use crate::config_file::ConfigFile;
+use crate::config_file::{ConfigFile, default_file};
 use crate::private_file::file_error;
 use crate::{CliError, ExitStatus, Io, assemble, audit_log};
 use keyward_audit::{Entry, Event};
@@ -26,7 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) fn run(args: Serve, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let Serve { config, listen, admin } = args;
-    let (file, secret) = match config {
+    let (file, secret) = match config.or_else(|| default_file(io.env)) {
         Some(file) => (file, None),
         None => first_start::configuration(io.stdout, io.stdout_is_terminal)?,
     };
@@ -61,7 +61,7 @@ pub(crate) fn run(args: Serve, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         announce(io.stdout, scheme, &service, &admin, secret.as_deref())?;
         let handlers = registry.handlers().count();
-        tracing::info!(target: "keyward::server", handlers, "started");
+        tracing::info!(target: "keyward::server", handlers, config = %loaded.file.display(), "started");
 
         if let Some(audit) = &audit {
             audit.note(Entry { detail: Some(handlers_of(&registry)), ..Entry::new(Event::Start) });

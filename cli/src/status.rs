@@ -58,7 +58,7 @@ struct Audit {
 pub(crate) fn run(args: &CommonArgs, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let now = args.now()?;
     let CommonArgs { config, at, json } = args;
-    let loaded = ConfigFile::read(config)?;
+    let loaded = ConfigFile::find(config.as_deref(), io)?;
     let keys = loaded.key_ages().into_iter();
     let keys = keys.map(|key| Key {
         age_seconds: key.made_at.map(|made_at| now.saturating_sub(made_at)),

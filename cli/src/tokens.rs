@@ -41,7 +41,7 @@ fn revoke(args: Revoke, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     if id.is_some() && handler.is_none() {
         return Err(usage_error("--id requires --handler: ids are unique only within a handler"));
     }
-    let config = config_file::ConfigFile::read(&config)?;
+    let config = config_file::ConfigFile::find(config.as_deref(), io)?;
     if let Some(name) = &handler {
         config.require_handler(name)?;
     }

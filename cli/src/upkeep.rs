@@ -59,7 +59,7 @@ fn open(loaded: &ConfigFile, location: Location) -> Result<Store, CliError> {
 
 fn back_up(args: Backup, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let Backup { config, file: to } = args;
-    let loaded = ConfigFile::read(&config)?;
+    let loaded = ConfigFile::find(config.as_deref(), io)?;
     let location = location(&loaded, io)?;
     let Some((line, _)) = file(&loaded) else {
         let line = loaded.config.store.as_ref().map(|store| store.place.line);
@@ -90,7 +90,7 @@ struct Facts {
 }
 
 fn check(args: &Check, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let loaded = ConfigFile::read(&args.config)?;
+    let loaded = ConfigFile::find(args.config.as_deref(), io)?;
     let location = location(&loaded, io)?;
     let shown = location.to_string();
     let facts = match open(&loaded, location) {
@@ -169,7 +169,7 @@ impl Facts {
 }
 
 fn accept(args: &Accept, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let loaded = ConfigFile::read(&args.config)?;
+    let loaded = ConfigFile::find(args.config.as_deref(), io)?;
     if args.revocations {
         return accept_loss(&loaded, io);
     }

@@ -10,7 +10,7 @@ use std::io::BufRead;
 const MAX_LINE: usize = 1 << 20;
 
 pub(crate) fn run(args: Verify, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let config = config_file::ConfigFile::read(&args.config)?;
+    let config = config_file::ConfigFile::find(args.config.as_deref(), io)?;
     if let Some(name) = &args.handler {
         config.require_handler(name)?;
     }

@@ -1,6 +1,8 @@
 //! Responses of the commands to valid input: text, JSON and exit status.
 
 use keyward_tests::cli::Folder;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 const CONFIG: &str = r#"actions_open = true
@@ -176,4 +178,24 @@ fn check_lists_the_grants_of_a_component() {
     assert_eq!(missing.status, 2);
     assert!(missing.stdout.contains("  keys: NOT granted; to grant it, add `keys.LABEL = { ring = \"…\" }`\n"));
     assert!(missing.stderr.starts_with("keyward: keyward.toml:6: handler `signed`: the component imports"));
+}
+
+#[test]
+fn a_configuration_is_found_without_the_option() {
+    let mut folder = folder("found");
+    fs::create_dir(folder.path().join("keyward-data")).unwrap();
+    fs::set_permissions(folder.path().join("keyward-data"), Permissions::from_mode(0o700)).unwrap();
+    let create = ["create", "--json", "--actor", "root"];
+    let other = CONFIG.replace("name = \"signed\"", "name = \"other\"").replace("secret.key", "../secret.key");
+    folder.write("keyward-data/keyward.toml", other.replace("looper.wasm", "../looper.wasm"), 0o644);
+    folder.set("KEYWARD_CONFIG", "keyward-data/keyward.toml");
+    for (file, handler) in [("keyward-data/keyward.toml", "other"), ("keyward.toml", "signed")] {
+        let ran = folder.run(&create, "");
+        assert_eq!((ran.status, ran.stderr), (0, format!("keyward: using {file}\n")));
+        assert!(ran.stdout.contains(&format!("\"handler\":\"{handler}\"")), "{}", ran.stdout);
+        folder.set("KEYWARD_CONFIG", "");
+    }
+    fs::remove_file(folder.path().join("keyward.toml")).unwrap();
+    let ran = folder.run(&create, "");
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, "keyward: using keyward-data/keyward.toml\n"));
 }

@@ -50,7 +50,7 @@ Examples:
 pub(crate) struct Verify {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    pub(crate) config: Option<PathBuf>,
     /// Head of an earlier run, which the log must contain
     #[arg(long, value_name = "SEQ:HASH", value_parser = parse_head)]
     pub(crate) head: Option<Head>,
@@ -73,7 +73,7 @@ Example:
 pub(crate) struct Tail {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    pub(crate) config: Option<PathBuf>,
     /// Number of records
     #[arg(short, value_name = "N", default_value_t = 10, value_parser = parse_count)]
     pub(crate) n: usize,
@@ -97,7 +97,7 @@ Examples:
 pub(crate) struct Export {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    pub(crate) config: Option<PathBuf>,
     /// Unix time of the earliest records
     #[arg(long, value_name = "UNIX", value_parser = parse_at)]
     pub(crate) since: Option<UnixTime>,

@@ -36,7 +36,7 @@ Example:
 pub(crate) struct Backup {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    pub(crate) config: Option<PathBuf>,
     /// File to create
     pub(crate) file: PathBuf,
 }
@@ -55,7 +55,7 @@ Example:
 pub(crate) struct Check {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    pub(crate) config: Option<PathBuf>,
     /// Prints a JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -85,7 +85,7 @@ Examples:
 pub(crate) struct Accept {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    pub(crate) config: Option<PathBuf>,
     /// Only caps cutoffs and the newest time that are in the
     /// future at the present
     #[arg(long, verbatim_doc_comment)]

@@ -45,7 +45,7 @@ Examples:
 pub(crate) struct List {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    pub(crate) config: Option<PathBuf>,
     /// Actor of the tokens
     #[arg(long, value_name = "ID")]
     pub(crate) actor: Option<String>,
@@ -81,7 +81,7 @@ pub(crate) struct List {
 pub(crate) struct TokenArgs {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    pub(crate) config: Option<PathBuf>,
     /// Handler of the token
     #[arg(long, value_name = "NAME")]
     pub(crate) handler: String,
@@ -144,7 +144,7 @@ pub(crate) struct Edit {
 /// Replaces a token with a new one, and prints it
 #[derive(Debug, Parser)]
 #[command(
-    override_usage = "keyward tokens rotate [OPTIONS] --config <FILE> --handler <NAME>\n       --id <ID>",
+    override_usage = "keyward tokens rotate [OPTIONS] --handler <NAME>\n       --id <ID>",
     after_help = "\
 The new token has the same actor, rights, note and expiry. The old one becomes
 invalid at once, or after --overlap seconds if it does not expire earlier.
@@ -189,7 +189,7 @@ fn parse_overlap(text: &str) -> Result<u32, &'static str> {
 /// Revokes the tokens that match all filters, or those on standard input
 #[derive(Debug, Parser)]
 #[command(
-    override_usage = "keyward tokens revoke [OPTIONS] --config <FILE>\n       keyward tokens revoke --config <FILE> -",
+    override_usage = "keyward tokens revoke [OPTIONS]\n       keyward tokens revoke -",
     after_help = "\
 A revocation is durable before the command exits, and permanent. Daemons with
 the same store apply it within a second. Without --id and --issued-until, all
@@ -210,7 +210,7 @@ Examples:
 pub(crate) struct Revoke {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    pub(crate) config: Option<PathBuf>,
     /// Handler of the tokens
     #[arg(long, value_name = "NAME")]
     pub(crate) handler: Option<String>,
@@ -242,7 +242,7 @@ pub(crate) struct Revoke {
 /// Imports the tokens of datasette-auth-tokens
 #[derive(Debug, Parser)]
 #[command(
-    override_usage = "keyward tokens import [OPTIONS] --config <FILE> --handler <NAME>\n       <DATABASE>",
+    override_usage = "keyward tokens import [OPTIONS] --handler <NAME>\n       <DATABASE>",
     after_help = "\
 The handler must be a builtin:auth-tokens whose key is Datasette's secret. The
 imported live tokens are valid from then on, byte for byte. Either all are
@@ -261,7 +261,7 @@ Examples:
 pub(crate) struct Import {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    pub(crate) config: Option<PathBuf>,
     /// Handler to import the tokens for
     #[arg(long, value_name = "NAME")]
     pub(crate) handler: String,

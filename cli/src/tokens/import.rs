@@ -15,7 +15,7 @@ const UPDATE_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) fn import(args: Import, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let Import { config, handler, unrestricted, database } = args;
-    let config = config_file::ConfigFile::read(&config)?;
+    let config = config_file::ConfigFile::find(config.as_deref(), io)?;
     config.require_handler(&handler)?;
     let known = config.config.handlers.iter().find(|known| known.name.value == handler && known.store.is_some());
     let limits = known.map(|known| known.limits.clone()).ok_or_else(|| {

@@ -98,7 +98,7 @@ fn scopes(registry: &Registry, restrictions: &Restrictions) -> String {
 
 pub(super) fn list(args: List, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let List { config, actor, handler, status, unused_since, never_ends, limit, after, at, json } = args;
-    let config = ConfigFile::read(&config)?;
+    let config = ConfigFile::find(config.as_deref(), io)?;
     if let Some(name) = &handler {
         config.require_handler(name)?;
     }
@@ -165,7 +165,7 @@ fn place(registry: &Registry, handler: &str, id: &str) -> Result<Cursor, CliErro
 
 pub(super) fn show(args: &Show, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let Show { of: TokenArgs { config, handler, id }, at, json } = args;
-    let config = ConfigFile::read(config)?;
+    let config = ConfigFile::find(config.as_deref(), io)?;
     config.require_handler(handler)?;
     let registry = registry(&config, *at, io)?;
     must_be_id(&registry, id)?;
@@ -183,7 +183,7 @@ pub(super) fn edit(args: Edit, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
                 .to_owned(),
         ));
     }
-    let config = ConfigFile::read(&config)?;
+    let config = ConfigFile::find(config.as_deref(), io)?;
     config.require_handler(&handler)?;
     let registry = registry(&config, None, io)?;
     must_be_id(&registry, &id)?;
@@ -210,7 +210,7 @@ pub(super) fn edit(args: Edit, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
 
 pub(super) fn rotate(args: &Rotate, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let Rotate { of: TokenArgs { config, handler, id }, overlap, json } = args;
-    let config = ConfigFile::read(config)?;
+    let config = ConfigFile::find(config.as_deref(), io)?;
     config.require_handler(handler)?;
     let registry = registry(&config, None, io)?;
     registry.records().map_err(|error| no_answer(&error))?;

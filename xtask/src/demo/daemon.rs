@@ -51,11 +51,14 @@ struct Daemon {
 
 impl Daemon {
     fn start(keyward: &Keyward) -> Result<Self, String> {
-        let log = keyward.folder.join("daemon.log");
+        // The demo's own folder has a configuration.
+        let folder = keyward.folder.join("daemon");
+        fs::create_dir(&folder).map_err(text)?;
+        let log = folder.join("daemon.log");
         println!("   $ keyward serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 2>daemon.log &");
         let child = Command::new(&keyward.program)
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .current_dir(&keyward.folder)
+            .current_dir(&folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log).map_err(text)?)
@@ -69,7 +72,7 @@ impl Daemon {
             if let Some(address) = line.strip_prefix("keyward: listening on http://") {
                 address.clone_into(&mut daemon.address);
             } else if line.trim_start().starts_with("curl ") {
-                let secret = fs::read_to_string(keyward.folder.join("keyward-data/admin.secret")).map_err(text)?;
+                let secret = fs::read_to_string(folder.join("keyward-data/admin.secret")).map_err(text)?;
                 secret.trim_end().clone_into(&mut daemon.secret);
                 return Ok(daemon);
             }
