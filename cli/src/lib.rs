@@ -77,6 +77,9 @@ pub enum ExitStatus {
     Usage,
     /// 3: no verdict or result could be obtained.
     Unavailable,
+    /// 141: the reader of standard output has closed it. The status is that of a process which
+    /// SIGPIPE has ended.
+    Closed,
 }
 
 impl From<ExitStatus> for ExitCode {
@@ -86,6 +89,7 @@ impl From<ExitStatus> for ExitCode {
             ExitStatus::Negative => 1,
             ExitStatus::Usage => 2,
             ExitStatus::Unavailable => 3,
+            ExitStatus::Closed => 141,
         })
     }
 }
@@ -121,16 +125,24 @@ impl CliError {
 /// Runs one command. `args` begin with the name of the program. `keyward serve` returns when a
 /// signal has stopped it.
 pub fn run(args: impl IntoIterator<Item = OsString>, mut io: Io<'_>) -> ExitStatus {
+    // A daemon that cannot announce its addresses does not start, and says so.
+    let mut is_daemon = false;
     let done = args::parse(args).and_then(|parsed| match parsed {
         Parsed::Help(text) => {
             io.stdout.write_all(text.as_bytes()).map_err(CliError::stdout)?;
             Ok(ExitStatus::Success)
         }
-        Parsed::Command(command) => run_command(command, &mut io),
+        Parsed::Command(command) => {
+            is_daemon = matches!(command, Command::Serve(_));
+            run_command(command, &mut io)
+        }
     });
     let done = done.and_then(|status| io.stdout.flush().map(|()| status).map_err(CliError::stdout));
     let (status, sentence) = match done {
         Ok(status) => return status,
+        Err(CliError::Stream(_, error)) if error.kind() == io::ErrorKind::BrokenPipe && !is_daemon => {
+            return ExitStatus::Closed;
+        }
         Err(stop) => stop.sentence(),
     };
     report_error(io.stderr, &sentence);

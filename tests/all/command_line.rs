@@ -2,8 +2,10 @@
 
 use keyward_tests::cli::Folder;
 use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 const CONFIG: &str = r#"actions_open = true
 [keys.main]
@@ -198,4 +200,16 @@ fn a_configuration_is_found_without_the_option() {
     fs::remove_file(folder.path().join("keyward.toml")).unwrap();
     let ran = folder.run(&create, "");
     assert_eq!((ran.status, ran.stderr.as_str()), (0, "keyward: using keyward-data/keyward.toml\n"));
+}
+
+/// As after `| head`. The exit status is that of a process that SIGPIPE has ended.
+#[test]
+fn a_closed_standard_output_is_no_error() {
+    let folder = folder("closed");
+    for args in [&["--help"][..], &["check", "builtin:signed"], &["keys", "list", "--config", "keyward.toml"]] {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let ran = folder.command().args(args).stdin(Stdio::null()).stdout(writer).output().unwrap();
+        assert_eq!((ran.status.code(), String::from_utf8(ran.stderr).unwrap().as_str()), (Some(141), ""), "{args:?}");
+    }
 }
