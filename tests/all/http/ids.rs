@@ -86,16 +86,16 @@ fn a_client_cannot_invent_any_number_of_revocations() {
         assert_eq!(connection.ask(&post("/v1/tokens", &json!({"actor": actor}))).unwrap().status, 201);
     }
     for body in [
-        json!({"actor": "nobody-0"}),
+        json!({"actor": "unknown-0"}),
         json!({"handler": "signed", "token_id": "none"}),
-        json!({"handler": "signed", "actor": "nobody-1"}),
+        json!({"handler": "signed", "actor": "unknown-1"}),
     ] {
         let answer = revoke(&mut connection, &body);
         assert_eq!((answer.status, answer.json()), (200, json!({"ended": 0})), "{body}");
     }
     for body in [
-        json!({"actor": "nobody-2"}),
-        json!({"actor": "nobody-0"}),
+        json!({"actor": "unknown-2"}),
+        json!({"actor": "unknown-0"}),
         json!({"handler": "signed", "token_id": "other"}),
         json!({"handler": "signed", "issued_until": 1}),
     ] {
@@ -109,7 +109,7 @@ fn a_client_cannot_invent_any_number_of_revocations() {
     assert!(metrics.text().contains(counted), "{}", metrics.text());
     // Neither counting nor tokens with a record are limited.
     for (body, wanted) in [
-        (json!({"actor": "nobody-2", "dry_run": true}), json!({"would_end": 0})),
+        (json!({"actor": "unknown-2", "dry_run": true}), json!({"would_end": 0})),
         (json!({"actor": "ann"}), json!({"ended": 1})),
         (json!({"handler": "signed"}), json!({"ended": 1})),
     ] {
@@ -117,7 +117,7 @@ fn a_client_cannot_invent_any_number_of_revocations() {
         assert_eq!((answer.status, answer.json()), (200, wanted), "{body}");
     }
     let operator = ["tokens", "revoke", "--config", "keyward.toml", "--actor"];
-    for actor in ["nobody-3", "nobody-4"] {
+    for actor in ["unknown-3", "unknown-4"] {
         let ran = folder.run(&[&operator[..], &[actor]].concat(), "");
         assert_eq!(ran.status, 0, "{}", ran.stderr);
     }

@@ -32,6 +32,24 @@ pub(super) enum Wanted {
 
 use Wanted::{Passes, PassesForNobody, Refused};
 
+/// A path that must be refused without a token.
+macro_rules! without_token {
+    ($path:literal) => {
+        Case { name: concat!("no token, `", $path, "`"), request: |_| get($path), wanted: Refused }
+    };
+}
+
+/// A path that must be refused with a token that is insufficient for its policy.
+macro_rules! insufficient {
+    ($path:literal) => {
+        Case {
+            name: concat!("insufficient, `", $path, "`"),
+            request: |tokens| get($path).bearer(&tokens.good.text),
+            wanted: Refused,
+        }
+    };
+}
+
 /// All cases, in the order of the table.
 pub(super) const ALL: &[Case] = &[
     Case {
@@ -143,82 +161,34 @@ pub(super) const ALL: &[Case] = &[
         request: |tokens| claims_to_be_fine(ask("DELETE", "/orders/1")).bearer(&tokens.orders.text),
         wanted: Refused,
     },
-    Case { name: "no token, `/public/../orders/1`", request: |_| get("/public/../orders/1"), wanted: Refused },
-    Case { name: "no token, `/public/%2e%2e/orders/1`", request: |_| get("/public/%2e%2e/orders/1"), wanted: Refused },
-    Case { name: "no token, `/public/..%2forders/1`", request: |_| get("/public/..%2forders/1"), wanted: Refused },
-    Case {
-        name: "insufficient, `//orders/1`",
-        request: |tokens| get("//orders/1").bearer(&tokens.good.text),
-        wanted: Refused,
-    },
-    Case {
-        name: "insufficient, `/%6frders/1`",
-        request: |tokens| get("/%6frders/1").bearer(&tokens.good.text),
-        wanted: Refused,
-    },
-    Case { name: "no token, `/public/..;/orders/1`", request: |_| get("/public/..;/orders/1"), wanted: Refused },
-    Case {
-        name: "no token, `/public/%2e%2e;/orders/1`",
-        request: |_| get("/public/%2e%2e;/orders/1"),
-        wanted: Refused,
-    },
-    Case { name: "no token, `/public/..%3b/orders/1`", request: |_| get("/public/..%3b/orders/1"), wanted: Refused },
-    Case { name: "no token, `/public/..\\orders/1`", request: |_| get("/public/..\\orders/1"), wanted: Refused },
-    Case { name: "no token, `/public/..%5Corders/1`", request: |_| get("/public/..%5Corders/1"), wanted: Refused },
-    Case {
-        name: "no token, `/public/..%c0%aforders/1`",
-        request: |_| get("/public/..%c0%aforders/1"),
-        wanted: Refused,
-    },
-    Case {
-        name: "no token, `/public/%C0%AE%c0%ae/orders/1`",
-        request: |_| get("/public/%C0%AE%c0%ae/orders/1"),
-        wanted: Refused,
-    },
-    Case {
-        name: "no token, `/public/..%e0%80%aforders/1`",
-        request: |_| get("/public/..%e0%80%aforders/1"),
-        wanted: Refused,
-    },
-    Case {
-        name: "no token, `/public/..%ef%bc%8forders/1`",
-        request: |_| get("/public/..%ef%bc%8forders/1"),
-        wanted: Refused,
-    },
-    Case {
-        name: "no token, `/public/%EF%BC%8E%ef%bc%8e/orders/1`",
-        request: |_| get("/public/%EF%BC%8E%ef%bc%8e/orders/1"),
-        wanted: Refused,
-    },
+    without_token!("/public/../orders/1"),
+    without_token!("/public/%2e%2e/orders/1"),
+    without_token!("/public/..%2forders/1"),
+    insufficient!("//orders/1"),
+    insufficient!("/%6frders/1"),
+    without_token!("/public/..;/orders/1"),
+    without_token!("/public/%2e%2e;/orders/1"),
+    without_token!("/public/..%3b/orders/1"),
+    without_token!("/public/..\\orders/1"),
+    without_token!("/public/..%5Corders/1"),
+    without_token!("/public/..%c0%aforders/1"),
+    without_token!("/public/%C0%AE%c0%ae/orders/1"),
+    without_token!("/public/..%e0%80%aforders/1"),
+    without_token!("/public/..%ef%bc%8forders/1"),
+    without_token!("/public/%EF%BC%8E%ef%bc%8e/orders/1"),
     Case {
         name: "no token, `/public/..／orders/1`, not encoded",
         request: |_| get("/public/..／orders/1"),
         wanted: Refused,
     },
-    Case { name: "no token, `/public/..%00/orders/1`", request: |_| get("/public/..%00/orders/1"), wanted: Refused },
-    Case { name: "no token, `/public/..%0A/orders/1`", request: |_| get("/public/..%0A/orders/1"), wanted: Refused },
-    Case { name: "no token, `/public/..%7f/orders/1`", request: |_| get("/public/..%7f/orders/1"), wanted: Refused },
-    Case { name: "no token, `/public/..%252forders/1`", request: |_| get("/public/..%252forders/1"), wanted: Refused },
-    Case {
-        name: "insufficient, `/orders;x/1`",
-        request: |tokens| get("/orders;x/1").bearer(&tokens.good.text),
-        wanted: Refused,
-    },
-    Case {
-        name: "insufficient, `/orders%3Bx/1`",
-        request: |tokens| get("/orders%3Bx/1").bearer(&tokens.good.text),
-        wanted: Refused,
-    },
-    Case {
-        name: "insufficient, `/orders\\1`",
-        request: |tokens| get("/orders\\1").bearer(&tokens.good.text),
-        wanted: Refused,
-    },
-    Case {
-        name: "insufficient, `/orders%5c1`",
-        request: |tokens| get("/orders%5c1").bearer(&tokens.good.text),
-        wanted: Refused,
-    },
+    without_token!("/public/..%00/orders/1"),
+    without_token!("/public/..%0A/orders/1"),
+    without_token!("/public/..%7f/orders/1"),
+    without_token!("/public/..%252forders/1"),
+    insufficient!("/orders;x/1"),
+    insufficient!("/orders%3Bx/1"),
+    insufficient!("/orders\\1"),
+    insufficient!("/orders%5c1"),
     Case { name: "no verdict: the handler loops", request: |tokens| get("/").bearer(&tokens.looping), wanted: Refused },
 ];
 
