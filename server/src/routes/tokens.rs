@@ -122,13 +122,14 @@ pub(crate) async fn create(
     // A token whose actor has no id, or an integer, cannot be a parent.
     let of_parent = || parent.as_ref()?.actor.id()?.as_text().map(str::to_owned);
     let actor = actor.or_else(of_parent).ok_or(ApiError::BadParent)?;
-    let parent_token = parent.as_ref().map(Parent::of).as_ref().and_then(Parent::token);
+    let parent = parent.as_ref().map(Parent::of);
+    let parent_token = parent.as_ref().and_then(Parent::token);
     let request = CreateRequest {
         actor_id: actor.clone(),
         expires_after,
         restrictions: restrictions.map(|Object(restrictions)| restrictions.checked()),
         description,
-        parent: parent.as_ref().map(Parent::of),
+        parent,
         client: Some(client.id().to_owned()),
     };
     let creation = decision::create(context, asked, &handler, request).await;
@@ -159,7 +160,7 @@ async fn presented(
     let rights = client.config();
     let verdict = decision::verify(context, token, |name| rights.handlers.contains(name)).await;
     match &verdict {
-        Ok(Verdict::Accepted(parent)) if parent.restrictions.is_some() && !client.config().may(Right::Delegate) => {
+        Ok(Verdict::Accepted(parent)) if parent.restrictions.is_some() && !rights.may(Right::Delegate) => {
             decision_log::refused(context, asked, parent, "restricted-parent");
             return Err(ApiError::RestrictedParent);
         }
