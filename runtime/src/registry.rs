@@ -203,23 +203,21 @@ impl Registry {
         if let (Some(restrictions), None) = (&request.restrictions, &together.edit) {
             let parent = request.parent.as_ref().and_then(|parent| parent.0.restrictions.as_ref());
             if let Err(message) = self.check_known_actions(restrictions, parent) {
-                return Ok(Creation::Denied(Denied { handler: None, denial: Denial::InvalidRequest, message }));
+                return Ok(Creation::Denied(denied(Denial::InvalidRequest, message)));
             }
         }
         let restrictions = request.restrictions.map(|restrictions| self.abbreviate(restrictions));
-        let denied = |message: &str| {
-            Ok(Creation::Denied(Denied { handler: None, denial: Denial::NotPermitted, message: message.to_owned() }))
-        };
+        let refused = |message: &str| Ok(Creation::Denied(denied(Denial::NotPermitted, message)));
         let request = match self.within_parent(CreateRequest { restrictions, ..request }) {
             Ok(request) => request,
-            Err(message) => return denied(message),
+            Err(message) => return refused(message),
         };
         if let Some(Parent(parent)) = &request.parent {
             let Some(owner) = self.0.handlers.iter().find(|handler| handler.name == parent.handler) else {
-                return denied("the handler of the presented token is not configured");
+                return refused("the handler of the presented token is not configured");
             };
             if self.is_revoked(owner, parent, None).await? {
-                return denied(PARENT_REVOKED);
+                return refused(PARENT_REVOKED);
             }
         }
         let max_per_client = request.client.as_ref().and_then(|client| self.0.client_tokens.get(client)).copied();
@@ -298,6 +296,11 @@ impl Registry {
             Error::without_handler(ErrorKind::NoSuchHandler { name: escape_untrusted(name, MAX_NAME), known })
         })
     }
+}
+
+/// Returns a denial by the host.
+fn denied(denial: Denial, message: impl Into<String>) -> Denied {
+    Denied { handler: None, denial, message: message.into() }
 }
 
 fn store_error(error: StoreError) -> Error {

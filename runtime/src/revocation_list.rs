@@ -331,9 +331,8 @@ impl Revocations {
             let mut known = self.write_known();
             let written = Revocation { keep_children: false, ..written };
             known.confirmed.apply(written.clone());
-            for TokenRef { handler, id } in descendants {
-                let (handler, token_id) = (Some(handler), Some(id));
-                known.confirmed.apply(Revocation { handler, token_id, ..Revocation::default() });
+            for token in descendants {
+                known.confirmed.apply(token.into());
             }
             if known.own.as_ref().is_none_or(|(own, _)| *own < number) {
                 known.own = Some((number, Entry::Revoked(written)));

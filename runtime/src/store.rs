@@ -130,6 +130,13 @@ pub struct Revocation {
     pub keep_children: bool,
 }
 
+/// The revocation of a token, and of its descendants.
+impl From<TokenRef> for Revocation {
+    fn from(TokenRef { handler, id }: TokenRef) -> Self {
+        Self { handler: Some(handler), token_id: Some(id), ..Self::default() }
+    }
+}
+
 /// An entry in the revocation list of a [`TokenStore`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {

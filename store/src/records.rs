@@ -4,7 +4,7 @@ use crate::database::{DbError, Row, Value};
 use crate::listing::IDLE_SINCE;
 use crate::pool::{Pool, PooledConnection};
 use crate::record_row::{COLUMNS, columns, of_token, record, stored, values, why, write_restrictions};
-use crate::revocations::{LOCK, append, end_descendants, notify, of};
+use crate::revocations::{LOCK, append, end_descendants, notify};
 use crate::{is_storable, reject_nul, to_i64, to_u64};
 use keyward_runtime::{
     CommitOutcome, ListEntry, NewRecord, Record, RecordUpdate, SecretDigest, StoredRecord, TerminationReason,
@@ -293,7 +293,7 @@ async fn append_ended(
     let mut ended = Vec::new();
     for row in rows {
         let token = TokenRef { handler: handler.to_owned(), id: row.get(0)? };
-        append(lease, &of(token.clone()), at).await?;
+        append(lease, &token.clone().into(), at).await?;
         ended.push(token);
     }
     Ok(ended)

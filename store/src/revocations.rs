@@ -105,7 +105,7 @@ pub(crate) async fn end_descendants(
             let token = TokenRef { handler: row.get(0)?, id: row.get(1)? };
             let is_good = row.get::<Option<i64>>(2)?.is_none_or(|end| end >= at);
             good = good.saturating_add(u64::from(is_good));
-            append(lease, &of(token.clone()), at).await?;
+            append(lease, &token.clone().into(), at).await?;
             ended.push(token);
         }
     }
@@ -114,11 +114,6 @@ pub(crate) async fn end_descendants(
 
 fn of_descendants(token: &TokenRef, at: i64) -> Vec<Value> {
     vec![at.into(), token.handler.as_str().into(), token.id.as_str().into()]
-}
-
-/// Returns the revocation of a token.
-pub(crate) fn of(TokenRef { handler, id }: TokenRef) -> Revocation {
-    Revocation { handler: Some(handler), token_id: Some(id), ..Revocation::default() }
 }
 
 /// Returns at most `max` entries behind `after`.
@@ -194,7 +189,7 @@ async fn revoke_future_dated(lease: &mut PooledConnection, revocation: Revocatio
     );
     let rows = lease.rows(AssertSqlSafe(sql), values).await?;
     for row in &rows {
-        append(lease, &of(TokenRef { handler: row.get(0)?, id: row.get(1)? }), at).await?;
+        append(lease, &TokenRef { handler: row.get(0)?, id: row.get(1)? }.into(), at).await?;
     }
     Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
 }

@@ -90,22 +90,16 @@ impl Handler {
                 }
                 self.check_verified(&created, &request, verified, now)?;
             }
-            let needs_record = self.policy.max_tokens_per_actor.or(context.max_per_client).is_some();
-            changes.edit = context.edit;
-            self.keep(&created, &request, now, &mut changes);
-            if let Some(insert) = &mut changes.insert {
-                // A replacement does not need a slot of its own in these limits.
-                let extra = u64::from(changes.edit.is_some());
-                insert.max_per_client = context.max_per_client.map(|max| max.saturating_add(extra));
-                if let Some(parent) = context.parent {
-                    insert.stored.record.parent = Some(parent);
-                }
-            }
-            let needs_record = needs_record || changes.edit.is_some() || self.has_recorded_parent(&request);
+            let IssueContext { hook, edit, parent, max_per_client } = context;
+            changes.edit = edit;
+            self.keep(&created, &request, now, (parent, max_per_client), &mut changes);
+            let needs_record = self.policy.max_tokens_per_actor.or(max_per_client).is_some()
+                || changes.edit.is_some()
+                || self.has_recorded_parent(&request);
             if changes.insert.is_none() && needs_record {
                 return Err(ErrorKind::BadResult("the token has no id, so its record cannot be kept".into()));
             }
-            if let Some(hook) = context.hook {
+            if let Some(hook) = hook {
                 hook.before_commit(&created).await.map_err(ErrorKind::AuditUnavailable)?;
             }
             match self.commit(changes, now).await? {
@@ -113,7 +107,7 @@ impl Handler {
                 CommitOutcome::Full => denied(None, Denial::NotPermitted, self.is_full()),
                 CommitOutcome::FullForActor => denied(None, Denial::NotPermitted, self.is_full_for_actor()),
                 CommitOutcome::FullForClient => {
-                    let max = context.max_per_client.unwrap_or(u64::MAX);
+                    let max = max_per_client.unwrap_or(u64::MAX);
                     let text = format!("the client has reached its limit of {max} tokens (`max_tokens`)");
                     denied(None, Denial::NotPermitted, text)
                 }
@@ -244,7 +238,14 @@ impl Handler {
 
     /// Completes the record that the handler inserted with the host's own data. Inserts one if the
     /// handler did not and there is a store.
-    fn keep(&self, created: &Created, request: &CreateRequest, now: UnixTime, changes: &mut Transaction) {
+    fn keep(
+        &self,
+        created: &Created,
+        request: &CreateRequest,
+        now: UnixTime,
+        (parent, max_per_client): (Option<TokenRef>, Option<u64>),
+        changes: &mut Transaction,
+    ) {
         if changes.insert.is_none()
             && self.store().is_some()
             && let Some(id) = &created.token_id
@@ -265,7 +266,11 @@ impl Handler {
             let extra = u64::from(changes.edit.is_some());
             insert.max = insert.max.saturating_add(extra);
             insert.max_per_actor = self.policy.max_tokens_per_actor.map(|max| max.saturating_add(extra));
+            insert.max_per_client = max_per_client.map(|max| max.saturating_add(extra));
             insert.idle_before = self.policy.idle_before(now.seconds);
+            if parent.is_some() {
+                insert.stored.record.parent = parent;
+            }
             insert.stored.token_digest = Some(TokenDigest::of(&created.token));
             insert.stored.record.key = created.key.as_deref().map(str::to_owned);
         }

@@ -1,6 +1,6 @@
 //! Administration of issued tokens: listing, editing and rotating their records.
 
-use super::{Registry, store_error};
+use super::{Registry, denied, store_error};
 use crate::clock::MAX_SECONDS;
 use crate::error::{Error, ErrorKind};
 use crate::handler::{Handler, IssueContext};
@@ -140,7 +140,7 @@ impl Registry {
         let before = record.terms();
         let after = match self.amended(owner, &record, amendment, now) {
             Ok(after) => after,
-            Err((denial, message)) => return Ok(UpdateOutcome::Denied(denied(denial, &message))),
+            Err((denial, message)) => return Ok(UpdateOutcome::Denied(denied(denial, message))),
         };
         let edit = RecordUpdate { id: id.to_owned(), before, after: after.clone(), replaced: false };
         let changes = Transaction { at: now, edit: Some(edit), ..Transaction::default() };
@@ -276,8 +276,4 @@ fn may_change(handler: &Handler, record: &Record, now: u64) -> Result<(), &'stat
         Status::Revoked => Err("the token has been revoked"),
         Status::Replaced => Err("the token has been replaced"),
     }
-}
-
-fn denied(denial: Denial, message: &str) -> Denied {
-    Denied { handler: None, denial, message: message.to_owned() }
 }
