@@ -2,6 +2,7 @@
 
 mod actions;
 mod presented;
+mod redact;
 mod revoke;
 mod tokens;
 
@@ -24,7 +25,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-pub use presented::{IdKind, Presented, Requested};
+pub use presented::{Presented, Requested};
+pub use redact::IdKind;
 pub use tokens::{TokenUpdate, UpdateOutcome};
 
 /// An immutable list of handlers with their grants. To reload, build another registry on the same

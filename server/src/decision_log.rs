@@ -5,10 +5,11 @@ use crate::context::Context;
 use crate::endpoints::Endpoint;
 use keyward_audit::{Entry, Event};
 use keyward_runtime::{
-    Acceptance, ActorId, Created, Creation, Denied, Error, Record, Rejection, Revocation, TokenRef, Verdict,
+    Acceptance, ActorId, Created, Creation, Denied, Error, Record, Registry, Rejection, Revocation, TokenRef, Verdict,
     needs_escape,
 };
 use keyward_service::Named;
+use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 
 /// The request that a decision answers.
@@ -206,12 +207,13 @@ pub(crate) fn failed(context: &Context, asked: DecisionContext<'_>, error: &Erro
 fn note(context: &Context, asked: DecisionContext<'_>, decided: Decision<'_>) {
     let Some(audit) = &context.audit else { return };
     let Decision { outcome, reason, handler, actor, token_id, detail } = decided;
+    let redact = |text| context.live.registry.redact(text).into_owned();
     audit.note(Entry {
-        actor: actor.map(str::to_owned),
-        token_id: token_id.map(str::to_owned),
+        actor: actor.map(redact),
+        token_id: token_id.map(redact),
         outcome: Some(outcome.to_owned()),
         reason: reason.map(str::to_owned),
-        detail: detail.map(str::to_owned),
+        detail: detail.map(redact),
         ..entry(context, Event::Verify, asked.client, handler)
     });
 }
@@ -220,8 +222,11 @@ fn write(context: &Context, asked: DecisionContext<'_>, decided: Decision<'_>) {
     let DecisionContext { endpoint, client, policy, method, path } = asked;
     let Decision { outcome, reason, handler, actor, token_id, detail } = decided;
     let digest = handler.and_then(|name| context.live.digests.get(name));
-    let actor = actor.map(visible);
-    let path = path.map(beginning);
+    let registry = &context.live.registry;
+    let redact = |text| registry.redact(text);
+    let (actor, token_id, detail) = (actor.map(redact), token_id.map(redact), detail.map(redact));
+    let actor = actor.as_deref().map(visible);
+    let path = path.map(|path| beginning(&without_tokens(registry, path)).into_owned());
     tracing::info!(
         target: "keyward::decision",
         request_id = context.id.as_str(),
@@ -236,8 +241,8 @@ fn write(context: &Context, asked: DecisionContext<'_>, decided: Decision<'_>) {
         handler,
         handler_sha256 = digest.map(String::as_str),
         actor = actor.as_deref(),
-        token_id,
-        detail,
+        token_id = token_id.as_deref(),
+        detail = detail.as_deref(),
         "decision"
     );
 }
@@ -251,6 +256,15 @@ fn beginning(path: &str) -> Cow<'_, str> {
     match path.get(..MAX_PATH) {
         Some(beginning) if beginning.len() < path.len() => Cow::Owned(format!("{beginning}…")),
         _ => Cow::Borrowed(path),
+    }
+}
+
+/// Returns a path without tokens, of which a client may have percent-encoded any character.
+fn without_tokens<'a>(registry: &Registry, path: &'a str) -> Cow<'a, str> {
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    match registry.redact_path(&decoded) {
+        Cow::Borrowed(_) => Cow::Borrowed(path),
+        Cow::Owned(redacted) => Cow::Owned(redacted),
     }
 }
 

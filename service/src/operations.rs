@@ -157,7 +157,17 @@ impl<'a> Operations<'a> {
         ended
     }
 
+    /// Creates a change whose audit record contains no token, wherever the caller put one.
     fn change(&self, entry: Entry) -> AuditedChange<'a> {
+        let redact = |text: Option<String>| text.map(|text| self.registry.redact(&text).into_owned());
+        let entry = Entry {
+            actor: redact(entry.actor),
+            token_id: redact(entry.token_id),
+            replaces: redact(entry.replaces),
+            parent: redact(entry.parent),
+            detail: redact(entry.detail),
+            ..entry
+        };
         AuditedChange::new(self.audit.map(Arc::as_ref), entry)
     }
 

@@ -4,13 +4,13 @@
 //! No handler is called here. A handler that claims every text must not learn ids and actors that
 //! are not its own, and must not block an operator.
 
+use super::redact::{IdKind, is_random};
 use super::{Registry, store_error};
-use crate::checksum;
 use crate::error::{Error, ErrorKind};
 use crate::store::{ListEntry, Revocation};
 use crate::token::{TokenDigest, is_token_byte};
 use crate::verdict::{Acceptance, Verdict};
-use subtle::ConstantTimeEq;
+use std::borrow::Cow;
 
 /// Maximum number of parts of a text that are looked up among the issued tokens.
 const MOST_PARTS: usize = 4;
@@ -42,15 +42,6 @@ pub struct Requested {
     pub revocation: Revocation,
     /// `true` if one of the ids looks like a token, so that the logs must not contain them.
     pub is_like_a_token: bool,
-}
-
-/// The kind of id that a text is given as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IdKind {
-    /// The id of an actor.
-    Actor,
-    /// The id of a token.
-    Token,
 }
 
 impl Registry {
@@ -132,7 +123,7 @@ impl Registry {
         };
         if let Some(id) = token_id {
             let issued = self.issued_in(id).await;
-            let is_like_a_token = issued.is_some() || self.resembles_token(id, IdKind::Token);
+            let is_like_a_token = issued.is_some() || self.resembles_token(id, IdKind::Token) || is_random(id.trim());
             if let Some(issued) = issued.filter(|(issued, _)| is_usable(issued)) {
                 return vec![plain(by_record(issued))];
             }
@@ -173,12 +164,12 @@ impl Registry {
         self.resembles_token(text, kind) || self.issued_in(text).await.is_some_and(is_live)
     }
 
-    /// Returns the record of an issued token that `text` is or contains. If the store fails,
-    /// `None`.
+    /// Returns the record of an issued token that `text` is or contains, also without its prefix.
+    /// `None` if the store fails.
     pub async fn issued_in(&self, text: &str) -> Option<(ListEntry, TokenDigest)> {
         self.0.records.as_ref()?;
         for part in self.parts(text) {
-            let digest = TokenDigest::of(part);
+            let digest = TokenDigest::of(&part);
             if let Ok(Some(issued)) = self.find_issued(&digest).await {
                 return Some((issued, digest));
             }
@@ -186,24 +177,10 @@ impl Registry {
         None
     }
 
-    /// Returns whether `text` looks like a token of one of the handlers: by a prefix followed by as
-    /// much text as tokens have, by a checksum, or because it is one of the handler's secrets. In
-    /// place of a token's id, a prefix alone suffices; an actor's id may start with a prefix, for
-    /// example `dstok_team`.
-    pub fn resembles_token(&self, text: &str, kind: IdKind) -> bool {
-        let word = text.trim();
-        self.0.handlers.iter().any(|handler| {
-            let mut prefixes = handler.prefixes.iter();
-            prefixes
-                .any(|prefix| shows_a_token(text, prefix) || kind == IdKind::Token && word.starts_with(prefix.as_str()))
-                || handler.has_checksum() && checksum::matches(word)
-                || handler.bound.secrets.iter().any(|(_, secret)| bool::from(secret.expose().ct_eq(word.as_bytes())))
-        })
-    }
-
     /// Returns the longest parts of `text` that may be issued tokens: runs of the characters that
-    /// tokens have, and what starts with a prefix within such a run.
-    fn parts<'a>(&self, text: &'a str) -> Vec<&'a str> {
+    /// tokens have, and what starts with a prefix within such a run. The longest one is returned
+    /// with each prefix as well, because it may be a token without its prefix.
+    fn parts<'a>(&self, text: &'a str) -> Vec<Cow<'a, str>> {
         let text = text.get(..text.floor_char_boundary(self.0.token_bytes.saturating_mul(2))).unwrap_or_default();
         let mut parts: Vec<&str> = Vec::new();
         for run in text.split(|c: char| !u8::try_from(c).is_ok_and(is_token_byte)) {
@@ -217,6 +194,11 @@ impl Registry {
         parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
         parts.dedup();
         parts.truncate(MOST_PARTS);
+        let longest = parts.first().copied().unwrap_or_default();
+        let mut parts: Vec<_> = parts.into_iter().map(Cow::Borrowed).collect();
+        if !longest.is_empty() {
+            parts.extend(self.0.prefixes.iter().map(|(prefix, _)| Cow::Owned(format!("{prefix}{longest}"))));
+        }
         parts
     }
 
@@ -233,17 +215,4 @@ impl Registry {
         let Some(records) = &self.0.records else { return Ok(None) };
         records.find_issued(None, digest).await.map_err(store_error)
     }
-}
-
-/// Returns whether a word of `text` starts with `prefix` and is about as long as tokens are. Names
-/// are shorter, and so is the rest of a UUID after its first group.
-fn shows_a_token(text: &str, prefix: &str) -> bool {
-    const TELLING: usize = 4;
-    const SHORTEST: usize = 24;
-    let begins_a_word = |at| !text.get(..at).is_some_and(|before| before.ends_with(char::is_alphanumeric));
-    prefix.len() >= TELLING
-        && text.match_indices(prefix).filter(|(at, _)| begins_a_word(*at)).any(|(at, _)| {
-            let behind = text.get(at..).and_then(|word| word.strip_prefix(prefix)).unwrap_or_default();
-            behind.split(char::is_whitespace).next().is_some_and(|rest| rest.chars().count() >= SHORTEST)
-        })
 }

@@ -15,6 +15,7 @@ use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use keyward_runtime::Verdict;
+use std::borrow::Cow;
 use utoipa::OpenApi;
 use utoipa::openapi::HttpMethod;
 
@@ -70,14 +71,20 @@ pub(crate) async fn answer(context: &Context, place: ForwardPath<'_>, request: &
     let trusted = config.forward_auth.trusts(&context.peer);
     let original =
         if trusted { dialect.original(method, path, headers) } else { ProxiedRequest { method: None, path: None } };
+    let bearer = Bearer::of(headers);
+    // A token without a recognizable shape may be in the path as well.
+    let path = original.path.as_deref().map(|path| match bearer {
+        Bearer::Token(token) if path.contains(token) => Cow::Owned(path.replace(token, "[token]")),
+        _ => Cow::Borrowed(path),
+    });
     let asked = DecisionContext {
         endpoint: dialect.as_str(),
         client: None,
         policy: Some(name),
         method: original.method.as_deref(),
-        path: original.path.as_deref(),
+        path: path.as_deref(),
     };
-    let refusal = match decide(context, (name, policy), &original, headers, asked).await {
+    let refusal = match decide(context, (name, policy), &original, (headers, bearer), asked).await {
         Ok(response) => return response,
         Err(refusal) => refusal,
     };
@@ -88,12 +95,12 @@ async fn decide<'a>(
     context: &Context,
     (name, policy): (&str, &'a Policy),
     original: &ProxiedRequest,
-    headers: &HeaderMap,
+    (headers, bearer): (&HeaderMap, Bearer<'_>),
     asked: DecisionContext<'_>,
 ) -> Result<Response, Refusal<'a>> {
     let live = &context.live;
     let forward_auth = &live.config.forward_auth;
-    let token = match Bearer::of(headers) {
+    let token = match bearer {
         Bearer::Missing => {
             decision_log::log_without_token(context, asked, "no-token");
             return Err(Refusal::NoToken);

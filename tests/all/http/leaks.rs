@@ -178,14 +178,17 @@ fn tokens_where_they_do_not_belong(watch: &mut Watch, token: &str) {
     }
     watch.ask(&Request::json(&format!("/v1/tokens/signed/{token}/rotate"), &json!({})).bearer(keeper));
     watch.ask(&Request::new(&token.replace('.', "-"), "/v1/actor"));
+    // Without a signature, the text after the prefix is any text.
+    let rest = token.strip_prefix("dstok_").filter(|rest| rest.contains('.')).unwrap_or(token);
     for query in [format!("token={token}"), format!("_auth_token={token}&_auth_token={token}"), token.to_owned()] {
         for path in ["/v1/actor", "/v1/introspect", "/v1/revoke", "/v1/auth/envoy/members/x", "/openapi.json", "/"] {
             watch.ask(&Request::get(&format!("{path}?{query}")).bearer(token));
         }
         // The original request, as described by proxies.
-        let uri = format!("/x?{query}");
-        watch.ask(&Request::get("/v1/auth/nginx/members").bearer(token).header("X-Original-URI", &uri));
-        watch.ask(&Request::get("/v1/auth/forward/members").bearer(token).header("X-Forwarded-Uri", &uri));
+        for uri in [format!("/x?{query}"), format!("/{token}"), format!("/x{token}/y?z"), format!("/feeds/{rest}/a")] {
+            watch.ask(&Request::get("/v1/auth/nginx/members").bearer(token).header("X-Original-URI", &uri));
+            watch.ask(&Request::get("/v1/auth/forward/members").bearer(token).header("X-Forwarded-Uri", &uri));
+        }
     }
     for kind in ["application/json", "application/x-www-form-urlencoded", "text/plain", token] {
         for path in ["/v1/introspect", "/v1/verify", "/v1/tokens", "/v1/revoke", "/v1/revocations"] {
@@ -200,6 +203,20 @@ fn tokens_where_they_do_not_belong(watch: &mut Watch, token: &str) {
     watch.ask(&Request::json("/v1/tokens", &json!({"actor": {"x": token}})).bearer(secret));
     watch.ask(&Request::json("/v1/tokens", &json!({"parent": [token]})).bearer(secret));
     watch.ask(&Request::json("/v1/revocations", &json!({"handler": token})).bearer(secret));
+    // Other tokens have no shape by which they could be recognized.
+    let shaped = [rest.to_owned(), format!("x{token}"), format!("/feeds/{token}")];
+    for id in shaped.iter().filter(|_| token.starts_with("dstok_")) {
+        for path in [format!("/{id}"), format!("/a/{id}.xml"), format!("/{}", id.replace('_', "%5F"))] {
+            watch.ask(&Request::get(&format!("/v1/auth/envoy/members{path}")).bearer("x"));
+        }
+        for body in
+            [json!({"actor": id}), json!({"handler": "signed", "token_id": id}), json!({"actor": "x", "note": id})]
+        {
+            watch.ask(&Request::json("/v1/revocations", &body).bearer(keeper));
+        }
+        watch.ask(&Request::json("/v1/tokens", &json!({"actor": id, "description": id})).bearer(secret));
+        watch.ask(&Request::get(&format!("/v1/tokens/signed/{id}")).bearer(keeper));
+    }
     watch.ask(&Request::json("/v1/revocations", &json!({"handler": "bots", "issued_until": token})).bearer(secret));
 }
 

@@ -234,6 +234,10 @@ fn a_possible_token_is_treated_as_one() {
         format!("{token},"),
         format!("{token}\u{e9}"),
         token.get(..token.len() - 3).unwrap().to_owned(),
+        // Behind a letter, and without the prefix.
+        format!("x{token}"),
+        token.strip_prefix("dstok_").unwrap().to_owned(),
+        format!("tok={}", token.strip_prefix("dst").unwrap()),
     ] {
         assert!(is_token(&registry, &stuck), "surrounding text does not hide it: {stuck}");
     }

@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["error"],
             &["component::setting"],
             &["admission", "component", "component::shape", "engine", "keys", "verdict", "verdict_cache"],
-            &["restrictions", "slice", "store"],
+            &["registry::redact", "restrictions", "slice", "store"],
             &["lane", "policy", "queries", "registry::presented", "revocation_list", "revocation_list::cutoffs"],
             &["bindings", "conduct", "grants", "model", "revocation_list::pending_writes"],
             &["host", "pool"],
