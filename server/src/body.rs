@@ -1,7 +1,7 @@
 //! Request bodies: bounded in size and time, of one content type, parsed strictly.
 
 use crate::context::Context;
-use crate::error::ApiError;
+use crate::error::{ApiError, BodyProblem};
 use crate::slots::Slot;
 use axum::body::{Body, Bytes};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -10,10 +10,13 @@ use hyper::body::Body as _;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use keyward_runtime::UnixTime;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, Visitor,
+};
 use serde_json::Number;
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem;
 
 /// The error descriptions of a 415.
 const FORM: &str = "Send `application/x-www-form-urlencoded`, not compressed";
@@ -58,7 +61,8 @@ impl Form {
 }
 
 /// Reads a JSON object: UTF-8 without a byte order mark, with nothing after the object. Unknown
-/// members are rejected if `T` denies them. `wanted` is the error description for any other body.
+/// members are rejected if `T` denies them. `wanted` is the error description for any other body,
+/// with the name of each member in backticks.
 pub(crate) async fn json<T: DeserializeOwned>(
     context: &Context,
     headers: &HeaderMap,
@@ -67,8 +71,84 @@ pub(crate) async fn json<T: DeserializeOwned>(
 ) -> Result<T, ApiError> {
     has_type(headers, "application/json", ApiError::UnsupportedMediaType(JSON))?;
     let bytes = receive(context, body).await?;
-    let Object(read) = serde_json::from_slice(&bytes).map_err(|_| ApiError::InvalidRequest(wanted))?;
-    Ok(read)
+    parse(&bytes).map_err(|position| ApiError::InvalidBody { problem: position.problem(wanted), wanted })
+}
+
+/// Parses a JSON object. The error is the position of the first mistake.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Position> {
+    let mut position = Position::Elsewhere;
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let read = deserializer.deserialize_map(Members { position: &mut position, target: PhantomData });
+    match read.and_then(|read| deserializer.end().map(|()| read)) {
+        Ok(read) => Ok(read),
+        Err(_) => Err(position),
+    }
+}
+
+/// A position in a JSON object, with the name of the member as the client wrote it.
+#[derive(Debug, PartialEq, Eq)]
+enum Position {
+    /// Before the first member, after the last one, or not in an object.
+    Elsewhere,
+    /// The name of a member.
+    Name(String),
+    /// The value of a member.
+    Value(String),
+}
+
+impl Position {
+    /// Returns the problem at this position. Only names that `wanted` has are repeated: any other
+    /// may be a token.
+    fn problem(&self, wanted: &'static str) -> BodyProblem {
+        let known = |name: &str| wanted.split('`').skip(1).step_by(2).find(|known| *known == name);
+        match self {
+            Self::Elsewhere => BodyProblem::Other,
+            Self::Name(name) => known(name).map_or(BodyProblem::UnknownMember, BodyProblem::Repeated),
+            Self::Value(name) => known(name).map_or(BodyProblem::UnknownMember, BodyProblem::BadValue),
+        }
+    }
+}
+
+/// The visitor of a JSON object, which keeps the position.
+struct Members<'p, T> {
+    position: &'p mut Position,
+    target: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<'_, T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(Followed { map, position: self.position }))
+    }
+}
+
+/// Access to the members of an object, which keeps the position.
+struct Followed<'p, A> {
+    map: A,
+    position: &'p mut Position,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Followed<'_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        *self.position = Position::Elsewhere;
+        let Some(name) = self.map.next_key::<String>()? else { return Ok(None) };
+        *self.position = Position::Name(name.clone());
+        seed.deserialize(name.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        if let Position::Name(name) = self.position {
+            *self.position = Position::Value(mem::take(name));
+        }
+        self.map.next_value_seed(seed)
+    }
 }
 
 /// A value read from a JSON object. Serde alone would also accept an array of the members' values.
@@ -76,19 +156,8 @@ pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
-            type Value = T;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map))
-            }
-        }
-        deserializer.deserialize_map(Members(PhantomData)).map(Self)
+        let mut position = Position::Elsewhere;
+        deserializer.deserialize_map(Members { position: &mut position, target: PhantomData }).map(Self)
     }
 }
 
@@ -188,6 +257,38 @@ mod tests {
             assert!(!check(&[other], false), "{other}");
         }
         assert!(!check(&[], false));
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Example {
+        #[serde(default, deserialize_with = "second")]
+        #[expect(dead_code, reason = "only its parsing is tested")]
+        end: Option<u64>,
+        #[expect(dead_code, reason = "only its parsing is tested")]
+        name: String,
+    }
+
+    #[test]
+    fn the_problem_names_the_member() {
+        const WANTED: &str = "send `name`, and optionally `end` (unix seconds)";
+        for (text, problem) in [
+            (r#"{"name":"x","end":-1}"#, Some(BodyProblem::BadValue("end"))),
+            (r#"{"name":"x","end":"1"}"#, Some(BodyProblem::BadValue("end"))),
+            (r#"{"end":null,"name":"x"}"#, Some(BodyProblem::BadValue("end"))),
+            (r#"{"name":1}"#, Some(BodyProblem::BadValue("name"))),
+            (r#"{"name":"x","name":"y"}"#, Some(BodyProblem::Repeated("name"))),
+            (r#"{"name":"x","dstok_x":1}"#, Some(BodyProblem::UnknownMember)),
+            (r#"{"":1}"#, Some(BodyProblem::UnknownMember)),
+            (r#"{"name":"x"} {}"#, Some(BodyProblem::Other)),
+            (r#"{"end":1}"#, Some(BodyProblem::Other)),
+            (r#"["x"]"#, Some(BodyProblem::Other)),
+            ("", Some(BodyProblem::Other)),
+            (r#"{"name":"x","end":1}"#, None),
+        ] {
+            let problem_of = |position: Position| position.problem(WANTED);
+            assert_eq!(parse::<Example>(text.as_bytes()).err().map(problem_of), problem, "{text}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(crate) struct DecisionContext<'a> {
     pub(crate) endpoint: &'static str,
     /// The client that sent the request.
     pub(crate) client: Option<&'a str>,
-    /// The policy that was applied.
+    /// The policy that was applied, or that does not exist.
     pub(crate) policy: Option<&'a str>,
     /// The method of the original request.
     pub(crate) method: Option<&'a str>,
@@ -226,14 +226,15 @@ fn write(context: &Context, asked: DecisionContext<'_>, decided: Decision<'_>) {
     let redact = |text| registry.redact(text);
     let (actor, token_id, detail) = (actor.map(redact), token_id.map(redact), detail.map(redact));
     let actor = actor.as_deref().map(visible);
-    let path = path.map(|path| beginning(&without_tokens(registry, path)).into_owned());
+    let [policy, path] =
+        [policy, path].map(|text| text.map(|text| beginning(&without_tokens(registry, text)).into_owned()));
     tracing::info!(
         target: "keyward::decision",
         request_id = context.id.as_str(),
         peer = %context.peer,
         endpoint,
         client,
-        policy,
+        policy = policy.as_deref(),
         method,
         path = path.as_deref(),
         outcome,

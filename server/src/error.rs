@@ -8,6 +8,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use keyward_runtime::{Error, ErrorKind};
 use serde::Serialize;
+use std::borrow::Cow;
 use utoipa::ToSchema;
 
 /// The cause of an error response. The texts are fixed and never echo the request.
@@ -15,6 +16,8 @@ use utoipa::ToSchema;
 pub(crate) enum ApiError {
     /// 400: the request is malformed, as described by the text.
     InvalidRequest(&'static str),
+    /// 400: the JSON body is malformed; `wanted` describes it.
+    InvalidBody { problem: BodyProblem, wanted: &'static str },
     /// 400: the transfer coding is not supported, so the end of the body is unknown.
     UnknownCoding,
     /// 401: client authentication failed with this scheme.
@@ -66,6 +69,19 @@ pub(crate) enum ApiError {
     NotConfirmed,
 }
 
+/// The problem of a JSON body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyProblem {
+    /// A member that the body does not have.
+    UnknownMember,
+    /// A member that occurs more than once.
+    Repeated(&'static str),
+    /// A member whose value has the wrong type or form.
+    BadValue(&'static str),
+    /// A missing member, members that exclude each other, or no JSON object.
+    Other,
+}
+
 /// A rate or a share that is exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RateLimited {
@@ -88,19 +104,28 @@ pub(crate) struct ErrorBody {
     /// The error code, for programs.
     error: &'static str,
     /// The description, for humans.
-    error_description: &'static str,
+    error_description: Cow<'static, str>,
 }
 
 impl ErrorBody {
     pub(crate) fn new(error: &'static str, error_description: &'static str) -> Self {
-        Self { error, error_description }
+        Self { error, error_description: error_description.into() }
     }
 }
 
 impl ApiError {
     /// Returns the status, the error code and the description.
-    pub(crate) fn parts(self) -> (StatusCode, &'static str, &'static str) {
-        match self {
+    pub(crate) fn parts(self) -> (StatusCode, &'static str, Cow<'static, str>) {
+        let (status, code, text) = match self {
+            Self::InvalidBody { problem, wanted } => {
+                let problem = match problem {
+                    BodyProblem::UnknownMember => "The body has an unknown member".to_owned(),
+                    BodyProblem::Repeated(name) => format!("The body has two members `{name}`"),
+                    BodyProblem::BadValue(name) => format!("The value of `{name}` is invalid"),
+                    BodyProblem::Other => "Invalid body".to_owned(),
+                };
+                return (StatusCode::BAD_REQUEST, "invalid_request", format!("{problem}: {wanted}").into());
+            }
             Self::InvalidRequest(text) => (StatusCode::BAD_REQUEST, "invalid_request", text),
             Self::UnknownCoding => {
                 (StatusCode::BAD_REQUEST, "invalid_request", "The only supported transfer coding is a single `chunked`")
@@ -190,7 +215,8 @@ impl ApiError {
                 "temporarily_unavailable",
                 "The change is not confirmed: check the token, and try again",
             ),
-        }
+        };
+        (status, code, text.into())
     }
 
     /// Converts an error of a read from the store.

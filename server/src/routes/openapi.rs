@@ -92,6 +92,7 @@ fn applies(problem: ApiError, path: &str, operation: &Map<String, Value>) -> boo
         ApiError::NotFound => is_for_proxies(path),
         // The endpoints describe these themselves, or their status is shared with another error.
         ApiError::UnknownCoding
+        | ApiError::InvalidBody { .. }
         | ApiError::NoSuchHandler
         | ApiError::NoSuchToken
         | ApiError::NoStore

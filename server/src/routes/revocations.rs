@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::decision;
 use crate::decision_log::{self, DecisionContext};
 use crate::endpoints::{Endpoint, Query};
-use crate::error::{ApiError, ErrorBody, RateLimited, json};
+use crate::error::{ApiError, BodyProblem, ErrorBody, RateLimited, json};
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 /// The endpoint of this module.
 pub(super) const ENDPOINT: Endpoint = Endpoint::new("revocations", "/v1/revocations", Query::Never);
 
-const WANTED: &str = "Invalid body: send at least one of `handler`, `actor`, `issued_until` (unix seconds), or `handler` and `token_id`; optionally `dry_run` and `keep_children` (true or false)";
+const WANTED: &str = "send at least one of `handler`, `actor`, `issued_until` (unix seconds), or `handler` and `token_id`; optionally `dry_run` and `keep_children` (true or false)";
 
 /// The tokens to revoke: those that match all members. A null member is rejected, because a value
 /// missing by mistake would revoke more tokens than intended.
@@ -161,7 +161,9 @@ impl RevocationsRequest {
             context.live.registry.check_actor_id(actor).map_err(ApiError::InvalidRequest)?;
         }
         match (&handler, &token_id, &actor_id, issued_until) {
-            (None, None, None, None) => return Err(ApiError::InvalidRequest(WANTED)),
+            (None, None, None, None) => {
+                return Err(ApiError::InvalidBody { problem: BodyProblem::Other, wanted: WANTED });
+            }
             (None, Some(_), ..) => return Err(ApiError::InvalidRequest("`token_id` requires `handler`")),
             (_, Some(_), Some(_), _) => {
                 return Err(ApiError::InvalidRequest("`token_id` and `actor` cannot be combined"));

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::decision;
 use crate::decision_log::{self, DecisionContext};
 use crate::endpoints::{Endpoint, Query};
-use crate::error::{ApiError, ErrorBody, json};
+use crate::error::{ApiError, BodyProblem, ErrorBody, json};
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
@@ -28,7 +28,7 @@ use utoipa::ToSchema;
 /// The endpoint of this module.
 pub(super) const ENDPOINT: Endpoint = Endpoint::new("tokens", "/v1/tokens", Query::OnGet);
 
-const WANTED: &str = "Invalid body: send `{\"actor\":\"…\"}`, and optionally `handler`, `expires_after` (seconds, at least 1), `restrictions`, `description` (without NUL), `parent` (a token, whose actor is the default)";
+const WANTED: &str = "send `actor` (text), and optionally `handler`, `expires_after` (seconds, at least 1), `restrictions`, `description` (without NUL), `parent` (a token, whose actor is the default)";
 
 /// A request for a token.
 #[derive(Deserialize, ToSchema)]
@@ -101,7 +101,7 @@ pub(crate) async fn create(
     let request: TokenRequest = body::json(context, headers, body, WANTED).await?;
     let TokenRequest { actor, handler, expires_after, restrictions, description, parent } = request;
     if (actor.is_none() && parent.is_none()) || has_nul(description.as_deref()) {
-        return Err(ApiError::InvalidRequest(WANTED));
+        return Err(ApiError::InvalidBody { problem: BodyProblem::Other, wanted: WANTED });
     }
     if let Some(actor) = &actor
         && live.registry.is_token(actor, keyward_runtime::IdKind::Actor).await

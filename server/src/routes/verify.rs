@@ -1,6 +1,6 @@
 //! `POST /v1/verify`: the full outcome of a verification, for trusted clients.
 
-use crate::body;
+use crate::body::{self, given};
 use crate::client;
 use crate::config::Right;
 use crate::context::Context;
@@ -19,15 +19,37 @@ use utoipa::ToSchema;
 /// The endpoint of this module.
 pub(super) const ENDPOINT: Endpoint = Endpoint::new("verify", "/v1/verify", Query::Never);
 
-const WANTED: &str =
-    "Invalid body: send `{\"token\":\"…\"}` or `{\"tokens\":[\"…\"]}`, and optionally `\"handler\":\"…\"`";
+const WANTED: &str = "send `token` (text) or `tokens` (an array of texts), and optionally `handler`";
 
 /// A request to verify one token or several.
 #[derive(Deserialize, ToSchema)]
-#[serde(untagged)]
+#[serde(untagged, try_from = "Members")]
 pub(crate) enum VerifyRequest {
     One(OneToken),
     Several(SeveralTokens),
+}
+
+/// The members of either request.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Members {
+    #[serde(default, deserialize_with = "given")]
+    token: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    tokens: Option<Vec<String>>,
+    handler: Option<String>,
+}
+
+impl TryFrom<Members> for VerifyRequest {
+    type Error = &'static str;
+
+    fn try_from(Members { token, tokens, handler }: Members) -> Result<Self, Self::Error> {
+        match (token, tokens) {
+            (Some(token), None) => Ok(Self::One(OneToken { token, handler })),
+            (None, Some(tokens)) => Ok(Self::Several(SeveralTokens { tokens, handler })),
+            _ => Err("neither one token nor several"),
+        }
+    }
 }
 
 /// A request to verify one token.

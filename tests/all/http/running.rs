@@ -160,6 +160,11 @@ fn each_decision_is_one_line_of_the_decision_log() {
         (proxy("orders").bearer(token("good")), 1, vec!["endpoint=\"envoy\"", "policy=\"orders\"", "path=\"/x/y\""]),
         (proxy("orders").bearer(token("narrow")), 1, vec!["outcome=\"refused\"", "reason=\"insufficient-scope\""]),
         (proxy("paths").bearer(token("good")), 1, vec!["outcome=\"other-request\""]),
+        (
+            proxy("no-such-policy").bearer(token("good")),
+            1,
+            vec!["endpoint=\"envoy\"", "policy=\"no-such-policy\"", "outcome=\"unknown-policy\""],
+        ),
         (proxy("members").bearer("a b"), 1, vec!["outcome=\"malformed\""]),
         (
             Request::form("/v1/introspect", "token=x").basic("app", &world::secret("nobody")),

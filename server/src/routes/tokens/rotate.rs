@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 /// The endpoint of this module.
 pub(crate) const ENDPOINT: Endpoint = Endpoint::new("rotate", "/v1/tokens/{handler}/{token_id}/rotate", Query::Never);
 
-const WANTED: &str = "Invalid body: send `{}`, or `{\"overlap\":…}` (seconds, at most 2592000)";
+const WANTED: &str = "send `{}`, or `overlap` (seconds, at most 2592000)";
 
 /// Maximum overlap in seconds: 30 days.
 const MOST_OVERLAP: u64 = 2_592_000;

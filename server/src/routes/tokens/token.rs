@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::decision;
 use crate::decision_log::{self, DecisionContext};
 use crate::endpoints::{Endpoint, Query};
-use crate::error::{ApiError, ErrorBody, json};
+use crate::error::{ApiError, BodyProblem, ErrorBody, json};
 use crate::visibility::VisibleToken;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -23,7 +23,8 @@ use utoipa::ToSchema;
 /// The endpoint of this module.
 pub(crate) const ENDPOINT: Endpoint = Endpoint::new("token", "/v1/tokens/{handler}/{token_id}", Query::Never);
 
-const WANTED: &str = "Invalid body: send at least one of `description` (text without NUL, or null), `expires_at` (unix seconds), `restrictions`";
+const WANTED: &str =
+    "send at least one of `description` (text without NUL, or null), `expires_at` (unix seconds), `restrictions`";
 
 /// The token that a path names.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -188,7 +189,7 @@ pub(crate) async fn edit(
     if description.is_none() && expires_at.is_none() && restrictions.is_none()
         || has_nul(description.as_ref().and_then(|text| text.as_deref()))
     {
-        return Err(ApiError::InvalidRequest(WANTED));
+        return Err(ApiError::InvalidBody { problem: BodyProblem::Other, wanted: WANTED });
     }
     let asked = DecisionContext::of(&ENDPOINT, client.id());
     let seen = find(context, asked, client, path).await?;
