@@ -9,6 +9,7 @@ pub(crate) mod store;
 pub(crate) mod tokens;
 
 use crate::CliError;
+use crate::date::parse_at;
 use audit::Audit;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -141,9 +142,8 @@ pub(crate) struct Create {
     /// Note, for handlers that keep one
     #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
-    /// Unix time to use instead of now;
-    /// decimals are allowed
-    #[arg(long, verbatim_doc_comment, value_name = "UNIX", value_parser = parse_at)]
+    /// Time to use instead of now
+    #[arg(long, value_name = "TIME", value_parser = parse_at)]
     pub(crate) at: Option<UnixTime>,
     /// Prints a JSON object
     #[arg(long)]
@@ -214,8 +214,8 @@ pub(crate) struct Verify {
     /// Handler to verify with; tokens of others are not mine
     #[arg(long, value_name = "NAME")]
     pub(crate) handler: Option<String>,
-    /// Unix time to use instead of now; decimals are allowed
-    #[arg(long, value_name = "UNIX", value_parser = parse_at)]
+    /// Time to use instead of now; decimals are allowed
+    #[arg(long, value_name = "TIME", value_parser = parse_at)]
     pub(crate) at: Option<UnixTime>,
     /// Prints one JSON object per token
     #[arg(long)]
@@ -294,8 +294,8 @@ pub(crate) struct CommonArgs {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Unix time to use instead of now; decimals are allowed
-    #[arg(long, value_name = "UNIX", value_parser = parse_at)]
+    /// Time to use instead of now; decimals are allowed
+    #[arg(long, value_name = "TIME", value_parser = parse_at)]
     pub(crate) at: Option<UnixTime>,
     /// Prints a JSON object
     #[arg(long)]
@@ -439,36 +439,9 @@ fn parse_seconds(text: &str) -> Result<NonZeroU32, &'static str> {
     number.ok_or("is not a whole number of seconds from 1 to 4294967295")
 }
 
-/// Parses whole seconds since 1970. Errors continue "the value of …".
-fn parse_second(text: &str) -> Result<u64, &'static str> {
-    match parse_at(text) {
-        Ok(at) if at.nanoseconds == 0 => Ok(at.seconds),
-        Err(too_late) if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => Err(too_late),
-        _ => Err("is not a time: write whole seconds since 1970, such as 1767225600"),
-    }
-}
-
 /// Parses an address with a port. The error continues "the value of --listen".
 fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "is not an address with a port, such as 127.0.0.1:8787 or [::1]:8787")
-}
-
-/// Parses a time in seconds since 1970 with up to nine decimals, such as `1767225660.5`, without
-/// rounding.
-///
-/// # Errors
-/// Returns text that continues "the value of …" and does not repeat the value.
-pub fn parse_at(text: &str) -> Result<UnixTime, &'static str> {
-    const FORM: &str = "is not a time: write seconds since 1970 with at most nine decimals, such as 1767225660.5";
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-    if !digits(whole) || !digits(decimals) || decimals.len() > 9 {
-        return Err(FORM);
-    }
-    let seconds = whole.parse().ok().filter(|seconds| *seconds <= UnixTime::MAX_SECONDS);
-    let seconds = seconds.ok_or("is after the year 9999: use an earlier time")?;
-    let nanoseconds = format!("{decimals:0<9}").parse().map_err(|_| FORM)?;
-    Ok(UnixTime { seconds, nanoseconds })
 }
 
 #[cfg(test)]

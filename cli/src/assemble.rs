@@ -1,13 +1,14 @@
 //! Assembly of the registry and the server's settings from a configuration.
 
-use crate::config::{Handler, Located, Query, Ring, SecretSource, TlsFiles};
+use crate::config::{Component, Handler, Located, Query, Ring, SecretSource, TlsFiles};
 use crate::config_file::{ConfigFile, usage_error};
+use crate::output::ERASE_LINE;
 use crate::private_file::{read, read_private};
 use crate::store::OpenStore;
-use crate::{CliError, Env, builtin};
+use crate::{CliError, Env, Io, builtin};
 use keyward_runtime::{
     HandlerConfig, Key, KeyGrant, KeyRing, KeyState, LoadError, MIN_SECRET_BYTES, MonotonicClock, Registry, Runtime,
-    RuntimeLimits, StoreGrant, SystemClock, UnixTime,
+    RuntimeLimits, StoreGrant, SystemClock, UnixTime, list_names,
 };
 use keyward_server::Tls;
 use keyward_store::{NamedQuery, QueryLimits, QueryThreads};
@@ -28,6 +29,29 @@ pub(crate) fn runtime(at: Option<UnixTime>) -> Result<Runtime, CliError> {
 }
 
 impl ConfigFile {
+    /// Builds the [registry](Self::registry) of a command, at the time `at` if given. Says so on a
+    /// terminal while components are compiled, which can take seconds.
+    pub(crate) fn open(
+        &self,
+        at: Option<UnixTime>,
+        io: &mut Io<'_>,
+        store: Option<&OpenStore>,
+    ) -> Result<Registry, CliError> {
+        let files = self.config.handlers.iter().filter(|handler| matches!(handler.component.value, Component::File(_)));
+        let names: Vec<_> = files.map(|handler| &handler.name.value).collect();
+        let is_shown = io.stderr_is_terminal && !names.is_empty();
+        // The command goes on if its progress cannot be displayed.
+        if is_shown {
+            let _ = write!(io.stderr, "compiling {}…", list_names(names));
+            let _ = io.stderr.flush();
+        }
+        let registry = self.registry(&runtime(at)?, io.env, store);
+        if is_shown {
+            let _ = write!(io.stderr, "{ERASE_LINE}");
+        }
+        registry
+    }
+
     /// Loads everything that the configuration names, and builds its registry on the store that
     /// this process has opened.
     pub(crate) fn registry(

@@ -163,7 +163,7 @@ fn tail(args: &Tail, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
         }
     }
     if !args.json {
-        write_lines(io.stdout, table(&rows))?;
+        write_lines(io.stdout, table(io.columns, &rows))?;
     }
     end(bad)
 }
@@ -187,16 +187,29 @@ fn described(record: &Record) -> [String; 7] {
     [record.seq.to_string(), time, record.event.clone(), handler, token, actor, result]
 }
 
-/// Returns the lines of a table within [`WIDTH`]. Names are truncated; the result takes the rest of
+/// Returns the lines of a table within `columns`. Names are truncated; the result takes the rest of
 /// the line.
-fn table(rows: &[[String; 7]]) -> Vec<String> {
-    /// Maximum widths of all columns but the last.
+fn table(columns: usize, rows: &[[String; 7]]) -> Vec<String> {
+    /// Maximum widths of all columns but the last, in a table of [`WIDTH`].
     const MOST: [usize; 6] = [20, 19, 7, 10, 8, 10];
+    /// The columns that a wider terminal shows in full, the most important first.
+    const FULL: [usize; 3] = [4, 5, 3];
     let mut widths = [0; 6];
     for row in rows {
-        for ((widest, max), cell) in widths.iter_mut().zip(MOST).zip(row) {
-            *widest = width(&cut(cell, max)).max(*widest);
+        for (widest, cell) in widths.iter_mut().zip(row) {
+            *widest = width(cell).max(*widest);
         }
+    }
+    let mut room = columns.saturating_sub(WIDTH);
+    let mut most = MOST;
+    for column in FULL {
+        let (Some(max), Some(widest)) = (most.get_mut(column), widths.get(column)) else { continue };
+        let more = widest.saturating_sub(*max).min(room);
+        *max = max.saturating_add(more);
+        room = room.saturating_sub(more);
+    }
+    for (widest, max) in widths.iter_mut().zip(most) {
+        *widest = max.min(*widest);
     }
     let line = |row: &[String; 7]| {
         let [seq, others @ .., result] = row;
@@ -206,7 +219,7 @@ fn table(rows: &[[String; 7]]) -> Vec<String> {
             line += &pad(&cut(cell, width), width);
             line.push(' ');
         }
-        let left = WIDTH.saturating_sub(width(&line));
+        let left = columns.saturating_sub(width(&line));
         (line + &cut(result, left)).trim_end().to_owned()
     };
     rows.iter().map(line).collect()
@@ -252,4 +265,22 @@ fn export(args: Export, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
         }
     }
     end(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wide_terminal_shows_whole_ids() {
+        let id = "767ed2bf2ec63f8d6af12fbcab3ba84a";
+        let row = ["1", "2026-12-01 08:00:00", "revoke", "signed", id, "alice@example.com", "not-permitted"];
+        let rows = [row.map(str::to_owned)];
+        for (columns, is_whole) in [(WIDTH, false), (WIDTH + 23, false), (WIDTH + 24, true), (200, true)] {
+            let lines = table(columns, &rows);
+            assert_eq!(lines.iter().any(|line| line.contains(id)), is_whole, "{lines:#?}");
+            assert!(lines.iter().all(|line| width(line) <= columns), "{lines:#?}");
+        }
+        assert!(table(200, &rows).iter().all(|line| line.contains("alice@example.com")));
+    }
 }

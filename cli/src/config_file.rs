@@ -59,10 +59,11 @@ impl ConfigFile {
     ///
     /// Returns an error if others can write to it, to the store or to the audit log.
     pub(crate) fn read(file: &Path) -> Result<Self, CliError> {
-        let bytes = read(file, MAX_CONFIG, "correct `--config`").map_err(CliError::Usage)?;
+        let bytes = read(file, MAX_CONFIG, "correct `--config` or KEYWARD_CONFIG").map_err(CliError::Usage)?;
         refuse_shared(file).map_err(CliError::Usage)?;
-        let text = std::str::from_utf8(&bytes)
-            .map_err(|_| CliError::Usage(format!("{} is not UTF-8 text: correct `--config`", file.display())))?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| {
+            CliError::Usage(format!("{} is not UTF-8 text: correct `--config` or KEYWARD_CONFIG", file.display()))
+        })?;
         let usage_error = |ConfigError { line, text }| usage_error(file, line, &text);
         let this = Self { config: Config::parse(text).map_err(usage_error)?, file: file.to_owned() };
         this.refuse_shared_files()?;

@@ -2,7 +2,7 @@
 
 use crate::args::Create;
 use crate::output::{self, write_json};
-use crate::{CliError, ExitStatus, Io, assemble, audit_log, config_file, report_error, store};
+use crate::{CliError, ExitStatus, Io, audit_log, config_file, report_error, store};
 use keyward_runtime::{CreateRequest, Creation, Error};
 use keyward_service::{Operations, Origin, Outcome};
 
@@ -12,7 +12,7 @@ pub(crate) fn run(args: Create, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
         config.require_handler(name)?;
     }
     let store = store::open(&config, io.env)?;
-    let registry = config.registry(&assemble::runtime(args.at)?, io.env, store.as_ref())?;
+    let registry = config.open(args.at, io, store.as_ref())?;
     if pollster::block_on(registry.is_token(&args.actor, keyward_runtime::IdKind::Actor)) {
         return Err(CliError::Usage("the value of --actor is a token: use the id of its actor".to_owned()));
     }

@@ -4,8 +4,8 @@ use crate::args::CommonArgs;
 use crate::args::keys::{Check, Command, Keys, List as ListArgs};
 use crate::config::{Located, RingKey};
 use crate::config_file::ConfigFile;
-use crate::date::{age, date};
-use crate::output::{Column, Table, wrap, write_json, write_lines};
+use crate::date::{age, date, date_to_the_minute};
+use crate::output::{Column, Table, WIDTH, wrap, write_json, write_lines};
 use crate::{CliError, Env, ExitStatus, Io, store};
 use keyward_runtime::{KeyState, KeyUsage, TokenStore, list_items};
 use keyward_store::Store;
@@ -238,9 +238,8 @@ impl Row {
             Some(numbers) => cells.extend(numbers.map(|number| number.to_string())),
             None => cells.extend([none(), none(), none()]),
         }
-        // Precision to the minute suffices for humans.
-        let end = tokens.and_then(|tokens| tokens.newest_expiry).map(date);
-        cells.push(end.map_or_else(none, |end| end.chars().take(16).collect()));
+        let end = tokens.and_then(|tokens| tokens.newest_expiry);
+        cells.push(end.map_or_else(none, date_to_the_minute));
         cells.truncate(columns);
         cells
     }
@@ -259,7 +258,7 @@ fn table(rows: &[Row]) -> Vec<String> {
     let head: Vec<String> = HEAD.iter().take(columns).map(|head| (*head).to_owned()).collect();
     let cells = rows.iter().map(|row| row.cells(columns));
     let cells: Vec<_> = std::iter::once(head.clone()).chain(cells).collect();
-    let table = Table::of(2, CELLS.get(..columns).unwrap_or(&CELLS), &cells);
+    let table = Table::of(WIDTH, 2, CELLS.get(..columns).unwrap_or(&CELLS), &cells);
     let mut lines = Vec::new();
     let mut last = None;
     for (row, cells) in rows.iter().zip(cells.iter().skip(1)) {

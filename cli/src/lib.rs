@@ -36,8 +36,9 @@ use std::fmt;
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 
-pub use args::parse_at;
+pub use date::parse_at;
 pub use log::{Log, log_to_stderr};
+pub use output::columns;
 
 /// The streams and environment variables of a command.
 pub struct Io<'a> {
@@ -47,6 +48,8 @@ pub struct Io<'a> {
     pub stdout: &'a mut dyn Write,
     /// Set if standard output is a terminal, which may show a secret.
     pub stdout_is_terminal: bool,
+    /// Width of tables on standard output, at least 80.
+    pub columns: usize,
     /// Standard error, for error messages.
     pub stderr: &'a mut dyn Write,
     /// Set if standard error is a terminal, on which progress is displayed.

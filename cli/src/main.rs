@@ -16,11 +16,13 @@ fn main() -> ExitCode {
         Err(status) => return status.into(),
     };
     let stdout_is_terminal = stdout.is_terminal();
+    let columns = keyward_cli::columns(&variable, &stdout);
     let stderr_is_terminal = stderr.is_terminal();
     let io = keyward_cli::Io {
         stdin: &mut stdin,
         stdout: &mut stdout,
         stdout_is_terminal,
+        columns,
         stderr: &mut stderr,
         stderr_is_terminal,
         env: &variable,

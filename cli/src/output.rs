@@ -1,10 +1,11 @@
 //! Output for humans and for programs.
 
-use crate::CliError;
+use crate::{CliError, Env};
 use keyward_runtime::{Created, Creation, Error, escape_untrusted};
 use keyward_service::{Outcome, escape_json};
 use serde::Serialize;
 use std::io::Write;
+use std::os::fd::AsFd;
 use unicode_width::UnicodeWidthChar;
 
 /// Formats an outcome on one line for humans.
@@ -60,13 +61,23 @@ pub(crate) fn write_json(stdout: &mut dyn Write, value: &impl Serialize) -> Resu
     writeln!(stdout, "{}", escape_json(&text)).and_then(|()| stdout.flush()).map_err(CliError::stdout)
 }
 
+/// Erases the line of the cursor on a terminal.
+pub(crate) const ERASE_LINE: &str = "\r\u{1b}[K";
+
 /// Formats a count with its noun: `1 record`, `2 records`.
 pub(crate) fn count_of(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Maximum width of output for humans, in columns.
+/// Width of text for humans in columns, and minimum width of tables.
 pub(crate) const WIDTH: usize = 80;
+
+/// Returns the width of tables in columns: `COLUMNS`, or the width of the terminal, or else 80.
+pub fn columns(env: &Env, stdout: &impl AsFd) -> usize {
+    let set = || env("COLUMNS")?.to_str()?.parse().ok();
+    let terminal = || Some(rustix::termios::tcgetwinsize(stdout).ok()?.ws_col.into());
+    set().or_else(terminal).unwrap_or(WIDTH).max(WIDTH)
+}
 
 /// Writes lines for humans.
 pub(crate) fn write_lines(
@@ -135,7 +146,8 @@ pub(crate) enum Column {
 /// Minimum width of a column of names.
 const NARROWEST: usize = 8;
 
-/// A table for humans. Columns are as wide as their content, and together at most [`WIDTH`].
+/// A table for humans. Columns are as wide as their content, and together at most as wide as the
+/// terminal.
 pub(crate) struct Table<'a> {
     indent: usize,
     cells: &'a [Column],
@@ -143,8 +155,8 @@ pub(crate) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Computes the layout for these rows, which include the head.
-    pub(crate) fn of(indent: usize, cells: &'a [Column], rows: &[Vec<String>]) -> Self {
+    /// Computes the layout for these rows, which include the head, within `columns`.
+    pub(crate) fn of(columns: usize, indent: usize, cells: &'a [Column], rows: &[Vec<String>]) -> Self {
         let mut widths = vec![0; cells.len()];
         for row in rows {
             for (widest, cell) in widths.iter_mut().zip(row) {
@@ -155,14 +167,14 @@ impl<'a> Table<'a> {
         let min: usize = (cells.iter().zip(&widths).skip(1))
             .map(|(cells, widest)| if *cells == Column::Names { NARROWEST.min(*widest) } else { *widest })
             .fold(indent, |all, width| all.saturating_add(width).saturating_add(2));
-        let room = WIDTH.saturating_sub(min);
+        let room = columns.saturating_sub(min);
         if let (Some(first), Some(Column::Words)) = (widths.first_mut().filter(|first| **first > room), cells.first()) {
             let fit = rows.iter().filter_map(|row| row.first()).map(|cell| width(cell)).filter(|cell| *cell <= room);
             *first = fit.max().unwrap_or(room);
         }
         let all =
             widths.iter().fold(indent.saturating_sub(2), |all, width| all.saturating_add(width.saturating_add(2)));
-        let mut too_wide = all.saturating_sub(WIDTH);
+        let mut too_wide = all.saturating_sub(columns);
         for (_, widest) in cells.iter().zip(&mut widths).rev().filter(|(cells, _)| **cells == Column::Names) {
             let narrower = widest.saturating_sub(too_wide).max(NARROWEST.min(*widest));
             too_wide = too_wide.saturating_sub(widest.saturating_sub(narrower));
@@ -269,7 +281,7 @@ mod tests {
             ),
         ] {
             let rows = [vec![head.clone()], rows].concat();
-            let table = Table::of(2, &[Words, Names, Numbers, Names], &rows).all(&rows);
+            let table = Table::of(WIDTH, 2, &[Words, Names, Numbers, Names], &rows).all(&rows);
             assert_eq!(table, wanted);
             assert!(table.iter().all(|line| width(line) <= WIDTH), "{table:#?}");
         }

@@ -1,10 +1,9 @@
 //! `keyward status`: an overview on one page.
 
 use crate::args::CommonArgs;
-use crate::assemble;
 use crate::config_file::ConfigFile;
 use crate::date::age;
-use crate::output::{Column, Table, count_of, one_line, wrap, write_json, write_lines};
+use crate::output::{Column, Table, WIDTH, count_of, one_line, wrap, write_json, write_lines};
 use crate::pending_file::{PendingFile, PendingState};
 use crate::{CliError, ExitStatus, Io, store};
 use keyward_audit::last;
@@ -74,7 +73,7 @@ pub(crate) fn run(args: &CommonArgs, io: &mut Io<'_>) -> Result<ExitStatus, CliE
     };
     if loaded.config.store.is_some() {
         let store = store::open(&loaded, io.env)?;
-        let registry = loaded.registry(&assemble::runtime(*at)?, io.env, store.as_ref())?;
+        let registry = loaded.open(*at, io, store.as_ref())?;
         (page.tokens, page.nodes) = (Some(tokens(&registry)?), Some(nodes(&registry, now)?));
     }
     if *json {
@@ -183,7 +182,7 @@ impl Pending {
 fn part(head: &[&str], cells: &[Column], rows: impl Iterator<Item = Vec<String>>, none: &str) -> Vec<String> {
     let head = head.iter().map(|head| (*head).to_owned()).collect();
     let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
-    let mut lines = Table::of(0, cells, &rows).all(&rows);
+    let mut lines = Table::of(WIDTH, 0, cells, &rows).all(&rows);
     if rows.len() == 1 {
         lines.push(none.to_owned());
     }

@@ -6,7 +6,7 @@ mod records;
 use crate::args::tokens::{Command, Revoke, Tokens};
 use crate::output::{count_of, write_json};
 use crate::verify::next_line;
-use crate::{CliError, ExitStatus, Io, assemble, audit_log, config_file, report_error, store};
+use crate::{CliError, ExitStatus, Io, audit_log, config_file, report_error, store};
 use keyward_runtime::{Error, MAX_TOKEN_ID_BYTES, Presented, Registry, Revocation};
 use keyward_service::{Named, Operations, Origin};
 use serde::Serialize;
@@ -46,7 +46,7 @@ fn revoke(args: Revoke, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
         config.require_handler(name)?;
     }
     let store = store::open(&config, io.env)?;
-    let registry = config.registry(&assemble::runtime(None)?, io.env, store.as_ref())?;
+    let registry = config.open(None, io, store.as_ref())?;
     // A dry run changes nothing.
     let audit = if dry_run { None } else { audit_log::open(&config)? };
     let revocation =

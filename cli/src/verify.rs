@@ -2,7 +2,7 @@
 
 use crate::args::Verify;
 use crate::output::{self, write_json};
-use crate::{CliError, ExitStatus, Io, assemble, config_file, store};
+use crate::{CliError, ExitStatus, Io, config_file, report_error, store};
 use keyward_service::Outcome;
 use std::io::BufRead;
 
@@ -15,8 +15,8 @@ pub(crate) fn run(args: Verify, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
         config.require_handler(name)?;
     }
     let store = store::open(&config, io.env)?;
-    let registry = config.registry(&assemble::runtime(args.at)?, io.env, store.as_ref())?;
-    let mut status = None;
+    let registry = config.open(args.at, io, store.as_ref())?;
+    let (mut status, mut hint) = (None, None);
     let mut line = Vec::new();
     while let Some(whole) = next_line(io.stdin, &mut line)? {
         let outcome = match std::str::from_utf8(&line) {
@@ -32,6 +32,9 @@ pub(crate) fn run(args: Verify, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
             Outcome::Failed { .. } => ExitStatus::Unavailable,
             Outcome::NotMine | Outcome::Rejected { .. } | Outcome::Denied { .. } => ExitStatus::Negative,
         };
+        if this == ExitStatus::Negative && !args.json {
+            hint = hint.or_else(|| hint_for(std::str::from_utf8(&line).ok()?));
+        }
         status = status.max(Some(this));
         if args.json {
             write_json(io.stdout, &outcome)?;
@@ -41,7 +44,27 @@ pub(crate) fn run(args: Verify, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
                 .map_err(CliError::stdout)?;
         }
     }
+    if let Some(hint) = hint {
+        report_error(io.stderr, hint);
+    }
     status.ok_or_else(|| CliError::Usage("no token was read from standard input: pass at least one line".to_owned()))
+}
+
+/// Returns advice about a line that is not only a token. Nothing is removed from a line, because
+/// the daemon would not do so either.
+fn hint_for(line: &str) -> Option<&'static str> {
+    let token = line.trim();
+    if line.is_empty() {
+        Some("a line is empty: pass one token per line")
+    } else if token.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer ")) {
+        Some("a line begins with `Bearer `: pass the token only")
+    } else if line.ends_with('\r') {
+        Some("a line ends with a carriage return: convert the input, for example with `tr -d '\\r'`")
+    } else if token.len() < line.len() {
+        Some("a token has blanks before or after it: remove them")
+    } else {
+        None
+    }
 }
 
 /// Reads a line into `line`, without its line feed. Returns `false` if it was longer than

@@ -62,6 +62,7 @@ fn tell(config: &[u8]) -> String {
         stdin: &mut std::io::empty(),
         stdout: &mut stdout,
         stdout_is_terminal: false,
+        columns: 80,
         stderr: &mut stderr,
         stderr_is_terminal: false,
         env: &|_| None,

@@ -165,6 +165,7 @@ pub(crate) fn keyward() -> ExitCode {
         stdin: &mut stdin,
         stdout: &mut stdout,
         stdout_is_terminal: false,
+        columns: 80,
         stderr: &mut stderr,
         stderr_is_terminal: false,
         env: &variable,

@@ -1,6 +1,6 @@
 //! Arguments of `keyward audit`, which verifies and prints the audit log.
 
-use super::parse_at;
+use crate::date::parse_at;
 use clap::{Parser, Subcommand};
 use keyward_audit::Head;
 use keyward_runtime::UnixTime;
@@ -86,23 +86,23 @@ pub(crate) struct Tail {
 #[derive(Debug, Parser)]
 #[command(after_help = "\
 Prints the lines of the files unchanged. Filters are combined: a record must
-match all of them. Times are in seconds since 1970; decimals are allowed.
+match all of them. Times are dates in UTC, or seconds since 1970.
 
 Exit status: 0 success, 2 invalid arguments or configuration, 3 the log cannot
 be read to its end.
 
 Examples:
   keyward audit export --config keyward.toml >audit.jsonl
-  keyward audit export --config keyward.toml --event revoke --since 1767225600")]
+  keyward audit export --config keyward.toml --event revoke --since 2026-12-01")]
 pub(crate) struct Export {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Unix time of the earliest records
-    #[arg(long, value_name = "UNIX", value_parser = parse_at)]
+    /// Time of the earliest records
+    #[arg(long, value_name = "TIME", value_parser = parse_at)]
     pub(crate) since: Option<UnixTime>,
-    /// Unix time of the latest records
-    #[arg(long, value_name = "UNIX", value_parser = parse_at)]
+    /// Time of the latest records
+    #[arg(long, value_name = "TIME", value_parser = parse_at)]
     pub(crate) until: Option<UnixTime>,
     /// Event, such as create or revoke
     #[arg(long, value_name = "EVENT", value_parser = parse_event)]

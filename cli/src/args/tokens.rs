@@ -1,6 +1,7 @@
 //! Arguments of `keyward tokens`, which lists, edits, rotates, revokes and imports tokens.
 
-use super::{RestrictionArgs, parse_at, parse_second};
+use super::RestrictionArgs;
+use crate::date::{parse_at, parse_second};
 use clap::{Args, Parser, Subcommand};
 use keyward_runtime::{Status, UnixTime};
 use std::path::PathBuf;
@@ -55,8 +56,8 @@ pub(crate) struct List {
     /// Status: active, expired, revoked or replaced
     #[arg(long, value_name = "STATUS", value_parser = parse_status)]
     pub(crate) status: Option<Status>,
-    /// Tokens not used or issued since this Unix time
-    #[arg(long, value_name = "UNIX", value_parser = parse_second)]
+    /// Tokens not used or issued since this time
+    #[arg(long, value_name = "TIME", value_parser = parse_second)]
     pub(crate) unused_since: Option<u64>,
     /// Tokens that never expire
     #[arg(long)]
@@ -67,9 +68,8 @@ pub(crate) struct List {
     /// Last token of the previous list, to continue after
     #[arg(long, num_args = 2, value_names = ["HANDLER", "ID"])]
     pub(crate) after: Vec<String>,
-    /// Unix time to use instead of now;
-    /// decimals are allowed
-    #[arg(long, verbatim_doc_comment, value_name = "UNIX", value_parser = parse_at)]
+    /// Time to use instead of now
+    #[arg(long, value_name = "TIME", value_parser = parse_at)]
     pub(crate) at: Option<UnixTime>,
     /// Prints one JSON object per token
     #[arg(long)]
@@ -102,9 +102,8 @@ Example:
 pub(crate) struct Show {
     #[command(flatten)]
     pub(crate) of: TokenArgs,
-    /// Unix time to use instead of now;
-    /// decimals are allowed
-    #[arg(long, verbatim_doc_comment, value_name = "UNIX", value_parser = parse_at)]
+    /// Time to use instead of now
+    #[arg(long, value_name = "TIME", value_parser = parse_at)]
     pub(crate) at: Option<UnixTime>,
     /// Prints a JSON object
     #[arg(long)]
@@ -131,8 +130,8 @@ pub(crate) struct Edit {
     /// New note; an empty one removes it
     #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
-    /// Earlier expiry, as a Unix time
-    #[arg(long, value_name = "UNIX", value_parser = parse_second)]
+    /// Earlier expiry
+    #[arg(long, value_name = "TIME", value_parser = parse_second)]
     pub(crate) expires_at: Option<u64>,
     #[command(flatten)]
     pub(crate) restrictions: RestrictionArgs,
@@ -220,9 +219,9 @@ pub(crate) struct Revoke {
     /// Actor of the tokens
     #[arg(long, value_name = "ID")]
     pub(crate) actor: Option<String>,
-    /// Tokens issued up to this Unix time, and tokens
+    /// Tokens issued up to this time, and tokens
     /// without a time of issue
-    #[arg(long, verbatim_doc_comment, value_name = "UNIX", value_parser = parse_second)]
+    #[arg(long, verbatim_doc_comment, value_name = "TIME", value_parser = parse_second)]
     pub(crate) issued_until: Option<u64>,
     /// Keeps tokens valid that were requested with
     /// a revoked one

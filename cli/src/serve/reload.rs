@@ -22,6 +22,8 @@ use std::time::Duration;
 pub(super) struct Source {
     file: PathBuf,
     env: &'static Env,
+    /// The address that overrides the configured one.
+    listen: Option<SocketAddr>,
     /// The runtime of all registries, so that a reload does not compile components again.
     runtime: Runtime,
     /// The store, which is opened once by the first load.
@@ -37,8 +39,8 @@ pub(super) struct LoadedConfig {
 }
 
 impl Source {
-    pub(super) fn new(file: PathBuf, env: &'static Env, runtime: Runtime) -> Self {
-        Self { file, env, runtime, store: None, watched: Watched::default() }
+    pub(super) fn new(file: PathBuf, env: &'static Env, listen: Option<SocketAddr>, runtime: Runtime) -> Self {
+        Self { file, env, listen, runtime, store: None, watched: Watched::default() }
     }
 
     /// Loads the configuration. Each file is fingerprinted before it is read, so that no change is
@@ -46,7 +48,11 @@ impl Source {
     pub(super) fn load(&mut self) -> Result<LoadedConfig, CliError> {
         self.watched = Watched::default();
         self.watched.add(self.file.clone());
-        let loaded = ConfigFile::read(&self.file)?;
+        let mut loaded = ConfigFile::read(&self.file)?;
+        // It is part of the node's name.
+        if let Some(listen) = self.listen {
+            loaded.config.server.listen.value = listen;
+        }
         for file in loaded.files() {
             self.watched.add(file);
         }

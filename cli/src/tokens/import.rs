@@ -1,6 +1,7 @@
 //! `keyward tokens import`.
 
 use crate::args::tokens::Import;
+use crate::output::ERASE_LINE;
 use crate::{CliError, ExitStatus, Io, assemble, audit_log, config_file, store};
 use keyward_audit::{Entry, Event};
 use keyward_runtime::{Clock, StoreError, SystemClock};
@@ -80,8 +81,7 @@ fn with_progress(
             }
         };
         if is_displayed {
-            // Erase the line.
-            let _ = write!(io.stderr, "\r\u{1b}[K");
+            let _ = write!(io.stderr, "{ERASE_LINE}");
         }
         done
     })

@@ -2,9 +2,8 @@
 
 use super::{must_be_id, unconfirmed};
 use crate::args::tokens::{Edit, List, Rotate, Show, TokenArgs};
-use crate::assemble;
 use crate::config_file::ConfigFile;
-use crate::date::date;
+use crate::date::{date, date_to_the_minute};
 use crate::output::{Column, Table, name, one_line, write_json, write_lines};
 use crate::{CliError, ExitStatus, Io, audit_log, create, report_error, store};
 use keyward_runtime::{
@@ -126,7 +125,10 @@ pub(super) fn list(args: List, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
         }
     }
     if !json {
-        write_lines(io.stdout, if rows.is_empty() { vec!["no matching token".to_owned()] } else { table(&rows) })?;
+        write_lines(
+            io.stdout,
+            if rows.is_empty() { vec!["no matching token".to_owned()] } else { table(io.columns, &rows) },
+        )?;
     }
     if let Some(ListEntry { handler, record }) = found.last().filter(|_| is_more) {
         let id = &record.id;
@@ -227,9 +229,9 @@ pub(super) fn rotate(args: &Rotate, io: &mut Io<'_>) -> Result<ExitStatus, CliEr
     done
 }
 
-fn registry(config: &ConfigFile, at: Option<UnixTime>, io: &Io<'_>) -> Result<Registry, CliError> {
+fn registry(config: &ConfigFile, at: Option<UnixTime>, io: &mut Io<'_>) -> Result<Registry, CliError> {
     let store = store::open(config, io.env)?;
-    config.registry(&assemble::runtime(at)?, io.env, store.as_ref())
+    config.open(at, io, store.as_ref())
 }
 
 fn shown(known: &Known<'_>, json: bool, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
@@ -256,24 +258,22 @@ fn no_answer(error: &Error) -> CliError {
 
 /// Returns a table with a row for each token. Ids are complete, because commands take them; names
 /// are truncated.
-fn table(known: &[Known<'_>]) -> Vec<String> {
+fn table(columns: usize, known: &[Known<'_>]) -> Vec<String> {
     use Column::{Names, Words};
-    let day = |time: Option<u64>, none: &str| {
-        time.map_or_else(|| none.to_owned(), |time| date(time).chars().take(10).collect())
-    };
-    let head = ["TOKEN", "STATUS", "EXPIRES", "USED", "HANDLER", "ACTOR"].map(str::to_owned);
+    let minute = |time: Option<u64>, none: &str| time.map_or_else(|| none.to_owned(), date_to_the_minute);
+    let head = ["TOKEN", "STATUS", "EXPIRES (UTC)", "USED (UTC)", "HANDLER", "ACTOR"].map(str::to_owned);
     let cells = known.iter().map(|known| {
         [
             one_line(known.token_id),
             known.status.to_owned(),
-            day(known.expires_at, "never"),
-            day(known.last_used_at, if known.is_use_noted { "never" } else { "-" }),
+            minute(known.expires_at, "never"),
+            minute(known.last_used_at, if known.is_use_noted { "never" } else { "-" }),
             one_line(known.handler),
             name(known.actor),
         ]
     });
     let rows: Vec<_> = std::iter::once(head).chain(cells).map(Vec::from).collect();
-    Table::of(0, &[Words, Words, Words, Words, Names, Names], &rows).all(&rows)
+    Table::of(columns, 0, &[Words, Words, Words, Words, Names, Names], &rows).all(&rows)
 }
 
 #[cfg(test)]
@@ -306,7 +306,7 @@ mod tests {
             let rows: Vec<_> =
                 ids.iter().flat_map(|id| [known(id, &long, time), known(id, "日本語日本語日本語", time)]).collect();
             for rows in [&rows[..], &rows[..2], &rows[2..4], &rows[4..]] {
-                let lines = table(rows);
+                let lines = table(WIDTH, rows);
                 assert!(lines.iter().all(|line| width(line) <= WIDTH), "{lines:#?}");
                 for Known { token_id, .. } in rows {
                     assert!(lines.iter().any(|line| line.split(' ').next() == Some(token_id)), "{lines:#?}");

@@ -312,7 +312,10 @@ fn progress_is_displayed_on_a_terminal() {
         let import = scope.spawn(|| {
             let (stdin, stderr) = (&mut io::empty(), &mut stderr.clone());
             let (stdout, stdout_is_terminal, stderr_is_terminal) = (&mut stdout, false, true);
-            keyward_cli::run(args, Io { stdin, stdout, stdout_is_terminal, stderr, stderr_is_terminal, env: &|_| None })
+            keyward_cli::run(
+                args,
+                Io { stdin, stdout, stdout_is_terminal, columns: 80, stderr, stderr_is_terminal, env: &|_| None },
+            )
         });
         wait_for("the progress", || stderr.text().contains("\rkeyward: reading tokens"));
         block_on(datasette.execute("COMMIT")).unwrap();

@@ -97,6 +97,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
     (
         "cli",
         &[
+            &["date"],
             &[
                 "args",
                 "args::audit",
@@ -111,7 +112,6 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
                 "config::message",
                 "config::queries",
                 "config::store",
-                "date",
                 "limits",
                 "log",
                 "log::line",
