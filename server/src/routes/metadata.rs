@@ -18,7 +18,7 @@ pub(super) const ENDPOINT: Endpoint =
 pub(crate) const DOCUMENT: Endpoint = Endpoint::new("openapi", "/openapi.json", Query::Never);
 
 /// Authorization server metadata (RFC 8414 section 2). Keyward has no authorization endpoint, so
-/// there are no response types.
+/// there are no response types, and members without elements are omitted (section 3.2).
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Metadata {
     /// The issuer from the configuration.
@@ -32,9 +32,10 @@ pub(crate) struct Metadata {
     revocation_endpoint: String,
     /// The authentication methods of the revocation endpoint: the same as for introspection.
     revocation_endpoint_auth_methods_supported: [&'static str; 2],
-    /// Always empty, but a required member.
-    #[schema(max_items = 0)]
-    response_types_supported: [&'static str; 0],
+    /// The only grant: clients create tokens with Keyward's own API, whose URL is the grant's name
+    /// (RFC 6749 section 4.5). Without this member, clients would assume the grants of an
+    /// authorization endpoint.
+    grant_types_supported: [String; 1],
 }
 
 /// The authentication methods of the endpoints that accept forms.
@@ -58,7 +59,7 @@ pub(crate) async fn metadata(Extension(context): Extension<Context>) -> Result<R
         introspection_endpoint_auth_methods_supported: AUTH_METHODS,
         revocation_endpoint: format!("{issuer}/v1/revoke"),
         revocation_endpoint_auth_methods_supported: AUTH_METHODS,
-        response_types_supported: [],
+        grant_types_supported: [format!("{issuer}/v1/tokens")],
     };
     Ok(json(StatusCode::OK, &metadata))
 }
