@@ -2,25 +2,25 @@
 
 mod first_start;
 mod keep_pending;
+mod listen;
 mod reload;
 mod watch;
 
 use crate::args::Serve;
-use crate::config::Address;
-use crate::config_file::{ConfigFile, default_file};
+use crate::config_file::default_file;
+use crate::output::one_line;
 use crate::private_file::file_error;
 use crate::{CliError, ExitStatus, Io, assemble, audit_log};
 use keyward_audit::{Entry, Event};
 use keyward_runtime::{Registry, list_items};
-use keyward_server::{Listeners, Service};
+use keyward_server::Service;
+use listen::Bound;
 use reload::{LoadedConfig, Reloader, RestartOnly, Source};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -40,26 +40,22 @@ pub(crate) fn run(args: Serve, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
     let mut source = Source::new(file, io.env, listen, assemble::runtime(None)?);
     let LoadedConfig { loaded, registry, mut config } = source.load()?;
     let store = source.store().cloned();
-    let server = &loaded.config.server;
     let fixed = RestartOnly::of(&loaded);
     let audit = audit_log::open(&loaded)?;
     fit_connections(&mut config);
-    let service_at = Listen { option: "--listen", setting: "listen", given: listen, configured: server.listen };
-    let admin_at = Listen { option: "--admin", setting: "admin", given: admin, configured: server.admin };
     let done = tokio.block_on(async {
         let told = told_to_end().map_err(|error| cannot("signals could not be set up", &error))?;
         // A write beyond the file size limit then fails, as on a full disk, instead of ending the
         // process.
         let _told = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))
             .map_err(|error| cannot("signals could not be set up", &error))?;
-        let service = service_at.bind(&loaded)?;
-        let admin = admin_at.bind(&loaded)?;
+        let bound = Bound::new(&loaded, listen, admin)?;
         // Not before, since a daemon that is already running may be using the file.
         if let Some(revocations) = registry.revocations() {
             keep_pending::start(loaded.pending_file(), revocations, audit.clone());
         }
         let scheme = if config.tls.is_some() { "https" } else { "http" };
-        announce(io.stdout, scheme, &service, &admin, secret.as_deref())?;
+        announce(io.stdout, scheme, &bound, secret.as_deref())?;
         let handlers = registry.handlers().count();
         tracing::info!(target: "keyward::server", handlers, config = %loaded.file.display(), "started");
 
@@ -69,7 +65,7 @@ pub(crate) fn run(args: Serve, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
         let answers = Service::with_audit(config, registry, audit.clone());
         let reloader = Reloader { source, service: answers.clone(), audit: audit.clone(), fixed, waits: false };
         reloader.start(reload).map_err(|error| cannot("the thread that reloads could not be started", &error))?;
-        let listeners = Listeners { service, admin: Some(admin) };
+        let (listeners, _socket) = bound.into_listeners();
         tokio::select! {
             () = keyward_server::run(listeners, answers, times(told.clone(), 1)) => {
                 tracing::info!(target: "keyward::server", "stopped");
@@ -140,61 +136,19 @@ async fn times(mut told: tokio::sync::watch::Receiver<u32>, wanted: u32) {
     }
 }
 
-/// An address to listen on, and its source.
-struct Listen {
-    option: &'static str,
-    setting: &'static str,
-    given: Option<SocketAddr>,
-    configured: Address,
-}
-
-impl Listen {
-    fn bind(&self, loaded: &ConfigFile) -> Result<TcpListener, CliError> {
-        let Self { option, setting, given, configured } = self;
-        let address = given.unwrap_or(configured.value);
-        let error = match listen(address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => error,
-        };
-        let (wrong, first) = match error.kind() {
-            io::ErrorKind::AddrInUse => ("is in use".to_owned(), "stop the program that uses it, or "),
-            io::ErrorKind::AddrNotAvailable => ("is not an address of this machine".to_owned(), ""),
-            _ => (format!("cannot be listened on ({})", file_error(&error)), ""),
-        };
-        let wrong = format!("the address {address} {wrong}: {first}");
-        Err(match (given, configured.line) {
-            (Some(_), _) => CliError::Usage(format!("{wrong}change `{option}`")),
-            (None, Some(line)) => loaded.usage_error(line, &format!("{wrong}change `{setting}`")),
-            (None, None) => loaded.usage_error(None, &format!("{wrong}set another `{setting}` in `[server]`")),
-        })
-    }
-}
-
-/// Maximum number of connections that the system queues until they are accepted; it may allow
-/// fewer. A client that finds the queue full retries after a second.
-const BACKLOG: u32 = 4_096;
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Connections of a previous daemon may still be in the TIME_WAIT state.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
 /// Prints the addresses for humans, and for programs that wait for them. `secret` is a shell
 /// expression for the secret of the client `admin`.
-fn announce(
-    stdout: &mut dyn Write,
-    scheme: &str,
-    service: &TcpListener,
-    admin: &TcpListener,
-    secret: Option<&str>,
-) -> Result<(), CliError> {
+fn announce(stdout: &mut dyn Write, scheme: &str, bound: &Bound, secret: Option<&str>) -> Result<(), CliError> {
     let text = || -> io::Result<String> {
-        let address = service.local_addr()?;
+        let address = bound.service.local_addr()?;
         let mut text = format!("keyward: listening on {scheme}://{address}\n");
-        text += &format!("keyward: admin on http://{}\n", admin.local_addr()?);
+        text += &format!("keyward: admin on http://{}\n", bound.admin.local_addr()?);
+        if let Some(plain) = &bound.plain {
+            text += &format!("keyward: listening on http://{}\n", plain.local_addr()?);
+        }
+        if let Some((_, socket)) = &bound.unix {
+            text += &format!("keyward: listening on unix:{}\n", one_line(&socket.path().to_string_lossy()));
+        }
         if let Some(secret) = secret {
             text += &format!(
                 "keyward: create a first token with\n  curl -u \"admin:{secret}\" -H 'Content-Type: application/json' \

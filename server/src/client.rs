@@ -7,6 +7,7 @@ use crate::credential::Authorization;
 use crate::decision_log::{self, DecisionContext};
 use crate::endpoints::Endpoint;
 use crate::error::{ApiError, RateLimited, Scheme};
+use crate::peer::Peer;
 use crate::slots::ListSlot;
 use axum::body::Body;
 use base64::Engine as _;
@@ -70,8 +71,10 @@ pub(crate) fn authorize<'a>(
     let client = match authenticate(&live.config, headers, posted) {
         Ok(client) => client,
         Err(problem) => {
-            if !live.config.forward_auth.trusts(&context.peer) {
-                let counted = live.rates.failed_authentication(context.peer);
+            if let Peer::Address(address) = context.peer
+                && !live.config.forward_auth.trusts(context.peer)
+            {
+                let counted = live.rates.failed_authentication(address);
                 counted.map_err(|wait| ApiError::RateLimited(RateLimited { limit: "failed-authentications", wait }))?;
             }
             decision_log::log_without_token(context, asked, "unknown-client");

@@ -1,12 +1,13 @@
 //! The daemon's configuration, apart from its handlers: plain values, each validated on its own.
 
 use crate::invalid_value::InvalidValue;
+use crate::peer::Peer;
 use crate::tls::Tls;
 use ipnet::IpNet;
 use keyward_runtime::Permission;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -332,8 +333,9 @@ impl PathPattern {
 /// The settings of all forward-auth paths.
 #[derive(Debug, Clone)]
 pub struct ForwardAuth {
-    /// The networks of proxies whose description of the original request is trusted. Their failed
-    /// authentications are not limited, because they are those of many clients.
+    /// The networks of proxies whose description of the original request is trusted, in addition to
+    /// processes with access to the Unix socket. Their failed authentications are not limited,
+    /// because they are those of many clients.
     pub trusted_proxies: Vec<IpNet>,
     /// The names of the identity headers.
     pub headers: IdentityHeaders,
@@ -345,8 +347,11 @@ pub struct ForwardAuth {
 
 impl ForwardAuth {
     /// Returns whether the peer is a trusted proxy.
-    pub(crate) fn trusts(&self, peer: &IpAddr) -> bool {
-        self.trusted_proxies.iter().any(|network| network.contains(peer))
+    pub(crate) fn trusts(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Address(address) => self.trusted_proxies.iter().any(|network| network.contains(&address)),
+            Peer::Unix => true,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::completed::CompletedStream;
 use crate::config::Limits;
 use crate::context::LiveConfig;
 use crate::http1::{bounded, http};
+use crate::peer::Peer;
 use crate::refresh::refresh;
 use crate::service::Service;
 use hyper::Request;
@@ -12,14 +13,14 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -33,11 +34,55 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// The listeners of the server. The embedder binds them, by default to loopback.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Listeners {
-    /// The listener for host services and proxies.
+    /// The listener for host services and proxies, with TLS if [`Config::tls`](crate::Config::tls)
+    /// is set.
     pub service: TcpListener,
+    /// A listener for the same requests that never uses TLS.
+    pub plain: Option<TcpListener>,
+    /// A listener for the same requests on a Unix socket. Every process that may connect to it is
+    /// trusted like a proxy of [`ForwardAuth::trusted_proxies`](crate::ForwardAuth).
+    pub unix: Option<UnixListener>,
     /// The listener for `/livez`, `/readyz` and `/metrics`, which must not be public.
     pub admin: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Creates listeners of which only one is set.
+    #[must_use]
+    pub fn new(service: TcpListener) -> Self {
+        Self { service, plain: None, unix: None, admin: None }
+    }
+
+    /// Accepts the next connection of any listener but the admin's.
+    async fn accept(&self) -> io::Result<Connection> {
+        let plain = async {
+            match &self.plain {
+                Some(listener) => listener.accept().await,
+                None => pending().await,
+            }
+        };
+        let unix = async {
+            match &self.unix {
+                Some(listener) => listener.accept().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            accepted = self.service.accept() => {
+                accepted.map(|(stream, peer)| Connection::Tcp { stream, peer, may_use_tls: true })
+            }
+            accepted = plain => accepted.map(|(stream, peer)| Connection::Tcp { stream, peer, may_use_tls: false }),
+            accepted = unix => accepted.map(|(stream, _)| Connection::Unix(stream)),
+        }
+    }
+}
+
+/// An accepted connection.
+enum Connection {
+    Tcp { stream: TcpStream, peer: SocketAddr, may_use_tls: bool },
+    Unix(UnixStream),
 }
 
 /// Serves requests until `shutdown` completes. Then stops accepting, lets requests in progress
@@ -45,17 +90,17 @@ pub struct Listeners {
 ///
 /// Must be called within a tokio runtime with time and I/O enabled. The admin listener gets a
 /// thread of its own, so that no handler can delay it.
-pub async fn run(listeners: Listeners, service: Service, shutdown: impl Future<Output = ()>) {
-    let Listeners { service: listener, admin } = listeners;
+pub async fn run(mut listeners: Listeners, service: Service, shutdown: impl Future<Output = ()>) {
     let (stop, stopping) = watch::channel(false);
-    let admin = admin.map(|listener| admin::Thread::start(listener, service.clone(), stopping.clone()));
+    let admin =
+        listeners.admin.take().map(|listener| admin::Thread::start(listener, service.clone(), stopping.clone()));
     let mut connections = JoinSet::new();
     {
-        let accepting = accept(&listener, &service, &stopping, &mut connections);
+        let accepting = accept(&listeners, &service, &stopping, &mut connections);
         let mut accepting = pin!(accepting);
         let mut stock = pin!(async {
             refresh(&service).await;
-            std::future::pending::<()>().await;
+            pending::<()>().await;
         });
         let mut shutdown = pin!(shutdown);
         tokio::select! {
@@ -64,7 +109,7 @@ pub async fn run(listeners: Listeners, service: Service, shutdown: impl Future<O
             () = &mut shutdown => {}
         }
     }
-    drop(listener);
+    drop(listeners);
     stop.send_replace(true);
     let drain = service.live().config.limits.drain_time;
     let drained = timeout(drain, async { while connections.join_next().await.is_some() {} }).await;
@@ -80,7 +125,7 @@ pub async fn run(listeners: Listeners, service: Service, shutdown: impl Future<O
 
 /// Accepts connections until the task is dropped.
 async fn accept(
-    listener: &TcpListener,
+    listeners: &Listeners,
     service: &Service,
     stopping: &watch::Receiver<bool>,
     connections: &mut JoinSet<()>,
@@ -91,9 +136,9 @@ async fn accept(
         while connections.try_join_next().is_some() {}
         // Without a permit, connections wait in the system's queue.
         let Ok(permit) = room.clone().acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                let connection = serve(stream, peer, service.clone(), stopping.clone(), permit);
+        match listeners.accept().await {
+            Ok(connection) => {
+                let connection = serve(connection, service.clone(), stopping.clone(), permit);
                 connections.spawn(connection);
             }
             Err(error) => {
@@ -117,18 +162,19 @@ fn is_about_the_client(error: &io::Error) -> bool {
 }
 
 /// Serves one connection until it closes.
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    service: Service,
-    stopping: watch::Receiver<bool>,
-    _room: OwnedSemaphorePermit,
-) {
+async fn serve(connection: Connection, service: Service, stopping: watch::Receiver<bool>, _room: OwnedSemaphorePermit) {
     let _open = service.metrics().connection();
     // Do not keep the registry alive for the lifetime of the connection: a reload may replace it.
     let (limits, acceptor) = {
         let live = service.live();
         (live.config.limits.clone(), tls(&live))
+    };
+    let (stream, peer, may_use_tls) = match connection {
+        Connection::Tcp { stream, peer, may_use_tls } => (stream, Peer::from(peer.ip()), may_use_tls),
+        Connection::Unix(stream) => {
+            let stream = bounded(stream, &limits);
+            return Box::pin(answer(stream, Peer::Unix, service, stopping, &limits)).await;
+        }
     };
     // A silent client costs a socket and little state: no buffers, and the rest is allocated later.
     // Waiting for readability does not suffice, since tokio reports new connections as readable.
@@ -138,16 +184,16 @@ async fn serve(
         return;
     }
     let stream = bounded(stream, &limits);
-    match acceptor {
-        None => Box::pin(answer(stream, peer.ip(), service, stopping, &limits)).await,
-        Some(acceptor) => Box::pin(answer_over_tls(acceptor, stream, peer.ip(), service, stopping, &limits)).await,
+    match acceptor.filter(|_| may_use_tls) {
+        None => Box::pin(answer(stream, peer, service, stopping, &limits)).await,
+        Some(acceptor) => Box::pin(answer_over_tls(acceptor, stream, peer, service, stopping, &limits)).await,
     }
 }
 
 async fn answer_over_tls<S>(
     acceptor: TlsAcceptor,
     stream: S,
-    peer: IpAddr,
+    peer: Peer,
     service: Service,
     stopping: watch::Receiver<bool>,
     limits: &Limits,
@@ -185,11 +231,11 @@ where
 {
     let (_never, stopping) = watch::channel(false);
     let limits = service.live().config.limits.clone();
-    answer(bounded(stream, &limits), peer, service, stopping, &limits).await;
+    answer(bounded(stream, &limits), peer.into(), service, stopping, &limits).await;
 }
 
 /// Serves HTTP/1 on a stream, without upgrades and tunnels.
-async fn answer<S>(stream: S, peer: IpAddr, service: Service, mut stopping: watch::Receiver<bool>, limits: &Limits)
+async fn answer<S>(stream: S, peer: Peer, service: Service, mut stopping: watch::Receiver<bool>, limits: &Limits)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::peer::Peer;
 use crate::rate_limits::RateLimits;
 use crate::slots::{Slot, Slots};
 use hyper::header::HeaderValue;
@@ -9,7 +10,6 @@ use keyward_audit::Audit;
 use keyward_runtime::Registry;
 use std::collections::HashMap;
 use std::io::Write;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -42,7 +42,7 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     /// The audit log, which records changes before they happen, and refusals.
     pub(crate) audit: Option<Arc<Audit>>,
-    pub(crate) peer: IpAddr,
+    pub(crate) peer: Peer,
     pub(crate) id: RequestId,
     pub(crate) begun: Instant,
     /// The slot of the request; `None` if none was free.

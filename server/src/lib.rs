@@ -17,10 +17,8 @@
 //!     config.clients.insert("app".to_owned(), app);
 //!
 //!     let service = Service::new(config, registry);
-//!     let listeners = Listeners {
-//!         service: TcpListener::bind("127.0.0.1:8787").await?,
-//!         admin: Some(TcpListener::bind("127.0.0.1:8788").await?),
-//!     };
+//!     let mut listeners = Listeners::new(TcpListener::bind("127.0.0.1:8787").await?);
+//!     listeners.admin = Some(TcpListener::bind("127.0.0.1:8788").await?);
 //!     // Later, at any time: `service.replace(config, registry)`.
 //!     let shutdown = async {
 //!         let _ = tokio::signal::ctrl_c().await;
@@ -53,6 +51,7 @@ mod identity_headers;
 mod invalid_value;
 mod inventory;
 mod metrics;
+mod peer;
 mod proxied_request;
 mod rate_limits;
 mod refresh;

@@ -80,8 +80,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// # Errors
     /// Returns the time to wait if the peer exceeds the rate.
     pub(crate) fn failed_authentication(&self, peer: IpAddr) -> Result<(), Seconds> {
-        // A socket that listens on `[::]` reports IPv4 addresses within one IPv6 network.
-        let peer = match peer.to_canonical() {
+        let peer = match peer {
             peer @ IpAddr::V4(_) => peer,
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
         };

@@ -6,6 +6,7 @@ use crate::endpoints::OTHER;
 use crate::error::ApiError;
 use crate::inventory::Inventory;
 use crate::metrics::Metrics;
+use crate::peer::Peer;
 use crate::routes::{self, forward, forward::ForwardPath};
 use crate::slots::{HeldBody, Slot};
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -20,7 +21,6 @@ use hyper::{Method, Request, Version};
 use keyward_audit::Audit;
 use keyward_runtime::Registry;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use tower::ServiceExt;
@@ -117,7 +117,7 @@ impl Service {
     }
 
     /// Responds to one request.
-    pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response {
+    pub(crate) async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response {
         let Inner { live, failed_reload: _, audit, stock: _, metrics, ids, router } = &*self.0;
         let live = live.load_full();
         let slot = slot(&live, &request);
@@ -125,7 +125,7 @@ impl Service {
             live,
             metrics: metrics.clone(),
             audit: audit.clone(),
-            peer: peer.to_canonical(),
+            peer,
             id: ids.next(),
             begun: Instant::now(),
             slot,

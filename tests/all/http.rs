@@ -8,6 +8,7 @@ mod forward_auth;
 mod hostile;
 mod ids;
 mod leaks;
+mod listeners;
 mod program;
 mod rates;
 mod running;

@@ -33,11 +33,8 @@ pub(crate) fn reloads(count: u64) {
     let listener = executor.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let to = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = executor.spawn(keyward_server::run(
-        Listeners { service: listener, admin: None },
-        service.clone(),
-        async move { drop(stopped.await) },
-    ));
+    let server = executor
+        .spawn(keyward_server::run(Listeners::new(listener), service.clone(), async move { drop(stopped.await) }));
 
     thread::scope(|scope| {
         let _done = Done(&done);

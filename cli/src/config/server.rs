@@ -17,6 +17,10 @@ use toml::Spanned;
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) listen: Address,
+    /// An address that is used without TLS.
+    pub(crate) listen_plain: Option<Address>,
+    /// The path of a Unix socket.
+    pub(crate) listen_unix: Option<Located<PathBuf>>,
     pub(crate) admin: Address,
     pub(crate) tls: Option<Located<TlsFiles>>,
     /// All other settings. The certificate and its key are not read here.
@@ -43,6 +47,8 @@ pub(crate) struct TlsFiles {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ServerTable {
     listen: Option<Spanned<String>>,
+    listen_plain: Option<Spanned<String>>,
+    listen_unix: Option<Spanned<PathBuf>>,
     admin: Option<Spanned<String>>,
     hosts: Option<Spanned<HostNames>>,
     realm: Option<Spanned<String>>,
@@ -55,12 +61,38 @@ pub(super) struct ServerTable {
 
 impl ServerTable {
     pub(super) fn checked(self, lines: Lines<'_>) -> Result<Server, ConfigError> {
-        let Self { listen, admin, hosts, realm, issuer, tls, query_parameter, forward_auth, limits } = self;
+        let Self {
+            listen,
+            listen_plain,
+            listen_unix,
+            admin,
+            hosts,
+            realm,
+            issuer,
+            tls,
+            query_parameter,
+            forward_auth,
+            limits,
+        } = self;
         let listen = address(lines, listen, "listen", 8787)?;
         let admin = address(lines, admin, "admin", 8788)?;
-        if listen.value == admin.value && listen.value.port() != 0 {
-            let text = "`listen` and `admin` are the same address: change the port of one of them";
-            return Err(ConfigError { line: admin.line.or(listen.line), text: text.to_owned() });
+        let plain = listen_plain.map(|text| address(lines, Some(text), "listen_plain", 8789)).transpose()?;
+        if let Some(Address { line, .. }) = plain.filter(|_| tls.is_none()) {
+            let text = "`listen_plain` is for daemons with `tls`: without it, use `listen`";
+            return Err(ConfigError { line, text: text.to_owned() });
+        }
+        let pairs = [("listen", "admin", Some(listen), Some(admin))];
+        let pairs = pairs
+            .into_iter()
+            .chain([("listen", "listen_plain", Some(listen), plain), ("listen_plain", "admin", plain, Some(admin))]);
+        for (one, other, first, second) in pairs {
+            if let (Some(first), Some(second)) = (first, second)
+                && first.value == second.value
+                && first.value.port() != 0
+            {
+                let text = format!("`{one}` and `{other}` are the same address: change the port of one of them");
+                return Err(ConfigError { line: second.line.or(first.line), text });
+            }
         }
         let mut config = Config::default();
         if let Some(hosts) = hosts {
@@ -85,7 +117,8 @@ impl ServerTable {
         }
         config.forward_auth = forward_auth.checked(lines)?;
         config.limits = limits.checked(lines)?;
-        Ok(Server { listen, admin, tls: tls.map(|tls| lines.at(tls)), config })
+        let (tls, listen_unix) = (tls.map(|tls| lines.at(tls)), listen_unix.map(|path| lines.at(path)));
+        Ok(Server { listen, listen_plain: plain, listen_unix, admin, tls, config })
     }
 }
 
@@ -180,21 +213,60 @@ struct HeadersTable {
 /// Headers that already have a meaning in a response, or in the request that a proxy copies them
 /// into.
 const TAKEN: &[&str] = &[
+    "accept",
+    "age",
+    "alt-svc",
     "authorization",
     "cache-control",
+    "clear-site-data",
     "connection",
-    "content-length",
-    "content-type",
     "cookie",
     "date",
+    "etag",
+    "expect",
+    "expires",
+    "forwarded",
     "host",
+    "keep-alive",
+    "last-modified",
+    "link",
+    "location",
+    "pragma",
+    "range",
+    "refresh",
     "retry-after",
+    "server",
+    "set-cookie",
+    "strict-transport-security",
+    "te",
+    "trailer",
     "transfer-encoding",
     "upgrade",
+    "vary",
+    "via",
     "www-authenticate",
-    "x-envoy-auth-headers-to-remove",
+    "x-real-ip",
     "x-request-id",
 ];
+
+/// The beginnings of names that have a meaning for proxies and clients.
+const TAKEN_PREFIXES: &[&str] = &[
+    "access-control-",
+    "content-",
+    "proxy-",
+    "sec-",
+    "x-accel-",
+    "x-envoy-",
+    "x-forwarded-",
+    "x-original-",
+    "x-sendfile",
+];
+
+/// Returns whether a header has a meaning of its own, in this or a similar spelling.
+fn is_taken(name: &str) -> bool {
+    let name = name.replace(['_', '.'], "-");
+    TAKEN.contains(&name.as_str()) || TAKEN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
 
 impl HeadersTable {
     fn checked(table: Spanned<Self>, lines: Lines<'_>) -> Result<IdentityHeaders, ConfigError> {
@@ -206,7 +278,7 @@ impl HeadersTable {
         for (given, header) in [(subject, s), (token_id, t), (scopes, c), (handler, h), (expires, e)] {
             if let Some(given) = given {
                 let name = given.get_ref().to_ascii_lowercase();
-                *header = name.parse().ok().filter(|_| !TAKEN.contains(&name.as_str())).ok_or_else(|| {
+                *header = name.parse().ok().filter(|_| !is_taken(&name)).ok_or_else(|| {
                     let text = "`headers` takes header names without another meaning, such as `X-Auth-Subject`";
                     lines.error(Some(given.span()), text)
                 })?;

@@ -33,7 +33,8 @@ fn error(line: usize, more: &str) -> String {
 
 #[test]
 fn omitted_settings_have_their_defaults() {
-    let Server { listen, admin, tls, config } = parse("").unwrap();
+    let Server { listen, listen_plain, listen_unix, admin, tls, config } = parse("").unwrap();
+    assert!(listen_plain.is_none() && listen_unix.is_none());
     let Config { issuer, realm, hosts, query_parameter, clients, policies, forward_auth, tls: loaded, limits, .. } =
         config;
     assert_eq!(listen, Address { line: None, value: "127.0.0.1:8787".parse().unwrap() });
@@ -46,10 +47,12 @@ fn omitted_settings_have_their_defaults() {
 
 #[test]
 fn every_setting_is_parsed() {
-    let Server { listen, admin, tls, config } = parse(
+    let Server { listen, listen_plain, listen_unix, admin, tls, config } = parse(
         r#"[server]
 listen = "0.0.0.0:443"
 admin = "[::1]:0"
+listen_plain = "127.0.0.1:8789"
+listen_unix = "keyward.sock"
 hosts = ["Auth.example.org", "10.0.0.1"]
 realm = "the shop"
 issuer = "https://auth.example.org"
@@ -65,12 +68,14 @@ refuse_forged = true
     .unwrap();
     assert_eq!((listen.line, listen.value), (Some(8), "0.0.0.0:443".parse().unwrap()));
     assert_eq!((admin.line, admin.value), (Some(9), "[::1]:0".parse().unwrap()));
+    assert_eq!(listen_plain.map(|plain| (plain.line, plain.value.port())), Some((Some(10), 8789)));
+    assert_eq!(listen_unix.map(|path| (path.line, path.value)), Some((11, "keyward.sock".into())));
     assert_eq!(config.hosts, Hosts::and(["auth.example.org", "10.0.0.1"]).unwrap());
     assert_eq!((config.realm.as_str(), config.issuer.unwrap().as_str()), ("the shop", "https://auth.example.org"));
     let tls = tls.unwrap();
     assert_eq!(
         (tls.line, tls.value.certificate.to_str(), tls.value.key.to_str()),
-        (13, Some("tls.pem"), Some("tls.key"))
+        (15, Some("tls.pem"), Some("tls.key"))
     );
     assert_eq!(config.query_parameter.as_deref(), Some("_auth_token"));
     let ForwardAuth { trusted_proxies, headers, remove_credentials, refuse_forged } = config.forward_auth;
@@ -193,6 +198,19 @@ fn errors_in_the_server_have_their_line() {
         ("forward_auth = { headers = { user = \"X-User\" } }", "unknown field `user`"),
         ("forward_auth = { headers = { subject = \"X User\" } }", "`headers` takes header names"),
         ("forward_auth = { headers = { subject = \"Authorization\" } }", "`headers` takes header names"),
+        ("forward_auth = { headers = { subject = \"Set-Cookie\" } }", "`headers` takes header names"),
+        ("forward_auth = { headers = { handler = \"Location\" } }", "`headers` takes header names"),
+        ("forward_auth = { headers = { scopes = \"X-Accel-Redirect\" } }", "`headers` takes header names"),
+        ("forward_auth = { headers = { scopes = \"x_accel.redirect\" } }", "`headers` takes header names"),
+        ("listen_plain = \"127.0.0.1:8789\"", "`listen_plain` is for daemons with `tls`"),
+        (
+            "listen_plain = \"127.0.0.1:8788\"\ntls = { certificate = \"a\", key = \"b\" }",
+            "`listen_plain` and `admin` are the same address",
+        ),
+        (
+            "listen_plain = \"127.0.0.1:8787\"\ntls = { certificate = \"a\", key = \"b\" }",
+            "`listen` and `listen_plain` are the same address",
+        ),
         ("forward_auth = { headers = { subject = \"X-Auth-Scopes\" } }", "`headers` has `x-auth-scopes` twice"),
         ("forward_auth = { headers = { expires = \"x-auth-subject\" } }", "`headers` has `x-auth-subject` twice"),
         ("forward_auth = { refuse_forged = \"yes\" }", "this string has the wrong type"),

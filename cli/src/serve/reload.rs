@@ -75,6 +75,8 @@ impl Source {
 #[derive(PartialEq, Eq)]
 pub(super) struct RestartOnly {
     listen: SocketAddr,
+    listen_plain: Option<SocketAddr>,
+    listen_unix: Option<PathBuf>,
     admin: SocketAddr,
     connections: usize,
     store: StoreIdentity,
@@ -86,6 +88,8 @@ impl RestartOnly {
         let server = &loaded.config.server;
         Self {
             listen: server.listen.value,
+            listen_plain: server.listen_plain.map(|plain| plain.value),
+            listen_unix: server.listen_unix.as_ref().map(|path| path.value.clone()),
             admin: server.admin.value,
             connections: server.config.limits.connections,
             store: StoreIdentity::of(loaded),
@@ -95,9 +99,11 @@ impl RestartOnly {
 
     /// Returns the names of the settings that differ.
     fn changed(&self, new: &Self) -> Vec<&'static str> {
-        let Self { listen, admin, connections, store, audit } = self;
+        let Self { listen, listen_plain, listen_unix, admin, connections, store, audit } = self;
         let changed = [
             ("server.listen", *listen != new.listen),
+            ("server.listen_plain", *listen_plain != new.listen_plain),
+            ("server.listen_unix", *listen_unix != new.listen_unix),
             ("server.admin", *admin != new.admin),
             ("server.limits.connections", *connections != new.connections),
             ("store", *store != new.store),

@@ -70,7 +70,7 @@ pub(crate) async fn answer(context: &Context, place: ForwardPath<'_>, request: &
         decision_log::log_without_token(context, asked, "unknown-policy");
         return ApiError::NotFound.into_response();
     };
-    let trusted = config.forward_auth.trusts(&context.peer);
+    let trusted = config.forward_auth.trusts(context.peer);
     let original =
         if trusted { dialect.original(method, path, headers) } else { ProxiedRequest { method: None, path: None } };
     let bearer = Bearer::of(headers);

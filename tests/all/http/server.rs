@@ -40,7 +40,8 @@ impl Server {
                 let addresses = (service.local_addr().unwrap(), admin.local_addr().unwrap());
                 let live = Service::new(config, registry);
                 tell.send((addresses, live.clone(), Handle::current())).unwrap();
-                let listeners = Listeners { service, admin: Some(admin) };
+                let mut listeners = Listeners::new(service);
+                listeners.admin = Some(admin);
                 keyward_server::run(listeners, live, async {
                     // An error means that the test has finished, which stops the server as well.
                     let _ = stopped.await;
