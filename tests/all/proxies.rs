@@ -8,6 +8,7 @@ mod keyward;
 mod load;
 mod page;
 mod proxy;
+mod upgrades;
 
 use application::Application;
 use keyward::Keyward;
@@ -42,7 +43,8 @@ fn proxies_admit_exactly_the_permitted_requests() {
     for kind in proxy::ALL.iter().filter(|kind| !installed.contains(kind)) {
         peers::skip(kind.name, "it is not installed");
     }
-    let rows = cases::ALL.iter().map(|case| case.name).chain([TRAILERS, RELOADS, UNKNOWN_POLICY, HANGS, DOWN]);
+    let cases = cases::ALL.iter().chain(upgrades::ALL);
+    let rows = cases.map(|case| case.name).chain([TRAILERS, RELOADS, UNKNOWN_POLICY, HANGS, DOWN]);
     let table = Mutex::new(Table::new(rows, proxy::ALL.map(|kind| kind.name)));
     let wrong = Mutex::new(Vec::new());
     let kinds = Mutex::new(installed.into_iter());
@@ -97,6 +99,9 @@ fn drive(kind: Kind, mut saw: impl FnMut(&'static str, Result<String, String>)) 
             mix.push((case, cell.trim_end_matches('*').parse().unwrap()));
         }
         saw(case.name, seen);
+    }
+    for case in upgrades::ALL {
+        saw(case.name, upgrades::check(case, kind, &proxy, &application));
     }
     saw(TRAILERS, cases::check_trailers(kind, &proxy, &application));
     saw(RELOADS, load::reload(&keyward, &proxy, &mix).map(|()| "all correct".to_owned()));

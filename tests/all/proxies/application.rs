@@ -2,13 +2,24 @@
 //! client's identity.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+/// The handshake of a WebSocket and a frame of the client, from RFC 6455.
+pub(super) const WEBSOCKET_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const WEBSOCKET_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+pub(super) const FRAME: &[u8] = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+/// The response of the application to [`FRAME`]: the same text.
+pub(super) const ECHO: &[u8] = b"\x81\x05Hello";
+
+/// A path with which the application declines an upgrade.
+pub(super) const DECLINES: &str = "/declines";
+
 /// A request as it arrived.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Seen {
     pub(super) method: String,
     pub(super) target: String,
@@ -17,6 +28,13 @@ pub(super) struct Seen {
     pub(super) body: Vec<u8>,
     /// The lines after a chunked body.
     pub(super) trailers: Vec<String>,
+}
+
+impl fmt::Debug for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, target, headers, body, trailers } = self;
+        write!(f, "{method} {target} {headers:?}, a body of {} bytes, {trailers:?}", body.len())
+    }
 }
 
 /// A running application, which stops at the end of the test.
@@ -59,6 +77,9 @@ impl Application {
         while let Some(seen) = receive(&mut requests, &mut answers)? {
             let who: Vec<u8> = header(&seen, "x-auth-subject").unwrap_or_default().chars().map(|c| c as u8).collect();
             let length = who.len();
+            let upgrades = header(&seen, "sec-websocket-key") == Some(WEBSOCKET_KEY)
+                && header(&seen, "upgrade") == Some("websocket")
+                && seen.target != DECLINES;
             let body = if seen.method == "HEAD" { Vec::new() } else { who };
             // Recorded before the client gets the response.
             let mut all = self.seen.lock().unwrap();
@@ -67,12 +88,28 @@ impl Application {
             }
             all.push_back(seen);
             drop(all);
+            if upgrades {
+                return echo(&mut requests, &mut answers);
+            }
             answers.write_all(
                 &[format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").as_bytes(), &body].concat(),
             )?;
         }
         Ok(())
     }
+}
+
+/// Accepts a WebSocket, and sends the first frame back.
+fn echo(from: &mut impl Read, to: &mut impl Write) -> std::io::Result<()> {
+    write!(
+        to,
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {WEBSOCKET_ACCEPT}\r\n\r\n"
+    )?;
+    if bytes(from, FRAME.len())? == FRAME {
+        to.write_all(ECHO)?;
+    }
+    Ok(())
 }
 
 /// Returns the value of a header, the first one if there are several.

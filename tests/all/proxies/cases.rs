@@ -26,11 +26,17 @@ pub(super) enum Wanted {
     Passes(fn(&Tokens) -> &Token),
     /// The request reaches the application without an identity.
     PassesForNobody,
+    /// Like [`Wanted::Passes`], and the connection becomes a WebSocket.
+    Upgrades(fn(&Tokens) -> &Token),
+    /// Like [`Wanted::PassesForNobody`], and the connection becomes a WebSocket.
+    UpgradesForNobody,
+    /// Like [`Wanted::Passes`], but without the upgrade; or refused.
+    Drops(fn(&Tokens) -> &Token),
     /// The request does not reach the application.
     Refused,
 }
 
-use Wanted::{Passes, PassesForNobody, Refused};
+use Wanted::{Drops, Passes, PassesForNobody, Refused, Upgrades, UpgradesForNobody};
 
 /// A path that must be refused without a token.
 macro_rules! without_token {
@@ -75,6 +81,22 @@ pub(super) const ALL: &[Case] = &[
     Case {
         name: "valid, with a query of characters that no path may contain",
         request: |tokens| get("/?a=%5c..%2f%3b%0a%25%c0%ae%ef%bc%8f").bearer(&tokens.good.text),
+        wanted: Passes(|tokens| &tokens.good),
+    },
+    Case {
+        name: "valid, `POST` with a body of 2 MB",
+        request: |tokens| ask("POST", "/").bearer(&tokens.good.text).body("a".repeat(2 << 20)),
+        wanted: Passes(|tokens| &tokens.good),
+    },
+    Case {
+        name: "valid, with a head of 20 KiB",
+        request: |tokens| padded(get("/").bearer(&tokens.good.text), 3, 6_700),
+        wanted: Passes(|tokens| &tokens.good),
+    },
+    Case {
+        name: "valid, with 95 headers",
+        // With `Host`, `Authorization` and `Connection`.
+        request: |tokens| padded(get("/").bearer(&tokens.good.text), 92, 8),
         wanted: Passes(|tokens| &tokens.good),
     },
     Case { name: "no token", request: |_| get("/"), wanted: Refused },
@@ -200,22 +222,33 @@ pub(super) fn check(case: &Case, kind: Kind, proxy: &Proxy, application: &Applic
     let request = (case.request)(&TOKENS).header("Connection", "close");
     application.take();
     let response = request.send(proxy.address());
-    let seen = application.take();
-    let right = match (case.wanted, seen.as_slice()) {
-        (Passes(token), [seen]) if response.status == 200 => as_sent(&request, seen).and_then(|()| {
-            let token = token(&TOKENS);
-            let [_, rest @ ..] = &token.identity;
-            let subject = Some(token.subject(kind.encodes()));
-            is_identity(seen, |at| at.checked_sub(1).map_or(subject, |at| Some(rest[at].as_str())))
-        }),
-        (PassesForNobody, [seen]) if response.status == 200 => {
-            as_sent(&request, seen).and_then(|()| is_identity(seen, |_| None))
-        }
-        (Refused, []) if response.status >= 400 => refusal(&response),
+    judge(case, kind, &request, &response, &application.take())
+}
+
+/// Compares a response, and the requests that reached the application, with the case's result.
+/// Returns the table cell.
+pub(super) fn judge(
+    case: &Case,
+    kind: Kind,
+    request: &Request,
+    response: &Response,
+    seen: &[Seen],
+) -> Result<String, String> {
+    let passes = |seen: &Seen, token: &Token| {
+        as_sent(request, seen)?;
+        let [_, rest @ ..] = &token.identity;
+        let subject = Some(token.subject(kind.encodes()));
+        is_identity(seen, |at| at.checked_sub(1).map_or(subject, |at| Some(rest[at].as_str())))
+    };
+    let passes_for_nobody = |seen: &Seen| as_sent(request, seen).and_then(|()| is_identity(seen, |_| None));
+    let right = match (case.wanted, seen, response.status) {
+        (Passes(token) | Drops(token), [seen], 200) | (Upgrades(token), [seen], 101) => passes(seen, token(&TOKENS)),
+        (PassesForNobody, [seen], 200) | (UpgradesForNobody, [seen], 101) => passes_for_nobody(seen),
+        (Refused | Drops(_), [], 400..) => refusal(response),
         _ => Err(format!("{} requests reached the application", seen.len())),
     };
     match right {
-        Ok(()) => Ok(cell(&response)),
+        Ok(()) => Ok(cell(response)),
         Err(wrong) => Err(format!("{}: {}: {wrong}; {response:?}; {seen:?}", kind.name, case.name)),
     }
 }
@@ -264,8 +297,10 @@ fn refusal(response: &Response) -> Result<(), String> {
 fn as_sent(request: &Request, seen: &Seen) -> Result<(), String> {
     let sent = String::from_utf8_lossy(&request.to_bytes()).into_owned();
     let first = format!("{} {} HTTP/1.1", seen.method, seen.target);
-    let body = sent.split_once("\r\n\r\n").map(|(_, body)| body.as_bytes());
-    if sent.lines().next() == Some(&first) && body == Some(&seen.body) {
+    let (head, body) = sent.split_once("\r\n\r\n").unwrap_or_default();
+    let padding = head.lines().filter(|line| line.starts_with(PADDING)).count();
+    let padding_seen = seen.headers.iter().filter(|(name, _)| name.starts_with(&PADDING.to_ascii_lowercase())).count();
+    if sent.lines().next() == Some(&first) && body.as_bytes() == seen.body && padding == padding_seen {
         Ok(())
     } else {
         Err("it arrived as another request".to_owned())
@@ -295,7 +330,7 @@ fn is_identity<'a>(seen: &Seen, wanted: impl Fn(usize) -> Option<&'a str>) -> Re
     Ok(())
 }
 
-fn get(target: &str) -> Request {
+pub(super) fn get(target: &str) -> Request {
     ask("GET", target)
 }
 
@@ -303,8 +338,17 @@ fn ask(method: &str, target: &str) -> Request {
     Request::new(method, target).without("Host").header("Host", SITE)
 }
 
+/// The beginning of the names that [`padded`] adds.
+const PADDING: &str = "X-Padding-";
+
+/// Adds headers without a meaning, each with a value of this length.
+fn padded(request: Request, count: usize, length: usize) -> Request {
+    let value = "p".repeat(length);
+    (0..count).fold(request, |request, at| request.header(&format!("{PADDING}{at}"), &value))
+}
+
 /// Adds forged identity headers in every spelling, and some of them twice.
-fn forged(request: Request) -> Request {
+pub(super) fn forged(request: Request) -> Request {
     let names = IDENTITY.iter().flat_map(|name| spellings(name));
     let request = names.enumerate().fold(request, |request, (at, name)| request.header(&mixed_case(&name, at), "root"));
     request.header("X-Auth-Subject", "admin").header("X-AUTH-SCOPES", "*")
