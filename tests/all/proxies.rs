@@ -8,18 +8,16 @@ mod keyward;
 mod load;
 mod page;
 mod proxy;
+mod services;
 mod upgrades;
 
 use application::Application;
 use keyward::Keyward;
-use keyward_tests::{cli, peers};
+use keyward_tests::peers;
 use page::Table;
 use proxy::{Asks, Kind, Proxy};
-use std::fs;
-use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
-use tempfile::TempDir;
 
 /// Table rows after the cases: a request with trailers, and those for which Keyward itself is
 /// changed.
@@ -65,22 +63,6 @@ fn proxies_admit_exactly_the_permitted_requests() {
     let mut wrong = wrong.into_inner().unwrap();
     wrong.extend(table.into_inner().unwrap().compare("cases").err());
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-}
-
-#[test]
-fn systemd_accepts_the_unit() {
-    let Some(analyze) = peers::program("systemd-analyze") else {
-        peers::skip("keyward.service", "systemd is not installed");
-        return;
-    };
-    let unit = keyward::example("systemd/keyward.service");
-    let program = "/usr/local/bin/keyward";
-    assert!(unit.contains(&format!("ExecStart={program} serve")), "{unit}");
-    let folder = TempDir::new().unwrap();
-    let file = folder.path().join("keyward.service");
-    fs::write(&file, unit.replace(program, &cli::keyward().display().to_string())).unwrap();
-    let output = Command::new(analyze).args(["verify", "--man=no"]).arg(file).output().unwrap();
-    assert!(output.status.success() && output.stderr.is_empty() && output.stdout.is_empty(), "{output:?}");
 }
 
 /// Runs one proxy from start to stop, with its own Keyward.

@@ -236,7 +236,7 @@ impl Drop for Proxy {
 }
 
 /// Returns the lines of a comment, indented like code, after the line that starts with `begins`.
-fn commented(text: &str, begins: &str) -> String {
+pub(super) fn commented(text: &str, begins: &str) -> String {
     let mut lines = text.lines().skip_while(|line| !line.starts_with(begins)).skip(1);
     let mut code = String::new();
     while let Some(line) = lines.next().and_then(|line| line.strip_prefix("#   ")) {
