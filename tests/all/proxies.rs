@@ -2,6 +2,7 @@
 //! through the same cases, and real clients of introspection. The results are in `docs/proxies.md`.
 
 mod application;
+mod applications;
 mod cases;
 mod clients;
 mod keyward;
@@ -62,6 +63,28 @@ fn proxies_admit_exactly_the_permitted_requests() {
     });
     let mut wrong = wrong.into_inner().unwrap();
     wrong.extend(table.into_inner().unwrap().compare("cases").err());
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn applications_see_only_what_keyward_authorized() {
+    let applications = applications::start_all();
+    let installed = proxy::ALL.into_iter().filter(|kind| kind.is_installed());
+    let pairs: Vec<_> = installed.flat_map(|kind| applications.iter().map(move |one| (kind, one))).collect();
+    let pairs = Mutex::new(pairs.into_iter());
+    let wrong = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let next = pairs.lock().unwrap().next();
+                    let Some((kind, application)) = next else { return };
+                    wrong.lock().unwrap().extend(applications::check(kind, application));
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 

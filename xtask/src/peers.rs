@@ -20,6 +20,10 @@ const DEBIAN: &[(&str, &str, Option<&str>)] = &[
     ("python3-venv", "python3", None),
     ("nodejs", "node", None),
     ("npm", "npm", None),
+    // Applications behind the proxies.
+    ("php-cli", "php", None),
+    ("gunicorn", "gunicorn", None),
+    ("tomcat10-common", "/usr/share/tomcat10/bin/bootstrap.jar", None),
     // Tests start their own server from Debian's location.
     ("postgresql", "/usr/share/doc/postgresql/copyright", Some("postgresql")),
 ];
