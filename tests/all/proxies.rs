@@ -70,7 +70,8 @@ fn proxies_admit_exactly_the_permitted_requests() {
 fn applications_see_only_what_keyward_authorized() {
     let applications = applications::start_all();
     let installed = proxy::ALL.into_iter().filter(|kind| kind.is_installed());
-    let pairs: Vec<_> = installed.flat_map(|kind| applications.iter().map(move |one| (kind, one))).collect();
+    let pairs = installed.flat_map(|kind| applications.iter().map(move |application| (kind, application)));
+    let pairs: Vec<_> = pairs.filter(|(kind, application)| application.is_for(*kind)).collect();
     let pairs = Mutex::new(pairs.into_iter());
     let wrong = Mutex::new(Vec::new());
     thread::scope(|scope| {

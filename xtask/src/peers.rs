@@ -22,6 +22,7 @@ const DEBIAN: &[(&str, &str, Option<&str>)] = &[
     ("npm", "npm", None),
     // Applications behind the proxies.
     ("php-cli", "php", None),
+    ("php-cgi", "php-cgi", None),
     ("gunicorn", "gunicorn", None),
     ("tomcat10-common", "/usr/share/tomcat10/bin/bootstrap.jar", None),
     // Tests start their own server from Debian's location.

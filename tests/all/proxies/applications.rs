@@ -18,6 +18,9 @@ use tempfile::TempDir;
 /// Where Debian installs Tomcat.
 const TOMCAT: &str = "/usr/share/tomcat10";
 
+/// The application that nginx reaches by FastCGI, as configured in `php.conf`.
+const FASTCGI: &str = "PHP by FastCGI";
+
 /// A running application in its usual server. Its processes are killed on drop.
 pub(super) struct RealApplication {
     pub(super) name: &'static str,
@@ -36,11 +39,20 @@ pub(super) fn start_all() -> Vec<RealApplication> {
         Some(RealApplication::start(name, command))
     };
     let has = |program| peers::program(program).is_some();
+    // As behind PHP-FPM.
+    let fastcgi = |address: SocketAddr, _: &Path| {
+        let mut php = command("php-cgi");
+        php.args(["-b", &address.to_string()]);
+        php
+    };
     let tomcat = Path::new(TOMCAT).join("bin/bootstrap.jar").is_file() && has("java");
-    [start("PHP", has("php"), php), start("WSGI", has("gunicorn"), wsgi), start("Tomcat", tomcat, tomcat10)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let all = [
+        start("PHP", has("php"), php),
+        start(FASTCGI, has("php-cgi"), fastcgi),
+        start("WSGI", has("gunicorn"), wsgi),
+        start("Tomcat", tomcat, tomcat10),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 impl RealApplication {
@@ -69,8 +81,18 @@ impl RealApplication {
         started.unwrap_or_else(|| panic!("{name} did not start"))
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
+    /// Returns whether the example of this proxy can forward requests to the application.
+    pub(super) fn is_for(&self, kind: Kind) -> bool {
+        self.name != FASTCGI || kind.name == "nginx"
+    }
+
+    /// Returns the changes to the example of the proxy.
+    fn edits(&self) -> Vec<(&'static str, String)> {
+        if self.name != FASTCGI {
+            return Vec::new();
+        }
+        let include = ("proxy_pass http://application;", "include php.conf;".to_owned());
+        vec![include, ("/srv/app/app.php", source("app.php").display().to_string())]
     }
 }
 
@@ -123,7 +145,7 @@ fn source(name: &str) -> PathBuf {
 pub(super) fn check(kind: Kind, application: &RealApplication) -> Vec<String> {
     let name = format!("{}-{}", kind.name, application.name);
     let keyward = Keyward::start(&name, kind.asks == Asks::Introspection { tls: true });
-    let proxy = Proxy::start(kind, &keyward, application.address());
+    let proxy = Proxy::start_edited(kind, &keyward, application.address, &application.edits());
     let checked = cases::ALL.iter().map(|case| check_case(case, kind, &proxy));
     checked.filter_map(Result::err).map(|error| format!("{name}: {error}")).collect()
 }

@@ -134,9 +134,19 @@ pub(super) struct Proxy {
 impl Proxy {
     /// Starts a proxy in front of an application, and waits until it passes a public path.
     pub(super) fn start(kind: Kind, keyward: &Keyward, application: SocketAddr) -> Self {
+        Self::start_edited(kind, keyward, application, &[])
+    }
+
+    /// Starts a proxy with these replacements in its files, each of which must be possible.
+    pub(super) fn start_edited(
+        kind: Kind,
+        keyward: &Keyward,
+        application: SocketAddr,
+        edits: &[(&str, String)],
+    ) -> Self {
         // Another program may take the port before the proxy does.
         let started = (0..5).find_map(|_| {
-            let mut proxy = Self::try_start(kind, keyward, application);
+            let mut proxy = Self::try_start(kind, keyward, application, edits);
             proxy.is_ready().then_some(proxy)
         });
         started.unwrap_or_else(|| panic!("{} did not start", kind.name))
@@ -146,13 +156,14 @@ impl Proxy {
         self.address
     }
 
-    fn try_start(kind: Kind, keyward: &Keyward, application: SocketAddr) -> Self {
+    fn try_start(kind: Kind, keyward: &Keyward, application: SocketAddr, edits: &[(&str, String)]) -> Self {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).unwrap();
         // Not in the tests' folder, because a server that drops root privileges must have access.
         let folder = TempDir::with_prefix("keyward-").unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let ports = [("8080", free), ("8787", keyward.address()), ("9000", application)];
         let ports = ports.map(|(in_example, address)| (in_example, address.port().to_string()));
+        let edits = [&ports, edits].concat();
         let own = folder.path().join(kind.folder);
         fs::create_dir(&own).unwrap();
         let mut all = String::new();
@@ -160,10 +171,10 @@ impl Proxy {
             let path = entry.unwrap().path();
             let text = fs::read_to_string(&path).unwrap();
             all += &text;
-            let text = ports.iter().fold(text, |text, (from, to)| text.replace(from, to));
+            let text = edits.iter().fold(text, |text, (from, to)| text.replace(from, to));
             fs::write(own.join(path.file_name().unwrap()), text).unwrap();
         }
-        assert!(ports.iter().all(|(in_example, _)| all.contains(in_example)), "{}: {ports:?}", kind.name);
+        assert!(edits.iter().all(|(in_example, _)| all.contains(in_example)), "{}: {edits:?}", kind.name);
         if let Asks::Introspection { tls } = kind.asks {
             if tls {
                 fs::copy(keyward.certificate(), own.join("tls.pem")).unwrap();
