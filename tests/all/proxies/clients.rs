@@ -16,6 +16,9 @@ struct Client {
     args: Vec<PathBuf>,
 }
 
+/// Authlib with the validator of `authlib_resource_server.py`.
+const ADAPTED: &str = "Authlib, adapted";
+
 /// Returns all clients, in the order of the table.
 fn clients() -> [Client; 2] {
     let script = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name);
@@ -80,6 +83,53 @@ fn clients_of_introspection_understand_the_responses() {
         table.set(wrong_secret, client, cell(answer));
     }
     table.compare("clients").unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+/// Tokens, and the scopes that a resource requires, with the result that is safe.
+#[test]
+fn resource_servers_need_an_adaptation_to_tokens_without_restrictions() {
+    let keyward = Keyward::start("resource-servers", true);
+    let requests: [(&str, &str, &[&str]); 8] = [
+        ("valid token, with the required scope", &TOKENS.good.text, &["view-instance"]),
+        ("valid token, without the required scope", &TOKENS.good.text, &["insert-row:shop/orders"]),
+        ("restricted to nothing, a scope is required", &TOKENS.nothing.text, &["view-instance"]),
+        ("restricted to nothing, no scope is required", &TOKENS.nothing.text, &[]),
+        ("not restricted, a scope is required", &TOKENS.free.text, &["view-instance"]),
+        ("not restricted, no scope is required", &TOKENS.free.text, &[]),
+        ("tampered, no scope is required", &TOKENS.tampered, &[]),
+        ("no verdict, no scope is required", &TOKENS.looping, &[]),
+    ];
+    let servers = [
+        ("Authlib", "authlib", "authlib_resource_server.py", false),
+        (ADAPTED, "authlib", "authlib_resource_server.py", true),
+        ("django-oauth-toolkit", "oauth2_provider", "django_resource_server.py", false),
+    ];
+    let mut table = Table::new(requests.map(|(row, ..)| row), servers.map(|(name, ..)| name));
+    for (server, package, script, adapted) in servers {
+        let Some(python) = peers::python_with(package) else {
+            peers::skip(server, "it is not installed");
+            continue;
+        };
+        let question = json!({
+            "endpoint": format!("https://{}/v1/introspect", keyward.address()),
+            "client_id": "apache",
+            "client_secret": keyward.secret,
+            "adapted": adapted,
+            "requests": requests.map(|(_, token, scopes)| (token, scopes)),
+        });
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script);
+        let results = run(&python, &[script], &keyward.certificate(), &question);
+        assert_eq!(results.len(), requests.len(), "{server}: {results:?}");
+        for ((row, ..), result) in requests.iter().zip(&results) {
+            let result = result.as_str().unwrap();
+            let should_accept = row.starts_with("not restricted") || row.ends_with("with the required scope");
+            if server == ADAPTED {
+                assert_eq!(result == "accepted", should_accept, "{server}: {row}: {result}");
+            }
+            table.set(row, server, result.to_owned());
+        }
+    }
+    table.compare("resource servers").unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
 fn cell(answer: &Value) -> String {
