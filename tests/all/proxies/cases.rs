@@ -186,6 +186,8 @@ pub(super) const ALL: &[Case] = &[
     without_token!("/public/../orders/1"),
     without_token!("/public/%2e%2e/orders/1"),
     without_token!("/public/..%2forders/1"),
+    without_token!("http://app.example.org/public/../orders/1"),
+    insufficient!("http://app.example.org/orders/1"),
     insufficient!("//orders/1"),
     insufficient!("/%6frders/1"),
     without_token!("/public/..;/orders/1"),
@@ -334,7 +336,7 @@ pub(super) fn get(target: &str) -> Request {
     ask("GET", target)
 }
 
-fn ask(method: &str, target: &str) -> Request {
+pub(super) fn ask(method: &str, target: &str) -> Request {
     Request::new(method, target).without("Host").header("Host", SITE)
 }
 

@@ -2,7 +2,7 @@
 
 use super::application::{Application, DECLINES, ECHO, FRAME, WEBSOCKET_KEY};
 use super::cases::Wanted::{Drops, Passes, Refused, Upgrades, UpgradesForNobody};
-use super::cases::{Case, forged, get, judge};
+use super::cases::{Case, ask, forged, get, judge};
 use super::keyward::TOKENS;
 use super::proxy::{Kind, Proxy};
 use keyward_tests::http::{Connection, Request};
@@ -54,6 +54,16 @@ pub(super) const ALL: &[Case] = &[
         wanted: Drops(|tokens| &tokens.good),
     },
     Case { name: "no token, upgrade to `h2c`", request: |_| h2c(get("/")), wanted: Refused },
+    Case {
+        name: "valid, `CONNECT`",
+        request: |tokens| ask("CONNECT", "app.example.org:80").bearer(&tokens.good.text),
+        wanted: Refused,
+    },
+    Case {
+        name: "valid, `CONNECT` with a path",
+        request: |tokens| ask("CONNECT", "/").bearer(&tokens.good.text),
+        wanted: Refused,
+    },
 ];
 
 /// Sends a case's request. Returns the client's result for the table, or an error.
@@ -69,8 +79,9 @@ pub(super) fn check(case: &Case, kind: Kind, proxy: &Proxy, application: &Applic
         if response.status == 101 { FRAME.to_vec() } else { get("/orders/1").header("Connection", "close").to_bytes() };
     // The proxy may have closed the connection.
     let sent = connection.send(next);
-    let rest = connection.rest().map_err(|error| format!("{}: {}: {error}, {sent:?}", kind.name, case.name))?;
+    let rest = connection.rest();
     let seen = application.take();
+    let rest = rest.map_err(|error| format!("{}: {}: {error}, {sent:?}, {seen:?}", kind.name, case.name))?;
     let mut upgrades = seen.iter().flat_map(|seen| &seen.headers).filter(|(name, _)| name == "upgrade");
     if let Some((_, value)) = upgrades.find(|(_, value)| value != "websocket") {
         return Err(format!("{}: {}: the application received `Upgrade: {value}`", kind.name, case.name));
