@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// Where Debian installs Tomcat.
+/// The folder of Tomcat on Debian.
 const TOMCAT: &str = "/usr/share/tomcat10";
 
 /// The application that nginx reaches by FastCGI, as configured in `php.conf`.
@@ -23,7 +23,7 @@ const FASTCGI: &str = "PHP by FastCGI";
 
 /// A running application in its usual server. Its processes are killed on drop.
 pub(super) struct RealApplication {
-    pub(super) name: &'static str,
+    name: &'static str,
     child: Child,
     address: SocketAddr,
     _folder: TempDir,
@@ -39,16 +39,10 @@ pub(super) fn start_all() -> Vec<RealApplication> {
         Some(RealApplication::start(name, command))
     };
     let has = |program| peers::program(program).is_some();
-    // As behind PHP-FPM.
-    let fastcgi = |address: SocketAddr, _: &Path| {
-        let mut php = command("php-cgi");
-        php.args(["-b", &address.to_string()]);
-        php
-    };
     let tomcat = Path::new(TOMCAT).join("bin/bootstrap.jar").is_file() && has("java");
     let all = [
         start("PHP", has("php"), php),
-        start(FASTCGI, has("php-cgi"), fastcgi),
+        start(FASTCGI, has("php-cgi"), php_fastcgi),
         start("WSGI", has("gunicorn"), wsgi),
         start("Tomcat", tomcat, tomcat10),
     ];
@@ -109,6 +103,13 @@ fn php(address: SocketAddr, _: &Path) -> Command {
     php
 }
 
+/// PHP as PHP-FPM runs it.
+fn php_fastcgi(address: SocketAddr, _: &Path) -> Command {
+    let mut php = command("php-cgi");
+    php.args(["-b", &address.to_string()]);
+    php
+}
+
 fn wsgi(address: SocketAddr, _: &Path) -> Command {
     let mut gunicorn = command("gunicorn");
     // By default, it accepts 100 headers.
@@ -127,6 +128,7 @@ fn tomcat10(address: SocketAddr, folder: &Path) -> Command {
     let mut java = command("java");
     java.args(["-cp", &format!("{TOMCAT}/bin/bootstrap.jar:{TOMCAT}/bin/tomcat-juli.jar")])
         .arg(format!("-Dcatalina.home={TOMCAT}"))
+        .arg("-Dorg.apache.catalina.startup.EXIT_ON_INIT_FAILURE=true")
         .arg(format!("-Dcatalina.base={}", folder.display()))
         .args(["org.apache.catalina.startup.Bootstrap", "start"])
         .current_dir(folder);
@@ -161,7 +163,7 @@ fn check_case(case: &Case, kind: Kind, proxy: &Proxy) -> Result<(), String> {
             let [_, rest @ ..] = &token.identity;
             vec![expected(&request, token.subject(kind.encodes()), rest)]
         }
-        // Apache says `-` there.
+        // Apache sends `-`, the others send nothing.
         Wanted::PassesForNobody => ["", "-"].map(|none| expected(&request, none, &[none; 4])).to_vec(),
         _ => Vec::new(),
     };
