@@ -120,7 +120,7 @@ impl ApiError {
             Self::InvalidBody { problem, wanted } => {
                 let problem = match problem {
                     BodyProblem::UnknownMember => "The body has an unknown member".to_owned(),
-                    BodyProblem::Repeated(name) => format!("The body has two members `{name}`"),
+                    BodyProblem::Repeated(name) => format!("The body has `{name}` more than once"),
                     BodyProblem::BadValue(name) => format!("The value of `{name}` is invalid"),
                     BodyProblem::Other => "Invalid body".to_owned(),
                 };

@@ -1,6 +1,8 @@
 //! Responses of the commands to valid input: text, JSON and exit status.
 
+use keyward_cli::{ExitStatus, Io};
 use keyward_tests::cli::Folder;
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -92,6 +94,29 @@ fn a_token_carries_what_the_options_set() {
     let late = (1, "rejected by signed: expired: Token has expired\n".to_owned());
     assert_eq!(verify(&folder, &["--at", "1767225660.000000001"], &token.stdout), late);
     assert_eq!(verify(&folder, &["--at", "1767225660.0", "-"], &token.stdout).0, 0);
+}
+
+/// Compiling a component of some megabytes takes seconds.
+#[test]
+fn compilation_is_reported_on_a_terminal() {
+    let folder = folder("compilation");
+    let config = folder.path().join("keyward.toml");
+    let args = ["keyward", "verify", "--config"].map(OsString::from).into_iter().chain([config.into()]);
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let status = keyward_cli::run(
+        args,
+        Io {
+            stdin: &mut "bot-token\n".as_bytes(),
+            stdout: &mut stdout,
+            stdout_is_terminal: true,
+            columns: 80,
+            stderr: &mut stderr,
+            stderr_is_terminal: true,
+            env: &|name| (name == "BOT_TOKEN").then(|| "bot-token".into()),
+        },
+    );
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!((status, stderr.as_str()), (ExitStatus::Success, "compiling `looper`…\r\u{1b}[K"));
 }
 
 #[test]

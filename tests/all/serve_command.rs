@@ -365,6 +365,20 @@ fn a_second_signal_stops_the_daemon_at_once() {
     assert!(level == "WARN" && text.starts_with("stopped at once"), "{level} {text}");
 }
 
+/// Two daemons of one configuration, on two ports, are two nodes.
+#[test]
+fn the_address_of_the_option_names_the_node() {
+    let folder = folder("node", &format!("[audit]\nfile = \"audit.jsonl\"\n{}", config("")));
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = folder.command();
+    command.args(["serve", "--config", "keyward.toml", "--listen", &format!("127.0.0.1:{port}")]);
+    let daemon = Daemon::spawn(command).unwrap();
+    assert_eq!(daemon.service().port(), port);
+    ended_well(&daemon.stop());
+    let audit = fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
+    assert!(audit.contains(&format!("-{port}\"")), "{audit}");
+}
+
 #[test]
 fn an_address_in_use_is_a_usage_error() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
