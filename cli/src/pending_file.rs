@@ -109,7 +109,7 @@ impl PendingFile {
             File::open(folder)?.sync_all()?;
         }
         let mut this = Self { path: path.to_owned(), file, number, may_be_lost: state.may_be_lost };
-        this.take_acceptance()?;
+        this.is_accepted()?;
         state.may_be_lost = this.may_be_lost;
         Ok((this, state))
     }
@@ -135,15 +135,17 @@ impl PendingFile {
         self.path.try_exists().map(|exists| !exists)
     }
 
-    /// Notes that the operator has accepted that revocations may be lost. Returns whether that has
-    /// happened since the last call.
-    pub(crate) fn take_acceptance(&mut self) -> io::Result<bool> {
-        let acceptance = acceptance(&self.path);
-        if !acceptance.try_exists()? {
-            return Ok(false);
-        }
-        self.may_be_lost = false;
-        fs::remove_file(acceptance).map(|()| true)
+    /// Returns whether the operator has accepted that revocations may be lost. The next write
+    /// records it; until [`end_acceptance`](Self::end_acceptance), the next process sees it as well.
+    pub(crate) fn is_accepted(&mut self) -> io::Result<bool> {
+        let is_accepted = acceptance(&self.path).try_exists()?;
+        self.may_be_lost &= !is_accepted;
+        Ok(is_accepted)
+    }
+
+    /// Removes the operator's acceptance, after it was recorded.
+    pub(crate) fn end_acceptance(&self) -> io::Result<()> {
+        fs::remove_file(acceptance(&self.path))
     }
 
     /// Returns the state of a file that a daemon may be using; the default if there is no file.
@@ -321,11 +323,15 @@ mod tests {
             assert!(left(&path).may_be_lost, "the next start reports it again");
             PendingFile::accept(&path).unwrap();
             assert!(!PendingFile::look(&path).unwrap().may_be_lost);
+            for _ in 0..2 {
+                assert!(!left(&path).may_be_lost, "also if the process ends before it writes");
+            }
             let (mut file, state) = PendingFile::open(&path).unwrap();
             assert_eq!((state.may_be_lost, state.revocations), (false, vec![pending("alice")]));
             for actor in ["bob", "carol"] {
                 file.write(&[pending(actor)]).unwrap();
             }
+            file.end_acceptance().unwrap();
             drop(file);
             assert!(!left(&path).may_be_lost);
         }

@@ -76,11 +76,9 @@ impl Keeper {
             self.open(revocations)?;
         }
         let Some(file) = &mut self.file else { return Ok(()) };
-        let is_accepted = file.take_acceptance()?;
+        let is_accepted = file.is_accepted()?;
         if is_accepted {
             self.kept = None;
-            revocations.set_may_be_lost(false);
-            tracing::warn!(target: "keyward::server", "an operator has accepted that revocations may be lost");
         }
         // The number of changes is never so high.
         let Some((changes, pending)) = revocations.pending_since(self.kept.unwrap_or(u64::MAX), POLL) else {
@@ -92,6 +90,11 @@ impl Keeper {
             file.write(&pending)?;
         }
         file.write(&pending)?;
+        if is_accepted {
+            file.end_acceptance()?;
+            revocations.set_may_be_lost(false);
+            tracing::warn!(target: "keyward::server", "an operator has accepted that revocations may be lost");
+        }
         self.kept = Some(changes);
         revocations.note_kept(changes, true);
         Ok(())
