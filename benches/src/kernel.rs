@@ -1,7 +1,8 @@
 //! Kernel work of a warm verification, which must be zero.
 
 use crate::setup::{accepted, plain_request, runtime, signed, token};
-use keyward_runtime::{Registry, Scheme};
+use keyward_runtime::Registry;
+use keyward_runtime::keys::Scheme;
 use std::fs;
 use std::process::Command;
 

@@ -2,9 +2,10 @@
 
 use crate::setup::{accepted, plain_request, runtime, signed, token};
 use crate::stats::{at_least, median, quantile};
-use keyward_runtime::{
-    Actors, HandlerConfig, KeyGrant, KeyRing, Registry, RegistryBuilder, Scheme, Secret, StoreGrant, TokenStore,
-};
+use keyward_runtime::keys::{KeyGrant, KeyRing, Scheme, Secret};
+use keyward_runtime::registry::RegistryBuilder;
+use keyward_runtime::store::TokenStore;
+use keyward_runtime::{Actors, HandlerConfig, Registry, StoreGrant};
 use keyward_store::{Location, Store};
 use keyward_tests::hostile;
 use std::hint::spin_loop;

@@ -1,9 +1,10 @@
 //! The measured handlers and tokens.
 
 use hmac::{Hmac, KeyInit, Mac};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::keys::{KeyGrant, KeyRing, Scheme, Secret};
 use keyward_runtime::{
-    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, Restrictions, Runtime, RuntimeLimits,
-    Scheme, Secret, UnixTime, Verdict,
+    Actors, CreateRequest, Creation, HandlerConfig, Registry, Restrictions, Runtime, RuntimeLimits, Verdict,
 };
 use keyward_sdk::testing::Host;
 use sha1::{Digest, Sha1};

@@ -3,7 +3,8 @@
 use crate::setup::{accepted, native, plain_request, runtime, signed, token, zipped_request};
 use crate::stats::{median, nanos, per_call};
 use keyward_guest_signed::Signed;
-use keyward_runtime::{CreateRequest, Limits, Registry, Scheme};
+use keyward_runtime::keys::Scheme;
+use keyward_runtime::{CreateRequest, Limits, Registry};
 use keyward_sdk::{TokenHandler, Verdict};
 use std::hint::black_box;
 use std::process::Command;

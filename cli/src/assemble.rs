@@ -6,10 +6,10 @@ use crate::output::ERASE_LINE;
 use crate::private_file::{read, read_private};
 use crate::store::OpenStore;
 use crate::{CliError, Env, Io, builtin};
-use keyward_runtime::{
-    HandlerConfig, Key, KeyGrant, KeyRing, KeyState, LoadError, MIN_SECRET_BYTES, MonotonicClock, Registry, Runtime,
-    RuntimeLimits, StoreGrant, SystemClock, UnixTime, list_names,
-};
+use keyward_runtime::clock::{MonotonicClock, SystemClock, UnixTime};
+use keyward_runtime::keys::{Key, KeyGrant, KeyRing, KeyState, MIN_SECRET_BYTES};
+use keyward_runtime::text::list_names;
+use keyward_runtime::{HandlerConfig, LoadError, Registry, Runtime, RuntimeLimits, StoreGrant};
 use keyward_server::Tls;
 use keyward_store::{NamedQuery, QueryLimits, QueryThreads};
 use std::collections::HashMap;

@@ -5,7 +5,7 @@ use crate::config_file::ConfigFile;
 use crate::output::{WIDTH, count_of, cut, pad, width, write_json, write_lines};
 use crate::{CliError, ExitStatus, Io};
 use keyward_audit::{AnchorCheck, LineError, Problem, Record, Settings, Verified, last, lines, rfc3339, verify};
-use keyward_runtime::UnixTime;
+use keyward_runtime::clock::UnixTime;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::path::Path;

@@ -3,7 +3,8 @@
 use crate::config_file::ConfigFile;
 use crate::{CliError, Io, report_error};
 use keyward_audit::{Audit, AuditError};
-use keyward_runtime::{Clock, Registry, SystemClock};
+use keyward_runtime::Registry;
+use keyward_runtime::clock::{Clock, SystemClock};
 use keyward_service::note_list;
 use std::sync::Arc;
 use std::time::Duration;

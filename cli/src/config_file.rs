@@ -6,7 +6,9 @@ use crate::config::{
 use crate::private_file::{read, read_private, refuse_shared};
 use crate::{CliError, Env, Io, report_error};
 use keyward_audit::Settings;
-use keyward_runtime::{Limits, Secret, escape_untrusted, list_names};
+use keyward_runtime::Limits;
+use keyward_runtime::keys::Secret;
+use keyward_runtime::text::{escape_untrusted, list_names};
 use keyward_server::KeyAge;
 use keyward_store::Location;
 use std::borrow::Cow;

@@ -1,5 +1,6 @@
 use super::*;
-use keyward_runtime::{Actors, KeyState, Limits, Scheme};
+use keyward_runtime::keys::{KeyState, Scheme};
+use keyward_runtime::{Actors, Limits};
 use proptest::prelude::*;
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ pub(crate) fn run(args: Create, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
     }
     let store = store::open(&config, io.env)?;
     let registry = config.open(args.at, io, store.as_ref())?;
-    if pollster::block_on(registry.is_token(&args.actor, keyward_runtime::IdKind::Actor)) {
+    if pollster::block_on(registry.is_token(&args.actor, keyward_runtime::registry::IdKind::Actor)) {
         return Err(CliError::Usage("the value of --actor is a token: use the id of its actor".to_owned()));
     }
     let audit = audit_log::open(&config)?;

@@ -1,7 +1,7 @@
 //! Times and durations for humans.
 
 use keyward_audit::rfc3339;
-use keyward_runtime::UnixTime;
+use keyward_runtime::clock::UnixTime;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// Formats Unix seconds as `2026-12-01 08:00:00 UTC`.

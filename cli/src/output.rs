@@ -1,7 +1,8 @@
 //! Output for humans and for programs.
 
 use crate::{CliError, Env};
-use keyward_runtime::{Created, Creation, Error, escape_untrusted};
+use keyward_runtime::text::escape_untrusted;
+use keyward_runtime::{Created, Creation, Error};
 use keyward_service::{Outcome, escape_json};
 use serde::Serialize;
 use std::io::Write;

@@ -5,7 +5,9 @@
 
 use crate::CliError;
 use crate::private_file::file_error;
-use keyward_runtime::{PendingRevocation, Revocation, TokenDigest};
+use keyward_runtime::revocation::PendingRevocation;
+use keyward_runtime::store::Revocation;
+use keyward_runtime::token::TokenDigest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions, TryLockError};

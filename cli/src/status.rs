@@ -7,7 +7,8 @@ use crate::output::{Column, Table, WIDTH, count_of, one_line, wrap, write_json, 
 use crate::pending_file::{PendingFile, PendingState};
 use crate::{CliError, ExitStatus, Io, store};
 use keyward_audit::last;
-use keyward_runtime::{Error, Registry, StatusCount};
+use keyward_runtime::store::StatusCount;
+use keyward_runtime::{Error, Registry};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -100,7 +101,7 @@ fn tokens(registry: &Registry) -> Result<BTreeMap<String, BTreeMap<&'static str,
 
 fn nodes(registry: &Registry, now: u64) -> Result<Vec<Node>, CliError> {
     let nodes = pollster::block_on(registry.nodes()).map_err(|error| no_answer(&error))?;
-    let node = |seen: keyward_runtime::NodeStatus| Node {
+    let node = |seen: keyward_runtime::store::NodeStatus| Node {
         node: seen.node,
         behind: seen.behind,
         seen_seconds_ago: now.saturating_sub(seen.at),
@@ -133,12 +134,16 @@ impl Page {
         let mut parts = Vec::new();
         if let Some(tokens) = tokens {
             let rows = tokens.iter().map(|(handler, counts)| {
-                let count = |status: keyward_runtime::Status| counts.get(status.name()).copied().unwrap_or_default();
-                let counts = keyward_runtime::Status::ALL.map(|status| count(status).to_string());
+                let count =
+                    |status: keyward_runtime::store::Status| counts.get(status.name()).copied().unwrap_or_default();
+                let counts = keyward_runtime::store::Status::ALL.map(|status| count(status).to_string());
                 [vec![one_line(handler)], counts.to_vec()].concat()
             });
-            let head =
-                [vec!["TOKENS"], keyward_runtime::Status::ALL.map(keyward_runtime::Status::name).to_vec()].concat();
+            let head = [
+                vec!["TOKENS"],
+                keyward_runtime::store::Status::ALL.map(keyward_runtime::store::Status::name).to_vec(),
+            ]
+            .concat();
             parts.push(part(&head, &[Names, Numbers, Numbers, Numbers, Numbers], rows, "no records"));
         }
         let rows = keys.iter().map(|Key { key, state, age_seconds }| {

@@ -5,10 +5,12 @@ use crate::config::StorePlace;
 use crate::config_file::ConfigFile;
 use crate::{CliError, Env};
 use keyward_audit::{ListEnd, noted_list};
-use keyward_runtime::{
-    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Revocation, Revocations, Revoked,
-    SecretDigest, StatusCount, StoreError, StoreFuture, StoredRecord, TokenDigest, TokenStore, Transaction,
+use keyward_runtime::revocation::Revocations;
+use keyward_runtime::store::{
+    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Revocation, Revoked, SecretDigest,
+    StatusCount, StoreError, StoreFuture, StoredRecord, TokenStore, Transaction,
 };
+use keyward_runtime::token::TokenDigest;
 use keyward_store::{Location, Store};
 use std::path::PathBuf;
 use std::sync::Arc;

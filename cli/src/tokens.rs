@@ -7,7 +7,10 @@ use crate::args::tokens::{Command, Revoke, Tokens};
 use crate::output::{count_of, write_json};
 use crate::verify::next_line;
 use crate::{CliError, ExitStatus, Io, audit_log, config_file, report_error, store};
-use keyward_runtime::{Error, MAX_TOKEN_ID_BYTES, Presented, Registry, Revocation};
+use keyward_runtime::limits::MAX_TOKEN_ID_BYTES;
+use keyward_runtime::registry::Presented;
+use keyward_runtime::store::Revocation;
+use keyward_runtime::{Error, Registry};
 use keyward_service::{Named, Operations, Origin};
 use serde::Serialize;
 
@@ -122,7 +125,7 @@ fn must_be_id(registry: &Registry, id: &str) -> Result<(), CliError> {
         let text = format!("the value of --id is longer than a token id may be ({MAX_TOKEN_ID_BYTES} bytes)");
         return Err(CliError::Usage(text));
     }
-    if pollster::block_on(registry.is_token(id, keyward_runtime::IdKind::Token)) {
+    if pollster::block_on(registry.is_token(id, keyward_runtime::registry::IdKind::Token)) {
         return Err(CliError::Usage(
             "the value of --id is a token: use its id, which `keyward tokens list` shows, or revoke the token with \
              `keyward tokens revoke … -` on standard input"

@@ -8,7 +8,9 @@ use crate::pending_file::PendingFile;
 use crate::private_file::file_error;
 use crate::{CliError, ExitStatus, Io, audit_log, report_error, store};
 use keyward_audit::{Entry, Event, ListEnd, noted_list};
-use keyward_runtime::{Clock, Revocations, SystemClock, TokenStore};
+use keyward_runtime::clock::{Clock, SystemClock};
+use keyward_runtime::revocation::Revocations;
+use keyward_runtime::store::TokenStore;
 use keyward_service::AuditedChange;
 use keyward_store::{Capped, Checked, Location, Store};
 use serde::Serialize;
@@ -115,7 +117,7 @@ fn check(args: &Check, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
 }
 
 fn look(loaded: &ConfigFile, shown: String, store: Arc<Store>) -> Result<Facts, CliError> {
-    let no_answer = |error: keyward_runtime::StoreError| CliError::Unavailable(error.to_string());
+    let no_answer = |error: keyward_runtime::store::StoreError| CliError::Unavailable(error.to_string());
     let Checked { defects, foreign, records, newest } = match pollster::block_on(store.check()) {
         Ok(checked) => checked,
         Err(error) if file(loaded).is_none() => return Err(no_answer(error)),
@@ -175,7 +177,7 @@ fn accept(args: &Accept, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     }
     let location = location(&loaded, io)?;
     let store = Arc::new(open(&loaded, location)?);
-    let unsure = |error: keyward_runtime::StoreError| {
+    let unsure = |error: keyward_runtime::store::StoreError| {
         CliError::Unavailable(format!("the operation may or may not have been applied: {error}; retry"))
     };
     let revocations = Revocations::open(store.clone(), PATIENCE).map_err(unsure)?;

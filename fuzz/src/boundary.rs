@@ -1,9 +1,11 @@
 //! A registry with a handler that returns whatever the client wrote, and the properties of every
 //! result that gets out.
 
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::error::Blame;
 use keyward_runtime::{
-    Acceptance, ActorId, Actors, Blame, CreateRequest, Creation, Error, HandlerConfig, Registry, Runtime,
-    RuntimeLimits, UnixTime, Verdict,
+    Acceptance, ActorId, Actors, CreateRequest, Creation, Error, HandlerConfig, Registry, Runtime, RuntimeLimits,
+    Verdict,
 };
 use keyward_tests::hostile::{self, CALL_CODES, REASONS};
 use serde_json::Value;

@@ -2,7 +2,8 @@
 
 use crate::boundary::{RUNTIME, create, hostile, verify};
 use keyward_cli::builtin::{HARDCODED, SIGNED};
-use keyward_runtime::{KeyGrant, KeyRing, Registry, Secret};
+use keyward_runtime::Registry;
+use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
 use keyward_tests::hostile::case;
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,9 +5,8 @@ use crate::boundary::{NOW, RUNTIME};
 use keyward_cli::builtin::SIGNED;
 use keyward_guest_signed::python_json::Document;
 use keyward_guest_signed::restrictions::{read, write};
-use keyward_runtime::{
-    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, Restrictions, Scheme, Secret, Verdict,
-};
+use keyward_runtime::keys::{KeyGrant, KeyRing, Scheme, Secret};
+use keyward_runtime::{Actors, CreateRequest, Creation, HandlerConfig, Registry, Restrictions, Verdict};
 use keyward_sdk::Restrictions as Record;
 use serde_json::{Map, Value, json};
 use std::sync::{Arc, LazyLock};

@@ -1,8 +1,7 @@
-//! Checks and compiles untrusted components.
+//! Untrusted components, and what they declare.
 //!
-//! The bytes are read once, digested with [`Sha256`], and their [`Shape`] is checked before they
-//! are compiled. The compiler's own memory and time are not bounded. To sandbox it, wrap
-//! [`CheckedComponent::new`], which needs only the bytes, their digest and an engine.
+//! The bytes are read once and digested, and their size and structure are checked before they are
+//! compiled. The compiler's own memory and time are not bounded.
 
 mod setting;
 mod shape;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The counts of one handler since it was loaded, see
-/// [`HandlerInfo`](crate::HandlerInfo::counts).
+/// [`HandlerInfo`](crate::registry::HandlerInfo::counts).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {

@@ -1,4 +1,4 @@
-//! Errors, and who is to blame for them.
+//! Errors, and the party that is to blame for each.
 //!
 //! An invalid token is not an error: it is a [`Verdict`](crate::Verdict). An [`Error`] reports that
 //! *no verdict is available*, a [`LoadError`] that a registry could not be built. Both name the
@@ -119,7 +119,7 @@ pub enum ErrorKind {
     #[error("returned an invalid result: {0}")]
     BadResult(String),
     /// The handler accepted an issued token under a different id than that of its
-    /// [`Record`](crate::Record).
+    /// [`Record`](crate::store::Record).
     #[error("returned an invalid result: the token id differs from that of the token's record")]
     Renamed {
         /// The id that the handler returned, if any.
@@ -150,10 +150,10 @@ pub enum ErrorKind {
     /// The handler, which is a built-in one, has issued the same token in the same second.
     #[error("issued the same token in this second; retry in one second, or set `unique_tokens = true`")]
     JustIssued,
-    /// No [`TokenStore`](crate::TokenStore) is configured for token records and revocations.
+    /// No [`TokenStore`](crate::store::TokenStore) is configured for token records and revocations.
     #[error("listing and revoking tokens requires a store: add a `[store]` section to the configuration")]
     NoStore,
-    /// The [`Revocation`](crate::Revocation) is not valid. The text gives the reason, without any
+    /// The [`Revocation`](crate::store::Revocation) is not valid. The text gives the reason, without any
     /// value from the request.
     #[error("nothing was revoked: {0}")]
     BadRevocation(&'static str),

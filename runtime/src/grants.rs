@@ -53,7 +53,7 @@ pub struct HandlerConfig {
     /// Maximum time in seconds that a token may be unused and stay valid, at least 600; `None` for
     /// no limit.
     ///
-    /// Requires records, its own or [`RegistryBuilder::records`](crate::RegistryBuilder::records),
+    /// Requires records, its own or [`RegistryBuilder::records`](crate::registry::RegistryBuilder::records),
     /// and a lookup at each verification.
     pub max_idle: Option<u64>,
     /// Maximum number of valid tokens of an actor; `None` for no limit. Requires records, too.

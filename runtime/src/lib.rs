@@ -1,7 +1,8 @@
 //! Runs untrusted token handlers.
 //!
 //! ```no_run
-//! use keyward_runtime::{Actors, HandlerConfig, KeyGrant, KeyRing, Registry, Runtime, Secret, Verdict};
+//! use keyward_runtime::{Actors, HandlerConfig, Registry, Runtime, Verdict};
+//! use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
 //! use std::sync::Arc;
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -55,64 +56,69 @@ mod actor;
 mod admission;
 mod bindings;
 mod checksum;
-mod clock;
-mod component;
+pub mod clock;
+pub mod component;
 mod conduct;
 mod counts;
 mod engine;
-mod error;
+pub mod error;
 mod grants;
 mod handler;
 mod host;
 mod i_json;
-mod keys;
+pub mod keys;
 mod lane;
-mod limits;
+pub mod limits;
 #[cfg(test)]
 mod model;
-mod policy;
+pub mod policy;
 mod pool;
 mod queries;
-mod registry;
+pub mod registry;
 mod restrictions;
 mod revocation_list;
 mod runtime;
 mod sandbox;
 mod sanitize;
 mod slice;
-mod store;
+pub mod store;
 mod sync;
-mod token;
+pub mod token;
 mod token_pattern;
 mod usage;
 mod verdict;
 mod verdict_cache;
 
-// The public interface.
+// The public interface: what every embedder uses is here, the rest is in the public modules.
 pub use actor::{ActorId, VerifiedActor};
-pub use clock::{Clock, MonotonicClock, SystemClock, UnixTime};
-pub use component::{ComponentInfo, SettingType};
 pub use counts::Counts;
-pub use error::{Blame, Error, ErrorKind, LimitExceeded, LoadError};
+pub use error::{Error, LoadError};
 pub use grants::{HandlerConfig, StoreGrant};
-pub use keys::{Key, KeyGrant, KeyRing, KeyRingError, KeyState, MIN_SECRET_BYTES, Scheme, Secret};
-pub use limits::{LimitKind, Limits, MAX_TOKEN_ID_BYTES, RuntimeLimits};
-pub use policy::{
-    ActorPattern, Actors, InvalidPattern, MAX_DESCRIPTION_BYTES, check_acceptance, is_actor_id, is_token_id,
-};
-pub use queries::{Query, QueryValue, Rows};
-pub use registry::{HandlerInfo, IdKind, Presented, Registry, RegistryBuilder, Requested, TokenUpdate, UpdateOutcome};
+pub use limits::{Limits, RuntimeLimits};
+pub use policy::Actors;
+pub use registry::Registry;
 pub use restrictions::Permission;
-pub use revocation_list::{PendingRevocation, PendingStatus, Revocations};
 pub use runtime::Runtime;
-pub use sanitize::{escape_untrusted, list_items, list_names, needs_escape, suggest_name};
-pub use store::{
-    CommitOutcome, CreatedBy, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NewRecord, NodeStatus, Record,
-    RecordUpdate, Revocation, Revoked, SecretDigest, Status, StatusCount, StoreError, StoreFuture, StoredRecord,
-    Termination, TerminationReason, TokenStore, TokenTerms, Transaction,
-};
-pub use token::{TokenDigest, TokenRef};
 pub use verdict::{
-    Acceptance, CreateRequest, Created, Creation, Denial, Denied, HookFuture, IssueHook, Parent, Reason, Rejection,
-    Restrictions, RevocationHook, Verdict,
+    Acceptance, CreateRequest, Created, Creation, Denial, Denied, Parent, Reason, Rejection, Restrictions, Verdict,
 };
+
+/// Hooks that run before a change takes effect.
+pub mod hook {
+    pub use crate::verdict::{HookFuture, IssueHook, RevocationHook};
+}
+
+/// The host's queries, which handlers read tables with.
+pub mod query {
+    pub use crate::queries::{Query, QueryValue, Rows};
+}
+
+/// The revocations that a process applies.
+pub mod revocation {
+    pub use crate::revocation_list::{PendingRevocation, PendingStatus, Revocations};
+}
+
+/// Untrusted text in messages, logs and on terminals.
+pub mod text {
+    pub use crate::sanitize::{escape_untrusted, list_items, list_names, needs_escape, suggest_name};
+}

@@ -1,4 +1,4 @@
-//! The host's policy on proposals of handlers. The only module that creates a [`VerifiedActor`].
+//! The host's policy on proposals of handlers, and the actors that a handler may speak for.
 
 use crate::actor::{ActorId, VerifiedActor};
 use crate::clock::{MAX_SECONDS, UnixTime};
@@ -90,7 +90,7 @@ pub fn is_actor_id(id: &str) -> bool {
     !is_blank(id) && !id.chars().any(char::is_control)
 }
 
-/// Maximum length of a token's note ([`Record::description`](crate::Record::description)), in
+/// Maximum length of a token's note ([`Record::description`](crate::store::Record::description)), in
 /// bytes.
 pub const MAX_DESCRIPTION_BYTES: usize = 4_096;
 

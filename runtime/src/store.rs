@@ -532,7 +532,7 @@ pub struct NodeStatus {
     pub at: u64,
 }
 
-/// A failure of a [`TokenStore`] or a [`Query`](crate::Query). The requested change may or may not
+/// A failure of a [`TokenStore`] or a [`Query`](crate::query::Query). The requested change may or may not
 /// have been applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreError(String);

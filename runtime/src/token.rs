@@ -1,4 +1,4 @@
-//! The text of a token, and its digest.
+//! The digest of a token, and its name: a handler and an id.
 
 use sha2::{Digest, Sha256};
 use std::fmt;

@@ -11,7 +11,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use keyward_audit::Audit;
-use keyward_runtime::PendingStatus;
+use keyward_runtime::revocation::PendingStatus;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;

@@ -4,9 +4,9 @@ use crate::context::Context;
 use crate::decision_log::DecisionContext;
 use crate::metrics::{Operation, outcome};
 use crate::visibility::VisibleToken;
-use keyward_runtime::{
-    CreateRequest, Creation, Cursor, Error, Filter, ListPage, Record, Revocation, TokenUpdate, UpdateOutcome, Verdict,
-};
+use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
+use keyward_runtime::store::{Cursor, Filter, ListPage, Record, Revocation};
+use keyward_runtime::{CreateRequest, Creation, Error, Verdict};
 use keyward_service::{Named, Operations, Origin};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;

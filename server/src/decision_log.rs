@@ -4,10 +4,10 @@
 use crate::context::Context;
 use crate::endpoints::Endpoint;
 use keyward_audit::{Entry, Event};
-use keyward_runtime::{
-    Acceptance, ActorId, Created, Creation, Denied, Error, Record, Registry, Rejection, Revocation, TokenRef, Verdict,
-    needs_escape,
-};
+use keyward_runtime::store::{Record, Revocation};
+use keyward_runtime::text::needs_escape;
+use keyward_runtime::token::TokenRef;
+use keyward_runtime::{Acceptance, ActorId, Created, Creation, Denied, Error, Registry, Rejection, Verdict};
 use keyward_service::Named;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;

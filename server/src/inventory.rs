@@ -1,6 +1,6 @@
 //! The token counts and nodes of the store.
 
-use keyward_runtime::{NodeStatus, StatusCount};
+use keyward_runtime::store::{NodeStatus, StatusCount};
 
 /// The latest token counts and nodes. Empty until the store has responded.
 #[derive(Debug, Clone, Default)]

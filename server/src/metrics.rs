@@ -4,7 +4,10 @@
 use crate::config::KeyAge;
 use crate::inventory::Inventory;
 use keyward_audit::AuditStatus;
-use keyward_runtime::{Counts, Error, ErrorKind, NodeStatus, PendingStatus, StatusCount, Verdict};
+use keyward_runtime::error::ErrorKind;
+use keyward_runtime::revocation::PendingStatus;
+use keyward_runtime::store::{NodeStatus, StatusCount};
+use keyward_runtime::{Counts, Error, Verdict};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;

@@ -3,7 +3,7 @@
 use crate::client::AuthenticatedClient;
 use crate::config::Right;
 use crate::context::LiveConfig;
-use keyward_runtime::{CreatedBy, Filter, Record};
+use keyward_runtime::store::{CreatedBy, Filter, Record};
 
 /// A record that the requesting client may see. Only [`VisibleToken::by`] creates one, and every
 /// response about records is built from one.

@@ -2,7 +2,8 @@
 //! happen.
 
 use keyward_audit::{Audit, AuditError, Entry, Event, ListEnd, Recorded};
-use keyward_runtime::{Created, Creation, Error, HookFuture, IssueHook, Registry};
+use keyward_runtime::hook::{HookFuture, IssueHook};
+use keyward_runtime::{Created, Creation, Error, Registry};
 use std::sync::OnceLock;
 use std::time::Instant;
 

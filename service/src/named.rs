@@ -1,6 +1,7 @@
 //! Names of what is revoked, for logs and the audit log.
 
-use keyward_runtime::{Requested, Revocation};
+use keyward_runtime::registry::Requested;
+use keyward_runtime::store::Revocation;
 
 /// Replaces a text that looks like a token where an id should be.
 const REDACTED: &str = "[redacted: looks like a token]";

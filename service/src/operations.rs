@@ -4,9 +4,10 @@ use crate::audited_change::{AuditedChange, note_list};
 use crate::named::Named;
 use crate::unrecorded::Unrecorded;
 use keyward_audit::{Audit, Entry, Event};
-use keyward_runtime::{
-    CreateRequest, Creation, Error, ErrorKind, Parent, Registry, Revocation, TokenUpdate, UpdateOutcome,
-};
+use keyward_runtime::error::ErrorKind;
+use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
+use keyward_runtime::store::Revocation;
+use keyward_runtime::{CreateRequest, Creation, Error, Parent, Registry};
 use std::sync::Arc;
 
 /// The party that requests an operation. The default is the operator.

@@ -1,6 +1,7 @@
 //! The outcome for one token, the same on the command line and over HTTP.
 
-use keyward_runtime::{Acceptance, Denied, Error, Rejection, Verdict, needs_escape};
+use keyward_runtime::text::needs_escape;
+use keyward_runtime::{Acceptance, Denied, Error, Rejection, Verdict};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::fmt::Write as _;

@@ -1,7 +1,8 @@
 //! Revocations that wait for the audit log, in this process or after a restart.
 
 use keyward_audit::{Audit, Entry, Event};
-use keyward_runtime::{HookFuture, PendingRevocation, RevocationHook, Revocations};
+use keyward_runtime::hook::{HookFuture, RevocationHook};
+use keyward_runtime::revocation::{PendingRevocation, Revocations};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 

@@ -6,10 +6,11 @@ use crate::record_row::{digest_of_token, read_restrictions};
 use crate::records::insert_one;
 use crate::revocations::LOCK;
 use crate::{is_storable, to_u64};
-use keyward_runtime::{
-    Limits, Record, Restrictions, Revocation, Status, StoredRecord, Termination, TerminationReason, TokenDigest,
-    UnixTime, check_acceptance, is_actor_id,
-};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::policy::{check_acceptance, is_actor_id};
+use keyward_runtime::store::{Record, Revocation, Status, StoredRecord, Termination, TerminationReason};
+use keyward_runtime::token::TokenDigest;
+use keyward_runtime::{Limits, Restrictions};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use std::path::Path;

@@ -44,10 +44,11 @@ mod upkeep;
 
 use connect::{Database, Role};
 use database::DbError;
-use keyward_runtime::{
+use keyward_runtime::store::{
     CommitOutcome, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Revocation, Revoked, SecretDigest,
-    StatusCount, StoreError, StoreFuture, StoredRecord, TokenDigest, TokenStore, Transaction,
+    StatusCount, StoreError, StoreFuture, StoredRecord, TokenStore, Transaction,
 };
+use keyward_runtime::token::TokenDigest;
 use last_used::{Uses, WRITE_EVERY};
 use location::Place;
 use notify::News;
@@ -344,7 +345,7 @@ impl TokenStore for Store {
     fn list<'a>(
         &'a self,
         filter: &'a Filter,
-        after: Option<&'a keyward_runtime::Cursor>,
+        after: Option<&'a keyward_runtime::store::Cursor>,
         max: u32,
         at: u64,
     ) -> StoreFuture<'a, ListPage> {

@@ -5,7 +5,7 @@ use crate::pool::{Pool, PooledConnection};
 use crate::record_row::{COLUMNS, columns, record};
 use crate::revocations::GOOD;
 use crate::{is_storable, reject_nul, to_i64, to_u64};
-use keyward_runtime::{CreatedBy, Cursor, Filter, KeyUsage, ListEntry, ListPage, Status, StatusCount};
+use keyward_runtime::store::{CreatedBy, Cursor, Filter, KeyUsage, ListEntry, ListPage, Status, StatusCount};
 use sqlx::AssertSqlSafe;
 use std::cmp::{Ordering, Reverse};
 use std::slice;
@@ -298,7 +298,7 @@ impl Query {
     }
 
     /// Returns an expression for the name of a record's status, equivalent to
-    /// [`keyward_runtime::Record::status`].
+    /// [`keyward_runtime::store::Record::status`].
     fn status(&mut self, idle: &[(String, u64)]) -> String {
         let mut is_idle = String::new();
         for (handler, before) in idle.iter().filter(|(handler, _)| is_storable(handler)) {

@@ -3,7 +3,7 @@
 use crate::database::DbError;
 use crate::pool::Pool;
 use crate::{reject_nul, to_i64, to_u64};
-use keyward_runtime::NodeStatus;
+use keyward_runtime::store::NodeStatus;
 use std::sync::Arc;
 
 /// The age in seconds from which a node is deleted: many nodes have a new name at each start.

@@ -3,9 +3,9 @@
 use crate::database::{DbError, Row, Value};
 use crate::{reject_nul, to_i64, to_u64};
 use indexmap::IndexMap;
-use keyward_runtime::{
-    Record, Restrictions, SecretDigest, StoredRecord, Termination, TerminationReason, TokenDigest, TokenRef,
-};
+use keyward_runtime::Restrictions;
+use keyward_runtime::store::{Record, SecretDigest, StoredRecord, Termination, TerminationReason};
+use keyward_runtime::token::{TokenDigest, TokenRef};
 use serde::Deserialize;
 
 /// The columns of a [`record`], for [`concat!`].

@@ -6,10 +6,11 @@ use crate::pool::{Pool, PooledConnection};
 use crate::record_row::{COLUMNS, columns, of_token, record, stored, values, why, write_restrictions};
 use crate::revocations::{LOCK, append, end_descendants, notify};
 use crate::{is_storable, reject_nul, to_i64, to_u64};
-use keyward_runtime::{
+use keyward_runtime::store::{
     CommitOutcome, ListEntry, NewRecord, Record, RecordUpdate, SecretDigest, StoredRecord, TerminationReason,
-    TokenDigest, TokenRef, Transaction,
+    Transaction,
 };
+use keyward_runtime::token::{TokenDigest, TokenRef};
 use sqlx::AssertSqlSafe;
 use std::sync::Arc;
 

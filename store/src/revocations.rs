@@ -4,7 +4,8 @@ use crate::database::{DbError, Row, Value};
 use crate::pool::{Pool, PooledConnection};
 use crate::record_row::{digest_of_token, of_token};
 use crate::{CHANNEL, reject_nul, to_i64, to_u64};
-use keyward_runtime::{Entry, Revocation, Revoked, TokenRef};
+use keyward_runtime::store::{Entry, Revocation, Revoked};
+use keyward_runtime::token::TokenRef;
 use sqlx::AssertSqlSafe;
 use std::sync::Arc;
 

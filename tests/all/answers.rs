@@ -1,10 +1,11 @@
 //! The verdict cache keeps an acceptance for the rest of its second, and never past its expiry.
 
 use crate::support::{self, RUNTIME, TestClock};
-use keyward_runtime::{
-    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Reason, Registry, Revocation, Revocations,
-    Secret, UnixTime, Verdict,
-};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
+use keyward_runtime::revocation::Revocations;
+use keyward_runtime::store::Revocation;
+use keyward_runtime::{Actors, CreateRequest, Creation, HandlerConfig, Reason, Registry, Verdict};
 use keyward_store::{Location, Store};
 use keyward_tests::hostile;
 use std::num::NonZeroU32;

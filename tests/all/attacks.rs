@@ -6,10 +6,14 @@
 mod queries;
 mod silent;
 
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::error::ErrorKind;
+use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
+use keyward_runtime::limits::LimitKind;
+use keyward_runtime::store::{NewRecord, Record, Revocation, SecretDigest, StoredRecord, TokenStore, Transaction};
 use keyward_runtime::{
-    Actors, CreateRequest, Creation, Error, ErrorKind, HandlerConfig, KeyGrant, KeyRing, LimitKind, Limits, NewRecord,
-    Record, Registry, Revocation, Runtime, RuntimeLimits, Secret, SecretDigest, StoreGrant, StoredRecord, TokenStore,
-    Transaction, UnixTime, Verdict,
+    Actors, CreateRequest, Creation, Error, HandlerConfig, Limits, Registry, Runtime, RuntimeLimits, StoreGrant,
+    Verdict,
 };
 use keyward_store::{Location, Store};
 use keyward_tests::hostile::{self, Call, Case, Grants, Outcome};

@@ -2,7 +2,8 @@
 //! lines.
 
 use crate::support;
-use keyward_runtime::{Actors, HandlerConfig, LoadError, Registry, RegistryBuilder};
+use keyward_runtime::registry::RegistryBuilder;
+use keyward_runtime::{Actors, HandlerConfig, LoadError, Registry};
 use keyward_tests::cli::Folder;
 use keyward_tests::daemon::{Daemon, wait_for};
 use keyward_tests::hostile;
@@ -117,7 +118,7 @@ fn names_in_messages_are_short() {
         ("a setting's value", load(&|config| drop(config.settings.insert("set1".into(), long.clone())))),
         ("a name", load(&|config| config.name.clone_from(&long))),
         ("a prefix", load(&|config| config.prefixes.push(long.clone()))),
-        ("a secret", load(&|config| config.secrets.push((long.clone(), keyward_runtime::Secret::new([]))))),
+        ("a secret", load(&|config| config.secrets.push((long.clone(), keyward_runtime::keys::Secret::new([]))))),
     ] {
         let text = error.to_string();
         assert!(text.len() < 1_500 && !text.contains('\u{1b}'), "{what}: {} bytes: {text:.2000}", text.len());

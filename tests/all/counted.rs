@@ -2,9 +2,9 @@
 //! neither.
 
 use crate::support::{HARDCODED, RUNTIME, SIGNED, TestClock, unhurried};
-use keyward_runtime::{
-    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, Secret, StoreGrant, UnixTime, Verdict,
-};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
+use keyward_runtime::{Actors, CreateRequest, Creation, HandlerConfig, Registry, StoreGrant, Verdict};
 use keyward_store::{Location, NamedQuery, QueryLimits, QueryThreads, Store};
 use keyward_tests::checksum::with_checksum;
 use keyward_tests::daemon::wait_for;

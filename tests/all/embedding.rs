@@ -1,6 +1,7 @@
 //! Guarantees to programs that embed the runtime.
 
-use keyward_runtime::{Actors, Error, HandlerConfig, Registry, Runtime, RuntimeLimits, UnixTime, Verdict};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::{Actors, Error, HandlerConfig, Registry, Runtime, RuntimeLimits, Verdict};
 use keyward_tests::hostile;
 use std::future::Future;
 use std::pin::pin;

@@ -5,9 +5,10 @@ mod drill;
 mod program;
 
 use crate::support::SIGNED;
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::keys::{Key, KeyGrant, KeyRing, KeyState, Secret};
 use keyward_runtime::{
-    Actors, CreateRequest, Created, Creation, HandlerConfig, Key, KeyGrant, KeyRing, KeyState, Limits, Registry,
-    Runtime, RuntimeLimits, Secret, UnixTime, Verdict,
+    Actors, CreateRequest, Created, Creation, HandlerConfig, Limits, Registry, Runtime, RuntimeLimits, Verdict,
 };
 use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};

@@ -1,9 +1,11 @@
 //! Every limit can be exceeded, and follows its setting.
 
 use crate::support;
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::error::{ErrorKind, LimitExceeded};
+use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
 use keyward_runtime::{
-    Actors, CreateRequest, Creation, Error, ErrorKind, HandlerConfig, KeyGrant, KeyRing, LimitExceeded, Limits,
-    Registry, Runtime, RuntimeLimits, Secret, UnixTime, Verdict,
+    Actors, CreateRequest, Creation, Error, HandlerConfig, Limits, Registry, Runtime, RuntimeLimits, Verdict,
 };
 use keyward_tests::hostile;
 use std::future::Future;

@@ -14,10 +14,12 @@ mod quota;
 
 use crate::support::{RUNTIME, SIGNED, unhurried};
 use keyward_cli::builtin::STORED;
-use keyward_runtime::{
-    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, RegistryBuilder, Restrictions,
-    Revocations, Secret, StoreGrant, TokenStore, UnixTime,
-};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
+use keyward_runtime::registry::RegistryBuilder;
+use keyward_runtime::revocation::Revocations;
+use keyward_runtime::store::TokenStore;
+use keyward_runtime::{Actors, CreateRequest, Creation, HandlerConfig, Registry, Restrictions, StoreGrant};
 use keyward_store::{Location, Store};
 use std::fs;
 use std::sync::Arc;

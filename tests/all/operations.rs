@@ -4,10 +4,10 @@
 use crate::managed::{FOREVER, NOW, registry, ring};
 use crate::support::{RUNTIME, TestClock, unhurried};
 use keyward_audit::{Audit, Disk, Settings, Storage, lines};
-use keyward_runtime::{
-    Actors, CreateRequest, Created, Creation, Error, HandlerConfig, Parent, Registry, Revocation, Revocations,
-    TokenStore, TokenUpdate, UpdateOutcome, Verdict,
-};
+use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
+use keyward_runtime::revocation::Revocations;
+use keyward_runtime::store::{Revocation, TokenStore};
+use keyward_runtime::{Actors, CreateRequest, Created, Creation, Error, HandlerConfig, Parent, Registry, Verdict};
 use keyward_service::{Named, Operations, Origin};
 use keyward_store::{Location, Store};
 use keyward_tests::daemon::wait_for;

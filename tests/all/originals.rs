@@ -13,7 +13,8 @@ mod world;
 
 use crate::support::TestClock;
 use answer::Answer;
-use keyward_runtime::{MonotonicClock, Runtime, RuntimeLimits};
+use keyward_runtime::clock::MonotonicClock;
+use keyward_runtime::{Runtime, RuntimeLimits};
 use reasons::REASONS;
 use serde_json::Value;
 use std::collections::BTreeSet;

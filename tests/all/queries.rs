@@ -3,7 +3,9 @@
 
 use crate::support::{captured_log, unhurried};
 use keyward_cli::builtin::QUERY;
-use keyward_runtime::{Actors, Error, HandlerConfig, Query, Registry, Runtime, UnixTime, Verdict};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::query::Query;
+use keyward_runtime::{Actors, Error, HandlerConfig, Registry, Runtime, Verdict};
 use keyward_store::{Location, NamedQuery, QueryLimits, QueryThreads};
 use keyward_tests::daemon::wait_for;
 use keyward_tests::postgres;

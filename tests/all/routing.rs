@@ -1,9 +1,11 @@
 //! Routing: a token is passed to the handler with the longest matching prefix, and to no other.
 
 use crate::support::{self, TestClock};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
+use keyward_runtime::registry::RegistryBuilder;
 use keyward_runtime::{
-    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, LoadError, Reason, Registry, RegistryBuilder,
-    Runtime, RuntimeLimits, Secret, UnixTime, Verdict,
+    Actors, CreateRequest, Creation, HandlerConfig, LoadError, Reason, Registry, Runtime, RuntimeLimits, Verdict,
 };
 use keyward_tests::hostile;
 use proptest::prelude::*;
@@ -216,7 +218,7 @@ fn no_key_is_granted_twice() {
         let mut config = signed(&[prefix]);
         config.name = name.into();
         let grant =
-            KeyGrant { ring, scheme: keyward_runtime::Scheme::HmacSha256, namespace: namespace.map(Into::into) };
+            KeyGrant { ring, scheme: keyward_runtime::keys::Scheme::HmacSha256, namespace: namespace.map(Into::into) };
         config.keys.insert("token".into(), grant);
         config
     };

@@ -1,9 +1,10 @@
 //! The SDK's guarantees to a plugin author, as seen from the host.
 
 use crate::support;
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
 use keyward_runtime::{
-    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Limits, Registry, Runtime, RuntimeLimits,
-    Secret, UnixTime, Verdict,
+    Actors, CreateRequest, Creation, HandlerConfig, Limits, Registry, Runtime, RuntimeLimits, Verdict,
 };
 use std::num::NonZeroU32;
 use std::path::Path;

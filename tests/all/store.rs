@@ -1,9 +1,11 @@
 //! The store: one suite, run against SQLite and PostgreSQL.
 
-use keyward_runtime::{
-    CommitOutcome, Entry, NewRecord, Record, Restrictions, Revocation, SecretDigest, StoreError, StoreFuture,
-    StoredRecord, Termination, TerminationReason, TokenRef, TokenStore, Transaction,
+use keyward_runtime::Restrictions;
+use keyward_runtime::store::{
+    CommitOutcome, Entry, NewRecord, Record, Revocation, SecretDigest, StoreError, StoreFuture, StoredRecord,
+    Termination, TerminationReason, TokenStore, Transaction,
 };
+use keyward_runtime::token::TokenRef;
 use keyward_store::{CHANNEL, Location, Store};
 use keyward_tests::daemon::wait_for;
 use keyward_tests::http::DEADLINE;

@@ -18,7 +18,9 @@ mod restored;
 mod stepped;
 
 use crate::support::{RUNTIME, TestClock};
-use keyward_runtime::{Actors, Clock, HandlerConfig, Reason, Registry, SystemClock, TokenStore, UnixTime, Verdict};
+use keyward_runtime::clock::{Clock, SystemClock, UnixTime};
+use keyward_runtime::store::TokenStore;
+use keyward_runtime::{Actors, HandlerConfig, Reason, Registry, Verdict};
 use keyward_server::SecretDigest;
 use keyward_store::{Location, Store};
 use keyward_tests::cli::{Folder, Ran};

@@ -5,10 +5,9 @@
 mod program;
 
 use crate::support::{self, RUNTIME, TestClock, resign};
-use keyward_runtime::{
-    Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, Restrictions, Scheme, Secret,
-    UnixTime, Verdict,
-};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::keys::{KeyGrant, KeyRing, Scheme, Secret};
+use keyward_runtime::{Actors, CreateRequest, Creation, HandlerConfig, Registry, Restrictions, Verdict};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;

@@ -54,7 +54,7 @@
 mod build;
 mod text;
 
-use keyward_runtime::LimitKind;
+use keyward_runtime::limits::LimitKind;
 use std::{collections::BTreeMap, fmt, fs, path::PathBuf, sync::LazyLock};
 
 /// A hostile handler and its required outcome.

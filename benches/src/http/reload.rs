@@ -4,7 +4,8 @@
 use crate::http::Done;
 use crate::http::server::{CALLER, PATH, TOKEN};
 use crate::setup::signed;
-use keyward_runtime::{Actors, HandlerConfig, Registry, Runtime, Scheme};
+use keyward_runtime::keys::Scheme;
+use keyward_runtime::{Actors, HandlerConfig, Registry, Runtime};
 use keyward_server::{Client, Config, Handlers, Listeners, Policy, Realm, Right, SecretDigest, Service};
 use keyward_tests::http::{Connection, Request, Response};
 use keyward_tests::{daemon::wait_for, hostile};

@@ -4,7 +4,8 @@ use super::{micros, ratio, shown};
 use crate::kept::{ACTOR, FEW, HANDLER, Kept, MANY, each_kind};
 use crate::setup::NOW;
 use crate::stats::{at_most, nanos};
-use keyward_runtime::{Cursor, Error, Filter, Status};
+use keyward_runtime::Error;
+use keyward_runtime::store::{Cursor, Filter, Status};
 use std::hint::black_box;
 
 /// Records on a page, as many as the actor has.

@@ -3,7 +3,7 @@
 use crate::date::parse_at;
 use clap::{Parser, Subcommand};
 use keyward_audit::Head;
-use keyward_runtime::UnixTime;
+use keyward_runtime::clock::UnixTime;
 use std::path::PathBuf;
 
 /// Events of audit records.

@@ -3,7 +3,8 @@
 use super::RestrictionArgs;
 use crate::date::{parse_at, parse_second};
 use clap::{Args, Parser, Subcommand};
-use keyward_runtime::{Status, UnixTime};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::store::Status;
 use std::path::PathBuf;
 
 /// Manages issued tokens

@@ -2,7 +2,8 @@
 
 use super::{ConfigError, Digest, Handler, Lines};
 use indexmap::IndexMap;
-use keyward_runtime::{Permission, list_names, suggest_name};
+use keyward_runtime::Permission;
+use keyward_runtime::text::{list_names, suggest_name};
 use keyward_server::{Client, Handlers, PathPattern, Policy, Right, SecretDigest};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};

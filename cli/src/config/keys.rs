@@ -1,7 +1,7 @@
 //! `[keys.RING]`: the keys of a ring, and the places of their secrets.
 
 use super::{ConfigError, Lines, Located};
-use keyward_runtime::{Key, KeyState};
+use keyward_runtime::keys::{Key, KeyState};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::collections::HashSet;

@@ -1,7 +1,7 @@
 //! Messages of the TOML reader, as sentences for operators. They never repeat a value, which may be
 //! a secret.
 
-use keyward_runtime::suggest_name;
+use keyward_runtime::text::suggest_name;
 
 /// Names of settings that have been replaced, with the current ones.
 const RENAMED: &[(&str, &str)] =

@@ -1,7 +1,7 @@
 //! Formatting of events as JSON lines: the time, the level, the event's own fields in order, and
 //! the target.
 
-use keyward_runtime::needs_escape;
+use keyward_runtime::text::needs_escape;
 use std::fmt::{self, Debug, Display, Write};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};

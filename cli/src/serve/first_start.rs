@@ -105,7 +105,7 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use keyward_runtime::Scheme;
+    use keyward_runtime::keys::Scheme;
     use keyward_server::Right;
 
     #[test]

@@ -4,7 +4,7 @@
 use crate::pending_file::{PendingFile, PendingState};
 use crate::private_file::file_error;
 use keyward_audit::Audit;
-use keyward_runtime::Revocations;
+use keyward_runtime::revocation::Revocations;
 use keyward_service::resume;
 use std::io;
 use std::path::PathBuf;

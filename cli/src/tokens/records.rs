@@ -6,10 +6,11 @@ use crate::config_file::ConfigFile;
 use crate::date::{date, date_to_the_minute};
 use crate::output::{Column, Table, name, one_line, write_json, write_lines};
 use crate::{CliError, ExitStatus, Io, audit_log, create, report_error, store};
-use keyward_runtime::{
-    Cursor, Error, Filter, ListEntry, ListPage, Record, Registry, Restrictions, StoredRecord, TokenRef, TokenUpdate,
-    UnixTime, UpdateOutcome,
-};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
+use keyward_runtime::store::{Cursor, Filter, ListEntry, ListPage, Record, StoredRecord};
+use keyward_runtime::token::TokenRef;
+use keyward_runtime::{Error, Registry, Restrictions};
 use keyward_server::scope;
 use keyward_service::{Operations, Origin};
 use serde::Serialize;

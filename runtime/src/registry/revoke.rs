@@ -68,7 +68,7 @@ impl Registry {
     ///
     /// # Errors
     /// * [`ErrorKind::NoStore`] without
-    ///   [`RegistryBuilder::revocations`](crate::RegistryBuilder::revocations).
+    ///   [`RegistryBuilder::revocations`](crate::registry::RegistryBuilder::revocations).
     /// * [`ErrorKind::BadRevocation`] if it names a token without a handler, or tokens that do not
     ///   exist yet, or if an id is longer than any that is accepted.
     /// * [`ErrorKind::TooManyPending`] as for `Store`, but this process neither rejects the tokens

@@ -60,7 +60,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`ErrorKind::NoStore`] without
-    /// [`RegistryBuilder::records`](crate::RegistryBuilder::records), [`ErrorKind::Store`] if the
+    /// [`RegistryBuilder::records`](crate::registry::RegistryBuilder::records), [`ErrorKind::Store`] if the
     /// store fails.
     pub async fn list(&self, filter: Filter, after: Option<&Cursor>, max: u32) -> Result<ListPage, Error> {
         let (store, now) = (self.records()?, self.now()?);

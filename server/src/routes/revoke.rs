@@ -12,7 +12,9 @@ use axum::extract::Extension;
 use axum::response::Response;
 use hyper::HeaderMap;
 use hyper::header::{HeaderValue, PRAGMA};
-use keyward_runtime::{Presented, Reason, Rejection, Revocation, Verdict};
+use keyward_runtime::registry::Presented;
+use keyward_runtime::store::Revocation;
+use keyward_runtime::{Reason, Rejection, Verdict};
 use keyward_service::Named;
 use utoipa::ToSchema;
 

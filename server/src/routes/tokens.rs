@@ -104,7 +104,7 @@ pub(crate) async fn create(
         return Err(ApiError::InvalidBody { problem: BodyProblem::Other, wanted: WANTED });
     }
     if let Some(actor) = &actor
-        && live.registry.is_token(actor, keyward_runtime::IdKind::Actor).await
+        && live.registry.is_token(actor, keyward_runtime::registry::IdKind::Actor).await
     {
         return Err(ApiError::InvalidRequest("`actor` is a token, not an actor's id: send a token as `parent`"));
     }

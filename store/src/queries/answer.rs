@@ -1,7 +1,7 @@
 //! Query results, converted for a handler.
 
 use super::error::QueryError;
-use keyward_runtime::{QueryValue, Rows};
+use keyward_runtime::query::{QueryValue, Rows};
 use sqlx::postgres::{PgRow, PgValueRef};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Column as _, Decode, Postgres, Row as _, Sqlite, TypeInfo as _, ValueRef as _};

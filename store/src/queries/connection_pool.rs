@@ -5,7 +5,7 @@ use super::error::QueryError;
 use super::text::{Dialect, within};
 use crate::OpenError;
 use crate::location::{Location, Place};
-use keyward_runtime::QueryValue;
+use keyward_runtime::query::QueryValue;
 use sqlx::postgres::{PgConnectOptions, PgTypeInfo};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::types::Type;

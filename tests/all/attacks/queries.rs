@@ -1,6 +1,7 @@
 //! Queries that hostile handlers may make against an operator's database.
 
-use keyward_runtime::{Query, QueryValue, Rows, StoreError, StoreFuture};
+use keyward_runtime::query::{Query, QueryValue, Rows};
+use keyward_runtime::store::{StoreError, StoreFuture};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,11 +1,13 @@
 //! A store that does not respond, for handlers that wait for it.
 
 use super::{TOKEN, registry};
-use keyward_runtime::{
-    Actors, CommitOutcome, Cursor, Entry, Filter, HandlerConfig, KeyUsage, ListEntry, ListPage, NodeStatus, Registry,
-    Revocation, Revoked, Runtime, RuntimeLimits, SecretDigest, StatusCount, StoreError, StoreFuture, StoreGrant,
-    StoredRecord, TokenDigest, TokenStore, Transaction, UnixTime, Verdict,
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::store::{
+    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Revocation, Revoked, SecretDigest,
+    StatusCount, StoreError, StoreFuture, StoredRecord, TokenStore, Transaction,
 };
+use keyward_runtime::token::TokenDigest;
+use keyward_runtime::{Actors, HandlerConfig, Registry, Runtime, RuntimeLimits, StoreGrant, Verdict};
 use keyward_tests::daemon::wait_for;
 use keyward_tests::hostile;
 use std::future::{Future, pending};

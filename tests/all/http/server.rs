@@ -1,7 +1,8 @@
 //! A server in this process: run as by the program, with a test's configuration, handlers and time.
 
 use crate::support::{Log, TestClock};
-use keyward_runtime::{Registry, UnixTime};
+use keyward_runtime::Registry;
+use keyward_runtime::clock::UnixTime;
 use keyward_server::{Config, Listeners, Service};
 use keyward_tests::http::{Connection, Request, Response};
 use std::net::SocketAddr;

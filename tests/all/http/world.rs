@@ -6,10 +6,11 @@ pub(crate) mod store;
 
 use super::server::Server;
 use crate::support::{self, RUNTIME, TestClock, dstok};
-use keyward_runtime::{
-    Actors, HandlerConfig, KeyGrant, KeyRing, Permission, Registry, RegistryBuilder, Revocations, Runtime, Scheme,
-    Secret, UnixTime, Verdict,
-};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::keys::{KeyGrant, KeyRing, Scheme, Secret};
+use keyward_runtime::registry::RegistryBuilder;
+use keyward_runtime::revocation::Revocations;
+use keyward_runtime::{Actors, HandlerConfig, Permission, Registry, Runtime, Verdict};
 use keyward_server::{Client, Config, Handlers, Hosts, Issuer, PathPattern, Policy, Right, SecretDigest};
 use keyward_tests::hostile;
 use keyward_tests::http::base64;

@@ -2,7 +2,8 @@
 //! everywhere.
 
 use super::{create, good_by, node};
-use keyward_runtime::{KeyState, Registry};
+use keyward_runtime::Registry;
+use keyward_runtime::keys::KeyState;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, RwLock};
 use std::thread;

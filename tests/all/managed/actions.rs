@@ -2,9 +2,10 @@
 
 use super::{NOW, builder, create, registry, restrictions, ring, store};
 use crate::support::{RUNTIME, SIGNED, TestClock};
+use keyward_runtime::keys::KeyGrant;
+use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::{
-    Acceptance, Actors, CreateRequest, Creation, HandlerConfig, KeyGrant, Parent, Registry, Restrictions, TokenUpdate,
-    UpdateOutcome, Verdict,
+    Acceptance, Actors, CreateRequest, Creation, HandlerConfig, Parent, Registry, Restrictions, Verdict,
 };
 
 fn all(action: &str) -> Restrictions {

@@ -3,9 +3,11 @@
 
 use super::{FOREVER, NOW, store};
 use crate::support::{HARDCODED, RUNTIME, TestClock, unhurried};
+use keyward_runtime::keys::Secret;
+use keyward_runtime::revocation::Revocations;
+use keyward_runtime::store::Revocation;
 use keyward_runtime::{
-    Acceptance, ActorId, Actors, CreateRequest, Creation, HandlerConfig, Parent, Reason, Registry, Rejection,
-    Revocation, Revocations, Secret, Verdict,
+    Acceptance, ActorId, Actors, CreateRequest, Creation, HandlerConfig, Parent, Reason, Registry, Rejection, Verdict,
 };
 
 const TEXT: &str = "token-of-the-text";

@@ -4,10 +4,10 @@
 use super::kept::{made, verify};
 use super::{NOW, registry, ring, store};
 use crate::support::TestClock;
-use keyward_runtime::{
-    Acceptance, CreateRequest, Created, HookFuture, IssueHook, Parent, Registry, Revocation, RevocationHook, TokenRef,
-    Verdict,
-};
+use keyward_runtime::hook::{HookFuture, IssueHook, RevocationHook};
+use keyward_runtime::store::Revocation;
+use keyward_runtime::token::TokenRef;
+use keyward_runtime::{Acceptance, CreateRequest, Created, Parent, Registry, Verdict};
 use pollster::block_on;
 use std::sync::Arc;
 use tempfile::TempDir;

@@ -4,10 +4,12 @@ use super::kept::{made, verify};
 use super::{FOREVER, NOW, restrictions};
 use crate::store::Place;
 use crate::support::{RUNTIME, TestClock, unhurried};
-use keyward_runtime::{
-    Actors, CreateRequest, HandlerConfig, IdKind, Registry, Revocation, Revocations, StoreGrant, TokenDigest,
-    TokenStore, UnixTime,
-};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::registry::IdKind;
+use keyward_runtime::revocation::Revocations;
+use keyward_runtime::store::{Revocation, TokenStore};
+use keyward_runtime::token::TokenDigest;
+use keyward_runtime::{Actors, CreateRequest, HandlerConfig, Registry, StoreGrant};
 use keyward_tests::hostile;
 use pollster::block_on;
 use std::num::NonZeroU32;
@@ -226,7 +228,8 @@ fn a_token_is_issued_once() {
 /// revoking one leaves the other valid.
 #[test]
 fn signed_tokens_of_one_second_are_different_or_refused() {
-    use keyward_runtime::{Creation, ErrorKind};
+    use keyward_runtime::Creation;
+    use keyward_runtime::error::ErrorKind;
     each_store(|_, store| {
         at(0);
         let request = || CreateRequest { client: Some("app".to_owned()), ..CreateRequest::new("alice") };

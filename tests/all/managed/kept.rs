@@ -4,10 +4,14 @@
 use super::{FOREVER, NOW, restrictions, ring, store};
 use crate::support::{HARDCODED, RUNTIME, SIGNED, TestClock, unhurried};
 use keyward_cli::builtin::{HYPOTHESIS, STORED};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::hook::{HookFuture, IssueHook};
+use keyward_runtime::keys::{KeyGrant, Secret};
+use keyward_runtime::registry::{IdKind, TokenUpdate, UpdateOutcome};
+use keyward_runtime::revocation::Revocations;
+use keyward_runtime::store::{Filter, Revocation, Status, TokenStore};
 use keyward_runtime::{
-    Actors, CreateRequest, Created, Creation, Error, Filter, HandlerConfig, HookFuture, IdKind, IssueHook, KeyGrant,
-    LoadError, Parent, Registry, Revocation, Revocations, Secret, Status, StoreGrant, TokenStore, TokenUpdate,
-    UnixTime, UpdateOutcome, Verdict,
+    Actors, CreateRequest, Created, Creation, Error, HandlerConfig, LoadError, Parent, Registry, StoreGrant, Verdict,
 };
 use keyward_tests::hostile;
 use pollster::block_on;

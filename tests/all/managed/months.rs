@@ -10,10 +10,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use keyward_cli::builtin::{AUTH_TOKENS, STORED};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::keys::{Key, KeyGrant, KeyRing, Scheme, Secret};
+use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
+use keyward_runtime::revocation::Revocations;
+use keyward_runtime::store::{Filter, ListEntry, Revocation, Status, TokenStore};
 use keyward_runtime::{
-    Acceptance, ActorId, Actors, CreateRequest, Creation, Filter, HandlerConfig, Key, KeyGrant, KeyRing, ListEntry,
-    Parent, Registry, Restrictions, Revocation, Revocations, Scheme, Secret, Status, StoreGrant, TokenStore,
-    TokenUpdate, UnixTime, UpdateOutcome, Verdict,
+    Acceptance, ActorId, Actors, CreateRequest, Creation, HandlerConfig, Parent, Registry, Restrictions, StoreGrant,
+    Verdict,
 };
 use keyward_store::{ImportOptions, Store};
 use keyward_tests::postgres::block_on;

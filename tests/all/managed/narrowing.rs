@@ -3,10 +3,9 @@
 
 use super::{NOW, create, registry, restrictions, ring, store};
 use crate::support::TestClock;
-use keyward_runtime::{
-    Acceptance, CreateRequest, Creation, Parent, Permission, Registry, Restrictions, TokenUpdate, UnixTime,
-    UpdateOutcome, Verdict,
-};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
+use keyward_runtime::{Acceptance, CreateRequest, Creation, Parent, Permission, Registry, Restrictions, Verdict};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRng, TestRunner};
 use std::cell::Cell;
@@ -162,10 +161,11 @@ fn change_and_replace(
 ) -> Result<(), TestCaseError> {
     let id = token.token_id.as_deref().unwrap();
     // The last use is recorded once a minute, which may be at any moment of this test.
-    let without_use = |record: keyward_runtime::Record| keyward_runtime::Record { last_used_at: None, ..record };
+    let without_use =
+        |record: keyward_runtime::store::Record| keyward_runtime::store::Record { last_used_at: None, ..record };
     let record = || without_use(pollster::block_on(registry.find("stored", id)).unwrap().unwrap());
     let rights =
-        |record: &keyward_runtime::Record| Rights::of(registry, record.restrictions.as_ref(), record.expires_at);
+        |record: &keyward_runtime::store::Record| Rights::of(registry, record.restrictions.as_ref(), record.expires_at);
     let before = record();
     let expires_at = change.seconds.map(|seconds| now + u64::from(seconds));
     let amendment = TokenUpdate { description: None, expires_at, restrictions: change.restrictions() };

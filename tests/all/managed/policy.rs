@@ -2,10 +2,10 @@
 
 use super::{NOW, create, registry, restrictions, ring, store};
 use crate::support::TestClock;
-use keyward_runtime::{
-    Acceptance, CreateRequest, Creation, HandlerConfig, Parent, Registry, Revocation, TokenUpdate, UnixTime,
-    UpdateOutcome, Verdict,
-};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
+use keyward_runtime::store::Revocation;
+use keyward_runtime::{Acceptance, CreateRequest, Creation, HandlerConfig, Parent, Registry, Verdict};
 use std::num::NonZeroU32;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -63,7 +63,7 @@ fn a_policy_that_cannot_be_enforced_does_not_load() {
     let build = |change: &dyn Fn(&mut HandlerConfig), has_store: bool| {
         let mut config = HandlerConfig::new("signed", crate::support::SIGNED, keyward_runtime::Actors::Any);
         config.first_party = true;
-        config.keys.insert("token".into(), keyward_runtime::KeyGrant::new(ring()));
+        config.keys.insert("token".into(), keyward_runtime::keys::KeyGrant::new(ring()));
         change(&mut config);
         let (_folder, store) = store();
         let builder = Registry::builder(&crate::support::RUNTIME).handler(config);
@@ -99,7 +99,7 @@ fn an_unused_token_expires() {
         let deadline = Instant::now() + Duration::from_secs(60);
         let used = || {
             let listed =
-                pollster::block_on(registry.list(keyward_runtime::Filter::default(), None, 9)).unwrap().entries;
+                pollster::block_on(registry.list(keyward_runtime::store::Filter::default(), None, 9)).unwrap().entries;
             listed.iter().all(|listed| listed.record.last_used_at == Some(NOW.seconds + seconds))
         };
         while !used() {
@@ -129,11 +129,11 @@ fn an_unused_token_expires() {
         let status = |seconds| {
             at(seconds);
             let listed =
-                pollster::block_on(registry.list(keyward_runtime::Filter::default(), None, 9)).unwrap().entries;
+                pollster::block_on(registry.list(keyward_runtime::store::Filter::default(), None, 9)).unwrap().entries;
             listed.iter().map(|listed| registry.status(&listed.handler, &listed.record).unwrap()).collect::<Vec<_>>()
         };
-        assert_eq!(status(4_900), [keyward_runtime::Status::Active; 2]);
-        assert_eq!(status(4_901), [keyward_runtime::Status::Expired; 2]);
+        assert_eq!(status(4_900), [keyward_runtime::store::Status::Active; 2]);
+        assert_eq!(status(4_901), [keyward_runtime::store::Status::Expired; 2]);
         assert_eq!(verify(&registry, token).unwrap_err(), "Token has not been used for too long");
     }
 }
@@ -176,10 +176,10 @@ fn the_number_of_an_actors_tokens_is_limited() {
     at(12);
     // A rotation requires no free slot.
     let listed = pollster::block_on(registry.list(
-        keyward_runtime::Filter {
+        keyward_runtime::store::Filter {
             handlers: Some(vec!["stored".into()]),
             actor_id: Some("ann".into()),
-            status: Some(keyward_runtime::Status::Active),
+            status: Some(keyward_runtime::store::Status::Active),
             ..Default::default()
         },
         None,

@@ -2,7 +2,9 @@
 
 use super::{NOW, builder, ring, store};
 use crate::support::TestClock;
-use keyward_runtime::{CreateRequest, Creation, Denial, Reason, Revocation, UnixTime, Verdict};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::store::Revocation;
+use keyward_runtime::{CreateRequest, Creation, Denial, Reason, Verdict};
 use std::num::NonZeroU32;
 
 #[test]

@@ -1,6 +1,6 @@
 //! Responses in terms that both sides share, so that they can be compared for equality.
 
-use keyward_runtime::Record;
+use keyward_runtime::store::Record;
 use keyward_tests::http::Response;
 use serde_json::Value;
 use std::fmt;

@@ -5,7 +5,8 @@ use super::answer::Answer;
 use super::world::{at, empty_store, grant, put, record};
 use super::{Played, Row};
 use crate::support::{RUNTIME, TestClock};
-use keyward_runtime::{Actors, HandlerConfig, Registry, SecretDigest, Verdict};
+use keyward_runtime::store::SecretDigest;
+use keyward_runtime::{Actors, HandlerConfig, Registry, Verdict};
 use serde_json::Value;
 
 const HANDLER: &str = "developers";

@@ -4,10 +4,11 @@
 use super::vectors;
 use crate::http::server::Server;
 use crate::support;
-use keyward_runtime::{
-    Actors, HandlerConfig, KeyGrant, KeyRing, NewRecord, Record, Registry, Revocations, Runtime, Scheme, Secret,
-    SecretDigest, StoreGrant, StoredRecord, TokenStore, UnixTime,
-};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::keys::{KeyGrant, KeyRing, Scheme, Secret};
+use keyward_runtime::revocation::Revocations;
+use keyward_runtime::store::{NewRecord, Record, SecretDigest, StoredRecord, TokenStore};
+use keyward_runtime::{Actors, HandlerConfig, Registry, Runtime, StoreGrant};
 use keyward_server::{Client, Config, Right, SecretDigest as ClientDigest};
 use keyward_store::{Location, NamedQuery, QueryLimits, QueryThreads, Store};
 use keyward_tests::http::{Request, Response};
@@ -126,7 +127,7 @@ pub(super) fn put(store: &Store, handler: &str, record: Record, digest: Option<S
     let stored = StoredRecord { record, digest, token_digest: None };
     let insert =
         NewRecord { stored, replace: false, max: 1_000, max_per_actor: None, max_per_client: None, idle_before: None };
-    let changes = keyward_runtime::Transaction { insert: Some(insert), ..Default::default() };
+    let changes = keyward_runtime::store::Transaction { insert: Some(insert), ..Default::default() };
     block_on(store.commit(handler, changes)).unwrap();
 }
 

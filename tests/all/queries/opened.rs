@@ -1,7 +1,7 @@
 //! Checks when a query is opened.
 
 use super::{BY_ID, LONG, Operator, TOKENS, operators, sqlite};
-use keyward_runtime::Query;
+use keyward_runtime::query::Query;
 use keyward_store::{Location, NamedQuery};
 use std::fs;
 use tempfile::TempDir;
@@ -78,7 +78,7 @@ fn a_query_that_writes_or_is_unusable_is_refused() {
         // None of these statements was executed.
         let left = operator.open("select count(*) as n from seen", LONG).unwrap();
         let rows = pollster::block_on(left.run(vec![])).unwrap();
-        assert!(rows.rows == [[keyward_runtime::QueryValue::Integer(0)]]);
+        assert!(rows.rows == [[keyward_runtime::query::QueryValue::Integer(0)]]);
     }
 }
 
@@ -118,7 +118,7 @@ fn reading_leaves_no_trace() {
     let operator = sqlite(TOKENS);
     let before = fs::read(&operator.place).unwrap();
     let query = operator.open(BY_ID, LONG).unwrap();
-    let values = vec![keyward_runtime::QueryValue::Text("1".into())];
+    let values = vec![keyward_runtime::query::QueryValue::Text("1".into())];
     assert_eq!(pollster::block_on(query.run(values)).unwrap().rows.len(), 1);
     assert!(fs::read(&operator.place).unwrap() == before);
     let files = fs::read_dir(operator._folder.path()).unwrap().count();

@@ -2,7 +2,7 @@
 //! restart.
 
 use super::*;
-use keyward_runtime::Filter;
+use keyward_runtime::store::Filter;
 
 /// Time until the store must be usable after it is back.
 const BACK: Duration = Duration::from_secs(5);

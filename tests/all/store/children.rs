@@ -16,7 +16,8 @@ fn of(handler: &str, id: &str) -> Revocation {
 fn family(store: &Store) {
     let digest = |record: Record, byte: u8| {
         let mut changes = insert(record, None);
-        changes.insert.as_mut().unwrap().stored.token_digest = Some(keyward_runtime::TokenDigest::new([byte; 32]));
+        changes.insert.as_mut().unwrap().stored.token_digest =
+            Some(keyward_runtime::token::TokenDigest::new([byte; 32]));
         changes
     };
     for (handler, changes) in [
@@ -42,7 +43,7 @@ fn live(store: &Store) -> Vec<String> {
 #[test]
 fn descendants_are_revoked_with_a_token() {
     let by_digest = |byte| Revocation {
-        token_digest: Some(keyward_runtime::TokenDigest::new([byte; 32])),
+        token_digest: Some(keyward_runtime::token::TokenDigest::new([byte; 32])),
         handler: Some("h".to_owned()),
         ..Revocation::default()
     };
@@ -141,8 +142,12 @@ fn a_rotated_token_keeps_its_children() {
         let store = place.open();
         family(&store);
         let terms = find(&store, "h", "one").unwrap().terms();
-        let edit =
-            keyward_runtime::RecordUpdate { id: "one".to_owned(), before: terms.clone(), after: terms, replaced: true };
+        let edit = keyward_runtime::store::RecordUpdate {
+            id: "one".to_owned(),
+            before: terms.clone(),
+            after: terms,
+            replaced: true,
+        };
         let rotation = Transaction { edit: Some(edit), ..insert(child("new", ("h", "root")), None) };
         assert_eq!(commit(&store, "h", rotation), CommitOutcome::Done);
         assert!(is_live(&store, "i", "one.one"));

@@ -1,7 +1,7 @@
 //! Records are edited, replaced and created once: atomically, also under concurrency.
 
 use super::*;
-use keyward_runtime::{RecordUpdate, TokenTerms};
+use keyward_runtime::store::{RecordUpdate, TokenTerms};
 
 fn terms(description: &str, expires_at: Option<u64>, allowed: &[&str]) -> TokenTerms {
     let restrictions = allowed.iter().fold(Restrictions::new(), |restrictions, &action| restrictions.allow_all(action));

@@ -1,7 +1,8 @@
 //! Digests of issued tokens: looked up, unique within a handler, and used for revocation.
 
 use super::*;
-use keyward_runtime::{Entry, ListEntry, TokenDigest};
+use keyward_runtime::store::{Entry, ListEntry};
+use keyward_runtime::token::TokenDigest;
 
 /// Returns a transaction that inserts the record of an issued token.
 fn issue(id: &str, token: &str) -> Transaction {

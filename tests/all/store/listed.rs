@@ -1,7 +1,7 @@
 //! Lists of records, compared with a model; and counts of handlers, keys and nodes.
 
 use super::*;
-use keyward_runtime::{
+use keyward_runtime::store::{
     CreatedBy, Cursor as Mark, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, RecordUpdate, Status, StatusCount,
 };
 use proptest::collection::vec;

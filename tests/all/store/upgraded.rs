@@ -1,7 +1,8 @@
 //! A database of an earlier version is migrated, with all of its content.
 
 use super::*;
-use keyward_runtime::{CreatedBy, Filter, TokenRef};
+use keyward_runtime::store::{CreatedBy, Filter};
+use keyward_runtime::token::TokenRef;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 

@@ -3,7 +3,9 @@
 
 use super::node::{FOREVER, builder_on_clock, create, outcome};
 use crate::store::Place;
-use keyward_runtime::{CreateRequest, Creation, Registry, TokenStore, UnixTime};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::store::TokenStore;
+use keyward_runtime::{CreateRequest, Creation, Registry};
 use keyward_tests::daemon::wait_for;
 use pollster::block_on;
 use std::num::NonZeroU32;

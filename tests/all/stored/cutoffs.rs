@@ -3,7 +3,9 @@
 
 use super::node::{FOREVER, builder_on_clock, create, of_actor, of_handler, outcome, revoke};
 use crate::store::Place;
-use keyward_runtime::{Actors, CreateRequest, HandlerConfig, Registry, TokenStore, UnixTime};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::store::TokenStore;
+use keyward_runtime::{Actors, CreateRequest, HandlerConfig, Registry};
 use keyward_tests::daemon::wait_for;
 use keyward_tests::hostile;
 use std::sync::Arc;

@@ -2,9 +2,13 @@
 
 use crate::support::{SIGNED, TestClock};
 use keyward_cli::builtin::STORED;
+use keyward_runtime::clock::{Clock, UnixTime};
+use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
+use keyward_runtime::registry::RegistryBuilder;
+use keyward_runtime::revocation::Revocations;
+use keyward_runtime::store::{Revocation, TokenStore};
 use keyward_runtime::{
-    Acceptance, Actors, Clock, CreateRequest, Creation, HandlerConfig, KeyGrant, KeyRing, Registry, RegistryBuilder,
-    Revocation, Revocations, Runtime, RuntimeLimits, Secret, StoreGrant, TokenStore, UnixTime, Verdict,
+    Acceptance, Actors, CreateRequest, Creation, HandlerConfig, Registry, Runtime, RuntimeLimits, StoreGrant, Verdict,
 };
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;

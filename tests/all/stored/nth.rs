@@ -4,11 +4,14 @@
 use super::node::{FOREVER, NOW, create, node, node_with_records, of_actor, of_token, outcome, revoke};
 use crate::store::Place;
 use crate::support::TestClock;
-use keyward_runtime::{
-    CommitOutcome, CreateRequest, Creation, Entry, Error, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Record,
-    Registry, Restrictions, Revocation, Revoked, SecretDigest, Status, StatusCount, StoreError, StoreFuture,
-    StoredRecord, TokenDigest, TokenStore, TokenUpdate, Transaction, UnixTime, UpdateOutcome,
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
+use keyward_runtime::store::{
+    CommitOutcome, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Record, Revocation, Revoked, SecretDigest,
+    Status, StatusCount, StoreError, StoreFuture, StoredRecord, TokenStore, Transaction,
 };
+use keyward_runtime::token::TokenDigest;
+use keyward_runtime::{CreateRequest, Creation, Error, Registry, Restrictions};
 use keyward_store::Store;
 use keyward_tests::daemon::wait_for;
 use pollster::block_on;
@@ -79,7 +82,7 @@ impl TokenStore for Failing {
     fn list<'a>(
         &'a self,
         filter: &'a Filter,
-        after: Option<&'a keyward_runtime::Cursor>,
+        after: Option<&'a keyward_runtime::store::Cursor>,
         max: u32,
         at: u64,
     ) -> StoreFuture<'a, ListPage> {

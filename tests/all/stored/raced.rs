@@ -3,7 +3,8 @@
 
 use super::node::{FOREVER, NOW, create, node, of_actor, of_token, outcome, revoke};
 use crate::support::TestClock;
-use keyward_runtime::{Registry, Revocation, TokenStore};
+use keyward_runtime::Registry;
+use keyward_runtime::store::{Revocation, TokenStore};
 use keyward_store::Store;
 use keyward_tests::daemon::wait_for;
 use keyward_tests::postgres::cluster;

@@ -4,7 +4,8 @@
 use super::node::{NOW, create, node_with_records, of_actor, of_token, outcome, revoke};
 use crate::store::Place;
 use crate::support::TestClock;
-use keyward_runtime::{Registry, TokenStore};
+use keyward_runtime::Registry;
+use keyward_runtime::store::TokenStore;
 use keyward_tests::daemon::wait_for;
 use keyward_tests::postgres::block_on;
 use std::sync::Arc;

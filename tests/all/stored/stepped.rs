@@ -4,7 +4,9 @@
 use super::node::{FOREVER, accepted, builder_on_clock, create, node_with_records, of_actor, outcome, revoke};
 use crate::store::Place;
 use crate::support::TestClock;
-use keyward_runtime::{CreateRequest, Creation, MonotonicClock, Registry, Revocation, TokenStore, UnixTime};
+use keyward_runtime::clock::{MonotonicClock, UnixTime};
+use keyward_runtime::store::{Revocation, TokenStore};
+use keyward_runtime::{CreateRequest, Creation, Registry};
 use keyward_tests::daemon::wait_for;
 use pollster::block_on;
 use std::num::NonZeroU32;

@@ -16,7 +16,10 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path};
 use axum::response::Response;
 use hyper::{HeaderMap, StatusCode};
-use keyward_runtime::{Denial, Error, Registry, TokenRef, TokenUpdate, UpdateOutcome, is_token_id};
+use keyward_runtime::policy::is_token_id;
+use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
+use keyward_runtime::token::TokenRef;
+use keyward_runtime::{Denial, Error, Registry};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -86,7 +89,7 @@ pub(crate) struct ParentToken {
 /// The current status of a token.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "describes `keyward_runtime::Status`")]
+#[expect(dead_code, reason = "describes `keyward_runtime::store::Status`")]
 pub(crate) enum TokenStatus {
     Active,
     Expired,
@@ -243,7 +246,7 @@ pub(super) async fn find(
     if !is_usable || !is_token_id(&id) {
         return unknown();
     }
-    if context.live.registry.is_token(&id, keyward_runtime::IdKind::Token).await {
+    if context.live.registry.is_token(&id, keyward_runtime::registry::IdKind::Token).await {
         decision_log::log_without_token(context, asked, "token-for-id");
         return Err(ApiError::InvalidRequest(
             "The path contains a token instead of its id: revoke that token, because paths are logged by proxies",

@@ -6,7 +6,7 @@ use super::super::world::managed::Managed;
 use super::super::world::{self, NOW, secret, token};
 use crate::store::Place;
 use crate::support::dstok;
-use keyward_runtime::UnixTime;
+use keyward_runtime::clock::UnixTime;
 use keyward_tests::http::{Request, Response};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

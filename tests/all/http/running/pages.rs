@@ -4,7 +4,7 @@ use super::super::clients::patch;
 use super::super::world::managed::Managed;
 use super::super::world::{NOW, secret};
 use crate::store::Place;
-use keyward_runtime::Record;
+use keyward_runtime::store::Record;
 use keyward_tests::http::{Request, Response};
 use serde_json::{Value, json};
 

@@ -5,10 +5,9 @@ use super::super::server::Server;
 use super::{NOW, bots, client, config, signed};
 use crate::support::{RUNTIME, TestClock, unhurried};
 use keyward_cli::builtin::STORED;
-use keyward_runtime::{
-    Actors, CommitOutcome, CreateRequest, Created, Creation, HandlerConfig, NewRecord, Record, Registry, Restrictions,
-    Revocations, StoreGrant, StoredRecord, TokenStore, Transaction,
-};
+use keyward_runtime::revocation::Revocations;
+use keyward_runtime::store::{CommitOutcome, NewRecord, Record, StoredRecord, TokenStore, Transaction};
+use keyward_runtime::{Actors, CreateRequest, Created, Creation, HandlerConfig, Registry, Restrictions, StoreGrant};
 use keyward_store::Store;
 use keyward_tests::hostile;
 use std::sync::Arc;

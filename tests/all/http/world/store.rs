@@ -1,10 +1,12 @@
 //! A test double of the store, in memory, that fails or waits on request. No handler here keeps
 //! records of its own tokens; those that revocations count and revoke are given.
 
-use keyward_runtime::{
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::store::{
     CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Revocation, Revoked, SecretDigest,
-    StatusCount, StoreError, StoreFuture, StoredRecord, TokenDigest, TokenStore, Transaction, UnixTime,
+    StatusCount, StoreError, StoreFuture, StoredRecord, TokenStore, Transaction,
 };
+use keyward_runtime::token::TokenDigest;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;

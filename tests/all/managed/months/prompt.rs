@@ -1,9 +1,10 @@
 //! A store that writes uses at once.
 
-use keyward_runtime::{
+use keyward_runtime::store::{
     CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Revocation, Revoked, SecretDigest,
-    StatusCount, StoreFuture, StoredRecord, TokenDigest, TokenStore, Transaction,
+    StatusCount, StoreFuture, StoredRecord, TokenStore, Transaction,
 };
+use keyward_runtime::token::TokenDigest;
 use keyward_store::Store;
 use keyward_tests::postgres::block_on;
 use std::sync::Arc;
