@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::endpoints::Endpoint;
 use keyward_audit::{Entry, Event};
 use keyward_runtime::store::{Record, Revocation};
-use keyward_runtime::text::needs_escape;
+use keyward_runtime::text::{needs_escape, suggest_name};
 use keyward_runtime::token::TokenRef;
 use keyward_runtime::{Acceptance, ActorId, Created, Creation, Denied, Error, Registry, Rejection, Verdict};
 use keyward_service::Named;
@@ -19,7 +19,7 @@ pub(crate) struct DecisionContext<'a> {
     pub(crate) endpoint: &'static str,
     /// The client that sent the request.
     pub(crate) client: Option<&'a str>,
-    /// The policy that was applied, or that does not exist.
+    /// The policy that was applied.
     pub(crate) policy: Option<&'a str>,
     /// The method of the original request.
     pub(crate) method: Option<&'a str>,
@@ -189,6 +189,17 @@ pub(crate) fn log_without_token(context: &Context, asked: DecisionContext<'_>, o
     note(context, asked, decided);
 }
 
+/// Logs a call of a policy that does not exist, with the most similar name. The requested name may
+/// be a token, of any shape.
+pub(crate) fn unknown_policy(context: &Context, asked: DecisionContext<'_>, name: &str) {
+    let known = context.live.config.policies.keys().map(String::as_str);
+    let similar = suggest_name(name, known);
+    let detail = similar.strip_prefix("; ");
+    let decided = Decision { outcome: "unknown-policy", detail, ..Decision::default() };
+    write(context, asked, decided);
+    note(context, asked, decided);
+}
+
 /// Logs an operation that failed.
 pub(crate) fn failed(context: &Context, asked: DecisionContext<'_>, error: &Error) {
     let detail = error.to_string();
@@ -226,15 +237,14 @@ fn write(context: &Context, asked: DecisionContext<'_>, decided: Decision<'_>) {
     let redact = |text| registry.redact(text);
     let (actor, token_id, detail) = (actor.map(redact), token_id.map(redact), detail.map(redact));
     let actor = actor.as_deref().map(visible);
-    let [policy, path] =
-        [policy, path].map(|text| text.map(|text| beginning(&without_tokens(registry, text)).into_owned()));
+    let path = path.map(|path| beginning(&without_tokens(registry, path)).into_owned());
     tracing::info!(
         target: "keyward::decision",
         request_id = context.id.as_str(),
         peer = %context.peer,
         endpoint,
         client,
-        policy = policy.as_deref(),
+        policy,
         method,
         path = path.as_deref(),
         outcome,

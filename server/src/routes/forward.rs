@@ -66,8 +66,8 @@ pub(crate) async fn answer(context: &Context, place: ForwardPath<'_>, request: &
     let Parts { method, headers, .. } = request;
     let ForwardPath { dialect, policy, path } = place;
     let Some((name, policy)) = config.policies.get_key_value(policy) else {
-        let asked = DecisionContext { endpoint: dialect.as_str(), policy: Some(policy), ..DecisionContext::default() };
-        decision_log::log_without_token(context, asked, "unknown-policy");
+        let asked = DecisionContext { endpoint: dialect.as_str(), ..DecisionContext::default() };
+        decision_log::unknown_policy(context, asked, policy);
         return ApiError::NotFound.into_response();
     };
     let trusted = config.forward_auth.trusts(context.peer);

@@ -162,9 +162,9 @@ fn each_decision_is_one_line_of_the_decision_log() {
         (proxy("orders").bearer(token("narrow")), 1, vec!["outcome=\"refused\"", "reason=\"insufficient-scope\""]),
         (proxy("paths").bearer(token("good")), 1, vec!["outcome=\"other-request\""]),
         (
-            proxy("no-such-policy").bearer(token("good")),
+            proxy("odrers").bearer(token("good")),
             1,
-            vec!["endpoint=\"envoy\"", "policy=\"no-such-policy\"", "outcome=\"unknown-policy\""],
+            vec!["endpoint=\"envoy\"", "outcome=\"unknown-policy\"", "detail=\"did you mean `orders`?\""],
         ),
         (proxy("members").bearer("a b"), 1, vec!["outcome=\"malformed\""]),
         (
