@@ -186,9 +186,13 @@ impl Site {
     fn install(&self) {
         // Building creates files in the source folder.
         let source = self.folder.path().join("source");
-        fs::create_dir(&source).unwrap();
-        for file in ["pyproject.toml", "README.md", "datasette_keyward.py"] {
+        let package = source.join("datasette_keyward");
+        fs::create_dir_all(&package).unwrap();
+        for file in ["pyproject.toml", "README.md"] {
             fs::copy(examples().join(file), source.join(file)).unwrap();
+        }
+        for file in ["__init__.py", "http.py", "py.typed"] {
+            fs::copy(examples().join("datasette_keyward").join(file), package.join(file)).unwrap();
         }
         let mut pip = self.python();
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]);

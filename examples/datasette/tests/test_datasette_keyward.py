@@ -6,8 +6,7 @@ python -m unittest discover tests
 import asyncio
 import base64
 import contextlib
-import functools
-import json
+import importlib.util
 import logging
 import os
 import unittest
@@ -17,68 +16,17 @@ from datasette import TokenHandler, TokenInvalid, TokenRestrictions, hookimpl
 from datasette.app import Datasette
 from datasette.plugins import pm
 from datasette.utils import StartupError
+from scripted import ACCEPTED, SECRET, Daemon, read_request, serving
 
 if not pm.is_registered(datasette_keyward):
     pm.register(datasette_keyward, "datasette_keyward")
 
-SECRET = "not-really-a-secret-but-long-enough"
-ACCEPTED = {"outcome": "accepted", "handler": "signed", "actor": {"id": "ann", "token": "dstok"}, "token_id": None}
 
-
-class Daemon:
-    """Returns its scripted answers in order, and records the requests. The last answer repeats.
-
-    An answer is a status, a body and headers, or bytes after which the connection is closed.
-    """
-
-    def __init__(self, *answers):
-        self.answers = list(answers)
-        self.asked, self.connections = [], 0
-
-    async def __aenter__(self):
-        self.server = await asyncio.start_server(self.connected, "127.0.0.1", 0)
-        self.url = address(self.server)
-        self.writers, self.tasks = [], []
-        return self
-
-    async def __aexit__(self, *_):
-        self.server.close()
-        for writer in self.writers:
-            writer.close()
-        await asyncio.gather(*self.tasks)
-
-    async def connected(self, reader, writer):
-        self.connections += 1
-        self.writers.append(writer)
-        self.tasks.append(asyncio.current_task())
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if line)
-                body = await reader.readexactly(int(headers["content-length"]))
-                self.asked.append((head, json.loads(body)))
-                answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-                if isinstance(answer, bytes):
-                    writer.write(answer)
-                    break
-                writer.write(response(*answer))
-        writer.close()
-
-
-def address(server):
-    return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
-def response(status, body, *headers):
-    body = (body if isinstance(body, str) else json.dumps(body)).encode()
-    head = [f"HTTP/1.1 {status} -", f"Content-Length: {len(body)}", *headers, "", ""]
-    return "\r\n".join(head).encode() + body
-
-
-def an_instance(url, **settings):
+def an_instance(url, others=None, **settings):
     # A busy machine may be slow.
     given = {"url": url, "client": "datasette", "secret": SECRET, "timeout": 30, **settings}
-    return Datasette(memory=True, secret="of datasette", config={"plugins": {datasette_keyward.PLUGIN: given}})
+    plugins = {datasette_keyward.PLUGIN: given, **(others or {})}
+    return Datasette(memory=True, secret="of datasette", config={"plugins": plugins})
 
 
 async def who(datasette, token="a-token", path="/-/actor.json"):
@@ -96,7 +44,7 @@ class Case(unittest.IsolatedAsyncioTestCase):
 
     @contextlib.contextmanager
     def other_plugin(self, plugin):
-        pm.register(plugin)
+        pm.register(plugin, f"test {id(plugin)}")
         try:
             yield
         finally:
@@ -148,6 +96,9 @@ class Verify(Case):
             self.assertEqual((answer.status_code, answer.json()["error"]), (401, "Token has expired"))
             self.assertEqual(answer.headers["www-authenticate"], 'Bearer error="invalid_token"')
             self.assertEqual((await who(datasette, token, "/no-such")).status_code, 401)
+            with self.assertRaises(TokenInvalid) as raised:
+                await datasette.verify_token(token)
+            self.assertNotIsInstance(raised.exception, datasette_keyward.VerdictUnavailable)
             cookies = {"ds_actor": datasette.client.actor_cookie({"id": "ann"})}
             answer = await datasette.client.get("/-/actor", headers={"Authorization": "Bearer x"}, cookies=cookies)
             self.assertEqual(answer.status_code, 401)
@@ -171,8 +122,9 @@ class NoVerdict(Case):
             self.assertEqual(answer.headers["cache-control"], "private, no-store")
             error = datasette_keyward.NO_VERDICT
             self.assertEqual(answer.json(), {"ok": False, "error": error, "errors": [error], "status": 503})
-        with self.assertRaises(TokenInvalid):
+        with self.assertRaises(datasette_keyward.VerdictUnavailable) as raised:
             await datasette.verify_token(token)
+        self.assertEqual(raised.exception.retry_after, int(retry_after))
         # A request without a token is not affected.
         self.assertEqual((await datasette.client.get("/-/actor.json", cookies=cookies)).json()["actor"], {"id": "ann"})
 
@@ -223,7 +175,8 @@ class NoVerdict(Case):
         await self.check(an_instance(daemon.url))
 
     async def test_it_answers_too_late_or_drop_by_drop(self):
-        async def serve(drops, reader, writer):
+        async def serve(reader, writer, _number):
+            await read_request(reader)
             gone = asyncio.ensure_future(reader.read())
             for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n".ljust(1000):
                 await asyncio.wait([gone], timeout=0.02)
@@ -231,14 +184,11 @@ class NoVerdict(Case):
                     break
                 if drops:
                     writer.write(bytes([byte]))
-            writer.close()
+            await asyncio.gather(gone, return_exceptions=True)
 
         for drops in (False, True):
-            server = await asyncio.start_server(functools.partial(serve, drops), "127.0.0.1", 0)
-            datasette = an_instance(address(server), timeout=0.1)
-            async with asyncio.timeout(15):
-                await self.check(datasette)
-            server.close()
+            async with serving(serve) as url:
+                await asyncio.wait_for(self.check(an_instance(url, timeout=0.1)), 15)
 
     async def test_with_cors_a_page_may_read_it(self):
         async with Daemon((503, "")) as daemon:
@@ -271,9 +221,17 @@ class Connections(Case):
             self.assertEqual(daemon.connections, 1)
             answers = await asyncio.gather(*(datasette.verify_token("t") for _ in range(200)))
             self.assertEqual(answers, [ACCEPTED["actor"]] * 200)
-            self.assertLessEqual(daemon.connections, 32)
+            self.assertLessEqual(daemon.connections, 16)
 
-    async def test_one_that_was_closed_meanwhile_is_made_anew(self):
+    async def test_a_burst_waits_its_turn(self):
+        # Together, they take longer than the timeout.
+        async with Daemon((200, ACCEPTED), delay=0.2) as daemon:
+            datasette = an_instance(daemon.url, timeout=4)
+            answers = await asyncio.gather(*(who(datasette) for _ in range(400)))
+        self.assertEqual({(answer.status_code, answer.text) for answer in answers}, {(200, answers[0].text)})
+        self.assertEqual(answers[0].json()["actor"], ACCEPTED["actor"])
+
+    async def test_one_that_was_closed_in_the_meantime_is_replaced(self):
         async with Daemon((200, ACCEPTED), b"", (200, ACCEPTED)) as daemon:
             datasette = an_instance(daemon.url)
             for _ in range(2):
@@ -292,7 +250,7 @@ class Connections(Case):
         async def ask():
             async with Daemon((200, ACCEPTED)) as daemon:
                 config = {"url": daemon.url, "client": "datasette", "secret": SECRET}
-                handler._config = datasette_keyward.Config.read(config)
+                handler.config = datasette_keyward.Config.read(config)
                 return await handler.verify_token(datasette, "t")
 
         handler = datasette_keyward.KeywardTokenHandler(None)
@@ -310,8 +268,7 @@ class Connections(Case):
             datasette = an_instance(daemon.url)
             await who(datasette)
             await datasette.invoke_shutdown()
-            async with asyncio.timeout(5):
-                await asyncio.gather(*daemon.tasks)
+            await asyncio.wait_for(asyncio.gather(*daemon.tasks), 5)
 
 
 class Create(Case):
@@ -370,8 +327,70 @@ class Create(Case):
                     await an_instance(daemon.url).create_token("ann")
 
 
-NO_URLS = ["", "127.0.0.1:8787", "ftp://h", "http://", "http://h:0x1", "http://h:99999", "http://u:p@h", "http://[::1"]
-WITH_MORE = ["http://h/v1", "http://h?x", "http://h#x"]
+class Order(Case):
+    """The handlers of several plugins. The first one issues tokens, and each verifies unless one before it did."""
+
+    @staticmethod
+    def plugin(named, **options):
+        class Other(TokenHandler):
+            name = named
+
+            async def create_token(self, datasette, actor_id, **_):
+                return named
+
+        class Plugin:
+            @hookimpl(**options)
+            def register_token_handler(datasette):
+                return Other()
+
+        return Plugin
+
+    async def test_it_does_not_depend_on_the_order_of_registration(self):
+        early, late = self.plugin("early", tryfirst=True), self.plugin("late", tryfirst=True)
+        plain, last = self.plugin("plain"), self.plugin("last", trylast=True)
+        signed = ["signed", "last"]
+        for first, wanted in [
+            (True, ["keyward", "late", "early", "plain", *signed]),
+            (False, ["late", "early", "plain", "keyward", *signed]),
+        ]:
+            for keyward_at in range(5):
+                others = [early, plain, last, late]
+                plugins = [*others[:keyward_at], datasette_keyward, *others[keyward_at:]]
+                pm.unregister(datasette_keyward)
+                with contextlib.ExitStack() as registered:
+                    registered.callback(pm.register, datasette_keyward, "datasette_keyward")
+                    for plugin in plugins:
+                        registered.enter_context(self.other_plugin(plugin))
+                    async with Daemon((201, {"token": "keyward"})) as daemon:
+                        datasette = an_instance(daemon.url, first=first)
+                        self.assertEqual([handler.name for handler in datasette._token_handlers()], wanted)
+                        self.assertEqual(await datasette.create_token("ann"), wanted[0])
+
+    async def test_without_others_keyward_is_before_datasette(self):
+        for first in (True, False):
+            datasette = an_instance("http://127.0.0.1:1", first=first)
+            self.assertEqual([handler.name for handler in datasette._token_handlers()], ["keyward", "signed"])
+
+    @unittest.skipUnless(importlib.util.find_spec("datasette_auth_tokens"), "datasette-auth-tokens is not installed")
+    async def test_beside_datasette_auth_tokens(self):
+        for first, wanted in [(True, "made"), (False, "dsatok_")]:
+            async with Daemon((201, {"token": "made"})) as daemon:
+                datasette = an_instance(daemon.url, {"datasette-auth-tokens": {"manage_tokens": True}}, first=first)
+                await datasette.invoke_startup()
+                self.assertTrue((await datasette.create_token("ann")).startswith(wanted))
+                token = await datasette.create_token("ann", handler="dsatok")
+                daemon.answers[:] = [(200, {"outcome": "not-mine"})]
+                self.assertEqual((await datasette.verify_token(token))["id"], "ann")
+            # Tokens of a handler before Keyward need no Keyward.
+            if first:
+                with self.assertRaises(datasette_keyward.VerdictUnavailable):
+                    await datasette.verify_token(token)
+            else:
+                self.assertEqual((await datasette.verify_token(token))["id"], "ann")
+
+
+NO_URLS = ["", "127.0.0.1:8787", "ftp://h", "http://", "http://h:0x1", "http://h:0", "http://h:99999", "http://[::1"]
+WITH_MORE = ["http://u:p@h", "http://h/v1", "http://h?x", "http://h#x", "http://h h", "http://a..b"]
 
 
 class Configuration(Case):
@@ -391,6 +410,7 @@ class Configuration(Case):
             ({"secret": SECRET + "é"}, "secret: must be the one"),
             ({"client": "a:b"}, "client: must be an id"),
             ({"handler": 1}, "handler: must be the name"),
+            ({"first": "no"}, "first: must be true or false"),
             ({"timeout": 0}, "timeout: must be a number"),
             ({"timeout": 61}, "timeout: must be a number"),
             ({"timeout": float("nan")}, "timeout: must be a number"),
@@ -418,12 +438,63 @@ class Configuration(Case):
             self.assertNotIn(SECRET, repr(config))
 
 
+class Clock:
+    """A clock that a test sets."""
+
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
 class Log(unittest.IsolatedAsyncioTestCase):
+    def test_it_is_short(self):
+        failed, again = (
+            "No verdict from Keyward: why",
+            "Keyward gives verdicts again; {} more were missing in the meantime",
+        )
+        more = " (and {} more since the last report)"
+        for events, wanted in [
+            # Seconds, and whether there is a verdict.
+            ([(0, True), (1, True)], []),
+            ([(0, False)], [failed]),
+            ([(0, False), (9, False), (59, False)], [failed]),
+            (
+                [(0, False), (9, False), (60, False), (70, False), (120, False)],
+                [failed, *[failed + more.format(1)] * 2],
+            ),
+            ([(0, False), (9, False), (10, True), (11, True)], [failed, again.format(1)]),
+            ([(0, False), (90, False), (91, True)], [failed, failed, again.format(0)]),
+            # One of several handlers fails.
+            ([(n / 10, n % 2 == 1) for n in range(600)], [failed, again.format(0)]),
+            (
+                [(n / 10, n % 2 == 1) for n in range(602)],
+                [failed, again.format(0), failed + more.format(299), again.format(0)],
+            ),
+        ]:
+            clock = Clock()
+            outages = datasette_keyward.Outages(clock)
+            with self.subTest(events=events), self.assertLogs(level=logging.INFO) as logged:
+                logging.info("the first line")
+                for seconds, is_verdict in events:
+                    clock.now = 1000 + seconds
+                    outages.verdict() if is_verdict else outages.no_verdict("why")
+                self.assertEqual([record.getMessage() for record in logged.records][1:], wanted)
+
+    async def test_an_absent_daemon_is_reported_once(self):
+        async with Daemon((200, ACCEPTED)) as daemon:
+            datasette = an_instance(daemon.url)
+        with self.assertLogs(level=logging.INFO) as logged:
+            for _ in range(20):
+                self.assertEqual((await who(datasette)).status_code, 503)
+        self.assertEqual(sum("No verdict" in line for line in logged.output), 1, logged.output)
+
     async def test_it_says_why_and_no_secret(self):
         for answer, told in [
-            (b"", "RemoteProtocolError"),
+            (b"", "the connection ended before a response"),
             ((401, {"error": "invalid_client"}), "status 401 (invalid_client); check `client` and `secret`"),
             ((421, {"error": "misdirected_request"}), "check Keyward's `hosts`"),
+            ((429, {"error": "too_many_requests"}), "status 429 (too_many_requests); check the client's `rate`"),
             ((500, {"error": "A-TOKEN"}), "status 500"),
             ((200, {"outcome": "accepted", "actor": "A-TOKEN"}), "status 200"),
             ((200, "A-TOKEN"), "JSONDecodeError"),
