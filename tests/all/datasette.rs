@@ -15,7 +15,7 @@ const SECRET: &str = "the secret of this Datasette, long enough";
 
 #[test]
 fn datasette_and_keyward_accept_each_others_tokens() {
-    let Some(mut site) = Site::new("tokens") else { return };
+    let Some(site) = Site::new("tokens") else { return };
     let keyward = site.keyward();
     let datasette = site.datasette(&keyward);
     let ann = json!({"id": "ann", "token": "dstok"});
@@ -63,7 +63,7 @@ fn datasette_and_keyward_accept_each_others_tokens() {
 
 #[test]
 fn datasette_rejects_what_keyward_rejects() {
-    let Some(mut site) = Site::new("refused") else { return };
+    let Some(site) = Site::new("refused") else { return };
     let keyward = site.keyward();
     let datasette = site.datasette(&keyward);
     let good = site.run(&["create-token", "ann"]);
@@ -111,9 +111,49 @@ fn datasette_rejects_what_keyward_rejects() {
     }
 }
 
+/// The differences that `docs/datasette.md` lists.
+#[test]
+fn keyward_rejects_odd_tokens_that_datasette_accepts() {
+    let Some(site) = Site::new("odd") else { return };
+    let keyward = site.keyward();
+    let datasette = site.datasette(&keyward);
+    let tokens: Value = serde_json::from_str(datasette.get("/-/test-odd-tokens").text()).unwrap();
+    for row in tokens.as_array().unwrap() {
+        let status = datasette.with_token(row["token"].as_str().unwrap(), "/-/actor.json").status;
+        assert_eq!(status, if row["is_accepted"] == json!(true) { 200 } else { 401 }, "{}", row["name"]);
+    }
+}
+
+#[test]
+fn https_requires_a_trusted_certificate() {
+    let Some(site) = Site::new("https") else { return };
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    site.folder.write("tls.pem", cert.pem(), 0o644);
+    site.folder.write("tls.key", signing_key.serialize_pem(), 0o600);
+    let tls = "[server]\ntls = { certificate = \"tls.pem\", key = \"tls.key\" }";
+    site.configure(&site.config.replace("[server]", tls));
+    let keyward = site.keyward();
+    let token = site.run(&["create-token", "ann"]);
+
+    let url = format!("https://localhost:{}", keyward.service().port());
+    for (trusts, url) in [(true, &url), (false, &url), (true, &url.replace("localhost", "127.0.0.1"))] {
+        let mut command = site.serve(url);
+        if trusts {
+            command.env("SSL_CERT_FILE", site.folder.path().join("tls.pem"));
+        }
+        let datasette = Datasette::start(&mut command, site.folder.path());
+        if trusts && url.contains("localhost") {
+            assert_eq!(datasette.actor(&token)["id"], "ann");
+        } else {
+            datasette.gives_no_verdict(&token);
+        }
+    }
+}
+
 #[test]
 fn rotating_the_secret_keeps_tokens_valid() {
-    let Some(mut site) = Site::new("rotated") else { return };
+    let Some(site) = Site::new("rotated") else { return };
     let keyward = site.keyward();
     let datasette = site.datasette(&keyward);
     let old = site.run(&["create-token", "ann"]);
@@ -215,9 +255,14 @@ impl Site {
         Daemon::start(&self.folder, "keyward.toml")
     }
 
-    fn datasette(&mut self, keyward: &Daemon) -> Datasette {
+    fn datasette(&self, keyward: &Daemon) -> Datasette {
+        Datasette::start(&mut self.serve(&format!("http://{}", keyward.service())), self.folder.path())
+    }
+
+    /// Returns the command that serves Datasette, with Keyward at this URL.
+    fn serve(&self, url: &str) -> Command {
         let config = fs::read_to_string(examples().join("datasette.yaml")).unwrap();
-        let config = config.replace("127.0.0.1:8787", &keyward.service().to_string());
+        let config = config.replace("http://127.0.0.1:8787", url);
         // The machine may be busy.
         let config = config.replace("    # timeout: 1 ", "    timeout: 30 ");
         self.folder.write("datasette.yaml", config, 0o644);
@@ -225,7 +270,8 @@ impl Site {
         assert!(made.success());
         let mut command = self.python();
         command.args(["-m", "datasette", "shop.db", "--config", "datasette.yaml", "--plugins-dir", "plugins"]);
-        Datasette::start(command.args(["--port", "0"]), self.folder.path())
+        command.args(["--port", "0"]);
+        command
     }
 
     /// Runs a Datasette command, and returns its output.
@@ -267,8 +313,8 @@ actors = "any"
 
 const DATABASE: &str = "import sqlite3
 database = sqlite3.connect('shop.db')
-database.execute('create table orders (id integer)')
-database.execute('create table people (id integer)')";
+database.execute('create table if not exists orders (id integer)')
+database.execute('create table if not exists people (id integer)')";
 
 /// A running Datasette, killed on drop. If the test fails, its output is printed.
 struct Datasette {
