@@ -1,5 +1,5 @@
-//! Datasette's signed tokens, byte for byte: `dstok_` followed by a small JSON object that
-//! itsdangerous signed.
+//! Datasette's signed tokens: `dstok_` followed by a small JSON object that itsdangerous signed.
+//! They have the bytes of Datasette's, unless they are compressed, by another library.
 //!
 //! Compatible in both directions: this handler verifies what Datasette 1.0 signs and vice versa,
 //! given the same secret, the scheme `itsdangerous` and the namespace `token` behind the key label
