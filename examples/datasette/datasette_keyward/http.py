@@ -2,6 +2,8 @@
 
 An HTTP response does not say which request it is for. A connection is therefore used again only if the response on it
 was complete, nothing followed it, and nothing arrived while the connection was idle.
+
+httpx2, which Datasette has, takes ten times as much CPU time for each request: as long as the rest of Datasette.
 """
 
 from __future__ import annotations
