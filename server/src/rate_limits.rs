@@ -75,7 +75,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         }
     }
 
-    /// Counts a failed authentication of a peer.
+    /// Counts a failed authentication of a peer, whose address is canonical.
     ///
     /// # Errors
     /// Returns the time to wait if the peer exceeds the rate.
@@ -131,6 +131,7 @@ fn seconds(wait: Duration) -> Seconds {
 mod tests {
     use super::*;
     use crate::config::SecretDigest;
+    use crate::peer::Peer;
     use governor::clock::FakeRelativeClock;
 
     fn limits(change: impl FnOnce(&mut Config)) -> (RateLimits<FakeRelativeClock>, FakeRelativeClock) {
@@ -146,7 +147,10 @@ mod tests {
     #[test]
     fn failures_are_limited_by_peer() {
         let (limits, clock) = limits(|_| {});
-        let fail = |peer: &str| limits.failed_authentication(peer.parse().unwrap());
+        let fail = |peer: &str| match Peer::from(peer.parse::<IpAddr>().unwrap()) {
+            Peer::Address(address) => limits.failed_authentication(address),
+            Peer::Unix => panic!("an address"),
+        };
         assert_eq!(count(|| fail("192.0.2.1")), 100, "the burst");
         assert_eq!(fail("192.0.2.1"), Err(1));
         assert_eq!(count(|| fail("192.0.2.2")), 100, "another address");

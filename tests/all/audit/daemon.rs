@@ -166,8 +166,12 @@ impl Place {
     /// Kills the daemon, and waits until it has exited.
     fn kill(&self) {
         self.daemon.signal(Signal::KILL);
-        let stat = format!("/proc/{}/stat", self.daemon.pid().as_raw_nonzero());
-        wait_for("the daemon to exit", || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z ")));
+        let process = format!("/proc/{}", self.daemon.pid().as_raw_nonzero());
+        // Its other threads may exit later than the first one, and hold its files until then.
+        wait_for("the daemon to exit", || {
+            let is_zombie = fs::read_to_string(format!("{process}/stat")).is_ok_and(|stat| stat.contains(") Z "));
+            is_zombie && fs::read_dir(format!("{process}/task")).is_ok_and(|threads| threads.count() == 1)
+        });
     }
 
     fn metric(&self, name: &str) -> u64 {

@@ -164,7 +164,7 @@ fn check_case(case: &Case, kind: Kind, proxy: &Proxy) -> Result<(), String> {
             vec![expected(&request, token.subject(kind.encodes()), rest)]
         }
         // Apache sends `-`, the others send nothing.
-        Wanted::PassesForNobody => ["", "-"].map(|none| expected(&request, none, &[none; 4])).to_vec(),
+        Wanted::PassesWithoutIdentity => ["", "-"].map(|none| expected(&request, none, &[none; 4])).to_vec(),
         _ => Vec::new(),
     };
     let right = view.as_ref().map_or(views.is_empty(), |view| views.contains(view));

@@ -25,18 +25,18 @@ pub(super) enum Wanted {
     /// and no others.
     Passes(fn(&Tokens) -> &Token),
     /// The request reaches the application without an identity.
-    PassesForNobody,
+    PassesWithoutIdentity,
     /// Like [`Wanted::Passes`], and the connection becomes a WebSocket.
     Upgrades(fn(&Tokens) -> &Token),
-    /// Like [`Wanted::PassesForNobody`], and the connection becomes a WebSocket.
-    UpgradesForNobody,
+    /// Like [`Wanted::PassesWithoutIdentity`], and the connection becomes a WebSocket.
+    UpgradesWithoutIdentity,
     /// Like [`Wanted::Passes`], but without the upgrade; or refused.
     Drops(fn(&Tokens) -> &Token),
     /// The request does not reach the application.
     Refused,
 }
 
-use Wanted::{Drops, Passes, PassesForNobody, Refused, Upgrades, UpgradesForNobody};
+use Wanted::{Drops, Passes, PassesWithoutIdentity, Refused, Upgrades, UpgradesWithoutIdentity};
 
 /// A path that must be refused without a token.
 macro_rules! without_token {
@@ -141,7 +141,7 @@ pub(super) const ALL: &[Case] = &[
     Case {
         name: "public path, with forged identity headers",
         request: |_| forged(get("/public/a")),
-        wanted: PassesForNobody,
+        wanted: PassesWithoutIdentity,
     },
     Case {
         name: "valid, with `Connection: close, X-Auth-Scopes`",
@@ -242,10 +242,10 @@ pub(super) fn judge(
         let subject = Some(token.subject(kind.encodes()));
         is_identity(seen, |at| at.checked_sub(1).map_or(subject, |at| Some(rest[at].as_str())))
     };
-    let passes_for_nobody = |seen: &Seen| as_sent(request, seen).and_then(|()| is_identity(seen, |_| None));
+    let passes_without_identity = |seen: &Seen| as_sent(request, seen).and_then(|()| is_identity(seen, |_| None));
     let right = match (case.wanted, seen, response.status) {
         (Passes(token) | Drops(token), [seen], 200) | (Upgrades(token), [seen], 101) => passes(seen, token(&TOKENS)),
-        (PassesForNobody, [seen], 200) | (UpgradesForNobody, [seen], 101) => passes_for_nobody(seen),
+        (PassesWithoutIdentity, [seen], 200) | (UpgradesWithoutIdentity, [seen], 101) => passes_without_identity(seen),
         (Refused | Drops(_), [], 400..) => refusal(response),
         _ => Err(format!("{} requests reached the application", seen.len())),
     };

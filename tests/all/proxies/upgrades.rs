@@ -1,7 +1,7 @@
 //! Upgrades: a WebSocket passes with the identity of its handshake, and no other protocol does.
 
 use super::application::{Application, DECLINES, ECHO, FRAME, WEBSOCKET_KEY};
-use super::cases::Wanted::{Drops, Passes, Refused, Upgrades, UpgradesForNobody};
+use super::cases::Wanted::{Drops, Passes, Refused, Upgrades, UpgradesWithoutIdentity};
 use super::cases::{Case, ask, forged, get, judge};
 use super::keyward::TOKENS;
 use super::proxy::{Kind, Proxy};
@@ -25,7 +25,7 @@ pub(super) const ALL: &[Case] = &[
     Case {
         name: "public path, WebSocket with forged identity headers",
         request: |_| forged(websocket(get("/public/a"))),
-        wanted: UpgradesForNobody,
+        wanted: UpgradesWithoutIdentity,
     },
     Case {
         name: "valid, WebSocket that the application declines",
