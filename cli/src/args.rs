@@ -4,6 +4,7 @@
 //! so they are never shown; [`sentence`] reports the same error by the names of known options.
 
 pub(crate) mod audit;
+pub(crate) mod config;
 pub(crate) mod keys;
 pub(crate) mod store;
 pub(crate) mod tokens;
@@ -13,6 +14,7 @@ use crate::date::parse_at;
 use audit::Audit;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use config::Config;
 use keys::Keys;
 use keyward_runtime::Restrictions;
 use keyward_runtime::clock::{Clock, SystemClock, UnixTime};
@@ -73,6 +75,7 @@ pub(crate) enum Command {
     Store(Store),
     Audit(Audit),
     Status(StatusOf),
+    Config(Config),
     Completions(Completions),
     Man(Man),
 }

@@ -104,6 +104,7 @@ fn every_help_has_an_example() {
         &["audit", "tail", "-h"],
         &["audit", "export", "-h"],
         &["status", "-h"],
+        &["config", "schema", "-h"],
         &["completions", "-h"],
         &["man", "-h"],
     ] {

@@ -7,6 +7,7 @@ mod handlers;
 mod keys;
 mod message;
 mod queries;
+pub(crate) mod schema;
 mod server;
 mod store;
 
@@ -17,9 +18,12 @@ use indexmap::IndexMap;
 use keys::RingTable;
 use message::reword;
 use queries::QueryTable;
+use schema::{NAME_PATTERN, json_schema_for};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use server::ServerTable;
+use std::collections::BTreeMap;
 use store::StoreTable;
 use toml::Spanned;
 
@@ -28,6 +32,7 @@ pub(crate) use audit::Audit;
 pub(crate) use handlers::{Component, Handler};
 pub(crate) use keys::{Ring, RingKey, SecretSource};
 pub(crate) use queries::Query;
+pub use schema::schema;
 pub(crate) use server::{Address, Server, TlsFiles};
 pub(crate) use store::{Store, StorePlace};
 
@@ -128,29 +133,63 @@ impl Config {
     }
 }
 
-/// The top level of the file.
-#[derive(Deserialize)]
+/// The configuration of Keyward: a TOML file. Paths are relative to its folder.
+// The descriptions here and of the sections below are those of docs/configuration.md and of
+// `keyward config schema`.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Keyward", extend("required" = ["handlers"]))]
 struct File {
+    /// A key ring, which handlers use through their `keys`. Write either `secret` and `previous`,
+    /// or `keys` with ids and states. Secrets are read from files or environment variables, never
+    /// from the configuration.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, RingTable>")]
     keys: IndexMap<Spanned<String>, RingTable>,
+    /// A handler, and everything that it may use. There is at least one. A token belongs to the
+    /// handler with the longest matching prefix.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     handlers: Vec<HandlerTable>,
+    /// The actions that restrictions and policies can name, each with its abbreviation in tokens:
+    /// `view-table = "vt"`. No two actions have the same abbreviation. An action without an
+    /// abbreviation is its own: `publish = "publish"`.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
     actions: IndexMap<String, String>,
+    /// Accepts restrictions to actions that are not in `[actions]`. Without it, such a request is
+    /// refused (400), because a misspelled action would allow nothing.
     #[serde(default)]
+    #[schemars(extend("default" = false))]
     actions_open: bool,
+    /// Lets several handlers have no `prefixes`: each of them then sees the tokens of the others.
     #[serde(default)]
+    #[schemars(extend("default" = false))]
     dangerous_share_unprefixed: bool,
+    /// The database of revocations and of the records of issued tokens: one of `sqlite` and
+    /// `postgres`. Without a store, tokens cannot be listed, edited or revoked.
+    #[schemars(with = "Option<StoreTable>")]
     store: Option<Spanned<StoreTable>>,
+    /// The audit log: records of changes and refusals, in a file of hash-chained lines. Without it,
+    /// there is none.
     audit: Option<AuditTable>,
+    /// A query that a handler may run on a database of yours, which is only read: one of `sqlite`
+    /// and `postgres`, and the `sql`. Each query is granted to at least one handler.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, QueryTable>")]
     queries: IndexMap<Spanned<String>, QueryTable>,
+    /// The addresses of `keyward serve`, and its settings for requests.
     #[serde(default)]
     server: ServerTable,
+    /// A client of the daemon's API. `keyward client NAME` generates its secret and prints these
+    /// lines. The id is 1 to 64 of the characters `A-Z a-z 0-9 _ -`.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, ClientTable>", extend("propertyNames" = { "pattern": NAME_PATTERN }))]
     clients: IndexMap<Spanned<String>, ClientTable>,
+    /// The requirements of a proxy's path, `/v1/auth/…/NAME`: this table, or `"any"` for any valid
+    /// token. The name is 1 to 64 of the characters `A-Z a-z 0-9 _ -`.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, PolicyEntry>", extend("propertyNames" = { "pattern": NAME_PATTERN }))]
     policies: IndexMap<Spanned<String>, PolicyEntry>,
 }
 
@@ -162,6 +201,8 @@ impl Digest {
         hex::decode_to_slice(text, &mut bytes).ok().map(|()| Self(bytes))
     }
 }
+
+json_schema_for!(Digest, |_| schemars::json_schema!({ "type": "string", "pattern": schema::DIGEST_PATTERN }));
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

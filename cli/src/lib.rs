@@ -164,6 +164,7 @@ fn run_command(command: Command, io: &mut Io<'_>) -> Result<ExitStatus, CliError
         Command::Store(args) => upkeep::run(args, io),
         Command::Audit(args) => audit::run(args, io),
         Command::Status(args) => status::run(&args.of, io),
+        Command::Config(args) => shell::config(&args, io),
         Command::Completions(args) => shell::completions(&args, io),
         Command::Man(args) => shell::man(&args, io),
         Command::Serve(args) => serve::run(args, io),

@@ -1,7 +1,10 @@
 //! `limits = { … }` of a handler, and the limits that differ from their default.
 
-use keyward_runtime::Limits;
+use crate::config::schema::json_schema_for;
+use keyward_runtime::{Limits, RuntimeLimits};
+use schemars::json_schema;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::{Map, Value, json};
 use std::fmt;
 
 /// The table of a handler. Omitted limits have their default.
@@ -29,6 +32,27 @@ impl<'de> Visitor<'de> for LimitsTable {
         Ok(self)
     }
 }
+
+json_schema_for!(LimitsTable, |_| {
+    let property = |name: &&str| {
+        let mut limit = json!({
+            "type": "integer",
+            "description": Limits::description(name),
+            "minimum": Limits::min(name),
+            "maximum": RuntimeLimits::default().max(name),
+        });
+        // Without a default, the runtime chooses the value.
+        if let (Some(limit), Some(default)) = (limit.as_object_mut(), Limits::default().setting(name)) {
+            limit.insert("default".to_owned(), default.into());
+        }
+        ((*name).to_owned(), limit)
+    };
+    json_schema!({
+        "type": "object",
+        "properties": Value::Object(Limits::SETTINGS.iter().map(property).collect::<Map<_, _>>()),
+        "additionalProperties": false,
+    })
+});
 
 /// The name of a limit: one of [`Limits::SETTINGS`].
 struct Setting(&'static str);

@@ -1,6 +1,8 @@
-//! `keyward completions` and `keyward man`: shell completions and manual pages.
+//! Texts for other programs: shell completions, manual pages, and the schema of the configuration.
 
+use crate::args::config::{Command, Config, Schema};
 use crate::args::{Completions, Man, command_line};
+use crate::config::schema;
 use crate::private_file::file_error;
 use crate::{CliError, ExitStatus, Io};
 
@@ -8,6 +10,12 @@ pub(crate) fn completions(args: &Completions, io: &mut Io<'_>) -> Result<ExitSta
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command_line(), "keyward", &mut script);
     io.stdout.write_all(&script).map_err(CliError::stdout)?;
+    Ok(ExitStatus::Success)
+}
+
+pub(crate) fn config(args: &Config, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
+    let Config { command: Command::Schema(Schema {}) } = args;
+    writeln!(io.stdout, "{:#}", schema()).map_err(CliError::stdout)?;
     Ok(ExitStatus::Success)
 }
 

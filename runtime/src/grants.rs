@@ -65,6 +65,10 @@ pub struct HandlerConfig {
 }
 
 impl HandlerConfig {
+    /// Minimum of [`max_idle`](Self::max_idle) in seconds: the last use is only recorded to about
+    /// the minute.
+    pub const MIN_IDLE: u64 = 600;
+
     /// Creates the configuration of a handler that may vouch for `actors` and has no other grants.
     pub fn new(name: impl Into<String>, component: impl Into<Vec<u8>>, actors: Actors) -> Self {
         Self {

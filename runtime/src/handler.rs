@@ -27,9 +27,6 @@ pub(crate) use issue::{IssueContext, PARENT_REVOKED};
 use std::time::{Duration, Instant};
 use verify_record::Presented;
 
-/// Minimum of `max_idle` in seconds.
-const LEAST_IDLE: u64 = 600;
-
 /// A loaded handler with its [`Sandbox`] and [`Policy`].
 pub(crate) struct Handler {
     pub(crate) name: Arc<str>,
@@ -280,7 +277,7 @@ fn check_policy(policy: &Policy, has_records: bool) -> Result<(), LoadError> {
     if (max_idle.is_some() || max_tokens_per_actor.is_some()) && !has_records {
         return wrong("`max_idle` and `max_tokens_per_actor` require token records: add a `[store]` section");
     }
-    if max_idle.is_some_and(|idle| idle < LEAST_IDLE) {
+    if max_idle.is_some_and(|idle| idle < HandlerConfig::MIN_IDLE) {
         return wrong(
             "`max_idle` is less than 600 seconds: use at least 600, because the last use is only recorded to about the minute",
         );
@@ -345,24 +342,7 @@ fn check_limits(runtime: &Runtime, limits: &Limits) -> Result<(), LoadError> {
     if limits.table_elements > max.table_elements {
         return too_high("limits.table_elements", limits.table_elements, max.table_elements);
     }
-    let floors = [
-        ("memory_mib", limits.memory_bytes == 0),
-        ("table_elements", limits.table_elements == 0),
-        ("cpu_ms", limits.cpu.is_zero()),
-        ("wall_ms", limits.wall.is_zero()),
-        ("host_calls", limits.host_calls == 0),
-        ("host_call_bytes", limits.host_call_bytes == 0),
-        ("host_work_bytes", limits.host_work_bytes == 0),
-        ("token_bytes", limits.token_bytes == 0),
-        ("actor_bytes", limits.actor_bytes == 0),
-        ("actor_depth", limits.actor_depth == 0),
-        ("actor_id_bytes", limits.actor_id_bytes == 0),
-        ("message_bytes", limits.message_bytes == 0),
-        ("component_bytes", limits.component_bytes == 0),
-        ("concurrent_calls", limits.concurrent_calls == Some(0)),
-    ];
-    // `log_lines` and `verdict_cache_bytes` may be 0, which means none.
-    if let Some((setting, _)) = floors.into_iter().find(|(_, is_zero)| *is_zero) {
+    if let Some(setting) = limits.zero() {
         return Err(LoadError::new(
             "bad-limit",
             format!("`limits.{setting}` is 0, so no call could succeed: use at least 1"),

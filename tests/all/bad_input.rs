@@ -126,6 +126,24 @@ fn the_default_configuration_is_valid() {
     assert_eq!((verified.status, verified.stderr.as_str()), (0, ""));
 }
 
+/// Returns the configurations that are refused, and are text, by the name of their case.
+pub(crate) fn configurations() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/bad-input");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let mut case = read(&path);
+        if !case.stderr.starts_with("keyward: keyward.toml:") {
+            continue;
+        }
+        let config = case.files.remove("keyward.toml").and_then(|(bytes, _)| String::from_utf8(bytes).ok());
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        found.extend(config.map(|config| (name, config)));
+    }
+    found.sort();
+    found
+}
+
 /// Creates a folder with the files of a case.
 fn place(name: &str, case: &Case) -> Folder {
     let mut folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bad-input").join(name));

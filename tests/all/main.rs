@@ -13,6 +13,7 @@ mod audit;
 mod bad_input;
 mod bounds;
 mod command_line;
+mod configuration;
 mod counted;
 mod datasette;
 mod embedding;

@@ -1,10 +1,12 @@
 //! `[clients]` and `[policies]`: the clients of the daemon, and the requirements of proxies' paths.
 
+use super::schema::{DIGEST_PATTERN, json_schema_for, within};
 use super::{ConfigError, Digest, Handler, Lines};
 use indexmap::IndexMap;
 use keyward_runtime::Permission;
 use keyward_runtime::text::{list_names, suggest_name};
 use keyward_server::{Client, Handlers, PathPattern, Policy, Right, SecretDigest};
+use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
@@ -121,18 +123,48 @@ pub(crate) fn is_name(text: &str) -> bool {
 /// The description of what [`is_name`] accepts.
 pub(crate) const NAME: &str = "1 to 64 of the characters `A-Z a-z 0-9 _ -`";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClientTable {
+    /// SHA-256 of the client's secret: 64 hexadecimal digits. No two clients have the same secret.
+    #[schemars(with = "ClientDigest")]
     secret_sha256: Spanned<ClientDigest>,
+    /// Permissions of the client. `edit` requires `list` or `list-all`, and `delegate` requires
+    /// `create`.
+    #[schemars(with = "Vec<RightName>", length(min = 1))]
     may: Words,
+    /// Handlers whose tokens the client may use; others do not exist for it. Without it: all.
+    #[schemars(with = "Option<Vec<String>>", length(min = 1))]
     handlers: Option<Words>,
+    /// Maximum number of requests per second, and at once; more get 429. Without it: no limit.
+    #[schemars(with = "Option<u32>", transform = within(RATES))]
     rate: Option<Spanned<u32>>,
+    /// Maximum number of revocations of a day that match no record; more get 429. Every node
+    /// remembers each of them for good, so this bounds the memory that a client can fill: 10,000
+    /// take up to 25 MB.
+    #[schemars(extend("default" = default_max_unmatched_revocations()))]
     max_unmatched_revocations: Option<NonZeroU32>,
+    /// Maximum number of valid tokens that the client has issued, with all handlers together; a
+    /// request for more gets 403. Requires a `[store]`. Without it: no limit.
+    #[schemars(with = "Option<NonZeroU32>")]
     pub(super) max_tokens: Option<Spanned<NonZeroU32>>,
 }
 
+fn default_max_unmatched_revocations() -> u32 {
+    Client::new(SecretDigest::new([0; 32]), []).max_unmatched_revocations.get()
+}
+
+/// The name of a [`Right`].
+struct RightName;
+
+json_schema_for!(RightName, |_| json_schema!({
+    "type": "string",
+    "enum": Right::ALL.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+}));
+
 struct ClientDigest([u8; 32]);
+
+json_schema_for!(ClientDigest, |_| json_schema!({ "type": "string", "pattern": DIGEST_PATTERN }));
 
 impl<'de> Deserialize<'de> for ClientDigest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -189,17 +221,40 @@ impl ClientTable {
 /// A policy: a table, or `None` for `"any"`.
 pub(super) struct PolicyEntry(Option<PolicyTable>);
 
-#[derive(Deserialize)]
+json_schema_for!(PolicyEntry, |generator| json_schema!({
+    "anyOf": [{ "const": ANY }, PolicyTable::json_schema(generator)],
+}));
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("dependentRequired" = { "resource": ["database"] }))]
 struct PolicyTable {
+    /// Action that the token must allow: the full name of one of `[actions]`, or `any` for any
+    /// valid token. Without `database`, the token must allow it on everything.
+    #[schemars(with = "String")]
     action: Spanned<String>,
+    /// Database on which the token must allow the action.
     database: Option<String>,
+    /// Resource of the database, such as a table, on which the token must allow the action.
+    /// Requires `database`.
+    #[schemars(with = "Option<String>")]
     resource: Option<Spanned<String>>,
+    /// Handlers whose tokens are accepted. Without it: all.
+    #[schemars(with = "Option<Vec<String>>", length(min = 1))]
     handlers: Option<Words>,
+    /// Methods of the original request, such as `GET`; others are refused. Without it: all.
+    #[schemars(with = "Option<Vec<String>>", length(min = 1), inner(regex(pattern = METHOD_PATTERN)))]
     methods: Option<Words>,
+    /// Paths of the original request; others are refused. A final `*` matches any rest. Without it:
+    /// all.
+    #[schemars(with = "Option<Vec<String>>", length(min = 1))]
     paths: Option<Words>,
+    /// Maximum number of token checks per second, and at once; more get 429. Without it: no limit.
+    #[schemars(with = "Option<u32>", transform = within(RATES))]
     rate: Option<Spanned<u32>>,
 }
+
+const METHOD_PATTERN: &str = "^[A-Z]{1,32}$";
 
 /// The policy that requires a valid token, but no permission.
 const ANY: &str = "any";

@@ -1,7 +1,9 @@
 //! `[audit]`: the file of the audit log, its retention, and the policy for failed writes.
 
+use super::schema::{NAME_PATTERN, json_schema_for, within};
 use super::{ConfigError, Lines, Located, NAME, is_name};
 use keyward_audit::{OnWriteFailure, Settings};
+use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -19,19 +21,61 @@ pub(crate) struct Audit {
     pub(crate) settings: Settings,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AuditTable {
+    /// File of the log: one for all processes of this machine.
+    #[schemars(with = "PathBuf")]
     file: Spanned<PathBuf>,
+    /// Name of this process in its records: 1 to 64 of the characters `A-Z a-z 0-9 _ -`. Without
+    /// it: the machine's name and the port of `listen`.
+    #[schemars(with = "Option<String>", regex(pattern = NAME_PATTERN))]
     node: Option<Spanned<String>>,
+    /// Size from which the file is renamed and a new one is started.
+    #[schemars(with = "Option<u32>", transform = within(ROTATE_MIB))]
+    #[schemars(extend("default" = Settings::new("").rotate_bytes >> 20))]
     rotate_mib: Option<Spanned<u64>>,
+    /// Minimum age in days at which records are removed; none is kept for twice that time. The
+    /// default applies unless `keep_files` is set.
+    #[schemars(with = "Option<KeepDays>", extend("default" = Settings::new("").keep_days))]
     keep_days: Option<Spanned<KeepDays>>,
+    /// Number of finished files to keep; older ones are removed. Without it: all, up to
+    /// `keep_days`.
+    #[schemars(with = "Option<u32>", transform = within(KEEP_FILES))]
     keep_files: Option<Spanned<u64>>,
+    /// Effect on a change that cannot be recorded: `refuse` it (503), or `continue` with it and
+    /// record it later.
+    #[schemars(extend("default" = "refuse"))]
     when_stuck: Option<Policy>,
+    /// Maximum time until a record is durable; after that, it counts as not written.
+    #[schemars(with = "Option<u32>", transform = within(DEADLINE_MS))]
+    #[schemars(extend("default" = millis(Settings::new("").deadline)))]
     deadline_ms: Option<Spanned<u64>>,
+    /// Maximum number of refusals that are recorded in a second; more are only counted. Protects
+    /// the log from floods.
+    #[schemars(with = "Option<u32>", transform = within(NOTES_PER_SECOND))]
+    #[schemars(extend("default" = Settings::new("").notes_per_second))]
     notes_per_second: Option<Spanned<u64>>,
+    /// Maximum size of the recorded refusals of 24 hours, half of it at once; more are only
+    /// counted. Keeps refusals from filling the disk.
+    #[schemars(with = "Option<u32>", transform = within(MIB))]
+    #[schemars(extend("default" = Settings::new("").notes_bytes_per_day >> 20))]
     notes_mib_per_day: Option<Spanned<u64>>,
+    /// Free space of the file system that is left to changes: with less, refusals are only counted.
+    #[schemars(with = "Option<u32>", transform = within(MIB))]
+    #[schemars(extend("default" = Settings::new("").reserve_bytes >> 20))]
     reserve_mib: Option<Spanned<u64>>,
+}
+
+const ROTATE_MIB: RangeInclusive<u32> = 1..=65_536;
+const KEEP_DAYS: RangeInclusive<u32> = 1..=36_500;
+const KEEP_FILES: RangeInclusive<u32> = 1..=1_000_000;
+const DEADLINE_MS: RangeInclusive<u32> = 1..=60_000;
+const NOTES_PER_SECOND: RangeInclusive<u32> = 0..=1_000_000;
+const MIB: RangeInclusive<u32> = 0..=1_048_576;
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[derive(Deserialize)]
@@ -41,13 +85,21 @@ enum KeepDays {
     Text(Forever),
 }
 
+json_schema_for!(KeepDays, |_| json_schema!({
+    "title": format!("whole number, {} to {}, or `\"forever\"`", KEEP_DAYS.start(), KEEP_DAYS.end()),
+    "anyOf": [
+        { "type": "integer", "minimum": KEEP_DAYS.start(), "maximum": KEEP_DAYS.end() },
+        { "const": "forever" },
+    ],
+}));
+
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Forever {
     Forever,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Policy {
     Refuse,
@@ -76,26 +128,26 @@ impl AuditTable {
             },
         };
         let mut settings = Settings::new("");
-        if let Some(mib) = number(rotate_mib, "rotate_mib", 1..=65_536)? {
+        if let Some(mib) = number(rotate_mib, "rotate_mib", ROTATE_MIB)? {
             settings.rotate_bytes = u64::from(mib) << 20;
         }
-        settings.keep_files = number(keep_files, "keep_files", 1..=1_000_000)?;
+        settings.keep_files = number(keep_files, "keep_files", KEEP_FILES)?;
         settings.keep_days = match keep_days.map(|days| (days.span(), days.into_inner())) {
             Some((_, KeepDays::Text(Forever::Forever))) => None,
-            Some((span, KeepDays::Number(days))) => number(Some(Spanned::new(span, days)), "keep_days", 1..=36_500)?,
+            Some((span, KeepDays::Number(days))) => number(Some(Spanned::new(span, days)), "keep_days", KEEP_DAYS)?,
             // An operator who keeps a number of files has chosen a retention.
             None => settings.keep_days.filter(|_| settings.keep_files.is_none()),
         };
-        if let Some(ms) = number(deadline_ms, "deadline_ms", 1..=60_000)? {
+        if let Some(ms) = number(deadline_ms, "deadline_ms", DEADLINE_MS)? {
             settings.deadline = Duration::from_millis(ms.into());
         }
-        if let Some(notes) = number(notes_per_second, "notes_per_second", 0..=1_000_000)? {
+        if let Some(notes) = number(notes_per_second, "notes_per_second", NOTES_PER_SECOND)? {
             settings.notes_per_second = notes;
         }
-        if let Some(mib) = number(notes_mib_per_day, "notes_mib_per_day", 0..=1_048_576)? {
+        if let Some(mib) = number(notes_mib_per_day, "notes_mib_per_day", MIB)? {
             settings.notes_bytes_per_day = u64::from(mib) << 20;
         }
-        if let Some(mib) = number(reserve_mib, "reserve_mib", 0..=1_048_576)? {
+        if let Some(mib) = number(reserve_mib, "reserve_mib", MIB)? {
             settings.reserve_bytes = u64::from(mib) << 20;
         }
         if let Some(policy) = when_stuck {

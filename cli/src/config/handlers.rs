@@ -1,13 +1,15 @@
 //! `[[handlers]]`: components of handlers, and their grants.
 
 use super::queries::QueryTable;
+use super::schema::{NAME_PATTERN, json_schema_for};
 use super::store::Tokens;
 use super::{ConfigError, Digest, Lines, Located, Ring, SecretSource};
 use crate::builtin::Builtin;
 use crate::limits::LimitsTable;
 use indexmap::IndexMap;
 use keyward_runtime::keys::Scheme;
-use keyward_runtime::{Actors, Limits};
+use keyward_runtime::{Actors, HandlerConfig, Limits};
+use schemars::{JsonSchema, Schema, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeMap;
@@ -62,32 +64,79 @@ pub(crate) struct AllowedActors {
     pub(crate) patterns: Option<Vec<String>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{ "required": ["actors"] }, { "properties": { "component": { "pattern": "^builtin:" } } }]))]
 pub(super) struct HandlerTable {
+    /// Name of the handler: 1 to 64 of the characters `A-Z a-z 0-9 _ -`. Records and revocations
+    /// refer to it: see [serve.md](serve.md#renaming-a-handler) before you change it.
+    #[schemars(with = "String", regex(pattern = NAME_PATTERN))]
     name: Spanned<String>,
+    /// Component: a file, or a built-in handler such as `builtin:signed`.
+    #[schemars(with = "String")]
     component: Spanned<String>,
+    /// SHA-256 that the component must have: 64 hexadecimal digits, which `keyward check` prints.
+    /// Protects against a file that was replaced. Without it, any component is loaded.
     sha256: Option<Digest>,
+    /// Beginnings of its tokens: 1 to 256 of the characters `A-Z a-z 0-9 . _ ~ + / = -` each. A
+    /// handler without prefixes receives the tokens that match no other's; at most one handler has
+    /// none.
     #[serde(default)]
+    #[schemars(extend("default" = []))]
     prefixes: Vec<String>,
+    /// Declares that its tokens end with a checksum (CRC-32, as six base-62 digits); mistyped
+    /// tokens are then rejected without a call. Without it: `true` for built-in handlers whose
+    /// tokens have one, or else `false`.
     checksum: Option<bool>,
+    /// Values of the settings that the component declares, which `keyward check` lists.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Json>", extend("title" = "table"))]
     settings: BTreeMap<String, Json>,
+    /// A key that the handler can sign and verify with, under this label. It never sees the key
+    /// itself.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, KeyTable>")]
     keys: IndexMap<String, KeyTable>,
+    /// Secrets, by name, that the handler can compare tokens with, without seeing them. Of equal
+    /// secrets, the first one counts.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, SecretSource>")]
     secrets: IndexMap<String, Spanned<SecretSource>>,
+    /// Limits on the resources of each call. An error that names a limit says which one to raise; a
+    /// call that was stopped has no verdict (503), which is neither an acceptance nor a rejection.
     #[serde(default)]
     limits: LimitsTable,
+    #[schemars(with = "Option<Tokens>")]
     store: Option<Spanned<Tokens>>,
+    /// Queries that the handler may run: the name of one of `[queries]` for each label.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
     queries: IndexMap<String, Spanned<String>>,
+    /// Actors that its tokens may authenticate, as patterns of ids with an optional final `*`. Any
+    /// other token is rejected. Required for a component that is not built in; without it, built-in
+    /// handlers may authenticate any actor.
     actors: Option<AllowedActors>,
+    /// Lifetime in seconds of a token for which none is requested. Without it, such a token does
+    /// not expire.
     default_ttl: Option<NonZeroU32>,
+    /// Maximum lifetime of its tokens in seconds. A request for more, or for none where there is no
+    /// default, is denied, and a token that lives longer is rejected: see [tokens.md](tokens.md).
+    /// Without it: no limit.
     max_ttl: Option<u64>,
+    /// Maximum time in seconds that a token may be unused and stay valid. Requires a `[store]`, and
+    /// costs a lookup at each verification. Without it: no limit.
+    #[schemars(range(min = HandlerConfig::MIN_IDLE))]
     max_idle: Option<u64>,
+    /// Maximum number of valid tokens of this handler for one actor; a request for more is denied
+    /// (403). Requires a `[store]`. Without it: no limit.
     max_tokens_per_actor: Option<NonZeroU64>,
+    /// Number of seconds that a token's issue time may lie in the future, for clocks that differ.
+    #[schemars(extend("default" = default_leeway()))]
     leeway: Option<u64>,
+}
+
+fn default_leeway() -> u64 {
+    HandlerConfig::new("", Vec::new(), Actors::Any).leeway
 }
 
 impl HandlerTable {
@@ -187,26 +236,40 @@ impl HandlerTable {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct KeyTable {
+    /// Key ring: the name of one of `[keys]`.
+    #[schemars(with = "String")]
     ring: Spanned<String>,
+    /// Algorithm and encoding of signatures: `itsdangerous` is that of Datasette's tokens.
+    #[schemars(extend("default" = Scheme::default().as_str()))]
     scheme: Option<SchemeName>,
+    /// Namespace of the keys. Handlers with different namespaces do not accept each other's
+    /// signatures, although they share a ring.
     namespace: Option<String>,
 }
 
 #[derive(Default)]
 struct SchemeName(Scheme);
 
+const SCHEMES: [Scheme; 2] = [Scheme::HmacSha256, Scheme::Itsdangerous];
+
+json_schema_for!(SchemeName, |_| json_schema!({ "type": "string", "enum": SCHEMES.map(Scheme::as_str) }));
+
 impl<'de> Deserialize<'de> for SchemeName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        let known = [Scheme::HmacSha256, Scheme::Itsdangerous];
-        known.into_iter().find(|scheme| scheme.as_str() == name).map(Self).ok_or_else(|| {
+        SCHEMES.into_iter().find(|scheme| scheme.as_str() == name).map(Self).ok_or_else(|| {
             de::Error::custom("unknown scheme: use `hmac-sha256` or, for Datasette's tokens, `itsdangerous`")
         })
     }
 }
+
+json_schema_for!(AllowedActors, |_| json_schema!({
+    "title": "list of text, or `\"any\"`",
+    "anyOf": [{ "const": "any" }, { "type": "array", "items": { "type": "string" } }],
+}));
 
 impl<'de> Deserialize<'de> for AllowedActors {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -240,6 +303,8 @@ impl<'de> Deserialize<'de> for AllowedActors {
 
 /// A TOML value, converted to JSON text.
 struct Json(String);
+
+json_schema_for!(Json, |_| Schema::from(true));
 
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,7 +1,9 @@
 //! `[keys.RING]`: the keys of a ring, and the places of their secrets.
 
+use super::schema::json_schema_for;
 use super::{ConfigError, Lines, Located};
 use keyward_runtime::keys::{Key, KeyState};
+use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::collections::HashSet;
@@ -41,14 +43,23 @@ pub(crate) enum SecretSource {
     Env(String),
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["secret"] }, { "required": ["keys"] }]))]
 pub(super) struct RingTable {
+    /// A key with an id and a state, of which exactly one is active: see [keys.md](keys.md).
+    #[schemars(with = "Option<Vec<KeyTable>>")]
     keys: Option<Spanned<Vec<KeyTable>>>,
+    /// Secret of the key that signs. `keyward keygen FILE` generates one.
+    #[schemars(with = "Option<SecretSource>")]
     secret: Option<Spanned<SecretSource>>,
+    /// Secrets of keys that verify, but no longer sign.
     #[serde(default)]
+    #[schemars(with = "Vec<SecretSource>", extend("default" = []))]
     previous: Vec<Spanned<SecretSource>>,
+    /// Accepts secrets of fewer than 32 bytes, which may be guessed from a token.
     #[serde(default)]
+    #[schemars(extend("default" = false))]
     dangerous_allow_short: bool,
 }
 
@@ -115,14 +126,27 @@ fn check(keys: &[RingKey], line: usize, wrong: impl Fn(usize, &str) -> ConfigErr
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("not" = { "required": ["file", "env"] }))]
 struct KeyTable {
+    /// Id of the key: 1 to 64 of the characters `A-Z a-z 0-9 . _ -`. Do not reuse that of a retired
+    /// key.
+    #[schemars(with = "String", regex(pattern = ID_PATTERN))]
     id: Spanned<String>,
+    /// File of the secret. A key that is not retired has either a `file` or an `env`.
+    #[schemars(with = "Option<PathBuf>")]
     file: Option<Spanned<PathBuf>>,
+    /// Environment variable of the secret.
+    #[schemars(with = "Option<String>")]
     env: Option<Spanned<String>>,
+    /// State of the key: `pending` keys verify and are about to sign, the `active` key signs and
+    /// verifies, `verify-only` keys verify, and `retired` keys do neither.
     state: StateName,
 }
+
+/// Pattern of text that [`Key::is_id`] accepts.
+const ID_PATTERN: &str = "^[A-Za-z0-9._-]{1,64}$";
 
 impl KeyTable {
     fn checked(self, lines: Lines<'_>, wrong: impl Fn(usize, &str) -> ConfigError) -> Result<RingKey, ConfigError> {
@@ -157,6 +181,8 @@ impl KeyTable {
 }
 
 struct StateName(KeyState);
+
+json_schema_for!(StateName, |_| json_schema!({ "type": "string", "enum": KeyState::ALL.map(|state| state.as_str()) }));
 
 impl<'de> Deserialize<'de> for StateName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -217,6 +243,21 @@ fn as_id(text: &str) -> String {
 fn last(text: &str) -> String {
     text.chars().skip(text.len().saturating_sub(64)).collect()
 }
+
+json_schema_for!(SecretSource, |_| {
+    let form = |name: &str| {
+        json_schema!({
+            "type": "object",
+            "properties": { name: { "type": "string" } },
+            "required": [name],
+            "additionalProperties": false,
+        })
+    };
+    json_schema!({
+        "title": "`{ file = \"…\" }` or `{ env = \"…\" }`",
+        "anyOf": [form("file"), form("env")],
+    })
+});
 
 impl<'de> Deserialize<'de> for SecretSource {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,8 +1,11 @@
 //! `[queries.NAME]`: queries that handlers may run on the operator's databases.
 
+use super::schema::within;
 use super::{ConfigError, Handler, Lines, Located, SecretSource, StorePlace};
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
@@ -10,8 +13,14 @@ use toml::Spanned;
 /// The default deadline of a query, in milliseconds.
 const DEADLINE: u64 = 100;
 
+/// The deadlines that a query may have, in milliseconds.
+const DEADLINES: RangeInclusive<u64> = 1..=60_000;
+
 /// The default maximum number of rows of a result.
 const ROWS: u32 = 100;
+
+/// The maximum numbers of rows that a query may have.
+const MAX_ROWS: RangeInclusive<u32> = 1..=10_000;
 
 /// The configuration of a query.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,13 +31,24 @@ pub(crate) struct Query {
     pub(crate) rows: u32,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["sqlite"] }, { "required": ["postgres"] }]))]
 pub(super) struct QueryTable {
+    /// SQLite file. It is opened read-only.
+    #[schemars(with = "Option<PathBuf>")]
     sqlite: Option<Spanned<PathBuf>>,
+    /// Place of a PostgreSQL URL, which may contain a password.
+    #[schemars(with = "Option<SecretSource>")]
     postgres: Option<Spanned<SecretSource>>,
+    /// Statement that only reads, with named parameters such as `:token_id`.
+    #[schemars(with = "String")]
     sql: Spanned<String>,
+    /// Deadline of the query. Without a result by then, the token has no verdict: 503.
+    #[schemars(with = "Option<u64>", transform = within(DEADLINES), extend("default" = DEADLINE))]
     deadline_ms: Option<Spanned<u64>>,
+    /// Maximum number of rows of the result. With more, the token has no verdict: 503.
+    #[schemars(with = "Option<u32>", transform = within(MAX_ROWS), extend("default" = ROWS))]
     rows: Option<Spanned<u32>>,
 }
 
@@ -67,13 +87,20 @@ impl QueryTable {
         };
         let deadline = match deadline_ms {
             None => DEADLINE,
-            Some(ms) if (1..=60_000).contains(ms.get_ref()) => ms.into_inner(),
-            Some(ms) => return wrong(ms.span(), "`deadline_ms` must be a whole number from 1 to 60000"),
+            Some(ms) if DEADLINES.contains(ms.get_ref()) => ms.into_inner(),
+            Some(ms) => {
+                let text =
+                    format!("`deadline_ms` must be a whole number from {} to {}", DEADLINES.start(), DEADLINES.end());
+                return wrong(ms.span(), &text);
+            }
         };
         let rows = match rows {
             None => ROWS,
-            Some(rows) if (1..=10_000).contains(rows.get_ref()) => rows.into_inner(),
-            Some(rows) => return wrong(rows.span(), "`rows` must be a whole number from 1 to 10000"),
+            Some(rows) if MAX_ROWS.contains(rows.get_ref()) => rows.into_inner(),
+            Some(rows) => {
+                let text = format!("`rows` must be a whole number from {} to {}", MAX_ROWS.start(), MAX_ROWS.end());
+                return wrong(rows.span(), &text);
+            }
         };
         Ok(Query { place, sql: lines.at(sql), deadline: Duration::from_millis(deadline), rows })
     }

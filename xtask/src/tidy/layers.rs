@@ -98,10 +98,11 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
     (
         "cli",
         &[
-            &["date"],
+            &["config::schema", "date"],
             &[
                 "args",
                 "args::audit",
+                "args::config",
                 "args::keys",
                 "args::store",
                 "args::tokens",
