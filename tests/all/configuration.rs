@@ -1,5 +1,7 @@
-//! The JSON Schema of the configuration, compared with the parser, and with every configuration in
-//! the repository.
+//! The JSON Schema of the configuration, and docs/configuration.md, which is written from it,
+//! compared with the parser, and with every configuration in the repository.
+
+mod page;
 
 use crate::bad_input;
 use boon::{Compiler, SchemaIndex, Schemas};
