@@ -2,6 +2,7 @@
 
 mod commits;
 mod layers;
+mod links;
 mod prose;
 mod report;
 
@@ -60,6 +61,7 @@ pub(crate) fn tidy(root: &Path) -> Step {
         prose::check(source, &mut wrong);
     }
     layers::check(&sources, &mut wrong);
+    links::check(root, &sources, &mut wrong);
     commits::check(root, &mut wrong)?;
     if wrong.is_empty() { Ok(()) } else { Err(format!("not tidy:\n  {}", wrong.join("\n  "))) }
 }
