@@ -237,7 +237,8 @@ fn write(context: &Context, asked: DecisionContext<'_>, decided: Decision<'_>) {
     let redact = |text| registry.redact(text);
     let (actor, token_id, detail) = (actor.map(redact), token_id.map(redact), detail.map(redact));
     let actor = actor.as_deref().map(visible);
-    let path = path.map(|path| beginning(&without_tokens(registry, path)).into_owned());
+    let path = path.map(|path| without_tokens(registry, path));
+    let path = path.as_deref().map(beginning);
     tracing::info!(
         target: "keyward::decision",
         request_id = context.id.as_str(),

@@ -63,7 +63,7 @@ impl Registry {
     /// are secret by themselves are replaced, if there are any.
     fn replace<'a>(&self, text: &'a str, is_secret: impl Fn(&str) -> bool) -> Cow<'a, str> {
         let redacted = |word: &str| {
-            if word.split('/').any(&is_secret) {
+            if word.contains('/') && word.split('/').any(&is_secret) {
                 let parts: Vec<_> = word.split('/').map(|part| if is_secret(part) { REDACTED } else { part }).collect();
                 return Some(parts.join("/"));
             }
