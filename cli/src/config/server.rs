@@ -117,10 +117,11 @@ impl ServerTable {
             let text = "`listen_plain` is for daemons with `tls`: without it, use `listen`";
             return Err(ConfigError { line, text: text.to_owned() });
         }
-        let pairs = [("listen", "admin", Some(listen), Some(admin))];
-        let pairs = pairs
-            .into_iter()
-            .chain([("listen", "listen_plain", Some(listen), plain), ("listen_plain", "admin", plain, Some(admin))]);
+        let pairs = [
+            ("listen", "admin", Some(listen), Some(admin)),
+            ("listen", "listen_plain", Some(listen), plain),
+            ("listen_plain", "admin", plain, Some(admin)),
+        ];
         for (one, other, first, second) in pairs {
             if let (Some(first), Some(second)) = (first, second)
                 && first.value == second.value

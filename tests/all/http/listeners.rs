@@ -50,7 +50,7 @@ fn a_daemon_serves_the_same_requests_on_all_its_listeners() {
     let original = original.header("X-Original-Method", "GET").header("X-Original-URI", "/orders/1");
     assert_eq!(kept.ask(&original).unwrap().status, 200);
     wait_for("the path in the log", || daemon.stderr().contains("\"path\":\"/orders/1\""));
-    let wrong = Request::form("/v1/introspect", "token=x").basic("app", &secret("nobody"));
+    let wrong = Request::form("/v1/introspect", "token=x").basic("app", &secret("maker"));
     for _ in 0..150 {
         assert_eq!(kept.ask(&wrong).unwrap().status, 401);
     }
