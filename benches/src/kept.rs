@@ -1,6 +1,7 @@
 //! Stores with few and with many token records, and the handler over them.
 
 use crate::setup::{NOW, runtime, token};
+use keyward_runtime::revocation::Revocations;
 use keyward_runtime::{Actors, CreateRequest, HandlerConfig, Registry, StoreGrant};
 use keyward_store::{Location, Store};
 use keyward_tests::checksum::with_checksum;
@@ -61,7 +62,9 @@ impl Kept {
         config.store = Some(StoreGrant { store: store.clone(), max: u64::MAX });
         // A call that waits for the disk waits as long as the disk takes.
         config.limits.wall = Duration::from_secs(60);
-        let registry = Registry::builder(&runtime()).records(store.clone()).handler(config).build().unwrap();
+        let revocations = Revocations::open(store.clone(), Duration::from_secs(3600)).unwrap();
+        let builder = Registry::builder(&runtime()).records(store.clone(), revocations);
+        let registry = builder.handler(config).build().unwrap();
         let tokens = (0..TOKENS).map(|_| token(&registry, CreateRequest::new(ACTOR))).collect();
         Self { store, registry, tokens }
     }

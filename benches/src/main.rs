@@ -23,7 +23,6 @@ type Measurements = [(&'static str, fn())];
 
 const SANDBOX: &Measurements = &[
     ("verify", verify::run),
-    ("phases", verify::phases),
     ("kernel", kernel::run),
     ("neighbours", neighbours::run),
     ("stored", stored::run),

@@ -85,7 +85,7 @@ pub(crate) fn zipped_request() -> CreateRequest {
 }
 
 pub(crate) fn token(registry: &Registry, request: CreateRequest) -> String {
-    match registry.create_blocking(None, request).unwrap() {
+    match registry.create_blocking(request).unwrap() {
         Creation::Created(created) => created.token,
         Creation::Denied(denied) => panic!("{}", denied.message),
     }

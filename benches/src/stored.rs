@@ -4,7 +4,7 @@
 use crate::kept::{FEW, HANDLER, ID, Kept, MANY, PREFIX, TOKENS, each_kind};
 use crate::setup::{NOW, accepted};
 use crate::stats::{at_most, median, nanos, spread};
-use keyward_runtime::store::TokenStore;
+use keyward_runtime::store::RecordStore;
 use sha2::{Digest, Sha256};
 use std::hint::black_box;
 use std::thread;

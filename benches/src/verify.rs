@@ -117,18 +117,3 @@ for name, verify in (('reused', lambda: serializer.loads(text)), ('new each time
         println!("(Python's itsdangerous is not installed: `pip install itsdangerous`)");
     }
 }
-
-/// Prints the time of each phase of a call.
-pub(crate) fn phases() {
-    let registry = Registry::builder(&runtime()).handler(signed(Scheme::HmacSha256)).build().unwrap();
-    let token = token(&registry, plain_request());
-    let rounds: Vec<_> = (0..20_000).map(|_| registry.phases(&token).unwrap()).collect();
-    println!("| phase | median µs |");
-    println!("| --- | --- |");
-    let names = registry.phases(&token).unwrap();
-    for (at, (name, _)) in names.iter().enumerate() {
-        let time = median(rounds.iter().filter_map(|round| round.get(at)).map(|(_, time)| time.as_secs_f64()));
-        println!("| {name} | {:.2} |", time * 1e6);
-    }
-    println!("(each includes two readings of the clock)");
-}

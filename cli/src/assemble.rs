@@ -9,11 +9,12 @@ use crate::{CliError, Env, Io, builtin};
 use keyward_runtime::clock::{MonotonicClock, SystemClock, UnixTime};
 use keyward_runtime::keys::{Key, KeyGrant, KeyRing, KeyState, MIN_SECRET_BYTES};
 use keyward_runtime::text::list_names;
-use keyward_runtime::{HandlerConfig, LoadError, Registry, Runtime, RuntimeLimits, StoreGrant};
+use keyward_runtime::{HandlerConfig, LoadError, Registry, Runtime, RuntimeLimits};
 use keyward_server::Tls;
 use keyward_store::{NamedQuery, QueryLimits, QueryThreads};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Maximum size of a certificate file, in bytes.
 const MAX_CERTIFICATE: usize = 1 << 20;
@@ -62,8 +63,13 @@ impl ConfigFile {
     ) -> Result<Registry, CliError> {
         let rings = self.rings(env)?;
         let queries = self.queries(env)?;
-        let mut builder = Registry::builder(runtime).dangerous_share_unprefixed(self.config.share_unprefixed);
-        builder = builder.actions_open(self.config.actions_open);
+        let mut builder = Registry::builder(runtime);
+        if self.config.share_unprefixed {
+            builder = builder.dangerous_share_unprefixed();
+        }
+        if self.config.actions_open {
+            builder = builder.open_actions();
+        }
         for (name, short) in &self.config.actions {
             builder = builder.action(name, short);
         }
@@ -71,10 +77,7 @@ impl ConfigFile {
             builder = builder.client_tokens(client, *max);
         }
         if let Some(OpenStore { store, revocations, .. }) = store {
-            builder = builder.records(store.clone());
-            if let Some(revocations) = revocations {
-                builder = builder.revocations(revocations.clone());
-            }
+            builder = builder.records(store.clone(), revocations.clone());
         }
         for handler in &self.config.handlers {
             builder = builder.handler(self.handler(handler, &rings, &queries, env, store)?);
@@ -153,7 +156,7 @@ impl ConfigFile {
                     format!("handler `{}`: the store is opened at the start of the process: restart it", name.value);
                 return Err(self.usage_error(name.line, &text));
             };
-            config.store = Some(StoreGrant { store: store.clone(), max });
+            config = config.store(store.clone(), max);
         }
         for (label, name) in asked {
             // The parser has checked that the query exists.
@@ -161,13 +164,12 @@ impl ConfigFile {
                 config.queries.insert(label.clone(), query.clone());
             }
         }
-        config.default_ttl = *default_ttl;
-        config.max_ttl = *max_ttl;
-        config.max_idle = *max_idle;
+        config.default_ttl = default_ttl.map(|seconds| Duration::from_secs(seconds.get().into()));
+        config.max_ttl = max_ttl.map(Duration::from_secs);
+        config.max_idle = max_idle.map(Duration::from_secs);
         config.max_tokens_per_actor = *max_tokens_per_actor;
-        config.leeway = leeway.unwrap_or(config.leeway);
-        config.limits = limits.clone();
-        Ok(config)
+        config.leeway = leeway.map_or(config.leeway, Duration::from_secs);
+        Ok(config.limits(limits.clone()))
     }
 
     /// Opens the queries, and tests each on its database. Returns them by name.

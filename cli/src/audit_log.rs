@@ -26,8 +26,8 @@ pub(crate) fn now() -> Duration {
 /// later.
 pub(crate) fn end_with(audit: Option<Arc<Audit>>, registry: &Registry, io: &mut Io<'_>) {
     if audit.is_some()
-        && let Some(revocations) = registry.revocations()
-        && pollster::block_on(revocations.catch_up()).is_ok()
+        && let Ok(revocations) = registry.revocations()
+        && pollster::block_on(revocations.list().catch_up()).is_ok()
     {
         note_list(audit.as_deref(), registry);
     }

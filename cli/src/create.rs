@@ -20,9 +20,13 @@ pub(crate) fn run(args: Create, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
     let Create { actor, expires_after, restrictions, description, handler, json, .. } = args;
     let restrictions = restrictions.restrictions();
     let handler = handler.or_else(|| registry.handlers().next().map(|first| first.name.to_owned()));
-    let request = CreateRequest { expires_after, restrictions, description, ..CreateRequest::new(actor) };
+    let mut request = CreateRequest::new(actor);
+    request.handler = handler;
+    request.expires_after = expires_after;
+    request.restrictions = restrictions;
+    request.description = description;
     let operations = Operations::new(&registry, audit.as_ref(), Origin::default());
-    let creation = pollster::block_on(operations.issue(handler.as_deref(), request));
+    let creation = pollster::block_on(operations.issue(request));
     let printed = print(creation, json, io);
     audit_log::end_with(audit, &registry, io);
     printed

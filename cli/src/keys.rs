@@ -8,7 +8,7 @@ use crate::date::{age, date, date_to_the_minute};
 use crate::output::{Column, Table, WIDTH, wrap, write_json, write_lines};
 use crate::{CliError, Env, ExitStatus, Io, store};
 use keyward_runtime::keys::KeyState;
-use keyward_runtime::store::{KeyUsage, TokenStore};
+use keyward_runtime::store::{KeyUsage, TokenIndex};
 use keyward_runtime::text::list_items;
 use keyward_store::Store;
 use serde::Serialize;

@@ -52,7 +52,7 @@ pub(crate) fn write_token(stdout: &mut dyn Write, created: &Created, json: bool)
     if !json {
         return writeln!(stdout, "{}", created.token).map_err(CliError::stdout);
     }
-    let Created { handler, token, token_id, expires_at, key: _ } = created;
+    let Created { handler, token, token_id, expires_at, .. } = created;
     write_json(stdout, &Token { token, handler, token_id: token_id.as_deref(), expires_at: *expires_at })
 }
 

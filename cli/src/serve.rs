@@ -52,8 +52,8 @@ pub(crate) fn run(args: Serve, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
             .map_err(|error| cannot("signals could not be set up", &error))?;
         let bound = Bound::new(&loaded, listen, admin)?;
         // Not before, since a daemon that is already running may be using the file.
-        if let Some(revocations) = registry.revocations() {
-            keep_pending::start(loaded.pending_file(), revocations, audit.clone());
+        if let Ok(revocations) = registry.revocations() {
+            keep_pending::start(loaded.pending_file(), revocations.list(), audit.clone());
         }
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         announce(io.stdout, scheme, &bound, secret.as_deref())?;

@@ -92,7 +92,7 @@ fn no_answer(error: &Error) -> CliError {
 fn tokens(registry: &Registry) -> Result<BTreeMap<String, BTreeMap<&'static str, u64>>, CliError> {
     let mut tokens: BTreeMap<String, BTreeMap<_, _>> = BTreeMap::new();
     for StatusCount { handler, status, tokens: count } in
-        pollster::block_on(registry.tally()).map_err(|error| no_answer(&error))?
+        pollster::block_on(async { registry.tokens()?.tally().await }).map_err(|error| no_answer(&error))?
     {
         tokens.entry(handler).or_default().insert(status.name(), count);
     }
@@ -100,7 +100,8 @@ fn tokens(registry: &Registry) -> Result<BTreeMap<String, BTreeMap<&'static str,
 }
 
 fn nodes(registry: &Registry, now: u64) -> Result<Vec<Node>, CliError> {
-    let nodes = pollster::block_on(registry.nodes()).map_err(|error| no_answer(&error))?;
+    let store = registry.tokens().map_err(|error| no_answer(&error))?.store();
+    let nodes = pollster::block_on(store.nodes()).map_err(|error| CliError::Unavailable(error.to_string()))?;
     let node = |seen: keyward_runtime::store::NodeStatus| Node {
         node: seen.node,
         behind: seen.behind,

@@ -7,8 +7,8 @@ use crate::{CliError, Env};
 use keyward_audit::{ListEnd, noted_list};
 use keyward_runtime::revocation::Revocations;
 use keyward_runtime::store::{
-    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Revocation, Revoked, SecretDigest,
-    StatusCount, StoreError, StoreFuture, StoredRecord, TokenStore, Transaction,
+    CommitOutcome, Entry, ListEntry, NodeDirectory, RecordStore, Revocation, RevocationLog, Revoked, SecretDigest,
+    StoreError, StoreFuture, StoredRecord, TokenIndex, TokenStore, Transaction,
 };
 use keyward_runtime::token::TokenDigest;
 use keyward_store::{Location, Store};
@@ -20,7 +20,7 @@ use std::time::Duration;
 #[derive(Clone)]
 pub(crate) struct OpenStore {
     pub(crate) store: Arc<dyn TokenStore>,
-    pub(crate) revocations: Option<Arc<Revocations>>,
+    pub(crate) revocations: Arc<Revocations>,
     /// The file of the audit log, which may note revocations that an older copy of the store lacks.
     audit: Option<PathBuf>,
     closing: Option<Arc<Closing>>,
@@ -56,14 +56,14 @@ impl OpenStore {
         let store: Arc<dyn TokenStore> = opened;
         let revocations = Revocations::open(store.clone(), patience);
         let revocations = revocations.map_err(|error| format!("{location} cannot be read: {error}"))?;
-        let this = Self { store, revocations: Some(revocations), audit, closing };
+        let this = Self { store, revocations, audit, closing };
         this.compare().map_err(|error| format!("{location} cannot be compared with the audit: {error}"))?;
         Ok(this)
     }
 
     /// Compares the revocation list with its end as noted in the audit log.
     fn compare(&self) -> Result<(), String> {
-        let (Some(file), Some(revocations)) = (&self.audit, &self.revocations) else { return Ok(()) };
+        let (Some(file), revocations) = (&self.audit, &self.revocations) else { return Ok(()) };
         let Some(ListEnd { number, digest }) = noted_list(file).map_err(|error| error.to_string())? else {
             return Ok(());
         };
@@ -78,11 +78,9 @@ impl OpenStore {
 
     /// Compares again if the list lagged: an operator may have accepted it.
     pub(crate) fn compare_again(&self) {
-        if let Some(revocations) = self.revocations.as_ref().filter(|revocations| revocations.is_lagging()) {
-            // An error leaves it lagging until the next comparison.
-            if self.compare().is_ok() && !revocations.is_lagging() {
-                tracing::warn!(target: "keyward::store", "an operator has accepted the revocation list as it is");
-            }
+        // An error leaves it lagging until the next comparison.
+        if self.revocations.is_lagging() && self.compare().is_ok() && !self.revocations.is_lagging() {
+            tracing::warn!(target: "keyward::store", "an operator has accepted the revocation list as it is");
         }
     }
 
@@ -95,7 +93,8 @@ impl OpenStore {
 
     /// Returns a store that stores nothing, to check whether a configuration loads.
     pub(crate) fn closed() -> Self {
-        Self { store: Arc::new(NullStore), revocations: None, audit: None, closing: None }
+        let revocations = Revocations::unread(Arc::new(NullStore));
+        Self { store: Arc::new(NullStore), revocations, audit: None, closing: None }
     }
 }
 
@@ -169,7 +168,7 @@ impl NullStore {
     }
 }
 
-impl TokenStore for NullStore {
+impl RecordStore for NullStore {
     fn find<'a>(&'a self, _: &'a str, _: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
         Self::says()
     }
@@ -185,14 +184,16 @@ impl TokenStore for NullStore {
     fn commit<'a>(&'a self, _: &'a str, _: Transaction) -> StoreFuture<'a, CommitOutcome> {
         Self::says()
     }
-    fn record_use(&self, _: &str, _: &str, _: u64) {}
-    fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> StoreFuture<'a, u64> {
-        Self::says()
-    }
+}
+
+impl RevocationLog for NullStore {
     fn revoke<'a>(&'a self, _: &'a Revocation, _: u64) -> StoreFuture<'a, Revoked> {
         Self::says()
     }
-    fn revocations<'a>(&'a self, _: u64, _: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
+    fn entries<'a>(&'a self, _: u64, _: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
+        Self::says()
+    }
+    fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> StoreFuture<'a, u64> {
         Self::says()
     }
     fn clock(&self) -> StoreFuture<'_, Option<u64>> {
@@ -201,19 +202,7 @@ impl TokenStore for NullStore {
     fn note_clock(&self, _: u64) -> StoreFuture<'_, ()> {
         Self::says()
     }
-    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: u64) -> StoreFuture<'a, ListPage> {
-        Self::says()
-    }
-    fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> StoreFuture<'a, Vec<StatusCount>> {
-        Self::says()
-    }
-    fn key_uses<'a>(&'a self, _: u64) -> StoreFuture<'a, Vec<KeyUsage>> {
-        Self::says()
-    }
-    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> StoreFuture<'a, ()> {
-        Self::says()
-    }
-    fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>> {
-        Self::says()
-    }
 }
+
+impl TokenIndex for NullStore {}
+impl NodeDirectory for NullStore {}

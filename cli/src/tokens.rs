@@ -72,9 +72,10 @@ fn described(
     io: &mut Io<'_>,
 ) -> Result<ExitStatus, CliError> {
     let mut records = 0_u64;
-    for requested in pollster::block_on(registry.requested(revocation)) {
+    let revocations = registry.revocations().map_err(|error| unconfirmed(&error))?;
+    for requested in pollster::block_on(revocations.requested(revocation)) {
         let done = if dry_run {
-            pollster::block_on(registry.count_revoked(requested.revocation.clone()))
+            pollster::block_on(revocations.count(requested.revocation.clone()))
         } else {
             let named = Named::of(&requested);
             pollster::block_on(operations.revoke(requested.revocation.clone(), named))
@@ -189,7 +190,8 @@ fn presented(
 /// or is revoked already.
 fn identify(registry: &Registry, token: &str) -> Result<Option<Presented>, CliError> {
     let verdict = registry.verify_blocking(token);
-    let known = pollster::block_on(registry.presented(token, &verdict)).map_err(|error| unconfirmed(&error))?;
+    let revocations = registry.revocations().map_err(|error| unconfirmed(&error))?;
+    let known = pollster::block_on(revocations.presented(token, &verdict)).map_err(|error| unconfirmed(&error))?;
     match (known, verdict) {
         (Some(presented), _) => Ok(Some(presented).filter(|presented| !presented.revocations.is_empty())),
         (None, Ok(_)) => Ok(None),

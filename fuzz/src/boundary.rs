@@ -53,7 +53,7 @@ fn config(name: &str, component: Vec<u8>, actors: Actors) -> HandlerConfig {
     let mut config = HandlerConfig::new(name, component, actors);
     config.prefixes = vec!["ho_".into()];
     if name == "hostile" {
-        config.max_ttl = Some(MAX_TTL);
+        config.max_ttl = Some(Duration::from_secs(MAX_TTL));
     }
     config.limits.wall = Duration::from_secs(60);
     config.limits.token_bytes = 128 << 10;
@@ -101,7 +101,7 @@ pub(crate) fn create(registry: &Registry, description: Option<String>) -> Option
     request.description = description;
     // Without a lifetime the host would refuse the request: tokens of this handler must expire.
     request.expires_after = NonZeroU32::new(60);
-    match registry.create_blocking(Some("hostile"), request) {
+    match registry.create_blocking(request.handler("hostile")) {
         Ok(Creation::Created(created)) => {
             assert!(created.token.starts_with("ho_"), "a token leads back to its handler");
             assert!(created.token.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~+/=-".contains(&b)));
@@ -122,7 +122,8 @@ pub(crate) fn create(registry: &Registry, description: Option<String>) -> Option
 
 /// Checks the properties of every acceptance of `hostile`.
 fn check_acceptance(acceptance: &Acceptance) {
-    let Acceptance { handler, actor, restrictions: _, token_id, issued_at, expires_at, key, .. } = acceptance;
+    let actor = acceptance.actor_ignoring_restrictions();
+    let Acceptance { handler, token_id, issued_at, expires_at, key, .. } = acceptance;
     assert_eq!(&**handler, "hostile");
     let json: Value = serde_json::from_str(actor.json()).unwrap();
     let id = json["id"].as_str().unwrap();

@@ -100,7 +100,8 @@ pub(crate) fn denied(denied: types::CreateDenied, words: &Redactor<'_>) -> (verd
 }
 
 pub(crate) fn request_out(request: CreateRequest) -> types::CreateRequest {
-    let CreateRequest { actor_id, expires_after, restrictions, description, parent: _, client: _ } = request;
+    let CreateRequest { handler: _, actor_id, expires_after, restrictions, description, parent: _, client: _ } =
+        request;
     types::CreateRequest {
         actor_id,
         expires_after: expires_after.map(Into::into),

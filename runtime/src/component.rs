@@ -6,7 +6,7 @@
 mod setting;
 mod shape;
 
-use crate::error::LoadError;
+use crate::error::{LoadError, LoadErrorKind};
 use crate::sanitize::{MAX_NAME, escape_untrusted};
 use crate::token_pattern::TokenPattern;
 pub use setting::SettingType;
@@ -66,11 +66,14 @@ impl CheckedComponent {
         let Shape { settings, patterns, .. } = Shape::read(bytes)?;
         let (settings, patterns) = (settings.unwrap_or_default(), patterns.unwrap_or_default());
         let component = catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, bytes)))
-            .map_err(|_| LoadError::new("invalid", "the component makes the compiler panic, so it is refused"))?
+            .map_err(|_| {
+                LoadError::new(LoadErrorKind::Invalid, "the component makes the compiler panic, so it is refused")
+            })?
             .map_err(|error| {
                 let text = format!("{error:#}");
-                let code = if text.contains("pooling allocator") { "too-complex" } else { "invalid" };
-                LoadError::new(code, format!("the component does not compile: {}", escape_untrusted(&text, 500)))
+                let kind =
+                    if text.contains("pooling allocator") { LoadErrorKind::TooComplex } else { LoadErrorKind::Invalid };
+                LoadError::new(kind, format!("the component does not compile: {}", escape_untrusted(&text, 500)))
             })?;
         let imports = imports(engine, &component)?;
         Ok(Self { component, patterns, info: ComponentInfo { sha256: digest, bytes: bytes.len(), imports, settings } })
@@ -79,32 +82,34 @@ impl CheckedComponent {
 
 /// Refuses files that are commonly mistaken for a component, each with its own [`LoadError`].
 fn refuse_other_files(bytes: &[u8]) -> Result<(), LoadError> {
-    let (code, text) = match bytes {
-        [] => ("not-a-component", "the file is empty; give a WebAssembly component"),
+    let (kind, text) = match bytes {
+        [] => (LoadErrorKind::NotAComponent, "the file is empty; give a WebAssembly component"),
         [b'\0', b'a', b's', b'm', rest @ ..] if rest.len() < 4 => {
-            ("not-a-component", "the file ends within its first eight bytes; give the whole component")
+            (LoadErrorKind::NotAComponent, "the file ends within its first eight bytes; give the whole component")
         }
         [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => (
-            "core-module",
+            LoadErrorKind::CoreModule,
             "this is a core module, not a component: turn it into one with `cargo xtask componentize IN.wasm OUT.wasm`",
         ),
         [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => return Ok(()),
         [b'\0', b'a', b's', b'm', ..] => {
-            ("invalid", "this is WebAssembly of an unknown version; build a component with current tools")
+            (LoadErrorKind::Invalid, "this is WebAssembly of an unknown version; build a component with current tools")
         }
         [0x7f, b'E', b'L', b'F', ..] => (
-            "precompiled",
+            LoadErrorKind::Precompiled,
             "this is native code (perhaps a precompiled `.cwasm`), which is never run: give the `.wasm` that it was compiled from",
         ),
-        [0x1f, 0x8b, ..] => ("not-a-component", "this is a gzip file; unpack it and give the component"),
+        [0x1f, 0x8b, ..] => (LoadErrorKind::NotAComponent, "this is a gzip file; unpack it and give the component"),
         _ => match std::str::from_utf8(bytes) {
             Ok(text) if text.trim_start().starts_with("(component") || text.trim_start().starts_with("(module") => {
-                ("not-a-component", "this is WebAssembly text; assemble it and give the binary component")
+                (LoadErrorKind::NotAComponent, "this is WebAssembly text; assemble it and give the binary component")
             }
-            _ => ("not-a-component", "this is not a WebAssembly component (it does not begin with `\\0asm`)"),
+            _ => {
+                (LoadErrorKind::NotAComponent, "this is not a WebAssembly component (it does not begin with `\\0asm`)")
+            }
         },
     };
-    Err(LoadError::new(code, text))
+    Err(LoadError::new(kind, text))
 }
 
 /// Returns the interfaces that this host provides: those that the world in the contract imports.
@@ -125,7 +130,7 @@ fn imports(engine: &wasmtime::Engine, component: &Component) -> Result<BTreeSet<
         let shown = escape_untrusted(name, MAX_NAME);
         if name.starts_with("wasi:") {
             return Err(LoadError::new(
-                "wasi-import",
+                LoadErrorKind::WasiImport,
                 format!(
                     "the component imports `{shown}`, but WASI is not available: build it without WASI (in Rust, for `wasm32-unknown-unknown`)"
                 ),
@@ -135,7 +140,7 @@ fn imports(engine: &wasmtime::Engine, component: &Component) -> Result<BTreeSet<
             split(name).filter(|(interface, _)| provided().any(|known| known == *interface))
         else {
             return Err(LoadError::new(
-                "unknown-import",
+                LoadErrorKind::UnknownImport,
                 format!(
                     "the component imports `{shown}`, which this host does not provide; it provides {}",
                     provided().collect::<Vec<_>>().join(", ")
@@ -155,7 +160,7 @@ fn imports(engine: &wasmtime::Engine, component: &Component) -> Result<BTreeSet<
 fn check_export(engine: &wasmtime::Engine, component: &types::Component) -> Result<(), LoadError> {
     let missing = |what: &str| {
         Err(LoadError::new(
-            "missing-export",
+            LoadErrorKind::MissingExport,
             format!("the component does not export the {what}, so it is not a token handler"),
         ))
     };
@@ -190,7 +195,7 @@ fn check_version(shown: &str, version: &str) -> Result<(), LoadError> {
         return Ok(());
     }
     Err(LoadError::new(
-        "other-version",
+        LoadErrorKind::OtherVersion,
         format!(
             "the component uses `{shown}`, but this host supports version {VERSION}: build it against that version of `wit/`"
         ),

@@ -1,6 +1,6 @@
 //! The WebAssembly engine: the only wasmtime [`Config`], and the thread that increments the epoch.
 
-use crate::error::LoadError;
+use crate::error::{LoadError, LoadErrorKind};
 use crate::limits::RuntimeLimits;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -45,11 +45,12 @@ impl Engine {
     /// start.
     pub(crate) fn new(limits: &RuntimeLimits) -> Result<Self, LoadError> {
         let failed = |error: wasmtime::Error| {
-            LoadError::new("runtime", format!("failed to create the WebAssembly engine: {error:#}"))
+            let text = format!("failed to create the WebAssembly engine: {error:#}");
+            LoadError::new(LoadErrorKind::Runtime, text).with_source(error)
         };
         let wasmtime = wasmtime::Engine::new(&config(limits)?).map_err(failed)?;
-        let ticker = Ticker::start(wasmtime.weak())
-            .map_err(|error| LoadError::new("runtime", format!("failed to start the ticker thread: {error}")))?;
+        let ticker =
+            Ticker::start(wasmtime.weak()).map_err(|error| LoadError::of_thread("the ticker thread", error))?;
         Ok(Self { wasmtime, ticker })
     }
 
@@ -70,7 +71,7 @@ fn config(limits: &RuntimeLimits) -> Result<Config, LoadError> {
     let slots = u32::try_from(*slots)
         .ok()
         .filter(|slots| (1..=10_000).contains(slots))
-        .ok_or_else(|| LoadError::new("runtime", "`RuntimeLimits::slots` must be 1 to 10,000"))?;
+        .ok_or_else(|| LoadError::new(LoadErrorKind::Runtime, "`RuntimeLimits::slots` must be 1 to 10,000"))?;
 
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)

@@ -5,7 +5,9 @@
 //! handler concerned and have a stable code.
 
 use crate::limits::LimitKind;
+use crate::store::StoreError;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 /// The reason that a call returned no verdict.
@@ -68,7 +70,10 @@ impl Error {
             ErrorKind::NoHandler => "No verdict: no handler is configured.",
             ErrorKind::NoStore => "Tokens cannot be listed or revoked here.",
             ErrorKind::BadRevocation(text) => text,
-            ErrorKind::Unavailable(_) | ErrorKind::Store(_) | ErrorKind::AuditUnavailable(_) => {
+            ErrorKind::Unavailable(_)
+            | ErrorKind::Store(_)
+            | ErrorKind::AuditUnavailable(_)
+            | ErrorKind::HookFailed(_) => {
                 "No verdict: something that the handler depends on is unavailable. Try again later."
             }
             _ => "No verdict: the handler of this token failed.",
@@ -85,7 +90,15 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+/// The source is the cause that a store gave for its failure, if there is one.
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.fault {
+            ErrorKind::Store(failure) => failure.source(),
+            _ => None,
+        }
+    }
+}
 
 /// The party to blame for an [`Error`]. It decides the log level and whom to alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,7 +146,7 @@ pub enum ErrorKind {
     Unavailable(String),
     /// The token records, or the rows of a query, could not be read or written.
     #[error("cannot access token records: {0}")]
-    Store(String),
+    Store(#[from] StoreError),
     /// The change was not applied, because its audit record could not be written.
     #[error("cannot apply the change: the audit record could not be written: {0}")]
     AuditUnavailable(String),
@@ -157,6 +170,9 @@ pub enum ErrorKind {
     /// value from the request.
     #[error("nothing was revoked: {0}")]
     BadRevocation(&'static str),
+    /// The embedder's [`VerifyHook`](crate::hook::VerifyHook) could not decide.
+    #[error("vouches for the token, but the check of the embedder failed: {0}")]
+    HookFailed(String),
     /// The handler reported that it is at fault.
     #[error("reports an internal error: {0}")]
     Internal(String),
@@ -200,9 +216,12 @@ impl ErrorKind {
             | Self::Internal(_) => Blame::Handler,
             Self::Busy { .. } | Self::JustRevoked | Self::JustIssued | Self::Runtime(_) => Blame::Runtime,
             Self::NoSuchHandler { .. } | Self::BadRevocation(_) => Blame::Caller,
-            Self::NoHandler | Self::Store(_) | Self::NoStore | Self::AuditUnavailable(_) | Self::TooManyPending => {
-                Blame::Operator
-            }
+            Self::NoHandler
+            | Self::Store(_)
+            | Self::NoStore
+            | Self::AuditUnavailable(_)
+            | Self::TooManyPending
+            | Self::HookFailed(_) => Blame::Operator,
         }
     }
 
@@ -218,6 +237,7 @@ impl ErrorKind {
             Self::Store(_) => "store",
             Self::AuditUnavailable(_) => "audit-unavailable",
             Self::TooManyPending => "too-many-pending",
+            Self::HookFailed(_) => "hook-failed",
             Self::JustRevoked => "just-revoked",
             Self::JustIssued => "just-issued",
             Self::NoStore => "no-store",
@@ -257,17 +277,27 @@ impl fmt::Display for LimitExceeded {
 #[derive(Debug, Clone)]
 pub struct LoadError {
     handler: Option<String>,
-    code: &'static str,
+    kind: LoadErrorKind,
     text: String,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl LoadError {
-    pub(crate) fn new(code: &'static str, text: impl Into<String>) -> Self {
-        Self { handler: None, code, text: text.into() }
+    pub(crate) fn new(kind: LoadErrorKind, text: impl Into<String>) -> Self {
+        Self { handler: None, kind, text: text.into(), source: None }
+    }
+
+    pub(crate) fn of_thread(which: &str, error: io::Error) -> Self {
+        Self::new(LoadErrorKind::Runtime, format!("failed to start {which}: {error}")).with_source(error)
     }
 
     pub(crate) fn in_handler(mut self, name: &str) -> Self {
         self.handler = Some(name.to_owned());
+        self
+    }
+
+    pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into().into());
         self
     }
 
@@ -276,10 +306,15 @@ impl LoadError {
         self.handler.as_deref()
     }
 
+    /// Returns the kind of error.
+    pub fn kind(&self) -> LoadErrorKind {
+        self.kind
+    }
+
     /// Returns a stable code for scripts, such as `not-granted` or `digest-mismatch`. If the trial
     /// instantiation of a component fails, this is the code of the [`ErrorKind`].
     pub fn code(&self) -> &'static str {
-        self.code
+        self.kind.code()
     }
 }
 
@@ -292,4 +327,114 @@ impl fmt::Display for LoadError {
     }
 }
 
-impl std::error::Error for LoadError {}
+/// The source is the cause from the engine or the operating system, if there is one. Its text is
+/// part of the message, escaped and truncated.
+impl std::error::Error for LoadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
+    }
+}
+
+/// The kinds of [`LoadError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LoadErrorKind {
+    /// An action has no name, or a name that another one has.
+    BadAction,
+    /// The label of a key or query is not valid.
+    BadLabel,
+    /// A limit is outside its range.
+    BadLimit,
+    /// The name of a handler is not valid.
+    BadName,
+    /// The lifetimes contradict each other, or the policy needs records and there are none.
+    BadPolicy,
+    /// A prefix is not valid.
+    BadPrefix,
+    /// A secret could not be presented as a token.
+    BadSecret,
+    /// The value of a setting has the wrong type.
+    BadSetting,
+    /// The component does not have the pinned digest.
+    DigestMismatch,
+    /// Two handlers have the same name.
+    DuplicateName,
+    /// Two handlers claim the same prefix.
+    DuplicatePrefix,
+    /// A secret would be routed to another handler, or to none.
+    ForeignSecret,
+    /// The component is damaged.
+    Invalid,
+    /// The handler was granted a store that its component does not import.
+    KeepsNoRecords,
+    /// The component does not export the contract.
+    MissingExport,
+    /// The component imports something that was not granted.
+    NotGranted,
+    /// The component implements another version of the contract.
+    OtherVersion,
+    /// The engine or a thread could not be started.
+    Runtime,
+    /// Several handlers claim no prefix.
+    SeveralUnprefixed,
+    /// Two labels have the same key.
+    SharedKey,
+    /// The file is a core module instead of a component.
+    CoreModule,
+    /// The file is native code, which is never run.
+    Precompiled,
+    /// The file is not WebAssembly.
+    NotAComponent,
+    /// The component needs more tables, memories or instances than a slot has.
+    TooComplex,
+    /// The component is larger than allowed.
+    TooLarge,
+    /// The component imports something that does not exist.
+    UnknownImport,
+    /// The component does not declare the setting.
+    UnknownSetting,
+    /// A function of the component has another type than in the contract.
+    WrongType,
+    /// The component imports WASI, which handlers do not have.
+    WasiImport,
+    /// The trial instantiation failed, with the code of the [`ErrorKind`].
+    Trial(&'static str),
+}
+
+impl LoadErrorKind {
+    /// Returns a stable code for scripts.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::BadAction => "bad-action",
+            Self::BadLabel => "bad-label",
+            Self::BadLimit => "bad-limit",
+            Self::BadName => "bad-name",
+            Self::BadPolicy => "bad-policy",
+            Self::BadPrefix => "bad-prefix",
+            Self::BadSecret => "bad-secret",
+            Self::BadSetting => "bad-setting",
+            Self::DigestMismatch => "digest-mismatch",
+            Self::DuplicateName => "duplicate-name",
+            Self::DuplicatePrefix => "duplicate-prefix",
+            Self::ForeignSecret => "foreign-secret",
+            Self::Invalid => "invalid",
+            Self::KeepsNoRecords => "keeps-no-records",
+            Self::MissingExport => "missing-export",
+            Self::NotGranted => "not-granted",
+            Self::OtherVersion => "other-version",
+            Self::Runtime => "runtime",
+            Self::SeveralUnprefixed => "several-unprefixed",
+            Self::SharedKey => "shared-key",
+            Self::CoreModule => "core-module",
+            Self::Precompiled => "precompiled",
+            Self::NotAComponent => "not-a-component",
+            Self::TooComplex => "too-complex",
+            Self::TooLarge => "too-large",
+            Self::UnknownImport => "unknown-import",
+            Self::UnknownSetting => "unknown-setting",
+            Self::WrongType => "wrong-type",
+            Self::WasiImport => "wasi-import",
+            Self::Trial(code) => code,
+        }
+    }
+}

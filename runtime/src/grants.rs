@@ -1,21 +1,39 @@
 //! The configuration of a handler, and the grants that are bound from it for its calls.
 
 use crate::counts::Counters;
-use crate::error::LoadError;
+use crate::error::{LoadError, LoadErrorKind};
 use crate::keys::{DerivedKeys, KeyGrant, Secret};
 use crate::limits::Limits;
 use crate::policy::Actors;
 use crate::queries::Query;
 use crate::sanitize::{MAX_NAME, escape_untrusted};
-use crate::store::TokenStore;
+use crate::store::RecordStore;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The configuration of a handler: its component and everything that it may access.
 ///
 /// A handler has no other access, except to the time, randomness, hashing and its log.
+///
+/// ```no_run
+/// # use keyward_runtime::{Actors, HandlerConfig};
+/// # use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
+/// # use std::time::Duration;
+/// # fn config(component: Vec<u8>, ring: KeyRing) -> Result<HandlerConfig, Box<dyn std::error::Error>> {
+/// let day = Duration::from_secs(86_400);
+/// let partner = HandlerConfig::new("partner", component, Actors::matching(["partner:*"])?)
+///     .prefix("ptn_")
+///     .key("token", KeyGrant::new(ring.into()))
+///     .default_ttl(day)
+///     .max_ttl(30 * day);
+/// # Ok(partner)
+/// # }
+/// ```
+///
+/// Durations count in whole seconds; fractions are dropped.
+#[non_exhaustive]
 pub struct HandlerConfig {
     /// The name: 1 to 64 characters `A-Z a-z 0-9 _ -`.
     pub name: String,
@@ -45,29 +63,28 @@ pub struct HandlerConfig {
     pub queries: BTreeMap<String, Arc<dyn Query>>,
     /// The [`Actors`] that it may vouch for.
     pub actors: Actors,
-    /// The lifetime in seconds of tokens that are requested without one; `None` if they do not
-    /// expire.
-    pub default_ttl: Option<NonZeroU32>,
-    /// Maximum lifetime of its tokens in seconds; `None` allows tokens that do not expire.
-    pub max_ttl: Option<u64>,
-    /// Maximum time in seconds that a token may be unused and stay valid, at least 600; `None` for
-    /// no limit.
+    /// The lifetime of tokens that are requested without one, at least a second; `None` if they do
+    /// not expire.
+    pub default_ttl: Option<Duration>,
+    /// Maximum lifetime of its tokens; `None` allows tokens that do not expire.
+    pub max_ttl: Option<Duration>,
+    /// Maximum time that a token may be unused and stay valid, at least
+    /// [`MIN_IDLE`](Self::MIN_IDLE); `None` for no limit.
     ///
     /// Requires records, its own or [`RegistryBuilder::records`](crate::registry::RegistryBuilder::records),
     /// and a lookup at each verification.
-    pub max_idle: Option<u64>,
+    pub max_idle: Option<Duration>,
     /// Maximum number of valid tokens of an actor; `None` for no limit. Requires records, too.
     pub max_tokens_per_actor: Option<u64>,
-    /// Maximum number of seconds that a token's issue time may lie in the future.
-    pub leeway: u64,
+    /// Maximum time that a token's issue time may lie in the future; a minute by default.
+    pub leeway: Duration,
     /// The [`Limits`] of its calls.
     pub limits: Limits,
 }
 
 impl HandlerConfig {
-    /// Minimum of [`max_idle`](Self::max_idle) in seconds: the last use is only recorded to about
-    /// the minute.
-    pub const MIN_IDLE: u64 = 600;
+    /// Minimum of [`max_idle`](Self::max_idle): the last use is only recorded to about the minute.
+    pub const MIN_IDLE: Duration = Duration::from_secs(600);
 
     /// Creates the configuration of a handler that may vouch for `actors` and has no other grants.
     pub fn new(name: impl Into<String>, component: impl Into<Vec<u8>>, actors: Actors) -> Self {
@@ -88,9 +105,115 @@ impl HandlerConfig {
             max_ttl: None,
             max_idle: None,
             max_tokens_per_actor: None,
-            leeway: 60,
+            leeway: Duration::from_secs(60),
             limits: Limits::default(),
         }
+    }
+
+    /// Pins the component to this SHA-256.
+    #[must_use]
+    pub fn sha256(mut self, digest: [u8; 32]) -> Self {
+        self.sha256 = Some(digest);
+        self
+    }
+
+    /// Trusts the token ids and issue times that the component reports; see
+    /// [the field](Self::first_party).
+    #[must_use]
+    pub fn trust_as_first_party(mut self) -> Self {
+        self.first_party = true;
+        self
+    }
+
+    /// Claims the tokens that start with this prefix.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefixes.push(prefix.into());
+        self
+    }
+
+    /// Declares that its tokens end with a [checksum](Self::checksum).
+    #[must_use]
+    pub fn with_checksum(mut self) -> Self {
+        self.checksum = true;
+        self
+    }
+
+    /// Sets one of its settings, to a JSON text.
+    #[must_use]
+    pub fn setting(mut self, name: impl Into<String>, json: impl Into<String>) -> Self {
+        self.settings.insert(name.into(), json.into());
+        self
+    }
+
+    /// Grants a key under a label.
+    #[must_use]
+    pub fn key(mut self, label: impl Into<String>, grant: KeyGrant) -> Self {
+        self.keys.insert(label.into(), grant);
+        self
+    }
+
+    /// Grants the search for a secret.
+    #[must_use]
+    pub fn secret(mut self, name: impl Into<String>, secret: Secret) -> Self {
+        self.secrets.push((name.into(), secret));
+        self
+    }
+
+    /// Grants a store for at most `max` valid records of its own tokens.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn RecordStore>, max: u64) -> Self {
+        self.store = Some(StoreGrant { store, max });
+        self
+    }
+
+    /// Grants a query under a label.
+    #[must_use]
+    pub fn query(mut self, label: impl Into<String>, query: Arc<dyn Query>) -> Self {
+        self.queries.insert(label.into(), query);
+        self
+    }
+
+    /// Sets the lifetime of tokens that are requested without one.
+    #[must_use]
+    pub fn default_ttl(mut self, ttl: Duration) -> Self {
+        self.default_ttl = Some(ttl);
+        self
+    }
+
+    /// Sets the maximum lifetime of its tokens.
+    #[must_use]
+    pub fn max_ttl(mut self, ttl: Duration) -> Self {
+        self.max_ttl = Some(ttl);
+        self
+    }
+
+    /// Sets the [maximum time](Self::max_idle) that a token may be unused.
+    #[must_use]
+    pub fn max_idle(mut self, idle: Duration) -> Self {
+        self.max_idle = Some(idle);
+        self
+    }
+
+    /// Sets the [maximum number](Self::max_tokens_per_actor) of valid tokens of an actor.
+    #[must_use]
+    pub fn max_tokens_per_actor(mut self, max: u64) -> Self {
+        self.max_tokens_per_actor = Some(max);
+        self
+    }
+
+    /// Sets the [leeway](Self::leeway) for clocks that differ.
+    #[must_use]
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
+        self
+    }
+
+    /// Sets the limits of its calls.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
     }
 }
 
@@ -103,8 +226,8 @@ impl fmt::Debug for HandlerConfig {
 /// A grant to keep records of a handler's own tokens.
 #[derive(Clone)]
 pub struct StoreGrant {
-    /// The [`TokenStore`] of the records.
-    pub store: Arc<dyn TokenStore>,
+    /// The [`RecordStore`] of the records.
+    pub store: Arc<dyn RecordStore>,
     /// Maximum number of valid records.
     pub max: u64,
 }
@@ -161,5 +284,5 @@ fn check_label(kind: &str, label: &str) -> Result<(), LoadError> {
         "`{}` is not a valid {kind} label: use 1 to 64 characters of `a-z 0-9 -`",
         escape_untrusted(label, MAX_NAME)
     );
-    Err(LoadError::new("bad-label", text))
+    Err(LoadError::new(LoadErrorKind::BadLabel, text))
 }

@@ -9,22 +9,22 @@ use crate::checksum;
 use crate::clock::UnixTime;
 use crate::component::{CheckedComponent, ComponentInfo};
 use crate::counts::Counts;
-use crate::error::{Error, ErrorKind, LoadError};
+use crate::error::{Error, ErrorKind, LoadError, LoadErrorKind};
 use crate::grants::{BoundGrants, HandlerConfig};
 use crate::limits::Limits;
 use crate::policy::{Policy, Proposal};
 use crate::runtime::Runtime;
 use crate::sandbox::{Sandbox, VerifyOutcome, trial_error};
 use crate::sanitize::{MAX_NAME, escape_untrusted, list_names};
-use crate::store::{CommitOutcome, TokenStore, Transaction};
+use crate::store::{CommitOutcome, RecordStore, Transaction};
 use crate::token::{TokenDigest, is_token_text};
 use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Verdict};
 use crate::verdict_cache::VerdictCache;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) use issue::{IssueContext, PARENT_REVOKED};
-#[cfg(feature = "phases")]
-use std::time::{Duration, Instant};
 use verify_record::Presented;
 
 /// A loaded handler with its [`Sandbox`] and [`Policy`].
@@ -41,7 +41,7 @@ pub(crate) struct Handler {
     runtime: Runtime,
     pub(crate) policy: Policy,
     /// The store in which the host keeps records of its tokens, if the handler keeps none itself.
-    records: Option<Arc<dyn TokenStore>>,
+    records: Option<Arc<dyn RecordStore>>,
     sandbox: Arc<Sandbox>,
     answers: VerdictCache<Acceptance>,
 }
@@ -54,7 +54,7 @@ impl Handler {
     pub(crate) fn load(
         runtime: &Runtime,
         config: HandlerConfig,
-        records: Option<Arc<dyn TokenStore>>,
+        records: Option<Arc<dyn RecordStore>>,
     ) -> Result<Self, LoadError> {
         let shown = escape_untrusted(&config.name, MAX_NAME);
         Self::load_unnamed(runtime, config, records).map_err(|error| error.in_handler(&shown))
@@ -63,7 +63,7 @@ impl Handler {
     fn load_unnamed(
         runtime: &Runtime,
         config: HandlerConfig,
-        records: Option<Arc<dyn TokenStore>>,
+        records: Option<Arc<dyn RecordStore>>,
     ) -> Result<Self, LoadError> {
         let HandlerConfig {
             name,
@@ -88,13 +88,20 @@ impl Handler {
         check_name(&name)?;
         check_prefixes(&prefixes)?;
         check_limits(runtime, &limits)?;
-        let policy = Policy { actors, default_ttl, max_ttl, max_idle, max_tokens_per_actor, leeway };
+        let policy = Policy {
+            actors,
+            default_ttl: default_ttl.map(lifetime).transpose()?,
+            max_ttl: max_ttl.map(|ttl| ttl.as_secs()),
+            max_idle: max_idle.map(|idle| idle.as_secs()),
+            max_tokens_per_actor,
+            leeway: leeway.as_secs(),
+        };
         check_policy(&policy, store.is_some() || records.is_some())?;
         let component = runtime.load(&component, limits.component_bytes, sha256)?;
         for (setting, value) in &settings {
             let Some(kind) = component.info.settings.get(setting) else {
                 return Err(LoadError::new(
-                    "unknown-setting",
+                    LoadErrorKind::UnknownSetting,
                     format!(
                         "unknown setting `{}`; the component declares {}",
                         escape_untrusted(setting, MAX_NAME),
@@ -236,7 +243,7 @@ impl Handler {
 
     /// Returns the store of its token records, whether the handler or the host keeps them. `None`
     /// if there are no records.
-    pub(crate) fn store(&self) -> Option<&Arc<dyn TokenStore>> {
+    pub(crate) fn store(&self) -> Option<&Arc<dyn RecordStore>> {
         self.bound.store.as_ref().map(|grant| &grant.store).or(self.records.as_ref())
     }
 
@@ -246,29 +253,21 @@ impl Handler {
             return Ok(CommitOutcome::Done);
         }
         changes.at = now.seconds;
-        store.commit(&self.name, changes).await.map_err(|error| ErrorKind::Store(error.to_string()))
+        Ok(store.commit(&self.name, changes).await?)
     }
+}
 
-    /// Measures the phases of one verification.
-    #[cfg(feature = "phases")]
-    pub(crate) async fn phases(&self, token: &str) -> Result<Vec<(&'static str, Duration)>, ErrorKind> {
-        let start = Instant::now();
-        let now = self.runtime.shared().now()?;
-        let (answer, mut times) = self.sandbox.phases(token, now).await?;
-        let asked = Instant::now();
-        if let Answer::Proposal(proposal) = answer {
-            let _ = std::hint::black_box(self.policy.judge(&self.name, &self.bound.limits, proposal, now)?);
-        }
-        times.push(("policy", asked.elapsed()));
-        times.push(("all of it, without room and pool", start.elapsed()));
-        Ok(times)
-    }
+/// Converts a lifetime to the unit of the contract.
+fn lifetime(ttl: Duration) -> Result<NonZeroU32, LoadError> {
+    let text = "`default_ttl` must be 1 to 4,294,967,295 seconds";
+    let seconds = u32::try_from(ttl.as_secs()).ok().and_then(NonZeroU32::new);
+    seconds.ok_or_else(|| LoadError::new(LoadErrorKind::BadPolicy, text))
 }
 
 /// Checks that the lifetimes are consistent, and that a policy that needs records has a store.
 fn check_policy(policy: &Policy, has_records: bool) -> Result<(), LoadError> {
     let Policy { default_ttl, max_ttl, max_idle, max_tokens_per_actor, .. } = policy;
-    let wrong = |text: &str| Err(LoadError::new("bad-policy", text));
+    let wrong = |text: &str| Err(LoadError::new(LoadErrorKind::BadPolicy, text));
     if default_ttl.zip(*max_ttl).is_some_and(|(default, max)| u64::from(default.get()) > max) {
         return wrong(
             "`default_ttl` is greater than `max_ttl`, so no token could be created without a lifetime: lower `default_ttl`",
@@ -277,7 +276,7 @@ fn check_policy(policy: &Policy, has_records: bool) -> Result<(), LoadError> {
     if (max_idle.is_some() || max_tokens_per_actor.is_some()) && !has_records {
         return wrong("`max_idle` and `max_tokens_per_actor` require token records: add a `[store]` section");
     }
-    if max_idle.is_some_and(|idle| idle < HandlerConfig::MIN_IDLE) {
+    if max_idle.is_some_and(|idle| idle < HandlerConfig::MIN_IDLE.as_secs()) {
         return wrong(
             "`max_idle` is less than 600 seconds: use at least 600, because the last use is only recorded to about the minute",
         );
@@ -314,7 +313,7 @@ fn check_name(name: &str) -> Result<(), LoadError> {
     if fine {
         Ok(())
     } else {
-        Err(LoadError::new("bad-name", "a handler name must be 1 to 64 characters of `A-Z a-z 0-9 _ -`"))
+        Err(LoadError::new(LoadErrorKind::BadName, "a handler name must be 1 to 64 characters of `A-Z a-z 0-9 _ -`"))
     }
 }
 
@@ -322,7 +321,7 @@ fn check_prefixes(prefixes: &[String]) -> Result<(), LoadError> {
     match prefixes.iter().find(|prefix| prefix.is_empty() || prefix.len() > 256 || !is_token_text(prefix)) {
         None => Ok(()),
         Some(prefix) => Err(LoadError::new(
-            "bad-prefix",
+            LoadErrorKind::BadPrefix,
             format!(
                 "`{}` is not a valid prefix: use 1 to 256 characters of `A-Z a-z 0-9 . _ ~ + / = -`",
                 escape_untrusted(prefix, MAX_NAME)
@@ -334,7 +333,10 @@ fn check_prefixes(prefixes: &[String]) -> Result<(), LoadError> {
 fn check_limits(runtime: &Runtime, limits: &Limits) -> Result<(), LoadError> {
     let max = &runtime.shared().limits;
     let too_high = |setting: &str, value: usize, max: usize| {
-        Err(LoadError::new("bad-limit", format!("`{setting}` is {value}, more than this runtime's maximum of {max}")))
+        Err(LoadError::new(
+            LoadErrorKind::BadLimit,
+            format!("`{setting}` is {value}, more than this runtime's maximum of {max}"),
+        ))
     };
     if limits.memory_bytes > max.memory_bytes {
         return too_high("limits.memory_mib", limits.memory_bytes >> 20, max.memory_bytes >> 20);
@@ -344,7 +346,7 @@ fn check_limits(runtime: &Runtime, limits: &Limits) -> Result<(), LoadError> {
     }
     if let Some(setting) = limits.zero() {
         return Err(LoadError::new(
-            "bad-limit",
+            LoadErrorKind::BadLimit,
             format!("`limits.{setting}` is 0, so no call could succeed: use at least 1"),
         ));
     }
@@ -358,7 +360,7 @@ fn check_limits(runtime: &Runtime, limits: &Limits) -> Result<(), LoadError> {
 fn check_grants(info: &ComponentInfo, bound: &BoundGrants) -> Result<(), LoadError> {
     let missing = |interface: &str, line: &str| {
         Err(LoadError::new(
-            "not-granted",
+            LoadErrorKind::NotGranted,
             format!(
                 "the component imports `keyward:handler/{interface}`, which is not granted: to grant it, add `{line}` to \
              this handler"
@@ -380,7 +382,7 @@ fn check_grants(info: &ComponentInfo, bound: &BoundGrants) -> Result<(), LoadErr
     // The handler does not read records, so narrowing one would not narrow its token.
     if bound.store.is_some() && !info.imports.contains("store") {
         return Err(LoadError::new(
-            "keeps-no-records",
+            LoadErrorKind::KeepsNoRecords,
             "the component does not import `keyward:handler/store`, so it keeps no records: remove `store`; with a `[store]` \
              section, the host keeps a record of each of its tokens anyway",
         ));

@@ -64,6 +64,7 @@ mod engine;
 pub mod error;
 mod grants;
 mod handler;
+pub mod hook;
 mod host;
 mod i_json;
 pub mod keys;
@@ -100,13 +101,9 @@ pub use registry::Registry;
 pub use restrictions::Permission;
 pub use runtime::Runtime;
 pub use verdict::{
-    Acceptance, CreateRequest, Created, Creation, Denial, Denied, Parent, Reason, Rejection, Restrictions, Verdict,
+    Acceptance, CreateRequest, Created, Creation, Denial, Denied, IssueOptions, Parent, Reason, Rejection,
+    Restrictions, Verdict,
 };
-
-/// Hooks that run before a change takes effect.
-pub mod hook {
-    pub use crate::verdict::{HookFuture, IssueHook, RevocationHook};
-}
 
 /// The host's queries, which handlers read tables with.
 pub mod query {

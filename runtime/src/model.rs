@@ -7,8 +7,9 @@
 use crate::error::ErrorKind;
 use crate::revocation_list::{Revocations, Ruling, Subject};
 use crate::store::{
-    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Revocation, Revoked, SecretDigest,
-    StatusCount, StoreError, StoreFuture, StoredRecord, TokenStore, Transaction,
+    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, NodeStatus, RecordStore,
+    Revocation, RevocationLog, Revoked, SecretDigest, StatusCount, StoreError, StoreFuture, StoredRecord, TokenIndex,
+    Transaction,
 };
 use crate::sync::{Arc, Mutex};
 use crate::token::TokenDigest;
@@ -63,7 +64,7 @@ impl Double {
     }
 }
 
-impl TokenStore for Double {
+impl RecordStore for Double {
     fn find<'a>(&'a self, _: &'a str, _: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
         Box::pin(async { Ok(None) })
     }
@@ -85,7 +86,9 @@ impl TokenStore for Double {
     }
 
     fn record_use(&self, _: &str, _: &str, _: u64) {}
+}
 
+impl RevocationLog for Double {
     fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> StoreFuture<'a, u64> {
         Box::pin(async { Ok(0) })
     }
@@ -105,7 +108,7 @@ impl TokenStore for Double {
         })
     }
 
-    fn revocations<'a>(&'a self, after: u64, _: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
+    fn entries<'a>(&'a self, after: u64, _: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
         Box::pin(async move {
             let all = self.kept.lock().unwrap().revocations.clone();
             let entries = (1..).zip(all.into_iter().map(Entry::Revoked));
@@ -120,7 +123,9 @@ impl TokenStore for Double {
     fn note_clock(&self, _: u64) -> StoreFuture<'_, ()> {
         Box::pin(async { Ok(()) })
     }
+}
 
+impl TokenIndex for Double {
     fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: u64) -> StoreFuture<'a, ListPage> {
         Box::pin(async { Ok(ListPage::default()) })
     }
@@ -129,15 +134,17 @@ impl TokenStore for Double {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn key_uses<'a>(&'a self, _: u64) -> StoreFuture<'a, Vec<KeyUsage>> {
+    fn key_uses(&self, _: u64) -> StoreFuture<'_, Vec<KeyUsage>> {
         Box::pin(async { Ok(Vec::new()) })
     }
+}
 
+impl NodeDirectory for Double {
     fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> StoreFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 
-    fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>> {
+    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 }

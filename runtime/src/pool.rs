@@ -13,6 +13,7 @@ use crate::error::{ErrorKind, LimitExceeded};
 use crate::lane::{CpuUsage, Lane, Pace, Task};
 use crate::limits::LimitKind;
 use crate::slice::{self, SLICE, thread_cpu};
+use crate::store::StoreError;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -277,7 +278,7 @@ fn nice_0() -> ThreadPriority {
 
 /// Blames the store, not the guest, for a timeout.
 fn no_answer(within: Duration) -> ErrorKind {
-    ErrorKind::Store(format!("no answer within {} ms (`limits.wall_ms`)", within.as_millis()))
+    StoreError::new(format!("no answer within {} ms (`limits.wall_ms`)", within.as_millis())).into()
 }
 
 fn over(limit: LimitKind, used: Duration, of: Duration) -> ErrorKind {

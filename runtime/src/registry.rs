@@ -1,17 +1,18 @@
 //! The registry of handlers, which routes each token to its handler.
 
 mod actions;
+mod builder;
 mod presented;
 mod redact;
-mod revoke;
+mod revocations;
 mod tokens;
 
+use crate::actor::VerifiedActor;
 use crate::component::ComponentInfo;
 use crate::counts::Counts;
-use crate::error::{Error, ErrorKind, LoadError};
-use crate::grants::HandlerConfig;
+use crate::error::{Error, ErrorKind};
 use crate::handler::{Handler, IssueContext, PARENT_REVOKED};
-use crate::limits::Limits;
+use crate::hook::{HookDecision, VerifyHook};
 use crate::restrictions::Permission;
 use crate::revocation_list::{Revocations, Subject};
 use crate::runtime::Runtime;
@@ -19,15 +20,21 @@ use crate::sanitize::{MAX_NAME, escape_untrusted, list_names};
 use crate::store::{StoreError, TokenStore};
 use crate::token::TokenDigest;
 use crate::verdict::{
-    CreateRequest, Created, Creation, Denial, Denied, IssueHook, Parent, Reason, Rejection, Restrictions, Verdict,
+    Acceptance, CreateRequest, Created, Creation, Denial, Denied, IssueOptions, Parent, Reason, Rejection,
+    Restrictions, Verdict,
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+pub use builder::RegistryBuilder;
 pub use presented::{Presented, Requested};
 pub use redact::IdKind;
-pub use tokens::{TokenUpdate, UpdateOutcome};
+pub use revocations::TokenRevocations;
+pub use tokens::{TokenUpdate, Tokens, UpdateOutcome};
+
+/// Maximum length of a message of a hook, in bytes.
+const MAX_MESSAGE: usize = 300;
 
 /// An immutable list of handlers with their grants. To reload, build another registry on the same
 /// [`Runtime`] and replace this one. Cheap to clone.
@@ -53,6 +60,8 @@ struct Handlers {
     revocations: Option<Arc<Revocations>>,
     /// The store of token records, if there is one.
     records: Option<Arc<dyn TokenStore>>,
+    /// The embedder's own check of valid tokens.
+    verify_hook: Option<Arc<dyn VerifyHook>>,
     /// Maximum length of a token over all handlers, in bytes.
     token_bytes: usize,
     /// Maximum length of an actor's id over all handlers, in bytes.
@@ -76,16 +85,7 @@ pub struct HandlerInfo<'a> {
 impl Registry {
     /// Creates a [`RegistryBuilder`] on `runtime`.
     pub fn builder(runtime: &Runtime) -> RegistryBuilder {
-        RegistryBuilder {
-            runtime: runtime.clone(),
-            handlers: Vec::new(),
-            actions: HashMap::new(),
-            actions_open: false,
-            client_tokens: HashMap::new(),
-            share_unprefixed: false,
-            revocations: None,
-            records: None,
-        }
+        RegistryBuilder::new(runtime)
     }
 
     /// Returns the [`HandlerInfo`] of each handler, in order.
@@ -140,21 +140,76 @@ impl Registry {
             let digest = TokenDigest::of(token);
             match handler.verify(token, digest).await? {
                 Verdict::NotMine => {}
-                verdict if counts => return self.unless_revoked(handler, verdict, &digest).await,
+                verdict if counts => {
+                    let verdict = self.unless_revoked(handler, verdict, &digest).await?;
+                    return self.unless_hook_rejects(handler, verdict).await;
+                }
                 _ => return Ok(Verdict::NotMine),
             }
         }
         Ok(Verdict::NotMine)
     }
 
-    /// Returns whether a token with these restrictions may be used for a [`Permission`]. `None`
-    /// allows everything that the actor may do, which only the host service knows.
+    /// Returns the actor of a token if its restrictions allow it to be used for a [`Permission`].
+    /// Whether the actor itself has that permission, only the host service knows.
     ///
     /// The rules are Datasette's for `_r`: an entry names the action in full or by its short name
     /// in this registry. An entry for everything covers all, an entry for a database what is in it,
     /// an entry for a resource only that resource.
+    pub fn authorize<'a>(&self, acceptance: &'a Acceptance, permission: &Permission) -> Option<&'a VerifiedActor> {
+        self.allows(acceptance.restrictions.as_ref(), permission).then_some(&acceptance.actor)
+    }
+
+    /// Returns whether a token with these restrictions may be used for a [`Permission`], by the
+    /// rules of [`authorize`](Self::authorize). `None` allows everything that the actor may do.
     pub fn allows(&self, restrictions: Option<&Restrictions>, permission: &Permission) -> bool {
         restrictions.is_none_or(|restrictions| permission.is_allowed_by(restrictions, &self.0.actions))
+    }
+
+    /// Returns the records of issued tokens.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoStore`] without [`RegistryBuilder::records`].
+    pub fn tokens(&self) -> Result<Tokens<'_>, Error> {
+        let store = self.0.records.as_ref().ok_or_else(|| Error::without_handler(ErrorKind::NoStore))?;
+        Ok(Tokens::new(self, &**store))
+    }
+
+    /// Returns the revocations that are applied to verified tokens.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoStore`] without [`RegistryBuilder::revocations`]: tokens cannot be revoked
+    /// here.
+    pub fn revocations(&self) -> Result<TokenRevocations<'_>, Error> {
+        let list = self.0.revocations.as_ref().ok_or_else(|| Error::without_handler(ErrorKind::NoStore))?;
+        Ok(TokenRevocations::new(self, list))
+    }
+
+    /// Returns whether verdicts can be given now; [`trouble`](Self::trouble) returns the reason if
+    /// not.
+    pub fn is_ready(&self) -> bool {
+        self.trouble().is_none()
+    }
+
+    /// Returns why no verdicts can be given now, for the operator: there has been no contact with
+    /// the store for too long, it has lost revocations, or this node's clock is behind the store's.
+    /// `None` if verdicts can be given.
+    pub fn trouble(&self) -> Option<String> {
+        let revocations = self.0.revocations.as_ref()?;
+        let behind = || Some(self.is_behind(revocations)?.to_string());
+        revocations.trouble().or_else(behind)
+    }
+
+    /// Checks the length of an actor's id by which tokens are to be listed or revoked. No handler's
+    /// token with a longer one is issued or accepted.
+    ///
+    /// # Errors
+    /// Returns a message for the client.
+    pub fn check_actor_id(&self, id: &str) -> Result<(), &'static str> {
+        if id.len() <= self.0.actor_id_bytes {
+            return Ok(());
+        }
+        Err("the actor id is longer than the ids of actors may be (`limits.actor_id_bytes`, by default 1024 bytes)")
     }
 
     /// Like [`verify`](Self::verify) for callers that are not async: blocks this thread, but needs
@@ -166,35 +221,26 @@ impl Registry {
         pollster::block_on(self.verify(token))
     }
 
-    /// Creates a token with the named handler, or the first one. With [`RegistryBuilder::records`],
-    /// a durable record of the token exists before this returns, for every handler.
+    /// Creates a token with the [handler](CreateRequest::handler) of the request. With
+    /// [`RegistryBuilder::records`], a durable record of the token exists before this returns, for
+    /// every handler.
     ///
     /// # Errors
     /// No token was created, and the reason is not a denial by the policy or the handler.
-    pub async fn create(&self, handler: Option<&str>, request: CreateRequest) -> Result<Creation, Error> {
-        self.create_in_context(handler, request, IssueContext::default()).await
+    pub async fn create(&self, request: CreateRequest) -> Result<Creation, Error> {
+        self.create_with(request, IssueOptions::new()).await
     }
 
-    /// Like [`create`](Self::create), and calls `hook` before the token becomes valid.
+    /// Like [`create`](Self::create), with [`IssueOptions`].
     ///
     /// # Errors
     /// As for `create`, and the error of the hook.
-    pub async fn create_with_hook(
-        &self,
-        handler: Option<&str>,
-        request: CreateRequest,
-        hook: &dyn IssueHook,
-    ) -> Result<Creation, Error> {
-        self.create_in_context(handler, request, IssueContext { hook: Some(hook), ..IssueContext::default() }).await
+    pub async fn create_with(&self, request: CreateRequest, options: IssueOptions<'_>) -> Result<Creation, Error> {
+        self.create_in_context(request, IssueContext { hook: options.hook, ..IssueContext::default() }).await
     }
 
-    async fn create_in_context(
-        &self,
-        handler: Option<&str>,
-        request: CreateRequest,
-        together: IssueContext<'_>,
-    ) -> Result<Creation, Error> {
-        let place = match handler {
+    async fn create_in_context(&self, request: CreateRequest, together: IssueContext<'_>) -> Result<Creation, Error> {
+        let place = match request.handler.as_deref() {
             Some(name) => self.named(name)?,
             None => 0,
         };
@@ -267,20 +313,32 @@ impl Registry {
     ///
     /// # Errors
     /// As for `create`.
-    pub fn create_blocking(&self, handler: Option<&str>, request: CreateRequest) -> Result<Creation, Error> {
-        pollster::block_on(self.create(handler, request))
-    }
-
-    /// Measures the phases of one verification by the first handler.
-    #[cfg(feature = "phases")]
-    #[doc(hidden)]
-    pub fn phases(&self, token: &str) -> Option<Vec<(&'static str, std::time::Duration)>> {
-        pollster::block_on(self.0.handlers.first()?.phases(token)).ok()
+    pub fn create_blocking(&self, request: CreateRequest) -> Result<Creation, Error> {
+        pollster::block_on(self.create(request))
     }
 
     /// Returns the full name of the action with this short name; `None` if there is none.
     pub fn action(&self, short: &str) -> Option<&str> {
         self.0.actions.iter().find(|(_, known)| *known == short).map(|(name, _)| name.as_str())
+    }
+
+    async fn unless_hook_rejects(&self, handler: &Handler, verdict: Verdict) -> Result<Verdict, Error> {
+        let (Verdict::Accepted(acceptance), Some(hook)) = (&verdict, &self.0.verify_hook) else { return Ok(verdict) };
+        match hook.check(acceptance).await {
+            Ok(HookDecision::Accept) => Ok(verdict),
+            Ok(HookDecision::Reject(message)) => Ok(Verdict::Rejected(Rejection {
+                handler: None,
+                reason: Reason::NotPermitted,
+                message: escape_untrusted(&message, MAX_MESSAGE),
+            })),
+            Err(failure) => {
+                Err(Error::new(&handler.name, ErrorKind::HookFailed(escape_untrusted(&failure, MAX_MESSAGE))))
+            }
+        }
+    }
+
+    fn now(&self) -> Result<u64, Error> {
+        Ok(self.0.runtime.shared().now().map_err(Error::without_handler)?.seconds)
     }
 
     /// Returns the indexes of the handlers that a token may belong to, in order: one, except for
@@ -306,7 +364,7 @@ fn denied(denial: Denial, message: impl Into<String>) -> Denied {
 }
 
 fn store_error(error: StoreError) -> Error {
-    Error::without_handler(ErrorKind::Store(error.to_string()))
+    Error::without_handler(error.into())
 }
 
 fn too_long(max: usize) -> Verdict {
@@ -321,208 +379,4 @@ impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.handlers()).finish()
     }
-}
-
-/// A builder of a [`Registry`]: collects handlers, which [`build`](Self::build) loads and checks
-/// together.
-#[expect(missing_debug_implementations, reason = "a store has no `Debug`")]
-pub struct RegistryBuilder {
-    runtime: Runtime,
-    handlers: Vec<HandlerConfig>,
-    actions: HashMap<String, String>,
-    actions_open: bool,
-    client_tokens: HashMap<String, u64>,
-    share_unprefixed: bool,
-    revocations: Option<Arc<Revocations>>,
-    records: Option<Arc<dyn TokenStore>>,
-}
-
-impl RegistryBuilder {
-    /// Appends a handler. The first one creates tokens by default.
-    pub fn handler(mut self, config: HandlerConfig) -> Self {
-        self.handlers.push(config);
-        self
-    }
-
-    /// Gives an action the short name that tokens carry, such as `vi` for `view-instance`. It must
-    /// be unique.
-    ///
-    /// Once there are actions, requests and edits that restrict a token to others are denied; see
-    /// [`actions_open`](Self::actions_open). Issued tokens are not affected.
-    pub fn action(mut self, name: impl Into<String>, short: impl Into<String>) -> Self {
-        self.actions.insert(name.into(), short.into());
-        self
-    }
-
-    /// Allows requests to restrict a token to actions that have no short name here, because the
-    /// application defines more. A misspelled action then allows nothing, without an error. Without
-    /// any [`action`](Self::action), all are allowed.
-    pub fn actions_open(mut self, open: bool) -> Self {
-        self.actions_open = open;
-        self
-    }
-
-    /// Limits the number of valid tokens that a client ([`CreateRequest::client`]) may have issued,
-    /// with all handlers together. Requires [`records`](Self::records). Tokens that have expired
-    /// because they were idle count.
-    pub fn client_tokens(mut self, client: impl Into<String>, max: u64) -> Self {
-        self.client_tokens.insert(client.into(), max);
-        self
-    }
-
-    /// Allows several handlers without prefixes: each token is passed to them in order until one
-    /// returns another verdict than "not mine", so they see each other's tokens.
-    pub fn dangerous_share_unprefixed(mut self, share: bool) -> Self {
-        self.share_unprefixed = share;
-        self
-    }
-
-    /// Checks every valid token against these [`Revocations`]. Without them, tokens of handlers
-    /// that keep no records cannot be revoked.
-    pub fn revocations(mut self, revocations: Arc<Revocations>) -> Self {
-        self.revocations = Some(revocations);
-        self
-    }
-
-    /// Keeps a record of every created token in this [`TokenStore`]: handlers with a store of their
-    /// own keep their records in that, for others the host writes one if the token has an id.
-    /// Listing, counting and idle expiry use these records.
-    pub fn records(mut self, records: Arc<dyn TokenStore>) -> Self {
-        self.records = Some(records);
-        self
-    }
-
-    /// Loads, compiles and instantiates every handler. This takes CPU time and blocks: in an async
-    /// program, call it where blocking is allowed.
-    ///
-    /// # Errors
-    /// Returns the first error.
-    pub fn build(self) -> Result<Registry, LoadError> {
-        let Self { runtime, handlers, actions, actions_open, client_tokens, share_unprefixed, revocations, records } =
-            self;
-        actions::check_actions(&actions)?;
-        let mut names = HashSet::new();
-        if let Some(twice) = handlers.iter().find(|config| !names.insert(config.name.clone())) {
-            return Err(LoadError::new("duplicate-name", "duplicate name; give each handler its own name")
-                .in_handler(&escape_untrusted(&twice.name, MAX_NAME)));
-        }
-        let handlers = handlers.into_iter().map(|config| Handler::load(&runtime, config, records.clone()));
-        let handlers = handlers.collect::<Result<Vec<_>, _>>()?;
-        let prefixes = claims(&handlers)?;
-        let unprefixed: Vec<usize> = handlers
-            .iter()
-            .enumerate()
-            .filter(|(_, handler)| handler.prefixes.is_empty())
-            .map(|(place, _)| place)
-            .collect();
-        if unprefixed.len() > 1 && !share_unprefixed {
-            return Err(LoadError::new(
-                "several-unprefixed",
-                format!(
-                    "handlers {} claim no prefix, so each would see the others' tokens: give all but one `prefixes`, or \
-                 set `dangerous_share_unprefixed = true`",
-                    list_names(unprefixed.iter().filter_map(|place| handlers.get(*place)).map(|handler| &handler.name))
-                ),
-            ));
-        }
-        check_keys(&handlers)?;
-        let token_bytes = handlers.iter().map(|handler| handler.bound.limits.token_bytes).max();
-        let token_bytes = token_bytes.unwrap_or_else(|| Limits::default().token_bytes);
-        let actor_id_bytes = handlers.iter().map(|handler| handler.bound.limits.actor_id_bytes).max();
-        let actor_id_bytes = actor_id_bytes.unwrap_or_else(|| Limits::default().actor_id_bytes);
-        let registry = Registry(Arc::new(Handlers {
-            runtime,
-            handlers,
-            prefixes,
-            unprefixed,
-            actions,
-            actions_open,
-            client_tokens,
-            revocations,
-            records,
-            token_bytes,
-            actor_id_bytes,
-        }));
-        check_secrets(&registry)?;
-        Ok(registry)
-    }
-}
-
-/// Returns every prefix once, longest first, so that the first match is the longest match.
-fn claims(handlers: &[Handler]) -> Result<Vec<(String, usize)>, LoadError> {
-    let mut claimed: HashMap<&str, &str> = HashMap::new();
-    let mut prefixes = Vec::new();
-    for (place, handler) in handlers.iter().enumerate() {
-        for prefix in &handler.prefixes {
-            if let Some(other) = claimed.insert(prefix, &handler.name) {
-                return Err(LoadError::new(
-                    "duplicate-prefix",
-                    format!("the prefix `{prefix}` is also claimed by `{other}`, and a token can have only one owner: change one of the prefixes"),
-                )
-                .in_handler(&handler.name));
-            }
-            prefixes.push((prefix.clone(), place));
-        }
-    }
-    prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
-    Ok(prefixes)
-}
-
-/// Checks that no two labels have the same key, however they share it: they could forge each
-/// other's tokens.
-fn check_keys(handlers: &[Handler]) -> Result<(), LoadError> {
-    let mut labels =
-        handlers.iter().flat_map(|handler| handler.bound.keys.iter().map(move |(label, keys)| (handler, label, keys)));
-    while let Some((handler, label, keys)) = labels.next() {
-        if let Some((other, other_label, _)) = labels.clone().find(|(.., others)| keys.overlap(others)) {
-            return Err(LoadError::new("shared-key", format!(
-                "`keys.{other_label}` is the same key as `keys.{label}` of `{}`, so they could forge each other's tokens: \
-                 give one of them another `namespace` or key ring", handler.name
-            ))
-            .in_handler(&other.name));
-        }
-    }
-    Ok(())
-}
-
-/// Checks that each secret, when presented, is routed to the handler that it was configured for.
-fn check_secrets(registry: &Registry) -> Result<(), LoadError> {
-    for (place, handler) in registry.0.handlers.iter().enumerate() {
-        for (name, secret) in &handler.bound.secrets {
-            let wrong = |code, text: String| {
-                let name = escape_untrusted(name, MAX_NAME);
-                Err(LoadError::new(code, format!("the secret `{name}` {text}")).in_handler(&handler.name))
-            };
-            if secret.is_empty() {
-                return wrong("bad-secret", "is empty; give it a value or remove it".into());
-            }
-            if secret.len() > handler.bound.limits.token_bytes {
-                return wrong("bad-secret", "is longer than a token may be (`limits.token_bytes`)".into());
-            }
-            let Ok(token) = std::str::from_utf8(secret.expose()) else {
-                return wrong("bad-secret", "is not UTF-8 text, so no caller could present it".into());
-            };
-            if handler.is_only_prefix(token) {
-                return wrong("bad-secret", "is only the prefix of its handler, and no such token is accepted".into());
-            }
-            let owners = registry.owners(token);
-            if !owners.contains(&place) {
-                let owner = owners.first().and_then(|place| registry.0.handlers.get(*place));
-                return match owner {
-                    Some(owner) => wrong(
-                        "foreign-secret",
-                        format!(
-                            "begins with a prefix of `{}`, which would receive it: change the secret or the prefix",
-                            owner.name
-                        ),
-                    ),
-                    None => wrong(
-                        "foreign-secret",
-                        "does not begin with a prefix of its handler, so no caller could present it".into(),
-                    ),
-                };
-            }
-        }
-    }
-    Ok(())
 }

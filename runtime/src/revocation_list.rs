@@ -1,7 +1,7 @@
 //! The revocation list, as this process has read it. Every token that a handler accepts is finally
 //! checked here, so that signed tokens can be revoked like stored ones.
 //!
-//! The source of truth is an append-only list in the [`TokenStore`]. A thread polls it several
+//! The source of truth is an append-only list in the [`RevocationLog`]. A thread polls it several
 //! times a second, and immediately when the store signals a change; revocations of this process
 //! apply at once. After too long without contact, no verdict is given from memory. Revocations that
 //! the store does not confirm apply here regardless, and are retried; an embedder keeps them until
@@ -13,12 +13,12 @@ mod pace;
 mod pending_writes;
 
 use crate::error::ErrorKind;
-use crate::store::{Entry, Revocation, Revoked, StoreError, TokenStore};
+use crate::hook::RevocationHook;
+use crate::store::{Entry, Revocation, RevocationLog, Revoked, StoreError};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak, thread};
 use crate::token::TokenRef;
-use crate::verdict::RevocationHook;
 use cutoffs::Cutoffs;
-use kept::Kept;
+use kept::{Durability, Kept};
 use pace::Pace;
 use pending_writes::{Added, Late, PendingWrites, ROOM};
 use std::fmt;
@@ -38,12 +38,12 @@ const PAGE: u32 = 1_000;
 /// Maximum interval between two retries of an unconfirmed revocation.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// The revocation list of a [`TokenStore`]. Lives as long as the process; successive registries
+/// The revocation list of a [`RevocationLog`]. Lives as long as the process; successive registries
 /// share it.
 pub struct Revocations {
     /// A weak reference to itself, for the threads, which must not keep it alive.
     this: Weak<Self>,
-    store: Arc<dyn TokenStore>,
+    store: Arc<dyn RevocationLog>,
     patience: Duration,
     known: RwLock<Snapshot>,
     /// Always locked before `known` if both are.
@@ -71,7 +71,7 @@ impl Revocations {
     ///
     /// # Errors
     /// The store cannot be read, or the thread cannot be started.
-    pub fn open(store: Arc<dyn TokenStore>, patience: Duration) -> Result<Arc<Self>, StoreError> {
+    pub fn open(store: Arc<dyn RevocationLog>, patience: Duration) -> Result<Arc<Self>, StoreError> {
         let this = Self::new(store, patience);
         pollster::block_on(this.catch_up())?;
         let weak = this.this.clone();
@@ -80,8 +80,14 @@ impl Revocations {
         Ok(this)
     }
 
+    /// Creates a list that is never read, so that no token is valid: to check whether a registry
+    /// can be built.
+    pub fn unread(store: Arc<dyn RevocationLog>) -> Arc<Self> {
+        Self::new(store, Duration::ZERO)
+    }
+
     /// Creates an empty list, which has not been read yet.
-    pub(crate) fn new(store: Arc<dyn TokenStore>, patience: Duration) -> Arc<Self> {
+    pub(crate) fn new(store: Arc<dyn RevocationLog>, patience: Duration) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             store,
@@ -120,7 +126,7 @@ impl Revocations {
             Err(error) => {
                 tracing::warn!(target: "keyward::store", %error, "the store did not confirm a revocation");
                 self.write_later(revocation, held.unwrap_or_else(|| Late::new(at, leeway)), None, ROOM)?;
-                Err(ErrorKind::Store(error.to_string()))
+                Err(error.into())
             }
         }
     }
@@ -156,10 +162,14 @@ impl Revocations {
         (changes != seen).then(|| (changes, self.unwritten().all()))
     }
 
-    /// Notes that the pending revocations after this number of changes are kept durably, or that
-    /// they could not be kept.
-    pub fn note_kept(&self, changes: u64, is_durable: bool) {
-        self.kept.note(changes, is_durable);
+    /// Notes that the pending revocations after this number of changes are kept durably.
+    pub fn note_kept(&self, changes: u64) {
+        self.kept.note(changes, Durability::Durable);
+    }
+
+    /// Notes that the pending revocations after this number of changes could not be kept.
+    pub fn note_not_kept(&self, changes: u64) {
+        self.kept.note(changes, Durability::Volatile);
     }
 
     /// Waits until an embedder has kept the pending revocations, or failed to; not at all if none
@@ -168,9 +178,14 @@ impl Revocations {
         self.kept.is_noted().await;
     }
 
-    /// Sets whether an earlier process may have lost revocations.
-    pub fn set_may_be_lost(&self, may_be_lost: bool) {
-        self.kept.set_may_be_lost(may_be_lost);
+    /// Notes that an earlier process may have lost revocations.
+    pub fn note_possible_loss(&self) {
+        self.kept.set_may_be_lost(true);
+    }
+
+    /// Notes that no earlier process has lost revocations, or that an operator has accepted it.
+    pub fn clear_possible_loss(&self) {
+        self.kept.set_may_be_lost(false);
     }
 
     /// Returns the state of the pending revocations.
@@ -243,7 +258,7 @@ impl Revocations {
         let lag = match noted {
             None | Some((0, _)) => None,
             Some((number, digest)) => {
-                let found = self.store.revocations(number.saturating_sub(1), 1).await?;
+                let found = self.store.entries(number.saturating_sub(1), 1).await?;
                 let is_there = found.first().is_some_and(|(found, entry)| *found == number && entry.digest() == digest);
                 (!is_there).then_some(number)
             }
@@ -293,7 +308,7 @@ impl Revocations {
             let last_number = last.as_ref().map_or(0, |(number, _)| *number);
             let mut awaited = own.filter(|(number, _)| *number > last_number);
             // The last entry is read again: if it differs, all before it may differ too.
-            let page = self.store.revocations(last_number.saturating_sub(1), PAGE).await?;
+            let page = self.store.entries(last_number.saturating_sub(1), PAGE).await?;
             let is_last = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
             let mut page = page.into_iter();
             let mut known = self.write_known();
@@ -503,7 +518,7 @@ impl fmt::Display for Staleness {
 
 impl From<Staleness> for ErrorKind {
     fn from(unsure: Staleness) -> Self {
-        Self::Store(unsure.to_string())
+        Self::Store(StoreError::new(unsure.to_string()))
     }
 }
 

@@ -4,7 +4,7 @@ use crate::admission::Admission;
 use crate::clock::{Clock, MonotonicClock, SystemClock, UnixTime};
 use crate::component::{CheckedComponent, ComponentInfo, digest};
 use crate::engine::Engine;
-use crate::error::{ErrorKind, LoadError};
+use crate::error::{ErrorKind, LoadError, LoadErrorKind};
 use crate::limits::{Limits, RuntimeLimits};
 use crate::pool::Pool;
 use std::collections::HashMap;
@@ -48,7 +48,7 @@ impl Runtime {
             let _ = &on_thread;
             wasmtime::Engine::tls_eager_initialize();
         })
-        .map_err(|error| LoadError::new("runtime", format!("the guest threads could not be started: {error}")))?;
+        .map_err(|error| LoadError::of_thread("the guest threads", error))?;
         Ok(Self(Arc::new(RuntimeInner {
             engine,
             pool,
@@ -82,14 +82,14 @@ impl Runtime {
     ) -> Result<Arc<CheckedComponent>, LoadError> {
         if bytes.len() > max_bytes {
             return Err(LoadError::new(
-                "too-large",
+                LoadErrorKind::TooLarge,
                 format!("the component has {} bytes of {max_bytes} allowed (`limits.component_bytes`)", bytes.len()),
             ));
         }
         let digest = digest(bytes);
         if let Some(pinned) = pinned.filter(|pinned| *pinned != digest) {
             return Err(LoadError::new(
-                "digest-mismatch",
+                LoadErrorKind::DigestMismatch,
                 format!(
                     "the component has the SHA-256 {}, not the configured {}: restore the file, or pin the new digest once \
                      you trust it",

@@ -6,7 +6,7 @@ use crate::clock::UnixTime;
 use crate::component::CheckedComponent;
 use crate::conduct::Conduct;
 use crate::engine::Ticking;
-use crate::error::{Error, ErrorKind, LimitExceeded, LoadError};
+use crate::error::{Error, ErrorKind, LimitExceeded, LoadError, LoadErrorKind};
 use crate::grants::BoundGrants;
 use crate::host::store::Records;
 use crate::host::{self, HostError, Phase, State};
@@ -19,8 +19,6 @@ use crate::token::is_token_text;
 use crate::verdict::{CreateRequest, Denial};
 use std::future::Future;
 use std::sync::Arc;
-#[cfg(feature = "phases")]
-use std::time::Duration;
 use std::time::Instant;
 use wasmtime::component::Linker;
 use wasmtime::{Store, Trap};
@@ -183,32 +181,6 @@ impl Sandbox {
         .await
     }
 
-    /// Does the same as `verify` without a slot or the pool, and returns the time of each part.
-    #[cfg(feature = "phases")]
-    pub(crate) async fn phases(
-        &self,
-        token: &str,
-        now: UnixTime,
-    ) -> Result<(Answer, Vec<(&'static str, Duration)>), ErrorKind> {
-        let start = Instant::now();
-        let _ticking = self.shared.engine.ticking();
-        let (mut store, instance) = self.instantiate(token.into(), now).await?;
-        store.data_mut().phase = Phase::Verify;
-        let instantiated = Instant::now();
-        let called = instance.keyward_handler_token_handler().call_verify(&mut store, token).await;
-        let called = self.finish(&store, called)?;
-        let answered = Instant::now();
-        drop(store);
-        let dropped = Instant::now();
-        let answer = called.map_err(|failure| bindings::fault(failure, &self.words(token)))?;
-        let times = vec![
-            ("store and instance", instantiated - start),
-            ("call", answered - instantiated),
-            ("drop", dropped - answered),
-        ];
-        Ok((bindings::answer(answer, &self.words(token)), times))
-    }
-
     /// Takes a slot for a call and runs it.
     ///
     /// # Errors
@@ -289,12 +261,15 @@ fn fault(error: &wasmtime::Error, limits: &Limits, stack: usize) -> ErrorKind {
 pub(crate) fn trial_error(error: &Error) -> LoadError {
     match error.kind() {
         ErrorKind::BadResult(text) => does_not_fit(text),
-        fault => LoadError::new(error.code(), format!("its trial instantiation failed: it {fault}")),
+        fault => {
+            LoadError::new(LoadErrorKind::Trial(error.code()), format!("its trial instantiation failed: it {fault}"))
+        }
     }
 }
 
 fn does_not_fit(why: &str) -> LoadError {
-    let code = if why.contains("implementation is missing") { "unknown-import" } else { "wrong-type" };
+    let missing = why.contains("implementation is missing");
+    let kind = if missing { LoadErrorKind::UnknownImport } else { LoadErrorKind::WrongType };
     let why = escape_untrusted(why, 300);
-    LoadError::new(code, format!("the component does not match this host's contract (`wit/`, version 0.1.0): {why}"))
+    LoadError::new(kind, format!("the component does not match this host's contract (`wit/`, version 0.1.0): {why}"))
 }

@@ -1,17 +1,18 @@
 //! Requests to a [`Registry`](crate::Registry), and its responses.
 
 use crate::actor::VerifiedActor;
+use crate::hook::IssueHook;
 use crate::token::TokenRef;
 use indexmap::IndexMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::collections::HashSet;
 use std::fmt;
-use std::future::Future;
 use std::num::NonZeroU32;
-use std::pin::Pin;
 use std::sync::Arc;
 
 /// The three decisions about a token. A failure to decide is an [`Error`](crate::Error) instead.
+///
+/// Exhaustive on purpose: a fourth decision must not be missed by any caller.
 #[derive(Debug, Clone)]
 #[must_use]
 #[expect(clippy::large_enum_variant, reason = "only one exists at a time, nearly always the large variant")]
@@ -24,15 +25,24 @@ pub enum Verdict {
     Rejected(Rejection),
 }
 
-/// A valid token.
+/// A valid token. Only a [`Registry`](crate::Registry) creates these.
+///
+/// Its actor is only available together with a decision about its restrictions:
+///
+/// ```compile_fail
+/// fn admit(token: &keyward_runtime::Acceptance) -> &str {
+///     token.actor.json()
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Acceptance {
     /// The name of the handler that vouches for the token.
     pub handler: Arc<str>,
-    /// The actor that the token speaks for. Only a [`Registry`](crate::Registry) creates these.
-    pub actor: VerifiedActor,
+    /// The actor that the token speaks for.
+    pub(crate) actor: VerifiedActor,
     /// Restrictions of the actor's rights, in the names that the token carries; `None` leaves the
-    /// actor all of them. [`Registry::allows`](crate::Registry::allows) evaluates them.
+    /// actor all of them. [`Registry::authorize`](crate::Registry::authorize) evaluates them.
     pub restrictions: Option<Restrictions>,
     /// The id of the token for revocation and audit.
     pub token_id: Option<String>,
@@ -44,6 +54,21 @@ pub struct Acceptance {
     pub key: Option<Arc<str>>,
     /// The source of `issued_at`.
     pub(crate) issue_time: IssueTime,
+}
+
+impl Acceptance {
+    /// Returns the actor that the token speaks for, or `None` if the token is restricted: then
+    /// [`Registry::authorize`](crate::Registry::authorize) decides about each permission.
+    pub fn unrestricted_actor(&self) -> Option<&VerifiedActor> {
+        self.restrictions.is_none().then_some(&self.actor)
+    }
+
+    /// Returns the actor that the token speaks for, even if the token is restricted. For
+    /// identification in logs and for services that check the restrictions themselves, never for a
+    /// decision about access.
+    pub fn actor_ignoring_restrictions(&self) -> &VerifiedActor {
+        &self.actor
+    }
 }
 
 /// The source of a token's issue time, which determines how far it is trusted.
@@ -59,6 +84,7 @@ pub(crate) enum IssueTime {
 
 /// A token that is not valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rejection {
     /// The handler of the token; `None` if the host itself rejected it.
     pub handler: Option<Arc<str>>,
@@ -137,12 +163,15 @@ words! {
 /// ```
 /// # use keyward_runtime::{CreateRequest, Restrictions};
 /// # use std::num::NonZeroU32;
-/// let mut request = CreateRequest::new("root");
-/// request.expires_after = NonZeroU32::new(3600);
-/// request.restrictions = Some(Restrictions::new().allow_all("view-instance"));
+/// # let hour = NonZeroU32::new(3600).unwrap();
+/// let view = Restrictions::new().allow_all("view-instance");
+/// let request = CreateRequest::new("root").handler("signed").expires_after(hour).restrictions(view);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CreateRequest {
+    /// The name of the handler that issues the token; `None` for the first one of the registry.
+    pub handler: Option<String>,
     /// The actor that the token speaks for: a visible character, no control characters.
     pub actor_id: String,
     /// Seconds from now until the token expires; `None` requests a token without expiry.
@@ -176,44 +205,85 @@ impl Parent {
     }
 }
 
-/// A step before each new token becomes valid, which can prevent it.
-pub trait IssueHook: Send + Sync {
-    /// Called before the record of a token is committed and the token is returned. It must not need
-    /// an executor, and must complete.
-    ///
-    /// # Errors
-    /// Returns why the token must not be issued, in a few words for the operator.
-    fn before_commit<'a>(&'a self, created: &'a Created) -> HookFuture<'a>;
-}
-
-/// A step that must precede a revocation that is retried.
-pub trait RevocationHook: Send + Sync {
-    /// Performs the step. Called from time to time until it succeeds, on a thread without an
-    /// executor.
-    ///
-    /// # Errors
-    /// The step failed, and the revocation must wait.
-    fn before_write(&self) -> HookFuture<'_>;
-
-    /// Returns a text from which the embedder can create the hook again after a restart. It must
-    /// contain no token and no secret.
-    fn note(&self) -> String {
-        String::new()
-    }
-}
-
-/// The future of an [`IssueHook`] or a [`RevocationHook`].
-pub type HookFuture<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
-
 impl CreateRequest {
     /// Creates a request for a token without expiry or restrictions.
     pub fn new(actor_id: impl Into<String>) -> Self {
         let actor_id = actor_id.into();
-        Self { actor_id, expires_after: None, restrictions: None, description: None, parent: None, client: None }
+        Self {
+            handler: None,
+            actor_id,
+            expires_after: None,
+            restrictions: None,
+            description: None,
+            parent: None,
+            client: None,
+        }
+    }
+
+    /// Names the handler that issues the token.
+    #[must_use]
+    pub fn handler(mut self, name: impl Into<String>) -> Self {
+        self.handler = Some(name.into());
+        self
+    }
+
+    /// Sets the lifetime, in seconds.
+    #[must_use]
+    pub fn expires_after(mut self, seconds: NonZeroU32) -> Self {
+        self.expires_after = Some(seconds);
+        self
+    }
+
+    /// Restricts the actor's rights.
+    #[must_use]
+    pub fn restrictions(mut self, restrictions: Restrictions) -> Self {
+        self.restrictions = Some(restrictions);
+        self
+    }
+
+    /// Adds a note for handlers that keep one.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = Some(description.into());
+        self
+    }
+
+    /// Requests the token with a valid one, which the new token never exceeds.
+    #[must_use]
+    pub fn parent(mut self, token: &Acceptance) -> Self {
+        self.parent = Some(Parent::of(token));
+        self
+    }
+
+    /// Names the API client that requests the token.
+    #[must_use]
+    pub fn client(mut self, id: impl Into<String>) -> Self {
+        self.client = Some(id.into());
+        self
     }
 }
 
-/// The response to a [`CreateRequest`].
+/// The options of issuing a token.
+#[derive(Clone, Copy, Default)]
+#[expect(missing_debug_implementations, reason = "a hook has no `Debug`")]
+pub struct IssueOptions<'a> {
+    pub(crate) hook: Option<&'a dyn IssueHook>,
+}
+
+impl<'a> IssueOptions<'a> {
+    /// Creates the default options: no hook.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Calls `hook` before the token becomes valid.
+    #[must_use]
+    pub fn hook(self, hook: &'a dyn IssueHook) -> Self {
+        Self { hook: Some(hook) }
+    }
+}
+
+/// The response to a [`CreateRequest`]. Exhaustive on purpose, like [`Verdict`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub enum Creation {
@@ -225,6 +295,7 @@ pub enum Creation {
 
 /// A created token. `Debug` does not show it.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Created {
     /// The handler that created the token.
     pub handler: Arc<str>,
@@ -252,6 +323,7 @@ impl fmt::Debug for Created {
 
 /// A refusal of a [`CreateRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Denied {
     /// The handler that refused; `None` if the host itself did.
     pub handler: Option<Arc<str>>,

@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use keyward_audit::Audit;
+use keyward_runtime::Registry;
 use keyward_runtime::revocation::PendingStatus;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -102,7 +103,7 @@ fn answer(request: &Request<Incoming>, service: &Service, stopping: bool) -> Res
                 Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")),
                 None => (StatusCode::OK, "ok\n".to_owned()),
             };
-            for line in pending(service.live().registry.revocations().map(|revocations| revocations.pending())) {
+            for line in pending(pending_status(&service.live().registry)) {
                 text += line;
             }
             if let Some(error) = service.failed_reload() {
@@ -132,6 +133,10 @@ fn answer(request: &Request<Incoming>, service: &Service, stopping: bool) -> Res
 
 /// Describes revocations that are not written yet, or may be lost. The process is ready
 /// nevertheless, since it rejects their tokens.
+fn pending_status(registry: &Registry) -> Option<PendingStatus> {
+    registry.revocations().ok().map(|revocations| revocations.list().pending())
+}
+
 fn pending(status: Option<PendingStatus>) -> impl Iterator<Item = &'static str> {
     let PendingStatus { count, is_volatile, may_be_lost, .. } = status.unwrap_or_default();
     let lines = [
@@ -150,7 +155,7 @@ fn metrics(service: &Service) -> Result<String, fmt::Error> {
     let handlers = live.registry.handlers().map(|handler| (handler.name, handler.counts));
     let standing = service.audit().map(Audit::status);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let pending = live.registry.revocations().map(|revocations| revocations.pending());
+    let pending = pending_status(&live.registry);
     let stock = service.stock().load();
     service.metrics().text(handlers, &stock, pending.as_ref(), standing.as_ref(), &live.config.keys, now)
 }

@@ -34,12 +34,12 @@ pub(crate) async fn verify(
 pub(crate) async fn create(
     context: &Context,
     asked: DecisionContext<'_>,
-    handler: &str,
     request: CreateRequest,
 ) -> Result<Creation, Error> {
+    let handler = request.handler.clone();
     let operations = operations(context, asked);
-    let creation = operations.issue(Some(handler), request);
-    counted(context, Operation::Create, handler, creation, |creation| match creation {
+    let creation = operations.issue(request);
+    counted(context, Operation::Create, handler.as_deref().unwrap_or("-"), creation, |creation| match creation {
         Creation::Created(_) => "created",
         Creation::Denied(_) => "denied",
     })
@@ -67,9 +67,9 @@ pub(crate) async fn revoke(
 /// a response about them does not precede it. A disk that does not respond does not delay the
 /// response for long.
 pub(crate) async fn pending_are_kept(context: &Context) {
-    if let Some(revocations) = context.live.registry.revocations() {
+    if let Ok(revocations) = context.live.registry.revocations() {
         // If it takes longer, the admin endpoints report that a restart would lose revocations.
-        let _ = timeout(KEEPING, revocations.are_kept()).await;
+        let _ = timeout(KEEPING, revocations.list().are_kept()).await;
     }
 }
 
@@ -81,7 +81,7 @@ fn operations<'a>(context: &'a Context, asked: DecisionContext<'a>) -> Operation
 /// Returns the number of records that [`revoke`] would revoke. Changes nothing and is not counted
 /// in the metrics.
 pub(crate) async fn count_revoked(context: &Context, revocation: Revocation) -> Result<u64, Error> {
-    context.live.registry.count_revoked(revocation).await
+    context.live.registry.revocations()?.count(revocation).await
 }
 
 /// Lists the records that match `filter`. `handler` is the label in the metrics; `None` for
@@ -93,13 +93,13 @@ pub(crate) async fn list(
     after: Option<&Cursor>,
     max: u32,
 ) -> Result<ListPage, Error> {
-    let found = context.live.registry.list(filter, after, max);
+    let found = async { context.live.registry.tokens()?.list(filter, after, max).await };
     counted(context, Operation::List, handler.unwrap_or("-"), found, |_| "listed").await
 }
 
 /// Returns the record of a token, or `None` if there is none.
 pub(crate) async fn find(context: &Context, handler: &str, id: &str) -> Result<Option<Record>, Error> {
-    let found = context.live.registry.find(handler, id);
+    let found = async { context.live.registry.tokens()?.find(handler, id).await };
     counted(context, Operation::Find, handler, found, |found| if found.is_some() { "found" } else { "unknown" }).await
 }
 
@@ -121,13 +121,13 @@ pub(crate) async fn edit(
     .await
 }
 
-/// Issues a replacement for the token of this record, which stays valid for `overlap` seconds.
+/// Issues a replacement for the token of this record, which stays valid for `overlap`.
 /// Returns `None` if the record does not exist.
 pub(crate) async fn rotate(
     context: &Context,
     asked: DecisionContext<'_>,
     seen: &VisibleToken,
-    overlap: u32,
+    overlap: Duration,
 ) -> Result<Option<Creation>, Error> {
     let (handler, Record { id, actor_id, .. }) = (seen.handler(), seen.record());
     let operations = operations(context, asked);

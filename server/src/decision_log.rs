@@ -51,16 +51,16 @@ struct Decision<'a> {
 pub(crate) fn verified(context: &Context, asked: DecisionContext<'_>, verdict: &Result<Verdict, Error>, granted: bool) {
     let error = verdict.as_ref().err().map(Error::to_string);
     let decided = match verdict {
-        Ok(Verdict::Accepted(Acceptance { handler, actor, token_id, .. })) => Decision {
+        Ok(Verdict::Accepted(acceptance)) => Decision {
             outcome: if granted { "accepted" } else { "refused" },
             reason: (!granted).then_some("insufficient-scope"),
-            handler: Some(handler),
-            actor: actor.id().map(ActorId::as_str),
-            token_id: token_id.as_deref(),
+            handler: Some(&acceptance.handler),
+            actor: actor_id(acceptance),
+            token_id: acceptance.token_id.as_deref(),
             detail: None,
         },
         Ok(Verdict::NotMine) => Decision { outcome: "not-mine", ..Decision::default() },
-        Ok(Verdict::Rejected(Rejection { handler, reason, message: _ })) => Decision {
+        Ok(Verdict::Rejected(Rejection { handler, reason, .. })) => Decision {
             outcome: "rejected",
             reason: Some(reason.as_str()),
             handler: handler.as_deref(),
@@ -89,7 +89,7 @@ pub(crate) fn created(
 ) {
     let parent = parent.map(|parent| format!("parent: {parent}"));
     match creation {
-        Ok(Creation::Created(Created { handler, token: _, token_id, expires_at: _, key: _ })) => {
+        Ok(Creation::Created(Created { handler, token_id, .. })) => {
             write(
                 context,
                 asked,
@@ -103,7 +103,7 @@ pub(crate) fn created(
                 },
             );
         }
-        Ok(Creation::Denied(Denied { handler, denial, message: _ })) => write(
+        Ok(Creation::Denied(Denied { handler, denial, .. })) => write(
             context,
             asked,
             Decision {
@@ -141,14 +141,18 @@ pub(crate) fn revoked(
     write(context, asked, Decision { outcome, reason, handler, actor, token_id, detail: Some(&detail) });
 }
 
+fn actor_id(acceptance: &Acceptance) -> Option<&str> {
+    acceptance.actor_ignoring_restrictions().id().map(ActorId::as_str)
+}
+
 /// Logs that a valid token was refused.
 pub(crate) fn refused(context: &Context, asked: DecisionContext<'_>, acceptance: &Acceptance, reason: &'static str) {
-    let Acceptance { handler, actor, token_id, .. } = acceptance;
+    let Acceptance { handler, token_id, .. } = acceptance;
     let decided = Decision {
         outcome: "refused",
         reason: Some(reason),
         handler: Some(handler),
-        actor: actor.id().map(ActorId::as_str),
+        actor: actor_id(acceptance),
         token_id: token_id.as_deref(),
         detail: None,
     };

@@ -24,7 +24,8 @@ pub(crate) fn set_headers(
     registry: &Registry,
     acceptance: &Acceptance,
 ) {
-    let Acceptance { handler, actor, restrictions, token_id, issued_at: _, expires_at, key: _, .. } = acceptance;
+    let actor = acceptance.actor_ignoring_restrictions();
+    let Acceptance { handler, restrictions, token_id, expires_at, .. } = acceptance;
     let IdentityHeaders { subject, token_id: id, scopes: scope, handler: by, expires } = names;
     let scopes = match restrictions.as_ref().map(|restrictions| scopes(registry, restrictions)) {
         None => Cow::Borrowed("*"),

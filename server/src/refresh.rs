@@ -20,14 +20,12 @@ pub(crate) async fn refresh(service: &Service) {
     loop {
         ticks.tick().await;
         let live = service.live();
-        if live.registry.records().is_err() {
-            return;
-        }
+        let (Ok(tokens), Ok(revocations)) = (live.registry.tokens(), live.registry.revocations()) else { return };
         note_list(service.audit(), &live.registry);
         let mut stock = Inventory::clone(&service.stock().load());
         // Keep the previous values on failure; `/readyz` reports an unavailable store.
-        if live.registry.note_node(&live.config.node).await.is_ok()
-            && let Ok(nodes) = live.registry.nodes().await
+        if revocations.report_node(tokens.store(), &live.config.node).await.is_ok()
+            && let Ok(nodes) = tokens.store().nodes().await
         {
             stock.nodes = nodes;
         }
@@ -35,7 +33,7 @@ pub(crate) async fn refresh(service: &Service) {
             Some(rest) => until_count = rest,
             None => {
                 until_count = COUNT_EVERY;
-                if let Ok(tokens) = live.registry.tally().await {
+                if let Ok(tokens) = tokens.tally().await {
                     stock.tokens = tokens;
                 }
             }

@@ -102,7 +102,7 @@ impl<'a> AuditedChange<'a> {
 /// store is detected later. A list that is not trusted is not noted.
 pub fn note_list(audit: Option<&Audit>, registry: &Registry) {
     if let Some(audit) = audit
-        && let Some((number, digest)) = registry.revocations().and_then(|revocations| revocations.end())
+        && let Some((number, digest)) = registry.revocations().ok().and_then(|revocations| revocations.list().end())
     {
         audit.note_list(ListEnd { number, digest });
     }
@@ -110,7 +110,7 @@ pub fn note_list(audit: Option<&Audit>, registry: &Registry) {
 
 impl IssueHook for AuditedChange<'_> {
     fn before_commit<'a>(&'a self, created: &'a Created) -> HookFuture<'a> {
-        let Created { handler, token: _, token_id, expires_at: _, key } = created;
+        let Created { handler, token_id, key, .. } = created;
         let entry = Entry {
             handler: Some(handler.to_string()),
             token_id: token_id.clone(),

@@ -7,8 +7,9 @@ use keyward_audit::{Audit, Entry, Event};
 use keyward_runtime::error::ErrorKind;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::store::Revocation;
-use keyward_runtime::{CreateRequest, Creation, Error, Parent, Registry};
+use keyward_runtime::{CreateRequest, Creation, Error, IssueOptions, Parent, Registry};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The party that requests an operation. The default is the operator.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,19 +44,19 @@ impl<'a> Operations<'a> {
         Self { retries: true, ..self }
     }
 
-    /// Issues a token, by the named handler or the first one.
+    /// Issues a token.
     ///
     /// # Errors
-    /// Returns the errors of [`Registry::create_with_hook`].
-    pub async fn issue(&self, handler: Option<&str>, request: CreateRequest) -> Result<Creation, Error> {
+    /// Returns the errors of [`Registry::create_with`].
+    pub async fn issue(&self, request: CreateRequest) -> Result<Creation, Error> {
         let parent = request.parent.as_ref().and_then(Parent::token);
         let entry = Entry {
             actor: Some(request.actor_id.clone()),
             parent: parent.map(|parent| parent.to_string()),
-            ..self.entry(Event::Create, handler)
+            ..self.entry(Event::Create, request.handler.as_deref())
         };
         let change = self.change(entry);
-        let creation = self.registry.create_with_hook(handler, request, &change).await;
+        let creation = self.registry.create_with(request, IssueOptions::new().hook(&change)).await;
         change.made(&creation);
         creation
     }
@@ -63,7 +64,7 @@ impl<'a> Operations<'a> {
     /// Narrows a token, whose actor is named in the audit log if it is known.
     ///
     /// # Errors
-    /// Returns the errors of [`Registry::edit`], or an error if the audit log could not be written.
+    /// Returns the errors of [`Tokens::edit`](keyward_runtime::registry::Tokens::edit), or an error if the audit log could not be written.
     pub async fn edit(
         &self,
         handler: &str,
@@ -78,7 +79,10 @@ impl<'a> Operations<'a> {
             ..self.entry(Event::Edit, Some(handler))
         });
         let change = recorded(change).await?;
-        let updated = self.registry.edit(handler, id, update).await;
+        let updated = match self.registry.tokens() {
+            Ok(tokens) => tokens.edit(handler, id, update).await,
+            Err(error) => Err(error),
+        };
         match &updated {
             Ok(UpdateOutcome::Done(_)) => {}
             Ok(UpdateOutcome::Denied(denied)) => change.denied(denied.denial.as_str()),
@@ -88,25 +92,30 @@ impl<'a> Operations<'a> {
         updated
     }
 
-    /// Issues a token in the place of another one, which stays valid for `overlap` seconds. Returns
-    /// `None` where there is no record of it.
+    /// Issues a token in the place of another one, which stays valid for `overlap`, in whole
+    /// seconds. Returns `None` if there is no record of it.
     ///
     /// # Errors
-    /// Returns the errors of [`Registry::rotate`].
+    /// Returns the errors of [`Tokens::rotate`](keyward_runtime::registry::Tokens::rotate).
     pub async fn rotate(
         &self,
         handler: &str,
         id: &str,
         actor: Option<&str>,
-        overlap: u32,
+        overlap: Duration,
     ) -> Result<Option<Creation>, Error> {
         let change = self.change(Entry {
             actor: actor.map(str::to_owned),
             replaces: Some(id.to_owned()),
-            detail: Some(format!("the replaced token stays valid for {overlap} s")),
+            detail: Some(format!("the replaced token stays valid for {} s", overlap.as_secs())),
             ..self.entry(Event::Rotate, Some(handler))
         });
-        match self.registry.rotate(handler, id, overlap, Some(&change)).await.transpose() {
+        let options = IssueOptions::new().hook(&change);
+        let rotated = match self.registry.tokens() {
+            Ok(tokens) => tokens.rotate(handler, id, overlap, options).await,
+            Err(error) => Err(error),
+        };
+        match rotated.transpose() {
             Some(creation) => {
                 change.made(&creation);
                 creation.map(Some)
@@ -121,7 +130,7 @@ impl<'a> Operations<'a> {
     /// Revokes tokens, which the audit log calls by `named`. Returns the number of revoked records.
     ///
     /// # Errors
-    /// Returns the errors of [`Registry::revoke`], or an error if the audit log could not be
+    /// Returns the errors of [`TokenRevocations::revoke`](keyward_runtime::registry::TokenRevocations::revoke), or an error if the audit log could not be
     /// written. With [retries](Self::with_retries) the tokens are refused nevertheless, except
     /// after [`ErrorKind::TooManyPending`].
     pub async fn revoke(&self, revocation: Revocation, named: Named<'_>) -> Result<u64, Error> {
@@ -141,7 +150,8 @@ impl<'a> Operations<'a> {
             Err(error) => {
                 if let Some(audit) = self.audit.filter(|_| self.retries) {
                     let hook = Unrecorded { audit: audit.clone(), entry };
-                    if let Err(full) = self.registry.block(revocation, Arc::new(hook))
+                    if let Err(full) =
+                        self.registry.revocations().and_then(|list| list.block(revocation, Arc::new(hook)))
                         && matches!(full.kind(), ErrorKind::TooManyPending)
                     {
                         return Err(full);
@@ -150,7 +160,10 @@ impl<'a> Operations<'a> {
                 return Err(error);
             }
         };
-        let ended = self.registry.revoke(revocation).await;
+        let ended = match self.registry.revocations() {
+            Ok(revocations) => revocations.revoke(revocation).await,
+            Err(error) => Err(error),
+        };
         note_list(self.audit.map(Arc::as_ref), self.registry);
         if let Err(error) = &ended {
             change.failed(error);

@@ -74,8 +74,9 @@ impl Outcome {
     pub fn of_verdict(verdict: Result<Verdict, Error>) -> Self {
         match verdict {
             Ok(Verdict::Accepted(acceptance)) => {
-                let Acceptance { handler, actor, token_id, issued_at, expires_at, .. } = acceptance;
-                match actor_json(actor.json()) {
+                let actor = actor_json(acceptance.actor_ignoring_restrictions().json());
+                let Acceptance { handler, token_id, issued_at, expires_at, .. } = acceptance;
+                match actor {
                     Some(actor) => {
                         Self::Accepted { handler: handler.to_string(), actor, token_id, issued_at, expires_at }
                     }
@@ -88,7 +89,7 @@ impl Outcome {
                 }
             }
             Ok(Verdict::NotMine) => Self::NotMine,
-            Ok(Verdict::Rejected(Rejection { handler, reason, message })) => {
+            Ok(Verdict::Rejected(Rejection { handler, reason, message, .. })) => {
                 Self::Rejected { handler: handler.map(|name| name.to_string()), reason: reason.as_str(), message }
             }
             Err(error) => Self::of_error(&error),
@@ -97,7 +98,7 @@ impl Outcome {
 
     /// Returns the outcome of a creation that was denied.
     pub fn of_denial(denied: Denied) -> Self {
-        let Denied { handler, denial, message } = denied;
+        let Denied { handler, denial, message, .. } = denied;
         Self::Denied { handler: handler.map(|name| name.to_string()), denial: denial.as_str(), message }
     }
 

@@ -1,5 +1,5 @@
 //! The store: keeps the records of tokens and the revocation list in SQLite or PostgreSQL, as a
-//! [`TokenStore`].
+//! [`TokenStore`](keyward_runtime::store::TokenStore).
 //!
 //! ```no_run
 //! use keyward_store::{Location, Store};
@@ -45,8 +45,8 @@ mod upkeep;
 use connect::{Database, Role};
 use database::DbError;
 use keyward_runtime::store::{
-    CommitOutcome, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Revocation, Revoked, SecretDigest,
-    StatusCount, StoreError, StoreFuture, StoredRecord, TokenStore, Transaction,
+    CommitOutcome, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, NodeStatus, RecordStore, Revocation,
+    RevocationLog, Revoked, SecretDigest, StatusCount, StoreError, StoreFuture, StoredRecord, TokenIndex, Transaction,
 };
 use keyward_runtime::token::TokenDigest;
 use last_used::{Uses, WRITE_EVERY};
@@ -283,7 +283,7 @@ async fn write_uses(pool: Arc<Pool>, uses: Arc<Uses>) {
     }
 }
 
-impl TokenStore for Store {
+impl RecordStore for Store {
     fn find<'a>(&'a self, handler: &'a str, id: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
         let work = records::find(self.reads.clone(), handler.to_owned(), id.to_owned());
         self.run("looking up a record", READING, work)
@@ -318,7 +318,9 @@ impl TokenStore for Store {
             self.uses.note(handler, id, at);
         }
     }
+}
 
+impl RevocationLog for Store {
     fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64> {
         let work = revocations::count(self.lists.clone(), revocation.clone(), at);
         self.run("counting the records that a revocation would cover", READING, work)
@@ -329,7 +331,7 @@ impl TokenStore for Store {
         self.run("revoking", REVOKING, work)
     }
 
-    fn revocations<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
+    fn entries<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
         let work = revocations::list(self.reads.clone(), after, max);
         self.run("reading revocations", READING, work)
     }
@@ -342,6 +344,18 @@ impl TokenStore for Store {
         self.run("recording the time", WRITING, clock::note(self.writes.clone(), at))
     }
 
+    fn wait_for_change(&self, max: Duration) -> bool {
+        // Listening needs a connection, so it starts with the first waiter.
+        self.listening.call_once(|| {
+            if let (Some(runtime), Place::Postgres(options)) = (&self.runtime, &self.location().0) {
+                runtime.spawn(notify::listen(PgConnectOptions::clone(options), self.news.clone()));
+            }
+        });
+        self.news.wait(max)
+    }
+}
+
+impl TokenIndex for Store {
     fn list<'a>(
         &'a self,
         filter: &'a Filter,
@@ -358,26 +372,18 @@ impl TokenStore for Store {
         self.run("counting records", COUNTING, work)
     }
 
-    fn key_uses<'a>(&'a self, at: u64) -> StoreFuture<'a, Vec<KeyUsage>> {
+    fn key_uses(&self, at: u64) -> StoreFuture<'_, Vec<KeyUsage>> {
         self.run("counting records by key", COUNTING, listing::key_uses(self.lists.clone(), at))
     }
+}
 
+impl NodeDirectory for Store {
     fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> StoreFuture<'a, ()> {
         self.run("recording a node", WRITING, nodes::note(self.writes.clone(), node.to_owned(), last, at))
     }
 
-    fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>> {
+    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
         self.run("listing nodes", READING, nodes::list(self.lists.clone()))
-    }
-
-    fn wait_for_change(&self, max: Duration) -> bool {
-        // Listening needs a connection, so it starts with the first waiter.
-        self.listening.call_once(|| {
-            if let (Some(runtime), Place::Postgres(options)) = (&self.runtime, &self.location().0) {
-                runtime.spawn(notify::listen(PgConnectOptions::clone(options), self.news.clone()));
-            }
-        });
-        self.news.wait(max)
     }
 }
 
@@ -456,7 +462,7 @@ mod tests {
         assert!(waits(&mut list) && waits(&mut tally) && waits(&mut count));
         for _ in 0..100 {
             assert!(pollster::block_on(store.find("h", "a")).unwrap().is_none());
-            assert!(pollster::block_on(store.revocations(0, 9)).unwrap().is_empty());
+            assert!(pollster::block_on(store.entries(0, 9)).unwrap().is_empty());
         }
         assert!(waits(&mut list) && waits(&mut tally) && waits(&mut count));
         drop(held);

@@ -42,7 +42,7 @@ fn registry(config: HandlerConfig) -> Registry {
 fn create(registry: &Registry, expires_after: Option<u32>) -> String {
     let mut request = CreateRequest::new("root");
     request.expires_after = expires_after.and_then(NonZeroU32::new);
-    match registry.create_blocking(None, request) {
+    match registry.create_blocking(request) {
         Ok(Creation::Created(created)) => created.token,
         other => panic!("{other:?}"),
     }
@@ -148,7 +148,7 @@ fn a_revoked_token_is_rejected_although_its_verdict_is_cached() {
     assert_eq!(say(&registry, &token), "accepted");
     assert_eq!(counts(&registry), (2, 1));
     let revocation = Revocation { handler: Some("signed".into()), token_id: good.token_id, ..Revocation::default() };
-    pollster::block_on(registry.revoke(revocation)).unwrap();
+    pollster::block_on(registry.revocations().unwrap().revoke(revocation)).unwrap();
     assert_eq!(say(&registry, &token), Reason::Revoked.as_str());
     assert_eq!(counts(&registry), (2, 2), "the cached verdict is found but not used");
 }

@@ -10,7 +10,9 @@ use keyward_runtime::clock::UnixTime;
 use keyward_runtime::error::ErrorKind;
 use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
 use keyward_runtime::limits::LimitKind;
-use keyward_runtime::store::{NewRecord, Record, Revocation, SecretDigest, StoredRecord, TokenStore, Transaction};
+use keyward_runtime::store::{
+    NewRecord, Record, RecordStore, Revocation, RevocationLog, SecretDigest, StoredRecord, TokenStore, Transaction,
+};
 use keyward_runtime::{
     Actors, CreateRequest, Creation, Error, HandlerConfig, Limits, Registry, Runtime, RuntimeLimits, StoreGrant,
     Verdict,
@@ -58,7 +60,7 @@ fn registry(
     let ring = |byte| Arc::new(KeyRing::new("ring", Secret::new([byte; 32]), vec![]).unwrap());
     let mut config = HandlerConfig::new("hostile", case.bytes.clone(), Actors::matching(["hostile:*"]).unwrap());
     config.prefixes = vec!["ho_".into()];
-    config.max_ttl = case.max_ttl;
+    config.max_ttl = case.max_ttl.map(Duration::from_secs);
     // The machine may be busy: the limit that stops a call must be the one that the file names, not
     // the wall clock, and not the CPU limit if the file counts calls or bytes.
     config.limits.wall = if case.grants.silent_store { SILENCE } else { Duration::from_secs(60) };
@@ -92,7 +94,9 @@ type Became = (Outcome, Option<String>, Option<Error>);
 
 fn verify(registry: &Registry) -> Became {
     match registry.verify_blocking(TOKEN) {
-        Ok(Verdict::Accepted(acceptance)) => (Outcome::Ok, Some(acceptance.actor.json().to_owned()), None),
+        Ok(Verdict::Accepted(acceptance)) => {
+            (Outcome::Ok, Some(acceptance.actor_ignoring_restrictions().json().to_owned()), None)
+        }
         Ok(Verdict::NotMine) => (Outcome::NotMine, None, None),
         Ok(Verdict::Rejected(rejection)) => {
             assert!(rejection.message.len() <= Limits::default().message_bytes, "a message is truncated");
@@ -105,7 +109,7 @@ fn verify(registry: &Registry) -> Became {
 
 fn create(registry: &Registry) -> Became {
     let request = CreateRequest::new("hostile:alice");
-    match registry.create_blocking(Some("hostile"), request) {
+    match registry.create_blocking(request.handler("hostile")) {
         Ok(Creation::Created(created)) => (Outcome::Ok, Some(created.token), None),
         Ok(Creation::Denied(denied)) => (Outcome::Denied(denied.denial.to_string()), None, None),
         Err(error) => (Outcome::Failed(error.code().to_owned()), None, Some(error)),

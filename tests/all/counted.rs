@@ -58,7 +58,7 @@ fn counts(registry: &Registry) -> (u64, u64) {
 }
 
 fn create(registry: &Registry, handler: &str) -> String {
-    match registry.create_blocking(Some(handler), CreateRequest::new("alice")) {
+    match registry.create_blocking(CreateRequest::new("alice").handler(handler)) {
         Ok(Creation::Created(created)) => created.token,
         other => panic!("{other:?}"),
     }

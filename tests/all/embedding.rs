@@ -1,10 +1,17 @@
 //! Guarantees to programs that embed the runtime.
 
 use keyward_runtime::clock::UnixTime;
-use keyward_runtime::{Actors, Error, HandlerConfig, Registry, Runtime, RuntimeLimits, Verdict};
+use keyward_runtime::error::Blame;
+use keyward_runtime::hook::{HookDecision, HookFuture, VerifyHook};
+use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
+use keyward_runtime::{
+    Acceptance, ActorId, Actors, CreateRequest, Creation, Error, HandlerConfig, Permission, Reason, Registry,
+    Rejection, Restrictions, Runtime, RuntimeLimits, Verdict,
+};
 use keyward_tests::hostile;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use tokio::runtime::Builder;
 
@@ -34,7 +41,7 @@ fn everything_crosses_threads() {
     shared(&registry);
     shared(&Runtime::new().unwrap());
     sent(&registry.verify("x"));
-    sent(&registry.create(None, keyward_runtime::CreateRequest::new("x")));
+    sent(&registry.create(CreateRequest::new("x")));
     sent(&registry.verify_blocking("go_x").unwrap());
 }
 
@@ -100,4 +107,88 @@ fn a_dropped_call_leaves_nothing_behind() {
         }
     }
     assert!(is_good(registry.verify_blocking("go_x")));
+}
+
+/// A hook that decides by the actor's id, and records which tokens it was called for.
+#[derive(Default)]
+struct Accounts(Mutex<Vec<String>>);
+
+impl VerifyHook for Accounts {
+    fn check<'a>(&'a self, acceptance: &'a Acceptance) -> HookFuture<'a, HookDecision> {
+        let id = acceptance.actor_ignoring_restrictions().id().map_or("", ActorId::as_str).to_owned();
+        self.0.lock().unwrap().push(id.clone());
+        Box::pin(async move {
+            match id.as_str() {
+                "suspended" => Ok(HookDecision::Reject("the account is\nsuspended".to_owned())),
+                "unknown" => Err("the directory\ndoes not respond".to_owned()),
+                _ => Ok(HookDecision::Accept),
+            }
+        })
+    }
+}
+
+/// The hook is called for each valid token, also for one whose verdict is cached, and for no other.
+#[test]
+fn a_hook_can_reject_a_valid_token() {
+    let runtime = Runtime::with(RuntimeLimits::default(), NOW).unwrap();
+    let ring = KeyRing::new("main", Secret::new([1; 32]), vec![]).unwrap();
+    let mut signed = HandlerConfig::new("signed", crate::support::SIGNED, Actors::Any)
+        .trust_as_first_party()
+        .prefix("dstok_")
+        .key("token", KeyGrant::new(ring.into()));
+    crate::support::unhurried(&mut signed.limits);
+    let accounts = Arc::new(Accounts::default());
+    let builder = Registry::builder(&runtime).verify_hook(accounts.clone());
+    let registry = builder.handler(signed).build().unwrap();
+    let token = |actor: &str| match registry.create_blocking(CreateRequest::new(actor)) {
+        Ok(Creation::Created(created)) => created.token,
+        other => panic!("{other:?}"),
+    };
+    let (ann, suspended, unknown) = (token("ann"), token("suspended"), token("unknown"));
+    for _ in 0..2 {
+        assert!(is_good(registry.verify_blocking(&ann)));
+        match registry.verify_blocking(&suspended) {
+            Ok(Verdict::Rejected(Rejection { handler: None, reason: Reason::NotPermitted, message, .. })) => {
+                assert_eq!(message, "the account is\\nsuspended");
+            }
+            other => panic!("{other:?}"),
+        }
+        let error = registry.verify_blocking(&unknown).unwrap_err();
+        assert_eq!((error.handler(), error.code(), error.blame()), (Some("signed"), "hook-failed", Blame::Operator));
+        assert!(!error.to_string().contains('\n'), "{error}");
+        assert!(!error.public_message().contains("directory"), "{error:?}");
+    }
+    let calls = ["ann", "suspended", "unknown"].repeat(2);
+    assert_eq!(*accounts.0.lock().unwrap(), calls);
+    for invalid in ["dstok_x", "other", &ann[..ann.len() - 1]] {
+        assert!(!is_good(registry.verify_blocking(invalid)), "{invalid}");
+    }
+    assert_eq!(*accounts.0.lock().unwrap(), calls);
+}
+
+/// The actor of a restricted token is only available for a permission.
+#[test]
+fn restrictions_decide_before_the_actor_is_known() {
+    let runtime = Runtime::with(RuntimeLimits::default(), NOW).unwrap();
+    let ring = KeyRing::new("main", Secret::new([1; 32]), vec![]).unwrap();
+    let mut signed = HandlerConfig::new("signed", crate::support::SIGNED, Actors::Any)
+        .prefix("dstok_")
+        .key("token", KeyGrant::new(ring.into()));
+    crate::support::unhurried(&mut signed.limits);
+    let registry = Registry::builder(&runtime).action("view-table", "vt").handler(signed).build().unwrap();
+    let accepted = |request| {
+        let Ok(Creation::Created(created)) = registry.create_blocking(request) else { panic!() };
+        match registry.verify_blocking(&created.token) {
+            Ok(Verdict::Accepted(acceptance)) => acceptance,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (view, edit) = (Permission::new("view-table"), Permission::new("edit-table"));
+    let free = accepted(CreateRequest::new("ann"));
+    assert!([&view, &edit].into_iter().all(|permission| registry.authorize(&free, permission).is_some()));
+    assert_eq!(free.unrestricted_actor(), Some(free.actor_ignoring_restrictions()));
+    let narrow = accepted(CreateRequest::new("ann").restrictions(Restrictions::new().allow_all("view-table")));
+    assert_eq!(registry.authorize(&narrow, &view), Some(narrow.actor_ignoring_restrictions()));
+    assert_eq!(registry.authorize(&narrow, &edit), None);
+    assert_eq!(narrow.unrestricted_actor(), None);
 }

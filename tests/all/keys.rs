@@ -53,7 +53,7 @@ fn load(keys: impl IntoIterator<Item = (u8, KeyState)>) -> Registry {
 }
 
 fn create(node: &Registry, actor: &str) -> Created {
-    match node.create_blocking(None, CreateRequest::new(actor)) {
+    match node.create_blocking(CreateRequest::new(actor)) {
         Ok(Creation::Created(created)) => created,
         other => panic!("{other:?}"),
     }

@@ -171,8 +171,8 @@ fn tokens_are_as_long_as_allowed(limits: Limits) {
     let Ok(Verdict::Rejected(rejection)) = tight.verify_blocking("ho_stile") else { panic!("too long") };
     assert_eq!((rejection.handler, rejection.reason.as_str()), (None, "malformed"));
     assert!(matches!(enough.verify_blocking("ho_stile"), Ok(Verdict::Accepted(_))));
-    assert_eq!(tight.create_blocking(None, CreateRequest::new("hostile:alice")).unwrap_err().code(), "bad-token");
-    assert!(matches!(enough.create_blocking(None, CreateRequest::new("hostile:alice")), Ok(Creation::Created(_))));
+    assert_eq!(tight.create_blocking(CreateRequest::new("hostile:alice")).unwrap_err().code(), "bad-token");
+    assert!(matches!(enough.create_blocking(CreateRequest::new("hostile:alice")), Ok(Creation::Created(_))));
 }
 
 fn messages_are_cut(limits: Limits) {

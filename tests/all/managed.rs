@@ -45,7 +45,7 @@ pub(crate) fn registry(
     ring: Arc<KeyRing>,
     change: impl Fn(&mut HandlerConfig),
 ) -> Registry {
-    builder(store, ring, change).actions_open(true).build().unwrap()
+    builder(store, ring, change).open_actions().build().unwrap()
 }
 
 /// Returns a builder with `stored`, which keeps records, and `signed`, whose records the host
@@ -64,7 +64,7 @@ fn builder(store: Arc<dyn TokenStore>, ring: Arc<KeyRing>, change: impl Fn(&mut 
     signed.keys.insert("token".into(), KeyGrant::new(ring));
     signed.settings.insert("unique_tokens".into(), "true".into());
     let revocations = Revocations::open(store.clone(), FOREVER).unwrap();
-    let mut builder = Registry::builder(&RUNTIME).records(store).revocations(revocations);
+    let mut builder = Registry::builder(&RUNTIME).records(store, revocations);
     for (action, short) in [("view-table", "vt"), ("execute-sql", "es"), ("view-database", "vd")] {
         builder = builder.action(action, short);
     }
@@ -81,7 +81,7 @@ pub(crate) fn ring() -> Arc<KeyRing> {
 }
 
 fn create(registry: &Registry, handler: &str, request: CreateRequest) -> Result<String, String> {
-    match registry.create_blocking(Some(handler), request) {
+    match registry.create_blocking(request.handler(handler)) {
         Ok(Creation::Created(created)) => Ok(created.token),
         Ok(Creation::Denied(denied)) => Err(denied.message),
         Err(error) => panic!("{error}"),

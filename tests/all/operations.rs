@@ -7,7 +7,7 @@ use keyward_audit::{Audit, Disk, Settings, Storage, lines};
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::revocation::Revocations;
 use keyward_runtime::store::{Revocation, TokenStore};
-use keyward_runtime::{Actors, CreateRequest, Created, Creation, Error, HandlerConfig, Parent, Registry, Verdict};
+use keyward_runtime::{Actors, CreateRequest, Created, Creation, Error, HandlerConfig, Registry, Verdict};
 use keyward_service::{Named, Operations, Origin};
 use keyward_store::{Location, Store};
 use keyward_tests::daemon::wait_for;
@@ -59,7 +59,7 @@ impl World {
             config.prefixes = vec!["ho_".into()];
             unhurried(&mut config.limits);
             let revocations = Revocations::open(store.clone(), FOREVER).unwrap();
-            Registry::builder(&RUNTIME).records(store).revocations(revocations).handler(config).build().unwrap()
+            Registry::builder(&RUNTIME).records(store, revocations).handler(config).build().unwrap()
         })
     }
 
@@ -80,7 +80,7 @@ impl World {
     }
 
     fn issue(&self, handler: &str) -> Result<Creation, Error> {
-        block_on(self.operations().issue(Some(handler), CreateRequest::new("alice")))
+        block_on(self.operations().issue(CreateRequest::new("alice").handler(handler)))
     }
 
     fn issued(&self) -> Created {
@@ -142,8 +142,8 @@ fn a_child_is_recorded_with_its_parent() {
     let world = World::new();
     let parent = world.issued();
     let Ok(Verdict::Accepted(acceptance)) = world.registry.verify_blocking(&parent.token) else { panic!() };
-    let request = CreateRequest { parent: Some(Parent::of(&acceptance)), ..CreateRequest::new("alice") };
-    let child = block_on(world.operations().issue(Some("signed"), request)).unwrap();
+    let request = CreateRequest::new("alice").parent(&acceptance);
+    let child = block_on(world.operations().issue(request.handler("signed"))).unwrap();
     assert!(matches!(child, Creation::Created(_)));
     assert!(world.audit.flush());
     let parents: Vec<_> = lines(&world.folder.path().join("audit.jsonl"))
@@ -173,7 +173,7 @@ fn every_operation_that_succeeds_is_recorded_once() {
     let first = world.issued();
     let id = first.token_id.as_deref().unwrap();
     assert!(matches!(world.edit(id, described("laptop")), Ok(UpdateOutcome::Done(_))));
-    let rotated = block_on(world.operations().rotate("stored", id, Some("alice"), 0)).unwrap();
+    let rotated = block_on(world.operations().rotate("stored", id, Some("alice"), Duration::from_secs(0))).unwrap();
     let Some(Creation::Created(second)) = rotated else { panic!() };
     assert!(!world.is_valid(&first.token) && world.is_valid(&second.token));
     let id = second.token_id.as_deref().unwrap();
@@ -190,7 +190,7 @@ fn an_operation_that_the_policy_denies_does_not_happen() {
     let world = World::with(|store| registry(store, ring(), |handler| handler.actors = Actors::Matching(vec![])));
     assert!(matches!(world.issue("stored"), Ok(Creation::Denied(_))));
     assert!(matches!(world.edit("9", described("laptop")), Ok(UpdateOutcome::Unknown)));
-    assert!(matches!(block_on(world.operations().rotate("stored", "9", None, 0)), Ok(None)));
+    assert!(matches!(block_on(world.operations().rotate("stored", "9", None, Duration::from_secs(0))), Ok(None)));
     assert_eq!(
         world.records(),
         ["create denied not-permitted", "edit", "failed edit denied unknown", "rotate denied unknown"]
@@ -217,7 +217,10 @@ fn an_operation_that_cannot_be_recorded_does_not_happen() {
     world.fill_disk(true);
     assert_eq!(code(&world.issue("stored")), "audit-unavailable");
     assert_eq!(code(&world.edit(id, described("laptop"))), "audit-unavailable");
-    assert_eq!(code(&block_on(world.operations().rotate("stored", id, None, 0))), "audit-unavailable");
+    assert_eq!(
+        code(&block_on(world.operations().rotate("stored", id, None, Duration::from_secs(0)))),
+        "audit-unavailable"
+    );
     let revoke = |operations: Operations<'_>| block_on(operations.revoke(revocation_of(id), Named::default()));
     assert_eq!(code(&revoke(world.operations())), "audit-unavailable");
     assert!(world.is_valid(&created.token));
@@ -244,7 +247,7 @@ fn an_operation_that_cannot_be_stored_is_recorded_as_failed() {
     let errors = [
         code(&world.issue("stored")).to_owned(),
         code(&world.edit(id, described("laptop"))).to_owned(),
-        code(&block_on(world.operations().rotate("stored", id, None, 0))).to_owned(),
+        code(&block_on(world.operations().rotate("stored", id, None, Duration::from_secs(0)))).to_owned(),
     ];
     assert!(world.is_valid(&created.token));
     let revoked = block_on(world.operations().revoke(revocation_of(id), Named::default()));

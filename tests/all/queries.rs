@@ -102,7 +102,10 @@ fn connect(path: &str) -> SqliteConnection {
 /// of an error.
 fn verify(registry: &Registry, token: &str) -> String {
     match registry.verify_blocking(token) {
-        Ok(Verdict::Accepted(good)) => format!("{} {}", good.actor.json(), good.token_id.unwrap_or_default()),
+        Ok(Verdict::Accepted(good)) => {
+            let id = good.token_id.as_deref().unwrap_or_default();
+            format!("{} {id}", good.actor_ignoring_restrictions().json())
+        }
         Ok(Verdict::NotMine) => "not mine".to_owned(),
         Ok(Verdict::Rejected(rejection)) => rejection.reason.to_string(),
         Err(error) => said(&error),

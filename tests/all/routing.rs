@@ -115,12 +115,12 @@ fn no_handler_issues_tokens_under_the_prefix_of_another() {
     // All tokens of `signed` begin with `dstok_ey` or `dstok_.`; here those prefixes belong to
     // another handler.
     let registry = registry([signed(&["dstok_"]), recording("other", &["dstok_e", "dstok_."])]).build().unwrap();
-    let error = registry.create_blocking(None, CreateRequest::new("root")).unwrap_err();
+    let error = registry.create_blocking(CreateRequest::new("root")).unwrap_err();
     assert_eq!((error.code(), error.handler()), ("bad-token", Some("signed")));
     // Without a claim on its prefix the handler creates no tokens either, because none could be
     // verified.
     let registry = self::registry([signed(&["other_"])]).build().unwrap();
-    assert_eq!(registry.create_blocking(None, CreateRequest::new("root")).unwrap_err().code(), "bad-token");
+    assert_eq!(registry.create_blocking(CreateRequest::new("root")).unwrap_err().code(), "bad-token");
 }
 
 #[test]
@@ -141,13 +141,15 @@ fn registry_verify(registry: &Registry, handler: &str, token: &str) -> Verdict {
 fn the_first_handler_creates_tokens_unless_another_is_named() {
     let registry = registry([signed(&["dstok_"]), recording("recorder", &["rec_"])]).build().unwrap();
     for (name, handler) in [(None, "signed"), (Some("signed"), "signed"), (Some("recorder"), "recorder")] {
-        let Ok(Creation::Created(created)) = registry.create_blocking(name, CreateRequest::new("hostile:alice")) else {
+        let mut request = CreateRequest::new("hostile:alice");
+        request.handler = name.map(str::to_owned);
+        let Ok(Creation::Created(created)) = registry.create_blocking(request) else {
             panic!("{handler} created a token")
         };
         assert_eq!(&*created.handler, handler);
     }
     let none = Registry::builder(&RUNTIME).build().unwrap();
-    assert_eq!(none.create_blocking(None, CreateRequest::new("root")).unwrap_err().code(), "no-handler");
+    assert_eq!(none.create_blocking(CreateRequest::new("root")).unwrap_err().code(), "no-handler");
     assert!(matches!(none.verify_blocking("x").unwrap(), Verdict::NotMine));
 }
 
@@ -159,7 +161,7 @@ fn unprefixed_tokens_have_one_owner_unless_sharing_is_enabled() {
 
     let two = || registry([hardcoded("first", "s3cret-of-the-first"), recording("second", &[])]);
     assert_eq!(two().build().unwrap_err().code(), "several-unprefixed");
-    let shared = two().dangerous_share_unprefixed(true).build().unwrap();
+    let shared = two().dangerous_share_unprefixed().build().unwrap();
     assert_eq!(seen_by(&shared, "s3cret-of-the-first").as_deref(), Some("first"));
     assert_eq!(seen_by(&shared, "anything").as_deref(), Some("second"), "the first handler returned not-mine");
     let by_second = |token| registry_verify(&shared, "second", token);
@@ -181,14 +183,16 @@ fn a_hardcoded_token_is_its_actor() {
     twice.secrets.push(("same".into(), Secret::new(*b"s3cret")));
     let registry = registry([twice]).build().unwrap();
     let Ok(Verdict::Accepted(acceptance)) = registry.verify_blocking("s3cret") else { panic!("accepted") };
-    assert_eq!(acceptance.actor.json(), r#"{"bot_id":"my-bot","_r":{"a":["vi"]}}"#, "of equal secrets the first wins");
-    assert_eq!(acceptance.actor.id(), None);
+    assert_eq!(
+        acceptance.actor_ignoring_restrictions().json(),
+        r#"{"bot_id":"my-bot","_r":{"a":["vi"]}}"#,
+        "of equal secrets the first wins"
+    );
+    assert_eq!(acceptance.actor_ignoring_restrictions().id(), None);
     for other in ["", "s3cre", "s3cret ", "S3cret", "s3crets", "s3cret\n", "²", "bot"] {
         assert!(matches!(registry.verify_blocking(other).unwrap(), Verdict::NotMine), "{other:?}");
     }
-    let Ok(Creation::Denied(denied)) = registry.create_blocking(None, CreateRequest::new("a")) else {
-        panic!("denied")
-    };
+    let Ok(Creation::Denied(denied)) = registry.create_blocking(CreateRequest::new("a")) else { panic!("denied") };
     assert_eq!(denied.denial.as_str(), "not-permitted");
 }
 

@@ -30,10 +30,10 @@ fn author() -> Registry {
 fn a_careless_handler_puts_no_token_into_logs_or_headers() {
     let registry = author();
     let mut made = None;
-    let log = support::captured_log(|| made = Some(registry.create_blocking(None, CreateRequest::new("careless"))));
+    let log = support::captured_log(|| made = Some(registry.create_blocking(CreateRequest::new("careless"))));
     let Some(Ok(Creation::Created(created))) = made else { panic!("{made:?}") };
     assert!(log.contains("issued [token] to a friend") && !log.contains(&created.token), "{log}");
-    let log = support::captured_log(|| assert!(registry.create_blocking(None, CreateRequest::new("x")).is_ok()));
+    let log = support::captured_log(|| assert!(registry.create_blocking(CreateRequest::new("x")).is_ok()));
     assert!(log.contains("issued nothing"), "{log}");
 
     for token in ["sdk_an-actor-of-that-name", "sdk_an-id-of-that-name"] {
@@ -77,6 +77,6 @@ fn an_ordinary_call_never_grows_its_memory() {
     let registry = registry(config, "dstok_");
     let mut request = CreateRequest::new("root");
     request.expires_after = NonZeroU32::new(60);
-    let Ok(Creation::Created(created)) = registry.create_blocking(None, request) else { panic!("created") };
+    let Ok(Creation::Created(created)) = registry.create_blocking(request) else { panic!("created") };
     assert!(matches!(registry.verify_blocking(&created.token), Ok(Verdict::Accepted(_))));
 }

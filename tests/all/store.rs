@@ -2,8 +2,8 @@
 
 use keyward_runtime::Restrictions;
 use keyward_runtime::store::{
-    CommitOutcome, Entry, NewRecord, Record, Revocation, SecretDigest, StoreError, StoreFuture, StoredRecord,
-    Termination, TerminationReason, TokenStore, Transaction,
+    CommitOutcome, Entry, NewRecord, Record, RecordStore, Revocation, RevocationLog, SecretDigest, StoreError,
+    StoreFuture, StoredRecord, Termination, TerminationReason, Transaction,
 };
 use keyward_runtime::token::TokenRef;
 use keyward_store::{CHANNEL, Location, Store};
@@ -145,7 +145,7 @@ fn told(store: &Store) -> Vec<Revocation> {
         Entry::Revoked(revocation) => revocation,
         Entry::Capped(at) => panic!("capped at {at}"),
     };
-    wait(store.revocations(0, 100)).into_iter().map(revocation).collect()
+    wait(store.entries(0, 100)).into_iter().map(revocation).collect()
 }
 
 fn is_live(store: &Store, handler: &str, id: &str) -> bool {
@@ -227,7 +227,7 @@ fn an_invalid_record_is_an_error_and_is_not_stored() {
         let of_any = Revocation { token_id: Some("id".to_owned()), ..Revocation::default() };
         store.revoke(&of_any, NOW).block_on().unwrap_err();
         store.count(&of_any, NOW).block_on().unwrap_err();
-        assert_eq!(wait(store.revocations(0, 10)), []);
+        assert_eq!(wait(store.entries(0, 10)), []);
     }
 }
 
@@ -287,7 +287,7 @@ fn a_transaction_is_atomic() {
         assert_eq!(commit(&store, "h", and_end(insert(record("a", "bob"), None))), CommitOutcome::Duplicate);
         store.commit("h", and_end(insert(record("e", "bob"), Some(digest(1))))).block_on().unwrap_err();
         assert!(is_live(&store, "h", "b") && find(&store, "h", "e").is_none());
-        assert_eq!(wait(store.revocations(0, 10)).len(), 1, "the revocation of `a`");
+        assert_eq!(wait(store.entries(0, 10)).len(), 1, "the revocation of `a`");
         // The valid transaction succeeds.
         assert_eq!(commit(&store, "h", with(record("d", "bob"), &["b", "c"])), CommitOutcome::Done);
         assert_eq!(

@@ -19,7 +19,7 @@ mod stepped;
 
 use crate::support::{RUNTIME, TestClock};
 use keyward_runtime::clock::{Clock, SystemClock, UnixTime};
-use keyward_runtime::store::TokenStore;
+use keyward_runtime::store::RecordStore;
 use keyward_runtime::{Actors, HandlerConfig, Reason, Registry, Verdict};
 use keyward_server::SecretDigest;
 use keyward_store::{Location, Store};

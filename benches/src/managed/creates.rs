@@ -4,6 +4,7 @@ use super::{Counting, audit, micros, shown};
 use crate::kept::{FEW, HANDLER, Kept, each_kind};
 use crate::stats::{nanos, per_call, spread};
 use keyward_audit::{Audit, Entry, Event, Recorded, Settings};
+use keyward_runtime::IssueOptions;
 use keyward_runtime::{CreateRequest, Creation};
 use keyward_service::AuditedChange;
 use std::fs::File;
@@ -92,11 +93,8 @@ fn at_once(work: &(dyn Fn() + Sync)) -> f64 {
 /// Creates a token as the daemon does.
 fn create(kept: &Kept, audit: Option<&Audit>) {
     let intent = AuditedChange::new(audit, entry());
-    let creation = pollster::block_on(kept.registry.create_with_hook(
-        Some(HANDLER),
-        CreateRequest::new("somebody@example.com"),
-        &intent,
-    ));
+    let request = CreateRequest::new("ann@example.com").handler(HANDLER);
+    let creation = pollster::block_on(kept.registry.create_with(request, IssueOptions::new().hook(&intent)));
     assert!(matches!(creation, Ok(Creation::Created(_))), "{creation:?}");
     intent.made(&creation);
 }

@@ -55,7 +55,7 @@ const ROWS: [Row; 8] = [
     },
     Row {
         what: "the counts by status",
-        ask: |kept, _| Ok(pollster::block_on(kept.registry.tally())?.len()),
+        ask: |kept, _| Ok(pollster::block_on(kept.registry.tokens().unwrap().tally())?.len()),
         finds: 1,
         ..SLOW
     },
@@ -109,7 +109,7 @@ fn time(row: &Row, kept: &[Kept; 2]) -> Result<[Vec<f64>; 2], Error> {
 }
 
 fn list(kept: &Kept, filter: Filter, after: Option<&Cursor>) -> Result<usize, Error> {
-    Ok(pollster::block_on(kept.registry.list(filter, after, PAGE))?.entries.len())
+    Ok(pollster::block_on(kept.registry.tokens().unwrap().list(filter, after, PAGE))?.entries.len())
 }
 
 fn of_handler() -> Filter {

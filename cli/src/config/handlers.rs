@@ -125,7 +125,7 @@ pub(super) struct HandlerTable {
     max_ttl: Option<u64>,
     /// Maximum time in seconds that a token may be unused and stay valid. Requires a `[store]`, and
     /// costs a lookup at each verification. Without it: no limit.
-    #[schemars(range(min = HandlerConfig::MIN_IDLE))]
+    #[schemars(range(min = HandlerConfig::MIN_IDLE.as_secs()))]
     max_idle: Option<u64>,
     /// Maximum number of valid tokens of this handler for one actor; a request for more is denied
     /// (403). Requires a `[store]`. Without it: no limit.
@@ -136,7 +136,7 @@ pub(super) struct HandlerTable {
 }
 
 fn default_leeway() -> u64 {
-    HandlerConfig::new("", Vec::new(), Actors::Any).leeway
+    HandlerConfig::new("", Vec::new(), Actors::Any).leeway.as_secs()
 }
 
 impl HandlerTable {

@@ -61,7 +61,7 @@ impl Keeper {
                     has_failed = true;
                     self.kept = None;
                     if let Some((changes, _)) = revocations.pending_since(u64::MAX, Duration::ZERO) {
-                        revocations.note_kept(changes, false);
+                        revocations.note_not_kept(changes);
                     }
                     drop(revocations);
                     thread::sleep(POLL);
@@ -92,11 +92,11 @@ impl Keeper {
         file.write(&pending)?;
         if is_accepted {
             file.end_acceptance()?;
-            revocations.set_may_be_lost(false);
+            revocations.clear_possible_loss();
             tracing::warn!(target: "keyward::server", "an operator has accepted that revocations may be lost");
         }
         self.kept = Some(changes);
-        revocations.note_kept(changes, true);
+        revocations.note_kept(changes);
         Ok(())
     }
 
@@ -105,12 +105,14 @@ impl Keeper {
         let (file, PendingState { may_be_lost, revocations: left }) = PendingFile::open(&self.path)?;
         let shown = self.path.display();
         if may_be_lost {
+            revocations.note_possible_loss();
             tracing::error!(target: "keyward::server", file = %shown, "revocations that were requested before the restart may be lost: request them again, then run `keyward store accept --revocations`");
+        } else {
+            revocations.clear_possible_loss();
         }
         if !left.is_empty() {
             tracing::warn!(target: "keyward::server", file = %shown, revocations = left.len(), "revocations that were requested before the restart are not written yet: this process rejects their tokens, and retries");
         }
-        revocations.set_may_be_lost(may_be_lost);
         for pending in left {
             resume(revocations, self.audit.as_ref(), pending);
         }

@@ -7,13 +7,14 @@ use crate::date::{date, date_to_the_minute};
 use crate::output::{Column, Table, name, one_line, write_json, write_lines};
 use crate::{CliError, ExitStatus, Io, audit_log, create, report_error, store};
 use keyward_runtime::clock::UnixTime;
-use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
-use keyward_runtime::store::{Cursor, Filter, ListEntry, ListPage, Record, StoredRecord};
+use keyward_runtime::registry::{TokenUpdate, Tokens, UpdateOutcome};
+use keyward_runtime::store::{Cursor, Filter, ListEntry, ListPage, Record};
 use keyward_runtime::token::TokenRef;
 use keyward_runtime::{Error, Registry, Restrictions};
 use keyward_server::scope;
 use keyward_service::{Operations, Origin};
 use serde::Serialize;
+use std::time::Duration;
 
 /// A record for output. The members are in the order of the JSON.
 #[derive(Serialize)]
@@ -54,7 +55,7 @@ impl<'a> Known<'a> {
             issued_at: record.issued_at,
             expires_at: record.expires_at,
             last_used_at: record.last_used_at,
-            status: registry.status(handler, record).map_err(|error| no_answer(&error))?.name(),
+            status: tokens(registry)?.status(handler, record).map_err(|error| no_answer(&error))?.name(),
             ended_at: record.ended.map(|ended| ended.at),
             client: record.client.as_deref(),
             key: record.key.as_deref(),
@@ -146,7 +147,8 @@ fn all(registry: &Registry, filter: &Filter, mut after: Option<Cursor>, max: u32
     let mut found = Vec::new();
     loop {
         let left = max.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
-        let ListPage { entries, stopped_at } = pollster::block_on(registry.list(filter.clone(), after.as_ref(), left))?;
+        let ListPage { entries, stopped_at } =
+            pollster::block_on(registry.tokens()?.list(filter.clone(), after.as_ref(), left))?;
         found.extend(entries);
         match stopped_at {
             None => return Ok(found),
@@ -157,9 +159,9 @@ fn all(registry: &Registry, filter: &Filter, mut after: Option<Cursor>, max: u32
 
 /// Returns the position of a token in the list.
 fn place(registry: &Registry, handler: &str, id: &str) -> Result<Cursor, CliError> {
-    let found = pollster::block_on(registry.records().map_err(|error| no_answer(&error))?.find(handler, id));
-    match found.map_err(|error| CliError::Unavailable(error.to_string()))? {
-        Some(StoredRecord { record, .. }) => Ok(ListEntry { handler: handler.to_owned(), record }.place()),
+    let found = pollster::block_on(tokens(registry)?.find(handler, id));
+    match found.map_err(|error| no_answer(&error))? {
+        Some(record) => Ok(ListEntry { handler: handler.to_owned(), record }.place()),
         None => Err(CliError::Usage(
             "--after names a token without a record: use a handler and an id from a list, or omit it".to_owned(),
         )),
@@ -172,7 +174,7 @@ pub(super) fn show(args: &Show, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
     config.require_handler(handler)?;
     let registry = registry(&config, *at, io)?;
     must_be_id(&registry, id)?;
-    let found = pollster::block_on(registry.find(handler, id)).map_err(|error| no_answer(&error))?;
+    let found = pollster::block_on(tokens(&registry)?.find(handler, id)).map_err(|error| no_answer(&error))?;
     let Some(record) = found else { return Ok(unknown(io, handler)) };
     shown(&Known::of(&config, &registry, handler, &record)?, *json, io)
 }
@@ -190,7 +192,7 @@ pub(super) fn edit(args: Edit, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
     config.require_handler(&handler)?;
     let registry = registry(&config, None, io)?;
     must_be_id(&registry, &id)?;
-    let found = pollster::block_on(registry.find(&handler, &id)).map_err(|error| no_answer(&error))?;
+    let found = pollster::block_on(tokens(&registry)?.find(&handler, &id)).map_err(|error| no_answer(&error))?;
     let audit = audit_log::open(&config)?;
     let description = description.map(|text| Some(text).filter(|text| !text.is_empty()));
     let update = TokenUpdate { description, expires_at, restrictions };
@@ -216,18 +218,29 @@ pub(super) fn rotate(args: &Rotate, io: &mut Io<'_>) -> Result<ExitStatus, CliEr
     let config = ConfigFile::find(config.as_deref(), io)?;
     config.require_handler(handler)?;
     let registry = registry(&config, None, io)?;
-    registry.records().map_err(|error| no_answer(&error))?;
+    tokens(&registry)?;
     must_be_id(&registry, id)?;
-    let found = pollster::block_on(registry.find(handler, id)).map_err(|error| no_answer(&error))?;
+    let found = pollster::block_on(tokens(&registry)?.find(handler, id)).map_err(|error| no_answer(&error))?;
     let audit = audit_log::open(&config)?;
     let operations = Operations::new(&registry, audit.as_ref(), Origin::default());
     let actor = found.map(|record| record.actor_id);
-    let done = match pollster::block_on(operations.rotate(handler, id, actor.as_deref(), *overlap)).transpose() {
+    let done = match pollster::block_on(operations.rotate(
+        handler,
+        id,
+        actor.as_deref(),
+        Duration::from_secs((*overlap).into()),
+    ))
+    .transpose()
+    {
         Some(creation) => create::print(creation, *json, io),
         None => Ok(unknown(io, handler)),
     };
     audit_log::end_with(audit, &registry, io);
     done
+}
+
+fn tokens(registry: &Registry) -> Result<Tokens<'_>, CliError> {
+    registry.tokens().map_err(|error| no_answer(&error))
 }
 
 fn registry(config: &ConfigFile, at: Option<UnixTime>, io: &mut Io<'_>) -> Result<Registry, CliError> {

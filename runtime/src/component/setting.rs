@@ -1,6 +1,6 @@
 //! The settings that a component declares, each with the type of its value.
 
-use crate::error::LoadError;
+use crate::error::{LoadError, LoadErrorKind};
 use crate::sanitize::{MAX_NAME, escape_untrusted};
 use serde_json::Value;
 use std::fmt;
@@ -45,7 +45,7 @@ impl SettingType {
     pub(crate) fn check(self, name: &str, value: &str) -> Result<(), LoadError> {
         let bad = |what: String| {
             let name = escape_untrusted(name, MAX_NAME);
-            LoadError::new("bad-setting", format!("the setting `{name}` {what}"))
+            LoadError::new(LoadErrorKind::BadSetting, format!("the setting `{name}` {what}"))
         };
         let value: Value = serde_json::from_str(value).map_err(|error| bad(format!("is not valid JSON: {error}")))?;
         let wanted = match self {
@@ -72,7 +72,10 @@ impl fmt::Display for SettingType {
 pub(super) fn parse(line: &str) -> Result<(String, SettingType), LoadError> {
     let invalid = |what: String| {
         let line = escape_untrusted(line, MAX_NAME);
-        Err(LoadError::new("invalid", format!("the section `{SECTION}` declares the setting `{line}`: {what}")))
+        Err(LoadError::new(
+            LoadErrorKind::Invalid,
+            format!("the section `{SECTION}` declares the setting `{line}`: {what}"),
+        ))
     };
     let (name, kind) = line.split_once(": ").unwrap_or((line, ""));
     let fine = (1..=MAX_SETTING).contains(&name.len())

@@ -2,7 +2,7 @@
 //! before it is compiled.
 
 use super::setting::{self, SettingType};
-use crate::error::LoadError;
+use crate::error::{LoadError, LoadErrorKind};
 use crate::sanitize::escape_untrusted;
 use crate::token_pattern::TokenPattern;
 use std::collections::BTreeMap;
@@ -202,7 +202,7 @@ impl Stated {
         let too_many = |has: usize, unit: &str, of: usize| {
             let text =
                 format!("the section `{section}` has {has} {unit}, more than the {of} allowed: declare fewer {what}");
-            Err(LoadError::new("too-complex", text))
+            Err(LoadError::new(LoadErrorKind::TooComplex, text))
         };
         if data.len() > max_bytes {
             return too_many(data.len(), "bytes", max_bytes);
@@ -219,7 +219,7 @@ impl Stated {
     }
 
     fn invalid(self, what: &str) -> LoadError {
-        LoadError::new("invalid", format!("the section `{}` {what}", self.section))
+        LoadError::new(LoadErrorKind::Invalid, format!("the section `{}` {what}", self.section))
     }
 }
 
@@ -229,9 +229,12 @@ fn bounded<T: PartialOrd + fmt::Display>(has: T, of: T, unit: &str, remedy: &str
 }
 
 fn damaged(error: wasmparser::BinaryReaderError) -> LoadError {
-    LoadError::new("invalid", format!("the component is damaged: {}", escape_untrusted(&error.to_string(), 300)))
+    LoadError::new(
+        LoadErrorKind::Invalid,
+        format!("the component is damaged: {}", escape_untrusted(&error.to_string(), 300)),
+    )
 }
 
 fn too_complex(what: &str) -> LoadError {
-    LoadError::new("too-complex", format!("the component {what}"))
+    LoadError::new(LoadErrorKind::TooComplex, format!("the component {what}"))
 }

@@ -5,12 +5,13 @@ use crate::bindings::Answer;
 use crate::checksum;
 use crate::clock::{MAX_SECONDS, UnixTime};
 use crate::error::{Error, ErrorKind};
+use crate::hook::IssueHook;
 use crate::host::store::Records;
 use crate::policy::{MAX_DESCRIPTION_BYTES, is_actor_id, is_token_id, too_large};
 use crate::sandbox::{Creating, IssueOutcome, VerifyOutcome};
 use crate::store::{CommitOutcome, NewRecord, Record, RecordUpdate, StoredRecord, TokenTerms, Transaction};
 use crate::token::{TokenDigest, TokenRef, is_token_text};
-use crate::verdict::{Acceptance, CreateRequest, Created, Creation, Denial, Denied, IssueHook, Verdict};
+use crate::verdict::{Acceptance, CreateRequest, Created, Creation, Denial, Denied, Verdict};
 use std::num::NonZeroU32;
 
 /// The error message for a token that the handler has issued before.

@@ -131,15 +131,14 @@ impl Handler {
     async fn look_up(&self, id: &str) -> Result<Option<StoredRecord>, ErrorKind> {
         let Some(store) = self.store() else { return Ok(None) };
         self.bound.counters.lookups.count();
-        store.find(&self.name, id).await.map_err(|error| ErrorKind::Store(error.to_string()))
+        Ok(store.find(&self.name, id).await?)
     }
 
     /// Returns whether the handler issued exactly this token.
     async fn look_up_issued(&self, token: &TokenDigest) -> Result<bool, ErrorKind> {
         let Some(store) = self.store() else { return Ok(false) };
         self.bound.counters.lookups.count();
-        let found = store.find_issued(Some(&self.name), token).await;
-        found.map(|found| found.is_some()).map_err(|error| ErrorKind::Store(error.to_string()))
+        Ok(store.find_issued(Some(&self.name), token).await?.is_some())
     }
 
     /// Rejects a token without a record if the policy requires recent use.

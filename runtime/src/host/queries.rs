@@ -4,7 +4,6 @@
 use super::{Calls, HostError, Phase, State};
 use crate::bindings::{self, queries};
 use crate::counts::Counter;
-use crate::error::ErrorKind;
 use crate::queries::{Query, QueryValue};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -61,7 +60,7 @@ impl queries::Host for Queries<'_> {
                 self.calls.charge(rows.rows.iter().flatten().map(bytes).sum())?;
                 Ok(Ok(bindings::rows_out(rows)))
             }
-            Err(error) => Err(HostError(ErrorKind::Store(format!("the query `{label}`: {error}"))).into()),
+            Err(error) => Err(HostError(error.in_query(&label).into()).into()),
         }
     }
 }

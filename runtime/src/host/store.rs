@@ -171,7 +171,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
 }
 
 fn unavailable(error: StoreError) -> wasmtime::Error {
-    HostError(ErrorKind::Store(error.to_string())).into()
+    HostError(error.into()).into()
 }
 
 fn digest(secret: &str) -> SecretDigest {

@@ -2,7 +2,7 @@
 //! tokens.
 
 use super::{Handlers, Registry};
-use crate::error::LoadError;
+use crate::error::{LoadError, LoadErrorKind};
 use crate::sanitize::{MAX_NAME, escape_untrusted, suggest_name};
 use crate::verdict::Restrictions;
 use std::collections::{HashMap, HashSet};
@@ -44,7 +44,10 @@ impl Registry {
 pub(super) fn check_actions(actions: &HashMap<String, String>) -> Result<(), LoadError> {
     let wrong = |name: &str, text: &str| {
         let name = escape_untrusted(name, MAX_NAME);
-        Err(LoadError::new("bad-action", format!("the action `{name}`: {text}: give it a unique short name")))
+        Err(LoadError::new(
+            LoadErrorKind::BadAction,
+            format!("the action `{name}`: {text}: give it a unique short name"),
+        ))
     };
     let mut seen = HashSet::new();
     for (name, short) in actions {

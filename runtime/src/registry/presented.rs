@@ -5,7 +5,7 @@
 //! are not its own, and must not block an operator.
 
 use super::redact::{IdKind, is_random};
-use super::{Registry, store_error};
+use super::{Registry, TokenRevocations, store_error};
 use crate::error::{Error, ErrorKind};
 use crate::store::{ListEntry, Revocation};
 use crate::token::{TokenDigest, is_token_byte};
@@ -44,7 +44,7 @@ pub struct Requested {
     pub is_like_a_token: bool,
 }
 
-impl Registry {
+impl TokenRevocations<'_> {
     /// Returns each [`Revocation`] of a token, given the [`Verdict`] on it: by the id from its
     /// handler, by the id of the host's record, and by the digest of the token, which is
     /// independent of its ids. `None` for a token that no handler accepts and that was not issued
@@ -64,7 +64,7 @@ impl Registry {
             },
             Ok(Verdict::NotMine | Verdict::Rejected(_)) => None,
         };
-        let issued = match self.find_issued(&digest).await {
+        let issued = match self.registry.find_issued(&digest).await {
             Ok(issued) => issued,
             // Its own id and digest suffice to revoke it.
             Err(_) if accepted.is_some() => None,
@@ -122,12 +122,13 @@ impl Registry {
             keep_children: *keep_children,
         };
         if let Some(id) = token_id {
-            let issued = self.issued_in(id).await;
-            let is_like_a_token = issued.is_some() || self.resembles_token(id, IdKind::Token) || is_random(id.trim());
+            let issued = self.registry.issued_in(id).await;
+            let is_like_a_token =
+                issued.is_some() || self.registry.resembles_token(id, IdKind::Token) || is_random(id.trim());
             if let Some(issued) = issued.filter(|(issued, _)| is_usable(issued)) {
                 return vec![plain(by_record(issued))];
             }
-            if !is_like_a_token || self.is_recorded(&revocation).await {
+            if !is_like_a_token || self.registry.is_recorded(&revocation).await {
                 return vec![plain(revocation)];
             }
             // A token must not be written to any file, so it is revoked by its digest, which also
@@ -145,19 +146,21 @@ impl Registry {
             return texts.into_iter().map(by_digest).collect();
         }
         let Some(actor) = actor_id else { return vec![plain(revocation)] };
-        let issued = self.issued_in(actor).await;
-        let is_like_a_token = issued.is_some() || self.resembles_token(actor, IdKind::Actor);
+        let issued = self.registry.issued_in(actor).await;
+        let is_like_a_token = issued.is_some() || self.registry.resembles_token(actor, IdKind::Actor);
         let as_token = issued.filter(|(issued, _)| is_usable(issued)).map(by_record);
         let mut requested = vec![Requested { is_like_a_token, revocation }];
         requested.extend(as_token.map(plain));
         requested
     }
+}
 
+impl Registry {
     /// Returns whether `text` is, or contains, a token that was passed where an identifier belongs.
     /// Used to keep tokens out of logs.
     ///
     /// Detects issued tokens, also with other text around them, and texts that
-    /// [resemble](Self::resembles_token) one. A token whose record has ended does not count: a name
+    /// look like one. A token whose record has ended does not count: a name
     /// that a handler has issued as a token is free again once that token is revoked.
     pub async fn is_token(&self, text: &str, kind: IdKind) -> bool {
         let is_live = |(issued, _): (ListEntry, TokenDigest)| issued.record.ended.is_none();
@@ -166,7 +169,7 @@ impl Registry {
 
     /// Returns the record of an issued token that `text` is or contains, also without its prefix.
     /// `None` if the store fails.
-    pub async fn issued_in(&self, text: &str) -> Option<(ListEntry, TokenDigest)> {
+    async fn issued_in(&self, text: &str) -> Option<(ListEntry, TokenDigest)> {
         self.0.records.as_ref()?;
         for part in self.parts(text) {
             let digest = TokenDigest::of(&part);

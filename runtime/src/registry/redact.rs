@@ -38,7 +38,7 @@ impl Registry {
     /// a prefix followed by as much text as tokens have, by the shape of a signed token, by a
     /// checksum, or because it is one of a handler's secrets. In place of a token's id, a prefix
     /// alone suffices; an actor's id may start with a prefix, for example `dstok_team`.
-    pub fn resembles_token(&self, text: &str, kind: IdKind) -> bool {
+    pub(super) fn resembles_token(&self, text: &str, kind: IdKind) -> bool {
         let text = text.trim();
         let is_claimed = || self.0.prefixes.iter().any(|(prefix, _)| text.starts_with(prefix.as_str()));
         // A secret may have characters that tokens do not have.
@@ -47,7 +47,7 @@ impl Registry {
             || kind == IdKind::Token && is_claimed()
     }
 
-    /// Returns `text` with each word that [resembles a token](Self::resembles_token) replaced by
+    /// Returns `text` with each word that looks like a token replaced by
     /// `[token]`, for a log.
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.replace(text, |word| self.is_token_like(word))

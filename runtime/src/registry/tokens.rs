@@ -8,12 +8,12 @@ use crate::policy::MAX_DESCRIPTION_BYTES;
 use crate::restrictions::Permission;
 use crate::revocation_list::{Ruling, Subject};
 use crate::store::{
-    CommitOutcome, Cursor, Filter, ListPage, NodeStatus, Record, RecordUpdate, Status, StatusCount, StoredRecord,
-    TokenStore, TokenTerms, Transaction,
+    CommitOutcome, Cursor, Filter, ListPage, Record, RecordUpdate, Status, StatusCount, StoredRecord, TokenStore,
+    TokenTerms, Transaction,
 };
-use crate::verdict::{CreateRequest, Creation, Denial, Denied, IssueHook, Restrictions};
+use crate::verdict::{CreateRequest, Creation, Denial, Denied, IssueOptions, Restrictions};
 use std::fmt;
-use std::sync::Arc;
+use std::time::Duration;
 
 /// An update of a record. Fields that are `None` stay unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,20 +52,35 @@ pub enum UpdateOutcome {
     Unknown,
 }
 
-impl Registry {
+/// The records of a [`Registry`]'s tokens.
+#[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "a store has no `Debug`")]
+pub struct Tokens<'a> {
+    registry: &'a Registry,
+    store: &'a dyn TokenStore,
+}
+
+impl<'a> Tokens<'a> {
+    pub(super) fn new(registry: &'a Registry, store: &'a dyn TokenStore) -> Self {
+        Self { registry, store }
+    }
+
+    /// Returns the store.
+    pub fn store(&self) -> &'a dyn TokenStore {
+        self.store
+    }
+
     /// Returns up to `max` records that match the filter, newest first. `after` is the [`Cursor`]
     /// of the last record of the previous page, or its [`stopped_at`](ListPage::stopped_at): a page
     /// may be short although more records match. This fills in the filter's `idle` from the
     /// handlers' [`max_idle`](crate::HandlerConfig::max_idle).
     ///
     /// # Errors
-    /// [`ErrorKind::NoStore`] without
-    /// [`RegistryBuilder::records`](crate::registry::RegistryBuilder::records), [`ErrorKind::Store`] if the
-    /// store fails.
+    /// [`ErrorKind::Store`] if the store fails.
     pub async fn list(&self, filter: Filter, after: Option<&Cursor>, max: u32) -> Result<ListPage, Error> {
-        let (store, now) = (self.records()?, self.now()?);
+        let now = self.registry.now()?;
         let filter = Filter { idle: self.idle(now), ..filter };
-        store.list(&filter, after, max, now).await.map_err(store_error)
+        self.store.list(&filter, after, max, now).await.map_err(store_error)
     }
 
     /// Returns the [`Record`] of a token.
@@ -73,8 +88,8 @@ impl Registry {
     /// # Errors
     /// As for [`list`](Self::list), or no handler has that name.
     pub async fn find(&self, handler: &str, id: &str) -> Result<Option<Record>, Error> {
-        self.named(handler)?;
-        let found = self.records()?.find(handler, id).await.map_err(store_error)?;
+        self.registry.named(handler)?;
+        let found = self.store.find(handler, id).await.map_err(store_error)?;
         Ok(found.map(|StoredRecord { record, .. }| record))
     }
 
@@ -83,8 +98,8 @@ impl Registry {
     /// # Errors
     /// The clock returns no time.
     pub fn status(&self, handler: &str, record: &Record) -> Result<Status, Error> {
-        let now = self.now()?;
-        let handler = self.named(handler).ok().and_then(|place| self.0.handlers.get(place));
+        let now = self.registry.now()?;
+        let handler = self.handler(handler).ok();
         Ok(record.status(now, handler.and_then(|handler| handler.policy.idle_before(now))))
     }
 
@@ -93,39 +108,8 @@ impl Registry {
     /// # Errors
     /// As for [`list`](Self::list).
     pub async fn tally(&self) -> Result<Vec<StatusCount>, Error> {
-        let now = self.now()?;
-        self.records()?.tally(&self.idle(now), now).await.map_err(store_error)
-    }
-
-    /// Reports this node's status to the store: the last revocation that it has read, and the time
-    /// of its clock.
-    ///
-    /// # Errors
-    /// As for [`list`](Self::list).
-    pub async fn note_node(&self, node: &str) -> Result<(), Error> {
-        let now = self.now()?;
-        let last = self.0.revocations.as_ref().map_or(0, |revocations| revocations.last());
-        self.records()?.note_node(node, last, now).await.map_err(store_error)?;
-        match &self.0.revocations {
-            Some(revocations) => revocations.keep_clock(now).await.map_err(store_error),
-            None => Ok(()),
-        }
-    }
-
-    /// Returns the [`NodeStatus`] that each node has reported.
-    ///
-    /// # Errors
-    /// As for [`list`](Self::list).
-    pub async fn nodes(&self) -> Result<Vec<NodeStatus>, Error> {
-        self.records()?.nodes().await.map_err(store_error)
-    }
-
-    /// Returns the [`TokenStore`] of the records.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NoStore`] if there is none.
-    pub fn records(&self) -> Result<&Arc<dyn TokenStore>, Error> {
-        self.0.records.as_ref().ok_or_else(|| Error::without_handler(ErrorKind::NoStore))
+        let now = self.registry.now()?;
+        self.store.tally(&self.idle(now), now).await.map_err(store_error)
     }
 
     /// Applies a [`TokenUpdate`] to a token's record. Expiry can only be brought forward and
@@ -135,7 +119,7 @@ impl Registry {
     /// As for [`list`](Self::list), or no handler has that name.
     pub async fn edit(&self, handler: &str, id: &str, amendment: TokenUpdate) -> Result<UpdateOutcome, Error> {
         let Some(record) = self.find(handler, id).await? else { return Ok(UpdateOutcome::Unknown) };
-        let now = self.now()?;
+        let now = self.registry.now()?;
         let owner = self.handler(handler)?;
         let before = record.terms();
         let after = match self.amended(owner, &record, amendment, now) {
@@ -144,7 +128,7 @@ impl Registry {
         };
         let edit = RecordUpdate { id: id.to_owned(), before, after: after.clone(), replaced: false };
         let changes = Transaction { at: now, edit: Some(edit), ..Transaction::default() };
-        match self.records()?.commit(handler, changes).await.map_err(store_error)? {
+        match self.store.commit(handler, changes).await.map_err(store_error)? {
             CommitOutcome::Done => {
                 let TokenTerms { description, expires_at, restrictions } = after;
                 Ok(UpdateOutcome::Done(Record { description, expires_at, restrictions, ..record }))
@@ -158,19 +142,19 @@ impl Registry {
 
     /// Replaces a token by a new one of the same handler, for the same actor, with the same
     /// restrictions, note and expiry. The old token ends immediately, or remains valid for at most
-    /// `overlap` more seconds. Returns `None` if there is no such record.
+    /// `overlap` longer, in whole seconds. Returns `None` if there is no such record.
     ///
     /// # Errors
-    /// As for [`list`](Self::list) and [`create`](Self::create).
+    /// As for [`list`](Self::list) and [`Registry::create_with`].
     pub async fn rotate(
         &self,
         handler: &str,
         id: &str,
-        overlap: u32,
-        hook: Option<&dyn IssueHook>,
+        overlap: Duration,
+        options: IssueOptions<'_>,
     ) -> Result<Option<Creation>, Error> {
         let Some(record) = self.find(handler, id).await? else { return Ok(None) };
-        let now = self.now()?;
+        let now = self.registry.now()?;
         let no = |message: &str| Ok(Some(Creation::Denied(denied(Denial::NotPermitted, message))));
         let owner = self.handler(handler)?;
         if let Err(message) = may_change(owner, &record, now) {
@@ -178,7 +162,7 @@ impl Registry {
         }
         // The store may not have this revocation yet. A cutoff that it has would have ended the
         // record.
-        if let Some(revocations) = &self.0.revocations {
+        if let Some(revocations) = &self.registry.0.revocations {
             let subject = Subject {
                 handler,
                 token_id: Some(id),
@@ -194,15 +178,16 @@ impl Registry {
             }
         }
         let before = record.terms();
-        let cut = now.saturating_add(overlap.into());
+        let cut = now.saturating_add(overlap.as_secs());
         let expires_at = Some(before.expires_at.map_or(cut, |end| end.min(cut)));
-        let after = if overlap == 0 { before.clone() } else { TokenTerms { expires_at, ..before.clone() } };
+        let after = if overlap.as_secs() == 0 { before.clone() } else { TokenTerms { expires_at, ..before.clone() } };
         let Record { actor_id, description, restrictions, client, parent, .. } = record;
         // The expiry is taken from the old token where the new one is created.
-        let request = CreateRequest { restrictions, description, client, ..CreateRequest::new(actor_id) };
-        let edit = RecordUpdate { id: id.to_owned(), before, after, replaced: overlap == 0 };
-        let context = IssueContext { hook, edit: Some(edit), parent, ..IssueContext::default() };
-        self.create_in_context(Some(handler), request, context).await.map(Some)
+        let request =
+            CreateRequest { restrictions, description, client, ..CreateRequest::new(actor_id).handler(handler) };
+        let edit = RecordUpdate { id: id.to_owned(), before, after, replaced: overlap.as_secs() == 0 };
+        let context = IssueContext { hook: options.hook, edit: Some(edit), parent, ..IssueContext::default() };
+        self.registry.create_in_context(request, context).await.map(Some)
     }
 
     fn amended(
@@ -218,10 +203,10 @@ impl Registry {
             may_change(handler, record, now).map_err(|message| (Denial::NotPermitted, message.to_owned()))?;
         }
         if let Some(restrictions) = &restrictions {
-            let known = self.check_known_actions(restrictions, record.restrictions.as_ref());
+            let known = self.registry.check_known_actions(restrictions, record.restrictions.as_ref());
             known.map_err(|message| (Denial::InvalidRequest, message))?;
         }
-        let restrictions = restrictions.map(|restrictions| self.abbreviate(restrictions));
+        let restrictions = restrictions.map(|restrictions| self.registry.abbreviate(restrictions));
         if description.iter().flatten().any(|text| text.len() > MAX_DESCRIPTION_BYTES) {
             return wrong("`description` has more than 4096 bytes: shorten it");
         }
@@ -235,7 +220,7 @@ impl Registry {
             return wrong("`expires_at` is in the past: revoke the token instead");
         }
         if restrictions.is_some()
-            && !Permission::is_covered(restrictions.as_ref(), record.restrictions.as_ref(), &self.0.actions)
+            && !Permission::is_covered(restrictions.as_ref(), record.restrictions.as_ref(), &self.registry.0.actions)
         {
             return wrong("`restrictions` exceed those of the token: they can only be tightened");
         }
@@ -250,16 +235,12 @@ impl Registry {
     /// been idle since before that second is expired.
     fn idle(&self, now: u64) -> Vec<(String, u64)> {
         let idle = |handler: &Handler| Some((handler.name.to_string(), handler.policy.idle_before(now)?));
-        self.0.handlers.iter().filter_map(idle).collect()
+        self.registry.0.handlers.iter().filter_map(idle).collect()
     }
 
-    pub(super) fn now(&self) -> Result<u64, Error> {
-        Ok(self.0.runtime.shared().now().map_err(Error::without_handler)?.seconds)
-    }
-
-    fn handler(&self, name: &str) -> Result<&Handler, Error> {
-        let place = self.named(name)?;
-        self.0.handlers.get(place).ok_or_else(|| Error::without_handler(ErrorKind::NoHandler))
+    fn handler(&self, name: &str) -> Result<&'a Handler, Error> {
+        let place = self.registry.named(name)?;
+        self.registry.0.handlers.get(place).ok_or_else(|| Error::without_handler(ErrorKind::NoHandler))
     }
 }
 

@@ -14,11 +14,21 @@ pub(super) struct Kept {
     kept: watch::Sender<Option<u64>>,
 }
 
+/// The durability of the pending revocations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Durability {
+    /// A restart would lose them.
+    #[default]
+    Volatile,
+    /// They are kept until the next start.
+    Durable,
+}
+
 #[derive(Default)]
 struct State {
     changes: u64,
-    /// Set while the last attempt to keep them succeeded.
-    is_durable: bool,
+    /// The result of the last attempt to keep them.
+    durability: Durability,
     /// Set while an earlier process may have lost some.
     may_be_lost: bool,
 }
@@ -38,8 +48,8 @@ impl Kept {
     }
 
     /// Notes that the embedder has tried to keep the state after this many changes.
-    pub(super) fn note(&self, changes: u64, is_durable: bool) {
-        self.state().is_durable = is_durable;
+    pub(super) fn note(&self, changes: u64, durability: Durability) {
+        self.state().durability = durability;
         self.kept.send_replace(Some(changes));
     }
 
@@ -52,7 +62,7 @@ impl Kept {
     }
 
     pub(super) fn is_durable(&self) -> bool {
-        self.state().is_durable
+        self.state().durability == Durability::Durable
     }
 
     pub(super) fn may_be_lost(&self) -> bool {

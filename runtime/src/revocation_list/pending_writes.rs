@@ -2,8 +2,8 @@
 //! run first.
 
 use super::cutoffs::Cutoffs;
+use crate::hook::RevocationHook;
 use crate::store::Revocation;
-use crate::verdict::RevocationHook;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -205,7 +205,7 @@ impl PendingWrites {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::HookFuture;
+    use crate::hook::HookFuture;
 
     struct Never;
 

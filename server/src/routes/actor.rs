@@ -84,7 +84,7 @@ async fn answer(context: &Context, uri: &Uri, headers: &HeaderMap) -> Response {
     let verdict = decision::verify(context, &token, |_| true).await;
     decision_log::verified(context, asked, &verdict, true);
     match verdict {
-        Ok(Verdict::Accepted(acceptance)) => match actor_json(acceptance.actor.json()) {
+        Ok(Verdict::Accepted(acceptance)) => match actor_json(acceptance.actor_ignoring_restrictions().json()) {
             Some(actor) => json(StatusCode::OK, &ActorBody { ok: true, actor: Some(actor) }),
             None => no_verdict("No verdict: the handler of this token failed."),
         },

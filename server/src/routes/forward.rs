@@ -128,7 +128,7 @@ async fn decide<'a>(
         Ok(Verdict::Accepted(acceptance)) => policy
             .permission
             .as_ref()
-            .is_none_or(|permission| live.registry.allows(acceptance.restrictions.as_ref(), permission)),
+            .is_none_or(|permission| live.registry.authorize(acceptance, permission).is_some()),
         _ => false,
     };
     decision_log::verified(context, asked, &verdict, granted);

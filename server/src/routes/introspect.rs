@@ -130,19 +130,22 @@ pub(crate) async fn introspect(
 }
 
 fn active(config: &Config, registry: &Registry, acceptance: Acceptance) -> Result<Introspection, ApiError> {
-    let Acceptance { handler, actor, restrictions, token_id, issued_at, expires_at, key: _, .. } = acceptance;
+    let actor = acceptance.actor_ignoring_restrictions();
+    let sub = actor.id().map(|id| id.as_str().to_owned());
+    // Fail closed: an actor that cannot be serialized is not accepted.
+    let actor = actor_json(actor.json()).ok_or(ApiError::NoVerdict)?;
+    let Acceptance { handler, restrictions, token_id, issued_at, expires_at, .. } = acceptance;
     Ok(Introspection::Active(Box::new(Active {
         active: true,
         scope: restrictions.as_ref().map(|restrictions| identity_headers::scopes(registry, restrictions)),
         token_type: "Bearer",
         exp: expires_at,
         iat: issued_at,
-        sub: actor.id().map(|id| id.as_str().to_owned()),
+        sub,
         iss: config.issuer.as_ref().map(|issuer| issuer.as_str().to_owned()),
         jti: token_id,
         handler: handler.to_string(),
-        // Fail closed: an actor that cannot be serialized is not accepted.
-        actor: actor_json(actor.json()).ok_or(ApiError::NoVerdict)?,
+        actor,
         restrictions,
     })))
 }

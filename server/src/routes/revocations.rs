@@ -104,7 +104,8 @@ pub(crate) async fn revocations(
     let asked = DecisionContext::of(&ENDPOINT, client.id());
     let _slot = if dry_run { Some(client::list_slot(context, client)?) } else { None };
     let mut records = 0_u64;
-    for requested in context.live.registry.requested(revocation).await {
+    let revocations = context.live.registry.revocations().map_err(|error| ApiError::of_revocation(&error))?;
+    for requested in revocations.requested(revocation).await {
         let (named, revocation) = (Named::of(&requested), requested.revocation.clone());
         let done = if dry_run {
             let counted = decision::count_revoked(context, revocation.clone()).await;

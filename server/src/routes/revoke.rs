@@ -68,10 +68,8 @@ pub(crate) async fn revoke(
     let context = &context;
     let (client, form) = client::authorize_form(context, &ENDPOINT, &headers, body, &[Right::Revoke]).await?;
     let registry = &context.live.registry;
-    if !registry.can_revoke() {
-        // Checked before the token, so that the response does not depend on it.
-        return Err(ApiError::NoStore);
-    }
+    // Checked before the token, so that the response does not depend on it.
+    let revocations = registry.revocations().map_err(|_| ApiError::NoStore)?;
     // Clients that may not use the token's handler get an error of their own: the handler is not a
     // secret from a client that holds the token.
     let token = form.token()?;
@@ -83,8 +81,8 @@ pub(crate) async fn revoke(
     let verdict = decision::verify(context, token, |_| true).await;
     let asked = DecisionContext::of(&ENDPOINT, client.id());
     let is_unconfirmed = matches!(&verdict, Ok(Verdict::Rejected(Rejection { reason: Reason::Revoked, .. })))
-        && registry.has_pending_revocations();
-    let presented = registry.presented(token, &verdict).await;
+        && revocations.list().has_unwritten();
+    let presented = revocations.presented(token, &verdict).await;
     match presented {
         Ok(Some(presented)) if !presented.revocations.is_empty() && !is_unconfirmed => {
             if !client.config().handlers.contains(&presented.handler) {

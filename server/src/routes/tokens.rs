@@ -120,19 +120,16 @@ pub(crate) async fn create(
         None => None,
     };
     // A token whose actor has no id, or an integer, cannot be a parent.
-    let of_parent = || parent.as_ref()?.actor.id()?.as_text().map(str::to_owned);
+    let of_parent = || parent.as_ref()?.actor_ignoring_restrictions().id()?.as_text().map(str::to_owned);
     let actor = actor.or_else(of_parent).ok_or(ApiError::BadParent)?;
     let parent = parent.as_ref().map(Parent::of);
     let parent_token = parent.as_ref().and_then(Parent::token);
-    let request = CreateRequest {
-        actor_id: actor.clone(),
-        expires_after,
-        restrictions: restrictions.map(|Object(restrictions)| restrictions.checked()),
-        description,
-        parent,
-        client: Some(client.id().to_owned()),
-    };
-    let creation = decision::create(context, asked, &handler, request).await;
+    let mut request = CreateRequest::new(&actor).handler(&handler).client(client.id());
+    request.expires_after = expires_after;
+    request.restrictions = restrictions.map(|Object(restrictions)| restrictions.checked());
+    request.description = description;
+    request.parent = parent;
+    let creation = decision::create(context, asked, request).await;
     decision_log::created(context, asked, (&actor, parent_token.as_ref()), &creation);
     match creation {
         Ok(Creation::Created(created)) => Ok(shown(&created)),
@@ -175,7 +172,7 @@ async fn presented(
 
 /// Returns the response with a new token.
 fn shown(created: &Created) -> Response {
-    let Created { handler, token, token_id, expires_at, key: _ } = created;
+    let Created { handler, token, token_id, expires_at, .. } = created;
     json(StatusCode::CREATED, &Token { token, handler, token_id: token_id.as_deref(), expires_at: *expires_at })
 }
 

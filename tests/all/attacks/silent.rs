@@ -3,8 +3,9 @@
 use super::{TOKEN, registry};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::{
-    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Revocation, Revoked, SecretDigest,
-    StatusCount, StoreError, StoreFuture, StoredRecord, TokenStore, Transaction,
+    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, NodeStatus, RecordStore,
+    Revocation, RevocationLog, Revoked, SecretDigest, StatusCount, StoreError, StoreFuture, StoredRecord, TokenIndex,
+    TokenStore, Transaction,
 };
 use keyward_runtime::token::TokenDigest;
 use keyward_runtime::{Actors, HandlerConfig, Registry, Runtime, RuntimeLimits, StoreGrant, Verdict};
@@ -34,7 +35,7 @@ impl Silent {
     }
 }
 
-impl TokenStore for Silent {
+impl RecordStore for Silent {
     fn find<'a>(&'a self, _: &'a str, _: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
         self.says()
     }
@@ -51,6 +52,9 @@ impl TokenStore for Silent {
         self.says()
     }
     fn record_use(&self, _: &str, _: &str, _: u64) {}
+}
+
+impl RevocationLog for Silent {
     fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> StoreFuture<'a, u64> {
         self.says()
     }
@@ -63,22 +67,28 @@ impl TokenStore for Silent {
     fn note_clock(&self, _: u64) -> StoreFuture<'_, ()> {
         self.says()
     }
-    fn revocations<'a>(&'a self, _: u64, _: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
+    fn entries<'a>(&'a self, _: u64, _: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
         Box::pin(pending())
     }
+}
+
+impl TokenIndex for Silent {
     fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: u64) -> StoreFuture<'a, ListPage> {
         self.says()
     }
     fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> StoreFuture<'a, Vec<StatusCount>> {
         self.says()
     }
-    fn key_uses<'a>(&'a self, _: u64) -> StoreFuture<'a, Vec<KeyUsage>> {
+    fn key_uses(&self, _: u64) -> StoreFuture<'_, Vec<KeyUsage>> {
         self.says()
     }
+}
+
+impl NodeDirectory for Silent {
     fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> StoreFuture<'a, ()> {
         self.says()
     }
-    fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>> {
+    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
         self.says()
     }
 }

@@ -96,7 +96,7 @@ pub(crate) fn registry_with_on(runtime: &Runtime, store: &Arc<Double>, patience:
 /// Returns the registry with a store of records.
 pub(crate) fn registry_of_records(store: &Arc<Double>) -> Registry {
     let revocations = Revocations::open(store.clone(), Duration::from_secs(3_600)).unwrap();
-    builder(&RUNTIME).revocations(revocations).records(store.clone()).build().unwrap()
+    builder(&RUNTIME).records(store.clone(), revocations).build().unwrap()
 }
 
 fn builder(runtime: &Runtime) -> RegistryBuilder {

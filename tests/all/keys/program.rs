@@ -1,6 +1,6 @@
 //! `keyward keys` and `keyward keygen`, as run by an operator.
 
-use keyward_runtime::store::{CommitOutcome, NewRecord, Record, StoredRecord, TokenStore, Transaction};
+use keyward_runtime::store::{CommitOutcome, NewRecord, Record, RecordStore, StoredRecord, Transaction};
 use keyward_store::{Location, Store};
 use keyward_tests::cli::{Folder, Ran, keyward};
 use std::fs::{self, File, FileTimes};

@@ -5,8 +5,9 @@ use crate::support::{RUNTIME, SIGNED, TestClock};
 use keyward_runtime::keys::KeyGrant;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::{
-    Acceptance, Actors, CreateRequest, Creation, HandlerConfig, Parent, Registry, Restrictions, Verdict,
+    Acceptance, Actors, CreateRequest, Creation, HandlerConfig, IssueOptions, Parent, Registry, Restrictions, Verdict,
 };
+use std::time::Duration;
 
 fn all(action: &str) -> Restrictions {
     restrictions(&[(action, None, None)])
@@ -20,7 +21,9 @@ fn accepted(registry: &Registry, token: &str) -> Acceptance {
 }
 
 fn request(restrictions: Option<Restrictions>, parent: Option<&Acceptance>) -> CreateRequest {
-    CreateRequest { restrictions, parent: parent.map(Parent::of), ..CreateRequest::new("ann") }
+    let mut request = CreateRequest::new("ann");
+    (request.restrictions, request.parent) = (restrictions, parent.map(Parent::of));
+    request
 }
 
 /// A token that was issued when the actions were open, or whose action has been removed from the
@@ -53,11 +56,13 @@ fn a_token_with_an_unknown_action_remains_usable() {
         let id = parent.token_id.unwrap();
         let edit = |action| {
             let update = TokenUpdate { restrictions: Some(all(action)), ..TokenUpdate::default() };
-            pollster::block_on(closed.edit(handler, &id, update)).unwrap()
+            pollster::block_on(closed.tokens().unwrap().edit(handler, &id, update)).unwrap()
         };
         assert!(matches!(edit("owm"), UpdateOutcome::Denied(denied) if denied.message.contains("`owm`")));
         assert!(matches!(edit("own"), UpdateOutcome::Done(_)));
-        let rotated = pollster::block_on(closed.rotate(handler, &id, 0, None)).unwrap();
+        let rotated =
+            pollster::block_on(closed.tokens().unwrap().rotate(handler, &id, Duration::ZERO, IssueOptions::new()))
+                .unwrap();
         let Some(Creation::Created(created)) = rotated else { panic!("{rotated:?}") };
         assert_eq!(accepted(&closed, &created.token).restrictions, Some(all("own")));
     }

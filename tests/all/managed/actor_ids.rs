@@ -7,7 +7,7 @@ use keyward_runtime::keys::Secret;
 use keyward_runtime::revocation::Revocations;
 use keyward_runtime::store::Revocation;
 use keyward_runtime::{
-    Acceptance, ActorId, Actors, CreateRequest, Creation, HandlerConfig, Parent, Reason, Registry, Rejection, Verdict,
+    Acceptance, ActorId, Actors, CreateRequest, Creation, HandlerConfig, Reason, Registry, Rejection, Verdict,
 };
 
 const TEXT: &str = "token-of-the-text";
@@ -22,7 +22,7 @@ fn registry(actors: Actors) -> (tempfile::TempDir, Registry) {
     config.secrets = vec![("text".into(), Secret::new(TEXT)), ("integer".into(), Secret::new(INTEGER))];
     config.settings.insert("actors".into(), r#"{"text":{"id":"5"},"integer":{"id":5}}"#.into());
     let revocations = Revocations::open(store.clone(), FOREVER).unwrap();
-    let builder = Registry::builder(&RUNTIME).revocations(revocations).records(store).handler(config);
+    let builder = Registry::builder(&RUNTIME).records(store, revocations).handler(config);
     (folder, builder.build().unwrap())
 }
 
@@ -38,13 +38,16 @@ fn accepted(registry: &Registry, token: &str) -> Result<Acceptance, Reason> {
 fn an_integer_is_another_actor_than_its_digits() {
     let (_folder, registry) = registry(Actors::Any);
     let [text, integer] = [TEXT, INTEGER].map(|token| accepted(&registry, token).unwrap());
-    assert_eq!(text.actor.id(), Some(&ActorId::Text("5".to_owned())));
-    assert_eq!(integer.actor.id(), Some(&ActorId::Integer("5".to_owned())));
-    assert_ne!(text.actor.id(), integer.actor.id());
-    assert_eq!(text.actor.id().map(ActorId::as_str), integer.actor.id().map(ActorId::as_str));
+    assert_eq!(text.actor_ignoring_restrictions().id(), Some(&ActorId::Text("5".to_owned())));
+    assert_eq!(integer.actor_ignoring_restrictions().id(), Some(&ActorId::Integer("5".to_owned())));
+    assert_ne!(text.actor_ignoring_restrictions().id(), integer.actor_ignoring_restrictions().id());
+    assert_eq!(
+        text.actor_ignoring_restrictions().id().map(ActorId::as_str),
+        integer.actor_ignoring_restrictions().id().map(ActorId::as_str)
+    );
     let denied = |parent: &Acceptance| {
-        let request = CreateRequest { parent: Some(Parent::of(parent)), ..CreateRequest::new("5") };
-        match registry.create_blocking(None, request).unwrap() {
+        let request = CreateRequest::new("5").parent(parent);
+        match registry.create_blocking(request).unwrap() {
             Creation::Denied(denied) => denied.message,
             Creation::Created(_) => panic!("created"),
         }
@@ -66,7 +69,7 @@ fn patterns_match_only_texts() {
 fn a_revocation_by_the_digits_covers_both() {
     let (_folder, registry) = registry(Actors::Any);
     let revocation = Revocation { actor_id: Some("5".to_owned()), ..Revocation::default() };
-    pollster::block_on(registry.revoke(revocation)).unwrap();
+    pollster::block_on(registry.revocations().unwrap().revoke(revocation)).unwrap();
     for token in [TEXT, INTEGER] {
         assert_eq!(accepted(&registry, token).err(), Some(Reason::Revoked), "{token}");
     }

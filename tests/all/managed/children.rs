@@ -7,9 +7,10 @@ use crate::support::TestClock;
 use keyward_runtime::hook::{HookFuture, IssueHook, RevocationHook};
 use keyward_runtime::store::Revocation;
 use keyward_runtime::token::TokenRef;
-use keyward_runtime::{Acceptance, CreateRequest, Created, Parent, Registry, Verdict};
+use keyward_runtime::{Acceptance, CreateRequest, Created, IssueOptions, Parent, Registry, Verdict};
 use pollster::block_on;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Two nodes with one store, and a token that one of them has issued.
@@ -27,18 +28,18 @@ fn world() -> World {
     TestClock.set(Some(NOW));
     let (folder, store) = store();
     let nodes = [0, 1].map(|_| registry(store.clone(), ring(), |_| {}));
-    let token = made(nodes[0].create_blocking(Some("signed"), CreateRequest::new("ann"))).unwrap();
+    let token = made(nodes[0].create_blocking(CreateRequest::new("ann").handler("signed"))).unwrap();
     let Ok(Verdict::Accepted(parent)) = nodes[0].verify_blocking(&token) else { panic!() };
     World { _folder: folder, nodes, parent, token }
 }
 
 impl World {
     fn request(&self) -> CreateRequest {
-        CreateRequest { parent: Some(Parent::of(&self.parent)), ..CreateRequest::new("ann") }
+        CreateRequest::new("ann").parent(&self.parent)
     }
 
     fn child(&self, handler: &str) -> Result<String, String> {
-        made(self.nodes[0].create_blocking(Some(handler), self.request()))
+        made(self.nodes[0].create_blocking(self.request().handler(handler)))
     }
 
     fn by_id(&self) -> Revocation {
@@ -61,21 +62,29 @@ fn a_child_is_revoked_with_its_parent_in_every_node() {
             let world = world();
             let child = world.child(handler).unwrap();
             let acceptance = accepted(&world.nodes[0], &child);
-            let grandchild = CreateRequest { parent: Some(Parent::of(&acceptance)), ..CreateRequest::new("ann") };
-            let grandchild = made(world.nodes[1].create_blocking(Some("signed"), grandchild)).unwrap();
-            let record = block_on(world.nodes[1].find(handler, acceptance.token_id.as_deref().unwrap()));
+            let grandchild = CreateRequest::new("ann").parent(&acceptance);
+            let grandchild = made(world.nodes[1].create_blocking(grandchild.handler("signed"))).unwrap();
+            let record =
+                block_on(world.nodes[1].tokens().unwrap().find(handler, acceptance.token_id.as_deref().unwrap()));
             assert_eq!(record.unwrap().unwrap().parent, Parent::of(&world.parent).token());
             let [revoking, other] = &world.nodes;
             let verdict = revoking.verify_blocking(&world.token);
             let revocations = match by_token {
-                true => block_on(revoking.presented(&world.token, &verdict)).unwrap().unwrap().revocations,
+                true => {
+                    block_on(revoking.revocations().unwrap().presented(&world.token, &verdict))
+                        .unwrap()
+                        .unwrap()
+                        .revocations
+                }
                 false => vec![world.by_id()],
             };
-            assert_eq!(block_on(revoking.count_revoked(revocations[0].clone())).unwrap(), 3);
-            let ended: u64 =
-                revocations.into_iter().map(|revocation| block_on(revoking.revoke(revocation)).unwrap()).sum();
+            assert_eq!(block_on(revoking.revocations().unwrap().count(revocations[0].clone())).unwrap(), 3);
+            let ended: u64 = revocations
+                .into_iter()
+                .map(|revocation| block_on(revoking.revocations().unwrap().revoke(revocation)).unwrap())
+                .sum();
             assert_eq!(ended, 3);
-            block_on(other.revocations().unwrap().catch_up()).unwrap();
+            block_on(other.revocations().unwrap().list().catch_up()).unwrap();
             for node in [revoking, other] {
                 for token in [&world.token, &child, &grandchild] {
                     assert_eq!(verify(node, token), Err(REVOKED.to_owned()));
@@ -90,10 +99,10 @@ fn children_can_be_kept() {
     let world = world();
     let child = world.child("signed").unwrap();
     let revocation = Revocation { keep_children: true, ..world.by_id() };
-    assert_eq!(block_on(world.nodes[0].revoke(revocation)).unwrap(), 1);
+    assert_eq!(block_on(world.nodes[0].revocations().unwrap().revoke(revocation)).unwrap(), 1);
     assert_eq!(verify(&world.nodes[0], &world.token), Err(REVOKED.to_owned()));
     assert_eq!(verify(&world.nodes[0], &child), Ok(None));
-    block_on(world.nodes[0].revocations().unwrap().catch_up()).unwrap();
+    block_on(world.nodes[0].revocations().unwrap().list().catch_up()).unwrap();
     assert_eq!(verify(&world.nodes[0], &child), Ok(None), "after the list was read");
     assert_eq!(world.child("signed"), Err(PARENT_REVOKED.to_owned()));
 }
@@ -103,9 +112,16 @@ fn a_rotated_child_has_the_same_parent() {
     let world = world();
     let [node, _] = &world.nodes;
     let child = accepted(node, &world.child("stored").unwrap());
-    let rotated = block_on(node.rotate("stored", child.token_id.as_deref().unwrap(), 0, None)).transpose().unwrap();
+    let rotated = block_on(node.tokens().unwrap().rotate(
+        "stored",
+        child.token_id.as_deref().unwrap(),
+        Duration::ZERO,
+        IssueOptions::new(),
+    ))
+    .transpose()
+    .unwrap();
     let rotated = made(rotated).unwrap();
-    assert_eq!(block_on(node.revoke(world.by_id())).unwrap(), 2);
+    assert_eq!(block_on(node.revocations().unwrap().revoke(world.by_id())).unwrap(), 2);
     assert_eq!(verify(node, &rotated), Err(REVOKED.to_owned()));
 }
 
@@ -114,7 +130,9 @@ struct Revoking<'a>(&'a Registry, Revocation);
 
 impl IssueHook for Revoking<'_> {
     fn before_commit<'a>(&'a self, _: &'a Created) -> HookFuture<'a> {
-        Box::pin(async { self.0.revoke(self.1.clone()).await.map(drop).map_err(|error| error.to_string()) })
+        Box::pin(async {
+            self.0.revocations().unwrap().revoke(self.1.clone()).await.map(drop).map_err(|error| error.to_string())
+        })
     }
 }
 
@@ -124,7 +142,7 @@ fn a_child_is_not_issued_if_its_parent_is_revoked_in_the_meantime() {
         let world = world();
         let [issuing, other] = &world.nodes;
         let hook = Revoking(other, world.by_id());
-        let created = block_on(issuing.create_with_hook(Some(handler), world.request(), &hook));
+        let created = block_on(issuing.create_with(world.request().handler(handler), IssueOptions::new().hook(&hook)));
         assert_eq!(made(created), Err(PARENT_REVOKED.to_owned()));
         assert_eq!(world.child(handler), Err(PARENT_REVOKED.to_owned()), "{handler}");
     }
@@ -142,12 +160,12 @@ impl RevocationHook for Never {
 #[test]
 fn a_revocation_in_memory_prevents_children() {
     let world = world();
-    world.nodes[0].block(world.by_id(), Arc::new(Never)).unwrap();
+    world.nodes[0].revocations().unwrap().block(world.by_id(), Arc::new(Never)).unwrap();
     for handler in ["signed", "stored"] {
         assert_eq!(world.child(handler), Err(PARENT_REVOKED.to_owned()), "{handler}");
     }
     // Another node does not know of it, and the child is revoked once it is written.
-    let child = made(world.nodes[1].create_blocking(Some("signed"), world.request())).unwrap();
-    assert_eq!(block_on(world.nodes[0].revoke(world.by_id())).unwrap(), 2);
+    let child = made(world.nodes[1].create_blocking(world.request().handler("signed"))).unwrap();
+    assert_eq!(block_on(world.nodes[0].revocations().unwrap().revoke(world.by_id())).unwrap(), 2);
     assert_eq!(verify(&world.nodes[0], &child), Err(REVOKED.to_owned()));
 }

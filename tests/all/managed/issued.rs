@@ -14,6 +14,7 @@ use keyward_tests::hostile;
 use pollster::block_on;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 const ALICE: &str = "hostile:alice";
 
@@ -33,7 +34,7 @@ fn load(case: &str, store: Option<Arc<dyn TokenStore>>, change: impl Fn(&mut Han
     change(&mut config);
     let mut builder = Registry::builder(&RUNTIME).action("view-table", "vt").handler(config);
     if let Some(store) = store {
-        builder = builder.revocations(Revocations::open(store.clone(), FOREVER).unwrap()).records(store);
+        builder = builder.records(store.clone(), Revocations::open(store, FOREVER).unwrap());
     }
     builder.build().unwrap()
 }
@@ -50,7 +51,7 @@ fn lasting(token: &str, seconds: Option<u64>) -> CreateRequest {
 }
 
 fn create(registry: &Registry, request: CreateRequest) -> Result<String, String> {
-    made(registry.create_blocking(None, request))
+    made(registry.create_blocking(request))
 }
 
 /// Runs a test with each kind of store.
@@ -74,8 +75,7 @@ fn a_new_token_is_verified_before_it_is_issued() {
     let bob = CreateRequest::new("hostile:bob");
     let said = create(&load("benign", None, |_| {}), bob).unwrap_err();
     assert!(said.contains("not for the requested actor"), "{said}");
-    let narrow =
-        CreateRequest { restrictions: Some(restrictions(&[("view-table", None, None)])), ..CreateRequest::new(ALICE) };
+    let narrow = CreateRequest::new(ALICE).restrictions(restrictions(&[("view-table", None, None)]));
     let said = create(&load("benign", None, |_| {}), narrow).unwrap_err();
     assert!(said.contains("not restricted as requested"), "{said}");
 }
@@ -132,7 +132,9 @@ fn a_token_is_bound_by_its_record() {
 #[test]
 fn a_lifetime_starts_when_the_token_is_issued() {
     each_store(|_, store| {
-        let registry = load("issued-two-faced", Some(store.clone()), |config| config.max_ttl = Some(LIFETIME));
+        let registry = load("issued-two-faced", Some(store.clone()), |config| {
+            config.max_ttl = Some(Duration::from_secs(LIFETIME))
+        });
         let token = create(&registry, lasting("ho_n-always-new", Some(LIFETIME))).unwrap();
         assert_eq!(verify(&registry, &token), Ok(Some(LIFETIME)));
         for later in [1, 500, LIFETIME] {
@@ -154,7 +156,7 @@ fn the_issue_time_is_that_of_the_record() {
         let other = create(&registry, lasting("ho_p-other", Some(LIFETIME))).unwrap();
         let until =
             Revocation { handler: Some("h".to_owned()), issued_until: Some(NOW.seconds + 1), ..Revocation::default() };
-        assert_eq!(block_on(registry.revoke(until)).unwrap(), 1);
+        assert_eq!(block_on(registry.revocations().unwrap().revoke(until)).unwrap(), 1);
         at(3);
         assert_eq!(verify(&registry, &token).unwrap_err(), "Token has been revoked");
         assert!(verify(&registry, &other).is_ok());
@@ -189,7 +191,7 @@ fn a_name_issued_as_a_token_can_be_freed() {
             token_digest: Some(TokenDigest::of(name)),
             ..Revocation::default()
         };
-        assert_eq!(block_on(registry.revoke(of_token)).unwrap(), 1);
+        assert_eq!(block_on(registry.revocations().unwrap().revoke(of_token)).unwrap(), 1);
         assert!(!is_token(name));
         assert!(create(&registry, lasting(name, Some(LIFETIME))).is_err());
         assert!(!is_token(name));
@@ -232,9 +234,9 @@ fn signed_tokens_of_one_second_are_different_or_refused() {
     use keyward_runtime::error::ErrorKind;
     each_store(|_, store| {
         at(0);
-        let request = || CreateRequest { client: Some("app".to_owned()), ..CreateRequest::new("alice") };
+        let request = || CreateRequest::new("alice").client("app");
         let unique = super::registry(store.clone(), super::ring(), |_| {});
-        let create = |registry: &Registry| match registry.create_blocking(Some("signed"), request()) {
+        let create = |registry: &Registry| match registry.create_blocking(request().handler("signed")) {
             Ok(Creation::Created(created)) => Ok((created.token, created.token_id.unwrap())),
             Ok(Creation::Denied(denied)) => panic!("{}", denied.message),
             Err(error) => Err(error),
@@ -242,7 +244,7 @@ fn signed_tokens_of_one_second_are_different_or_refused() {
         let ((first, id), (second, _)) = (create(&unique).unwrap(), create(&unique).unwrap());
         assert_ne!(first, second);
         let revocation = Revocation { handler: Some("signed".to_owned()), token_id: Some(id), ..Revocation::default() };
-        assert_eq!(block_on(unique.revoke(revocation)).unwrap(), 1);
+        assert_eq!(block_on(unique.revocations().unwrap().revoke(revocation)).unwrap(), 1);
         assert!(verify(&unique, &first).is_err());
         assert_eq!(verify(&unique, &second), Ok(None));
 
@@ -269,8 +271,8 @@ fn what_is_issued_verifies() {
             let names: Vec<_> = (0..count).map(|number| format!("resource-{number}")).collect();
             let entries: Vec<_> =
                 names.iter().map(|name| ("view-table", Some("fixtures"), Some(name.as_str()))).collect();
-            let request = CreateRequest { restrictions: Some(restrictions(&entries)), ..CreateRequest::new("alice") };
-            match registry.create_blocking(Some(handler), request).unwrap() {
+            let request = CreateRequest::new("alice").restrictions(restrictions(&entries));
+            match registry.create_blocking(request.handler(handler)).unwrap() {
                 keyward_runtime::Creation::Created(created) => {
                     assert!(is_created, "{handler} {count}");
                     assert_eq!(verify(&registry, &created.token), Ok(None), "{handler} {count}");

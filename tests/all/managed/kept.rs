@@ -11,12 +11,13 @@ use keyward_runtime::registry::{IdKind, TokenUpdate, UpdateOutcome};
 use keyward_runtime::revocation::Revocations;
 use keyward_runtime::store::{Filter, Revocation, Status, TokenStore};
 use keyward_runtime::{
-    Actors, CreateRequest, Created, Creation, Error, HandlerConfig, LoadError, Parent, Registry, StoreGrant, Verdict,
+    Actors, CreateRequest, Created, Creation, Error, HandlerConfig, IssueOptions, LoadError, Registry, StoreGrant,
+    Verdict,
 };
 use keyward_tests::hostile;
 use pollster::block_on;
-use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 const ALICE: &str = "hostile:alice";
@@ -36,7 +37,7 @@ fn load(component: &[u8], prefix: &str, change: impl Fn(&mut HandlerConfig)) -> 
     unhurried(&mut config.limits);
     change(&mut config);
     let revocations = Revocations::open(store.clone(), FOREVER).unwrap();
-    let builder = Registry::builder(&RUNTIME).records(store).revocations(revocations).action("view-table", "vt");
+    let builder = Registry::builder(&RUNTIME).records(store, revocations).action("view-table", "vt");
     (folder, builder.handler(config).build())
 }
 
@@ -48,7 +49,7 @@ fn careless(change: impl Fn(&mut HandlerConfig)) -> (TempDir, Registry) {
 }
 
 fn create(registry: &Registry, request: CreateRequest) -> Result<String, String> {
-    made(registry.create_blocking(None, request))
+    made(registry.create_blocking(request))
 }
 
 /// Returns the token, the reason for its denial, or the code of the error.
@@ -71,7 +72,7 @@ pub(super) fn verify(registry: &Registry, token: &str) -> Result<Option<u64>, St
 }
 
 fn edit(registry: &Registry, id: &str, amendment: TokenUpdate) -> Result<(), String> {
-    match block_on(registry.edit("h", id, amendment)).unwrap() {
+    match block_on(registry.tokens().unwrap().edit("h", id, amendment)).unwrap() {
         UpdateOutcome::Done(_) => Ok(()),
         UpdateOutcome::Denied(denied) => Err(denied.message),
         UpdateOutcome::Unknown => Err("unknown".to_owned()),
@@ -103,7 +104,8 @@ fn a_record_counts_for_a_handler_that_does_not_read_it() {
     assert_eq!(verify(&registry, &token), Ok(None));
     edit(&registry, "own", TokenUpdate { expires_at: Some(NOW.seconds + 10), ..TokenUpdate::default() }).unwrap();
     assert_eq!(verify(&registry, &token), Ok(Some(10)), "in the same second");
-    let longer = block_on(registry.rotate("h", "own", 0, None)).unwrap_err();
+    let longer =
+        block_on(registry.tokens().unwrap().rotate("h", "own", Duration::ZERO, IssueOptions::new())).unwrap_err();
     assert!(longer.to_string().contains("expires later"), "{longer}");
     at(11);
     assert_eq!(verify(&registry, &token).unwrap_err(), "Token has expired");
@@ -118,7 +120,7 @@ fn a_record_counts_for_a_handler_that_does_not_read_it() {
     let other = create(&registry, CreateRequest::new("hostile:bob")).unwrap_err();
     assert!(other.contains("not for the requested actor"), "{other}");
 
-    let (_folder, registry) = careless(|config| config.max_idle = Some(600));
+    let (_folder, registry) = careless(|config| config.max_idle = Some(Duration::from_secs(600)));
     let token = create(&registry, CreateRequest::new(ALICE)).unwrap();
     at(601);
     assert_eq!(verify(&registry, &token).unwrap_err(), "Token has not been used for too long");
@@ -131,10 +133,10 @@ fn a_token_without_a_handlers_record_is_checked() {
     let wide = create(&registry, CreateRequest::new(ALICE)).unwrap();
     let Ok(Verdict::Accepted(mut parent)) = registry.verify_blocking(&wide) else { panic!() };
     parent.expires_at = Some(NOW.seconds + 5);
-    let child = CreateRequest { parent: Some(Parent::of(&parent)), ..CreateRequest::new(ALICE) };
+    let child = CreateRequest::new(ALICE).parent(&parent);
     assert!(create(&registry, child).unwrap_err().contains("expires later"));
     (parent.expires_at, parent.restrictions) = (None, Some(restrictions(&[("view-table", None, None)])));
-    let child = CreateRequest { parent: Some(Parent::of(&parent)), ..CreateRequest::new(ALICE) };
+    let child = CreateRequest::new(ALICE).parent(&parent);
     assert!(create(&registry, child).unwrap_err().contains("not restricted"));
 
     let nameless = |max: Option<u64>| {
@@ -169,25 +171,29 @@ fn a_token_revoked_during_a_rotation_is_not_replaced() {
                     }
                 });
                 let registry = registry.unwrap();
-                let Ok(Creation::Created(old)) = registry.create_blocking(None, CreateRequest::new("ann")) else {
-                    panic!()
-                };
+                let Ok(Creation::Created(old)) = registry.create_blocking(CreateRequest::new("ann")) else { panic!() };
                 let id = old.token_id.unwrap();
                 at(1);
-                let rotate = |witness| made(block_on(registry.rotate("h", &id, overlap, witness)).map(Option::unwrap));
+                let tokens = registry.tokens().unwrap();
+                let rotate = |options| {
+                    made(block_on(tokens.rotate("h", &id, Duration::from_secs(overlap), options)).map(Option::unwrap))
+                };
                 let meanwhile = Meanwhile(|| {
                     if is_revoked {
                         let (handler, token_id) = (Some("h".to_owned()), Some(id.clone()));
                         let revocation = Revocation { handler, token_id, ..Revocation::default() };
-                        assert_eq!(block_on(registry.revoke(revocation)).unwrap(), 1);
+                        assert_eq!(block_on(registry.revocations().unwrap().revoke(revocation)).unwrap(), 1);
                     } else {
-                        rotate(None).unwrap();
+                        rotate(IssueOptions::new()).unwrap();
                     }
                 });
                 let says = format!("{prefix} {overlap} {is_revoked}");
-                assert!(rotate(Some(&meanwhile)).unwrap_err().contains("the token to replace has"), "{says}");
+                assert!(
+                    rotate(IssueOptions::new().hook(&meanwhile)).unwrap_err().contains("the token to replace has"),
+                    "{says}"
+                );
                 let active = Filter { status: Some(Status::Active), ..Filter::default() };
-                let active = block_on(registry.list(active, None, 9)).unwrap().entries.len();
+                let active = block_on(registry.tokens().unwrap().list(active, None, 9)).unwrap().entries.len();
                 let wanted = match (is_revoked, overlap) {
                     (true, _) => 0,
                     (false, 60) if component == STORED => 2,
@@ -204,8 +210,7 @@ fn a_token_revoked_during_a_rotation_is_not_replaced() {
 fn no_expiry_exceeds_the_maximum() {
     const LAST: u64 = 253_402_300_799;
     let (_folder, registry) = careless(|_| {});
-    let request = CreateRequest { expires_after: NonZeroU32::new(0), ..CreateRequest::new(ALICE) };
-    let token = create(&registry, request).unwrap();
+    let token = create(&registry, CreateRequest::new(ALICE)).unwrap();
     let ends = |end| edit(&registry, "own", TokenUpdate { expires_at: Some(end), ..TokenUpdate::default() });
     assert!(ends(LAST + 1).unwrap_err().contains("year 9999"));
     assert_eq!(ends(LAST), Ok(()));
@@ -220,7 +225,7 @@ fn a_possible_token_is_treated_as_one() {
     let signed = |max_ttl: Option<u64>| {
         let (folder, loaded) = load(SIGNED, "dstok_", |config| {
             config.keys.insert("token".into(), KeyGrant::new(ring()));
-            (config.store, config.max_ttl) = (None, max_ttl);
+            (config.store, config.max_ttl) = (None, max_ttl.map(Duration::from_secs));
         });
         (folder, loaded.unwrap())
     };

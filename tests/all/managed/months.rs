@@ -16,8 +16,8 @@ use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::revocation::Revocations;
 use keyward_runtime::store::{Filter, ListEntry, Revocation, Status, TokenStore};
 use keyward_runtime::{
-    Acceptance, ActorId, Actors, CreateRequest, Creation, HandlerConfig, Parent, Registry, Restrictions, StoreGrant,
-    Verdict,
+    Acceptance, ActorId, Actors, CreateRequest, Creation, HandlerConfig, IssueOptions, Registry, Restrictions,
+    StoreGrant, Verdict,
 };
 use keyward_store::{ImportOptions, Store};
 use keyward_tests::postgres::block_on;
@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 use steps::{KeyStep, Step, step};
 use tempfile::TempDir;
 
@@ -225,12 +226,10 @@ impl World {
         wanted: usize,
         by_client: bool,
     ) -> Result<(), TestCaseError> {
-        let request = CreateRequest {
-            expires_after: seconds.and_then(NonZeroU32::new),
-            restrictions: level(wanted),
-            client: by_client.then(|| CLIENT.0.to_owned()),
-            ..CreateRequest::new(ACTORS[actor])
-        };
+        let mut request = CreateRequest::new(ACTORS[actor]);
+        request.expires_after = seconds.and_then(NonZeroU32::new);
+        request.restrictions = level(wanted);
+        request.client = by_client.then(|| CLIENT.0.to_owned());
         let client_may = !by_client || self.model.client_has_room(self.now);
         let may = client_may && self.model.has_room(handler, actor, self.now);
         let end = seconds.map(|seconds| self.now + u64::from(seconds));
@@ -248,12 +247,9 @@ impl World {
         self.verify(token)?;
         let known = self.model.tokens[token].clone();
         let Ok(Verdict::Accepted(parent)) = self.registry.verify_blocking(&known.text) else { return Ok(()) };
-        let request = CreateRequest {
-            expires_after: seconds.and_then(NonZeroU32::new),
-            restrictions: level(wanted),
-            parent: Some(Parent::of(&parent)),
-            ..CreateRequest::new(ACTORS[known.actor])
-        };
+        let mut request = CreateRequest::new(ACTORS[known.actor]).parent(&parent);
+        request.expires_after = seconds.and_then(NonZeroU32::new);
+        request.restrictions = level(wanted);
         let end = seconds.map(|seconds| self.now + u64::from(seconds));
         let is_within = (wanted == 0 || wanted >= known.level)
             && known.end.is_none_or(|last| last > self.now && end.is_none_or(|end| end <= last));
@@ -270,7 +266,7 @@ impl World {
         (handler, actor, level, end, parent): (usize, usize, usize, Option<u64>, Option<usize>),
     ) -> Result<(), TestCaseError> {
         let by_client = request.client.is_some();
-        match self.registry.create_blocking(Some(HANDLERS[handler]), request).unwrap() {
+        match self.registry.create_blocking(request.handler(HANDLERS[handler])).unwrap() {
             Creation::Created(created) => {
                 prop_assert!(may, "created for {} with parent {parent:?}", ACTORS[actor]);
                 let key = self.model.key_of(handler);
@@ -301,7 +297,9 @@ impl World {
         let known = &self.model.tokens[token];
         let good = self.model.is_good(known, self.now);
         match self.registry.verify_blocking(&known.text).unwrap() {
-            Verdict::Accepted(Acceptance { handler, actor, restrictions, expires_at, token_id, .. }) => {
+            Verdict::Accepted(acceptance) => {
+                let actor = acceptance.actor_ignoring_restrictions().clone();
+                let Acceptance { handler, restrictions, expires_at, token_id, .. } = acceptance;
                 prop_assert!(good, "accepted: {:?}", known);
                 let said = (&*handler, actor.id().and_then(ActorId::as_text), token_id.as_deref(), expires_at);
                 let wanted = (HANDLERS[known.handler], Some(ACTORS[known.actor]), Some(known.id.as_str()), known.end);
@@ -318,7 +316,7 @@ impl World {
     }
 
     fn revoke(&mut self, revocation: Revocation, matches: impl Fn(usize, &Token) -> bool) -> Result<(), TestCaseError> {
-        let ended = block_on(self.registry.revoke(revocation)).unwrap();
+        let ended = block_on(self.registry.revocations().unwrap().revoke(revocation)).unwrap();
         let now = self.now;
         let mut good = 0;
         for (at, token) in self.model.tokens.iter_mut().enumerate() {
@@ -340,7 +338,7 @@ impl World {
         let may = HANDLERS[known.handler] != "signed" && self.model.status(&known, self.now) == Status::Active;
         let good =
             (may && is_sooner && (wanted == 0 || wanted >= known.level)) || (changes_nothing && known.ended.is_none());
-        match block_on(self.registry.edit(HANDLERS[known.handler], &known.id, amendment)).unwrap() {
+        match block_on(self.registry.tokens().unwrap().edit(HANDLERS[known.handler], &known.id, amendment)).unwrap() {
             UpdateOutcome::Done(_) => {
                 prop_assert!(good, "edited: {known:?}");
                 let changed = &mut self.model.tokens[token];
@@ -358,7 +356,13 @@ impl World {
         let has_time = known.end.is_none_or(|end| end > self.now);
         let may =
             HANDLERS[known.handler] != "signed" && self.model.status(&known, self.now) == Status::Active && has_time;
-        let rotated = block_on(self.registry.rotate(HANDLERS[known.handler], &known.id, overlap, None)).unwrap();
+        let rotated = block_on(self.registry.tokens().unwrap().rotate(
+            HANDLERS[known.handler],
+            &known.id,
+            Duration::from_secs(overlap.into()),
+            IssueOptions::new(),
+        ))
+        .unwrap();
         match rotated.unwrap() {
             Creation::Created(created) => {
                 prop_assert!(may, "rotated: {known:?}");
@@ -447,11 +451,11 @@ impl World {
 
     /// Compares lists and counts with the model; listing changes nothing.
     fn list(&mut self) -> Result<(), TestCaseError> {
-        let listed = block_on(self.registry.list(Filter::default(), None, 100_000)).unwrap().entries;
+        let listed = block_on(self.registry.tokens().unwrap().list(Filter::default(), None, 100_000)).unwrap().entries;
         let said: BTreeMap<_, _> = listed
             .iter()
             .map(|ListEntry { handler, record }| {
-                let status = self.registry.status(handler, record).unwrap();
+                let status = self.registry.tokens().unwrap().status(handler, record).unwrap();
                 let parent = record.parent.as_ref().map(|parent| (parent.handler.as_str(), parent.id.as_str()));
                 ((handler.as_str(), record.id.as_str()), (record.actor_id.as_str(), status, record.expires_at, parent))
             })
@@ -467,7 +471,7 @@ impl World {
         for token in &self.model.tokens {
             *wanted.entry((HANDLERS[token.handler], self.model.status(token, self.now))).or_insert(0) += 1;
         }
-        let tally = block_on(self.registry.tally()).unwrap();
+        let tally = block_on(self.registry.tokens().unwrap().tally()).unwrap();
         let said: BTreeMap<_, _> =
             tally.iter().map(|tally| ((tally.handler.as_str(), tally.status), tally.tokens)).collect();
         prop_assert_eq!(said, wanted);
@@ -484,8 +488,7 @@ fn registry(model: &Model, store: &Arc<dyn TokenStore>, revocations: &Arc<Revoca
     let rotated = Arc::new(KeyRing::with_keys("main", model.keys.iter().map(key).collect()).unwrap());
     let datasette = Arc::new(KeyRing::new("datasette", Secret::new([255; 32]), vec![]).unwrap());
     let mut builder = Registry::builder(&RUNTIME)
-        .records(store.clone())
-        .revocations(revocations.clone())
+        .records(store.clone(), revocations.clone())
         .client_tokens(CLIENT.0, CLIENT.1 as u64);
     for (name, component, prefix) in
         [("stored", STORED, "kwt_test_"), ("signed", SIGNED, "dstok_"), ("managed", AUTH_TOKENS, "dsatok_")]
@@ -494,7 +497,7 @@ fn registry(model: &Model, store: &Arc<dyn TokenStore>, revocations: &Arc<Revoca
         handler.first_party = true;
         handler.prefixes = vec![prefix.into()];
         (handler.limits.wall, handler.limits.cpu) = (FOREVER, FOREVER);
-        handler.max_idle = Some(IDLE);
+        handler.max_idle = Some(Duration::from_secs(IDLE));
         handler.max_tokens_per_actor = Some(MOST as u64);
         match name {
             "stored" => drop(handler.settings.insert("prefix".into(), "\"kwt_test_\"".into())),

@@ -5,12 +5,15 @@ use super::{NOW, create, registry, restrictions, ring, store};
 use crate::support::TestClock;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
-use keyward_runtime::{Acceptance, CreateRequest, Creation, Parent, Permission, Registry, Restrictions, Verdict};
+use keyward_runtime::{
+    Acceptance, CreateRequest, Creation, IssueOptions, Parent, Permission, Registry, Restrictions, Verdict,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRng, TestRunner};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 const ACTIONS: [&str; 6] = ["view-table", "vt", "execute-sql", "view-database", "view-query", "own"];
 const DATABASES: [&str; 2] = ["one", "two"];
@@ -47,12 +50,11 @@ impl Wish {
     }
 
     fn request(&self, parent: Option<&Acceptance>) -> CreateRequest {
-        CreateRequest {
-            expires_after: self.seconds.and_then(NonZeroU32::new),
-            restrictions: self.restrictions(),
-            parent: parent.map(Parent::of),
-            ..CreateRequest::new("ann")
-        }
+        let mut request = CreateRequest::new("ann");
+        request.expires_after = self.seconds.and_then(NonZeroU32::new);
+        request.restrictions = self.restrictions();
+        request.parent = parent.map(Parent::of);
+        request
     }
 }
 
@@ -163,13 +165,13 @@ fn change_and_replace(
     // The last use is recorded once a minute, which may be at any moment of this test.
     let without_use =
         |record: keyward_runtime::store::Record| keyward_runtime::store::Record { last_used_at: None, ..record };
-    let record = || without_use(pollster::block_on(registry.find("stored", id)).unwrap().unwrap());
+    let record = || without_use(pollster::block_on(registry.tokens().unwrap().find("stored", id)).unwrap().unwrap());
     let rights =
         |record: &keyward_runtime::store::Record| Rights::of(registry, record.restrictions.as_ref(), record.expires_at);
     let before = record();
     let expires_at = change.seconds.map(|seconds| now + u64::from(seconds));
     let amendment = TokenUpdate { description: None, expires_at, restrictions: change.restrictions() };
-    match pollster::block_on(registry.edit("stored", id, amendment)).unwrap() {
+    match pollster::block_on(registry.tokens().unwrap().edit("stored", id, amendment)).unwrap() {
         UpdateOutcome::Done(after) => {
             let after = without_use(after);
             prop_assert_eq!(&after, &record());
@@ -182,7 +184,14 @@ fn change_and_replace(
         UpdateOutcome::Unknown => prop_assert!(false, "it is there"),
     }
     let before = record();
-    let made = pollster::block_on(registry.rotate("stored", id, overlap, None)).unwrap().unwrap();
+    let made = pollster::block_on(registry.tokens().unwrap().rotate(
+        "stored",
+        id,
+        Duration::from_secs(overlap.into()),
+        IssueOptions::new(),
+    ))
+    .unwrap()
+    .unwrap();
     let Creation::Created(created) = made else { panic!("{made:?}") };
     let new = accepted(registry, &created.token);
     prop_assert!(self::rights(registry, &new).are_within(&rights(&before)), "{:?} of {:?}", new, before);

@@ -4,8 +4,9 @@ use super::{NOW, create, registry, restrictions, ring, store};
 use crate::support::TestClock;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
+use keyward_runtime::revocation::Revocations;
 use keyward_runtime::store::Revocation;
-use keyward_runtime::{Acceptance, CreateRequest, Creation, HandlerConfig, Parent, Registry, Verdict};
+use keyward_runtime::{Acceptance, CreateRequest, Creation, HandlerConfig, IssueOptions, Registry, Verdict};
 use std::num::NonZeroU32;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +18,9 @@ fn at(seconds: u64) {
 }
 
 fn lasting(seconds: u32) -> CreateRequest {
-    CreateRequest { expires_after: NonZeroU32::new(seconds), ..CreateRequest::new("ann") }
+    let mut request = CreateRequest::new("ann");
+    request.expires_after = NonZeroU32::new(seconds);
+    request
 }
 
 fn verify(registry: &Registry, token: &str) -> Result<Acceptance, String> {
@@ -30,11 +33,11 @@ fn verify(registry: &Registry, token: &str) -> Result<Acceptance, String> {
 
 #[test]
 fn lifetimes_follow_the_policy() {
-    let wanted = |default: Option<u32>, max: Option<u64>, asked: Option<u32>| {
+    let wanted = |default: Option<u64>, max: Option<u64>, asked: Option<u32>| {
         let (_folder, store) = store();
         at(0);
         let registry = registry(store, ring(), |handler| {
-            (handler.default_ttl, handler.max_ttl) = (default.and_then(NonZeroU32::new), max);
+            (handler.default_ttl, handler.max_ttl) = (default.map(Duration::from_secs), max.map(Duration::from_secs));
         });
         BOTH.map(|handler| {
             let token = create(&registry, handler, lasting(asked.unwrap_or(0))).ok()?;
@@ -67,18 +70,24 @@ fn a_policy_that_cannot_be_enforced_does_not_load() {
         change(&mut config);
         let (_folder, store) = store();
         let builder = Registry::builder(&crate::support::RUNTIME).handler(config);
-        let builder = if has_store { builder.records(store) } else { builder };
+        let builder = if has_store {
+            builder.records(store.clone(), Revocations::open(store, super::FOREVER).unwrap())
+        } else {
+            builder
+        };
         builder.build().map(drop).map_err(|error| error.code())
     };
+    const SECOND: Duration = Duration::from_secs(1);
     for (change, has_store, wanted) in [
         (&(|_: &mut HandlerConfig| {}) as &dyn Fn(&mut HandlerConfig), false, Ok(())),
-        (&|config| config.max_idle = Some(600), true, Ok(())),
-        (&|config| config.max_idle = Some(600), false, Err("bad-policy")),
-        (&|config| config.max_idle = Some(599), true, Err("bad-policy")),
+        (&|config| config.max_idle = Some(Duration::from_secs(600)), true, Ok(())),
+        (&|config| config.max_idle = Some(Duration::from_secs(600)), false, Err("bad-policy")),
+        (&|config| config.max_idle = Some(Duration::from_secs(599)), true, Err("bad-policy")),
+        (&|config| config.default_ttl = Some(SECOND / 2), true, Err("bad-policy")),
         (&|config| config.max_tokens_per_actor = Some(1), true, Ok(())),
         (&|config| config.max_tokens_per_actor = Some(1), false, Err("bad-policy")),
-        (&|config| (config.default_ttl, config.max_ttl) = (NonZeroU32::new(2), Some(1)), true, Err("bad-policy")),
-        (&|config| (config.default_ttl, config.max_ttl) = (NonZeroU32::new(2), Some(2)), true, Ok(())),
+        (&|config| (config.default_ttl, config.max_ttl) = (Some(2 * SECOND), Some(SECOND)), true, Err("bad-policy")),
+        (&|config| (config.default_ttl, config.max_ttl) = (Some(2 * SECOND), Some(2 * SECOND)), true, Ok(())),
     ] {
         assert_eq!(build(change, has_store), wanted);
     }
@@ -88,7 +97,7 @@ fn a_policy_that_cannot_be_enforced_does_not_load() {
 #[test]
 fn an_unused_token_expires() {
     let (_folder, store) = store();
-    let registry = registry(store.clone(), ring(), |handler| handler.max_idle = Some(1_000));
+    let registry = registry(store.clone(), ring(), |handler| handler.max_idle = Some(Duration::from_secs(1_000)));
     at(0);
     let tokens = BOTH.map(|handler| create(&registry, handler, lasting(0)).unwrap());
     let elsewhere = {
@@ -99,7 +108,9 @@ fn an_unused_token_expires() {
         let deadline = Instant::now() + Duration::from_secs(60);
         let used = || {
             let listed =
-                pollster::block_on(registry.list(keyward_runtime::store::Filter::default(), None, 9)).unwrap().entries;
+                pollster::block_on(registry.tokens().unwrap().list(keyward_runtime::store::Filter::default(), None, 9))
+                    .unwrap()
+                    .entries;
             listed.iter().all(|listed| listed.record.last_used_at == Some(NOW.seconds + seconds))
         };
         while !used() {
@@ -129,8 +140,13 @@ fn an_unused_token_expires() {
         let status = |seconds| {
             at(seconds);
             let listed =
-                pollster::block_on(registry.list(keyward_runtime::store::Filter::default(), None, 9)).unwrap().entries;
-            listed.iter().map(|listed| registry.status(&listed.handler, &listed.record).unwrap()).collect::<Vec<_>>()
+                pollster::block_on(registry.tokens().unwrap().list(keyward_runtime::store::Filter::default(), None, 9))
+                    .unwrap()
+                    .entries;
+            listed
+                .iter()
+                .map(|listed| registry.tokens().unwrap().status(&listed.handler, &listed.record).unwrap())
+                .collect::<Vec<_>>()
         };
         assert_eq!(status(4_900), [keyward_runtime::store::Status::Active; 2]);
         assert_eq!(status(4_901), [keyward_runtime::store::Status::Expired; 2]);
@@ -157,13 +173,13 @@ fn the_number_of_an_actors_tokens_is_limited() {
         assert!(create(&registry, handler, lasting(0)).is_err());
         let token_id = verify(&registry, &second).unwrap().token_id;
         let revocation = Revocation { handler: Some(handler.to_owned()), token_id, ..Revocation::default() };
-        assert_eq!(pollster::block_on(registry.revoke(revocation)).unwrap(), 1);
+        assert_eq!(pollster::block_on(registry.revocations().unwrap().revoke(revocation)).unwrap(), 1);
         create(&registry, handler, lasting(0)).unwrap();
     }
     // An idle token occupies no slot either.
     let (_folder, store) = super::store();
     let idle = super::registry(store, ring(), |handler| {
-        (handler.max_tokens_per_actor, handler.max_idle) = (Some(1), Some(600));
+        (handler.max_tokens_per_actor, handler.max_idle) = (Some(1), Some(Duration::from_secs(600)));
     });
     for handler in BOTH {
         at(0);
@@ -175,7 +191,7 @@ fn the_number_of_an_actors_tokens_is_limited() {
     }
     at(12);
     // A rotation requires no free slot.
-    let listed = pollster::block_on(registry.list(
+    let listed = pollster::block_on(registry.tokens().unwrap().list(
         keyward_runtime::store::Filter {
             handlers: Some(vec!["stored".into()]),
             actor_id: Some("ann".into()),
@@ -188,7 +204,14 @@ fn the_number_of_an_actors_tokens_is_limited() {
     let listed = listed.unwrap().entries;
     assert_eq!(listed.len(), 2);
     for (overlap, listed) in [0, 60].into_iter().zip(&listed) {
-        let made = pollster::block_on(registry.rotate("stored", &listed.record.id, overlap, None)).unwrap().unwrap();
+        let made = pollster::block_on(registry.tokens().unwrap().rotate(
+            "stored",
+            &listed.record.id,
+            Duration::from_secs(overlap),
+            IssueOptions::new(),
+        ))
+        .unwrap()
+        .unwrap();
         assert!(matches!(made, Creation::Created(_)), "{overlap}: {made:?}");
     }
 }
@@ -200,10 +223,10 @@ fn a_token_requested_with_a_token_is_for_its_actor() {
     at(0);
     for handler in BOTH {
         let parent = verify(&registry, &create(&registry, handler, lasting(50)).unwrap()).unwrap();
-        let child = |actor: &str, seconds: u32| CreateRequest {
-            parent: Some(Parent::of(&parent)),
-            actor_id: actor.to_owned(),
-            ..lasting(seconds)
+        let child = |actor: &str, seconds: u32| {
+            let mut request = lasting(seconds).parent(&parent);
+            request.actor_id = actor.to_owned();
+            request
         };
         assert!(create(&registry, handler, child("bob", 1)).unwrap_err().contains("its own actor only"));
         assert!(create(&registry, handler, child("ann", 51)).unwrap_err().contains("expires in 50 seconds"));
@@ -218,16 +241,14 @@ fn an_edit_applies_at_once_and_only_to_handlers_that_read_records() {
     let registry = registry(store, ring(), |_| {});
     at(0);
     let make = |handler: &str| {
-        let request = CreateRequest {
-            restrictions: Some(restrictions(&[("view-table", None, None), ("own", Some("one"), None)])),
-            ..lasting(100)
-        };
+        let request =
+            lasting(100).restrictions(restrictions(&[("view-table", None, None), ("own", Some("one"), None)]));
         let token = create(&registry, handler, request).unwrap();
         let id = verify(&registry, &token).unwrap().token_id.unwrap();
         (token, id)
     };
     let edit = |handler: &str, id: &str, amendment: TokenUpdate| match pollster::block_on(
-        registry.edit(handler, id, amendment),
+        registry.tokens().unwrap().edit(handler, id, amendment),
     )
     .unwrap()
     {

@@ -1,6 +1,6 @@
 //! The commands for token administration, as run by operators.
 
-use keyward_runtime::store::TokenStore;
+use keyward_runtime::store::RecordStore;
 use keyward_store::{Location, Store};
 use keyward_tests::cli::{Folder, Ran};
 use keyward_tests::daemon::{Daemon, wait_for};

@@ -4,8 +4,9 @@ use super::{NOW, builder, ring, store};
 use crate::support::TestClock;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::Revocation;
-use keyward_runtime::{CreateRequest, Creation, Denial, Reason, Verdict};
+use keyward_runtime::{CreateRequest, Creation, Denial, IssueOptions, Reason, Verdict};
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 #[test]
 fn a_client_has_at_most_its_quota_of_valid_tokens() {
@@ -16,7 +17,7 @@ fn a_client_has_at_most_its_quota_of_valid_tokens() {
         let mut request = CreateRequest::new("ann");
         request.client = client.map(str::to_owned);
         request.expires_after = NonZeroU32::new(expires_after);
-        registry.create_blocking(Some(handler), request).unwrap()
+        registry.create_blocking(request.handler(handler)).unwrap()
     };
     let id = |creation: Creation| match creation {
         Creation::Created(created) => created.token_id.unwrap(),
@@ -34,7 +35,16 @@ fn a_client_has_at_most_its_quota_of_valid_tokens() {
     id(create("stored", None, 0));
 
     // A replaced token is valid during the overlap, and makes room for one.
-    let rotate = |id: &str| pollster::block_on(registry.rotate("stored", id, 3_600, None)).unwrap().unwrap();
+    let rotate = |id: &str| {
+        pollster::block_on(registry.tokens().unwrap().rotate(
+            "stored",
+            id,
+            Duration::from_secs(3_600),
+            IssueOptions::new(),
+        ))
+        .unwrap()
+        .unwrap()
+    };
     let second = id(rotate(&first));
     assert!(is_full(rotate(&second)) && is_full(rotate(&first)));
 
@@ -53,7 +63,7 @@ fn an_actor_id_that_no_signed_token_may_have_is_denied() {
     let (_folder, store) = store();
     let registry = builder(store, ring(), |handler| handler.limits.actor_id_bytes = 2_000).build().unwrap();
     let create = |handler: &str, length: usize| {
-        let creation = registry.create_blocking(Some(handler), CreateRequest::new("x".repeat(length))).unwrap();
+        let creation = registry.create_blocking(CreateRequest::new("x".repeat(length)).handler(handler)).unwrap();
         match creation {
             Creation::Created(created) => Ok(created.token),
             Creation::Denied(denied) => Err((denied.denial, denied.message)),
@@ -79,19 +89,20 @@ fn a_token_with_a_long_actor_id_is_revoked_by_its_own_id() {
     let lax = builder(store.clone(), ring(), |_| {}).build().unwrap();
     let strict = builder(store, ring(), |handler| handler.limits.actor_id_bytes = 500).build().unwrap();
     let actor = "x".repeat(1_000);
-    let created = lax.create_blocking(Some("signed"), CreateRequest::new(&actor)).unwrap();
+    let created = lax.create_blocking(CreateRequest::new(&actor).handler("signed")).unwrap();
     let Creation::Created(created) = created else { panic!("{created:?}") };
     assert_eq!(strict.verify_blocking(&created.token).unwrap_err().code(), "limit-actor-id");
 
-    let revoke = |revocation| pollster::block_on(strict.revoke(revocation)).map_err(|error| error.code());
+    let revoke =
+        |revocation| pollster::block_on(strict.revocations().unwrap().revoke(revocation)).map_err(|error| error.code());
     let by_actor = Revocation { actor_id: Some(actor.clone()), ..Revocation::default() };
     assert_eq!(revoke(by_actor.clone()), Err("bad-revocation"));
-    assert_eq!(pollster::block_on(lax.count_revoked(by_actor)).unwrap(), 1, "nothing was revoked");
+    assert_eq!(pollster::block_on(lax.revocations().unwrap().count(by_actor)).unwrap(), 1, "nothing was revoked");
     let by_id = |id| Revocation { handler: Some("signed".to_owned()), token_id: Some(id), ..Revocation::default() };
     assert_eq!(revoke(by_id("x".repeat(257))), Err("bad-revocation"));
     assert_eq!(revoke(by_id("x".repeat(256))), Ok(0));
     assert_eq!(revoke(by_id(created.token_id.unwrap())), Ok(1));
-    pollster::block_on(lax.revocations().unwrap().catch_up()).unwrap();
+    pollster::block_on(lax.revocations().unwrap().list().catch_up()).unwrap();
     let verdict = lax.verify_blocking(&created.token).unwrap();
     assert!(matches!(verdict, Verdict::Rejected(rejection) if rejection.reason == Reason::Revoked));
 }

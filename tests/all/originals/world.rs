@@ -7,7 +7,7 @@ use crate::support;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::keys::{KeyGrant, KeyRing, Scheme, Secret};
 use keyward_runtime::revocation::Revocations;
-use keyward_runtime::store::{NewRecord, Record, SecretDigest, StoredRecord, TokenStore};
+use keyward_runtime::store::{NewRecord, Record, RecordStore, SecretDigest, StoredRecord};
 use keyward_runtime::{Actors, HandlerConfig, Registry, Runtime, StoreGrant};
 use keyward_server::{Client, Config, Right, SecretDigest as ClientDigest};
 use keyward_store::{Location, NamedQuery, QueryLimits, QueryThreads, Store};
@@ -54,7 +54,7 @@ impl World {
             }
         }
         // The plugin tries both on one token.
-        let mut builder = Registry::builder(runtime).dangerous_share_unprefixed(true).actions_open(true);
+        let mut builder = Registry::builder(runtime).dangerous_share_unprefixed().open_actions();
         for handler in handlers {
             builder = builder.handler(handler);
         }

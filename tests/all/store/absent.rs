@@ -2,7 +2,8 @@
 //! restart.
 
 use super::*;
-use keyward_runtime::store::Filter;
+use keyward_runtime::store::{Filter, NodeDirectory, RecordStore, RevocationLog, TokenIndex};
+use std::time::Duration;
 
 /// Time until the store must be usable after it is back.
 const BACK: Duration = Duration::from_secs(5);
@@ -28,7 +29,7 @@ fn all_fail(store: &Store, reads: Duration, writes: Duration) -> Vec<String> {
         (ignored(store.find("h", "a")), reads),
         (ignored(store.find_digest("h", &secret)), reads),
         (ignored(store.count(&alice, NOW)), reads),
-        (ignored(store.revocations(0, 1)), reads),
+        (ignored(store.entries(0, 1)), reads),
         (ignored(store.list(&all, None, 1, NOW)), reads),
         (ignored(store.nodes()), reads),
         (ignored(store.next_serial("h")), writes),

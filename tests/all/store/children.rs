@@ -1,6 +1,7 @@
 //! Tokens that were requested with another one: they are revoked with it, and not issued after it.
 
 use super::*;
+use keyward_runtime::store::RevocationLog;
 
 fn child(id: &str, (handler, parent): (&str, &str)) -> Record {
     let parent = TokenRef { handler: handler.to_owned(), id: parent.to_owned() };

@@ -2,6 +2,7 @@
 //! was ahead.
 
 use super::*;
+use keyward_runtime::store::RevocationLog;
 use keyward_store::{Capped, ImportOptions};
 
 #[test]
@@ -16,7 +17,7 @@ fn the_newest_time_goes_back_only_on_the_operators_command() {
         assert_eq!(wait(store.cap(NOW + 7)), Capped { cutoffs: 0, newest: false });
         assert_eq!(wait(store.cap(NOW)), Capped { cutoffs: 0, newest: true });
         assert_eq!(wait(place.open().clock()), Some(NOW));
-        assert_eq!(wait(store.revocations(0, 10)), [], "without a time in the future nothing is written");
+        assert_eq!(wait(store.entries(0, 10)), [], "without a time in the future nothing is written");
         store.note_clock(u64::MAX).block_on().unwrap_err();
     }
 }
@@ -30,7 +31,7 @@ fn cutoffs_in_the_future_are_capped_once_by_an_entry_of_the_list() {
             .map(|(actor, end)| wait(store.revoke(&until(actor, end), NOW)).number);
         assert!(numbers.is_sorted());
         assert_eq!(wait(store.cap(NOW)), Capped { cutoffs: 2, newest: false });
-        let all = wait(store.revocations(0, 10));
+        let all = wait(store.entries(0, 10));
         let (number, entry) = &all[4];
         assert!(all.len() == 5 && *number > numbers[3] && *entry == Entry::Capped(NOW), "{all:?}");
         assert_eq!(wait(store.cap(NOW)), Capped { cutoffs: 0, newest: false }, "accepted twice");

@@ -1,7 +1,7 @@
 //! Records are edited, replaced and created once: atomically, also under concurrency.
 
 use super::*;
-use keyward_runtime::store::{RecordUpdate, TokenTerms};
+use keyward_runtime::store::{RecordStore, RecordUpdate, RevocationLog, TokenTerms};
 
 fn terms(description: &str, expires_at: Option<u64>, allowed: &[&str]) -> TokenTerms {
     let restrictions = allowed.iter().fold(Restrictions::new(), |restrictions, &action| restrictions.allow_all(action));
@@ -51,7 +51,7 @@ fn an_edit_changes_the_terms_and_nothing_else() {
             }
             terms_now = after;
         }
-        assert_eq!(wait(store.revocations(0, 10)), []);
+        assert_eq!(wait(store.entries(0, 10)), []);
     }
 }
 
@@ -67,7 +67,7 @@ fn an_edit_of_an_outdated_record_changes_nothing() {
         commit(&store, "h", insert(record("by", "bob"), None));
         commit(&store, "h", end(&["revoked"]));
         commit(&store, "h", edit("replaced", &before, &before, true));
-        let told = wait(store.revocations(0, 10));
+        let told = wait(store.entries(0, 10));
         let cases = [
             ("nobody", before.clone(), CommitOutcome::Ended),
             ("a\0", before.clone(), CommitOutcome::Ended),
@@ -104,7 +104,7 @@ fn an_edit_of_an_outdated_record_changes_nothing() {
             Some(Termination { at: NOW + 5, why: TerminationReason::Replaced })
         );
         assert!(is_live(&store, "h", "by") && find(&store, "h", "new").is_none());
-        assert_eq!(wait(store.revocations(0, 10)), told);
+        assert_eq!(wait(store.entries(0, 10)), told);
     }
 }
 
@@ -123,7 +123,7 @@ fn a_replaced_record_frees_its_slot_atomically() {
         };
         assert_eq!(rotate_within(1, None), CommitOutcome::Full);
         assert_eq!(rotate_within(2, Some(0)), CommitOutcome::FullForActor);
-        assert!(is_live(&store, "h", "old") && wait(store.revocations(0, 10)).is_empty());
+        assert!(is_live(&store, "h", "old") && wait(store.entries(0, 10)).is_empty());
         assert_eq!(rotate_within(2, Some(1)), CommitOutcome::Done);
         assert_eq!(
             find(&store, "h", "old").unwrap().ended,
@@ -163,7 +163,7 @@ fn one_of_many_concurrent_edits_succeeds() {
         assert_eq!(find(&here, "h", "edited").unwrap().terms(), terms(&edited.to_string(), Some(NOW + edited), &[]));
         let new: Vec<u64> = (0..16).filter(|thread| find(&here, "h", &format!("new {thread}")).is_some()).collect();
         assert_eq!(new, [*rotated]);
-        assert_eq!(wait(there.revocations(0, 10)).len(), 1);
+        assert_eq!(wait(there.entries(0, 10)).len(), 1);
     }
 }
 

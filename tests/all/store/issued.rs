@@ -1,7 +1,7 @@
 //! Digests of issued tokens: looked up, unique within a handler, and used for revocation.
 
 use super::*;
-use keyward_runtime::store::{Entry, ListEntry};
+use keyward_runtime::store::{Entry, ListEntry, RecordStore, RevocationLog};
 use keyward_runtime::token::TokenDigest;
 
 /// Returns a transaction that inserts the record of an issued token.
@@ -73,7 +73,7 @@ fn a_digest_revokes_with_or_without_an_id() {
         ] {
             assert_eq!(wait(store.count(&revocation, NOW)), ends, "{revocation:?}");
             assert_eq!(wait(store.revoke(&revocation, NOW)).ended, ends, "{revocation:?}");
-            assert_eq!(wait(store.revocations(0, 100)).pop().unwrap().1, Entry::Revoked(revocation));
+            assert_eq!(wait(store.entries(0, 100)).pop().unwrap().1, Entry::Revoked(revocation));
         }
         assert!(["a", "b", "c"].iter().all(|id| !is_live(&store, "h", id) && is_live(&store, "i", id)));
     }

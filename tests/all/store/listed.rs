@@ -2,7 +2,8 @@
 
 use super::*;
 use keyward_runtime::store::{
-    CreatedBy, Cursor as Mark, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, RecordUpdate, Status, StatusCount,
+    CreatedBy, Cursor as Mark, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, NodeStatus, RecordUpdate,
+    RevocationLog, Status, StatusCount, TokenIndex,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -10,6 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Computes the page of these records according to the model.
 fn page(all: &[ListEntry], filter: &Filter, after: Option<&Mark>, max: u32, at: u64) -> Vec<ListEntry> {
@@ -299,7 +301,7 @@ fn a_node_reports_how_far_it_has_read() {
         for number in 0..5 {
             wait(store.revoke(&revocation("h", &number.to_string()), NOW));
         }
-        let all = wait(store.revocations(0, 10));
+        let all = wait(store.entries(0, 10));
         race(8, |thread| wait(store.note_node(&format!("n{}", thread % 2), 0, NOW)));
         wait(store.note_node("n0", all[4].0, NOW + 1));
         wait(store.note_node("n1", all[2].0, NOW + 2));

@@ -1,7 +1,9 @@
 //! A location that is not a reliable store is not opened; one message says why.
 
 use super::*;
+use keyward_runtime::store::RevocationLog;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+use std::time::Duration;
 
 #[test]
 fn a_new_file_is_accessible_to_its_owner_only() {

@@ -1,6 +1,7 @@
 //! Revocations, and the list in which every node reads them.
 
 use super::*;
+use keyward_runtime::store::{RecordStore, RevocationLog};
 
 /// Checks the records that a revocation revokes, and the number of live ones among them.
 #[test]
@@ -68,18 +69,18 @@ fn revocations_are_read_in_pages() {
         for number in 0..7 {
             wait(store.revoke(&revocation("h", &number.to_string()), NOW));
         }
-        let all = wait(store.revocations(0, 100));
+        let all = wait(store.entries(0, 100));
         assert!(all.is_sorted_by(|(one, _), (two, _)| one < two) && all[0].0 > 0);
         let mut read: Vec<(u64, Entry)> = vec![];
         for expected in [3, 3, 1, 0] {
-            let more = wait(store.revocations(read.last().map_or(0, |(seq, _)| *seq), 3));
+            let more = wait(store.entries(read.last().map_or(0, |(seq, _)| *seq), 3));
             assert_eq!(more.len(), expected);
             read.extend(more);
         }
         assert_eq!(read, all);
         let actors: Vec<_> = told(&store).into_iter().map(|revocation| revocation.actor_id.unwrap()).collect();
         assert_eq!(actors, ["0", "1", "2", "3", "4", "5", "6"]);
-        assert_eq!(wait(store.revocations(read[6].0 + 1, 3)), []);
+        assert_eq!(wait(store.entries(read[6].0 + 1, 3)), []);
     }
 }
 
@@ -95,7 +96,7 @@ fn no_revocation_appears_before_one_that_was_read() {
                     let mut read = vec![];
                     loop {
                         let last = done.load(Ordering::Acquire);
-                        let more = wait(here.revocations(read.last().map_or(0, |(seq, _)| *seq), 5));
+                        let more = wait(here.entries(read.last().map_or(0, |(seq, _)| *seq), 5));
                         if last && more.is_empty() {
                             return read;
                         }
@@ -125,7 +126,7 @@ fn no_revocation_appears_before_one_that_was_read() {
                 reader.join().unwrap()
             });
         assert!(read.len() >= 8 * 4);
-        assert!(read == wait(there.revocations(0, 1_000)), "a revocation was missed");
+        assert!(read == wait(there.entries(0, 1_000)), "a revocation was missed");
     }
 }
 

@@ -1,7 +1,7 @@
 //! A database of an earlier version is migrated, with all of its content.
 
 use super::*;
-use keyward_runtime::store::{CreatedBy, Filter};
+use keyward_runtime::store::{CreatedBy, Filter, NodeDirectory, RecordStore, TokenIndex};
 use keyward_runtime::token::TokenRef;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -61,7 +61,7 @@ fn records_of_the_first_version_are_kept_and_usable() {
             wait(store.list(&by_nobody, None, 10, NOW)).entries.into_iter().map(|listed| listed.record).collect();
         assert_eq!(listed, [ended, good]);
         assert_eq!(wait(store.key_uses(NOW)), []);
-        assert_eq!((wait(store.next_serial("h")), wait(store.revocations(0, 9)).len()), (42, 1));
+        assert_eq!((wait(store.next_serial("h")), wait(store.entries(0, 9)).len()), (42, 1));
         let parent = Some(TokenRef { handler: "h".to_owned(), id: "good".to_owned() });
         let new = Record { client: Some("c".to_owned()), parent, ..record("new", "alice") };
         assert_eq!(commit(&store, "h", insert(new.clone(), None)), CommitOutcome::Done);

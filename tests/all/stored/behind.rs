@@ -1,7 +1,7 @@
 //! A node whose clock is behind the newest time in its store: it gives no verdict on the expiry of
 //! a token.
 
-use super::node::{FOREVER, builder_on_clock, create, outcome};
+use super::node::{FOREVER, builder_on_clock, create, outcome, report, with_records};
 use crate::store::Place;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::TokenStore;
@@ -27,18 +27,18 @@ impl Node {
         let told = clock.clone();
         let time = move || Some(UnixTime { seconds: told.load(Ordering::SeqCst), nanoseconds: 0 });
         let store = Arc::new(place.open()) as Arc<dyn TokenStore>;
-        let registry = builder_on_clock(time, &store, FOREVER).records(store).build().unwrap();
+        let registry = with_records(builder_on_clock(time, &store, FOREVER), &store).build().unwrap();
         Self { clock, registry }
     }
 
     fn beat_at(&self, now: u64) {
         self.clock.store(now, Ordering::SeqCst);
-        block_on(self.registry.note_node("it")).unwrap();
+        report(&self.registry);
     }
 
     fn lasting(&self, handler: &str, seconds: u32) -> String {
-        let request = CreateRequest { expires_after: NonZeroU32::new(seconds), ..CreateRequest::new("alice") };
-        match self.registry.create_blocking(Some(handler), request) {
+        let request = CreateRequest::new("alice").expires_after(NonZeroU32::new(seconds).unwrap());
+        match self.registry.create_blocking(request.handler(handler)) {
             Ok(Creation::Created(created)) => created.token,
             other => panic!("{other:?}"),
         }
@@ -78,8 +78,8 @@ fn a_clock_far_behind_the_store_gives_no_verdict_on_an_expiry() {
 impl Node {
     /// Returns the outcome of a token that lasts a day on this node's clock.
     fn lasting_or_error(&self) -> String {
-        let request = CreateRequest { expires_after: NonZeroU32::new(86_400), ..CreateRequest::new("carol") };
-        match self.registry.create_blocking(Some("signed"), request) {
+        let request = CreateRequest::new("carol").expires_after(NonZeroU32::new(86_400).unwrap());
+        match self.registry.create_blocking(request.handler("signed")) {
             Ok(Creation::Created(created)) => outcome(&self.registry, &created.token),
             other => panic!("{other:?}"),
         }

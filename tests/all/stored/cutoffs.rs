@@ -1,7 +1,7 @@
 //! Cutoffs by actor and by handler, with clocks that differ and handlers that report wrong times: a
 //! token with a record is judged by its record, one without by an issue time that the host trusts.
 
-use super::node::{FOREVER, builder_on_clock, create, of_actor, of_handler, outcome, revoke};
+use super::node::{FOREVER, builder_on_clock, create, of_actor, of_handler, outcome, revoke, with_records};
 use crate::store::Place;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::TokenStore;
@@ -31,7 +31,7 @@ impl Node {
         stranger.prefixes = vec!["ho_".into()];
         (stranger.limits.wall, stranger.limits.cpu) = (FOREVER, FOREVER);
         let builder = builder_on_clock(time, &store, FOREVER).handler(stranger);
-        let builder = if has_records { builder.records(store) } else { builder };
+        let builder = if has_records { with_records(builder, &store) } else { builder };
         Self { clock, registry: builder.build().unwrap() }
     }
 
@@ -49,7 +49,7 @@ impl Node {
 
     /// Returns the code of the error that prevents a token from being issued.
     fn refusal(&self, handler: &str, actor: &str) -> String {
-        let made = self.registry.create_blocking(Some(handler), CreateRequest::new(actor));
+        let made = self.registry.create_blocking(CreateRequest::new(actor).handler(handler));
         made.map_or_else(|error| error.code().to_owned(), |made| format!("{made:?}"))
     }
 }

@@ -32,7 +32,18 @@ pub(super) fn node(store: &Arc<dyn TokenStore>, patience: Duration) -> Registry 
 
 /// Builds a node that may read and change records.
 pub(super) fn node_with_records(store: &Arc<dyn TokenStore>) -> Registry {
-    builder_on(&RUNTIME, store, FOREVER).records(store.clone()).build().unwrap()
+    with_records(builder_on(&RUNTIME, store, FOREVER), store).build().unwrap()
+}
+
+/// Keeps the records of a node's tokens in its store.
+pub(super) fn with_records(builder: RegistryBuilder, store: &Arc<dyn TokenStore>) -> RegistryBuilder {
+    builder.records(store.clone(), Revocations::open(store.clone(), FOREVER).unwrap())
+}
+
+/// Reports a node in its store.
+pub(super) fn report(node: &Registry) {
+    let store = node.tokens().unwrap().store();
+    pollster::block_on(node.revocations().unwrap().report_node(store, "it")).unwrap();
 }
 
 fn node_on(runtime: &Runtime, store: &Arc<dyn TokenStore>, patience: Duration) -> Registry {
@@ -70,7 +81,7 @@ fn builder_on(runtime: &Runtime, store: &Arc<dyn TokenStore>, patience: Duration
 }
 
 pub(super) fn create(node: &Registry, handler: &str, actor: &str) -> String {
-    match node.create_blocking(Some(handler), CreateRequest::new(actor)) {
+    match node.create_blocking(CreateRequest::new(actor).handler(handler)) {
         Ok(Creation::Created(created)) => created.token,
         other => panic!("{other:?}"),
     }
@@ -108,5 +119,5 @@ pub(super) fn of_handler(handler: &str) -> Revocation {
 }
 
 pub(super) fn revoke(node: &Registry, revocation: Revocation) {
-    pollster::block_on(node.revoke(revocation)).unwrap();
+    pollster::block_on(node.revocations().unwrap().revoke(revocation)).unwrap();
 }

@@ -7,16 +7,18 @@ use crate::support::TestClock;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::store::{
-    CommitOutcome, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Record, Revocation, Revoked, SecretDigest,
-    Status, StatusCount, StoreError, StoreFuture, StoredRecord, TokenStore, Transaction,
+    CommitOutcome, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, NodeStatus, Record, RecordStore,
+    Revocation, RevocationLog, Revoked, SecretDigest, Status, StatusCount, StoreError, StoreFuture, StoredRecord,
+    TokenIndex, TokenStore, Transaction,
 };
 use keyward_runtime::token::TokenDigest;
-use keyward_runtime::{CreateRequest, Creation, Error, Registry, Restrictions};
+use keyward_runtime::{CreateRequest, Creation, Error, IssueOptions, Registry, Restrictions};
 use keyward_store::Store;
 use keyward_tests::daemon::wait_for;
 use pollster::block_on;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// The store, with the number of operations left until one fails.
 struct Failing {
@@ -40,7 +42,7 @@ impl Failing {
     }
 }
 
-impl TokenStore for Failing {
+impl RecordStore for Failing {
     fn find<'a>(&'a self, handler: &'a str, id: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
         self.pass(self.store.find(handler, id))
     }
@@ -63,6 +65,9 @@ impl TokenStore for Failing {
     fn record_use(&self, handler: &str, id: &str, at: u64) {
         self.store.record_use(handler, id, at);
     }
+}
+
+impl RevocationLog for Failing {
     fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64> {
         self.pass(self.store.count(revocation, at))
     }
@@ -70,8 +75,8 @@ impl TokenStore for Failing {
         self.pass(self.store.revoke(revocation, at))
     }
     /// Not counted, because the timing of reads is unpredictable.
-    fn revocations<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
-        self.store.revocations(after, max)
+    fn entries<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
+        self.store.entries(after, max)
     }
     fn clock(&self) -> StoreFuture<'_, Option<u64>> {
         self.store.clock()
@@ -79,6 +84,9 @@ impl TokenStore for Failing {
     fn note_clock(&self, at: u64) -> StoreFuture<'_, ()> {
         self.store.note_clock(at)
     }
+}
+
+impl TokenIndex for Failing {
     fn list<'a>(
         &'a self,
         filter: &'a Filter,
@@ -91,20 +99,23 @@ impl TokenStore for Failing {
     fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> StoreFuture<'a, Vec<StatusCount>> {
         self.pass(self.store.tally(idle, at))
     }
-    fn key_uses<'a>(&'a self, at: u64) -> StoreFuture<'a, Vec<KeyUsage>> {
+    fn key_uses(&self, at: u64) -> StoreFuture<'_, Vec<KeyUsage>> {
         self.pass(self.store.key_uses(at))
     }
+}
+
+impl NodeDirectory for Failing {
     fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> StoreFuture<'a, ()> {
         self.store.note_node(node, last, at)
     }
-    fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>> {
+    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
         self.pass(self.store.nodes())
     }
 }
 
 /// Creates a token, unless the store fails: signed ones have records, too.
 fn try_create(node: &Registry, handler: &str, actor: &str) -> Option<String> {
-    match node.create_blocking(Some(handler), CreateRequest::new(actor)) {
+    match node.create_blocking(CreateRequest::new(actor).handler(handler)) {
         Ok(Creation::Created(created)) => Some(created.token),
         Err(error) if error.code() == "store" => None,
         other => panic!("{other:?}"),
@@ -112,7 +123,7 @@ fn try_create(node: &Registry, handler: &str, actor: &str) -> Option<String> {
 }
 
 fn try_revoke(node: &Registry, revocation: Revocation) -> Result<u64, Error> {
-    block_on(node.revoke(revocation))
+    block_on(node.revocations().unwrap().revoke(revocation))
 }
 
 /// Builds a node with records, and returns its store.
@@ -152,7 +163,7 @@ fn failed(place: &Place, nth: usize, behind: bool) -> bool {
     let came_to_fail = failing.left.swap(0, Ordering::SeqCst) == 0;
     // Unconfirmed revocations are eventually confirmed. Each token then has its required outcome,
     // also on a node that only knows the store.
-    wait_for("all revocations to be confirmed", || !node.has_pending_revocations());
+    wait_for("all revocations to be confirmed", || !node.revocations().unwrap().list().has_unwritten());
     let other = self::node(&(Arc::new(place.open()) as Arc<dyn TokenStore>), FOREVER);
     let dead = stored.iter().flatten().chain(&signed[1]);
     for (token, wanted) in dead.map(|token| (token, "revoked")).chain(signed[0].iter().map(|token| (token, "accepted")))
@@ -173,7 +184,7 @@ fn edit_failed(place: &Place, nth: usize, behind: bool) -> bool {
     let actor = format!("rotated-{nth}");
     let [edited, rotated] = ["edited", &actor].map(|actor| create(&there, "stored", actor));
     let [edited_id, rotated_id] = [&edited, &rotated].map(|token| &token["kwt_test_".len()..][..22]);
-    let record = || block_on(there.find("stored", edited_id)).unwrap().unwrap();
+    let record = || block_on(there.tokens().unwrap().find("stored", edited_id)).unwrap().unwrap();
     let before = record();
     let amendment = TokenUpdate {
         description: Some(Some("after".to_owned())),
@@ -183,7 +194,7 @@ fn edit_failed(place: &Place, nth: usize, behind: bool) -> bool {
     let TokenUpdate { description, expires_at, restrictions } = amendment.clone();
     let after = Record { description: description.flatten(), expires_at, restrictions, ..before.clone() };
     // The edit is applied completely or not at all, and completely if it was confirmed.
-    match block_on(here.edit("stored", edited_id, amendment)) {
+    match block_on(here.tokens().unwrap().edit("stored", edited_id, amendment)) {
         Ok(UpdateOutcome::Done(said)) => assert!(said == after && record() == after, "{nth}, {behind}: {:?}", record()),
         Err(error) if error.code() == "store" => {
             assert!(record() == before || behind && record() == after, "{nth}, {behind}: {:?}", record());
@@ -191,10 +202,10 @@ fn edit_failed(place: &Place, nth: usize, behind: bool) -> bool {
         other => panic!("{nth}, {behind}: {other:?}"),
     }
 
-    let says = block_on(here.rotate("stored", rotated_id, 0, None));
+    let says = block_on(here.tokens().unwrap().rotate("stored", rotated_id, Duration::ZERO, IssueOptions::new()));
     // Exactly one is valid, whatever was returned: the old one, or a new one.
     let filter = Filter { actor_id: Some(actor), status: Some(Status::Active), ..Filter::default() };
-    let good = block_on(there.list(filter, None, 10)).unwrap().entries;
+    let good = block_on(there.tokens().unwrap().list(filter, None, 10)).unwrap().entries;
     let [ListEntry { record: good, .. }] = &good[..] else { panic!("{nth}, {behind}: {good:?}") };
     match says {
         Ok(Some(Creation::Created(created))) => {
@@ -235,7 +246,7 @@ fn a_token_with_a_pending_revocation_is_not_replaced() {
         failing.left.store(1, Ordering::SeqCst);
         assert_eq!(try_revoke(&node, revocation).unwrap_err().code(), "store");
         assert_eq!(outcome(&node, &token), "revoked");
-        match block_on(node.rotate("stored", &id, 0, None)).unwrap() {
+        match block_on(node.tokens().unwrap().rotate("stored", &id, Duration::ZERO, IssueOptions::new())).unwrap() {
             Some(Creation::Denied(denied)) => assert_eq!(denied.message, "the token has been revoked"),
             other => panic!("{other:?}"),
         }
@@ -255,7 +266,7 @@ fn a_token_issued_after_a_pending_revocation_is_valid() {
         assert_eq!(try_revoke(&node, of_actor("alice")).unwrap_err().code(), "store");
         at(61);
         let new = ["stored", "signed"].map(|handler| create(&node, handler, "alice"));
-        wait_for("the revocation to be stored", || !node.has_pending_revocations());
+        wait_for("the revocation to be stored", || !node.revocations().unwrap().list().has_unwritten());
         assert_eq!(outcome(&node, &old), "revoked");
         for token in new {
             assert_eq!(outcome(&node, &token), "accepted");
@@ -281,11 +292,11 @@ fn a_late_revocation_covers_earlier_tokens_of_a_fast_clock() {
         let later = create(&fast, "signed", "alice");
         at(0);
         failing.left.store(1, Ordering::SeqCst);
-        block_on(node.revoke(of_actor("alice"))).unwrap_err();
+        block_on(node.revocations().unwrap().revoke(of_actor("alice"))).unwrap_err();
         for token in &tokens {
             assert_eq!(outcome(&node, token), "revoked", "at once on the revoking node");
         }
-        wait_for("the confirmation", || !node.has_pending_revocations());
+        wait_for("the confirmation", || !node.revocations().unwrap().list().has_unwritten());
         at(62);
         for token in &tokens {
             assert_eq!(outcome(&node, token), "revoked");

@@ -4,7 +4,7 @@
 use super::node::{NOW, create, node, of_actor, of_token, outcome, revoke};
 use crate::support::TestClock;
 use keyward_runtime::Registry;
-use keyward_runtime::store::TokenStore;
+use keyward_runtime::store::{RevocationLog, TokenStore};
 use keyward_store::{CHANNEL, Store};
 use keyward_tests::daemon::wait_for;
 use keyward_tests::http::DEADLINE;

@@ -1,7 +1,7 @@
 //! A database restored from an older copy lacks later revocations: a node that remembers more does
 //! not trust it.
 
-use super::node::{NOW, create, node_with_records, of_actor, of_token, outcome, revoke};
+use super::node::{NOW, create, node_with_records, of_actor, of_token, outcome, report, revoke};
 use crate::store::Place;
 use crate::support::TestClock;
 use keyward_runtime::Registry;
@@ -18,8 +18,8 @@ fn start(place: &Place) -> Registry {
 
 /// Returns whether a node has read the whole list, including its own revocations.
 fn has_read_all(node: &Registry) -> bool {
-    block_on(node.note_node("it")).unwrap();
-    block_on(node.nodes()).unwrap().iter().all(|node| node.behind == 0)
+    report(node);
+    block_on(node.tokens().unwrap().store().nodes()).unwrap().iter().all(|node| node.behind == 0)
 }
 
 #[test]

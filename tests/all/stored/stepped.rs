@@ -1,7 +1,9 @@
 //! A clock that steps: expired tokens stay expired, a revocation up to now covers all earlier
 //! tokens, and no token is older than one issued before it.
 
-use super::node::{FOREVER, accepted, builder_on_clock, create, node_with_records, of_actor, outcome, revoke};
+use super::node::{
+    FOREVER, accepted, builder_on_clock, create, node_with_records, of_actor, outcome, revoke, with_records,
+};
 use crate::store::Place;
 use crate::support::TestClock;
 use keyward_runtime::clock::{MonotonicClock, UnixTime};
@@ -31,7 +33,7 @@ impl Clock {
         let clock =
             MonotonicClock::new(move || Some(UnixTime { seconds: time.load(Ordering::SeqCst), nanoseconds: 0 }));
         let store = Arc::new(place.open()) as Arc<dyn TokenStore>;
-        builder_on_clock(clock, &store, FOREVER).records(store).build().unwrap()
+        with_records(builder_on_clock(clock, &store, FOREVER), &store).build().unwrap()
     }
 }
 
@@ -40,7 +42,7 @@ const HANDLERS: [&str; 2] = ["stored", "signed"];
 fn for_a_minute(node: &Registry, handler: &str) -> String {
     let mut request = CreateRequest::new("alice");
     request.expires_after = NonZeroU32::new(60);
-    match node.create_blocking(Some(handler), request) {
+    match node.create_blocking(request.handler(handler)) {
         Ok(Creation::Created(created)) => created.token,
         other => panic!("{other:?}"),
     }
@@ -82,7 +84,7 @@ fn a_revocation_covers_all_tokens_issued_before_the_clock_went_back() {
         assert!(refused(&node));
         // Nor is a token of that actor issued that is valid already.
         for handler in HANDLERS {
-            let error = node.create_blocking(Some(handler), CreateRequest::new("alice")).unwrap_err();
+            let error = node.create_blocking(CreateRequest::new("alice").handler(handler)).unwrap_err();
             assert_eq!(error.code(), "just-revoked");
         }
         clock.set(START + 1_001);
@@ -104,8 +106,8 @@ fn a_revocation_covers_tokens_of_a_node_with_a_fast_clock() {
         let tokens = HANDLERS.map(|handler| create(fast, handler, "alice"));
         let other = create(fast, "signed", "bob");
         at(0);
-        assert_eq!(block_on(right.count_revoked(of_actor("alice"))).unwrap(), 2);
-        assert_eq!(block_on(right.revoke(of_actor("alice"))).unwrap(), 2);
+        assert_eq!(block_on(right.revocations().unwrap().count(of_actor("alice"))).unwrap(), 2);
+        assert_eq!(block_on(right.revocations().unwrap().revoke(of_actor("alice"))).unwrap(), 2);
         assert_eq!(outcome(right, &tokens[1]), "revoked", "at once on the revoking node");
         for node in &nodes {
             assert_eq!(outcome(node, &tokens[0]), "revoked", "at once");
@@ -118,7 +120,7 @@ fn a_revocation_covers_tokens_of_a_node_with_a_fast_clock() {
         }
         // Up to a second that has passed, it covers the tokens issued by then.
         let of_bob = Revocation { issued_until: Some(START + 29), ..of_actor("bob") };
-        assert_eq!(block_on(right.revoke(of_bob)).unwrap(), 0);
+        assert_eq!(block_on(right.revocations().unwrap().revoke(of_bob)).unwrap(), 0);
         assert_eq!(outcome(right, &other), "accepted");
     }
 }

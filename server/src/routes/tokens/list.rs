@@ -95,7 +95,7 @@ pub(crate) async fn list(
     let (context, live) = (&context, &context.live);
     let client = client::authorize(context, &ENDPOINT, &headers, None, &[Right::List])?;
     let page = Page::read(query.as_deref().unwrap_or_default())?;
-    live.registry.records().map_err(|error| ApiError::of_records(&error))?;
+    live.registry.tokens().map_err(|error| ApiError::of_records(&error))?;
     let Page { actor, handler, status, unused_since, never_ends, cursor, limit } = page;
     if let Some(actor) = &actor {
         live.registry.check_actor_id(actor).map_err(ApiError::InvalidRequest)?;

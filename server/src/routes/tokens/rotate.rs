@@ -19,6 +19,7 @@ use keyward_runtime::{Creation, Denial};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Number;
+use std::time::Duration;
 use utoipa::ToSchema;
 
 /// The endpoint of this module.
@@ -72,7 +73,7 @@ pub(crate) async fn rotate(
         decision_log::recorded(context, asked, (seen.handler(), seen.record()), outcome, Some(detail));
     };
     let how = format!("overlap: {overlap}");
-    match decision::rotate(context, asked, &seen, overlap).await {
+    match decision::rotate(context, asked, &seen, Duration::from_secs(overlap.into())).await {
         Ok(Some(Creation::Created(created))) => {
             // Tokens that can be rotated have ids.
             let new = created.token_id.as_deref().unwrap_or("-");

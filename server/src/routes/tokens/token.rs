@@ -101,7 +101,7 @@ impl KnownToken {
     /// Converts a visible record.
     pub(super) fn of(seen: &VisibleToken, registry: &Registry) -> Result<Self, Error> {
         let handler = seen.handler().to_owned();
-        let status = registry.status(&handler, seen.record())?.name();
+        let status = registry.tokens()?.status(&handler, seen.record())?.name();
         let record = seen.record();
         Ok(Self {
             token_id: record.id.clone(),
@@ -235,7 +235,7 @@ pub(super) async fn find(
     client: AuthenticatedClient<'_>,
     path: Result<Path<TokenPath>, PathRejection>,
 ) -> Result<VisibleToken, ApiError> {
-    context.live.registry.records().map_err(|error| ApiError::of_records(&error))?;
+    context.live.registry.tokens().map_err(|error| ApiError::of_records(&error))?;
     let unknown = || {
         decision_log::log_without_token(context, asked, "unknown-token");
         Err(ApiError::NoSuchToken)

@@ -31,7 +31,7 @@ impl World {
     fn over(place: &Place, unprefixed: Option<&str>) -> Self {
         let store: Arc<dyn TokenStore> = Arc::new(place.open());
         let revocations = Revocations::open(store.clone(), Duration::from_secs(3_600)).unwrap();
-        let mut builder = Registry::builder(&RUNTIME).revocations(revocations).records(store);
+        let mut builder = Registry::builder(&RUNTIME).records(store, revocations);
         for (name, case, prefixes) in
             [("h", Some("issued-two-faced"), vec!["ho_".to_owned()]), ("greedy", unprefixed, Vec::new())]
         {

@@ -312,7 +312,7 @@ fn pending_revocations_are_bounded_and_drain() {
         let body = json!({"actor": actor, "issued_until": NOW.seconds});
         server.ask(&Request::json("/v1/revocations", &body).basic(client, &secret(client)))
     };
-    let held = || registry.revocations().unwrap().pending().count;
+    let held = || registry.revocations().unwrap().list().pending().count;
     store.fail(true);
     assert_eq!(server.ask(&revoke(&token("good"))).status, 503);
     let is_full = |client: &str, actor: &str| {

@@ -45,7 +45,7 @@ impl Managed {
         let mut request = CreateRequest::new(actor);
         request.client = client.map(str::to_owned);
         TestClock.set(Some(NOW));
-        match self.registry.create_blocking(Some(handler), request) {
+        match self.registry.create_blocking(request.handler(handler)) {
             Ok(Creation::Created(created)) => created,
             other => panic!("{other:?}"),
         }
@@ -109,7 +109,7 @@ fn registry(store: &Arc<dyn TokenStore>) -> Registry {
     let mut down = HandlerConfig::new("down", hostile::case("answer-unavailable").bytes, Actors::Any);
     down.prefixes = vec!["dn_".into()];
     let revocations = Revocations::open(store.clone(), Duration::from_secs(3_600)).unwrap();
-    let mut builder = Registry::builder(&RUNTIME).revocations(revocations).records(store.clone());
+    let mut builder = Registry::builder(&RUNTIME).records(store.clone(), revocations);
     for mut handler in [keeping("first"), keeping("second"), signed(), bots(), down] {
         unhurried(&mut handler.limits);
         builder = builder.handler(handler);

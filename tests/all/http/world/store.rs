@@ -3,8 +3,9 @@
 
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::{
-    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Revocation, Revoked, SecretDigest,
-    StatusCount, StoreError, StoreFuture, StoredRecord, TokenStore, Transaction,
+    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, NodeStatus, RecordStore,
+    Revocation, RevocationLog, Revoked, SecretDigest, StatusCount, StoreError, StoreFuture, StoredRecord, TokenIndex,
+    Transaction,
 };
 use keyward_runtime::token::TokenDigest;
 use std::sync::Mutex;
@@ -86,7 +87,7 @@ impl Double {
     }
 }
 
-impl TokenStore for Double {
+impl RecordStore for Double {
     fn find<'a>(&'a self, _: &'a str, _: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
         Box::pin(async { Ok(None) })
     }
@@ -109,7 +110,9 @@ impl TokenStore for Double {
     }
 
     fn record_use(&self, _: &str, _: &str, _: u64) {}
+}
 
+impl RevocationLog for Double {
     fn count<'a>(&'a self, revocation: &'a Revocation, _: u64) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             self.answer().await?;
@@ -137,7 +140,7 @@ impl TokenStore for Double {
         Box::pin(async { Ok(()) })
     }
 
-    fn revocations<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
+    fn entries<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
         Box::pin(async move {
             if self.silent.load(Ordering::SeqCst) {
                 return Err(StoreError::new("the test wants it so"));
@@ -147,7 +150,9 @@ impl TokenStore for Double {
             Ok(behind.take(usize::try_from(max).unwrap()).collect())
         })
     }
+}
 
+impl TokenIndex for Double {
     fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: u64) -> StoreFuture<'a, ListPage> {
         Box::pin(async {
             self.answer().await?;
@@ -159,15 +164,17 @@ impl TokenStore for Double {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn key_uses<'a>(&'a self, _: u64) -> StoreFuture<'a, Vec<KeyUsage>> {
+    fn key_uses(&self, _: u64) -> StoreFuture<'_, Vec<KeyUsage>> {
         Box::pin(async { Ok(Vec::new()) })
     }
+}
 
+impl NodeDirectory for Double {
     fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> StoreFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 
-    fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>> {
+    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 }

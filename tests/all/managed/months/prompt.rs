@@ -1,8 +1,8 @@
 //! A store that writes uses at once.
 
 use keyward_runtime::store::{
-    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeStatus, Revocation, Revoked, SecretDigest,
-    StatusCount, StoreFuture, StoredRecord, TokenStore, Transaction,
+    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, NodeStatus, RecordStore,
+    Revocation, RevocationLog, Revoked, SecretDigest, StatusCount, StoreFuture, StoredRecord, TokenIndex, Transaction,
 };
 use keyward_runtime::token::TokenDigest;
 use keyward_store::Store;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// A store that writes uses at once. The real delay of a second would be days here.
 pub(super) struct Prompt(pub(super) Arc<Store>);
 
-impl TokenStore for Prompt {
+impl RecordStore for Prompt {
     fn record_use(&self, handler: &str, id: &str, at: u64) {
         block_on(self.0.record_uses(vec![(handler.to_owned(), id.to_owned(), at)])).unwrap();
     }
@@ -35,14 +35,17 @@ impl TokenStore for Prompt {
     fn commit<'a>(&'a self, handler: &'a str, changes: Transaction) -> StoreFuture<'a, CommitOutcome> {
         self.0.commit(handler, changes)
     }
+}
+
+impl RevocationLog for Prompt {
     fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64> {
         self.0.count(revocation, at)
     }
     fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, Revoked> {
         self.0.revoke(revocation, at)
     }
-    fn revocations<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
-        self.0.revocations(after, max)
+    fn entries<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
+        self.0.entries(after, max)
     }
     fn clock(&self) -> StoreFuture<'_, Option<u64>> {
         self.0.clock()
@@ -50,6 +53,9 @@ impl TokenStore for Prompt {
     fn note_clock(&self, at: u64) -> StoreFuture<'_, ()> {
         self.0.note_clock(at)
     }
+}
+
+impl TokenIndex for Prompt {
     fn list<'a>(
         &'a self,
         filter: &'a Filter,
@@ -62,13 +68,16 @@ impl TokenStore for Prompt {
     fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> StoreFuture<'a, Vec<StatusCount>> {
         self.0.tally(idle, at)
     }
-    fn key_uses<'a>(&'a self, at: u64) -> StoreFuture<'a, Vec<KeyUsage>> {
+    fn key_uses(&self, at: u64) -> StoreFuture<'_, Vec<KeyUsage>> {
         self.0.key_uses(at)
     }
+}
+
+impl NodeDirectory for Prompt {
     fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> StoreFuture<'a, ()> {
         self.0.note_node(node, last, at)
     }
-    fn nodes<'a>(&'a self) -> StoreFuture<'a, Vec<NodeStatus>> {
+    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
         self.0.nodes()
     }
 }

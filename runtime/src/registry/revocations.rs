@@ -4,11 +4,11 @@ use super::{Registry, store_error};
 use crate::actor::ActorId;
 use crate::error::{Error, ErrorKind};
 use crate::handler::Handler;
+use crate::hook::RevocationHook;
 use crate::limits::MAX_TOKEN_ID_BYTES;
 use crate::revocation_list::{APART, Revocations, Ruling, Subject};
-use crate::store::Revocation;
+use crate::store::{NodeDirectory, Revocation, StoreError};
 use crate::token::TokenDigest;
-use crate::verdict::RevocationHook;
 use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Verdict};
 use std::sync::Arc;
 
@@ -16,47 +16,32 @@ use std::sync::Arc;
 /// applies, and by which `issued_until` may be in the future.
 const AHEAD: u64 = 60;
 
-impl Registry {
-    /// Returns whether the revocation list is fresh enough to give verdicts;
-    /// [`trouble`](Self::trouble) returns the reason if not.
-    pub fn is_ready(&self) -> bool {
-        self.trouble().is_none()
+/// The revocations of a [`Registry`]'s tokens.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenRevocations<'a> {
+    pub(super) registry: &'a Registry,
+    list: &'a Arc<Revocations>,
+}
+
+impl<'a> TokenRevocations<'a> {
+    pub(super) fn new(registry: &'a Registry, list: &'a Arc<Revocations>) -> Self {
+        Self { registry, list }
     }
 
-    /// Returns why no verdicts can be given now, for the operator: there has been no contact with
-    /// the store for too long, it has lost revocations, or this node's clock is behind the store's.
-    pub fn trouble(&self) -> Option<String> {
-        let revocations = self.0.revocations.as_ref()?;
-        let behind = || Some(self.is_behind(revocations)?.to_string());
-        revocations.trouble().or_else(behind)
+    /// Returns the list that this process applies.
+    pub fn list(&self) -> &'a Arc<Revocations> {
+        self.list
     }
 
-    /// Returns the [`Revocations`], if tokens can be revoked here.
-    pub fn revocations(&self) -> Option<&Arc<Revocations>> {
-        self.0.revocations.as_ref()
-    }
-
-    /// Checks the length of an actor's id by which tokens are to be listed or revoked. No handler's
-    /// token with a longer one is issued or accepted.
+    /// Reports this node to a directory: the last revocation that it has read, and the time of its
+    /// clock, which the log of revocations notes too.
     ///
     /// # Errors
-    /// Returns a message for the client.
-    pub fn check_actor_id(&self, id: &str) -> Result<(), &'static str> {
-        if id.len() <= self.0.actor_id_bytes {
-            return Ok(());
-        }
-        Err("the actor id is longer than the ids of actors may be (`limits.actor_id_bytes`, by default 1024 bytes)")
-    }
-
-    /// Returns whether tokens can be revoked here.
-    pub fn can_revoke(&self) -> bool {
-        self.0.revocations.is_some()
-    }
-
-    /// Returns whether this process applies revocations that the store has not confirmed. A token
-    /// that is rejected as revoked is then not necessarily revoked durably.
-    pub fn has_pending_revocations(&self) -> bool {
-        self.0.revocations.as_ref().is_some_and(|revocations| revocations.has_unwritten())
+    /// [`ErrorKind::Store`] if the directory or the log fails.
+    pub async fn report_node(&self, directory: &dyn NodeDirectory, node: &str) -> Result<(), Error> {
+        let now = self.registry.now()?;
+        directory.note_node(node, self.list.last(), now).await.map_err(store_error)?;
+        self.list.keep_clock(now).await.map_err(store_error)
     }
 
     /// Revokes tokens of any handler, stored or signed. Returns the number of records that were
@@ -67,8 +52,6 @@ impl Registry {
     /// revocation without a token and without a time of issue covers everything issued up to now.
     ///
     /// # Errors
-    /// * [`ErrorKind::NoStore`] without
-    ///   [`RegistryBuilder::revocations`](crate::registry::RegistryBuilder::revocations).
     /// * [`ErrorKind::BadRevocation`] if it names a token without a handler, or tokens that do not
     ///   exist yet, or if an id is longer than any that is accepted.
     /// * [`ErrorKind::TooManyPending`] as for `Store`, but this process neither rejects the tokens
@@ -77,9 +60,9 @@ impl Registry {
     ///   elsewhere and after a restart. This process rejects them, and writes the revocation as
     ///   soon as it can. A retry is harmless.
     pub async fn revoke(&self, revocation: Revocation) -> Result<u64, Error> {
-        let (revocations, revocation, now) = self.revocation(revocation)?;
+        let (revocation, now) = self.checked(revocation)?;
         let leeway = self.leeway(revocation.handler.as_deref());
-        revocations.revoke(revocation, now, leeway).await.map_err(Error::without_handler)
+        self.list.revoke(revocation, now, leeway).await.map_err(Error::without_handler)
     }
 
     /// Rejects tokens in this process from now on, and revokes them once `hook` succeeds. Until
@@ -89,23 +72,22 @@ impl Registry {
     /// # Errors
     /// As for [`revoke`](Self::revoke), except for [`ErrorKind::Store`].
     pub fn block(&self, revocation: Revocation, hook: Arc<dyn RevocationHook>) -> Result<(), Error> {
-        let (revocations, revocation, now) = self.revocation(revocation)?;
+        let (revocation, now) = self.checked(revocation)?;
         let leeway = self.leeway(revocation.handler.as_deref());
-        revocations.block(revocation, now, leeway, hook).map_err(Error::without_handler)
+        self.list.block(revocation, now, leeway, hook).map_err(Error::without_handler)
     }
 
     /// Returns the number of records that [`revoke`](Self::revoke) would end now.
     ///
     /// # Errors
     /// As for `revoke`.
-    pub async fn count_revoked(&self, revocation: Revocation) -> Result<u64, Error> {
-        let (revocations, revocation, now) = self.revocation(revocation)?;
-        revocations.count(&revocation, now).await.map_err(store_error)
+    pub async fn count(&self, revocation: Revocation) -> Result<u64, Error> {
+        let (revocation, now) = self.checked(revocation)?;
+        self.list.count(&revocation, now).await.map_err(store_error)
     }
 
-    fn revocation(&self, mut revocation: Revocation) -> Result<(&Revocations, Revocation, u64), Error> {
-        let Some(revocations) = &self.0.revocations else { return Err(Error::without_handler(ErrorKind::NoStore)) };
-        let now = self.0.runtime.shared().now().map_err(Error::without_handler)?.seconds;
+    fn checked(&self, mut revocation: Revocation) -> Result<(Revocation, u64), Error> {
+        let now = self.registry.now()?;
         if revocation.token_id.is_none() && revocation.token_digest.is_none() {
             revocation.issued_until.get_or_insert(now);
         }
@@ -118,7 +100,7 @@ impl Registry {
             return bad("a handler name, token id or actor id cannot contain a NUL");
         }
         // Every node keeps these texts for good.
-        if let Some(Err(text)) = actor_id.as_ref().map(|id| self.check_actor_id(id)) {
+        if let Some(Err(text)) = actor_id.as_ref().map(|id| self.registry.check_actor_id(id)) {
             return bad(text);
         }
         if token_id.as_ref().is_some_and(|id| id.len() > MAX_TOKEN_ID_BYTES) {
@@ -127,16 +109,18 @@ impl Registry {
         if issued_until.is_some_and(|until| until > now.saturating_add(AHEAD)) {
             return bad("`issued_until` is in the future; only tokens that already exist can be revoked");
         }
-        Ok((revocations, revocation, now))
+        Ok((revocation, now))
     }
 
     /// Returns the maximum [`leeway`](crate::HandlerConfig::leeway) of this handler, or of all, in
     /// seconds.
     fn leeway(&self, handler: Option<&str>) -> u64 {
-        let covered = self.0.handlers.iter().filter(|known| handler.is_none_or(|name| name == &*known.name));
+        let covered = self.registry.0.handlers.iter().filter(|known| handler.is_none_or(|name| name == &*known.name));
         covered.map(|handler| handler.policy.leeway).max().unwrap_or(AHEAD)
     }
+}
 
+impl Registry {
     /// Applies the revocation list to a token that its handler and the policy accept.
     pub(super) async fn unless_revoked(
         &self,
@@ -189,15 +173,15 @@ impl Registry {
 
     /// Returns why this node cannot judge expiry, if its clock is behind the newest time in the
     /// store.
-    fn is_behind(&self, revocations: &Revocations) -> Option<ErrorKind> {
+    pub(super) fn is_behind(&self, revocations: &Revocations) -> Option<ErrorKind> {
         if self.0.runtime.shared().has_chosen_time() {
             return None;
         }
         let now = self.now().ok()?;
         let newest = revocations.is_behind(now)?;
-        Some(ErrorKind::Store(format!(
+        Some(StoreError::new(format!(
             "this node's clock shows {now}, more than {APART} s behind the newest time in the store, {newest} (unix seconds), so \
              expiry cannot be judged. Correct the clock; if it is correct, run `keyward store accept --clock`"
-        )))
+        )).into())
     }
 }
