@@ -9,7 +9,7 @@ use keyward_audit::Settings;
 use keyward_runtime::Limits;
 use keyward_runtime::keys::Secret;
 use keyward_runtime::text::{escape_untrusted, list_names};
-use keyward_server::KeyAge;
+use keyward_service::KeyAge;
 use keyward_store::Location;
 use std::borrow::Cow;
 use std::ffi::OsString;

@@ -10,9 +10,9 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use keyward_audit::Audit;
 use keyward_runtime::Registry;
 use keyward_runtime::revocation::PendingStatus;
+use keyward_service::Snapshot;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
@@ -152,12 +152,9 @@ fn pending(status: Option<PendingStatus>) -> impl Iterator<Item = &'static str> 
 
 fn metrics(service: &Service) -> Result<String, fmt::Error> {
     let live = service.live();
-    let handlers = live.registry.handlers().map(|handler| (handler.name, handler.counts));
-    let standing = service.audit().map(Audit::status);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let pending = pending_status(&live.registry);
-    let stock = service.stock().load();
-    service.metrics().text(handlers, &stock, pending.as_ref(), standing.as_ref(), &live.config.keys, now)
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (registry, inventory, audit) = (&live.registry, &**service.stock().load(), service.audit());
+    service.metrics().text(Snapshot { registry, inventory, audit, keys: &live.config.keys, at })
 }
 
 const PLAIN: &str = "text/plain; charset=utf-8";

@@ -5,6 +5,7 @@ use crate::peer::Peer;
 use crate::tls::Tls;
 use ipnet::IpNet;
 use keyward_runtime::Permission;
+use keyward_service::KeyAge;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -41,17 +42,6 @@ pub struct Config {
     pub node: String,
     /// The keys that the handlers use, for the metrics.
     pub keys: Vec<KeyAge>,
-}
-
-/// The age of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyAge {
-    /// The ring and the key's id: `main/2026-11`.
-    pub key: String,
-    /// Its state: `pending`, `active`, `verify-only` or `retired`.
-    pub state: &'static str,
-    /// The time of creation in unix seconds; `None` if unknown.
-    pub made_at: Option<u64>,
 }
 
 /// An `https` URL without path, query and fragment.

@@ -2,12 +2,11 @@
 
 use crate::context::Context;
 use crate::decision_log::DecisionContext;
-use crate::metrics::{Operation, outcome};
 use crate::visibility::VisibleToken;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::store::{Cursor, Filter, ListPage, Record, Revocation};
 use keyward_runtime::{CreateRequest, Creation, Error, Verdict};
-use keyward_service::{Named, Operations, Origin};
+use keyward_service::{Named, Operation, Operations, Origin};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -22,11 +21,7 @@ pub(crate) async fn verify(
 ) -> Result<Verdict, Error> {
     let start = Instant::now();
     let verdict = context.live.registry.verify_among(token, handlers).await;
-    let (outcome, handler) = outcome(&verdict);
-    context.metrics.call(Operation::Verify, handler, outcome, start.elapsed());
-    if let Err(error) = &verdict {
-        context.metrics.failed(error);
-    }
+    context.metrics.calls.verified(&verdict, start.elapsed());
     verdict
 }
 
@@ -151,9 +146,6 @@ async fn counted<T>(
 ) -> Result<T, Error> {
     let start = Instant::now();
     let answer = answer.await;
-    context.metrics.call(operation, handler, answer.as_ref().map_or("failed", outcome), start.elapsed());
-    if let Err(error) = &answer {
-        context.metrics.failed(error);
-    }
+    context.metrics.calls.done(operation, handler, &answer, outcome, start.elapsed());
     answer
 }

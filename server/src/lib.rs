@@ -49,7 +49,6 @@ mod error;
 mod http1;
 mod identity_headers;
 mod invalid_value;
-mod inventory;
 mod metrics;
 mod peer;
 mod proxied_request;
@@ -63,8 +62,8 @@ mod visibility;
 
 // The public interface is:
 pub use config::{
-    Client, Config, ForwardAuth, Handlers, Hosts, IdentityHeaders, Issuer, KeyAge, Limits, PathPattern, Policy, Realm,
-    Right, SecretDigest,
+    Client, Config, ForwardAuth, Handlers, Hosts, IdentityHeaders, Issuer, Limits, PathPattern, Policy, Realm, Right,
+    SecretDigest,
 };
 #[doc(hidden)]
 pub use connection::serve_stream;

@@ -1,8 +1,7 @@
 //! Periodic token counts for the metrics, and this node's revocation heartbeat.
 
-use crate::inventory::Inventory;
 use crate::service::Service;
-use keyward_service::note_list;
+use keyward_service::{Inventory, note_list};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 

@@ -18,14 +18,18 @@
 //! Revocations of already issued tokens fail closed: where step 4 or 5 fails, a process that keeps
 //! running refuses the tokens at once, and retries until the revocation is recorded and stored.
 //! [`resume`] continues this in the next process.
+//!
+//! [`Metrics`] counts operations and verifications, with or without a server.
 
 mod audited_change;
+mod metrics;
 mod named;
 mod operations;
 mod outcome;
 mod unrecorded;
 
 pub use audited_change::{AuditedChange, note_list};
+pub use metrics::{Inventory, KeyAge, Metrics, Operation, Snapshot};
 pub use named::Named;
 pub use operations::{Operations, Origin};
 pub use outcome::{Outcome, actor_json, escape_json};

@@ -64,7 +64,8 @@ impl<'a> Operations<'a> {
     /// Narrows a token, whose actor is named in the audit log if it is known.
     ///
     /// # Errors
-    /// Returns the errors of [`Tokens::edit`](keyward_runtime::registry::Tokens::edit), or an error if the audit log could not be written.
+    /// Returns the errors of [`Tokens::edit`](keyward_runtime::registry::Tokens::edit), or an error
+    /// if the audit log could not be written.
     pub async fn edit(
         &self,
         handler: &str,
@@ -130,9 +131,10 @@ impl<'a> Operations<'a> {
     /// Revokes tokens, which the audit log calls by `named`. Returns the number of revoked records.
     ///
     /// # Errors
-    /// Returns the errors of [`TokenRevocations::revoke`](keyward_runtime::registry::TokenRevocations::revoke), or an error if the audit log could not be
-    /// written. With [retries](Self::with_retries) the tokens are refused nevertheless, except
-    /// after [`ErrorKind::TooManyPending`].
+    /// Returns the errors of
+    /// [`TokenRevocations::revoke`](keyward_runtime::registry::TokenRevocations::revoke), or an
+    /// error if the audit log could not be written. With [retries](Self::with_retries) the tokens
+    /// are refused nevertheless, except after [`ErrorKind::TooManyPending`].
     pub async fn revoke(&self, revocation: Revocation, named: Named<'_>) -> Result<u64, Error> {
         let Revocation { handler, issued_until, keep_children, .. } = &revocation;
         let until = issued_until.map(|until| format!("issued until {until}"));

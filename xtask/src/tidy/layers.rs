@@ -45,7 +45,6 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
                 "credential",
                 "endpoints",
                 "invalid_value",
-                "inventory",
                 "peer",
                 "proxied_request",
                 "routes::tokens::restrictions",
@@ -67,7 +66,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["connection"],
         ],
     ),
-    ("service", &[&["audited_change", "named", "outcome", "unrecorded"], &["operations"]]),
+    ("service", &[&["audited_change", "metrics", "named", "outcome", "unrecorded"], &["operations"]]),
     (
         "store",
         &[
