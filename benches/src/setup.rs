@@ -26,7 +26,7 @@ pub(crate) fn signed(scheme: Scheme) -> HandlerConfig {
     config.first_party = true;
     config.prefixes = vec!["dstok_".into()];
     config.limits.verdict_cache_bytes = 0;
-    config.keys.insert("token".into(), KeyGrant { ring, scheme, namespace: Some("token".into()) });
+    config.keys.insert("token".into(), KeyGrant::new(ring).scheme(scheme).namespace("token"));
     config
 }
 

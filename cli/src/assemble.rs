@@ -140,7 +140,8 @@ impl ConfigFile {
         for (label, key) in keys {
             // The parser has checked that the ring exists.
             if let Some(ring) = rings.get(key.ring.as_str()) {
-                let grant = KeyGrant { ring: ring.clone(), scheme: key.scheme, namespace: key.namespace.clone() };
+                let mut grant = KeyGrant::new(ring.clone()).scheme(key.scheme);
+                grant.namespace.clone_from(&key.namespace);
                 config.keys.insert(label.clone(), grant);
             }
         }

@@ -138,7 +138,8 @@ impl PendingFile {
     }
 
     /// Returns whether the operator has accepted that revocations may be lost. The next write
-    /// records it; until [`end_acceptance`](Self::end_acceptance), the next process sees it as well.
+    /// records it; until [`end_acceptance`](Self::end_acceptance), the next process sees it as
+    /// well.
     pub(crate) fn is_accepted(&mut self) -> io::Result<bool> {
         let is_accepted = acceptance(&self.path).try_exists()?;
         self.may_be_lost &= !is_accepted;

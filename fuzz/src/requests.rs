@@ -227,9 +227,7 @@ static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     let mut signed = handler("signed", builtin::SIGNED.to_vec(), &["dstok_"]);
     let ring =
         Arc::new(KeyRing::new("main", Secret::new("only-for-tests-only-for-tests-only-for-tests"), vec![]).unwrap());
-    signed
-        .keys
-        .insert("token".into(), KeyGrant { ring, scheme: Scheme::Itsdangerous, namespace: Some("token".into()) });
+    signed.keys.insert("token".into(), KeyGrant::new(ring).scheme(Scheme::Itsdangerous).namespace("token"));
     let mut bots = handler("bots", builtin::HARDCODED.to_vec(), &[]);
     bots.settings.insert("actors".into(), json!({"bot": {"id": BOT}}).to_string());
     bots.secrets = [("bot".to_owned(), Secret::new(GOOD))].into_iter().collect();

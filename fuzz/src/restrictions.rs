@@ -55,10 +55,9 @@ fn through_a_token(wanted: &Value) {
         let mut config = HandlerConfig::new("signed", SIGNED, Actors::Any);
         config.first_party = true;
         config.prefixes = vec!["dstok_".into()];
-        config.keys.insert(
-            "token".into(),
-            KeyGrant { scheme: Scheme::Itsdangerous, namespace: Some("token".into()), ..KeyGrant::new(Arc::new(ring)) },
-        );
+        config
+            .keys
+            .insert("token".into(), KeyGrant::new(Arc::new(ring)).scheme(Scheme::Itsdangerous).namespace("token"));
         config.limits.wall = std::time::Duration::from_secs(60);
         Registry::builder(&RUNTIME).handler(config).build().unwrap()
     });

@@ -8,6 +8,7 @@ pub(crate) const MAX_SECONDS: u64 = UnixTime::MAX_SECONDS;
 
 /// A time since [`UNIX_EPOCH`], 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_structs, reason = "seconds and nanoseconds are the whole of a time")]
 pub struct UnixTime {
     /// Number of whole seconds.
     pub seconds: u64,
@@ -98,6 +99,7 @@ const NANOSECONDS: u64 = 1_000_000_000;
 
 /// The operating system's clock, [`SystemTime::now`].
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::exhaustive_structs, reason = "it has no state")]
 pub struct SystemClock;
 
 impl Clock for SystemClock {

@@ -5,7 +5,7 @@
 //! handler concerned and have a stable code.
 
 use crate::limits::LimitKind;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -166,8 +166,8 @@ pub enum ErrorKind {
     /// No [`TokenStore`](crate::store::TokenStore) is configured for token records and revocations.
     #[error("listing and revoking tokens requires a store: add a `[store]` section to the configuration")]
     NoStore,
-    /// The [`Revocation`](crate::store::Revocation) is not valid. The text gives the reason, without any
-    /// value from the request.
+    /// The [`Revocation`](crate::store::Revocation) is not valid. The text gives the reason,
+    /// without any value from the request.
     #[error("nothing was revoked: {0}")]
     BadRevocation(&'static str),
     /// The embedder's [`VerifyHook`](crate::hook::VerifyHook) could not decide.
@@ -253,6 +253,7 @@ impl ErrorKind {
 
 /// A limit that a call exceeded, with the use that the call reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LimitExceeded {
     /// The [`LimitKind`].
     pub limit: LimitKind,

@@ -71,8 +71,9 @@ pub struct HandlerConfig {
     /// Maximum time that a token may be unused and stay valid, at least
     /// [`MIN_IDLE`](Self::MIN_IDLE); `None` for no limit.
     ///
-    /// Requires records, its own or [`RegistryBuilder::records`](crate::registry::RegistryBuilder::records),
-    /// and a lookup at each verification.
+    /// Requires records, its own or
+    /// [`RegistryBuilder::records`](crate::registry::RegistryBuilder::records), and a lookup at
+    /// each verification.
     pub max_idle: Option<Duration>,
     /// Maximum number of valid tokens of an actor; `None` for no limit. Requires records, too.
     pub max_tokens_per_actor: Option<u64>,
@@ -225,6 +226,7 @@ impl fmt::Debug for HandlerConfig {
 
 /// A grant to keep records of a handler's own tokens.
 #[derive(Clone)]
+#[expect(clippy::exhaustive_structs, reason = "a grant without its bound must not compile")]
 pub struct StoreGrant {
     /// The [`RecordStore`] of the records.
     pub store: Arc<dyn RecordStore>,

@@ -21,6 +21,7 @@ pub trait VerifyHook: Send + Sync + 'static {
 
 /// The decision of a [`VerifyHook`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a hook can only accept or reject")]
 pub enum HookDecision {
     /// The token stays accepted.
     Accept,

@@ -52,6 +52,7 @@ impl Secret {
 
 /// The state of a [`Key`]. The operator moves a key from the first state to the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "tools that rotate keys must handle every state")]
 pub enum KeyState {
     /// Verifies, but does not sign yet: nodes that do not know the key would reject its tokens.
     Pending,
@@ -309,6 +310,7 @@ impl Scheme {
 /// A grant of a key label. The handler can sign and verify under the label, but cannot see or
 /// choose the ring, scheme or namespace.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct KeyGrant {
     /// The [`KeyRing`].
     pub ring: Arc<KeyRing>,
@@ -325,6 +327,18 @@ impl KeyGrant {
     /// Creates a grant of `ring` with the default scheme and namespace.
     pub fn new(ring: Arc<KeyRing>) -> Self {
         Self { ring, scheme: Scheme::default(), namespace: None }
+    }
+
+    /// Sets the scheme.
+    #[must_use]
+    pub fn scheme(self, scheme: Scheme) -> Self {
+        Self { scheme, ..self }
+    }
+
+    /// Sets the [namespace](Self::namespace).
+    #[must_use]
+    pub fn namespace(self, namespace: impl Into<String>) -> Self {
+        Self { namespace: Some(namespace.into()), ..self }
     }
 }
 

@@ -52,6 +52,8 @@
 //! these signals in the process must forward the signals that are not its own. Build with
 //! `panic = "unwind"`, so that a bug in a host function fails only one call.
 
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+
 mod actor;
 mod admission;
 mod bindings;
@@ -97,12 +99,11 @@ pub use error::{Error, LoadError};
 pub use grants::{HandlerConfig, StoreGrant};
 pub use limits::{Limits, RuntimeLimits};
 pub use policy::Actors;
-pub use registry::Registry;
+pub use registry::{IssueOptions, Registry};
 pub use restrictions::Permission;
 pub use runtime::Runtime;
 pub use verdict::{
-    Acceptance, CreateRequest, Created, Creation, Denial, Denied, IssueOptions, Parent, Reason, Rejection,
-    Restrictions, Verdict,
+    Acceptance, CreateRequest, Created, Creation, Denial, Denied, Parent, Reason, Rejection, Restrictions, Verdict,
 };
 
 /// The host's queries, which handlers read tables with.

@@ -19,6 +19,7 @@ macro_rules! limits {
         /// Every field is enforced: the code that enforces them destructures this struct without
         /// `..`, so an unenforced field does not compile.
         #[derive(Debug, Clone, PartialEq, Eq)]
+        #[expect(clippy::exhaustive_structs, reason = "written with `..Limits::default()`, and enforced in full")]
         pub struct Limits { $($(#[doc = $doc])* pub $field: $type,)* }
 
         impl Default for Limits {
@@ -248,6 +249,7 @@ impl Limit for Duration {
 /// The resources that all handlers of one [`Runtime`](crate::Runtime) share. They configure the
 /// engine and are fixed when the runtime is created.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "written with `..RuntimeLimits::default()`")]
 pub struct RuntimeLimits {
     /// Maximum number of concurrent calls of all handlers. Each slot reserves address space, not
     /// memory.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 /// The actors that a handler may vouch for.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a grant of another kind must not be missed")]
 pub enum Actors {
     /// All actors, including those without an id.
     Any,
@@ -90,8 +91,8 @@ pub fn is_actor_id(id: &str) -> bool {
     !is_blank(id) && !id.chars().any(char::is_control)
 }
 
-/// Maximum length of a token's note ([`Record::description`](crate::store::Record::description)), in
-/// bytes.
+/// Maximum length of a token's note ([`Record::description`](crate::store::Record::description)),
+/// in bytes.
 pub const MAX_DESCRIPTION_BYTES: usize = 4_096;
 
 /// Returns whether `id` is valid as a token's id in logs, headers and revocations: 1 to 256

@@ -19,6 +19,7 @@ pub trait Query: Send + Sync + 'static {
 /// A value in a row of [`Rows`], or of a parameter.
 #[derive(Clone, PartialEq)]
 #[expect(missing_debug_implementations, reason = "it may be a secret")]
+#[expect(clippy::exhaustive_enums, reason = "these are the types of the contract")]
 pub enum QueryValue {
     /// The value NULL.
     Null,
@@ -35,6 +36,7 @@ pub enum QueryValue {
 /// The result of a [`Query`].
 #[derive(Clone, PartialEq, Default)]
 #[expect(missing_debug_implementations, reason = "it may hold secrets")]
+#[expect(clippy::exhaustive_structs, reason = "queries construct it")]
 pub struct Rows {
     /// The names of the columns.
     pub columns: Vec<String>,

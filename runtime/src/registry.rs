@@ -12,7 +12,7 @@ use crate::component::ComponentInfo;
 use crate::counts::Counts;
 use crate::error::{Error, ErrorKind};
 use crate::handler::{Handler, IssueContext, PARENT_REVOKED};
-use crate::hook::{HookDecision, VerifyHook};
+use crate::hook::{HookDecision, IssueHook, VerifyHook};
 use crate::restrictions::Permission;
 use crate::revocation_list::{Revocations, Subject};
 use crate::runtime::Runtime;
@@ -20,8 +20,7 @@ use crate::sanitize::{MAX_NAME, escape_untrusted, list_names};
 use crate::store::{StoreError, TokenStore};
 use crate::token::TokenDigest;
 use crate::verdict::{
-    Acceptance, CreateRequest, Created, Creation, Denial, Denied, IssueOptions, Parent, Reason, Rejection,
-    Restrictions, Verdict,
+    Acceptance, CreateRequest, Created, Creation, Denial, Denied, Parent, Reason, Rejection, Restrictions, Verdict,
 };
 use std::collections::HashMap;
 use std::fmt;
@@ -66,6 +65,26 @@ struct Handlers {
     token_bytes: usize,
     /// Maximum length of an actor's id over all handlers, in bytes.
     actor_id_bytes: usize,
+}
+
+/// The options of issuing a token.
+#[derive(Clone, Copy, Default)]
+#[expect(missing_debug_implementations, reason = "a hook has no `Debug`")]
+pub struct IssueOptions<'a> {
+    hook: Option<&'a dyn IssueHook>,
+}
+
+impl<'a> IssueOptions<'a> {
+    /// Creates the default options: no hook.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Calls `hook` before the token becomes valid.
+    #[must_use]
+    pub fn hook(self, hook: &'a dyn IssueHook) -> Self {
+        Self { hook: Some(hook) }
+    }
 }
 
 /// A handler of a [`Registry`], for display.

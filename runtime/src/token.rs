@@ -45,6 +45,7 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
 }
 /// The name of a token: its handler and its id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a handler and an id are the whole of a name")]
 pub struct TokenRef {
     /// The name of the handler.
     pub handler: String,

@@ -1,7 +1,6 @@
 //! Requests to a [`Registry`](crate::Registry), and its responses.
 
 use crate::actor::VerifiedActor;
-use crate::hook::IssueHook;
 use crate::token::TokenRef;
 use indexmap::IndexMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -11,11 +10,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// The three decisions about a token. A failure to decide is an [`Error`](crate::Error) instead.
-///
-/// Exhaustive on purpose: a fourth decision must not be missed by any caller.
 #[derive(Debug, Clone)]
 #[must_use]
 #[expect(clippy::large_enum_variant, reason = "only one exists at a time, nearly always the large variant")]
+#[expect(clippy::exhaustive_enums, reason = "no caller may miss a decision")]
 pub enum Verdict {
     /// Valid.
     Accepted(Acceptance),
@@ -263,29 +261,10 @@ impl CreateRequest {
     }
 }
 
-/// The options of issuing a token.
-#[derive(Clone, Copy, Default)]
-#[expect(missing_debug_implementations, reason = "a hook has no `Debug`")]
-pub struct IssueOptions<'a> {
-    pub(crate) hook: Option<&'a dyn IssueHook>,
-}
-
-impl<'a> IssueOptions<'a> {
-    /// Creates the default options: no hook.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Calls `hook` before the token becomes valid.
-    #[must_use]
-    pub fn hook(self, hook: &'a dyn IssueHook) -> Self {
-        Self { hook: Some(hook) }
-    }
-}
-
-/// The response to a [`CreateRequest`]. Exhaustive on purpose, like [`Verdict`].
+/// The response to a [`CreateRequest`].
 #[derive(Debug, Clone)]
 #[must_use]
+#[expect(clippy::exhaustive_enums, reason = "no caller may miss an outcome")]
 pub enum Creation {
     /// The token was created.
     Created(Created),

@@ -221,8 +221,10 @@ fn no_key_is_granted_twice() {
     let handler = |name: &str, prefix: &str, ring, namespace: Option<&str>| {
         let mut config = signed(&[prefix]);
         config.name = name.into();
-        let grant =
-            KeyGrant { ring, scheme: keyward_runtime::keys::Scheme::HmacSha256, namespace: namespace.map(Into::into) };
+        let grant = match namespace {
+            Some(namespace) => KeyGrant::new(ring).namespace(namespace),
+            None => KeyGrant::new(ring),
+        };
         config.keys.insert("token".into(), grant);
         config
     };

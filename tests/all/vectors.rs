@@ -93,7 +93,7 @@ fn with_a_key(secret: &[u8]) -> HandlerConfig {
     config.first_party = true;
     support::unhurried(&mut config.limits);
     config.prefixes = vec!["dstok_".into()];
-    let grant = KeyGrant { ring, scheme: Scheme::Itsdangerous, namespace: Some("token".into()) };
+    let grant = KeyGrant::new(ring).scheme(Scheme::Itsdangerous).namespace("token");
     config.keys.insert("token".into(), grant);
     config
 }

@@ -68,9 +68,10 @@ impl RegistryBuilder {
         self
     }
 
-    /// Limits the number of valid tokens that a client ([`CreateRequest::client`](crate::CreateRequest::client)) may have issued,
-    /// with all handlers together. Requires [`records`](Self::records). Tokens that have expired
-    /// because they were idle count.
+    /// Limits the number of valid tokens that a client
+    /// ([`CreateRequest::client`](crate::CreateRequest::client)) may have issued, with all handlers
+    /// together. Requires [`records`](Self::records). Tokens that have expired because they were
+    /// idle count.
     pub fn client_tokens(mut self, client: impl Into<String>, max: u64) -> Self {
         self.client_tokens.insert(client.into(), max);
         self
@@ -94,8 +95,8 @@ impl RegistryBuilder {
     /// own keep their records in that, for others the host writes one if the token has an id.
     /// Listing, counting and idle expiry use these records.
     ///
-    /// An operator who can list a token must be able to revoke it, so this requires the [`Revocations`] of
-    /// the same store, against which every valid token is checked.
+    /// An operator who can list a token must be able to revoke it, so this requires the
+    /// [`Revocations`] of the same store, against which every valid token is checked.
     pub fn records(mut self, records: Arc<dyn TokenStore>, revocations: Arc<Revocations>) -> Self {
         self.records = Some(records);
         self.revocations(revocations)

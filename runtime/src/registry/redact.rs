@@ -26,6 +26,7 @@ const TELLING: usize = 4;
 
 /// The kind of id that a text is given as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "callers name one of the two kinds of id")]
 pub enum IdKind {
     /// The id of an actor.
     Actor,

@@ -1,6 +1,6 @@
 //! Administration of issued tokens: listing, editing and rotating their records.
 
-use super::{Registry, denied, store_error};
+use super::{IssueOptions, Registry, denied, store_error};
 use crate::clock::MAX_SECONDS;
 use crate::error::{Error, ErrorKind};
 use crate::handler::{Handler, IssueContext};
@@ -11,12 +11,13 @@ use crate::store::{
     CommitOutcome, Cursor, Filter, ListPage, Record, RecordUpdate, Status, StatusCount, StoredRecord, TokenStore,
     TokenTerms, Transaction,
 };
-use crate::verdict::{CreateRequest, Creation, Denial, Denied, IssueOptions, Restrictions};
+use crate::verdict::{CreateRequest, Creation, Denial, Denied, Restrictions};
 use std::fmt;
 use std::time::Duration;
 
 /// An update of a record. Fields that are `None` stay unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_structs, reason = "written with `..TokenUpdate::default()`")]
 pub struct TokenUpdate {
     /// The new note; `Some(None)` removes it.
     pub description: Option<Option<String>>,
@@ -43,6 +44,7 @@ impl fmt::Display for TokenUpdate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 #[expect(clippy::large_enum_variant, reason = "only one exists at a time, nearly always the large variant")]
+#[expect(clippy::exhaustive_enums, reason = "no caller may miss an outcome")]
 pub enum UpdateOutcome {
     /// The record is updated, durably, for every verification that starts from now on.
     Done(Record),

@@ -17,6 +17,7 @@ const EACH: usize = 256;
 
 /// A revocation that the store has not confirmed, for an embedder to keep until the next start.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "an embedder that does not keep a new member must not compile")]
 pub struct PendingRevocation {
     /// The revocation.
     pub revocation: Revocation,

@@ -5,7 +5,7 @@ use crate::token::{TokenDigest, TokenRef};
 use crate::verdict::{CreateRequest, Restrictions};
 use zeroize::Zeroizing;
 
-/// A store of the records of tokens: all that a handler's grant needs.
+/// A store of the records of tokens, which suffices for the grant of a handler.
 ///
 /// Every record belongs to one handler, by name, and is never requested for another.
 pub trait RecordStore: Send + Sync + 'static {

@@ -118,7 +118,7 @@ pub(crate) fn signed() -> HandlerConfig {
     let mut config = HandlerConfig::new("signed", support::SIGNED, Actors::Any);
     config.first_party = true;
     config.prefixes = vec!["dstok_".into()];
-    let grant = KeyGrant { ring, scheme: Scheme::Itsdangerous, namespace: Some("token".into()) };
+    let grant = KeyGrant::new(ring).scheme(Scheme::Itsdangerous).namespace("token");
     config.keys.insert("token".into(), grant);
     support::unhurried(&mut config.limits);
     config

@@ -506,11 +506,7 @@ fn registry(model: &Model, store: &Arc<dyn TokenStore>, revocations: &Arc<Revoca
                 handler.settings.insert("unique_tokens".into(), "true".into());
             }
             _ => {
-                let grant = KeyGrant {
-                    scheme: Scheme::Itsdangerous,
-                    namespace: Some("dsatok".into()),
-                    ..KeyGrant::new(datasette.clone())
-                };
+                let grant = KeyGrant::new(datasette.clone()).scheme(Scheme::Itsdangerous).namespace("dsatok");
                 handler.keys.insert("token".into(), grant);
             }
         }

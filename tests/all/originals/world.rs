@@ -137,7 +137,7 @@ pub(super) fn with_key(name: &str, component: &[u8], prefix: &str, secret: &str,
     let mut config = HandlerConfig::new(name, component, Actors::Any);
     config.first_party = true;
     config.prefixes = vec![prefix.to_owned()];
-    let grant = KeyGrant { ring, scheme: Scheme::Itsdangerous, namespace: Some(namespace.to_owned()) };
+    let grant = KeyGrant::new(ring).scheme(Scheme::Itsdangerous).namespace(namespace);
     config.keys.insert("token".to_owned(), grant);
     config
 }
