@@ -54,7 +54,7 @@ impl Kept {
     fn new(location: Location, fill: impl FnOnce()) -> Self {
         let store = Arc::new(Store::open(location).unwrap());
         fill();
-        let mut config = HandlerConfig::new(HANDLER, keyward_cli::builtin::STORED, Actors::Any);
+        let mut config = HandlerConfig::new(HANDLER, keyward_handlers::STORED.component, Actors::Any);
         config.first_party = true;
         config.prefixes = vec![PREFIX.into()];
         config.checksum = true;

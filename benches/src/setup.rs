@@ -22,7 +22,7 @@ pub(crate) fn runtime() -> Runtime {
 /// a call.
 pub(crate) fn signed(scheme: Scheme) -> HandlerConfig {
     let ring = Arc::new(KeyRing::new("main", Secret::new(SECRET), vec![]).unwrap());
-    let mut config = HandlerConfig::new("signed", keyward_cli::builtin::SIGNED, Actors::Any);
+    let mut config = HandlerConfig::new("signed", keyward_handlers::SIGNED.component, Actors::Any);
     config.first_party = true;
     config.prefixes = vec!["dstok_".into()];
     config.limits.verdict_cache_bytes = 0;

@@ -5,7 +5,7 @@ use crate::config_file::{ConfigFile, usage_error};
 use crate::output::ERASE_LINE;
 use crate::private_file::{read, read_private};
 use crate::store::OpenStore;
-use crate::{CliError, Env, Io, builtin};
+use crate::{CliError, Env, Io};
 use keyward_runtime::clock::{MonotonicClock, SystemClock, UnixTime};
 use keyward_runtime::keys::{Key, KeyGrant, KeyRing, KeyState, MIN_SECRET_BYTES};
 use keyward_runtime::text::list_names;
@@ -128,13 +128,13 @@ impl ConfigFile {
         } = handler;
         let component = self.component(handler)?.into_owned();
         let mut config = HandlerConfig::new(&name.value, component, actors.actors.clone());
-        config.first_party = builtin::is_builtin(&config.component);
+        config.first_party = keyward_handlers::with_component(&config.component).is_some();
         config.sha256 = *sha256;
         config.prefixes.clone_from(prefixes);
         config.checksum = *checksum;
         config.settings.clone_from(settings);
         // A record belongs to one token. Without a store, tokens are exactly Datasette's.
-        if config.component == builtin::SIGNED && store.is_some() {
+        if config.component == keyward_handlers::SIGNED.component && store.is_some() {
             config.settings.entry("unique_tokens".to_owned()).or_insert_with(|| "true".to_owned());
         }
         for (label, key) in keys {

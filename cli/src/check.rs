@@ -1,7 +1,7 @@
 //! `keyward check`: describes a component, its imports and its grants.
 
 use crate::args::Check;
-use crate::builtin::Builtin;
+use crate::builtin;
 use crate::config::{Component, Handler};
 use crate::output::{one_line, write_json, write_lines};
 use crate::store::OpenStore;
@@ -77,7 +77,7 @@ struct Limit {
 }
 
 pub(crate) fn run(args: Check, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let bytes: Cow<'static, [u8]> = match Builtin::parse(&args.component) {
+    let bytes: Cow<'static, [u8]> = match builtin::parse(&args.component) {
         None => Cow::Owned(config_file::component(Path::new(&args.component))?),
         Some(Ok(builtin)) => Cow::Borrowed(builtin.component),
         Some(Err(text)) => return Err(CliError::Usage(text)),

@@ -7,7 +7,7 @@ mod args;
 mod assemble;
 mod audit;
 mod audit_log;
-pub mod builtin;
+mod builtin;
 mod check;
 mod client;
 pub mod config;

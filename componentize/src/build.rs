@@ -1,4 +1,4 @@
-//! Builds of this workspace's handlers, for build scripts and `xtask`.
+//! Builds of this workspace's handlers, for `xtask` and the tests.
 
 use std::env;
 use std::fs;
@@ -39,14 +39,6 @@ pub fn build_guest(package: &str, target_dir: &Path) -> Result<Vec<u8>, Error> {
     let wasm = target_dir.join(TARGET).join("guest").join(package.replace('-', "_")).with_extension("wasm");
     let core = fs::read(&wasm).map_err(|error| Error::Io(format!("{} could not be read", wasm.display()), error))?;
     componentize(&core)
-}
-
-/// Declares to cargo, from a build script, the files that the component of a handler depends on.
-pub fn rerun_if_changed(package: &str) {
-    let guest = package.strip_prefix("keyward-").unwrap_or(package);
-    for input in ["Cargo.toml", "Cargo.lock", "wit", "sdk/src", "sdk/Cargo.toml", guest] {
-        println!("cargo::rerun-if-changed={}", workspace().join(input).display());
-    }
 }
 
 fn flags() -> Vec<String> {

@@ -8,10 +8,7 @@ use wasmparser::{Encoding, Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, WorldId};
 
-pub use build::{build_guest, rerun_if_changed};
-
-/// The built-in handlers in listing order: `builtin:NAME` is the package `keyward-guest-NAME`.
-pub const BUILTIN_HANDLERS: [&str; 6] = ["signed", "hardcoded", "stored", "hypothesis", "auth-tokens", "query"];
+pub use build::build_guest;
 
 /// An error of [`componentize`] or [`build_guest`], with a remedy.
 #[derive(Debug, thiserror::Error)]

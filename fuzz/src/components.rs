@@ -1,7 +1,6 @@
 //! The guest boundary: random bytes as the component.
 
 use crate::boundary::{RUNTIME, create, hostile, verify};
-use keyward_cli::builtin::{HARDCODED, SIGNED};
 use keyward_runtime::Registry;
 use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
 use keyward_tests::hostile::case;
@@ -52,5 +51,9 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         "trap-post-return",
         "table-second-grows",
     ];
-    SMALL.iter().map(|name| case(name).bytes).chain([SIGNED.to_vec(), HARDCODED.to_vec()]).collect()
+    SMALL
+        .iter()
+        .map(|name| case(name).bytes)
+        .chain([keyward_handlers::SIGNED.component.to_vec(), keyward_handlers::HARDCODED.component.to_vec()])
+        .collect()
 }

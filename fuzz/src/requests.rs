@@ -3,7 +3,6 @@
 use crate::boundary::RUNTIME;
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use keyward_cli::builtin;
 use keyward_runtime::keys::{KeyGrant, KeyRing, Scheme, Secret};
 use keyward_runtime::{Actors, HandlerConfig, Permission, Registry};
 use keyward_server::{Client, Config, PathPattern, Policy, Right, SecretDigest, Service, serve_stream};
@@ -224,11 +223,11 @@ fn contains(data: &[u8], what: &[u8]) -> bool {
 
 /// A daemon with all kinds of handlers and policies, and one client that may do everything.
 static SERVICE: LazyLock<Service> = LazyLock::new(|| {
-    let mut signed = handler("signed", builtin::SIGNED.to_vec(), &["dstok_"]);
+    let mut signed = handler("signed", keyward_handlers::SIGNED.component.to_vec(), &["dstok_"]);
     let ring =
         Arc::new(KeyRing::new("main", Secret::new("only-for-tests-only-for-tests-only-for-tests"), vec![]).unwrap());
     signed.keys.insert("token".into(), KeyGrant::new(ring).scheme(Scheme::Itsdangerous).namespace("token"));
-    let mut bots = handler("bots", builtin::HARDCODED.to_vec(), &[]);
+    let mut bots = handler("bots", keyward_handlers::HARDCODED.component.to_vec(), &[]);
     bots.settings.insert("actors".into(), json!({"bot": {"id": BOT}}).to_string());
     bots.secrets = [("bot".to_owned(), Secret::new(GOOD))].into_iter().collect();
     let down = handler("down", hostile::case("answer-unavailable").bytes, &["dn_"]);

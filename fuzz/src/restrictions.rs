@@ -2,7 +2,6 @@
 //! writer, and the way from one to the other through a token.
 
 use crate::boundary::{NOW, RUNTIME};
-use keyward_cli::builtin::SIGNED;
 use keyward_guest_signed::python_json::Document;
 use keyward_guest_signed::restrictions::{read, write};
 use keyward_runtime::keys::{KeyGrant, KeyRing, Scheme, Secret};
@@ -52,7 +51,7 @@ fn without_empty(value: Value) -> Value {
 fn through_a_token(wanted: &Value) {
     static SIGNING: LazyLock<Registry> = LazyLock::new(|| {
         let ring = KeyRing::new("main", Secret::new([7; 32]), Vec::new()).unwrap();
-        let mut config = HandlerConfig::new("signed", SIGNED, Actors::Any);
+        let mut config = HandlerConfig::new("signed", keyward_handlers::SIGNED.component, Actors::Any);
         config.first_party = true;
         config.prefixes = vec!["dstok_".into()];
         config

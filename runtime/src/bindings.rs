@@ -17,7 +17,7 @@ use crate::verdict::{self, CreateRequest, Reason, Restrictions};
 )]
 mod generated {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "wit",
         world: "handler",
         imports: {
             // These only copy a few bytes, so they never have to yield the thread.

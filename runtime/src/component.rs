@@ -114,7 +114,7 @@ fn refuse_other_files(bytes: &[u8]) -> Result<(), LoadError> {
 
 /// Returns the interfaces that this host provides: those that the world in the contract imports.
 fn provided() -> impl Iterator<Item = &'static str> {
-    let lines = include_str!("../../wit/world.wit").lines();
+    let lines = include_str!("../wit/world.wit").lines();
     lines.filter_map(|line| line.trim().strip_prefix("import ")?.strip_suffix(';'))
 }
 

@@ -9,7 +9,7 @@
 )]
 
 wit_bindgen::generate!({
-    path: "../wit",
+    path: "wit",
     world: "handler",
     pub_export_macro: true,
     default_bindings_module: "::keyward_sdk::bindings",

@@ -18,7 +18,6 @@
 //! case of `tests/hostile/`. Every case has a valid `keyward.toml` and `secret.key` unless it
 //! provides its own.
 
-use keyward_componentize::BUILTIN_HANDLERS;
 use keyward_runtime::Limits;
 use keyward_server::Right;
 use keyward_tests::cli::Folder;
@@ -200,7 +199,7 @@ fn read(path: &Path) -> Case {
 fn with_lists(line: &str) -> String {
     let list = |names: Vec<String>| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let rights = list(Right::ALL.iter().map(|(name, _)| (*name).to_owned()).collect());
-    let handlers = list(BUILTIN_HANDLERS.iter().map(|name| format!("builtin:{name}")).collect());
+    let handlers = list(keyward_handlers::ALL.iter().map(|handler| format!("builtin:{}", handler.name)).collect());
     let limits = list(Limits::SETTINGS.iter().map(|name| (*name).to_owned()).collect());
     line.replace("{limits}", &limits).replace("{rights}", &rights).replace("{built-in handlers}", &handlers)
 }

@@ -13,7 +13,6 @@ mod program;
 mod quota;
 
 use crate::support::{RUNTIME, SIGNED, unhurried};
-use keyward_cli::builtin::STORED;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
 use keyward_runtime::registry::RegistryBuilder;
@@ -53,7 +52,7 @@ pub(crate) fn registry(
 ///
 /// `change` makes the final adjustments to each handler.
 fn builder(store: Arc<dyn TokenStore>, ring: Arc<KeyRing>, change: impl Fn(&mut HandlerConfig)) -> RegistryBuilder {
-    let mut stored = HandlerConfig::new("stored", STORED, Actors::Any);
+    let mut stored = HandlerConfig::new("stored", keyward_handlers::STORED.component, Actors::Any);
     stored.first_party = true;
     stored.prefixes = vec!["kwt_test_".into()];
     stored.settings.insert("prefix".into(), "\"kwt_test_\"".into());

@@ -2,7 +2,6 @@
 //! ships.
 
 use crate::support::{captured_log, unhurried};
-use keyward_cli::builtin::QUERY;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::query::Query;
 use keyward_runtime::{Actors, Error, HandlerConfig, Registry, Runtime, Verdict};
@@ -88,7 +87,7 @@ impl Operator {
 }
 
 fn registry(label: &str, query: Arc<dyn Query>) -> Registry {
-    let mut config = HandlerConfig::new("partners", QUERY, Actors::Any);
+    let mut config = HandlerConfig::new("partners", keyward_handlers::QUERY.component, Actors::Any);
     config.queries.insert(label.to_owned(), query);
     unhurried(&mut config.limits);
     Registry::builder(&RUNTIME).handler(config).build().unwrap()

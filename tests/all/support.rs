@@ -15,8 +15,8 @@ use std::time::Duration;
 use tracing::subscriber::DefaultGuard;
 
 /// The handlers that ship, as the program embeds them.
-pub(crate) const SIGNED: &[u8] = keyward_cli::builtin::SIGNED;
-pub(crate) const HARDCODED: &[u8] = keyward_cli::builtin::HARDCODED;
+pub(crate) const SIGNED: &[u8] = keyward_handlers::SIGNED.component;
+pub(crate) const HARDCODED: &[u8] = keyward_handlers::HARDCODED.component;
 
 /// A clock that each test sets for its own thread. Calls read it on the calling thread.
 #[derive(Clone, Default)]

@@ -2,7 +2,8 @@
 
 mod daemon;
 
-use crate::run::{Step, cargo, run, wasm_target, workspace};
+use crate::handlers;
+use crate::run::{Step, cargo, run, target_folder, workspace};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -36,8 +37,8 @@ const SPIN: &str = include_str!("../../examples/spin.wat");
 
 /// Builds and shows the demo. Every outcome is checked: any other outcome fails the demo.
 pub(crate) fn demo() -> Step {
-    wasm_target()?;
     println!("Building the command line and its handlers: a few minutes the first time, then seconds.");
+    handlers::build()?;
     // Only the command line: the workspace's tests and benchmarks cost several times as much.
     run(cargo().args(["build", "--profile", "demo", "--package", "keyward-cli", "--locked"]))?;
     let keyward = Keyward::new()?;
@@ -122,7 +123,7 @@ struct Keyward {
 
 impl Keyward {
     fn new() -> Result<Self, String> {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+        let target = target_folder();
         let folder = target.join("demo-files");
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).map_err(text)?;

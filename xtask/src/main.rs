@@ -1,6 +1,7 @@
 //! `cargo xtask COMMAND`: the repository's tasks beyond building it.
 
 mod demo;
+mod handlers;
 mod peers;
 mod run;
 mod test;
@@ -26,6 +27,8 @@ enum Command {
     Demo,
     /// Run everything that CI runs, with the same result.
     Test,
+    /// Build the built-in handlers, which the command line and the tests include.
+    Handlers,
     /// Install the proxies and clients that the tests run against, as `test` does.
     Peers,
     /// Measure the sandbox against native code, and valid calls beside hostile ones. Prints ratios
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Demo => demo::demo(),
         Command::Test => test::test(),
+        Command::Handlers => handlers::build(),
         Command::Peers => {
             peers::install();
             Ok(())
@@ -83,7 +87,7 @@ fn main() -> ExitCode {
 }
 
 fn bench(http: bool, names: &[String]) -> Step {
-    run::wasm_target()?;
+    handlers::build()?;
     let http = http.then_some("--http");
     run(cargo().args(["run", "--release", "--package", "keyward-benches", "--"]).args(http).args(names))
 }

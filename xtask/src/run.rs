@@ -13,6 +13,11 @@ pub(crate) fn workspace() -> PathBuf {
     root
 }
 
+/// Returns the folder of build results.
+pub(crate) fn target_folder() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
 /// Returns a command for the cargo that runs this program, in the workspace.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -1,23 +1,23 @@
 //! `cargo xtask test`: the checks that CI runs. `cargo xtask soak`: the long forms of the random
 //! tests, and a thousand reloads.
 
-use crate::peers;
-use crate::run::{Step, TARGET, build_all, capture, cargo, run, wasm_target, workspace};
+use crate::run::{Step, TARGET, build_all, capture, cargo, run, workspace};
 use crate::tidy::tidy;
+use crate::{handlers, peers};
 
 /// The version of cargo-deny that is installed if none is present.
 const CARGO_DENY: &str = "cargo-deny@0.20.2";
 
 /// Runs everything that CI runs, in one build profile so that nothing large is compiled twice.
 pub(crate) fn test() -> Step {
-    wasm_target()?;
     tidy(&workspace())?;
+    handlers::build()?;
     run(cargo().args(["fmt", "--all", "--check"]))?;
     dependencies()?;
     build_all()?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))?;
     // Covers the parts of the handlers that are compiled for WebAssembly only.
-    let guests = keyward_componentize::BUILTIN_HANDLERS.map(|name| format!("--package=keyward-guest-{name}"));
+    let guests = handlers::NAMES.map(|name| format!("--package=keyward-guest-{name}"));
     let clippy = ["clippy", "--locked", "--target", TARGET];
     run(cargo().args(clippy).args(guests).args(["--", "--deny", "warnings"]))?;
     run(cargo()
@@ -34,7 +34,7 @@ pub(crate) fn test() -> Step {
 /// verifications (`tests/all/stored/`); ten million steps in the life of a service
 /// (`tests/all/managed/months.rs`); and a thousand reloads under load.
 pub(crate) fn soak(minutes: u64) -> Step {
-    wasm_target()?;
+    handlers::build()?;
     run(cargo()
         .args(["test", "--workspace", "--locked"])
         .env("KEYWARD_SOAK_SECONDS", minutes.saturating_mul(60).to_string())

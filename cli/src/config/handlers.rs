@@ -4,9 +4,10 @@ use super::queries::QueryTable;
 use super::schema::{NAME_PATTERN, json_schema_for};
 use super::store::Tokens;
 use super::{ConfigError, Digest, Lines, Located, Ring, SecretSource};
-use crate::builtin::Builtin;
+use crate::builtin;
 use crate::limits::LimitsTable;
 use indexmap::IndexMap;
+use keyward_handlers::BuiltIn;
 use keyward_runtime::keys::Scheme;
 use keyward_runtime::{Actors, HandlerConfig, Limits};
 use schemars::{JsonSchema, Schema, json_schema};
@@ -45,7 +46,7 @@ pub(crate) struct Handler {
 /// The source of a component.
 #[derive(Debug)]
 pub(crate) enum Component {
-    Builtin(Builtin),
+    Builtin(&'static BuiltIn),
     File(PathBuf),
 }
 
@@ -167,13 +168,13 @@ impl HandlerTable {
             leeway,
         } = self;
         let wrong = |span, text: String| Err(lines.error(Some(span), format!("handler `{}`: {text}", name.get_ref())));
-        let source = match Builtin::parse(component.get_ref()) {
+        let source = match builtin::parse(component.get_ref()) {
             None => Component::File(PathBuf::from(component.get_ref())),
             Some(Ok(builtin)) => Component::Builtin(builtin),
             Some(Err(text)) => return wrong(component.span(), text),
         };
         let checksum =
-            checksum.unwrap_or_else(|| matches!(source, Component::Builtin(builtin) if builtin.has_checksum()));
+            checksum.unwrap_or_else(|| matches!(source, Component::Builtin(builtin) if builtin::has_checksum(builtin)));
         let actors = match (actors, &source) {
             (Some(actors), _) => actors,
             (None, Component::Builtin(_)) => AllowedActors { actors: Actors::Any, patterns: None },

@@ -3,7 +3,6 @@
 
 use super::{FOREVER, NOW, restrictions, ring, store};
 use crate::support::{HARDCODED, RUNTIME, SIGNED, TestClock, unhurried};
-use keyward_cli::builtin::{HYPOTHESIS, STORED};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::hook::{HookFuture, IssueHook};
 use keyward_runtime::keys::{KeyGrant, Secret};
@@ -162,11 +161,13 @@ impl<F: Fn() + Send + Sync> IssueHook for Meanwhile<F> {
 /// Also for a handler that revokes an actor's other tokens itself.
 #[test]
 fn a_token_revoked_during_a_rotation_is_not_replaced() {
-    for (component, prefix) in [(STORED, "kwt_test_"), (HYPOTHESIS, "6879-")] {
+    for (component, prefix) in
+        [(keyward_handlers::STORED.component, "kwt_test_"), (keyward_handlers::HYPOTHESIS.component, "6879-")]
+    {
         for overlap in [0, 60] {
             for is_revoked in [true, false] {
                 let (_folder, registry) = load(component, prefix, |config| {
-                    if component == STORED {
+                    if component == keyward_handlers::STORED.component {
                         config.settings.insert("prefix".into(), "\"kwt_test_\"".into());
                     }
                 });
@@ -196,7 +197,7 @@ fn a_token_revoked_during_a_rotation_is_not_replaced() {
                 let active = block_on(registry.tokens().unwrap().list(active, None, 9)).unwrap().entries.len();
                 let wanted = match (is_revoked, overlap) {
                     (true, _) => 0,
-                    (false, 60) if component == STORED => 2,
+                    (false, 60) if component == keyward_handlers::STORED.component => 2,
                     (false, _) => 1,
                 };
                 assert_eq!(active, wanted, "{says}");

@@ -9,7 +9,6 @@ use crate::support::{RUNTIME, SIGNED, TestClock};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use keyward_cli::builtin::{AUTH_TOKENS, STORED};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::keys::{Key, KeyGrant, KeyRing, Scheme, Secret};
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
@@ -490,9 +489,11 @@ fn registry(model: &Model, store: &Arc<dyn TokenStore>, revocations: &Arc<Revoca
     let mut builder = Registry::builder(&RUNTIME)
         .records(store.clone(), revocations.clone())
         .client_tokens(CLIENT.0, CLIENT.1 as u64);
-    for (name, component, prefix) in
-        [("stored", STORED, "kwt_test_"), ("signed", SIGNED, "dstok_"), ("managed", AUTH_TOKENS, "dsatok_")]
-    {
+    for (name, component, prefix) in [
+        ("stored", keyward_handlers::STORED.component, "kwt_test_"),
+        ("signed", SIGNED, "dstok_"),
+        ("managed", keyward_handlers::AUTH_TOKENS.component, "dsatok_"),
+    ] {
         let mut handler = HandlerConfig::new(name, component, Actors::Any);
         handler.first_party = true;
         handler.prefixes = vec![prefix.into()];

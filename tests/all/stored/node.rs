@@ -1,7 +1,6 @@
 //! A node without a daemon: a registry of the relevant handlers, over a store.
 
 use crate::support::{SIGNED, TestClock};
-use keyward_cli::builtin::STORED;
 use keyward_runtime::clock::{Clock, UnixTime};
 use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
 use keyward_runtime::registry::RegistryBuilder;
@@ -61,7 +60,7 @@ pub(super) fn builder_on_clock(
 
 fn builder_on(runtime: &Runtime, store: &Arc<dyn TokenStore>, patience: Duration) -> RegistryBuilder {
     let ring = Arc::new(KeyRing::new("main", Secret::new([7; 32]), vec![]).unwrap());
-    let mut stored = HandlerConfig::new("stored", STORED, Actors::Any);
+    let mut stored = HandlerConfig::new("stored", keyward_handlers::STORED.component, Actors::Any);
     stored.prefixes = vec!["kwt_test_".into()];
     stored.settings.insert("prefix".into(), "\"kwt_test_\"".into());
     stored.store = Some(StoreGrant { store: store.clone(), max: u64::MAX });

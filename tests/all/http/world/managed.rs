@@ -4,7 +4,6 @@
 use super::super::server::Server;
 use super::{NOW, bots, client, config, signed};
 use crate::support::{RUNTIME, TestClock, unhurried};
-use keyward_cli::builtin::STORED;
 use keyward_runtime::revocation::Revocations;
 use keyward_runtime::store::{CommitOutcome, NewRecord, Record, StoredRecord, TokenStore, Transaction};
 use keyward_runtime::{Actors, CreateRequest, Created, Creation, HandlerConfig, Registry, Restrictions, StoreGrant};
@@ -99,7 +98,7 @@ impl Managed {
 fn registry(store: &Arc<dyn TokenStore>) -> Registry {
     let keeping = |name: &str| {
         let prefix = format!("kwt_{name}_");
-        let mut config = HandlerConfig::new(name, STORED, Actors::Any);
+        let mut config = HandlerConfig::new(name, keyward_handlers::STORED.component, Actors::Any);
         config.settings.insert("prefix".into(), format!("{prefix:?}"));
         config.first_party = true;
         config.prefixes = vec![prefix];

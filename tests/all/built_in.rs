@@ -1,0 +1,16 @@
+//! The components of `keyward-handlers`.
+
+use keyward_componentize::build_guest;
+use keyward_handlers::ALL;
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+#[test]
+fn the_components_are_those_of_the_sources() {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../guests");
+    for handler in ALL {
+        let built = build_guest(&format!("keyward-guest-{}", handler.name), &target).unwrap();
+        assert!(built == handler.component, "`{}` is outdated: run `cargo xtask handlers`", handler.name);
+        assert_eq!(<[u8; 32]>::from(Sha256::digest(handler.component)), handler.sha256, "{}", handler.name);
+    }
+}
