@@ -1,37 +1,26 @@
 //! Runs untrusted token handlers.
 //!
-//! ```no_run
-//! use keyward_runtime::{Actors, HandlerConfig, Registry, Runtime, Verdict};
-//! use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
-//! use std::sync::Arc;
-//!
-//! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // Lives as long as the process: engine, compiled components, threads.
-//!     let runtime = Runtime::new()?;
-//!
-//!     // A handler and its grants.
-//!     let ring = KeyRing::new("main", Secret::new(std::fs::read("secret.key")?), vec![])?;
-//!     let mut partner = HandlerConfig::new("partner", std::fs::read("partner.wasm")?, Actors::matching(["partner:*"])?);
-//!     partner.prefixes = vec!["ptn_".into()];
-//!     partner.keys.insert("token".into(), KeyGrant::new(Arc::new(ring)));
-//!
-//!     // Compiles, checks and instantiates every handler. Immutable: to reload, build another one.
-//!     let registry = Registry::builder(&runtime).handler(partner).build()?;
-//!
-//!     match registry.verify_blocking("ptn_…") {
-//!         Ok(Verdict::Accepted(token)) => println!("{} vouches for {}", token.handler, token.actor.json()),
-//!         Ok(Verdict::NotMine) => println!("not a token of any handler: try other credentials"),
-//!         Ok(Verdict::Rejected(no)) => println!("401: {}", no.message),
-//!         Err(error) => println!("503: no verdict, so deny access: {error}"),
-//!     }
-//!     Ok(())
-//! }
+//! ```
+#![doc = include_str!("../examples/verify.rs")]
 //! ```
 //!
-//! In async programs, [`Registry::verify`] and [`Registry::create`] return futures that run on any
-//! executor and need no timer or thread of it. A call starts on the thread that polls it and nearly
-//! always completes within microseconds. A call that computes for longer moves to the runtime's own
-//! threads.
+//! More programs are in `examples/`: a reload under load, a store of one's own, and a web service
+//! with axum that checks restrictions.
+//!
+//! # Threads
+//!
+//! | thread | runs |
+//! | --- | --- |
+//! | the caller's | A call starts here, and nearly always completes within microseconds |
+//! | `keyward-steady` and `keyward-spare`, [`RuntimeLimits::slow_threads`] each | Calls that compute for longer than a slice of time; those of costly handlers |
+//! | `keyward-timer` | Stops calls that exceed their wall time |
+//! | `keyward-ticker` | Interrupts calls every millisecond; sleeps while no call runs |
+//! | `keyward-revoked`, one for each [`Revocations`](revocation::Revocations) | Reads new revocations |
+//!
+//! [`Registry::verify`] and [`Registry::create`] return futures that run on any executor and need no
+//! timer or thread of it. The forms that end in `_blocking` need no executor. A [`Registry`] is
+//! immutable and cheap to clone: to reload, build another one on the same [`Runtime`] and replace
+//! it. Calls that are in progress end with the registry that they started with.
 //!
 //! # Guarantees
 //!
@@ -45,6 +34,17 @@
 //!
 //! Log lines of handlers are emitted as [`tracing`] events with the target `keyward::handler`. The
 //! runtime's own events about token records and revocations have the target `keyward::store`.
+//!
+//! # Features and versions
+//!
+//! * `testing` (off by default): a store in memory and the conformance tests of stores, in
+//!   [`store::testing`](store#testing).
+//! * The minimum supported Rust version is that of `rust-version` in the manifest. Raising it is a
+//!   minor change.
+//! * Versions follow semver. Types that may grow are `#[non_exhaustive]`; every other public type
+//!   states in its source why it is not. The traits of a store only get new methods with a default.
+//!   The texts of errors may change, their codes do not. The contract of handlers, `wit/`, has a
+//!   version of its own, and every handler names the one that it was built for.
 //!
 //! # Notes for embedders
 //!

@@ -169,6 +169,7 @@ pub enum TerminationReason {
 }
 
 /// A [`Record`] as it is stored: with the digest of its secret, if it has one.
+#[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "it holds a digest, which must not be logged")]
 pub struct StoredRecord {
     /// The record, which may be shown.
