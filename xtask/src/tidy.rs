@@ -26,6 +26,9 @@ const FOREIGN: &[&str] = &["/home/", "/root/", "/Users/"];
 /// Maximum length of a source file, in lines.
 const MAX_LINES: usize = 600;
 
+/// Maximum number of names at the root of the runtime, for readers of its documentation.
+const MAX_ROOT_NAMES: usize = 25;
+
 /// A text file of the repository.
 struct Source {
     /// Path relative to the root.
@@ -61,9 +64,21 @@ pub(crate) fn tidy(root: &Path) -> Step {
         prose::check(source, &mut wrong);
     }
     layers::check(&sources, &mut wrong);
+    root_names(&sources, &mut wrong);
     links::check(root, &sources, &mut wrong);
     commits::check(root, &mut wrong)?;
     if wrong.is_empty() { Ok(()) } else { Err(format!("not tidy:\n  {}", wrong.join("\n  "))) }
+}
+
+/// Counts the names that the runtime exports at its root.
+fn root_names(sources: &[Source], wrong: &mut Vec<String>) {
+    let Some(root) = sources.iter().find(|source| source.path == "runtime/src/lib.rs") else { return };
+    let exports = root.text.split("\npub use ").skip(1).filter_map(|export| export.split(';').next());
+    let names: usize = exports.map(|export| export.matches(',').count() + usize::from(!export.contains(",\n}"))).sum();
+    if names > MAX_ROOT_NAMES {
+        wrong
+            .push(format!("runtime/src/lib.rs: {names} names at the root, of {MAX_ROOT_NAMES}: export it in a module"));
+    }
 }
 
 fn sources(root: &Path) -> Result<Vec<Source>, String> {
