@@ -16,7 +16,7 @@ use crate::error::ErrorKind;
 use crate::hook::RevocationHook;
 use crate::store::{Entry, Revocation, RevocationLog, Revoked, StoreError};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak, thread};
-use crate::token::TokenRef;
+use crate::token::TokenId;
 use cutoffs::Cutoffs;
 use kept::{Durability, Kept};
 use pace::Pace;
@@ -340,7 +340,7 @@ impl Revocations {
 
     /// Notes that a revocation is in the store, as `written` and under this number, with those of
     /// its descendants.
-    fn confirm(&self, revocation: &Revocation, written: Revocation, number: u64, descendants: Vec<TokenRef>) {
+    fn confirm(&self, revocation: &Revocation, written: Revocation, number: u64, descendants: Vec<TokenId>) {
         let was_held = {
             let mut unwritten = self.unwritten();
             let mut known = self.write_known();

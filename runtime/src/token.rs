@@ -1,4 +1,4 @@
-//! The digest of a token, and its name: a handler and an id.
+//! The digest of a token, and its identity: a handler and an id.
 
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -43,18 +43,26 @@ pub(crate) fn is_token_text(text: &str) -> bool {
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"._~+/=-".contains(&byte)
 }
-/// The name of a token: its handler and its id.
+
+/// The identity of a token: its handler, and the id that is unique within the handler.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(clippy::exhaustive_structs, reason = "a handler and an id are the whole of a name")]
-pub struct TokenRef {
+#[expect(clippy::exhaustive_structs, reason = "a handler and an id are the whole of an identity")]
+pub struct TokenId {
     /// The name of the handler.
     pub handler: String,
     /// The id of the token.
     pub id: String,
 }
 
+impl TokenId {
+    /// Creates the identity of a token.
+    pub fn new(handler: impl Into<String>, id: impl Into<String>) -> Self {
+        Self { handler: handler.into(), id: id.into() }
+    }
+}
+
 /// Writes `handler/id`.
-impl fmt::Display for TokenRef {
+impl fmt::Display for TokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { handler, id } = self;
         write!(f, "{handler}/{id}")

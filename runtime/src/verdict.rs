@@ -1,7 +1,7 @@
 //! Requests to a [`Registry`](crate::Registry), and its responses.
 
 use crate::actor::VerifiedActor;
-use crate::token::TokenRef;
+use crate::token::TokenId;
 use indexmap::IndexMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::collections::HashSet;
@@ -197,9 +197,9 @@ impl Parent {
     }
 
     /// Returns the name of the token, or `None` if it has no id.
-    pub fn token(&self) -> Option<TokenRef> {
+    pub fn token(&self) -> Option<TokenId> {
         let Acceptance { handler, token_id, .. } = &self.0;
-        token_id.clone().map(|id| TokenRef { handler: handler.to_string(), id })
+        token_id.clone().map(|id| TokenId { handler: handler.to_string(), id })
     }
 }
 

@@ -5,6 +5,7 @@ use crate::decision_log::DecisionContext;
 use crate::visibility::VisibleToken;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::store::{Cursor, Filter, ListPage, Record, Revocation};
+use keyward_runtime::token::TokenId;
 use keyward_runtime::{CreateRequest, Creation, Error, Verdict};
 use keyward_service::{Named, Operation, Operations, Origin};
 use std::time::{Duration, Instant};
@@ -94,7 +95,7 @@ pub(crate) async fn list(
 
 /// Returns the record of a token, or `None` if there is none.
 pub(crate) async fn find(context: &Context, handler: &str, id: &str) -> Result<Option<Record>, Error> {
-    let found = async { context.live.registry.tokens()?.find(handler, id).await };
+    let found = async { context.live.registry.tokens()?.find(&TokenId::new(handler, id)).await };
     counted(context, Operation::Find, handler, found, |found| if found.is_some() { "found" } else { "unknown" }).await
 }
 
@@ -107,7 +108,8 @@ pub(crate) async fn edit(
 ) -> Result<UpdateOutcome, Error> {
     let (handler, Record { id, actor_id, .. }) = (seen.handler(), seen.record());
     let operations = operations(context, asked);
-    let edited = operations.edit(handler, id, Some(actor_id), amendment);
+    let token = TokenId::new(handler, id);
+    let edited = operations.edit(&token, Some(actor_id), amendment);
     counted(context, Operation::Edit, handler, edited, |edited| match edited {
         UpdateOutcome::Done(_) => "edited",
         UpdateOutcome::Denied(_) => "denied",
@@ -126,7 +128,8 @@ pub(crate) async fn rotate(
 ) -> Result<Option<Creation>, Error> {
     let (handler, Record { id, actor_id, .. }) = (seen.handler(), seen.record());
     let operations = operations(context, asked);
-    let rotated = operations.rotate(handler, id, Some(actor_id), overlap);
+    let token = TokenId::new(handler, id);
+    let rotated = operations.rotate(&token, Some(actor_id), overlap);
     counted(context, Operation::Rotate, handler, rotated, |rotated| match rotated {
         Some(Creation::Created(_)) => "rotated",
         Some(Creation::Denied(_)) => "denied",

@@ -6,7 +6,7 @@ use crate::endpoints::Endpoint;
 use keyward_audit::{Entry, Event};
 use keyward_runtime::store::{Record, Revocation};
 use keyward_runtime::text::{needs_escape, suggest_name};
-use keyward_runtime::token::TokenRef;
+use keyward_runtime::token::TokenId;
 use keyward_runtime::{Acceptance, ActorId, Created, Creation, Denied, Error, Registry, Rejection, Verdict};
 use keyward_service::Named;
 use percent_encoding::percent_decode_str;
@@ -84,7 +84,7 @@ pub(crate) fn verified(context: &Context, asked: DecisionContext<'_>, verdict: &
 pub(crate) fn created(
     context: &Context,
     asked: DecisionContext<'_>,
-    (actor, parent): (&str, Option<&TokenRef>),
+    (actor, parent): (&str, Option<&TokenId>),
     creation: &Result<Creation, Error>,
 ) {
     let parent = parent.map(|parent| format!("parent: {parent}"));

@@ -7,6 +7,7 @@ use keyward_audit::{Audit, Entry, Event};
 use keyward_runtime::error::ErrorKind;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::store::Revocation;
+use keyward_runtime::token::TokenId;
 use keyward_runtime::{CreateRequest, Creation, Error, IssueOptions, Parent, Registry};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,20 +69,19 @@ impl<'a> Operations<'a> {
     /// if the audit log could not be written.
     pub async fn edit(
         &self,
-        handler: &str,
-        id: &str,
+        token: &TokenId,
         actor: Option<&str>,
         update: TokenUpdate,
     ) -> Result<UpdateOutcome, Error> {
         let change = self.change(Entry {
             actor: actor.map(str::to_owned),
-            token_id: Some(id.to_owned()),
+            token_id: Some(token.id.clone()),
             detail: Some(update.to_string()),
-            ..self.entry(Event::Edit, Some(handler))
+            ..self.entry(Event::Edit, Some(&token.handler))
         });
         let change = recorded(change).await?;
         let updated = match self.registry.tokens() {
-            Ok(tokens) => tokens.edit(handler, id, update).await,
+            Ok(tokens) => tokens.edit(token, update).await,
             Err(error) => Err(error),
         };
         match &updated {
@@ -100,20 +100,19 @@ impl<'a> Operations<'a> {
     /// Returns the errors of [`Tokens::rotate`](keyward_runtime::registry::Tokens::rotate).
     pub async fn rotate(
         &self,
-        handler: &str,
-        id: &str,
+        token: &TokenId,
         actor: Option<&str>,
         overlap: Duration,
     ) -> Result<Option<Creation>, Error> {
         let change = self.change(Entry {
             actor: actor.map(str::to_owned),
-            replaces: Some(id.to_owned()),
+            replaces: Some(token.id.clone()),
             detail: Some(format!("the replaced token stays valid for {} s", overlap.as_secs())),
-            ..self.entry(Event::Rotate, Some(handler))
+            ..self.entry(Event::Rotate, Some(&token.handler))
         });
         let options = IssueOptions::new().hook(&change);
         let rotated = match self.registry.tokens() {
-            Ok(tokens) => tokens.rotate(handler, id, overlap, options).await,
+            Ok(tokens) => tokens.rotate(token, overlap, options).await,
             Err(error) => Err(error),
         };
         match rotated.transpose() {

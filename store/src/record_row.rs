@@ -5,7 +5,7 @@ use crate::{reject_nul, to_i64, to_u64};
 use indexmap::IndexMap;
 use keyward_runtime::Restrictions;
 use keyward_runtime::store::{Record, SecretDigest, StoredRecord, Termination, TerminationReason};
-use keyward_runtime::token::{TokenDigest, TokenRef};
+use keyward_runtime::token::{TokenDigest, TokenId};
 use serde::Deserialize;
 
 /// The columns of a [`record`], for [`concat!`].
@@ -69,10 +69,10 @@ fn read_ended(at: Option<u64>, why: Option<String>) -> Result<Option<Termination
     }
 }
 
-fn read_parent(handler: Option<String>, id: Option<String>) -> Result<Option<TokenRef>, DbError> {
+fn read_parent(handler: Option<String>, id: Option<String>) -> Result<Option<TokenId>, DbError> {
     match (handler, id) {
         (None, None) => Ok(None),
-        (Some(handler), Some(id)) => Ok(Some(TokenRef { handler, id })),
+        (Some(handler), Some(id)) => Ok(Some(TokenId { handler, id })),
         _ => Err(DbError::new("a record has a part of a parent")),
     }
 }
@@ -94,7 +94,7 @@ pub(crate) fn values(handler: &str, stored: StoredRecord) -> Result<Vec<Value>, 
         key,
         parent,
     } = record;
-    let (parent_handler, parent_id) = parent.map(|TokenRef { handler, id }| (handler, id)).unzip();
+    let (parent_handler, parent_id) = parent.map(|TokenId { handler, id }| (handler, id)).unzip();
     let optional = [&description, &client, &key, &parent_handler, &parent_id].into_iter().flatten();
     reject_nul([&id, &actor_id].into_iter().chain(optional).map(String::as_str))?;
     Ok(vec![

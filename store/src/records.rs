@@ -10,7 +10,7 @@ use keyward_runtime::store::{
     CommitOutcome, ListEntry, NewRecord, Record, RecordUpdate, SecretDigest, StoredRecord, TerminationReason,
     Transaction,
 };
-use keyward_runtime::token::{TokenDigest, TokenRef};
+use keyward_runtime::token::{TokenDigest, TokenId};
 use sqlx::AssertSqlSafe;
 use std::sync::Arc;
 
@@ -160,8 +160,8 @@ async fn make(lease: &mut PooledConnection, handler: &str, changes: Transaction)
 
 /// Returns whether a token was revoked or replaced. The caller holds the [`LOCK`], so the token is
 /// not being revoked.
-async fn has_ended(lease: &mut PooledConnection, token: &TokenRef) -> Result<bool, DbError> {
-    let TokenRef { handler, id } = token;
+async fn has_ended(lease: &mut PooledConnection, token: &TokenId) -> Result<bool, DbError> {
+    let TokenId { handler, id } = token;
     reject_nul([handler.as_str(), id])?;
     let sql = "SELECT 1 FROM tokens WHERE handler = $1 AND id = $2 AND ended_at IS NOT NULL \
                UNION ALL SELECT 1 FROM revocations WHERE handler = $1 AND token_id = $2 LIMIT 1";
@@ -290,10 +290,10 @@ async fn append_ended(
     handler: &str,
     rows: &[Row],
     at: i64,
-) -> Result<Vec<TokenRef>, DbError> {
+) -> Result<Vec<TokenId>, DbError> {
     let mut ended = Vec::new();
     for row in rows {
-        let token = TokenRef { handler: handler.to_owned(), id: row.get(0)? };
+        let token = TokenId { handler: handler.to_owned(), id: row.get(0)? };
         append(lease, &token.clone().into(), at).await?;
         ended.push(token);
     }

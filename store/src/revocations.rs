@@ -5,7 +5,7 @@ use crate::pool::{Pool, PooledConnection};
 use crate::record_row::{digest_of_token, of_token};
 use crate::{CHANNEL, reject_nul, to_i64, to_u64};
 use keyward_runtime::store::{Entry, Revocation, Revoked};
-use keyward_runtime::token::TokenRef;
+use keyward_runtime::token::TokenId;
 use sqlx::AssertSqlSafe;
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ pub(crate) async fn revoke(pool: Arc<Pool>, revocation: Revocation, at: u64) -> 
 }
 
 /// Returns the tokens whose descendants a revocation ends too.
-async fn named(lease: &mut PooledConnection, revocation: &Revocation, at: i64) -> Result<Vec<TokenRef>, DbError> {
+async fn named(lease: &mut PooledConnection, revocation: &Revocation, at: i64) -> Result<Vec<TokenId>, DbError> {
     let Revocation { handler, token_id, token_digest, actor_id, issued_until, keep_children } = revocation;
     if *keep_children || (token_id.is_none() && token_digest.is_none()) {
         return Ok(Vec::new());
@@ -78,11 +78,11 @@ async fn named(lease: &mut PooledConnection, revocation: &Revocation, at: i64) -
     let (matches, values) = matches(revocation, at)?;
     let sql = format!("SELECT handler, id FROM tokens WHERE CAST($1 AS bigint) IS NOT NULL{matches}");
     let rows = lease.rows(AssertSqlSafe(sql), values).await?;
-    let token = |row: &Row| Ok(TokenRef { handler: row.get(0)?, id: row.get(1)? });
+    let token = |row: &Row| Ok(TokenId { handler: row.get(0)?, id: row.get(1)? });
     let mut tokens = rows.iter().map(token).collect::<Result<Vec<_>, DbError>>()?;
     // A token that was issued elsewhere has no record, but its children have.
     if let (Some(handler), Some(id), None, None) = (handler, token_id, actor_id, issued_until) {
-        tokens.push(TokenRef { handler: handler.clone(), id: id.clone() });
+        tokens.push(TokenId { handler: handler.clone(), id: id.clone() });
         tokens.sort();
         tokens.dedup();
     }
@@ -93,9 +93,9 @@ async fn named(lease: &mut PooledConnection, revocation: &Revocation, at: i64) -
 /// number of those that were valid, and all of them.
 pub(crate) async fn end_descendants(
     lease: &mut PooledConnection,
-    tokens: &[TokenRef],
+    tokens: &[TokenId],
     at: i64,
-) -> Result<(u64, Vec<TokenRef>), DbError> {
+) -> Result<(u64, Vec<TokenId>), DbError> {
     let (mut good, mut ended) = (0_u64, Vec::new());
     for token in tokens {
         let sql = format!(
@@ -103,7 +103,7 @@ pub(crate) async fn end_descendants(
              WHERE ended_at IS NULL AND {IS_DESCENDANT} RETURNING handler, id, expires_at"
         );
         for row in lease.rows(AssertSqlSafe(sql), of_descendants(token, at)).await? {
-            let token = TokenRef { handler: row.get(0)?, id: row.get(1)? };
+            let token = TokenId { handler: row.get(0)?, id: row.get(1)? };
             let is_good = row.get::<Option<i64>>(2)?.is_none_or(|end| end >= at);
             good = good.saturating_add(u64::from(is_good));
             append(lease, &token.clone().into(), at).await?;
@@ -113,7 +113,7 @@ pub(crate) async fn end_descendants(
     Ok((good, ended))
 }
 
-fn of_descendants(token: &TokenRef, at: i64) -> Vec<Value> {
+fn of_descendants(token: &TokenId, at: i64) -> Vec<Value> {
     vec![at.into(), token.handler.as_str().into(), token.id.as_str().into()]
 }
 
@@ -190,7 +190,7 @@ async fn revoke_future_dated(lease: &mut PooledConnection, revocation: Revocatio
     );
     let rows = lease.rows(AssertSqlSafe(sql), values).await?;
     for row in &rows {
-        append(lease, &TokenRef { handler: row.get(0)?, id: row.get(1)? }.into(), at).await?;
+        append(lease, &TokenId { handler: row.get(0)?, id: row.get(1)? }.into(), at).await?;
     }
     Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
 }

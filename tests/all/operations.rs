@@ -7,6 +7,7 @@ use keyward_audit::{Audit, Disk, Settings, Storage, lines};
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::revocation::Revocations;
 use keyward_runtime::store::{Revocation, TokenStore};
+use keyward_runtime::token::TokenId;
 use keyward_runtime::{Actors, CreateRequest, Created, Creation, Error, HandlerConfig, Registry, Verdict};
 use keyward_service::{Named, Operations, Origin};
 use keyward_store::{Location, Store};
@@ -91,7 +92,7 @@ impl World {
     }
 
     fn edit(&self, id: &str, update: TokenUpdate) -> Result<UpdateOutcome, Error> {
-        block_on(self.operations().edit("stored", id, Some("alice"), update))
+        block_on(self.operations().edit(&TokenId::new("stored", id), Some("alice"), update))
     }
 
     fn is_valid(&self, token: &str) -> bool {
@@ -173,7 +174,9 @@ fn every_operation_that_succeeds_is_recorded_once() {
     let first = world.issued();
     let id = first.token_id.as_deref().unwrap();
     assert!(matches!(world.edit(id, described("laptop")), Ok(UpdateOutcome::Done(_))));
-    let rotated = block_on(world.operations().rotate("stored", id, Some("alice"), Duration::from_secs(0))).unwrap();
+    let rotated =
+        block_on(world.operations().rotate(&TokenId::new("stored", id), Some("alice"), Duration::from_secs(0)))
+            .unwrap();
     let Some(Creation::Created(second)) = rotated else { panic!() };
     assert!(!world.is_valid(&first.token) && world.is_valid(&second.token));
     let id = second.token_id.as_deref().unwrap();
@@ -190,7 +193,10 @@ fn an_operation_that_the_policy_denies_does_not_happen() {
     let world = World::with(|store| registry(store, ring(), |handler| handler.actors = Actors::Matching(vec![])));
     assert!(matches!(world.issue("stored"), Ok(Creation::Denied(_))));
     assert!(matches!(world.edit("9", described("laptop")), Ok(UpdateOutcome::Unknown)));
-    assert!(matches!(block_on(world.operations().rotate("stored", "9", None, Duration::from_secs(0))), Ok(None)));
+    assert!(matches!(
+        block_on(world.operations().rotate(&TokenId::new("stored", "9"), None, Duration::from_secs(0))),
+        Ok(None)
+    ));
     assert_eq!(
         world.records(),
         ["create denied not-permitted", "edit", "failed edit denied unknown", "rotate denied unknown"]
@@ -218,7 +224,7 @@ fn an_operation_that_cannot_be_recorded_does_not_happen() {
     assert_eq!(code(&world.issue("stored")), "audit-unavailable");
     assert_eq!(code(&world.edit(id, described("laptop"))), "audit-unavailable");
     assert_eq!(
-        code(&block_on(world.operations().rotate("stored", id, None, Duration::from_secs(0)))),
+        code(&block_on(world.operations().rotate(&TokenId::new("stored", id), None, Duration::from_secs(0)))),
         "audit-unavailable"
     );
     let revoke = |operations: Operations<'_>| block_on(operations.revoke(revocation_of(id), Named::default()));
@@ -247,7 +253,8 @@ fn an_operation_that_cannot_be_stored_is_recorded_as_failed() {
     let errors = [
         code(&world.issue("stored")).to_owned(),
         code(&world.edit(id, described("laptop"))).to_owned(),
-        code(&block_on(world.operations().rotate("stored", id, None, Duration::from_secs(0)))).to_owned(),
+        code(&block_on(world.operations().rotate(&TokenId::new("stored", id), None, Duration::from_secs(0))))
+            .to_owned(),
     ];
     assert!(world.is_valid(&created.token));
     let revoked = block_on(world.operations().revoke(revocation_of(id), Named::default()));

@@ -5,7 +5,7 @@ use keyward_runtime::store::{
     CommitOutcome, Entry, NewRecord, Record, RecordStore, Revocation, RevocationLog, SecretDigest, StoreError,
     StoreFuture, StoredRecord, Termination, TerminationReason, Transaction,
 };
-use keyward_runtime::token::TokenRef;
+use keyward_runtime::token::TokenId;
 use keyward_store::{CHANNEL, Location, Store};
 use keyward_tests::daemon::wait_for;
 use keyward_tests::http::DEADLINE;
@@ -171,7 +171,7 @@ fn records_round_trip() {
         ended: Some(Termination { at: NOW, why: TerminationReason::Replaced }),
         client: Some("c\"".to_owned()),
         key: Some("main/k".to_owned()),
-        parent: Some(TokenRef { handler: "other".to_owned(), id: "of it".to_owned() }),
+        parent: Some(TokenId { handler: "other".to_owned(), id: "of it".to_owned() }),
         ..record("full", "alice")
     };
     let long = "\u{1f980}'\"\\%_;--\n".repeat(5_000);

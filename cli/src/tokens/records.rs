@@ -9,7 +9,7 @@ use crate::{CliError, ExitStatus, Io, audit_log, create, report_error, store};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::registry::{TokenUpdate, Tokens, UpdateOutcome};
 use keyward_runtime::store::{Cursor, Filter, ListEntry, ListPage, Record};
-use keyward_runtime::token::TokenRef;
+use keyward_runtime::token::TokenId;
 use keyward_runtime::{Error, Registry, Restrictions};
 use keyward_server::scope;
 use keyward_service::{Operations, Origin};
@@ -59,7 +59,7 @@ impl<'a> Known<'a> {
             ended_at: record.ended.map(|ended| ended.at),
             client: record.client.as_deref(),
             key: record.key.as_deref(),
-            parent: record.parent.as_ref().map(TokenRef::to_string),
+            parent: record.parent.as_ref().map(TokenId::to_string),
             scopes: record.restrictions.as_ref().map(|restrictions| scopes(registry, restrictions)),
             is_use_noted: configured.is_some_and(|handler| handler.store.is_some() || handler.max_idle.is_some()),
         })
@@ -159,7 +159,7 @@ fn all(registry: &Registry, filter: &Filter, mut after: Option<Cursor>, max: u32
 
 /// Returns the position of a token in the list.
 fn place(registry: &Registry, handler: &str, id: &str) -> Result<Cursor, CliError> {
-    let found = pollster::block_on(tokens(registry)?.find(handler, id));
+    let found = pollster::block_on(tokens(registry)?.find(&TokenId::new(handler, id)));
     match found.map_err(|error| no_answer(&error))? {
         Some(record) => Ok(ListEntry { handler: handler.to_owned(), record }.place()),
         None => Err(CliError::Usage(
@@ -174,7 +174,8 @@ pub(super) fn show(args: &Show, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
     config.require_handler(handler)?;
     let registry = registry(&config, *at, io)?;
     must_be_id(&registry, id)?;
-    let found = pollster::block_on(tokens(&registry)?.find(handler, id)).map_err(|error| no_answer(&error))?;
+    let found =
+        pollster::block_on(tokens(&registry)?.find(&TokenId::new(handler, id))).map_err(|error| no_answer(&error))?;
     let Some(record) = found else { return Ok(unknown(io, handler)) };
     shown(&Known::of(&config, &registry, handler, &record)?, *json, io)
 }
@@ -192,13 +193,14 @@ pub(super) fn edit(args: Edit, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
     config.require_handler(&handler)?;
     let registry = registry(&config, None, io)?;
     must_be_id(&registry, &id)?;
-    let found = pollster::block_on(tokens(&registry)?.find(&handler, &id)).map_err(|error| no_answer(&error))?;
+    let token = TokenId::new(&handler, &id);
+    let found = pollster::block_on(tokens(&registry)?.find(&token)).map_err(|error| no_answer(&error))?;
     let audit = audit_log::open(&config)?;
     let description = description.map(|text| Some(text).filter(|text| !text.is_empty()));
     let update = TokenUpdate { description, expires_at, restrictions };
     let operations = Operations::new(&registry, audit.as_ref(), Origin::default());
     let actor = found.map(|record| record.actor_id);
-    let done = match pollster::block_on(operations.edit(&handler, &id, actor.as_deref(), update)) {
+    let done = match pollster::block_on(operations.edit(&token, actor.as_deref(), update)) {
         Ok(UpdateOutcome::Done(record)) => {
             Known::of(&config, &registry, &handler, &record).and_then(|known| shown(&known, json, io))
         }
@@ -220,21 +222,18 @@ pub(super) fn rotate(args: &Rotate, io: &mut Io<'_>) -> Result<ExitStatus, CliEr
     let registry = registry(&config, None, io)?;
     tokens(&registry)?;
     must_be_id(&registry, id)?;
-    let found = pollster::block_on(tokens(&registry)?.find(handler, id)).map_err(|error| no_answer(&error))?;
+    let token = TokenId::new(handler, id);
+    let found = pollster::block_on(tokens(&registry)?.find(&token)).map_err(|error| no_answer(&error))?;
     let audit = audit_log::open(&config)?;
     let operations = Operations::new(&registry, audit.as_ref(), Origin::default());
     let actor = found.map(|record| record.actor_id);
-    let done = match pollster::block_on(operations.rotate(
-        handler,
-        id,
-        actor.as_deref(),
-        Duration::from_secs((*overlap).into()),
-    ))
-    .transpose()
-    {
-        Some(creation) => create::print(creation, *json, io),
-        None => Ok(unknown(io, handler)),
-    };
+    let done =
+        match pollster::block_on(operations.rotate(&token, actor.as_deref(), Duration::from_secs((*overlap).into())))
+            .transpose()
+        {
+            Some(creation) => create::print(creation, *json, io),
+            None => Ok(unknown(io, handler)),
+        };
     audit_log::end_with(audit, &registry, io);
     done
 }

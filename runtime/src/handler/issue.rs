@@ -10,7 +10,7 @@ use crate::host::store::Records;
 use crate::policy::{MAX_DESCRIPTION_BYTES, is_actor_id, is_token_id, too_large};
 use crate::sandbox::{Creating, IssueOutcome, VerifyOutcome};
 use crate::store::{CommitOutcome, NewRecord, Record, RecordUpdate, StoredRecord, TokenTerms, Transaction};
-use crate::token::{TokenDigest, TokenRef, is_token_text};
+use crate::token::{TokenDigest, TokenId, is_token_text};
 use crate::verdict::{Acceptance, CreateRequest, Created, Creation, Denial, Denied, Verdict};
 use std::num::NonZeroU32;
 
@@ -33,7 +33,7 @@ pub(crate) struct IssueContext<'a> {
     /// The update of the record that the token replaces.
     pub(crate) edit: Option<RecordUpdate>,
     /// The parent of the token that the token replaces.
-    pub(crate) parent: Option<TokenRef>,
+    pub(crate) parent: Option<TokenId>,
     /// Maximum number of valid tokens that the client of the request may have issued.
     pub(crate) max_per_client: Option<u64>,
 }
@@ -244,7 +244,7 @@ impl Handler {
         created: &Created,
         request: &CreateRequest,
         now: UnixTime,
-        (parent, max_per_client): (Option<TokenRef>, Option<u64>),
+        (parent, max_per_client): (Option<TokenId>, Option<u64>),
         changes: &mut Transaction,
     ) {
         if changes.insert.is_none()

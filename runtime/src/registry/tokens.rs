@@ -11,6 +11,7 @@ use crate::store::{
     CommitOutcome, Cursor, Filter, ListPage, Record, RecordUpdate, Status, StatusCount, StoredRecord, TokenStore,
     TokenTerms, Transaction,
 };
+use crate::token::TokenId;
 use crate::verdict::{CreateRequest, Creation, Denial, Denied, Restrictions};
 use std::fmt;
 use std::time::Duration;
@@ -89,9 +90,9 @@ impl<'a> Tokens<'a> {
     ///
     /// # Errors
     /// As for [`list`](Self::list), or no handler has that name.
-    pub async fn find(&self, handler: &str, id: &str) -> Result<Option<Record>, Error> {
-        self.registry.named(handler)?;
-        let found = self.store.find(handler, id).await.map_err(store_error)?;
+    pub async fn find(&self, token: &TokenId) -> Result<Option<Record>, Error> {
+        self.registry.named(&token.handler)?;
+        let found = self.store.find(&token.handler, &token.id).await.map_err(store_error)?;
         Ok(found.map(|StoredRecord { record, .. }| record))
     }
 
@@ -119,8 +120,9 @@ impl<'a> Tokens<'a> {
     ///
     /// # Errors
     /// As for [`list`](Self::list), or no handler has that name.
-    pub async fn edit(&self, handler: &str, id: &str, amendment: TokenUpdate) -> Result<UpdateOutcome, Error> {
-        let Some(record) = self.find(handler, id).await? else { return Ok(UpdateOutcome::Unknown) };
+    pub async fn edit(&self, token: &TokenId, amendment: TokenUpdate) -> Result<UpdateOutcome, Error> {
+        let TokenId { handler, id } = token;
+        let Some(record) = self.find(token).await? else { return Ok(UpdateOutcome::Unknown) };
         let now = self.registry.now()?;
         let owner = self.handler(handler)?;
         let before = record.terms();
@@ -128,7 +130,7 @@ impl<'a> Tokens<'a> {
             Ok(after) => after,
             Err((denial, message)) => return Ok(UpdateOutcome::Denied(denied(denial, message))),
         };
-        let edit = RecordUpdate { id: id.to_owned(), before, after: after.clone(), replaced: false };
+        let edit = RecordUpdate { id: id.clone(), before, after: after.clone(), replaced: false };
         let changes = Transaction { at: now, edit: Some(edit), ..Transaction::default() };
         match self.store.commit(handler, changes).await.map_err(store_error)? {
             CommitOutcome::Done => {
@@ -150,12 +152,12 @@ impl<'a> Tokens<'a> {
     /// As for [`list`](Self::list) and [`Registry::create_with`].
     pub async fn rotate(
         &self,
-        handler: &str,
-        id: &str,
+        token: &TokenId,
         overlap: Duration,
         options: IssueOptions<'_>,
     ) -> Result<Option<Creation>, Error> {
-        let Some(record) = self.find(handler, id).await? else { return Ok(None) };
+        let TokenId { handler, id } = token;
+        let Some(record) = self.find(token).await? else { return Ok(None) };
         let now = self.registry.now()?;
         let no = |message: &str| Ok(Some(Creation::Denied(denied(Denial::NotPermitted, message))));
         let owner = self.handler(handler)?;
@@ -187,7 +189,7 @@ impl<'a> Tokens<'a> {
         // The expiry is taken from the old token where the new one is created.
         let request =
             CreateRequest { restrictions, description, client, ..CreateRequest::new(actor_id).handler(handler) };
-        let edit = RecordUpdate { id: id.to_owned(), before, after, replaced: overlap.as_secs() == 0 };
+        let edit = RecordUpdate { id: id.clone(), before, after, replaced: overlap.as_secs() == 0 };
         let context = IssueContext { hook: options.hook, edit: Some(edit), parent, ..IssueContext::default() };
         self.registry.create_in_context(request, context).await.map(Some)
     }

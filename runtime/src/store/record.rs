@@ -1,7 +1,7 @@
 //! Records of tokens, and the changes of them.
 
 use super::StoreFuture;
-use crate::token::{TokenDigest, TokenRef};
+use crate::token::{TokenDigest, TokenId};
 use crate::verdict::{CreateRequest, Restrictions};
 use zeroize::Zeroizing;
 
@@ -64,7 +64,7 @@ pub struct Record {
     pub key: Option<String>,
     /// The token with which this one was requested, and with which it is revoked; `None` if there
     /// was none, or it has no id.
-    pub parent: Option<TokenRef>,
+    pub parent: Option<TokenId>,
 }
 
 impl Record {

@@ -1,7 +1,7 @@
 //! The log of revocations.
 
 use super::StoreFuture;
-use crate::token::{TokenDigest, TokenRef};
+use crate::token::{TokenDigest, TokenId};
 use sha2::{Digest, Sha256};
 use std::thread;
 use std::time::Duration;
@@ -66,8 +66,8 @@ pub struct Revocation {
 }
 
 /// The revocation of a token, and of its descendants.
-impl From<TokenRef> for Revocation {
-    fn from(TokenRef { handler, id }: TokenRef) -> Self {
+impl From<TokenId> for Revocation {
+    fn from(TokenId { handler, id }: TokenId) -> Self {
         Self { handler: Some(handler), token_id: Some(id), ..Self::default() }
     }
 }
@@ -120,5 +120,5 @@ pub struct Revoked {
     /// The number of the revocation's entry in the list.
     pub number: u64,
     /// The descendants that were revoked with their parent, each by an entry of its own.
-    pub descendants: Vec<TokenRef>,
+    pub descendants: Vec<TokenId>,
 }

@@ -4,6 +4,7 @@ use super::{NOW, builder, create, registry, restrictions, ring, store};
 use crate::support::{RUNTIME, SIGNED, TestClock};
 use keyward_runtime::keys::KeyGrant;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
+use keyward_runtime::token::TokenId;
 use keyward_runtime::{
     Acceptance, Actors, CreateRequest, Creation, HandlerConfig, IssueOptions, Parent, Registry, Restrictions, Verdict,
 };
@@ -56,13 +57,16 @@ fn a_token_with_an_unknown_action_remains_usable() {
         let id = parent.token_id.unwrap();
         let edit = |action| {
             let update = TokenUpdate { restrictions: Some(all(action)), ..TokenUpdate::default() };
-            pollster::block_on(closed.tokens().unwrap().edit(handler, &id, update)).unwrap()
+            pollster::block_on(closed.tokens().unwrap().edit(&TokenId::new(handler, &id), update)).unwrap()
         };
         assert!(matches!(edit("owm"), UpdateOutcome::Denied(denied) if denied.message.contains("`owm`")));
         assert!(matches!(edit("own"), UpdateOutcome::Done(_)));
-        let rotated =
-            pollster::block_on(closed.tokens().unwrap().rotate(handler, &id, Duration::ZERO, IssueOptions::new()))
-                .unwrap();
+        let rotated = pollster::block_on(closed.tokens().unwrap().rotate(
+            &TokenId::new(handler, &id),
+            Duration::ZERO,
+            IssueOptions::new(),
+        ))
+        .unwrap();
         let Some(Creation::Created(created)) = rotated else { panic!("{rotated:?}") };
         assert_eq!(accepted(&closed, &created.token).restrictions, Some(all("own")));
     }

@@ -6,7 +6,7 @@ use super::{NOW, registry, ring, store};
 use crate::support::TestClock;
 use keyward_runtime::hook::{HookFuture, IssueHook, RevocationHook};
 use keyward_runtime::store::Revocation;
-use keyward_runtime::token::TokenRef;
+use keyward_runtime::token::TokenId;
 use keyward_runtime::{Acceptance, CreateRequest, Created, IssueOptions, Parent, Registry, Verdict};
 use pollster::block_on;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl World {
     }
 
     fn by_id(&self) -> Revocation {
-        let Some(TokenRef { handler, id }) = Parent::of(&self.parent).token() else { panic!() };
+        let Some(TokenId { handler, id }) = Parent::of(&self.parent).token() else { panic!() };
         Revocation { handler: Some(handler), token_id: Some(id), ..Revocation::default() }
     }
 }
@@ -64,8 +64,9 @@ fn a_child_is_revoked_with_its_parent_in_every_node() {
             let acceptance = accepted(&world.nodes[0], &child);
             let grandchild = CreateRequest::new("ann").parent(&acceptance);
             let grandchild = made(world.nodes[1].create_blocking(grandchild.handler("signed"))).unwrap();
-            let record =
-                block_on(world.nodes[1].tokens().unwrap().find(handler, acceptance.token_id.as_deref().unwrap()));
+            let record = block_on(
+                world.nodes[1].tokens().unwrap().find(&TokenId::new(handler, acceptance.token_id.as_deref().unwrap())),
+            );
             assert_eq!(record.unwrap().unwrap().parent, Parent::of(&world.parent).token());
             let [revoking, other] = &world.nodes;
             let verdict = revoking.verify_blocking(&world.token);
@@ -113,8 +114,7 @@ fn a_rotated_child_has_the_same_parent() {
     let [node, _] = &world.nodes;
     let child = accepted(node, &world.child("stored").unwrap());
     let rotated = block_on(node.tokens().unwrap().rotate(
-        "stored",
-        child.token_id.as_deref().unwrap(),
+        &TokenId::new("stored", child.token_id.as_deref().unwrap()),
         Duration::ZERO,
         IssueOptions::new(),
     ))

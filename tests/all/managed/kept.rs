@@ -9,6 +9,7 @@ use keyward_runtime::keys::{KeyGrant, Secret};
 use keyward_runtime::registry::{IdKind, TokenUpdate, UpdateOutcome};
 use keyward_runtime::revocation::Revocations;
 use keyward_runtime::store::{Filter, Revocation, Status, TokenStore};
+use keyward_runtime::token::TokenId;
 use keyward_runtime::{
     Actors, CreateRequest, Created, Creation, Error, HandlerConfig, IssueOptions, LoadError, Registry, StoreGrant,
     Verdict,
@@ -71,7 +72,7 @@ pub(super) fn verify(registry: &Registry, token: &str) -> Result<Option<u64>, St
 }
 
 fn edit(registry: &Registry, id: &str, amendment: TokenUpdate) -> Result<(), String> {
-    match block_on(registry.tokens().unwrap().edit("h", id, amendment)).unwrap() {
+    match block_on(registry.tokens().unwrap().edit(&TokenId::new("h", id), amendment)).unwrap() {
         UpdateOutcome::Done(_) => Ok(()),
         UpdateOutcome::Denied(denied) => Err(denied.message),
         UpdateOutcome::Unknown => Err("unknown".to_owned()),
@@ -104,7 +105,8 @@ fn a_record_counts_for_a_handler_that_does_not_read_it() {
     edit(&registry, "own", TokenUpdate { expires_at: Some(NOW.seconds + 10), ..TokenUpdate::default() }).unwrap();
     assert_eq!(verify(&registry, &token), Ok(Some(10)), "in the same second");
     let longer =
-        block_on(registry.tokens().unwrap().rotate("h", "own", Duration::ZERO, IssueOptions::new())).unwrap_err();
+        block_on(registry.tokens().unwrap().rotate(&TokenId::new("h", "own"), Duration::ZERO, IssueOptions::new()))
+            .unwrap_err();
     assert!(longer.to_string().contains("expires later"), "{longer}");
     at(11);
     assert_eq!(verify(&registry, &token).unwrap_err(), "Token has expired");
@@ -177,7 +179,10 @@ fn a_token_revoked_during_a_rotation_is_not_replaced() {
                 at(1);
                 let tokens = registry.tokens().unwrap();
                 let rotate = |options| {
-                    made(block_on(tokens.rotate("h", &id, Duration::from_secs(overlap), options)).map(Option::unwrap))
+                    made(
+                        block_on(tokens.rotate(&TokenId::new("h", &id), Duration::from_secs(overlap), options))
+                            .map(Option::unwrap),
+                    )
                 };
                 let meanwhile = Meanwhile(|| {
                     if is_revoked {

@@ -14,6 +14,7 @@ use keyward_runtime::keys::{Key, KeyGrant, KeyRing, Scheme, Secret};
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::revocation::Revocations;
 use keyward_runtime::store::{Filter, ListEntry, Revocation, Status, TokenStore};
+use keyward_runtime::token::TokenId;
 use keyward_runtime::{
     Acceptance, ActorId, Actors, CreateRequest, Creation, HandlerConfig, IssueOptions, Registry, Restrictions,
     StoreGrant, Verdict,
@@ -337,7 +338,11 @@ impl World {
         let may = HANDLERS[known.handler] != "signed" && self.model.status(&known, self.now) == Status::Active;
         let good =
             (may && is_sooner && (wanted == 0 || wanted >= known.level)) || (changes_nothing && known.ended.is_none());
-        match block_on(self.registry.tokens().unwrap().edit(HANDLERS[known.handler], &known.id, amendment)).unwrap() {
+        match block_on(
+            self.registry.tokens().unwrap().edit(&TokenId::new(HANDLERS[known.handler], &known.id), amendment),
+        )
+        .unwrap()
+        {
             UpdateOutcome::Done(_) => {
                 prop_assert!(good, "edited: {known:?}");
                 let changed = &mut self.model.tokens[token];
@@ -356,8 +361,7 @@ impl World {
         let may =
             HANDLERS[known.handler] != "signed" && self.model.status(&known, self.now) == Status::Active && has_time;
         let rotated = block_on(self.registry.tokens().unwrap().rotate(
-            HANDLERS[known.handler],
-            &known.id,
+            &TokenId::new(HANDLERS[known.handler], &known.id),
             Duration::from_secs(overlap.into()),
             IssueOptions::new(),
         ))

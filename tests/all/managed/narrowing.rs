@@ -5,6 +5,7 @@ use super::{NOW, create, registry, restrictions, ring, store};
 use crate::support::TestClock;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
+use keyward_runtime::token::TokenId;
 use keyward_runtime::{
     Acceptance, CreateRequest, Creation, IssueOptions, Parent, Permission, Registry, Restrictions, Verdict,
 };
@@ -165,13 +166,15 @@ fn change_and_replace(
     // The last use is recorded once a minute, which may be at any moment of this test.
     let without_use =
         |record: keyward_runtime::store::Record| keyward_runtime::store::Record { last_used_at: None, ..record };
-    let record = || without_use(pollster::block_on(registry.tokens().unwrap().find("stored", id)).unwrap().unwrap());
+    let record = || {
+        without_use(pollster::block_on(registry.tokens().unwrap().find(&TokenId::new("stored", id))).unwrap().unwrap())
+    };
     let rights =
         |record: &keyward_runtime::store::Record| Rights::of(registry, record.restrictions.as_ref(), record.expires_at);
     let before = record();
     let expires_at = change.seconds.map(|seconds| now + u64::from(seconds));
     let amendment = TokenUpdate { description: None, expires_at, restrictions: change.restrictions() };
-    match pollster::block_on(registry.tokens().unwrap().edit("stored", id, amendment)).unwrap() {
+    match pollster::block_on(registry.tokens().unwrap().edit(&TokenId::new("stored", id), amendment)).unwrap() {
         UpdateOutcome::Done(after) => {
             let after = without_use(after);
             prop_assert_eq!(&after, &record());
@@ -185,8 +188,7 @@ fn change_and_replace(
     }
     let before = record();
     let made = pollster::block_on(registry.tokens().unwrap().rotate(
-        "stored",
-        id,
+        &TokenId::new("stored", id),
         Duration::from_secs(overlap.into()),
         IssueOptions::new(),
     ))

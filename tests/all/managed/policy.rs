@@ -6,6 +6,7 @@ use keyward_runtime::clock::UnixTime;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::revocation::Revocations;
 use keyward_runtime::store::Revocation;
+use keyward_runtime::token::TokenId;
 use keyward_runtime::{Acceptance, CreateRequest, Creation, HandlerConfig, IssueOptions, Registry, Verdict};
 use std::num::NonZeroU32;
 use std::thread;
@@ -205,8 +206,7 @@ fn the_number_of_an_actors_tokens_is_limited() {
     assert_eq!(listed.len(), 2);
     for (overlap, listed) in [0, 60].into_iter().zip(&listed) {
         let made = pollster::block_on(registry.tokens().unwrap().rotate(
-            "stored",
-            &listed.record.id,
+            &TokenId::new("stored", &listed.record.id),
             Duration::from_secs(overlap),
             IssueOptions::new(),
         ))
@@ -248,7 +248,7 @@ fn an_edit_applies_at_once_and_only_to_handlers_that_read_records() {
         (token, id)
     };
     let edit = |handler: &str, id: &str, amendment: TokenUpdate| match pollster::block_on(
-        registry.tokens().unwrap().edit(handler, id, amendment),
+        registry.tokens().unwrap().edit(&TokenId::new(handler, id), amendment),
     )
     .unwrap()
     {

@@ -4,6 +4,7 @@ use super::{NOW, builder, ring, store};
 use crate::support::TestClock;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::Revocation;
+use keyward_runtime::token::TokenId;
 use keyward_runtime::{CreateRequest, Creation, Denial, IssueOptions, Reason, Verdict};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -37,8 +38,7 @@ fn a_client_has_at_most_its_quota_of_valid_tokens() {
     // A replaced token is valid during the overlap, and makes room for one.
     let rotate = |id: &str| {
         pollster::block_on(registry.tokens().unwrap().rotate(
-            "stored",
-            id,
+            &TokenId::new("stored", id),
             Duration::from_secs(3_600),
             IssueOptions::new(),
         ))

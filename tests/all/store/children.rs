@@ -4,7 +4,7 @@ use super::*;
 use keyward_runtime::store::RevocationLog;
 
 fn child(id: &str, (handler, parent): (&str, &str)) -> Record {
-    let parent = TokenRef { handler: handler.to_owned(), id: parent.to_owned() };
+    let parent = TokenId { handler: handler.to_owned(), id: parent.to_owned() };
     Record { parent: Some(parent), ..record(id, "alice") }
 }
 
@@ -153,7 +153,7 @@ fn a_rotated_token_keeps_its_children() {
         assert_eq!(commit(&store, "h", rotation), CommitOutcome::Done);
         assert!(is_live(&store, "i", "one.one"));
         let parent = find(&store, "i", "one.one").unwrap().parent.unwrap();
-        assert_eq!(parent, TokenRef { handler: "h".to_owned(), id: "new".to_owned() });
+        assert_eq!(parent, TokenId { handler: "h".to_owned(), id: "new".to_owned() });
         wait(store.revoke(&of("h", "new"), NOW));
         assert!(!is_live(&store, "i", "one.one") && is_live(&store, "h", "root"));
     }

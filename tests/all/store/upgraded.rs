@@ -2,7 +2,7 @@
 
 use super::*;
 use keyward_runtime::store::{CreatedBy, Filter, NodeDirectory, RecordStore, TokenIndex};
-use keyward_runtime::token::TokenRef;
+use keyward_runtime::token::TokenId;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
@@ -62,7 +62,7 @@ fn records_of_the_first_version_are_kept_and_usable() {
         assert_eq!(listed, [ended, good]);
         assert_eq!(wait(store.key_uses(NOW)), []);
         assert_eq!((wait(store.next_serial("h")), wait(store.entries(0, 9)).len()), (42, 1));
-        let parent = Some(TokenRef { handler: "h".to_owned(), id: "good".to_owned() });
+        let parent = Some(TokenId { handler: "h".to_owned(), id: "good".to_owned() });
         let new = Record { client: Some("c".to_owned()), parent, ..record("new", "alice") };
         assert_eq!(commit(&store, "h", insert(new.clone(), None)), CommitOutcome::Done);
         assert_eq!(find(&store, "h", "new").unwrap(), new);

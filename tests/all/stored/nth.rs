@@ -11,7 +11,7 @@ use keyward_runtime::store::{
     Revocation, RevocationLog, Revoked, SecretDigest, Status, StatusCount, StoreError, StoreFuture, StoredRecord,
     TokenIndex, TokenStore, Transaction,
 };
-use keyward_runtime::token::TokenDigest;
+use keyward_runtime::token::{TokenDigest, TokenId};
 use keyward_runtime::{CreateRequest, Creation, Error, IssueOptions, Registry, Restrictions};
 use keyward_store::Store;
 use keyward_tests::daemon::wait_for;
@@ -184,7 +184,7 @@ fn edit_failed(place: &Place, nth: usize, behind: bool) -> bool {
     let actor = format!("rotated-{nth}");
     let [edited, rotated] = ["edited", &actor].map(|actor| create(&there, "stored", actor));
     let [edited_id, rotated_id] = [&edited, &rotated].map(|token| &token["kwt_test_".len()..][..22]);
-    let record = || block_on(there.tokens().unwrap().find("stored", edited_id)).unwrap().unwrap();
+    let record = || block_on(there.tokens().unwrap().find(&TokenId::new("stored", edited_id))).unwrap().unwrap();
     let before = record();
     let amendment = TokenUpdate {
         description: Some(Some("after".to_owned())),
@@ -194,7 +194,7 @@ fn edit_failed(place: &Place, nth: usize, behind: bool) -> bool {
     let TokenUpdate { description, expires_at, restrictions } = amendment.clone();
     let after = Record { description: description.flatten(), expires_at, restrictions, ..before.clone() };
     // The edit is applied completely or not at all, and completely if it was confirmed.
-    match block_on(here.tokens().unwrap().edit("stored", edited_id, amendment)) {
+    match block_on(here.tokens().unwrap().edit(&TokenId::new("stored", edited_id), amendment)) {
         Ok(UpdateOutcome::Done(said)) => assert!(said == after && record() == after, "{nth}, {behind}: {:?}", record()),
         Err(error) if error.code() == "store" => {
             assert!(record() == before || behind && record() == after, "{nth}, {behind}: {:?}", record());
@@ -202,7 +202,11 @@ fn edit_failed(place: &Place, nth: usize, behind: bool) -> bool {
         other => panic!("{nth}, {behind}: {other:?}"),
     }
 
-    let says = block_on(here.tokens().unwrap().rotate("stored", rotated_id, Duration::ZERO, IssueOptions::new()));
+    let says = block_on(here.tokens().unwrap().rotate(
+        &TokenId::new("stored", rotated_id),
+        Duration::ZERO,
+        IssueOptions::new(),
+    ));
     // Exactly one is valid, whatever was returned: the old one, or a new one.
     let filter = Filter { actor_id: Some(actor), status: Some(Status::Active), ..Filter::default() };
     let good = block_on(there.tokens().unwrap().list(filter, None, 10)).unwrap().entries;
@@ -246,7 +250,9 @@ fn a_token_with_a_pending_revocation_is_not_replaced() {
         failing.left.store(1, Ordering::SeqCst);
         assert_eq!(try_revoke(&node, revocation).unwrap_err().code(), "store");
         assert_eq!(outcome(&node, &token), "revoked");
-        match block_on(node.tokens().unwrap().rotate("stored", &id, Duration::ZERO, IssueOptions::new())).unwrap() {
+        match block_on(node.tokens().unwrap().rotate(&TokenId::new("stored", &id), Duration::ZERO, IssueOptions::new()))
+            .unwrap()
+        {
             Some(Creation::Denied(denied)) => assert_eq!(denied.message, "the token has been revoked"),
             other => panic!("{other:?}"),
         }

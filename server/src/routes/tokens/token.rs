@@ -18,7 +18,7 @@ use axum::response::Response;
 use hyper::{HeaderMap, StatusCode};
 use keyward_runtime::policy::is_token_id;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
-use keyward_runtime::token::TokenRef;
+use keyward_runtime::token::TokenId;
 use keyward_runtime::{Denial, Error, Registry};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -115,7 +115,7 @@ impl KnownToken {
             status,
             ended_at: record.ended.map(|ended| ended.at),
             client: record.client.clone(),
-            parent: record.parent.clone().map(|TokenRef { handler, id }| ParentToken { handler, token_id: id }),
+            parent: record.parent.clone().map(|TokenId { handler, id }| ParentToken { handler, token_id: id }),
         })
     }
 }
