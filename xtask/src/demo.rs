@@ -3,7 +3,7 @@
 mod daemon;
 
 use crate::handlers;
-use crate::run::{Step, cargo, run, target_folder, workspace};
+use crate::run::{Step, cargo, run, target, workspace};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -123,7 +123,7 @@ struct Keyward {
 
 impl Keyward {
     fn new() -> Result<Self, String> {
-        let target = target_folder();
+        let target = target();
         let folder = target.join("demo-files");
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).map_err(text)?;

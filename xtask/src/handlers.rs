@@ -1,6 +1,6 @@
 //! `cargo xtask handlers`: builds the components of `keyward-handlers`.
 
-use crate::run::{Step, target_folder, wasm_target, workspace};
+use crate::run::{Step, target, wasm_target, workspace};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::fs;
@@ -17,9 +17,8 @@ pub(crate) fn build() -> Step {
     let folder = root.join("handlers/components");
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     for name in NAMES {
-        let component =
-            keyward_componentize::build_guest(&format!("keyward-guest-{name}"), &target_folder().join("guests"))
-                .map_err(|error| format!("the built-in handler `{name}` could not be built: {error}"))?;
+        let component = keyward_componentize::build_guest(&format!("keyward-guest-{name}"), &target().join("guests"))
+            .map_err(|error| format!("the built-in handler `{name}` could not be built: {error}"))?;
         let digest: [u8; 32] = Sha256::digest(&component).into();
         write(&folder.join(name).with_extension("wasm"), &component)?;
         let constant = name.to_uppercase().replace('-', "_");

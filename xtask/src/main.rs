@@ -1,11 +1,13 @@
 //! `cargo xtask COMMAND`: the repository's tasks beyond building it.
 
 mod demo;
+mod dist;
 mod handlers;
 mod peers;
 mod run;
 mod test;
 mod tidy;
+mod tools;
 
 use clap::{Parser, Subcommand};
 use run::{Step, cargo, run, workspace};
@@ -47,6 +49,16 @@ enum Command {
         #[arg(default_value_t = 10)]
         minutes: u64,
     },
+    /// Write the files of a release to target/dist: an archive, a Debian package, a bill of
+    /// materials, and checksums. Installs and removes the package as a test.
+    Dist {
+        /// The build profile: `demo` builds faster than `release`.
+        #[arg(long, default_value = "release")]
+        profile: String,
+        /// The tag of the release, such as v1.2.3: must agree with the version and the changelog.
+        #[arg(long)]
+        tag: Option<String>,
+    },
     /// Turn a core module into a component.
     Componentize {
         /// The core module, as a compiler for wasm32 wrote it.
@@ -73,6 +85,7 @@ fn main() -> ExitCode {
         }
         Command::Bench { http, names } => bench(http, &names),
         Command::Soak { minutes } => test::soak(minutes),
+        Command::Dist { profile, tag } => dist::dist(&profile, tag.as_deref()),
         Command::Componentize { input, output } => componentize(&input, &output),
         Command::Tidy { report: false } => tidy::tidy(&workspace()),
         Command::Tidy { report: true } => tidy::report(&workspace()),

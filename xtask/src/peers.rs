@@ -2,10 +2,10 @@
 //! allows it, and reported otherwise. Tests skip missing programs, or fail if
 //! `KEYWARD_REQUIRE_PROXIES` is set, as in CI.
 
-use crate::run::{Step, capture, run, workspace};
+use crate::run::{Step, capture, run, target};
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// Debian packages: the name, a program or file of the package, and the service that it starts.
@@ -125,10 +125,6 @@ fn python_makes_environments() -> bool {
     capture(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_ok_and(|output| output.status.success())
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     capture(Command::new("id").arg("-u")).is_ok_and(|output| output.stdout == b"0\n")
-}
-
-fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }

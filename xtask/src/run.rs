@@ -13,8 +13,8 @@ pub(crate) fn workspace() -> PathBuf {
     root
 }
 
-/// Returns the folder of build results.
-pub(crate) fn target_folder() -> PathBuf {
+/// Returns cargo's target folder.
+pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
