@@ -49,6 +49,17 @@ pub(crate) fn dist(profile: &str, tag: Option<&str>) -> Step {
     Ok(())
 }
 
+/// Builds the Debian package of the program that the tests built, and checks it.
+pub(crate) fn test() -> Step {
+    if !debian::can_check()? {
+        return Ok(());
+    }
+    let folder = target().join("dist-test");
+    renew(&folder)?;
+    let staged = files::stage(&target().join("debug/keyward"), &target().join("dist-files"))?;
+    debian::check(&debian::package(&staged, &folder, &["--fast"])?)
+}
+
 /// Returns the section of the changelog for a release.
 fn notes(tag: &str, changelog: &str) -> Result<String, String> {
     if tag != format!("v{VERSION}") {

@@ -3,7 +3,7 @@
 
 use crate::run::{Step, TARGET, build_all, capture, cargo, run, workspace};
 use crate::tidy::tidy;
-use crate::{handlers, peers};
+use crate::{dist, handlers, peers};
 
 /// The version of cargo-deny that is installed if none is present.
 const CARGO_DENY: &str = "cargo-deny@0.20.2";
@@ -24,6 +24,7 @@ pub(crate) fn test() -> Step {
         .args(["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"])
         .env("RUSTDOCFLAGS", "--deny warnings"))?;
     peers::install();
+    dist::test()?;
     run(cargo().args(["test", "--workspace", "--locked"]))?;
     println!("All checks passed.");
     Ok(())
