@@ -38,3 +38,4 @@ mod store;
 mod stored;
 mod support;
 mod vectors;
+mod workflows;

@@ -19,6 +19,7 @@ const DEBIAN: &[(&str, &str, Option<&str>)] = &[
     ("systemd", "systemd-analyze", None),
     ("python3-venv", "python3", None),
     ("nodejs", "node", None),
+    ("shellcheck", "shellcheck", None),
     ("npm", "npm", None),
     // Applications behind the proxies.
     ("php-cli", "php", None),
@@ -43,6 +44,8 @@ const PYTHON: &[&str] = &[
     // Generates schemathesis' inputs.
     "hypothesis==6.170.15",
     "openapi-spec-validator==0.9.0",
+    // Lints the workflows: a fork of actionlint that PyPI has with its program.
+    "jactionlint==2.3.0",
 ];
 
 /// npm packages.
