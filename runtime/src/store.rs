@@ -19,6 +19,8 @@ mod index;
 mod nodes;
 mod record;
 mod revocation;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 use std::future::{Future, ready};
 use std::pin::Pin;

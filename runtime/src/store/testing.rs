@@ -1,0 +1,6 @@
+//! A store in memory.
+
+mod listing;
+mod memory;
+
+pub use memory::MemoryStore;
