@@ -1,12 +1,13 @@
 //! The revocation list, in order.
 
-use crate::database::{DbError, Row, Value};
+use crate::database::{DbError, Value};
 use crate::pool::{Pool, PooledConnection};
 use crate::record_row::{digest_of_token, of_token};
 use crate::{CHANNEL, reject_nul, to_i64, to_u64};
 use keyward_runtime::store::{Entry, Revocation, Revoked};
 use keyward_runtime::token::TokenId;
 use sqlx::AssertSqlSafe;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The lock that a transaction holds from before it draws the number of a revocation until it
@@ -31,26 +32,31 @@ const DESCENDANTS: &str = "WITH RECURSIVE descendants (handler, id) AS (\
 const IS_DESCENDANT: &str = "(handler, id) IN (SELECT handler, id FROM descendants)";
 
 pub(crate) async fn count(pool: Arc<Pool>, revocation: Revocation, at: u64) -> Result<u64, DbError> {
-    let revocation = if covers_everything_issued(&revocation, at) {
-        Revocation { issued_until: None, ..revocation }
-    } else {
-        revocation
-    };
-    let (matches, values) = matches(&revocation, to_i64(at)?)?;
+    let revocation = of_all_that_exists(&revocation, at);
+    let at = to_i64(at)?;
+    let (matches, values) = matches(&revocation, at)?;
     let mut lease = pool.lease().await?;
-    let count = lease.row(AssertSqlSafe(format!("SELECT count(*) FROM tokens WHERE {GOOD}{matches}")), values).await?;
-    let mut count = to_u64(count.get(0)?)?;
-    for token in named(&mut lease, &revocation, to_i64(at)?).await? {
-        let sql = format!("{DESCENDANTS}SELECT count(*) FROM tokens WHERE {GOOD} AND {IS_DESCENDANT}");
-        let row = lease.row(AssertSqlSafe(sql), of_descendants(&token, to_i64(at)?)).await?;
-        count = count.saturating_add(to_u64(row.get(0)?)?);
-    }
+    let named = named(&mut lease, &revocation, at).await?;
+    let count = if named.is_empty() {
+        let sql = format!("SELECT count(*) FROM tokens WHERE {GOOD}{matches}");
+        to_u64(lease.row(AssertSqlSafe(sql), values).await?.get(0)?)?
+    } else {
+        // A descendant may match as well, or descend from two tokens.
+        let sql = format!("SELECT handler, id FROM tokens WHERE {GOOD}{matches}");
+        let mut covered: BTreeSet<_> = tokens(&mut lease, sql, values).await?.into_iter().collect();
+        for token in named {
+            let sql = format!("{DESCENDANTS}SELECT handler, id FROM tokens WHERE {GOOD} AND {IS_DESCENDANT}");
+            covered.extend(tokens(&mut lease, sql, of_descendants(&token, at)).await?);
+        }
+        u64::try_from(covered.len()).unwrap_or(u64::MAX)
+    };
     lease.done();
     Ok(count)
 }
 
 pub(crate) async fn revoke(pool: Arc<Pool>, revocation: Revocation, at: u64) -> Result<Revoked, DbError> {
     let covers_everything_issued = covers_everything_issued(&revocation, at);
+    let of_all_that_exists = of_all_that_exists(&revocation, at);
     let at = to_i64(at)?;
     // Validate before changing anything.
     matches(&revocation, at)?;
@@ -58,11 +64,11 @@ pub(crate) async fn revoke(pool: Arc<Pool>, revocation: Revocation, at: u64) -> 
     lease.begin().await?;
     lease.lock(LOCK).await?;
     let number = append(&mut lease, &revocation, at).await?;
-    let named = named(&mut lease, &revocation, at).await?;
+    let named = named(&mut lease, &of_all_that_exists, at).await?;
     let good = end(&mut lease, GOOD, &revocation, at).await?;
     end(&mut lease, EXPIRED, &revocation, at).await?;
-    let (good_descendants, descendants) = end_descendants(&mut lease, &named, at).await?;
     let ahead = if covers_everything_issued { revoke_future_dated(&mut lease, revocation, at).await? } else { 0 };
+    let (good_descendants, descendants) = end_descendants(&mut lease, &named, at).await?;
     notify(&mut lease).await?;
     lease.commit().await?;
     let ended = [good, good_descendants, ahead].into_iter().fold(0, u64::saturating_add);
@@ -77,9 +83,7 @@ async fn named(lease: &mut PooledConnection, revocation: &Revocation, at: i64) -
     }
     let (matches, values) = matches(revocation, at)?;
     let sql = format!("SELECT handler, id FROM tokens WHERE CAST($1 AS bigint) IS NOT NULL{matches}");
-    let rows = lease.rows(AssertSqlSafe(sql), values).await?;
-    let token = |row: &Row| Ok(TokenId { handler: row.get(0)?, id: row.get(1)? });
-    let mut tokens = rows.iter().map(token).collect::<Result<Vec<_>, DbError>>()?;
+    let mut tokens = tokens(lease, sql, values).await?;
     // A token that was issued elsewhere has no record, but its children have.
     if let (Some(handler), Some(id), None, None) = (handler, token_id, actor_id, issued_until) {
         tokens.push(TokenId { handler: handler.clone(), id: id.clone() });
@@ -87,6 +91,12 @@ async fn named(lease: &mut PooledConnection, revocation: &Revocation, at: i64) -
         tokens.dedup();
     }
     Ok(tokens)
+}
+
+/// Returns the tokens in the first two columns of a statement's result.
+async fn tokens(lease: &mut PooledConnection, sql: String, values: Vec<Value>) -> Result<Vec<TokenId>, DbError> {
+    let rows = lease.rows(AssertSqlSafe(sql), values).await?;
+    rows.iter().map(|row| Ok(TokenId { handler: row.get(0)?, id: row.get(1)? })).collect()
 }
 
 /// Revokes the descendants of tokens, within a transaction that holds the [`LOCK`]. Returns the
@@ -178,6 +188,13 @@ fn covers_everything_issued(revocation: &Revocation, at: u64) -> bool {
     revocation.issued_until.is_some_and(|until| until >= at)
 }
 
+/// Returns a revocation without a cutoff if everything issued up to now is covered: then all
+/// matching records are, also those whose `issued_at` is in the future.
+fn of_all_that_exists(revocation: &Revocation, at: u64) -> Revocation {
+    let issued_until = revocation.issued_until.filter(|_| !covers_everything_issued(revocation, at));
+    Revocation { issued_until, ..revocation.clone() }
+}
+
 /// Also revokes, one by one, the records whose `issued_at` is in the future because another node's
 /// clock was ahead.
 async fn revoke_future_dated(lease: &mut PooledConnection, revocation: Revocation, at: i64) -> Result<u64, DbError> {
@@ -188,11 +205,12 @@ async fn revoke_future_dated(lease: &mut PooledConnection, revocation: Revocatio
          RETURNING handler, id",
         values.len()
     );
-    let rows = lease.rows(AssertSqlSafe(sql), values).await?;
-    for row in &rows {
-        append(lease, &TokenId { handler: row.get(0)?, id: row.get(1)? }.into(), at).await?;
+    let tokens = tokens(lease, sql, values).await?;
+    let count = u64::try_from(tokens.len()).unwrap_or(u64::MAX);
+    for token in tokens {
+        append(lease, &token.into(), at).await?;
     }
-    Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
+    Ok(count)
 }
 
 /// Returns the SQL conditions for the records that the revocation covers, built from constant text,
