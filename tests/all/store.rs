@@ -26,6 +26,7 @@ use tempfile::TempDir;
 mod absent;
 mod children;
 mod clock;
+mod conformance;
 mod edited;
 mod issued;
 mod listed;

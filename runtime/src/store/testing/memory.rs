@@ -330,7 +330,7 @@ impl State {
         for token in &matching {
             let live = self.records.get_mut(token).filter(|stored| stored.record.ended.is_none());
             let Some(StoredRecord { record, .. }) = live else { continue };
-            // A token from a node whose clock is ahead is not covered by the entry of the revocation.
+            // The entry of the revocation does not cover tokens of a clock that was ahead.
             if revocation.issued_until.is_some_and(|until| record.issued_at > until) {
                 self.end(token, at, TerminationReason::Revoked);
             } else {
