@@ -12,9 +12,10 @@ mount -t tmpfs keyward root/files/tmp
 cp ./*.sh ./*.deb root/files/tmp
 chroot root/files bash -euo pipefail /tmp/check.sh
 
-# A package may leave caches, logs, and the package manager's own state.
+# A package may leave caches, logs, and the state of the package manager and of useradd.
 cd root/changes
-left=$(find . -mindepth 1 '(' -path ./var/cache -o -path ./var/log -o -path ./var/lib/apt -o -path ./var/lib/dpkg ')' -prune -o -print |
+left=$(find . -mindepth 1 '(' -path ./var/cache -o -path ./var/log -o -path ./var/lib/apt -o -path ./var/lib/dpkg ')' -prune \
+    -o ! '(' -regex './etc/[a-z]*-' -o -path ./etc/.pwd.lock -o -path './var/lib/systemd*' -type d ')' -print |
     while read -r path; do
         if [ ! -e "/$path" ] && [ ! -L "/$path" ]; then echo "$path"; fi
     done)
