@@ -1,24 +1,22 @@
 //! Checks that built-in handlers are small, and import only what they use.
 
-use std::path::Path;
-
-use keyward_componentize::build_guest;
+use keyward_handlers::{HARDCODED, SIGNED};
 use wasmparser::{Parser, Payload};
 
 #[test]
 fn guests_have_one_page_and_only_the_imports_and_settings_they_use() {
     let expected = [
         (
-            "keyward-guest-signed",
+            SIGNED,
             &["clock", "keys", "settings", "random", "digest", "log"][..],
             "allow_signed_tokens: bool\nmax_signed_tokens_ttl: u64\nunique_tokens: bool\n",
         ),
-        ("keyward-guest-hardcoded", &["settings", "secrets", "log"], "actors: json\n"),
+        (HARDCODED, &["settings", "secrets", "log"], "actors: json\n"),
     ];
-    for (package, interfaces, names) in expected {
-        let component = build_guest(package, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")).unwrap();
+    for (handler, interfaces, names) in expected {
+        let package = handler.name;
         let (mut pages, mut imports, mut settings, mut exports, mut depth) = (vec![], vec![], None, vec![], 0);
-        for payload in Parser::new(0).parse_all(&component) {
+        for payload in Parser::new(0).parse_all(handler.component) {
             match payload.unwrap() {
                 Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
                 Payload::End(_) => depth -= 1,

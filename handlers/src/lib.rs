@@ -20,10 +20,12 @@
 
 #![no_std]
 
+use core::fmt;
+
 include!("../components/table.rs");
 
 /// A built-in handler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BuiltIn {
     /// The name, such as `signed`.
@@ -32,6 +34,12 @@ pub struct BuiltIn {
     pub component: &'static [u8],
     /// The SHA-256 of the component.
     pub sha256: [u8; 32],
+}
+
+impl fmt::Debug for BuiltIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BuiltIn").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// Returns the handler with this name, or `None` if there is none.
