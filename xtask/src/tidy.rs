@@ -95,7 +95,12 @@ fn sources(root: &Path) -> Result<Vec<Source>, String> {
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     const ENDS: [&str; 7] = ["rs", "toml", "md", "wit", "wat", "run", "yml"];
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
+        let entry = entry?;
+        // Links to `wit/` and `LICENSE` in the packages.
+        if entry.file_type()?.is_symlink() {
+            continue;
+        }
+        let path = entry.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() {
             if !["target", ".git", "vectors"].contains(&name.as_str()) {
