@@ -356,7 +356,7 @@ fn examples() -> Vec<(String, String)> {
             for (number, block) in text().split("```toml\n").skip(1).enumerate() {
                 found.push((format!("{name}, block {}", number + 1), block.split("```").next().unwrap().to_owned()));
             }
-        } else if name.ends_with(".toml") && !name.ends_with("pyproject.toml") {
+        } else if name.ends_with(".toml") && !["pyproject.toml", "Cargo.toml"].iter().any(|end| name.ends_with(end)) {
             found.push((name, text()));
         }
     }

@@ -3,6 +3,7 @@
 mod demo;
 mod dist;
 mod handlers;
+mod package;
 mod peers;
 mod run;
 mod test;
@@ -31,6 +32,9 @@ enum Command {
     Test,
     /// Build the built-in handlers, which the command line and the tests include.
     Handlers,
+    /// Package the published crates, compile each from its archive, and run programs that use
+    /// nothing else. All changes must be committed.
+    Package,
     /// Install the proxies and clients that the tests run against, as `test` does.
     Peers,
     /// Measure the sandbox against native code, and valid calls beside hostile ones. Prints ratios
@@ -79,6 +83,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::demo(),
         Command::Test => test::test(),
         Command::Handlers => handlers::build(),
+        Command::Package => package::package(),
         Command::Peers => {
             peers::install();
             Ok(())

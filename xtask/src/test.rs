@@ -3,7 +3,7 @@
 
 use crate::run::{Step, TARGET, build_all, capture, cargo, run, workspace};
 use crate::tidy::tidy;
-use crate::{dist, handlers, peers};
+use crate::{dist, handlers, package, peers};
 
 /// The version of cargo-deny that is installed if none is present.
 const CARGO_DENY: &str = "cargo-deny@0.20.2";
@@ -36,6 +36,8 @@ pub(crate) fn test() -> Step {
 /// (`tests/all/managed/months.rs`); and a thousand reloads under load.
 pub(crate) fn soak(minutes: u64) -> Step {
     handlers::build()?;
+    package::package()?;
+    package::semver()?;
     run(cargo()
         .args(["test", "--workspace", "--locked"])
         .env("KEYWARD_SOAK_SECONDS", minutes.saturating_mul(60).to_string())

@@ -10,6 +10,8 @@ pub(crate) const DEB: &str = "cargo-deb@3.8.0";
 pub(crate) const AUDITABLE: &str = "cargo-auditable@0.7.7";
 /// Writes software bills of materials.
 pub(crate) const CYCLONEDX: &str = "cargo-cyclonedx@0.5.9";
+/// Compares public interfaces.
+pub(crate) const SEMVER_CHECKS: &str = "cargo-semver-checks@0.51.0";
 
 /// Returns a command for cargo with a subcommand, which it installs into the target folder unless
 /// this version is there.
