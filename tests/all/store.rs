@@ -5,7 +5,7 @@ use keyward_runtime::store::{
     CommitOutcome, Entry, NewRecord, Record, RecordStore, Revocation, RevocationLog, SecretDigest, StoreError,
     StoreFuture, StoredRecord, Termination, TerminationReason, Transaction,
 };
-use keyward_runtime::token::TokenId;
+use keyward_runtime::token::{TokenDigest, TokenId};
 use keyward_store::{CHANNEL, Location, Store};
 use keyward_tests::daemon::wait_for;
 use keyward_tests::http::DEADLINE;
@@ -24,11 +24,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 mod absent;
-mod children;
 mod clock;
 mod conformance;
 mod edited;
-mod issued;
 mod listed;
 mod refused;
 mod revoked;
@@ -221,6 +219,7 @@ fn an_invalid_record_is_an_error_and_is_not_stored() {
         }
         assert!(find(&store, "h", "id").is_none() && find(&store, "h", "a\0b").is_none());
         assert!(find(&store, "\0", "id").is_none() && wait(store.find_digest("\0", &digest(1))).is_none());
+        assert_eq!(wait(store.find_issued(Some("a\0b"), &TokenDigest::of("token"))), None);
         assert_eq!(commit(&store, "h", end(&["a\0b"])), CommitOutcome::Ended);
         store.next_serial("\0").block_on().unwrap_err();
         store.revoke(&revocation("h", "\0"), NOW).block_on().unwrap_err();

@@ -3,65 +3,6 @@
 use super::*;
 use keyward_runtime::store::{RecordStore, RevocationLog};
 
-/// Checks the records that a revocation revokes, and the number of live ones among them.
-#[test]
-fn a_revocation_revokes_what_it_matches() {
-    let alice = |id: &str, issued_at| Record { issued_at, ..record(id, "alice") };
-    let records = [
-        ("h", alice("a1", 10)),
-        ("h", alice("a2", 20)),
-        ("h", Record { expires_at: Some(NOW - 1), ..alice("expired", 10) }),
-        ("h", Record { ended: Some(Termination { at: 11, why: TerminationReason::Replaced }), ..alice("ended", 10) }),
-        ("h", record("b", "bob")),
-        ("i", alice("a1", 10)),
-    ];
-    let some = |text: &str| Some(text.to_owned());
-    let none = Revocation::default;
-    let (h, i) = (|| Revocation { handler: some("h"), ..none() }, || Revocation { handler: some("i"), ..none() });
-    let cases: &[(Revocation, u64, &[&str])] = &[
-        (none(), 4, &["h.a1", "h.a2", "h.expired", "h.b", "i.a1"]),
-        (h(), 3, &["h.a1", "h.a2", "h.expired", "h.b"]),
-        (i(), 1, &["i.a1"]),
-        (Revocation { handler: some("nobody"), ..none() }, 0, &[]),
-        (Revocation { token_id: some("a1"), ..h() }, 1, &["h.a1"]),
-        (Revocation { token_id: some("expired"), ..h() }, 0, &["h.expired"]),
-        (Revocation { token_id: some("ended"), ..h() }, 0, &[]),
-        (Revocation { token_id: some("a1"), actor_id: some("bob"), ..h() }, 0, &[]),
-        (Revocation { actor_id: some("alice"), ..none() }, 3, &["h.a1", "h.a2", "h.expired", "i.a1"]),
-        (Revocation { actor_id: some("alice"), ..h() }, 2, &["h.a1", "h.a2", "h.expired"]),
-        (Revocation { issued_until: Some(10), ..none() }, 2, &["h.a1", "h.expired", "i.a1"]),
-        (Revocation { issued_until: Some(9), ..none() }, 0, &[]),
-        (Revocation { actor_id: some("alice"), issued_until: Some(20), ..h() }, 2, &["h.a1", "h.a2", "h.expired"]),
-    ];
-    for (revocation, good, ids) in cases {
-        for place in Place::both() {
-            let store = place.open();
-            for (handler, record) in records.clone() {
-                commit(&store, handler, insert(record, None));
-            }
-            let ended = || -> BTreeSet<_> {
-                let ended = records.iter().filter(|(handler, record)| !is_live(&store, handler, &record.id));
-                ended.map(|(handler, record)| format!("{handler}.{}", record.id)).collect()
-            };
-            let before = ended();
-            assert_eq!(wait(store.count(revocation, NOW)), *good, "{revocation:?}");
-            assert_eq!(ended(), before, "counting revokes nothing");
-            assert_eq!(wait(store.revoke(revocation, NOW)).ended, *good, "{revocation:?}");
-            let expected: BTreeSet<_> = ids.iter().map(|&id| id.to_owned()).collect();
-            assert_eq!(&ended() - &before, expected, "{revocation:?}");
-            assert_eq!(
-                find(&store, "h", "ended").unwrap().ended.unwrap().why,
-                TerminationReason::Replaced,
-                "as it was"
-            );
-            // Repeated, the revocation is recorded again, and revokes nothing.
-            assert_eq!(wait(store.count(revocation, NOW)), 0);
-            assert_eq!(wait(store.revoke(revocation, NOW)).ended, 0);
-            assert!(told(&store).into_iter().eq([revocation.clone(), revocation.clone()]));
-        }
-    }
-}
-
 #[test]
 fn revocations_are_read_in_pages() {
     for place in Place::both() {

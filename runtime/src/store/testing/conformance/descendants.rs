@@ -79,6 +79,8 @@ fn with_token(open: Open<'_, dyn TokenStore>) -> Outcome {
     for (revocation, ended, left, descendants) in cases {
         let store = open();
         family(&*store)?;
+        wait(store.count(&revocation, NOW))?;
+        equal(live(&*store, &NAMES)?, all.to_owned(), format_args!("records after counting {revocation:?}"))?;
         let revoked = revoke(&*store, &revocation, ended)?;
         equal(live(&*store, &NAMES)?, left.to_owned(), format_args!("records after {revocation:?}"))?;
         // Each descendant has an entry of its own, for other nodes.
@@ -89,6 +91,7 @@ fn with_token(open: Open<'_, dyn TokenStore>) -> Outcome {
         let mut names: Vec<_> = revoked.descendants.iter().map(ToString::to_string).collect();
         names.sort();
         equal(names.join(" "), descendants.to_owned(), format_args!("descendants revoked by {revocation:?}"))?;
+        equal(wait(store.revoke(&revocation, NOW))?.ended, 0, "number of records ended by a repetition")?;
     }
     // A revocation of an actor's tokens names none: children of other actors stay valid.
     let store = open();

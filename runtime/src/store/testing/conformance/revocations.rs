@@ -53,6 +53,9 @@ fn matching(open: Open<'_, dyn TokenStore>) -> Outcome {
     for (revocation, ended, left) in cases {
         let store = open();
         fill(&*store)?;
+        wait(store.count(&revocation, NOW))?;
+        let all = "h/a1 h/a2 h/expired h/b i/a1".to_owned();
+        equal(live(&*store, &NAMES)?, all, format_args!("records after counting {revocation:?}"))?;
         revoke(&*store, &revocation, ended)?;
         equal(live(&*store, &NAMES)?, left.to_owned(), format_args!("records after {revocation:?}"))?;
         let before = found(&*store, "h", "ended")?.ended;
