@@ -3,9 +3,8 @@
 use super::{TOKEN, registry};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::{
-    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, NodeStatus, RecordStore,
-    Revocation, RevocationLog, Revoked, SecretDigest, StatusCount, StoreError, StoreFuture, StoredRecord, TokenIndex,
-    TokenStore, Transaction,
+    CommitOutcome, Entry, ListEntry, NodeDirectory, RecordStore, Revocation, RevocationLog, Revoked, SecretDigest,
+    StoreError, StoreFuture, StoredRecord, TokenIndex, TokenStore, Transaction,
 };
 use keyward_runtime::token::TokenDigest;
 use keyward_runtime::{Actors, HandlerConfig, Registry, Runtime, RuntimeLimits, StoreGrant, Verdict};
@@ -51,7 +50,6 @@ impl RecordStore for Silent {
     fn commit<'a>(&'a self, _: &'a str, _: Transaction) -> StoreFuture<'a, CommitOutcome> {
         self.says()
     }
-    fn record_use(&self, _: &str, _: &str, _: u64) {}
 }
 
 impl RevocationLog for Silent {
@@ -72,26 +70,9 @@ impl RevocationLog for Silent {
     }
 }
 
-impl TokenIndex for Silent {
-    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: u64) -> StoreFuture<'a, ListPage> {
-        self.says()
-    }
-    fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> StoreFuture<'a, Vec<StatusCount>> {
-        self.says()
-    }
-    fn key_uses(&self, _: u64) -> StoreFuture<'_, Vec<KeyUsage>> {
-        self.says()
-    }
-}
+impl TokenIndex for Silent {}
 
-impl NodeDirectory for Silent {
-    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> StoreFuture<'a, ()> {
-        self.says()
-    }
-    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
-        self.says()
-    }
-}
+impl NodeDirectory for Silent {}
 
 /// Waiting calls occupy only the share of their own handler.
 #[test]

@@ -7,9 +7,8 @@ use crate::support::TestClock;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::store::{
-    CommitOutcome, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, NodeStatus, Record, RecordStore,
-    Revocation, RevocationLog, Revoked, SecretDigest, Status, StatusCount, StoreError, StoreFuture, StoredRecord,
-    TokenIndex, TokenStore, Transaction,
+    CommitOutcome, Entry, Filter, ListEntry, ListPage, NodeDirectory, Record, RecordStore, Revocation, RevocationLog,
+    Revoked, SecretDigest, Status, StoreError, StoreFuture, StoredRecord, TokenIndex, TokenStore, Transaction,
 };
 use keyward_runtime::token::{TokenDigest, TokenId};
 use keyward_runtime::{CreateRequest, Creation, Error, IssueOptions, Registry, Restrictions};
@@ -96,22 +95,9 @@ impl TokenIndex for Failing {
     ) -> StoreFuture<'a, ListPage> {
         self.pass(self.store.list(filter, after, max, at))
     }
-    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> StoreFuture<'a, Vec<StatusCount>> {
-        self.pass(self.store.tally(idle, at))
-    }
-    fn key_uses(&self, at: u64) -> StoreFuture<'_, Vec<KeyUsage>> {
-        self.pass(self.store.key_uses(at))
-    }
 }
 
-impl NodeDirectory for Failing {
-    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> StoreFuture<'a, ()> {
-        self.store.note_node(node, last, at)
-    }
-    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
-        self.pass(self.store.nodes())
-    }
-}
+impl NodeDirectory for Failing {}
 
 /// Creates a token, unless the store fails: signed ones have records, too.
 fn try_create(node: &Registry, handler: &str, actor: &str) -> Option<String> {

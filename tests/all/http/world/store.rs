@@ -2,57 +2,37 @@
 //! records of its own tokens; those that revocations count and revoke are given.
 
 use keyward_runtime::clock::UnixTime;
+use keyward_runtime::store::testing::MemoryStore;
 use keyward_runtime::store::{
-    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, NodeStatus, RecordStore,
-    Revocation, RevocationLog, Revoked, SecretDigest, StatusCount, StoreError, StoreFuture, StoredRecord, TokenIndex,
-    Transaction,
+    CommitOutcome, Cursor, Entry, Filter, ListEntry, ListPage, NewRecord, NodeDirectory, Record, RecordStore,
+    Revocation, RevocationLog, Revoked, SecretDigest, StoreError, StoreFuture, StoredRecord, TokenIndex, Transaction,
 };
 use keyward_runtime::token::TokenDigest;
-use std::sync::Mutex;
+use pollster::FutureExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 /// The test double.
 pub(crate) struct Double {
-    records: Mutex<Vec<Kept>>,
-    revocations: Mutex<Vec<Revocation>>,
+    inner: MemoryStore,
     fails: AtomicBool,
     silent: AtomicBool,
     waits: watch::Sender<bool>,
 }
 
-/// A record: its handler, actor and issue time.
-#[derive(Clone)]
-pub(crate) struct Kept {
-    pub(crate) handler: &'static str,
-    pub(crate) id: &'static str,
-    pub(crate) actor: &'static str,
-    pub(crate) issued_at: u64,
-}
-
-impl Kept {
-    fn matches(&self, revocation: &Revocation) -> bool {
-        let Revocation { handler, token_id, token_digest, actor_id, issued_until, keep_children: _ } = revocation;
-        // Records here have no digest.
-        (token_id.is_some() || token_digest.is_none())
-            && handler.as_ref().is_none_or(|handler| handler == self.handler)
-            && token_id.as_ref().is_none_or(|id| id == self.id)
-            && actor_id.as_ref().is_none_or(|actor| actor == self.actor)
-            && issued_until.is_none_or(|until| self.issued_at <= until)
-    }
-}
-
 impl Double {
-    /// Creates a store with these records.
-    pub(crate) fn with(records: &[Kept]) -> Self {
-        let (waits, _) = watch::channel(false);
-        Self {
-            records: Mutex::new(records.to_vec()),
-            revocations: Mutex::default(),
-            fails: false.into(),
-            silent: false.into(),
-            waits,
+    /// Creates a store with these records, each with its handler.
+    pub(crate) fn with(records: &[(&str, Record)]) -> Self {
+        let inner = MemoryStore::new();
+        for (handler, record) in records {
+            let stored = StoredRecord { record: record.clone(), digest: None, token_digest: None };
+            let (replace, max, max_per_actor, max_per_client, idle_before) = (false, u64::MAX, None, None, None);
+            let insert = Some(NewRecord { stored, replace, max, max_per_actor, max_per_client, idle_before });
+            let inserted = inner.commit(handler, Transaction { insert, ..Transaction::default() });
+            assert_eq!(inserted.block_on().unwrap(), CommitOutcome::Done);
         }
+        let (waits, _) = watch::channel(false);
+        Self { inner, fails: false.into(), silent: false.into(), waits }
     }
 
     /// Sets whether revocations fail to be confirmed from now on.
@@ -77,7 +57,11 @@ impl Double {
 
     /// Returns the stored revocations.
     pub(crate) fn revocations(&self) -> Vec<Revocation> {
-        self.revocations.lock().unwrap().clone()
+        let revocation = |(_, entry)| match entry {
+            Entry::Revoked(revocation) => Some(revocation),
+            Entry::Capped(_) => None,
+        };
+        self.inner.entries(0, u32::MAX).block_on().unwrap().into_iter().filter_map(revocation).collect()
     }
 
     async fn answer(&self) -> Result<(), StoreError> {
@@ -108,27 +92,20 @@ impl RecordStore for Double {
     fn commit<'a>(&'a self, _: &'a str, _: Transaction) -> StoreFuture<'a, CommitOutcome> {
         Box::pin(async { Ok(CommitOutcome::Done) })
     }
-
-    fn record_use(&self, _: &str, _: &str, _: u64) {}
 }
 
 impl RevocationLog for Double {
-    fn count<'a>(&'a self, revocation: &'a Revocation, _: u64) -> StoreFuture<'a, u64> {
+    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             self.answer().await?;
-            let count = self.records.lock().unwrap().iter().filter(|kept| kept.matches(revocation)).count();
-            Ok(u64::try_from(count).unwrap())
+            self.inner.count(revocation, at).await
         })
     }
 
     fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, Revoked> {
         Box::pin(async move {
-            let ended = self.count(revocation, at).await?;
-            self.records.lock().unwrap().retain(|kept| !kept.matches(revocation));
-            let mut revocations = self.revocations.lock().unwrap();
-            revocations.push(revocation.clone());
-            let number = u64::try_from(revocations.len()).unwrap();
-            Ok(Revoked { ended, number, descendants: Vec::new() })
+            self.answer().await?;
+            self.inner.revoke(revocation, at).await
         })
     }
 
@@ -141,14 +118,10 @@ impl RevocationLog for Double {
     }
 
     fn entries<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
-        Box::pin(async move {
-            if self.silent.load(Ordering::SeqCst) {
-                return Err(StoreError::new("the test wants it so"));
-            }
-            let all = self.revocations.lock().unwrap();
-            let behind = (1..).zip(all.iter().cloned().map(Entry::Revoked)).skip(usize::try_from(after).unwrap());
-            Ok(behind.take(usize::try_from(max).unwrap()).collect())
-        })
+        if self.silent.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(StoreError::new("the test wants it so")) });
+        }
+        self.inner.entries(after, max)
     }
 }
 
@@ -159,30 +132,14 @@ impl TokenIndex for Double {
             Ok(ListPage::default())
         })
     }
-
-    fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> StoreFuture<'a, Vec<StatusCount>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-
-    fn key_uses(&self, _: u64) -> StoreFuture<'_, Vec<KeyUsage>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
 }
 
-impl NodeDirectory for Double {
-    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> StoreFuture<'a, ()> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-}
+impl NodeDirectory for Double {}
 
 /// Returns the records of the cases: of a handler that receives all kinds of tokens, and of one
 /// that receives none.
-pub(crate) fn records(now: UnixTime) -> [Kept; 4] {
-    let kept = |handler, id, actor, age| Kept { handler, id, actor, issued_at: now.seconds - age };
+pub(crate) fn records(now: UnixTime) -> [(&'static str, Record); 4] {
+    let kept = |handler, id, actor, age| (handler, Record::new(id, actor, now.seconds - age));
     [
         kept("partner", "p-1", "hostile:alice", 10),
         kept("partner", "p-2", "hostile:alice", 0),

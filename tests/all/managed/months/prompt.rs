@@ -1,8 +1,8 @@
 //! A store that writes uses at once.
 
 use keyward_runtime::store::{
-    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, NodeStatus, RecordStore,
-    Revocation, RevocationLog, Revoked, SecretDigest, StatusCount, StoreFuture, StoredRecord, TokenIndex, Transaction,
+    CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, RecordStore, Revocation,
+    RevocationLog, Revoked, SecretDigest, StatusCount, StoreFuture, StoredRecord, TokenIndex, Transaction,
 };
 use keyward_runtime::token::TokenDigest;
 use keyward_store::Store;
@@ -73,11 +73,4 @@ impl TokenIndex for Prompt {
     }
 }
 
-impl NodeDirectory for Prompt {
-    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> StoreFuture<'a, ()> {
-        self.0.note_node(node, last, at)
-    }
-    fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
-        self.0.nodes()
-    }
-}
+impl NodeDirectory for Prompt {}
