@@ -4,7 +4,8 @@
 //! A store is split by purpose. A handler's grant needs a [`RecordStore`], a process that applies
 //! revocations a [`RevocationLog`]; operators list tokens through a [`TokenIndex`] and nodes
 //! through a [`NodeDirectory`]. A [`TokenStore`] is all of them. The embedder provides it; the
-//! crate `keyward-store` keeps it in SQLite or PostgreSQL.
+//! crate `keyward-store` keeps it in SQLite or PostgreSQL. With the cargo feature `testing`, the
+//! module `testing` has a store in memory, and the checks of a store for the tests of its author.
 //!
 //! All types here are exhaustive on purpose: a store that ignores a new member must not compile.
 
