@@ -20,11 +20,24 @@ const QUICK: [&str; 2] = ["--config", "profile.dev.debug=false"];
 pub(crate) fn package() -> Step {
     is_committed()?;
     handlers::build()?;
-    let names = PACKAGES.map(|folder| format!("--package=keyward-{folder}"));
+    run(archives().args(QUICK))?;
+    embed()
+}
+
+/// Packages the work tree, and builds and runs the embedder's programs with the archives. The
+/// packages are not compiled one by one.
+pub(crate) fn test() -> Step {
+    run(archives().arg("--no-verify"))?;
+    embed()
+}
+
+fn archives() -> Command {
+    let mut package = cargo();
     // cargo takes the components for changes, because git ignores them. `is_committed` replaces its
     // check.
-    run(cargo().args(["package", "--locked", "--allow-dirty"]).args(QUICK).args(names))?;
-    embed()
+    package.args(["package", "--locked", "--allow-dirty"]);
+    package.args(PACKAGES.map(|folder| format!("--package=keyward-{folder}")));
+    package
 }
 
 /// Compares the public interfaces with those of the last release, if there is one.

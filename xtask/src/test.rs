@@ -25,6 +25,7 @@ pub(crate) fn test() -> Step {
         .env("RUSTDOCFLAGS", "--deny warnings"))?;
     peers::install();
     dist::test()?;
+    package::test()?;
     run(cargo().args(["test", "--workspace", "--locked"]))?;
     println!("All checks passed.");
     Ok(())
