@@ -5,6 +5,7 @@ mod layers;
 mod links;
 mod prose;
 mod report;
+mod versions;
 
 use crate::run::Step;
 use std::fs;
@@ -63,6 +64,7 @@ pub(crate) fn tidy(root: &Path) -> Step {
         }
         prose::check(source, &mut wrong);
     }
+    versions::check(&sources, &mut wrong);
     layers::check(&sources, &mut wrong);
     root_names(&sources, &mut wrong);
     links::check(root, &sources, &mut wrong);
