@@ -12,32 +12,28 @@ const PACKAGES: [&str; 8] = ["sdk", "handlers", "runtime", "store", "audit", "se
 /// The programs in `examples/embedder/`.
 const PROGRAMS: [&str; 2] = ["verify", "custom_store"];
 
-/// The profile of the checks: as fast to compile as possible.
-const QUICK: [&str; 2] = ["--config", "profile.dev.debug=false"];
-
-/// Packages what is committed. cargo compiles every package from its archive, with the others'
-/// archives in the place of a registry; then the embedder's programs are built from them, and run.
+/// Packages what is committed, compiles every package from its archive and the archives of the
+/// others, and runs the embedder's programs with them.
 pub(crate) fn package() -> Step {
     is_committed()?;
     handlers::build()?;
-    run(archives().args(QUICK))?;
-    embed()
+    archives()?;
+    compile("--workspace")
 }
 
 /// Packages the work tree, and builds and runs the embedder's programs with the archives. The
-/// packages are not compiled one by one.
+/// packages that they do not use are not compiled.
 pub(crate) fn test() -> Step {
-    run(archives().arg("--no-verify"))?;
-    embed()
+    archives()?;
+    compile("--package=keyward-embedder")
 }
 
-fn archives() -> Command {
-    let mut package = cargo();
-    // cargo takes the components for changes, because git ignores them. `is_committed` replaces its
-    // check.
-    package.args(["package", "--locked", "--allow-dirty"]);
-    package.args(PACKAGES.map(|folder| format!("--package=keyward-{folder}")));
-    package
+/// Writes the archives.
+fn archives() -> Step {
+    let names = PACKAGES.map(|folder| format!("--package=keyward-{folder}"));
+    // cargo takes the components for changes, because git ignores them: `is_committed` replaces its
+    // check. Its verification keeps the sources of a version forever, so it would compile old ones.
+    run(cargo().args(["package", "--locked", "--allow-dirty", "--no-verify"]).args(names))
 }
 
 /// Compares the public interfaces with those of the last release, if there is one.
@@ -68,38 +64,38 @@ fn is_committed() -> Step {
     Err(format!("these files are not committed; commit or stash them, then repeat:\n{}", changed.trim_end()))
 }
 
-/// Builds and runs the embedder's programs with the archives, offline.
-fn embed() -> Step {
-    let folder = target().join("embedder");
+/// Compiles packages of a workspace with the archives and the embedder's programs, offline, and
+/// runs the programs.
+fn compile(packages: &str) -> Step {
+    let (folder, built) = (target().join("packaged"), target().join("packaged-target"));
     let _ = fs::remove_dir_all(&folder);
     let source = workspace().join("examples/embedder");
-    for file in ["Cargo.toml"].into_iter().map(PathBuf::from).chain(PROGRAMS.map(program)) {
+    for file in PROGRAMS.map(program) {
         copy(&source.join(&file), &folder.join(&file))?;
     }
-    // The versions that the packages were verified with, which are on this machine.
+    // The versions that the workspace is tested with.
     copy(&workspace().join("Cargo.lock"), &folder.join("Cargo.lock"))?;
-    let mut patches = Vec::new();
+    let manifest = source.join("Cargo.toml");
+    let mut text = fs::read_to_string(&manifest).map_err(|error| format!("{}: {error}", manifest.display()))?;
+    text.push_str("\n[patch.crates-io]\n");
+    let mut members = Vec::new();
     for package in PACKAGES.map(|folder| format!("keyward-{folder}")) {
         let name = format!("{package}-{}", env!("CARGO_PKG_VERSION"));
         let archive = target().join("package").join(&name).with_added_extension("crate");
-        run(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(&folder))?;
-        patches.push("--config".to_owned());
-        patches.push(format!("patch.crates-io.{package}.path={:?}", folder.join(&name)));
+        // With the current time: the times in an archive are constant, and cargo compares them.
+        run(Command::new("tar").arg("-xzmf").arg(archive).arg("-C").arg(&folder))?;
+        text.push_str(&format!("{package}.path = {name:?}\n"));
+        members.push(name);
     }
-    for program in PROGRAMS {
-        let program = ["--bin", program];
-        let manifest = folder.join("Cargo.toml");
-        run(cargo()
-            .args(["run", "--quiet", "--offline"])
-            .args(QUICK)
-            .args(&patches)
-            .args(program)
-            .arg("--manifest-path")
-            .arg(manifest)
-            .arg("--target-dir")
-            .arg(target()))?;
-    }
-    Ok(())
+    let text = text.replace("[workspace]\n", &format!("[workspace]\nmembers = {members:?}\n"));
+    let manifest = folder.join("Cargo.toml");
+    fs::write(&manifest, text).map_err(|error| format!("{}: {error}", manifest.display()))?;
+    run(cargo()
+        .args(["build", packages, "--offline", "--config", "profile.dev.debug=false", "--target-dir"])
+        .arg(&built)
+        .arg("--manifest-path")
+        .arg(manifest))?;
+    PROGRAMS.iter().try_for_each(|program| run(&mut Command::new(built.join("debug").join(program))))
 }
 
 fn program(name: &str) -> PathBuf {
