@@ -28,14 +28,14 @@ pub(super) fn package(staged: &Path, folder: &Path, options: &[&str]) -> Result<
 ///
 /// # Errors
 ///
-/// Returns an error if it does not and `KEYWARD_REQUIRE_PROXIES` is set, as in CI.
+/// Returns an error if it does not and `KEYWARD_REQUIRE_PACKAGE` is set, as in the workflows.
 pub(super) fn can_check() -> Result<bool, String> {
     let can_mount = || capture(Command::new("unshare").args(["--mount", "true"])).is_ok_and(|run| run.status.success());
     if Path::new("/etc/debian_version").exists() && is_root() && can_mount() {
         return Ok(true);
     }
     let text = "the Debian package is not tested: only root on Debian, with the right to mount, can install it";
-    let is_required = env::var_os("KEYWARD_REQUIRE_PROXIES").is_some_and(|value| value != "0");
+    let is_required = env::var_os("KEYWARD_REQUIRE_PACKAGE").is_some_and(|value| value != "0");
     if is_required {
         return Err(text.to_owned());
     }
