@@ -170,7 +170,7 @@ impl Registry {
     }
 
     /// Returns the actor of a token if its restrictions allow it to be used for a [`Permission`].
-    /// Whether the actor itself has that permission, only the host service knows.
+    /// They do not grant the permission: the host service decides what the actor may do.
     ///
     /// The rules are Datasette's for `_r`: an entry names the action in full or by its short name
     /// in this registry. An entry for everything covers all, an entry for a database what is in it,
