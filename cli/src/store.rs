@@ -63,13 +63,13 @@ impl OpenStore {
 
     /// Compares the revocation list with its end as noted in the audit log.
     fn compare(&self) -> Result<(), String> {
-        let (Some(file), revocations) = (&self.audit, &self.revocations) else { return Ok(()) };
+        let Some(file) = &self.audit else { return Ok(()) };
         let Some(ListEnd { number, digest }) = noted_list(file).map_err(|error| error.to_string())? else {
             return Ok(());
         };
-        let compared = pollster::block_on(revocations.compare(Some((number, digest))));
+        let compared = pollster::block_on(self.revocations.compare(Some((number, digest))));
         if !compared.map_err(|error| error.to_string())?
-            && let Some(trouble) = revocations.trouble()
+            && let Some(trouble) = self.revocations.trouble()
         {
             tracing::error!(target: "keyward::store", "{trouble}");
         }

@@ -80,10 +80,7 @@ impl<'a> Operations<'a> {
             ..self.entry(Event::Edit, Some(&token.handler))
         });
         let change = recorded(change).await?;
-        let updated = match self.registry.tokens() {
-            Ok(tokens) => tokens.edit(token, update).await,
-            Err(error) => Err(error),
-        };
+        let updated = async { self.registry.tokens()?.edit(token, update).await }.await;
         match &updated {
             Ok(UpdateOutcome::Done(_)) => {}
             Ok(UpdateOutcome::Denied(denied)) => change.denied(denied.denial.as_str()),
@@ -111,10 +108,7 @@ impl<'a> Operations<'a> {
             ..self.entry(Event::Rotate, Some(&token.handler))
         });
         let options = IssueOptions::new().hook(&change);
-        let rotated = match self.registry.tokens() {
-            Ok(tokens) => tokens.rotate(token, overlap, options).await,
-            Err(error) => Err(error),
-        };
+        let rotated = async { self.registry.tokens()?.rotate(token, overlap, options).await }.await;
         match rotated.transpose() {
             Some(creation) => {
                 change.made(&creation);
@@ -161,10 +155,7 @@ impl<'a> Operations<'a> {
                 return Err(error);
             }
         };
-        let ended = match self.registry.revocations() {
-            Ok(revocations) => revocations.revoke(revocation).await,
-            Err(error) => Err(error),
-        };
+        let ended = async { self.registry.revocations()?.revoke(revocation).await }.await;
         note_list(self.audit.map(Arc::as_ref), self.registry);
         if let Err(error) = &ended {
             change.failed(error);
