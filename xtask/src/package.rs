@@ -1,6 +1,6 @@
 //! `cargo xtask package`: the published packages, and programs that use nothing else.
 
-use crate::run::{Step, capture, cargo, run, target, workspace};
+use crate::run::{Step, capture, cargo, copy, run, target, workspace};
 use crate::{handlers, tools};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -100,9 +100,4 @@ fn compile(packages: &str) -> Step {
 
 fn program(name: &str) -> PathBuf {
     Path::new("src/bin").join(name).with_extension("rs")
-}
-
-fn copy(from: &Path, to: &Path) -> Step {
-    let copied = to.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::copy(from, to));
-    copied.map(drop).map_err(|error| format!("{} could not be copied to {}: {error}", from.display(), to.display()))
 }

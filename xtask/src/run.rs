@@ -1,5 +1,6 @@
 //! Runs programs.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -16,6 +17,12 @@ pub(crate) fn workspace() -> PathBuf {
 /// Returns cargo's target folder.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
+/// Copies a file and its permissions, and creates its folder.
+pub(crate) fn copy(from: &Path, to: &Path) -> Step {
+    let copied = to.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::copy(from, to));
+    copied.map(drop).map_err(|error| format!("{} could not be copied to {}: {error}", from.display(), to.display()))
 }
 
 /// Returns a command for the cargo that runs this program, in the workspace.

@@ -1,9 +1,8 @@
 //! The files that are distributed with the program.
 
 use super::{read, renew, write};
-use crate::run::{Step, capture, workspace};
+use crate::run::{capture, copy, workspace};
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -76,12 +75,6 @@ fn tracked(paths: &[&str]) -> Result<Vec<PathBuf>, String> {
     let listed = output(Command::new("git").current_dir(workspace()).args(["ls-files", "-z", "--"]).args(paths))?;
     let names = listed.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty());
     Ok(names.map(|name| PathBuf::from(OsStr::from_bytes(name))).collect())
-}
-
-/// Copies a file and its permissions, and creates its folder.
-fn copy(from: &Path, to: &Path) -> Step {
-    let copied = fs::create_dir_all(to.parent().unwrap_or(to)).and_then(|()| fs::copy(from, to));
-    copied.map(drop).map_err(|error| format!("{}: {error}", from.display()))
 }
 
 fn output(command: &mut Command) -> Result<Output, String> {
