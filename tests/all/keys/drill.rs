@@ -52,8 +52,16 @@ struct Node {
     registry: RwLock<Registry>,
     /// The keys that it has retired, which no later call uses.
     retired: Keys,
-    /// Number of tokens created and presented here.
-    steps: AtomicU64,
+    /// Number of tokens created here and presented on every node.
+    created: AtomicU64,
+    /// Number of tokens presented here by the thread that only presents them.
+    presented: AtomicU64,
+}
+
+impl Node {
+    fn steps(&self) -> [u64; 2] {
+        [&self.created, &self.presented].map(|steps| steps.load(Ordering::SeqCst))
+    }
 }
 
 struct World {
@@ -72,7 +80,8 @@ impl World {
         let start = || Node {
             registry: RwLock::new(node([(1, KeyState::Active)])),
             retired: Keys::default(),
-            steps: AtomicU64::new(0),
+            created: AtomicU64::new(0),
+            presented: AtomicU64::new(0),
         };
         let nodes = (0..nodes).map(|_| start()).collect();
         Self {
@@ -93,12 +102,14 @@ impl World {
             if let Some(key) = retired {
                 node.retired.insert(key);
             }
-            let seen: Vec<_> = self.nodes.iter().map(|node| node.steps.load(Ordering::SeqCst)).collect();
+            let seen: Vec<_> = self.nodes.iter().map(Node::steps).collect();
             let deadline = Instant::now() + Duration::from_secs(120);
             for (node, seen) in self.nodes.iter().zip(seen) {
-                while node.steps.load(Ordering::SeqCst) < seen + 6 {
+                // A step may have begun before the reload. Of the others, one presents an old
+                // token and one a recent token.
+                while node.steps().iter().zip(seen).any(|(now, seen)| *now < seen + 3) {
                     assert!(Instant::now() < deadline, "the threads make no progress");
-                    thread::yield_now();
+                    thread::sleep(Duration::from_millis(1));
                 }
             }
         }
@@ -117,11 +128,11 @@ impl World {
                 self.present(node, &created.token, key);
             }
             self.tokens.lock().unwrap().push((created.token, key));
-            at.steps.fetch_add(1, Ordering::SeqCst);
+            at.created.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    /// Presents tokens on a node, recent and older ones.
+    /// Presents tokens on a node, the oldest live token and recent ones in turns.
     fn hold(&self, at: &Node) {
         for step in 0.. {
             if self.stop.load(Ordering::SeqCst) {
@@ -129,13 +140,17 @@ impl World {
             }
             let token = {
                 let tokens = self.tokens.lock().unwrap();
-                let back = (step * 7) % tokens.len().clamp(1, 50);
-                tokens.iter().rev().filter(|(_, key)| !self.ended.contain(*key)).nth(back).cloned()
+                let mut live = tokens.iter().filter(|(_, key)| !self.ended.contain(*key));
+                let recent = (step * 7) % tokens.len().clamp(1, 50);
+                let token = if step % 2 == 0 { live.next() } else { live.rev().nth(recent) };
+                token.cloned()
             };
-            if let Some((token, key)) = token {
-                self.present(at, &token, key);
-            }
-            at.steps.fetch_add(1, Ordering::SeqCst);
+            let Some((token, key)) = token else {
+                thread::yield_now();
+                continue;
+            };
+            self.present(at, &token, key);
+            at.presented.fetch_add(1, Ordering::SeqCst);
         }
     }
 
