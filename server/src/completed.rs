@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The beginning of an error response of the library, up to the last two digits of its status.
-const ERROR: &[u8] = b"HTTP/1.1 4";
+/// The beginnings of the responses of the library.
+const HEADS: [&[u8]; 3] = [b"HTTP/1.1 400 ", b"HTTP/1.1 414 ", b"HTTP/1.1 431 "];
 
 /// A header of every response that this crate writes, by which they differ from the library's.
 const OURS: &[u8] = b"\r\ncache-control: ";
@@ -29,7 +29,7 @@ impl<S, F: FnMut(u16) -> String> CompletedStream<S, F> {
     /// Returns the completed response if the bytes are one of the library.
     fn completed(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         // The library writes such a head at once, as the last bytes of the connection.
-        if !bytes.starts_with(ERROR) || !bytes.ends_with(b"\r\n\r\n") || has(bytes, OURS) {
+        if !is_head(bytes) || !bytes.ends_with(b"\r\n\r\n") || has(bytes, OURS) {
             return None;
         }
         let status = str::from_utf8(bytes.get(9..12)?).ok()?.parse().ok()?;
@@ -50,6 +50,10 @@ impl<S: AsyncWrite + Unpin, F> CompletedStream<S, F> {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+fn is_head(bytes: &[u8]) -> bool {
+    HEADS.iter().any(|head| bytes.starts_with(head))
 }
 
 fn has(bytes: &[u8], part: &[u8]) -> bool {
@@ -79,8 +83,10 @@ impl<S: AsyncWrite + Unpin, F: FnMut(u16) -> String + Unpin> AsyncWrite for Comp
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match parts.iter().find(|part| !part.is_empty()) {
-            Some(first) if first.starts_with(ERROR) => self.poll_write(context, first),
+        let mut filled = parts.iter().filter(|part| !part.is_empty());
+        match (filled.next(), filled.next()) {
+            // A response of the library has no body. One of this crate is written with its body.
+            (Some(head), None) if is_head(head) => self.poll_write(context, head),
             _ => {
                 ready!(self.poll_rest(context))?;
                 Pin::new(&mut self.stream).poll_write_vectored(context, parts)
@@ -106,6 +112,7 @@ impl<S: AsyncWrite + Unpin, F: FnMut(u16) -> String + Unpin> AsyncWrite for Comp
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::AsyncWriteExt;
 
     #[test]
     fn only_responses_of_the_library_are_completed() {
@@ -117,10 +124,51 @@ mod tests {
             &b"HTTP/1.1 401 Unauthorized\r\ncache-control: no-store\r\ncontent-length: 0\r\n\r\n"[..],
             b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
             b"HTTP/1.1 100 Continue\r\n\r\n",
+            b"HTTP/1.1 400 Bad Request\r\ncache-control: no-store\r\ncontent-length: 0\r\n\r\n",
             b"HTTP/1.1 4",
             b"",
         ] {
             assert_eq!(stream.completed(other), None, "{}", String::from_utf8_lossy(other));
+        }
+    }
+
+    /// A stream that records the length of each write.
+    #[derive(Default)]
+    struct Writes(Vec<usize>);
+
+    impl AsyncWrite for Writes {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.0.push(bytes.len());
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_write_vectored(
+            self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            parts: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+            self.poll_write(context, &bytes)
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_and_its_body_are_one_write() {
+        let mut stream = CompletedStream::new(Writes::default(), |_| String::new());
+        for head in ["HTTP/1.1 401 Unauthorized", "HTTP/1.1 400 Bad Request"] {
+            let head = format!("{head}\r\ncache-control: no-store\r\ncontent-length: 2\r\n\r\n");
+            let parts = [IoSlice::new(head.as_bytes()), IoSlice::new(b"{}")];
+            assert_eq!(stream.write_vectored(&parts).await.unwrap(), head.len() + 2);
+            assert_eq!(stream.stream.0, [head.len() + 2]);
+            stream.stream.0.clear();
         }
     }
 }

@@ -44,6 +44,9 @@ impl Endpoint {
 
     /// Returns whether a request for a path is for this endpoint.
     pub(crate) fn matches(&self, path: &str) -> bool {
+        if !self.path.contains('{') {
+            return self.path == path;
+        }
         let mut given = path.split('/');
         let is_same = |part: &str| given.next().is_some_and(|given| part.starts_with('{') || part == given);
         self.path.split('/').all(is_same) && given.next().is_none()

@@ -37,12 +37,14 @@ const ENDPOINTS: [&Endpoint; 10] = [
 
 /// Returns the endpoint of a path, or `None` if the path is unknown or for proxies.
 pub(crate) fn endpoint_of(path: &str) -> Option<&'static Endpoint> {
-    ENDPOINTS.into_iter().find(|endpoint| endpoint.matches(path))
+    // Most requests are of proxies.
+    let is_for_proxies = path.starts_with(FORWARD_AUTH);
+    ENDPOINTS.into_iter().find(|endpoint| !is_for_proxies && endpoint.matches(path))
 }
 
 /// Returns whether a request for a path may have a query.
 pub(crate) fn may_have_query(path: &str, method: &Method) -> bool {
-    endpoint_of(path).map_or_else(|| path.starts_with(FORWARD_AUTH), |endpoint| endpoint.may_have_query(method))
+    path.starts_with(FORWARD_AUTH) || endpoint_of(path).is_some_and(|endpoint| endpoint.may_have_query(method))
 }
 
 /// Returns the router of all endpoints except those for proxies, which serve every request of a
