@@ -1,8 +1,12 @@
 //! Untrusted components, and what they declare.
 //!
-//! The bytes are read once and digested, and their size and structure are checked before they are
-//! compiled. The compiler's own memory and time are not bounded.
+//! The bytes are read once and digested. Their size, structure and imports are checked before they
+//! are compiled, in a time that is linear in the size. This bounds the largest costs of compiling,
+//! but not all.
 
+mod bound;
+mod code;
+mod imports;
 mod setting;
 mod shape;
 
@@ -16,11 +20,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmtime::component::Component;
 use wasmtime::component::types::{self, ComponentItem};
-
-/// The package that this host supports.
-const PACKAGE: &str = "keyward:handler/";
-/// The version of [`PACKAGE`] that this host supports.
-const VERSION: &str = "0.1.0";
 
 /// A valid component that targets this version of the contract and has no unknown imports. Created
 /// only by [`CheckedComponent::new`].
@@ -63,7 +62,9 @@ impl CheckedComponent {
     /// Returns a [`LoadError`] if `bytes` are not a valid component, or one that this host refuses.
     pub(crate) fn new(engine: &wasmtime::Engine, bytes: &[u8], digest: [u8; 32]) -> Result<Self, LoadError> {
         refuse_other_files(bytes)?;
-        let Shape { settings, patterns, .. } = Shape::read(bytes)?;
+        let Shape { settings, patterns, mut imports, .. } = Shape::read(bytes)?;
+        // It has types only.
+        imports.remove("types");
         let (settings, patterns) = (settings.unwrap_or_default(), patterns.unwrap_or_default());
         let component = catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, bytes)))
             .map_err(|_| {
@@ -75,7 +76,7 @@ impl CheckedComponent {
                     if text.contains("pooling allocator") { LoadErrorKind::TooComplex } else { LoadErrorKind::Invalid };
                 LoadError::new(kind, format!("the component does not compile: {}", escape_untrusted(&text, 500)))
             })?;
-        let imports = imports(engine, &component)?;
+        check_export(engine, &component.component_type())?;
         Ok(Self { component, patterns, info: ComponentInfo { sha256: digest, bytes: bytes.len(), imports, settings } })
     }
 }
@@ -112,49 +113,6 @@ fn refuse_other_files(bytes: &[u8]) -> Result<(), LoadError> {
     Err(LoadError::new(kind, text))
 }
 
-/// Returns the interfaces that this host provides: those that the world in the contract imports.
-fn provided() -> impl Iterator<Item = &'static str> {
-    let lines = include_str!("../wit/world.wit").lines();
-    lines.filter_map(|line| line.trim().strip_prefix("import ")?.strip_suffix(';'))
-}
-
-/// Returns the names of the interfaces that the component imports.
-///
-/// # Errors
-/// Returns a [`LoadError`] for an interface that this host does not provide, and for a component
-/// that does not export `token-handler`.
-fn imports(engine: &wasmtime::Engine, component: &Component) -> Result<BTreeSet<String>, LoadError> {
-    let kind = component.component_type();
-    let mut names = BTreeSet::new();
-    for (name, _) in kind.imports(engine) {
-        let shown = escape_untrusted(name, MAX_NAME);
-        if name.starts_with("wasi:") {
-            return Err(LoadError::new(
-                LoadErrorKind::WasiImport,
-                format!(
-                    "the component imports `{shown}`, but WASI is not available: build it without WASI (in Rust, for `wasm32-unknown-unknown`)"
-                ),
-            ));
-        }
-        let Some((interface, version)) =
-            split(name).filter(|(interface, _)| provided().any(|known| known == *interface))
-        else {
-            return Err(LoadError::new(
-                LoadErrorKind::UnknownImport,
-                format!(
-                    "the component imports `{shown}`, which this host does not provide; it provides {}",
-                    provided().collect::<Vec<_>>().join(", ")
-                ),
-            ));
-        };
-        check_version(&shown, version)?;
-        names.insert(interface.to_owned());
-    }
-    names.remove("types");
-    check_export(engine, &kind)?;
-    Ok(names)
-}
-
 /// Checks that the component exports the two functions of a handler. Their types are checked when
 /// the component is linked.
 fn check_export(engine: &wasmtime::Engine, component: &types::Component) -> Result<(), LoadError> {
@@ -165,13 +123,13 @@ fn check_export(engine: &wasmtime::Engine, component: &types::Component) -> Resu
         ))
     };
     let exported = component.exports(engine).find_map(|(name, item)| match item.ty {
-        ComponentItem::ComponentInstance(instance) => split(name)
+        ComponentItem::ComponentInstance(instance) => imports::split(name)
             .filter(|(interface, _)| *interface == "token-handler")
             .map(|(_, version)| (name, version, instance)),
         _ => None,
     });
     let Some((name, version, instance)) = exported else { return missing("interface `keyward:handler/token-handler`") };
-    check_version(&escape_untrusted(name, MAX_NAME), version)?;
+    imports::check_version(&escape_untrusted(name, MAX_NAME), version)?;
     for function in ["create", "verify"] {
         let found = instance
             .exports(engine)
@@ -181,23 +139,4 @@ fn check_export(engine: &wasmtime::Engine, component: &types::Component) -> Resu
         }
     }
     Ok(())
-}
-
-/// Splits `keyward:handler/INTERFACE@VERSION` into interface and version. `None` if the package is
-/// another.
-fn split(name: &str) -> Option<(&str, &str)> {
-    let name = name.strip_prefix(PACKAGE)?;
-    Some(name.split_once('@').unwrap_or((name, "")))
-}
-
-fn check_version(shown: &str, version: &str) -> Result<(), LoadError> {
-    if version == VERSION {
-        return Ok(());
-    }
-    Err(LoadError::new(
-        LoadErrorKind::OtherVersion,
-        format!(
-            "the component uses `{shown}`, but this host supports version {VERSION}: build it against that version of `wit/`"
-        ),
-    ))
 }

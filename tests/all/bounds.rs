@@ -104,6 +104,80 @@ fn sections_of_a_component_are_bounded() {
     inspect(&component([("x", vec![0; 20 * MIB]), ("name", vec![0; 7 * MIB])])).unwrap();
 }
 
+/// Returns a component with one core module, which has a function for each body.
+fn with_code(tables: &[(u8, Vec<u8>)], functions: usize, locals: usize, body: &[u8]) -> Vec<u8> {
+    let mut function = vec![u8::from(locals > 0)];
+    if locals > 0 {
+        push_leb128(&mut function, locals);
+        function.push(0x7f);
+    }
+    function.extend(body);
+    function.push(0x0b);
+    let mut code = Vec::new();
+    push_leb128(&mut code, functions);
+    for _ in 0..functions {
+        push_leb128(&mut code, function.len());
+        code.extend(&function);
+    }
+    let mut types = Vec::new();
+    push_leb128(&mut types, functions);
+    types.extend(vec![0; functions]);
+
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    section(&mut module, 1, b"\x01\x60\x01\x7f\0");
+    section(&mut module, 3, &types);
+    for (id, data) in tables {
+        section(&mut module, *id, data);
+    }
+    section(&mut module, 10, &code);
+    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+    section(&mut component, 1, &module);
+    component
+}
+
+fn section(to: &mut Vec<u8>, id: u8, data: &[u8]) {
+    to.push(id);
+    push_leb128(to, data.len());
+    to.extend(data);
+}
+
+/// Returns a table with as many elements as given, all of which are the first function.
+fn table(elements: usize) -> [(u8, Vec<u8>); 2] {
+    let mut table = b"\x01\x70\0".to_vec();
+    push_leb128(&mut table, elements);
+    let mut segment = b"\x01\0\x41\0\x0b".to_vec();
+    push_leb128(&mut segment, elements);
+    segment.extend(vec![0; elements]);
+    [(4, table), (9, segment)]
+}
+
+/// Each of these takes the compiler seconds or hours, or gigabytes of memory.
+#[test]
+fn bombs_are_refused_before_they_are_compiled() {
+    let repeat = |count: usize, code: &[u8], end: &[u8]| [code.repeat(count), end.repeat(count)].concat();
+    let branches = |count| repeat(count, b"\x20\0\x04\x40\x05\x0b", b"");
+    let component = |functions, locals, body: &[u8]| with_code(&[], functions, locals, body);
+    let bombs = [
+        (component(1, 0, &branches(20_000)), "15001 blocks in a function, more than the 15000 allowed"),
+        (component(1, 0, &branches(100_000)), "15001 blocks in a function"),
+        (component(1, 0, &repeat(20_000, b"\x03\x40", b"\x0b")), "101 levels of nested loops in a function"),
+        (component(1, 0, &repeat(600_000, b"\x02\x40", b"\x0b")), "2001 levels of nested blocks in a function"),
+        (component(1, 0, &repeat(2_500_000, b"\x02\x40", b"\x0b")), "7500002 bytes in a function"),
+        (component(2_000, 50_000, b""), "50000 locals in a function"),
+        (component(2_000, 5_000, b""), "1005000 locals in all functions"),
+        (component(1_000_000, 0, b""), "1000000 functions"),
+        (with_code(&table(9_900_000), 1, 0, b""), "9900000 elements of tables"),
+    ];
+    for (bytes, told) in bombs {
+        let error = inspect(&bytes).expect_err(told);
+        let text = error.to_string();
+        assert_eq!(error.code(), "too-complex", "{told}: {text}");
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    let error = inspect(&with_code(&table(1_000), 2, 5_000, &branches(3_000))).unwrap_err();
+    assert_eq!(error.code(), "missing-export", "it compiles: {error}");
+}
+
 /// Messages about a name are short, whatever the length of the name.
 #[test]
 fn names_in_messages_are_short() {

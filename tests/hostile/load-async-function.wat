@@ -1,7 +1,8 @@
-;; what: Exports `verify` as an asynchronous function.
+;; what: Imports an interface with an asynchronous function.
 ;; call: load
 ;; outcome: invalid
 
 (component
-  (type $verify (func async (param "token" string) (result bool)))
-  (import "verify" (func (type $verify))))
+  (import "keyward:handler/clock@0.1.0" (instance
+    (type $now (func async (result u64)))
+    (export "now" (func (type $now))))))

@@ -3,6 +3,7 @@
 ;; outcome: invalid
 
 (component
-  (import "v" (value $v u32))
-  (func $f (import "f") (param "x" u32))
-  (start $f (value $v)))
+  (component
+    (import "v" (value $v u32))
+    (func $f (import "f") (param "x" u32))
+    (start $f (value $v))))

@@ -1,31 +1,30 @@
 //! The shape of a component: its parts are counted and bounded, and its own declarations read,
 //! before it is compiled.
 
+use super::bound::{Total, bounded, damaged, too_complex};
+use super::code::Code;
+use super::imports;
 use super::setting::{self, SettingType};
 use crate::error::{LoadError, LoadErrorKind};
-use crate::sanitize::escape_untrusted;
 use crate::token_pattern::TokenPattern;
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef,
-    CustomSectionReader, Instance, Parser, Payload,
+    CustomSectionReader, ElementItems, Encoding, Instance, Parser, Payload, SectionLimited,
 };
 
 /// Maximum number of instances that a component expands to, core instances and nested components
 /// together.
 ///
-/// Components from the usual tools have fewer than ten. This must be bounded before compilation,
-/// since 1,470 bytes can expand to 10^8 instances.
-const MAX_INSTANCES: u64 = 100;
+/// Components from Rust have fewer than ten, those that embed a JavaScript or Python engine up to
+/// 100. This must be bounded before compilation, since 1,470 bytes can expand to 10^8 instances.
+const MAX_INSTANCES: u64 = 300;
 
 /// Maximum depth of nested components.
 const MAX_NESTING: usize = 8;
 /// Maximum number of modules and components. The largest known components, which embed a JavaScript
-/// or Python engine, have about ten modules.
+/// or Python engine, have up to 36.
 const MAX_MODULES: usize = 64;
-/// Maximum number of functions in all modules. The largest known components have about 30,000.
-const MAX_FUNCTIONS: u64 = 100_000;
 
 /// Maximum number of custom sections in a component and all of its modules. A debug build has a
 /// dozen for each module.
@@ -45,20 +44,57 @@ const PATTERN_SECTION: &str = "keyward:token-patterns";
 const MAX_PATTERNS: usize = 16;
 const MAX_PATTERN_BYTES: usize = 4_096;
 
+/// The sums of the entries in sections. Each maximum is several times that of the largest known
+/// components, which embed a JavaScript or Python engine.
+struct Entries {
+    types: Total,
+    imports: Total,
+    exports: Total,
+    globals: Total,
+    elements: Total,
+    segments: Total,
+    aliases: Total,
+    canonical: Total,
+}
+
+impl Default for Entries {
+    fn default() -> Self {
+        let total = Total::new;
+        Self {
+            types: total(50_000, "types", "remove unused types"),
+            imports: total(20_000, "imports", "remove unused imports"),
+            exports: total(30_000, "exports", "remove unused exports"),
+            globals: total(20_000, "globals", "move them into memory"),
+            elements: total(100_000, "elements of tables", "remove unused functions"),
+            segments: total(50_000, "data and element segments", "merge them"),
+            aliases: total(20_000, "aliases", "remove unused aliases"),
+            canonical: total(1_000, "lifted and lowered functions", "remove unused functions"),
+        }
+    }
+}
+
+/// A module or component whose end has not been read.
+struct Open {
+    is_component: bool,
+    /// Number of instances that one instance of it expands to, itself not included.
+    instances: u64,
+    /// The same for each finished component in it, by index. There are no others, because passing
+    /// components around is refused.
+    components: Vec<u64>,
+}
+
 /// The counts of a component's parts while it is read, and its own declarations.
 #[derive(Default)]
 pub(super) struct Shape {
-    /// Number of instances in each open component, outermost first. Open modules are entries with
-    /// zero.
-    open: Vec<u64>,
-    /// Maximum number of instances in any finished component. It bounds every component instance,
-    /// because a component can only instantiate those that are defined before it: passing
-    /// components around is refused.
-    largest: u64,
+    /// The open modules and components, outermost first.
+    open: Vec<Open>,
     modules: usize,
-    functions: u64,
+    code: Code,
+    entries: Entries,
     sections: usize,
     name_bytes: usize,
+    /// The interfaces that it imports, such as `keys`.
+    pub(super) imports: BTreeSet<String>,
     /// Its settings and their types; `None` if it declares none.
     pub(super) settings: Option<BTreeMap<String, SettingType>>,
     /// The patterns of its tokens; `None` if it declares none.
@@ -82,19 +118,40 @@ impl Shape {
         let passes_components =
             || too_complex("passes components around as values: instantiate them where they are defined");
         match payload {
-            Payload::Version { .. } => {
-                self.open.push(0);
+            Payload::Version { encoding, .. } => {
+                let is_component = encoding == Encoding::Component;
+                self.open.push(Open { is_component, instances: 0, components: Vec::new() });
                 self.modules = self.modules.saturating_add(1);
                 bounded(self.modules, MAX_MODULES, "modules and components", "merge them")?;
                 bounded(self.open.len(), MAX_NESTING, "levels of nested components", "reduce the nesting")?;
             }
             Payload::End(_) => {
-                self.largest = self.largest.max(self.open.pop().unwrap_or_default());
+                if let Some(Open { is_component: true, instances, .. }) = self.open.pop()
+                    && let Some(outer) = self.open.last_mut()
+                {
+                    outer.components.push(instances);
+                }
             }
-            Payload::CodeSectionStart { count, .. } => {
-                self.functions = self.functions.saturating_add(count.into());
-                bounded(self.functions, MAX_FUNCTIONS, "functions", "remove unused functions")?;
+            Payload::CodeSectionStart { count, .. } => self.code.begin(count)?,
+            Payload::CodeSectionEntry(body) => self.code.add(&body)?,
+            Payload::TypeSection(section) => self.entries.types.add(entries(&section))?,
+            Payload::CoreTypeSection(section) => self.entries.types.add(entries(&section))?,
+            Payload::ComponentTypeSection(section) => self.entries.types.add(entries(&section))?,
+            Payload::ImportSection(section) => self.entries.imports.add(entries(&section))?,
+            Payload::ExportSection(section) => self.entries.exports.add(entries(&section))?,
+            Payload::GlobalSection(section) => self.entries.globals.add(entries(&section))?,
+            Payload::DataSection(section) => self.entries.segments.add(entries(&section))?,
+            Payload::ElementSection(section) => {
+                self.entries.segments.add(entries(&section))?;
+                for segment in section {
+                    let count = match segment.map_err(damaged)?.items {
+                        ElementItems::Functions(functions) => functions.count(),
+                        ElementItems::Expressions(_, expressions) => expressions.count(),
+                    };
+                    self.entries.elements.add(count.into())?;
+                }
             }
+            Payload::ComponentCanonicalSection(section) => self.entries.canonical.add(entries(&section))?,
             Payload::InstanceSection(section) => {
                 for instance in section {
                     let is_new = matches!(instance.map_err(damaged)?, Instance::Instantiate { .. });
@@ -104,11 +161,11 @@ impl Shape {
             Payload::ComponentInstanceSection(section) => {
                 for instance in section {
                     match instance.map_err(damaged)? {
-                        ComponentInstance::Instantiate { args, .. } => {
+                        ComponentInstance::Instantiate { component_index, args } => {
                             if args.iter().any(|arg| arg.kind == ComponentExternalKind::Component) {
                                 return Err(passes_components());
                             }
-                            self.count(self.largest.saturating_add(1))?;
+                            self.count(self.instances_of(component_index).saturating_add(1))?;
                         }
                         ComponentInstance::FromExports(exports) => {
                             if exports.iter().any(|export| export.kind == ComponentExternalKind::Component) {
@@ -119,6 +176,7 @@ impl Shape {
                 }
             }
             Payload::ComponentAliasSection(section) => {
+                self.entries.aliases.add(entries(&section))?;
                 for alias in section {
                     if let ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. }
                     | ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, .. } =
@@ -129,13 +187,20 @@ impl Shape {
                 }
             }
             Payload::ComponentImportSection(section) => {
+                self.entries.imports.add(entries(&section))?;
                 for import in section {
-                    if matches!(import.map_err(damaged)?.ty, ComponentTypeRef::Component(_)) {
+                    let import = import.map_err(damaged)?;
+                    if matches!(import.ty, ComponentTypeRef::Component(_)) {
                         return Err(passes_components());
+                    }
+                    // The imports of a nested component are provided by the component around it.
+                    if self.open.len() == 1 {
+                        self.imports.insert(imports::interface(import.name.name)?.to_owned());
                     }
                 }
             }
             Payload::ComponentExportSection(section) => {
+                self.entries.exports.add(entries(&section))?;
                 for export in section {
                     if export.map_err(damaged)?.kind == ComponentExternalKind::Component {
                         return Err(passes_components());
@@ -174,14 +239,28 @@ impl Shape {
         bounded(self.sections, MAX_SECTIONS, "custom sections", STRIP)
     }
 
+    /// Returns the number of instances that a component expands to, or 0 if there is no such
+    /// component, which the compiler refuses.
+    fn instances_of(&self, index: u32) -> u64 {
+        let finished = self.open.last().zip(usize::try_from(index).ok());
+        finished.and_then(|(open, index)| open.components.get(index).copied()).unwrap_or_default()
+    }
+
     /// Adds instances to the innermost open component.
     fn count(&mut self, instances: u64) -> Result<(), LoadError> {
-        if let Some(known) = self.open.last_mut() {
-            *known = known.saturating_add(instances);
-            bounded(*known, MAX_INSTANCES, "instances", "instantiate each part once")?;
+        if let Some(open) = self.open.last_mut() {
+            open.instances = open.instances.saturating_add(instances);
+            bounded(open.instances, MAX_INSTANCES, "instances", "instantiate each part once")?;
         }
         Ok(())
     }
+}
+
+/// Returns the number of entries in a section. A damaged section can claim more entries than it has
+/// bytes.
+fn entries<T>(section: &SectionLimited<'_, T>) -> u64 {
+    let bytes = u64::try_from(section.range().len()).unwrap_or(u64::MAX);
+    bytes.min(section.count().into())
 }
 
 /// A section of lines in which a component declares something about itself.
@@ -221,20 +300,4 @@ impl Stated {
     fn invalid(self, what: &str) -> LoadError {
         LoadError::new(LoadErrorKind::Invalid, format!("the section `{}` {what}", self.section))
     }
-}
-
-/// Returns a [`LoadError`] if `has` exceeds `of`.
-fn bounded<T: PartialOrd + fmt::Display>(has: T, of: T, unit: &str, remedy: &str) -> Result<(), LoadError> {
-    if has > of { Err(too_complex(&format!("has {has} {unit}, more than the {of} allowed: {remedy}"))) } else { Ok(()) }
-}
-
-fn damaged(error: wasmparser::BinaryReaderError) -> LoadError {
-    LoadError::new(
-        LoadErrorKind::Invalid,
-        format!("the component is damaged: {}", escape_untrusted(&error.to_string(), 300)),
-    )
-}
-
-fn too_complex(what: &str) -> LoadError {
-    LoadError::new(LoadErrorKind::TooComplex, format!("the component {what}"))
 }

@@ -26,7 +26,8 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             ],
             &["store::error"],
             &["error"],
-            &["component::setting"],
+            &["component::bound", "component::imports", "component::setting"],
+            &["component::code"],
             &[
                 "admission",
                 "component",
