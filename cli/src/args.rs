@@ -307,9 +307,9 @@ pub(crate) struct CommonArgs {
 }
 
 impl CommonArgs {
-    /// Returns the time of `--at` or of the system clock, in Unix seconds.
-    pub(crate) fn now(&self) -> Result<u64, CliError> {
-        let now = self.at.or_else(|| SystemClock.now()).map(|now| now.seconds);
+    /// Returns the time of `--at` or of the system clock, in whole seconds.
+    pub(crate) fn now(&self) -> Result<UnixTime, CliError> {
+        let now = self.at.or_else(|| SystemClock.now()).map(UnixTime::whole);
         now.ok_or_else(|| {
             CliError::Unavailable("the system clock is set before 1970: correct it, or use --at".to_owned())
         })

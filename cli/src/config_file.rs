@@ -7,6 +7,7 @@ use crate::private_file::{read, read_private, refuse_shared};
 use crate::{CliError, Env, Io, report_error};
 use keyward_audit::Settings;
 use keyward_runtime::Limits;
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::keys::Secret;
 use keyward_runtime::text::{escape_untrusted, list_names};
 use keyward_service::KeyAge;
@@ -233,11 +234,13 @@ impl ConfigFile {
         }
     }
 
-    /// Returns the time of the last write to a secret's file, in Unix seconds, without reading it.
-    /// `None` for a variable.
-    pub(crate) fn modified(&self, source: &SecretSource) -> Option<u64> {
+    /// Returns the time of the last write to a secret's file, without reading it. `None` for a
+    /// variable.
+    pub(crate) fn modified(&self, source: &SecretSource) -> Option<UnixTime> {
         match source {
-            SecretSource::File(path) => fs::metadata(self.path(path)).ok()?.mtime().try_into().ok(),
+            SecretSource::File(path) => {
+                fs::metadata(self.path(path)).ok()?.mtime().try_into().ok().map(UnixTime::from_seconds)
+            }
             SecretSource::Env(_) => None,
         }
     }

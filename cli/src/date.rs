@@ -51,9 +51,9 @@ pub fn parse_at(text: &str) -> Result<UnixTime, &'static str> {
 }
 
 /// Parses a time like [`parse_at`], without a fraction of a second.
-pub(crate) fn parse_second(text: &str) -> Result<u64, &'static str> {
-    let UnixTime { seconds, nanoseconds } = parse_at(text)?;
-    if nanoseconds == 0 { Ok(seconds) } else { Err("has a fraction: write whole seconds") }
+pub(crate) fn parse_second(text: &str) -> Result<UnixTime, &'static str> {
+    let time = parse_at(text)?;
+    if time.nanoseconds == 0 { Ok(time) } else { Err("has a fraction: write whole seconds") }
 }
 
 /// Parses a date in UTC, from 1970 to 9999, with or without a time of day.
@@ -99,9 +99,9 @@ mod tests {
         let at = |seconds, nanoseconds| Ok(UnixTime { seconds, nanoseconds });
         for text in ["1796112000", "2026-12-01 08:00:00 UTC", "2026-12-01 08:00:00", "2026-12-01T08:00:00Z"] {
             assert_eq!(parse_at(text), at(1_796_112_000, 0), "{text}");
-            assert_eq!(parse_second(text), Ok(1_796_112_000), "{text}");
+            assert_eq!(parse_second(text), at(1_796_112_000, 0), "{text}");
         }
-        assert_eq!(parse_second("2026-12-01 08:00"), Ok(1_796_112_000));
+        assert_eq!(parse_second("2026-12-01 08:00"), at(1_796_112_000, 0));
         assert_eq!(date_to_the_minute(1_796_112_059), "2026-12-01 08:00");
         assert_eq!(parse_at("2026-12-01"), at(1_796_083_200, 0));
         assert_eq!(parse_at("2026-12-01T08:00:00.123Z"), at(1_796_112_000, 123_000_000));
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn whole_seconds_are_whole() {
         for (text, wanted) in [("0", 0), ("1767225600", 1_767_225_600), ("7.0", 7), ("253402300799", 253_402_300_799)] {
-            assert_eq!(parse_second(text), Ok(wanted), "{text}");
+            assert_eq!(parse_second(text), Ok(UnixTime::from_seconds(wanted)), "{text}");
         }
         for bad in ["", "x", "-1", "1e9"] {
             assert!(parse_second(bad).unwrap_err().contains("is not a time"), "{bad}");

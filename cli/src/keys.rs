@@ -7,6 +7,7 @@ use crate::config_file::ConfigFile;
 use crate::date::{age, date, date_to_the_minute};
 use crate::output::{Column, Table, WIDTH, wrap, write_json, write_lines};
 use crate::{CliError, Env, ExitStatus, Io, store};
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::keys::KeyState;
 use keyward_runtime::store::{KeyUsage, TokenIndex};
 use keyward_runtime::text::list_items;
@@ -107,7 +108,7 @@ fn by_name((name, _): (&String, &crate::config::Ring)) -> String {
 
 /// Returns the keys by ring, in the order of the configuration. Keys that are known only to the
 /// store come last in their ring.
-fn rows(loaded: &ConfigFile, now: u64, env: &Env) -> Result<Vec<Row>, CliError> {
+fn rows(loaded: &ConfigFile, now: UnixTime, env: &Env) -> Result<Vec<Row>, CliError> {
     let mut uses = uses(loaded, now, env)?;
     let mut rows = Vec::new();
     for (ring, config) in &loaded.config.rings {
@@ -119,7 +120,7 @@ fn rows(loaded: &ConfigFile, now: u64, env: &Env) -> Result<Vec<Row>, CliError> 
                 ring: ring.clone(),
                 key: id.clone(),
                 state: Some(state.as_str()),
-                age_seconds: changed.map(|changed| now.saturating_sub(changed)),
+                age_seconds: changed.map(|changed| now.seconds_since(changed)),
                 used_by: used_by.clone(),
                 tokens,
             });
@@ -144,12 +145,12 @@ fn rows(loaded: &ConfigFile, now: u64, env: &Env) -> Result<Vec<Row>, CliError> 
 }
 
 /// Returns the numbers of tokens by `ring/id`; `None` without a store.
-fn uses(loaded: &ConfigFile, now: u64, env: &Env) -> Result<Option<BTreeMap<String, Tokens>>, CliError> {
+fn uses(loaded: &ConfigFile, now: UnixTime, env: &Env) -> Result<Option<BTreeMap<String, Tokens>>, CliError> {
     let Some(location) = store::location(loaded, env)? else { return Ok(None) };
     let store = Store::open(location).map_err(|error| store::not_open(loaded, &error.to_string()))?;
     let uses = pollster::block_on(store.key_uses(now)).map_err(|error| CliError::Unavailable(error.to_string()))?;
     let uses = uses.into_iter().map(|KeyUsage { key, minted, good, never_end, newest_expiry }| {
-        (key, Tokens { minted, good, never_end, newest_expiry })
+        (key, Tokens { minted, good, never_end, newest_expiry: newest_expiry.map(|time| time.seconds) })
     });
     Ok(Some(uses.collect()))
 }

@@ -53,7 +53,10 @@ pub(crate) fn write_token(stdout: &mut dyn Write, created: &Created, json: bool)
         return writeln!(stdout, "{}", created.token).map_err(CliError::stdout);
     }
     let Created { handler, token, token_id, expires_at, .. } = created;
-    write_json(stdout, &Token { token, handler, token_id: token_id.as_deref(), expires_at: *expires_at })
+    write_json(
+        stdout,
+        &Token { token, handler, token_id: token_id.as_deref(), expires_at: expires_at.map(|time| time.seconds) },
+    )
 }
 
 /// Writes one line of JSON and flushes it, so that a program can wait for it.

@@ -5,6 +5,7 @@
 
 use crate::CliError;
 use crate::private_file::file_error;
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::revocation::PendingRevocation;
 use keyward_runtime::store::Revocation;
 use keyward_runtime::token::TokenDigest;
@@ -52,7 +53,17 @@ impl Saved {
         let PendingRevocation { revocation, at, leeway, note } = pending.clone();
         let Revocation { handler, token_id, token_digest, actor_id, issued_until, keep_children } = revocation;
         let token_digest = token_digest.map(|digest| hex::encode(digest.bytes()));
-        Self { handler, token_id, token_digest, actor_id, issued_until, keep_children, at, leeway, note }
+        Self {
+            handler,
+            token_id,
+            token_digest,
+            actor_id,
+            issued_until: issued_until.map(|time| time.seconds),
+            keep_children,
+            at: at.seconds,
+            leeway,
+            note,
+        }
     }
 
     /// Returns the revocation, or `None` if its digest is not one.
@@ -66,8 +77,15 @@ impl Saved {
             Some(text) => Some(digest(text)?),
             None => None,
         };
-        let revocation = Revocation { handler, token_id, token_digest, actor_id, issued_until, keep_children };
-        Some(PendingRevocation { revocation, at, leeway, note })
+        let revocation = Revocation {
+            handler,
+            token_id,
+            token_digest,
+            actor_id,
+            issued_until: issued_until.map(UnixTime::from_seconds),
+            keep_children,
+        };
+        Some(PendingRevocation { revocation, at: UnixTime::from_seconds(at), leeway, note })
     }
 }
 
@@ -250,11 +268,16 @@ mod tests {
             handler: Some("h".to_owned()),
             actor_id: Some(actor.to_owned()),
             token_digest: Some(TokenDigest::of("x")),
-            issued_until: Some(7),
+            issued_until: Some(UnixTime::from_seconds(7)),
             keep_children: true,
             ..Revocation::default()
         };
-        PendingRevocation { revocation, at: 7, leeway: 60, note: Some("{\"client\":\"\\\"\"}".to_owned()) }
+        PendingRevocation {
+            revocation,
+            at: UnixTime::from_seconds(7),
+            leeway: 60,
+            note: Some("{\"client\":\"\\\"\"}".to_owned()),
+        }
     }
 
     fn left(path: &Path) -> PendingState {

@@ -7,6 +7,7 @@ use crate::output::{Column, Table, WIDTH, count_of, one_line, wrap, write_json, 
 use crate::pending_file::{PendingFile, PendingState};
 use crate::{CliError, ExitStatus, Io, store};
 use keyward_audit::last;
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::StatusCount;
 use keyward_runtime::{Error, Registry};
 use serde::Serialize;
@@ -61,7 +62,7 @@ pub(crate) fn run(args: &CommonArgs, io: &mut Io<'_>) -> Result<ExitStatus, CliE
     let loaded = ConfigFile::find(config.as_deref(), io)?;
     let keys = loaded.key_ages().into_iter();
     let keys = keys.map(|key| Key {
-        age_seconds: key.made_at.map(|made_at| now.saturating_sub(made_at)),
+        age_seconds: key.made_at.map(|made_at| now.seconds_since(made_at)),
         state: key.state,
         key: key.key,
     });
@@ -99,13 +100,13 @@ fn tokens(registry: &Registry) -> Result<BTreeMap<String, BTreeMap<&'static str,
     Ok(tokens)
 }
 
-fn nodes(registry: &Registry, now: u64) -> Result<Vec<Node>, CliError> {
+fn nodes(registry: &Registry, now: UnixTime) -> Result<Vec<Node>, CliError> {
     let store = registry.tokens().map_err(|error| no_answer(&error))?.store();
     let nodes = pollster::block_on(store.nodes()).map_err(|error| CliError::Unavailable(error.to_string()))?;
     let node = |seen: keyward_runtime::store::NodeStatus| Node {
         node: seen.node,
         behind: seen.behind,
-        seen_seconds_ago: now.saturating_sub(seen.at),
+        seen_seconds_ago: now.seconds_since(seen.at),
     };
     Ok(nodes.into_iter().map(node).collect())
 }

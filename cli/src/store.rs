@@ -5,6 +5,7 @@ use crate::config::StorePlace;
 use crate::config_file::ConfigFile;
 use crate::{CliError, Env};
 use keyward_audit::{ListEnd, noted_list};
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::revocation::Revocations;
 use keyward_runtime::store::{
     CommitOutcome, Entry, ListEntry, NodeDirectory, RecordStore, Revocation, RevocationLog, Revoked, SecretDigest,
@@ -187,19 +188,19 @@ impl RecordStore for NullStore {
 }
 
 impl RevocationLog for NullStore {
-    fn revoke<'a>(&'a self, _: &'a Revocation, _: u64) -> StoreFuture<'a, Revoked> {
+    fn revoke<'a>(&'a self, _: &'a Revocation, _: UnixTime) -> StoreFuture<'a, Revoked> {
         Self::says()
     }
     fn entries<'a>(&'a self, _: u64, _: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
         Self::says()
     }
-    fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> StoreFuture<'a, u64> {
+    fn count<'a>(&'a self, _: &'a Revocation, _: UnixTime) -> StoreFuture<'a, u64> {
         Self::says()
     }
-    fn clock(&self) -> StoreFuture<'_, Option<u64>> {
+    fn clock(&self) -> StoreFuture<'_, Option<UnixTime>> {
         Self::says()
     }
-    fn note_clock(&self, _: u64) -> StoreFuture<'_, ()> {
+    fn note_clock(&self, _: UnixTime) -> StoreFuture<'_, ()> {
         Self::says()
     }
 }

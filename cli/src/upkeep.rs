@@ -143,6 +143,7 @@ fn look(loaded: &ConfigFile, shown: String, store: Arc<Store>) -> Result<Facts, 
         Err(_) => {}
     }
     let now = SystemClock.now().map_or(0, |now| now.seconds);
+    let newest = newest.map(|newest| newest.seconds);
     if let Some(newest) = newest.filter(|newest| *newest > now.saturating_add(APART)) {
         problems.push(format!(
             "the newest time in the store is {newest}, but this machine's clock shows {now} (Unix seconds): correct the clock; if \
@@ -193,7 +194,7 @@ fn accept(args: &Accept, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let intent = AuditedChange::new(audit.as_deref(), Entry { detail: Some(detail), ..Entry::new(Event::Accept) });
     pollster::block_on(intent.record()).map_err(|error| audit_log::not_recorded(&error))?;
     let said = if args.clock {
-        match pollster::block_on(store.cap(now.seconds)) {
+        match pollster::block_on(store.cap(now)) {
             Ok(Capped { cutoffs: 0, newest: false }) => "no time in the store is in the future".to_owned(),
             Ok(Capped { cutoffs, newest: false }) => format!("capped: {}", count_of(cutoffs, "cutoff")),
             Ok(Capped { cutoffs, newest: true }) => {

@@ -2,6 +2,7 @@
 
 use crate::area::{Area, bytes_at, number_at};
 use crate::boundary::{NOW, answer, creation};
+use keyward_runtime::clock::UnixTime;
 use serde_json::Value;
 
 /// Runs a guest whose result is `data`: after an even first byte the result of `verify`, after an
@@ -24,8 +25,8 @@ pub fn answers(data: &[u8]) {
     if area.len() < 96 {
         return;
     }
-    assert_eq!(acceptance.issued_at, number_at(area, 64));
-    assert_eq!(acceptance.expires_at, number_at(area, 80));
+    assert_eq!(acceptance.issued_at, number_at(area, 64).map(UnixTime::from_seconds));
+    assert_eq!(acceptance.expires_at, number_at(area, 80).map(UnixTime::from_seconds));
     assert_eq!(acceptance.token_id.is_some(), area[52] == 1);
     if let Some(id) = &acceptance.token_id {
         says(area, 56, id.as_bytes());

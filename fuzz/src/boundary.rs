@@ -106,7 +106,10 @@ pub(crate) fn create(registry: &Registry, description: Option<String>) -> Option
             assert!(created.token.starts_with("ho_"), "a token leads back to its handler");
             assert!(created.token.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~+/=-".contains(&b)));
             check_token_id(created.token_id.as_deref());
-            assert!(created.expires_at.is_some_and(|end| end <= NOW + 60), "it expires when requested, or sooner");
+            assert!(
+                created.expires_at.is_some_and(|end| end <= UnixTime::from_seconds(NOW + 60)),
+                "it expires when requested, or sooner"
+            );
             Some(created.token)
         }
         Ok(Creation::Denied(denied)) => {
@@ -130,15 +133,18 @@ fn check_acceptance(acceptance: &Acceptance) {
     assert!(id.starts_with("hostile:") && !id.contains(char::is_control) && id.len() <= 1_024, "{id:?}");
     assert_eq!(actor.id().and_then(ActorId::as_text), Some(id));
     assert!(!actor.json().contains(['\n', '\r']) && actor.json().len() <= 64 << 10);
-    assert_eq!(json.get("token_expires").map(|end| end.as_u64().unwrap()), *expires_at);
+    assert_eq!(json.get("token_expires").map(|end| end.as_u64().unwrap()), expires_at.map(|time| time.seconds));
     if let Some(restrictions) = json.get("_r") {
         check_restrictions(restrictions);
     }
     check_token_id(token_id.as_deref());
     assert!(key.is_none(), "a handler without keys: {key:?}");
-    assert!(issued_at.is_none_or(|start| start <= NOW + 60), "from the future: {issued_at:?}");
+    assert!(issued_at.is_none_or(|start| start <= UnixTime::from_seconds(NOW + 60)), "from the future: {issued_at:?}");
     let end = expires_at.unwrap();
-    assert!(end >= NOW && end - issued_at.unwrap_or(NOW) <= MAX_TTL, "{issued_at:?} to {end}");
+    assert!(
+        end.seconds >= NOW && end.seconds_since(issued_at.unwrap_or(UnixTime::from_seconds(NOW))) <= MAX_TTL,
+        "{issued_at:?} to {end:?}"
+    );
 }
 
 /// Checks that `a`, `d` and `r` have their shapes, and are not empty.

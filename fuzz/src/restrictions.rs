@@ -4,6 +4,7 @@
 use crate::boundary::{NOW, RUNTIME};
 use keyward_guest_signed::python_json::Document;
 use keyward_guest_signed::restrictions::{read, write};
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::keys::{KeyGrant, KeyRing, Scheme, Secret};
 use keyward_runtime::{Actors, CreateRequest, Creation, HandlerConfig, Registry, Restrictions, Verdict};
 use keyward_sdk::Restrictions as Record;
@@ -68,7 +69,7 @@ fn through_a_token(wanted: &Value) {
     let Ok(Verdict::Accepted(acceptance)) = SIGNING.verify_blocking(&created.token) else {
         panic!("not accepted: {wanted}")
     };
-    assert_eq!(acceptance.issued_at, Some(NOW));
+    assert_eq!(acceptance.issued_at, Some(UnixTime::from_seconds(NOW)));
     let mut actor: Value = serde_json::from_str(acceptance.actor_ignoring_restrictions().json()).unwrap();
     assert_eq!(serde_json::to_string(&actor["_r"].take()).unwrap(), serde_json::to_string(wanted).unwrap());
 }

@@ -1,6 +1,7 @@
 //! Bindings generated from `wit/`, and the conversions between the generated types and the crate's
 //! own.
 
+use crate::clock::UnixTime;
 use crate::error::ErrorKind;
 use crate::policy::Proposal;
 use crate::queries::{QueryValue, Rows};
@@ -62,8 +63,8 @@ pub(crate) fn answer(verdict: Verdict, words: &Redactor<'_>) -> Answer {
                 actor,
                 restrictions: restrictions.map(restrictions_in),
                 token_id,
-                issued_at,
-                expires_at,
+                issued_at: issued_at.map(UnixTime::from_seconds),
+                expires_at: expires_at.map(UnixTime::from_seconds),
             })
         }
         Verdict::NotMine => Answer::NotMine,
@@ -117,8 +118,8 @@ pub(crate) fn token_out(record: &Record) -> store::Token {
         id: id.clone(),
         actor_id: actor_id.clone(),
         restrictions: restrictions.clone().map(restrictions_out),
-        issued_at: *issued_at,
-        expires_at: *expires_at,
+        issued_at: issued_at.seconds,
+        expires_at: expires_at.map(|end| end.seconds),
         ended: ended.map(|Termination { at: _, why }| match why {
             TerminationReason::Revoked => store::Ending::Revoked,
             TerminationReason::Replaced => store::Ending::Replaced,

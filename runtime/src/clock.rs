@@ -6,8 +6,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The same as [`UnixTime::MAX_SECONDS`].
 pub(crate) const MAX_SECONDS: u64 = UnixTime::MAX_SECONDS;
 
-/// A time since [`UNIX_EPOCH`], 1970-01-01T00:00:00Z.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A point in time: the time since [`UNIX_EPOCH`], 1970-01-01T00:00:00Z, which is the default.
+///
+/// A clock returns nanoseconds. The times of tokens, records and revocations are whole seconds. A
+/// time is neither a number nor a duration:
+///
+/// ```compile_fail
+/// use keyward_runtime::store::Record;
+/// let record = Record::new("id", "root", 1_767_225_600);
+/// ```
+///
+/// ```
+/// use keyward_runtime::clock::UnixTime;
+/// use keyward_runtime::store::Record;
+/// let record = Record::new("id", "root", UnixTime::from_seconds(1_767_225_600));
+/// assert_eq!(record.issued_at.seconds, 1_767_225_600);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[expect(clippy::exhaustive_structs, reason = "seconds and nanoseconds are the whole of a time")]
 pub struct UnixTime {
     /// Number of whole seconds.
@@ -20,10 +35,36 @@ impl UnixTime {
     /// The last second of the year 9999, the largest time that RFC 3339 can represent.
     pub const MAX_SECONDS: u64 = 253_402_300_799;
 
-    /// Returns whether an expiry of `seconds` has passed. It has not passed at exactly that second,
-    /// as in Datasette (`now - t > d`).
-    pub(crate) fn is_past(self, seconds: u64) -> bool {
-        self > Self { seconds, nanoseconds: 0 }
+    /// Creates the time at this number of whole seconds.
+    pub const fn from_seconds(seconds: u64) -> Self {
+        Self { seconds, nanoseconds: 0 }
+    }
+
+    /// Returns the time without its nanoseconds.
+    pub const fn whole(self) -> Self {
+        Self::from_seconds(self.seconds)
+    }
+
+    /// Returns the time this number of seconds later, at the latest in the last second.
+    pub(crate) const fn later(self, seconds: u64) -> Self {
+        Self { seconds: self.seconds.saturating_add(seconds), ..self }
+    }
+
+    /// Returns the time this number of seconds earlier, at the earliest in the first second.
+    pub(crate) const fn earlier(self, seconds: u64) -> Self {
+        Self { seconds: self.seconds.saturating_sub(seconds), ..self }
+    }
+
+    /// Returns the number of seconds since an earlier time, without regard to nanoseconds; 0 if
+    /// that time is later.
+    pub const fn seconds_since(self, earlier: Self) -> u64 {
+        self.seconds.saturating_sub(earlier.seconds)
+    }
+
+    /// Returns whether an expiry has passed. It has not passed at exactly its second, as in
+    /// Datasette (`now - t > d`).
+    pub(crate) fn is_past(self, end: Self) -> bool {
+        self > end.whole()
     }
 }
 

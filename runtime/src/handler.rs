@@ -252,7 +252,7 @@ impl Handler {
         if changes.insert.is_none() && changes.end.is_empty() && changes.edit.is_none() {
             return Ok(CommitOutcome::Done);
         }
-        changes.at = now.seconds;
+        changes.at = now.whole();
         Ok(store.commit(&self.name, changes).await?)
     }
 }

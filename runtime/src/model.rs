@@ -4,6 +4,7 @@
 //! Two threads run in every possible order; more threads, in many random orders. In unit tests of
 //! this crate the locks of `sync` are shuttle's, which controls the schedule.
 
+use crate::clock::UnixTime;
 use crate::error::ErrorKind;
 use crate::revocation_list::{Revocations, Ruling, Subject};
 use crate::store::{
@@ -24,17 +25,11 @@ const HANDLER: &str = "signed";
 const ID: &str = "t";
 const TOKEN: TokenDigest = TokenDigest::new([7; 32]);
 const SECOND: u64 = 100;
+const NOW: UnixTime = UnixTime::from_seconds(SECOND);
 const LEEWAY: u64 = 60;
 
 fn subject(id: &str) -> Subject<'_> {
-    Subject {
-        handler: HANDLER,
-        token_id: Some(id),
-        token: None,
-        actor_id: None,
-        issued_at: Some(SECOND),
-        leeway: LEEWAY,
-    }
+    Subject { handler: HANDLER, token_id: Some(id), token: None, actor_id: None, issued_at: Some(NOW), leeway: LEEWAY }
 }
 
 /// A store of a revocation list, and of records that have ended or not.
@@ -85,15 +80,15 @@ impl RecordStore for Double {
         Box::pin(async { Ok(CommitOutcome::Done) })
     }
 
-    fn record_use(&self, _: &str, _: &str, _: u64) {}
+    fn record_use(&self, _: &str, _: &str, _: UnixTime) {}
 }
 
 impl RevocationLog for Double {
-    fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> StoreFuture<'a, u64> {
+    fn count<'a>(&'a self, _: &'a Revocation, _: UnixTime) -> StoreFuture<'a, u64> {
         Box::pin(async { Ok(0) })
     }
 
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, _: u64) -> StoreFuture<'a, Revoked> {
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, _: UnixTime) -> StoreFuture<'a, Revoked> {
         Box::pin(async {
             if self.fails.swap(false, Ordering::SeqCst) {
                 return Err(StoreError::new("not now"));
@@ -116,31 +111,31 @@ impl RevocationLog for Double {
         })
     }
 
-    fn clock(&self) -> StoreFuture<'_, Option<u64>> {
+    fn clock(&self) -> StoreFuture<'_, Option<UnixTime>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn note_clock(&self, _: u64) -> StoreFuture<'_, ()> {
+    fn note_clock(&self, _: UnixTime) -> StoreFuture<'_, ()> {
         Box::pin(async { Ok(()) })
     }
 }
 
 impl TokenIndex for Double {
-    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: u64) -> StoreFuture<'a, ListPage> {
+    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: UnixTime) -> StoreFuture<'a, ListPage> {
         Box::pin(async { Ok(ListPage::default()) })
     }
 
-    fn tally<'a>(&'a self, _: &'a [(String, u64)], _: u64) -> StoreFuture<'a, Vec<StatusCount>> {
+    fn tally<'a>(&'a self, _: &'a [(String, UnixTime)], _: UnixTime) -> StoreFuture<'a, Vec<StatusCount>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn key_uses(&self, _: u64) -> StoreFuture<'_, Vec<KeyUsage>> {
+    fn key_uses(&self, _: UnixTime) -> StoreFuture<'_, Vec<KeyUsage>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 }
 
 impl NodeDirectory for Double {
-    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: u64) -> StoreFuture<'a, ()> {
+    fn note_node<'a>(&'a self, _: &'a str, _: u64, _: UnixTime) -> StoreFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 
@@ -204,15 +199,15 @@ impl Node {
     }
 
     fn revoke_all(&self) -> Result<u64, ErrorKind> {
-        let (handler, issued_until) = (Some(HANDLER.to_owned()), Some(SECOND));
+        let (handler, issued_until) = (Some(HANDLER.to_owned()), Some(NOW));
         let revocation = Revocation { handler, issued_until, ..Revocation::default() };
-        pollster::block_on(self.revocations.revoke(revocation, SECOND, LEEWAY))
+        pollster::block_on(self.revocations.revoke(revocation, NOW, LEEWAY))
     }
 
     fn revoke(&self) -> Result<u64, ErrorKind> {
         let (handler, token_id) = (Some(HANDLER.to_owned()), Some(ID.to_owned()));
         let revocation = Revocation { handler, token_id, ..Revocation::default() };
-        pollster::block_on(self.revocations.revoke(revocation, SECOND, LEEWAY))
+        pollster::block_on(self.revocations.revoke(revocation, NOW, LEEWAY))
     }
 
     fn reload(&self, has_key: bool) {
@@ -321,7 +316,7 @@ fn concurrent_reads_and_writes_lose_no_entry() {
                         let handler = Some(HANDLER.to_owned());
                         let revocation =
                             Revocation { handler, token_id: Some(number.to_string()), ..Revocation::default() };
-                        pollster::block_on(node.revocations.revoke(revocation, SECOND, LEEWAY)).unwrap();
+                        pollster::block_on(node.revocations.revoke(revocation, NOW, LEEWAY)).unwrap();
                     }
                     pollster::block_on(node.revocations.catch_up()).unwrap();
                 })

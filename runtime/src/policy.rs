@@ -132,8 +132,8 @@ pub(crate) struct Proposal {
     pub(crate) actor: String,
     pub(crate) restrictions: Option<Restrictions>,
     pub(crate) token_id: Option<String>,
-    pub(crate) issued_at: Option<u64>,
-    pub(crate) expires_at: Option<u64>,
+    pub(crate) issued_at: Option<UnixTime>,
+    pub(crate) expires_at: Option<UnixTime>,
 }
 
 /// The policy for one handler's proposals.
@@ -164,8 +164,8 @@ impl Policy {
     pub(crate) fn lifetime(
         &self,
         wanted: Option<NonZeroU32>,
-        parent_ends: Option<u64>,
-        now: u64,
+        parent_ends: Option<UnixTime>,
+        now: UnixTime,
     ) -> Result<Option<NonZeroU32>, String> {
         let lifetime = wanted.or(self.default_ttl);
         if let Some(max_ttl) = self.max_ttl
@@ -175,7 +175,7 @@ impl Policy {
                 "tokens of this handler expire after at most {max_ttl} seconds: request a shorter lifetime (`max_ttl`)"
             ));
         }
-        let Some(left) = parent_ends.map(|end| end.saturating_sub(now)) else { return Ok(lifetime) };
+        let Some(left) = parent_ends.map(|end| end.seconds_since(now)) else { return Ok(lifetime) };
         let left = NonZeroU32::new(u32::try_from(left).unwrap_or(u32::MAX));
         let left = left.ok_or("the presented token expires now")?;
         if wanted.is_some_and(|wanted| wanted > left) {
@@ -186,14 +186,14 @@ impl Policy {
 
     /// Returns whether a token that was last used or issued at `since` has been idle for too long
     /// at `now`.
-    pub(crate) fn is_idle(&self, since: u64, now: UnixTime) -> bool {
-        self.max_idle.is_some_and(|idle| since.saturating_add(idle) < now.seconds)
+    pub(crate) fn is_idle(&self, since: UnixTime, now: UnixTime) -> bool {
+        self.max_idle.is_some_and(|idle| since.whole().later(idle) < now.whole())
     }
 
-    /// Returns the second at or after which a token must have been used to be valid at `now`;
+    /// Returns the time at or after which a token must have been used to be valid at `now`;
     /// `None` if tokens may be idle.
-    pub(crate) fn idle_before(&self, now: u64) -> Option<u64> {
-        self.max_idle.map(|idle| now.saturating_sub(idle))
+    pub(crate) fn idle_before(&self, now: UnixTime) -> Option<UnixTime> {
+        self.max_idle.map(|idle| now.whole().earlier(idle))
     }
 
     /// Returns why a token is not valid according to its [`Record`]; `None` if it is valid.
@@ -246,7 +246,7 @@ impl Policy {
                 bad("the token id is not 1 to 256 printable ASCII characters without a space at either end").into()
             );
         }
-        if [issued_at, expires_at].into_iter().flatten().any(|time| time > MAX_SECONDS) {
+        if [issued_at, expires_at].into_iter().flatten().any(|time| time.seconds > MAX_SECONDS) {
             return Err(bad("a time is after the year 9999").into());
         }
         let id = match object.id {
@@ -270,13 +270,13 @@ impl Policy {
         if expires_at.is_some_and(|end| now.is_past(end)) {
             return reject(Reason::Expired, "Token has expired");
         }
-        if issued_at.is_some_and(|start| start > now.seconds.saturating_add(self.leeway)) {
+        if issued_at.is_some_and(|start| start.whole() > now.whole().later(self.leeway)) {
             return reject(Reason::NotYetValid, "Token was issued in the future");
         }
         if let Some(max_ttl) = self.max_ttl {
             match expires_at {
                 None => return reject(Reason::NotPermitted, "Token does not expire, but tokens of its handler must"),
-                Some(end) if end.saturating_sub(issued_at.unwrap_or(now.seconds)) > max_ttl => {
+                Some(end) if end.seconds_since(issued_at.unwrap_or(now)) > max_ttl => {
                     return reject(Reason::NotPermitted, "Token has a longer lifetime than its handler allows");
                 }
                 Some(_) => {}
@@ -340,7 +340,7 @@ fn read_actor(actor: &str, limits: &Limits) -> Result<i_json::Object, Unfit> {
 fn write_actor(
     text: String,
     restrictions: Option<&Restrictions>,
-    expires_at: Option<u64>,
+    expires_at: Option<UnixTime>,
     limits: &Limits,
 ) -> Result<String, Unfit> {
     let mut out = text.into_bytes();
@@ -353,7 +353,7 @@ fn write_actor(
         }
         if let Some(end) = expires_at {
             out.extend_from_slice(b",\"token_expires\":");
-            serde_json::to_writer(&mut out, &end).map_err(|error| lost(&error))?;
+            serde_json::to_writer(&mut out, &end.seconds).map_err(|error| lost(&error))?;
         }
         out.push(b'}');
     }
@@ -478,7 +478,8 @@ mod tests {
 
     #[test]
     fn times_are_checked_to_the_second() {
-        let with = |issued_at, expires_at| {
+        let with = |issued_at: Option<u64>, expires_at: Option<u64>| {
+            let [issued_at, expires_at] = [issued_at, expires_at].map(|time| time.map(UnixTime::from_seconds));
             let proposal = Proposal { issued_at, expires_at, ..proposal(r#"{"id":"bob"}"#) };
             judge(&Policy { max_ttl: Some(100), ..policy() }, proposal).map(|verdict| verdict.map(|_| ()))
         };
@@ -497,7 +498,8 @@ mod tests {
 
     #[test]
     fn the_host_adds_restrictions_and_expiry() {
-        let given = |restrictions, expires_at| {
+        let given = |restrictions, expires_at: Option<u64>| {
+            let expires_at = expires_at.map(UnixTime::from_seconds);
             let proposal = Proposal { restrictions, expires_at, ..proposal(r#"{ "id": "bob" }"#) };
             judge(&policy(), proposal).unwrap().unwrap()
         };

@@ -8,6 +8,7 @@ mod revocations;
 mod tokens;
 
 use crate::actor::VerifiedActor;
+use crate::clock::UnixTime;
 use crate::component::ComponentInfo;
 use crate::counts::Counts;
 use crate::error::{Error, ErrorKind};
@@ -356,8 +357,9 @@ impl Registry {
         }
     }
 
-    fn now(&self) -> Result<u64, Error> {
-        Ok(self.0.runtime.shared().now().map_err(Error::without_handler)?.seconds)
+    /// Returns the current time in whole seconds.
+    fn now(&self) -> Result<UnixTime, Error> {
+        Ok(self.0.runtime.shared().now().map_err(Error::without_handler)?.whole())
     }
 
     /// Returns the indexes of the handlers that a token may belong to, in order: one, except for

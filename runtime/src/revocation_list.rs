@@ -12,6 +12,7 @@ mod kept;
 mod pace;
 mod pending_writes;
 
+use crate::clock::UnixTime;
 use crate::error::ErrorKind;
 use crate::hook::RevocationHook;
 use crate::store::{Entry, Revocation, RevocationLog, Revoked, StoreError};
@@ -103,12 +104,12 @@ impl Revocations {
     /// the number of records that were ended.
     ///
     /// The same holds in this process if the store does not confirm the revocation, which is then
-    /// retried until it does. `at` is the current time in unix seconds, `leeway` the number of
-    /// seconds by which the clocks of other nodes may be ahead.
+    /// retried until it does. `at` is the current time, `leeway` the number of seconds by which the
+    /// clocks of other nodes may be ahead.
     ///
     /// # Errors
     /// The store did not confirm the revocation. [`ErrorKind::TooManyPending`]: nor is it retried.
-    pub(crate) async fn revoke(&self, revocation: Revocation, at: u64, leeway: u64) -> Result<u64, ErrorKind> {
+    pub(crate) async fn revoke(&self, revocation: Revocation, at: UnixTime, leeway: u64) -> Result<u64, ErrorKind> {
         let held = self.unwritten().held(&revocation);
         let written = held.map_or_else(|| revocation.clone(), |late| late.written(&revocation).0);
         match self.store.revoke(&written, at).await {
@@ -138,7 +139,7 @@ impl Revocations {
     pub(crate) fn block(
         &self,
         revocation: Revocation,
-        at: u64,
+        at: UnixTime,
         leeway: u64,
         hook: Arc<dyn RevocationHook>,
     ) -> Result<(), ErrorKind> {
@@ -149,8 +150,9 @@ impl Revocations {
     /// once `hook` succeeds. It had room there, so it is never refused here.
     pub fn resume(&self, pending: PendingRevocation, hook: Option<Arc<dyn RevocationHook>>) {
         let PendingRevocation { revocation, at, leeway, note: _ } = pending;
+        let revocation = Revocation { issued_until: revocation.issued_until.map(UnixTime::whole), ..revocation };
         // Cannot fail without a limit.
-        let _ = self.write_later(revocation, Late::new(at, leeway), hook, usize::MAX);
+        let _ = self.write_later(revocation, Late::new(at.whole(), leeway), hook, usize::MAX);
     }
 
     /// Blocks until the pending revocations have changed since the number `seen`, or for `max`.
@@ -196,7 +198,7 @@ impl Revocations {
     }
 
     /// Returns the number of records that a revocation would end.
-    pub(crate) async fn count(&self, revocation: &Revocation, at: u64) -> Result<u64, StoreError> {
+    pub(crate) async fn count(&self, revocation: &Revocation, at: UnixTime) -> Result<u64, StoreError> {
         self.store.count(revocation, at).await
     }
 
@@ -222,7 +224,7 @@ impl Revocations {
     ///
     /// # Errors
     /// The list is not fresh enough.
-    pub(crate) fn may_issue(&self, subject: Subject<'_>, now: u64, keeps_record: bool) -> Result<bool, Staleness> {
+    pub(crate) fn may_issue(&self, subject: Subject<'_>, now: UnixTime, keeps_record: bool) -> Result<bool, Staleness> {
         let known = self.read_known();
         known.check_fresh(Instant::now(), self.patience)?;
         Ok(match known.rule(subject) {
@@ -281,12 +283,12 @@ impl Revocations {
 
     /// Returns the newest time in the store, if this node's clock is too far behind it to judge
     /// expiry.
-    pub(crate) fn is_behind(&self, now: u64) -> Option<u64> {
-        self.read_known().newest.filter(|newest| now.saturating_add(APART) < *newest)
+    pub(crate) fn is_behind(&self, now: UnixTime) -> Option<UnixTime> {
+        self.read_known().newest.filter(|newest| now.later(APART) < *newest)
     }
 
     /// Advances the newest time in the store to `now`, unless the clock has jumped.
-    pub(crate) async fn keep_clock(&self, now: u64) -> Result<(), StoreError> {
+    pub(crate) async fn keep_clock(&self, now: UnixTime) -> Result<(), StoreError> {
         let newest = self.store.clock().await?;
         let moves = self.pace.lock().unwrap_or_else(PoisonError::into_inner).moves(now, newest, Instant::now());
         if moves { self.store.note_clock(now).await } else { Ok(()) }
@@ -535,8 +537,8 @@ struct Snapshot {
     lag: Option<Lag>,
     /// When the whole list was last read.
     heard: Option<Instant>,
-    /// The newest time in the store, in unix seconds.
-    newest: Option<u64>,
+    /// The newest time in the store.
+    newest: Option<UnixTime>,
     confirmed: Cutoffs,
     unconfirmed: Cutoffs,
 }

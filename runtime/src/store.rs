@@ -7,6 +7,9 @@
 //! crate `keyward-store` keeps it in SQLite or PostgreSQL. With the cargo feature `testing`, the
 //! module `testing` has a store in memory, and the checks of a store for the tests of its author.
 //!
+//! Times are in whole seconds: those that a store is given have no nanoseconds, and neither have
+//! those that it returns.
+//!
 //! All types here are exhaustive on purpose: a store that ignores a new member must not compile.
 
 #![expect(

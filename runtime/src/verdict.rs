@@ -1,6 +1,7 @@
 //! Requests to a [`Registry`](crate::Registry), and its responses.
 
 use crate::actor::VerifiedActor;
+use crate::clock::UnixTime;
 use crate::token::TokenId;
 use indexmap::IndexMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -44,10 +45,10 @@ pub struct Acceptance {
     pub restrictions: Option<Restrictions>,
     /// The id of the token for revocation and audit.
     pub token_id: Option<String>,
-    /// When the token was issued, in unix seconds.
-    pub issued_at: Option<u64>,
-    /// The last second in which the token is valid, in unix seconds.
-    pub expires_at: Option<u64>,
+    /// When the token was issued.
+    pub issued_at: Option<UnixTime>,
+    /// The last second in which the token is valid.
+    pub expires_at: Option<UnixTime>,
     /// The key whose signature the handler verified, as `ring/id`; `None` if it verified none.
     pub key: Option<Arc<str>>,
     /// The source of `issued_at`.
@@ -282,8 +283,8 @@ pub struct Created {
     pub token: String,
     /// The id of the token for revocation and audit.
     pub token_id: Option<String>,
-    /// When the token expires, in unix seconds; `None` if it does not.
-    pub expires_at: Option<u64>,
+    /// When the token expires; `None` if it does not.
+    pub expires_at: Option<UnixTime>,
     /// The key that signed the token, as `ring/id`; `None` if no key did.
     pub key: Option<Arc<str>>,
 }

@@ -11,13 +11,14 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use keyward_runtime::Registry;
+use keyward_runtime::clock::{Clock, SystemClock};
 use keyward_runtime::revocation::PendingStatus;
 use keyward_service::Snapshot;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -152,7 +153,7 @@ fn pending(status: Option<PendingStatus>) -> impl Iterator<Item = &'static str> 
 
 fn metrics(service: &Service) -> Result<String, fmt::Error> {
     let live = service.live();
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let at = SystemClock.now().unwrap_or_default();
     let (registry, inventory, audit) = (&live.registry, &**service.stock().load(), service.audit());
     service.metrics().text(Snapshot { registry, inventory, audit, keys: &live.config.keys, at })
 }

@@ -132,7 +132,7 @@ pub(crate) fn revoked(
     let Revocation { handler, issued_until, .. } = which;
     let Named { actor, token_id, note } = named;
     let note = note.map(|note| format!("{note}; ")).unwrap_or_default();
-    let until = issued_until.map(|until| format!("issued until {until}; ")).unwrap_or_default();
+    let until = issued_until.map(|until| format!("issued until {}; ", until.seconds)).unwrap_or_default();
     let (outcome, reason, detail) = match records {
         Ok(records) => (done, None, format!("{note}{until}records: {records}")),
         Err(error) => ("failed", Some(error.code()), format!("{note}{until}{error}")),

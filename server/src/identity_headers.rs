@@ -39,7 +39,7 @@ pub(crate) fn set_headers(
         (id, value(token_id.as_deref())),
         (scope, scopes),
         (by, value(Some(handler))),
-        (expires, expires_at.map_or(Cow::Borrowed(NONE), |time| Cow::Owned(time.to_string()))),
+        (expires, expires_at.map_or(Cow::Borrowed(NONE), |time| Cow::Owned(time.seconds.to_string()))),
     ] {
         let text = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(NONE));
         headers.insert(name, text);

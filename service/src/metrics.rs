@@ -2,6 +2,7 @@
 //! fixed set, the configuration or the store.
 
 use keyward_audit::{Audit, AuditStatus};
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::error::ErrorKind;
 use keyward_runtime::revocation::PendingStatus;
 use keyward_runtime::store::{NodeStatus, StatusCount};
@@ -112,8 +113,8 @@ pub struct KeyAge {
     pub key: String,
     /// Its state: `pending`, `active`, `verify-only` or `retired`.
     pub state: &'static str,
-    /// The time of creation in unix seconds; `None` if unknown.
-    pub made_at: Option<u64>,
+    /// The time of creation; `None` if unknown.
+    pub made_at: Option<UnixTime>,
 }
 
 /// The state that an exposition shows, beside the counted calls.
@@ -127,8 +128,8 @@ pub struct Snapshot<'a> {
     pub audit: Option<&'a Audit>,
     /// The keys that the handlers use.
     pub keys: &'a [KeyAge],
-    /// The current time, in unix seconds.
-    pub at: u64,
+    /// The current time.
+    pub at: UnixTime,
 }
 
 /// The metrics of the calls of a registry. Survives reloads.
@@ -242,7 +243,7 @@ fn loaded<'a>(handlers: impl Iterator<Item = (&'a str, Counts)>) -> Registry {
 }
 
 /// Returns the metrics of the store and the keys.
-fn kept(stock: &Inventory, keys: &[KeyAge], now: u64) -> Registry {
+fn kept(stock: &Inventory, keys: &[KeyAge], now: UnixTime) -> Registry {
     let (tokens, ages) = (Family::<Kept, Gauge>::default(), Family::<AKey, Gauge>::default());
     let [behind, seen] = [(); 2].map(|()| Family::<Node, Gauge>::default());
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
@@ -256,12 +257,12 @@ fn kept(stock: &Inventory, keys: &[KeyAge], now: u64) -> Registry {
     for NodeStatus { node, last: _, behind: unread, at } in &stock.nodes {
         let labels = Node { node: node.clone() };
         behind.get_or_create(&labels).set(number(*unread));
-        seen.get_or_create(&labels).set(number(*at));
+        seen.get_or_create(&labels).set(number(at.seconds));
     }
     for KeyAge { key, state, made_at } in keys {
         if let Some(made_at) = made_at {
             let labels = AKey { key: key.clone(), state };
-            ages.get_or_create(&labels).set(number(now.saturating_sub(*made_at)));
+            ages.get_or_create(&labels).set(number(now.seconds_since(*made_at)));
         }
     }
     let mut registry = Registry::with_prefix("keyward");

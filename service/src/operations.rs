@@ -130,7 +130,7 @@ impl<'a> Operations<'a> {
     /// are refused nevertheless, except after [`ErrorKind::TooManyPending`].
     pub async fn revoke(&self, revocation: Revocation, named: Named<'_>) -> Result<u64, Error> {
         let Revocation { handler, issued_until, keep_children, .. } = &revocation;
-        let until = issued_until.map(|until| format!("issued until {until}"));
+        let until = issued_until.map(|until| format!("issued until {}", until.seconds));
         let kept = keep_children.then(|| "its children stay valid".to_owned());
         let details: Vec<_> = named.note.map(str::to_owned).into_iter().chain(until).chain(kept).collect();
         let change = self.change(Entry {

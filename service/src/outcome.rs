@@ -78,6 +78,7 @@ impl Outcome {
                 let Acceptance { handler, token_id, issued_at, expires_at, .. } = acceptance;
                 match actor {
                     Some(actor) => {
+                        let [issued_at, expires_at] = [issued_at, expires_at].map(|time| time.map(|time| time.seconds));
                         Self::Accepted { handler: handler.to_string(), actor, token_id, issued_at, expires_at }
                     }
                     // Cannot happen, since the runtime parses actors more strictly; fails closed.

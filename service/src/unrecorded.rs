@@ -45,7 +45,7 @@ impl RevocationHook for Unrecorded {
 pub fn resume(revocations: &Revocations, audit: Option<&Arc<Audit>>, pending: PendingRevocation) {
     let hook = pending.note.as_deref().zip(audit).map(|(note, audit)| {
         let Note { request, client, actor, token_id, detail } = serde_json::from_str(note).unwrap_or_default();
-        let requested = format!("requested at {} (unix seconds), before a restart", pending.at);
+        let requested = format!("requested at {} (unix seconds), before a restart", pending.at.seconds);
         let detail = match detail {
             // It was resumed before.
             Some(detail) if detail.ends_with(&requested) => detail,

@@ -3,19 +3,20 @@
 use crate::database::DbError;
 use crate::pool::Pool;
 use crate::revocations::{LOCK, notify};
-use crate::{to_i64, to_u64};
+use crate::{time_to_i64, to_time, to_u64};
+use keyward_runtime::clock::UnixTime;
 use std::sync::Arc;
 
-pub(crate) async fn newest(pool: Arc<Pool>) -> Result<Option<u64>, DbError> {
+pub(crate) async fn newest(pool: Arc<Pool>) -> Result<Option<UnixTime>, DbError> {
     let mut lease = pool.lease().await?;
     let rows = lease.rows("SELECT newest FROM clock", vec![]).await?;
     lease.done();
-    rows.first().map(|row| to_u64(row.get(0)?)).transpose()
+    rows.first().map(|row| to_time(row.get(0)?)).transpose()
 }
 
 /// Advances the newest time; never moves it backwards.
-pub(crate) async fn note(pool: Arc<Pool>, at: u64) -> Result<(), DbError> {
-    let at = to_i64(at)?;
+pub(crate) async fn note(pool: Arc<Pool>, at: UnixTime) -> Result<(), DbError> {
+    let at = time_to_i64(at)?;
     let mut lease = pool.lease().await?;
     lease.begin().await?;
     if !lease.is_sqlite() {
@@ -31,8 +32,8 @@ pub(crate) async fn note(pool: Arc<Pool>, at: u64) -> Result<(), DbError> {
 /// Caps all times after `at`: the cutoffs appended until now, with an entry that every node reads,
 /// and the newest time. Returns the number of these cutoffs, and whether the newest time was
 /// capped. Writes nothing if no time is after `at`.
-pub(crate) async fn cap(pool: Arc<Pool>, at: u64) -> Result<Capped, DbError> {
-    let at = to_i64(at)?;
+pub(crate) async fn cap(pool: Arc<Pool>, at: UnixTime) -> Result<Capped, DbError> {
+    let at = time_to_i64(at)?;
     let mut lease = pool.lease().await?;
     lease.begin().await?;
     lease.lock(LOCK).await?;

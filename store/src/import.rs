@@ -5,7 +5,7 @@ use crate::pool::{Pool, PooledConnection};
 use crate::record_row::{digest_of_token, read_restrictions};
 use crate::records::insert_one;
 use crate::revocations::LOCK;
-use crate::{is_storable, to_u64};
+use crate::{is_storable, to_time};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::policy::{check_acceptance, is_actor_id};
 use keyward_runtime::store::{Record, Revocation, Status, StoredRecord, Termination, TerminationReason};
@@ -25,8 +25,8 @@ const GAP: i64 = 1_000_000;
 /// The options of an import.
 #[derive(Debug, Clone, Default)]
 pub struct ImportOptions {
-    /// The current time, in unix seconds.
-    pub at: u64,
+    /// The current time.
+    pub at: UnixTime,
     /// The limits of the handler that the tokens are imported for. A valid token that would exceed
     /// one of them at each verification is refused.
     pub limits: Limits,
@@ -73,7 +73,7 @@ pub(crate) async fn import(
     file: &Path,
     options: &ImportOptions,
 ) -> Result<Imported, DbError> {
-    let (records, at) = (read(file, options).await?, options.at);
+    let (records, at) = (read(file, options).await?, options.at.whole());
     options.progress.total.store(u64::try_from(records.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
     let mut imported = Imported::default();
     let mut lease = pool.lease().await?;
@@ -111,7 +111,7 @@ async fn of_handler(lease: &mut PooledConnection, handler: &str) -> Result<Vec<R
                WHERE capped_at IS NULL AND (handler IS NULL OR handler = $1)";
     let rows = lease.rows(sql, vec![handler.into()]).await?;
     let revocation = |row: &Row| {
-        let issued_until = row.get::<Option<i64>>(2)?.map(to_u64).transpose()?;
+        let issued_until = row.get::<Option<i64>>(2)?.map(to_time).transpose()?;
         let (token_id, actor_id, token_digest) = (row.get(0)?, row.get(1)?, digest_of_token(row, 3)?);
         let handler = None;
         Ok(Revocation { handler, token_id, token_digest, actor_id, issued_until, keep_children: false })
@@ -174,13 +174,12 @@ fn unreadable(file: &Path, error: &DbError) -> DbError {
 }
 
 fn record(row: &Row, options: &ImportOptions) -> Result<(i64, Record), DbError> {
-    let (id, at) = (row.get::<i64>(0)?, options.at);
+    let (id, at) = (row.get::<i64>(0)?, options.at.whole());
     let odd = |what: &str| DbError::new(format!("token {id} {what}: nothing was imported; correct or delete its row"));
     let text = |column: usize, name: &str| {
         row.get::<Option<String>>(column).map_err(|_| odd(&format!("has {name} that is not UTF-8")))
     };
-    let time =
-        |column: usize| row.get::<Option<i64>>(column).map(|time| time.and_then(|time| u64::try_from(time).ok()));
+    let time = |column: usize| row.get::<Option<i64>>(column).map(|time| time.and_then(|time| to_time(time).ok()));
     if id < 1 {
         return Err(odd("has an id below 1"));
     }
@@ -190,13 +189,13 @@ fn record(row: &Row, options: &ImportOptions) -> Result<(i64, Record), DbError> 
         // `L` is an older name of `A`.
         Some("A" | "L") => (None, None),
         // Expired, whatever its lifetime is.
-        Some("E") => (None, Some(ended_at.min(at.saturating_sub(1)))),
+        Some("E") => (None, Some(ended_at.min(UnixTime::from_seconds(at.seconds.saturating_sub(1))))),
         _ => (Some(Termination { at: ended_at, why: TerminationReason::Revoked }), None),
     };
     let expires_at = row.get::<Option<i64>>(7)?.and_then(|lifetime| expiry(created, lifetime));
     let actor_id = text(3, "an actor id")?.filter(|id| !id.is_empty()).ok_or_else(|| odd("has no actor"))?;
     // A token that was issued in the future would be rejected until then.
-    let issued_at = u64::try_from(created).unwrap_or(0).min(at);
+    let issued_at = to_time(created).unwrap_or_default().min(at);
     let record = Record {
         description: text(2, "a description")?,
         expires_at: expires_at.into_iter().chain(expired_at).min(),
@@ -246,10 +245,10 @@ fn check_active(created: i64, record: &Record, limits: &Limits) -> Result<(), St
 
 /// Returns the last second in which the plugin accepts a token; `None` if that is after the year
 /// 9999, where a lifetime means "never".
-fn expiry(created: i64, lifetime: i64) -> Option<u64> {
+fn expiry(created: i64, lifetime: i64) -> Option<UnixTime> {
     // Times before 1970 are clamped to 1970.
-    let end = u64::try_from(created.saturating_add(lifetime)).unwrap_or(0);
-    (end <= UnixTime::MAX_SECONDS).then_some(end)
+    let end = to_time(created.saturating_add(lifetime)).unwrap_or_default();
+    (end.seconds <= UnixTime::MAX_SECONDS).then_some(end)
 }
 
 /// Parses `permissions` as written by the plugin. There, an empty object restricts nothing, and

@@ -44,6 +44,7 @@ mod upkeep;
 
 use connect::{Database, Role};
 use database::DbError;
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::{
     CommitOutcome, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, NodeStatus, RecordStore, Revocation,
     RevocationLog, Revoked, SecretDigest, StatusCount, StoreError, StoreFuture, StoredRecord, TokenIndex, Transaction,
@@ -184,12 +185,12 @@ impl Store {
         self.run("importing", IMPORTING, async move { import::import(pool, handler, &file, &options).await })
     }
 
-    /// Records when records were last used, given as handler, id and unix seconds. A time never
-    /// moves backwards.
+    /// Records when records were last used, given as handler, id and time. A time never moves
+    /// backwards.
     ///
     /// # Errors
     /// Returns an error if the times may not have been written.
-    pub fn record_uses(&self, used: Vec<(String, String, u64)>) -> StoreFuture<'_, ()> {
+    pub fn record_uses(&self, used: Vec<(String, String, UnixTime)>) -> StoreFuture<'_, ()> {
         self.run("recording the last use", WRITING, records::record_uses(self.writes.clone(), used))
     }
 
@@ -217,7 +218,7 @@ impl Store {
     ///
     /// # Errors
     /// Returns an error if the store did not confirm the change; retrying is safe.
-    pub fn cap(&self, at: u64) -> StoreFuture<'_, Capped> {
+    pub fn cap(&self, at: UnixTime) -> StoreFuture<'_, Capped> {
         self.run("capping times", WRITING, clock::cap(self.writes.clone(), at))
     }
 
@@ -313,7 +314,7 @@ impl RecordStore for Store {
         self.run("changing records", WRITING, work)
     }
 
-    fn record_use(&self, handler: &str, id: &str, at: u64) {
+    fn record_use(&self, handler: &str, id: &str, at: UnixTime) {
         if self.notes_uses {
             self.uses.note(handler, id, at);
         }
@@ -321,12 +322,12 @@ impl RecordStore for Store {
 }
 
 impl RevocationLog for Store {
-    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64> {
+    fn count<'a>(&'a self, revocation: &'a Revocation, at: UnixTime) -> StoreFuture<'a, u64> {
         let work = revocations::count(self.lists.clone(), revocation.clone(), at);
         self.run("counting the records that a revocation would cover", READING, work)
     }
 
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, Revoked> {
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: UnixTime) -> StoreFuture<'a, Revoked> {
         let work = revocations::revoke(self.writes.clone(), revocation.clone(), at);
         self.run("revoking", REVOKING, work)
     }
@@ -336,11 +337,11 @@ impl RevocationLog for Store {
         self.run("reading revocations", READING, work)
     }
 
-    fn clock(&self) -> StoreFuture<'_, Option<u64>> {
+    fn clock(&self) -> StoreFuture<'_, Option<UnixTime>> {
         self.run("reading the clock", READING, clock::newest(self.reads.clone()))
     }
 
-    fn note_clock(&self, at: u64) -> StoreFuture<'_, ()> {
+    fn note_clock(&self, at: UnixTime) -> StoreFuture<'_, ()> {
         self.run("recording the time", WRITING, clock::note(self.writes.clone(), at))
     }
 
@@ -361,24 +362,24 @@ impl TokenIndex for Store {
         filter: &'a Filter,
         after: Option<&'a keyward_runtime::store::Cursor>,
         max: u32,
-        at: u64,
+        at: UnixTime,
     ) -> StoreFuture<'a, ListPage> {
         let work = listing::list(self.lists.clone(), filter.clone(), after.cloned(), max, at, SCAN);
         self.run("listing records", READING, work)
     }
 
-    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> StoreFuture<'a, Vec<StatusCount>> {
+    fn tally<'a>(&'a self, idle: &'a [(String, UnixTime)], at: UnixTime) -> StoreFuture<'a, Vec<StatusCount>> {
         let work = listing::tally(self.lists.clone(), idle.to_vec(), at);
         self.run("counting records", COUNTING, work)
     }
 
-    fn key_uses(&self, at: u64) -> StoreFuture<'_, Vec<KeyUsage>> {
+    fn key_uses(&self, at: UnixTime) -> StoreFuture<'_, Vec<KeyUsage>> {
         self.run("counting records by key", COUNTING, listing::key_uses(self.lists.clone(), at))
     }
 }
 
 impl NodeDirectory for Store {
-    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> StoreFuture<'a, ()> {
+    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: UnixTime) -> StoreFuture<'a, ()> {
         self.run("recording a node", WRITING, nodes::note(self.writes.clone(), node.to_owned(), last, at))
     }
 
@@ -413,9 +414,19 @@ impl OpenError {
     }
 }
 
-/// Converts a time or a number to the type that both databases store.
-fn to_i64(time: u64) -> Result<i64, DbError> {
-    i64::try_from(time).map_err(|_| DbError::new("a time or a number is too large to store"))
+/// Converts a time to whole seconds, in the type that both databases store.
+fn time_to_i64(time: UnixTime) -> Result<i64, DbError> {
+    to_i64(time.seconds)
+}
+
+/// Converts a stored time.
+fn to_time(kept: i64) -> Result<UnixTime, DbError> {
+    to_u64(kept).map(UnixTime::from_seconds)
+}
+
+/// Converts a number to the type that both databases store.
+fn to_i64(number: u64) -> Result<i64, DbError> {
+    i64::try_from(number).map_err(|_| DbError::new("a time or a number is too large to store"))
 }
 
 /// Converts a stored number.
@@ -442,7 +453,7 @@ mod tests {
     use std::future::poll_fn;
     use std::task::Poll;
 
-    const NOW: u64 = 1_767_225_600;
+    const NOW: UnixTime = UnixTime::from_seconds(1_767_225_600);
 
     /// Returns whether the future is still waiting once it has been polled.
     fn waits<T>(future: &mut StoreFuture<'_, T>) -> bool {

@@ -4,7 +4,8 @@ use crate::database::{DbError, Row, Value};
 use crate::pool::{Pool, PooledConnection};
 use crate::record_row::{COLUMNS, columns, record};
 use crate::revocations::GOOD;
-use crate::{is_storable, reject_nul, to_i64, to_u64};
+use crate::{is_storable, reject_nul, time_to_i64, to_time, to_u64};
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::{CreatedBy, Cursor, Filter, KeyUsage, ListEntry, ListPage, Status, StatusCount};
 use sqlx::AssertSqlSafe;
 use std::cmp::{Ordering, Reverse};
@@ -23,10 +24,10 @@ pub(crate) async fn list(
     filter: Filter,
     after: Option<Cursor>,
     max: u32,
-    at: u64,
+    at: UnixTime,
     scan: u32,
 ) -> Result<ListPage, DbError> {
-    let at = to_i64(at)?;
+    let at = time_to_i64(at)?;
     reject_nul(after.iter().flat_map(|place| [place.handler.as_str(), &place.id]))?;
     let mut lease = pool.lease().await?;
     let mut entries = Vec::new();
@@ -56,8 +57,12 @@ pub(crate) async fn list(
 }
 
 /// Counts records by handler and status.
-pub(crate) async fn tally(pool: Arc<Pool>, idle: Vec<(String, u64)>, at: u64) -> Result<Vec<StatusCount>, DbError> {
-    let mut query = Query::new(to_i64(at)?);
+pub(crate) async fn tally(
+    pool: Arc<Pool>,
+    idle: Vec<(String, UnixTime)>,
+    at: UnixTime,
+) -> Result<Vec<StatusCount>, DbError> {
+    let mut query = Query::new(time_to_i64(at)?);
     let status = query.status(&idle);
     let sql = format!("SELECT handler, {status} AS status, count(*) FROM tokens WHERE {SOMEBODYS} GROUP BY 2, 1");
     let mut lease = pool.lease().await?;
@@ -75,12 +80,12 @@ pub(crate) async fn tally(pool: Arc<Pool>, idle: Vec<(String, u64)>, at: u64) ->
 }
 
 /// Counts records by signing key.
-pub(crate) async fn key_uses(pool: Arc<Pool>, at: u64) -> Result<Vec<KeyUsage>, DbError> {
+pub(crate) async fn key_uses(pool: Arc<Pool>, at: UnixTime) -> Result<Vec<KeyUsage>, DbError> {
     let sql = format!(
         "SELECT key, count(*), count(*) FILTER (WHERE {GOOD}), count(*) FILTER (WHERE {GOOD} AND expires_at IS NULL), \
          max(expires_at) FILTER (WHERE {GOOD}) FROM tokens WHERE key IS NOT NULL GROUP BY key ORDER BY key"
     );
-    let at = to_i64(at)?;
+    let at = time_to_i64(at)?;
     let mut lease = pool.lease().await?;
     let rows = counted(&mut lease, sql, vec![at.into()]).await?;
     lease.done();
@@ -90,7 +95,7 @@ pub(crate) async fn key_uses(pool: Arc<Pool>, at: u64) -> Result<Vec<KeyUsage>, 
             minted: to_u64(row.get(1)?)?,
             good: to_u64(row.get(2)?)?,
             never_end: to_u64(row.get(3)?)?,
-            newest_expiry: row.get::<Option<i64>>(4)?.map(to_u64).transpose()?,
+            newest_expiry: row.get::<Option<i64>>(4)?.map(to_time).transpose()?,
         })
     });
     uses.collect()
@@ -109,7 +114,7 @@ async fn counted(lease: &mut PooledConnection, sql: String, values: Vec<Value>) 
 
 /// Reads the position of a record.
 fn cursor(row: &Row) -> Result<Cursor, DbError> {
-    Ok(Cursor { issued_at: to_u64(row.get(0)?)?, handler: row.get(1)?, id: row.get(2)? })
+    Ok(Cursor { issued_at: to_time(row.get(0)?)?, handler: row.get(1)?, id: row.get(2)? })
 }
 
 fn read(row: &Row) -> Result<ListEntry, DbError> {
@@ -299,7 +304,7 @@ impl Query {
 
     /// Returns an expression for the name of a record's status, equivalent to
     /// [`keyward_runtime::store::Record::status`].
-    fn status(&mut self, idle: &[(String, u64)]) -> String {
+    fn status(&mut self, idle: &[(String, UnixTime)]) -> String {
         let mut is_idle = String::new();
         for (handler, before) in idle.iter().filter(|(handler, _)| is_storable(handler)) {
             let handler = self.value(handler.as_str().into());
@@ -317,8 +322,8 @@ impl Query {
 }
 
 /// Converts a time for a comparison. No stored time is later than the maximum.
-fn latest(time: u64) -> i64 {
-    i64::try_from(time).unwrap_or(i64::MAX)
+fn latest(time: UnixTime) -> i64 {
+    i64::try_from(time.seconds).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -356,12 +361,16 @@ mod tests {
         for (_, text) in crate::connect::SQLITE {
             runtime.block_on(database.run(text)).ok().unwrap();
         }
-        let all = Filter { status: Some(Status::Active), idle: vec![("h".into(), 4)], ..Filter::default() };
-        let narrow = Filter { unused_since: Some(3), never_ends: true, ..all.clone() };
+        let all = Filter {
+            status: Some(Status::Active),
+            idle: vec![("h".into(), UnixTime::from_seconds(4))],
+            ..Filter::default()
+        };
+        let narrow = Filter { unused_since: Some(UnixTime::from_seconds(3)), never_ends: true, ..all.clone() };
         let texts = |texts: &[&str]| Some(texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>());
         let client = Some(CreatedBy::Client("c".into()));
-        let after = Cursor { issued_at: 7, handler: "h".into(), id: "1".into() };
-        let end = Cursor { issued_at: 6, ..after.clone() };
+        let after = Cursor { issued_at: UnixTime::from_seconds(7), handler: "h".into(), id: "1".into() };
+        let end = Cursor { issued_at: UnixTime::from_seconds(6), ..after.clone() };
         let [issue, handler, of_caller, actor] =
             ["tokens_by_issue", "tokens_by_handler", "tokens_by_caller", "tokens_by_actor_issue"];
         for (filter, index) in [
@@ -395,7 +404,10 @@ mod tests {
     async fn all(pool: &Arc<Pool>, filter: &Filter, max: u32, scan: u32) -> Vec<Cursor> {
         let (mut after, mut found) = (None, Vec::new());
         loop {
-            let page = list(pool.clone(), filter.clone(), after.clone(), max, 5, scan).await.ok().unwrap();
+            let page = list(pool.clone(), filter.clone(), after.clone(), max, UnixTime::from_seconds(5), scan)
+                .await
+                .ok()
+                .unwrap();
             let is_full = page.entries.len() == usize::try_from(max).unwrap();
             assert!(!(is_full && page.stopped_at.is_some()));
             found.extend(page.entries.iter().map(ListEntry::place));
@@ -441,7 +453,7 @@ mod tests {
             Filter { handlers: handlers(&["h", "g"]), client: client.clone(), ..Filter::default() },
             Filter { client: Some(CreatedBy::Operator), ..Filter::default() },
             Filter { actor_id: Some("a".into()), client, handlers: handlers(&["h"]), ..replaced.clone() },
-            Filter { unused_since: Some(2), never_ends: true, ..Filter::default() },
+            Filter { unused_since: Some(UnixTime::from_seconds(2)), never_ends: true, ..Filter::default() },
         ] {
             let wanted = runtime.block_on(all(&pool, &filter, 1_000, u32::MAX));
             assert!(!wanted.is_empty());

@@ -2,16 +2,17 @@
 
 use crate::database::DbError;
 use crate::pool::Pool;
-use crate::{reject_nul, to_i64, to_u64};
+use crate::{reject_nul, time_to_i64, to_i64, to_time, to_u64};
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::NodeStatus;
 use std::sync::Arc;
 
 /// The age in seconds from which a node is deleted: many nodes have a new name at each start.
 const FORGOTTEN: i64 = 30 * 86_400;
 
-pub(crate) async fn note(pool: Arc<Pool>, node: String, last: u64, at: u64) -> Result<(), DbError> {
+pub(crate) async fn note(pool: Arc<Pool>, node: String, last: u64, at: UnixTime) -> Result<(), DbError> {
     reject_nul([node.as_str()])?;
-    let (last, at) = (to_i64(last)?, to_i64(at)?);
+    let (last, at) = (to_i64(last)?, time_to_i64(at)?);
     let mut lease = pool.lease().await?;
     lease.begin().await?;
     if !lease.is_sqlite() {
@@ -38,7 +39,7 @@ pub(crate) async fn list(pool: Arc<Pool>) -> Result<Vec<NodeStatus>, DbError> {
             node: row.get(0)?,
             last: to_u64(row.get(1)?)?,
             behind: to_u64(row.get(3)?)?,
-            at: to_u64(row.get(2)?)?,
+            at: to_time(row.get(2)?)?,
         })
     });
     nodes.collect()

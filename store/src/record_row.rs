@@ -1,9 +1,10 @@
 //! Conversion between rows of `tokens` and records.
 
 use crate::database::{DbError, Row, Value};
-use crate::{reject_nul, to_i64, to_u64};
+use crate::{reject_nul, time_to_i64, to_time};
 use indexmap::IndexMap;
 use keyward_runtime::Restrictions;
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::{Record, SecretDigest, StoredRecord, Termination, TerminationReason};
 use keyward_runtime::token::{TokenDigest, TokenId};
 use serde::Deserialize;
@@ -44,13 +45,13 @@ pub(crate) fn record(row: &Row) -> Result<Record, DbError> {
     let mut columns = 0..COLUMNS;
     // In the order of the columns, as fields are evaluated in the order in which they are written.
     let mut next = || columns.next().unwrap_or(COLUMNS);
-    let time = |column| row.get::<Option<i64>>(column)?.map(to_u64).transpose();
+    let time = |column| row.get::<Option<i64>>(column)?.map(to_time).transpose();
     Ok(Record {
         id: row.get(next())?,
         actor_id: row.get(next())?,
         description: row.get(next())?,
         restrictions: row.get::<Option<String>>(next())?.as_deref().map(read_restrictions).transpose()?,
-        issued_at: to_u64(row.get(next())?)?,
+        issued_at: to_time(row.get(next())?)?,
         expires_at: time(next())?,
         last_used_at: time(next())?,
         ended: read_ended(time(next())?, row.get(next())?)?,
@@ -60,7 +61,7 @@ pub(crate) fn record(row: &Row) -> Result<Record, DbError> {
     })
 }
 
-fn read_ended(at: Option<u64>, why: Option<String>) -> Result<Option<Termination>, DbError> {
+fn read_ended(at: Option<UnixTime>, why: Option<String>) -> Result<Option<Termination>, DbError> {
     match (at, why.as_deref()) {
         (None, None) => Ok(None),
         (Some(at), Some("replaced")) => Ok(Some(Termination { at, why: TerminationReason::Replaced })),
@@ -103,10 +104,10 @@ pub(crate) fn values(handler: &str, stored: StoredRecord) -> Result<Vec<Value>, 
         actor_id.as_str().into(),
         description.into(),
         write_restrictions(restrictions.as_ref())?.into(),
-        to_i64(issued_at)?.into(),
-        expires_at.map(to_i64).transpose()?.into(),
-        last_used_at.map(to_i64).transpose()?.into(),
-        ended.map(|ended| to_i64(ended.at)).transpose()?.into(),
+        time_to_i64(issued_at)?.into(),
+        expires_at.map(time_to_i64).transpose()?.into(),
+        last_used_at.map(time_to_i64).transpose()?.into(),
+        ended.map(|ended| time_to_i64(ended.at)).transpose()?.into(),
         ended.map(|ended| why(ended.why).to_owned()).into(),
         client.into(),
         key.into(),

@@ -5,7 +5,8 @@ use crate::listing::IDLE_SINCE;
 use crate::pool::{Pool, PooledConnection};
 use crate::record_row::{COLUMNS, columns, of_token, record, stored, values, why, write_restrictions};
 use crate::revocations::{LOCK, append, end_descendants, notify};
-use crate::{is_storable, reject_nul, to_i64, to_u64};
+use crate::{is_storable, reject_nul, time_to_i64, to_u64};
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::{
     CommitOutcome, ListEntry, NewRecord, Record, RecordUpdate, SecretDigest, StoredRecord, TerminationReason,
     Transaction,
@@ -103,7 +104,7 @@ pub(crate) async fn commit(pool: Arc<Pool>, handler: String, changes: Transactio
 /// Applies the changes within a transaction, unless one of them fails.
 async fn make(lease: &mut PooledConnection, handler: &str, changes: Transaction) -> Result<CommitOutcome, DbError> {
     let Transaction { at, insert, end, edit } = changes;
-    let at = to_i64(at)?;
+    let at = time_to_i64(at)?;
     reject_nul([handler])?;
     // Every transaction locks in this order, to avoid deadlocks: revocations, the handler, the
     // client, records.
@@ -209,7 +210,7 @@ async fn edit_one(
                ended_at = $4, ended_why = $5 WHERE handler = $6 AND id = $7 RETURNING id";
     let values = vec![
         after.description.into(),
-        after.expires_at.map(to_i64).transpose()?.into(),
+        after.expires_at.map(time_to_i64).transpose()?.into(),
         write_restrictions(after.restrictions.as_ref())?.into(),
         replaced.then_some(at).into(),
         replaced.then(|| why(TerminationReason::Replaced).to_owned()).into(),
@@ -230,7 +231,7 @@ async fn insert_if_room(
     at: i64,
 ) -> Result<CommitOutcome, DbError> {
     let NewRecord { stored, replace, max, max_per_actor, max_per_client, idle_before } = insert;
-    let good = Good { handler, at, idle_before: idle_before.map(to_i64).transpose()? };
+    let good = Good { handler, at, idle_before: idle_before.map(time_to_i64).transpose()? };
     let Record { id, actor_id, .. } = &stored.record;
     reject_nul([id.as_str(), actor_id])?;
     if replace {
@@ -337,7 +338,7 @@ pub(crate) async fn insert_one(
     lease.change(AssertSqlSafe(format!("{sql}{})", places.join(", "))), values).await.map(drop)
 }
 
-pub(crate) async fn record_uses(pool: Arc<Pool>, used: Vec<(String, String, u64)>) -> Result<(), DbError> {
+pub(crate) async fn record_uses(pool: Arc<Pool>, used: Vec<(String, String, UnixTime)>) -> Result<(), DbError> {
     if used.is_empty() {
         return Ok(());
     }
@@ -356,7 +357,7 @@ pub(crate) async fn record_uses(pool: Arc<Pool>, used: Vec<(String, String, u64)
     for (handler, id, at) in &used {
         // A value that cannot be stored belongs to no record, and must not prevent the others from
         // being written.
-        if let Ok(at) = to_i64(*at)
+        if let Ok(at) = time_to_i64(*at)
             && reject_nul([handler.as_str(), id]).is_ok()
         {
             lease.change(sql, vec![handler.as_str().into(), id.as_str().into(), at.into()]).await?;

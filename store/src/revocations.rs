@@ -3,7 +3,8 @@
 use crate::database::{DbError, Value};
 use crate::pool::{Pool, PooledConnection};
 use crate::record_row::{digest_of_token, of_token};
-use crate::{CHANNEL, reject_nul, to_i64, to_u64};
+use crate::{CHANNEL, reject_nul, time_to_i64, to_i64, to_time, to_u64};
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::{Entry, Revocation, Revoked};
 use keyward_runtime::token::TokenId;
 use sqlx::AssertSqlSafe;
@@ -31,9 +32,9 @@ const DESCENDANTS: &str = "WITH RECURSIVE descendants (handler, id) AS (\
 /// The condition that a record is that of a descendant.
 const IS_DESCENDANT: &str = "(handler, id) IN (SELECT handler, id FROM descendants)";
 
-pub(crate) async fn count(pool: Arc<Pool>, revocation: Revocation, at: u64) -> Result<u64, DbError> {
+pub(crate) async fn count(pool: Arc<Pool>, revocation: Revocation, at: UnixTime) -> Result<u64, DbError> {
     let revocation = of_all_that_exists(&revocation, at);
-    let at = to_i64(at)?;
+    let at = time_to_i64(at)?;
     let (matches, values) = matches(&revocation, at)?;
     let mut lease = pool.lease().await?;
     let named = named(&mut lease, &revocation, at).await?;
@@ -54,10 +55,10 @@ pub(crate) async fn count(pool: Arc<Pool>, revocation: Revocation, at: u64) -> R
     Ok(count)
 }
 
-pub(crate) async fn revoke(pool: Arc<Pool>, revocation: Revocation, at: u64) -> Result<Revoked, DbError> {
+pub(crate) async fn revoke(pool: Arc<Pool>, revocation: Revocation, at: UnixTime) -> Result<Revoked, DbError> {
     let covers_everything_issued = covers_everything_issued(&revocation, at);
     let of_all_that_exists = of_all_that_exists(&revocation, at);
-    let at = to_i64(at)?;
+    let at = time_to_i64(at)?;
     // Validate before changing anything.
     matches(&revocation, at)?;
     let mut lease = pool.lease().await?;
@@ -135,7 +136,7 @@ pub(crate) async fn list(pool: Arc<Pool>, after: u64, max: u32) -> Result<Vec<(u
                WHERE seq > $1 ORDER BY seq LIMIT $2";
     let rows = lease.rows(sql, vec![last_read.into(), i64::from(max).into()]).await?;
     lease.done();
-    let time = |time: Option<i64>| time.map(to_u64).transpose();
+    let time = |time: Option<i64>| time.map(to_time).transpose();
     let entries = rows.iter().map(|row| {
         let entry = match time(row.get(5)?)? {
             Some(at) => Entry::Capped(at),
@@ -160,7 +161,7 @@ pub(crate) async fn append(lease: &mut PooledConnection, revocation: &Revocation
         handler.into(),
         token_id.into(),
         actor_id.into(),
-        issued_until.map(to_i64).transpose()?.into(),
+        issued_until.map(time_to_i64).transpose()?.into(),
         at.into(),
         of_token(token_digest),
     ];
@@ -184,13 +185,13 @@ async fn end(lease: &mut PooledConnection, which: &str, revocation: &Revocation,
 }
 
 /// Returns `true` if the revocation covers everything issued up to now.
-fn covers_everything_issued(revocation: &Revocation, at: u64) -> bool {
-    revocation.issued_until.is_some_and(|until| until >= at)
+fn covers_everything_issued(revocation: &Revocation, at: UnixTime) -> bool {
+    revocation.issued_until.is_some_and(|until| until.whole() >= at.whole())
 }
 
 /// Returns a revocation without a cutoff if everything issued up to now is covered: then all
 /// matching records are, also those whose `issued_at` is in the future.
-fn of_all_that_exists(revocation: &Revocation, at: u64) -> Revocation {
+fn of_all_that_exists(revocation: &Revocation, at: UnixTime) -> Revocation {
     let issued_until = revocation.issued_until.filter(|_| !covers_everything_issued(revocation, at));
     Revocation { issued_until, ..revocation.clone() }
 }
@@ -199,7 +200,7 @@ fn of_all_that_exists(revocation: &Revocation, at: u64) -> Revocation {
 /// clock was ahead.
 async fn revoke_future_dated(lease: &mut PooledConnection, revocation: Revocation, at: i64) -> Result<u64, DbError> {
     let (matches, mut values) = matches(&Revocation { issued_until: None, ..revocation.clone() }, at)?;
-    values.push(revocation.issued_until.map(to_i64).transpose()?.into());
+    values.push(revocation.issued_until.map(time_to_i64).transpose()?.into());
     let sql = format!(
         "UPDATE tokens SET ended_at = $1, ended_why = 'revoked' WHERE ended_at IS NULL{matches} AND issued_at > ${} \
          RETURNING handler, id",
@@ -237,7 +238,7 @@ fn matches(revocation: &Revocation, at: i64) -> Result<(String, Vec<Value>), DbE
     }
     conditions.extend(actor_id.as_deref().map(|actor| format!("actor_id = {}", bind(actor.into()))));
     if let Some(until) = issued_until {
-        conditions.push(format!("issued_at <= {}", bind(to_i64(*until)?.into())));
+        conditions.push(format!("issued_at <= {}", bind(time_to_i64(*until)?.into())));
     }
     let sql = conditions.iter().map(|condition| format!(" AND {condition}")).collect();
     Ok((sql, values))

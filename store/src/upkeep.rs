@@ -4,6 +4,7 @@ use crate::connect::Role;
 use crate::database::{Connection, DbError};
 use crate::pool::Pool;
 use crate::{clock, to_u64};
+use keyward_runtime::clock::UnixTime;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -87,8 +88,8 @@ pub struct Checked {
     pub foreign: Vec<String>,
     /// Number of records.
     pub records: u64,
-    /// The newest time that the store has seen, in unix seconds.
-    pub newest: Option<u64>,
+    /// The newest time that the store has seen.
+    pub newest: Option<UnixTime>,
 }
 
 pub(crate) async fn check(pool: Arc<Pool>) -> Result<Checked, DbError> {

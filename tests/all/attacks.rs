@@ -35,12 +35,12 @@ const TOKEN: &str = "ho_anything.at-all";
 static STORE: LazyLock<(Arc<Store>, TempDir)> = LazyLock::new(|| {
     let folder = TempDir::new().unwrap();
     let store = Store::open(Location::sqlite(folder.path().join("keyward.db"))).unwrap();
-    let record = Record::new("victims", "victim", NOW.seconds);
+    let record = Record::new("victims", "victim", NOW.whole());
     let digest = SecretDigest::new(Sha256::digest("secret-of-the-victims").into());
     let stored = StoredRecord { record, digest: Some(digest), token_digest: None };
     let insert =
         NewRecord { stored, replace: false, max: 1, max_per_actor: None, max_per_client: None, idle_before: None };
-    let changes = Transaction { at: NOW.seconds, insert: Some(insert), ..Transaction::default() };
+    let changes = Transaction { at: NOW.whole(), insert: Some(insert), ..Transaction::default() };
     pollster::block_on(store.commit("victim", changes)).unwrap();
     (Arc::new(store), folder)
 });
@@ -48,7 +48,7 @@ static STORE: LazyLock<(Arc<Store>, TempDir)> = LazyLock::new(|| {
 /// Returns the number of a handler's live records.
 fn records(handler: &str) -> u64 {
     let all = Revocation { handler: Some(handler.to_owned()), ..Revocation::default() };
-    pollster::block_on(STORE.0.count(&all, NOW.seconds)).unwrap()
+    pollster::block_on(STORE.0.count(&all, NOW.whole())).unwrap()
 }
 
 /// Builds a registry of the hostile handler and a benign one.

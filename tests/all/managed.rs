@@ -11,6 +11,7 @@ mod narrowing;
 mod policy;
 mod program;
 mod quota;
+mod seconds;
 
 use crate::support::{RUNTIME, SIGNED, unhurried};
 use keyward_runtime::clock::UnixTime;

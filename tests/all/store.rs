@@ -1,5 +1,6 @@
 //! The store: one suite, run against SQLite and PostgreSQL.
 
+use crate::support::time;
 use keyward_runtime::Restrictions;
 use keyward_runtime::store::{
     CommitOutcome, Entry, NewRecord, Record, RecordStore, Revocation, RevocationLog, SecretDigest, StoreError,
@@ -91,7 +92,7 @@ impl Place {
 }
 
 fn record(id: &str, actor: &str) -> Record {
-    Record::new(id, actor, NOW)
+    Record::new(id, actor, time(NOW))
 }
 
 fn digest(byte: u8) -> SecretDigest {
@@ -109,7 +110,7 @@ fn insert(record: Record, digest: Option<SecretDigest>) -> Transaction {
         max_per_client: None,
         idle_before: None,
     };
-    Transaction { at: NOW, insert: Some(insert), ..Transaction::default() }
+    Transaction { at: time(NOW), insert: Some(insert), ..Transaction::default() }
 }
 
 fn replace(record: Record) -> Transaction {
@@ -119,7 +120,7 @@ fn replace(record: Record) -> Transaction {
 }
 
 fn end(ids: &[&str]) -> Transaction {
-    Transaction { at: NOW, end: ids.iter().map(|&id| id.to_owned()).collect(), ..Transaction::default() }
+    Transaction { at: time(NOW), end: ids.iter().map(|&id| id.to_owned()).collect(), ..Transaction::default() }
 }
 
 fn revocation(handler: &str, actor: &str) -> Revocation {
@@ -142,7 +143,7 @@ fn find(store: &Store, handler: &str, id: &str) -> Option<Record> {
 fn told(store: &Store) -> Vec<Revocation> {
     let revocation = |(_, entry)| match entry {
         Entry::Revoked(revocation) => revocation,
-        Entry::Capped(at) => panic!("capped at {at}"),
+        Entry::Capped(at) => panic!("capped at {at:?}"),
     };
     wait(store.entries(0, 100)).into_iter().map(revocation).collect()
 }
@@ -165,9 +166,9 @@ fn records_round_trip() {
     let full = Record {
         description: Some("for the \u{1f980}".to_owned()),
         restrictions: Some(restrictions),
-        expires_at: Some(u64::try_from(i64::MAX).unwrap()),
-        last_used_at: Some(0),
-        ended: Some(Termination { at: NOW, why: TerminationReason::Replaced }),
+        expires_at: Some(time(u64::try_from(i64::MAX).unwrap())),
+        last_used_at: Some(time(0)),
+        ended: Some(Termination { at: time(NOW), why: TerminationReason::Replaced }),
         client: Some("c\"".to_owned()),
         key: Some("main/k".to_owned()),
         parent: Some(TokenId { handler: "other".to_owned(), id: "of it".to_owned() }),
@@ -210,10 +211,13 @@ fn an_invalid_record_is_an_error_and_is_not_stored() {
             record("a\0b", "alice"),
             record("id", "al\0ice"),
             Record { description: Some("\0".to_owned()), ..record("id", "alice") },
-            Record { issued_at: late, ..record("id", "alice") },
-            Record { expires_at: Some(late), ..record("id", "alice") },
-            Record { last_used_at: Some(late), ..record("id", "alice") },
-            Record { ended: Some(Termination { at: late, why: TerminationReason::Revoked }), ..record("id", "alice") },
+            Record { issued_at: time(late), ..record("id", "alice") },
+            Record { expires_at: Some(time(late)), ..record("id", "alice") },
+            Record { last_used_at: Some(time(late)), ..record("id", "alice") },
+            Record {
+                ended: Some(Termination { at: time(late), why: TerminationReason::Revoked }),
+                ..record("id", "alice")
+            },
         ] {
             store.commit("h", insert(bad, None)).block_on().unwrap_err();
         }
@@ -222,11 +226,11 @@ fn an_invalid_record_is_an_error_and_is_not_stored() {
         assert_eq!(wait(store.find_issued(Some("a\0b"), &TokenDigest::of("token"))), None);
         assert_eq!(commit(&store, "h", end(&["a\0b"])), CommitOutcome::Ended);
         store.next_serial("\0").block_on().unwrap_err();
-        store.revoke(&revocation("h", "\0"), NOW).block_on().unwrap_err();
-        store.revoke(&revocation("h", "alice"), late).block_on().unwrap_err();
+        store.revoke(&revocation("h", "\0"), time(NOW)).block_on().unwrap_err();
+        store.revoke(&revocation("h", "alice"), time(late)).block_on().unwrap_err();
         let of_any = Revocation { token_id: Some("id".to_owned()), ..Revocation::default() };
-        store.revoke(&of_any, NOW).block_on().unwrap_err();
-        store.count(&of_any, NOW).block_on().unwrap_err();
+        store.revoke(&of_any, time(NOW)).block_on().unwrap_err();
+        store.count(&of_any, time(NOW)).block_on().unwrap_err();
         assert_eq!(wait(store.entries(0, 10)), []);
     }
 }
@@ -245,7 +249,7 @@ fn handlers_are_isolated() {
         }
         assert_eq!(commit(&store, "one", end(&["id"])), CommitOutcome::Done);
         assert!(!is_live(&store, "one", "id") && is_live(&store, "two", "id") && is_live(&store, "One", "id"));
-        assert_eq!(wait(store.revoke(&revocation("two", "alice"), NOW)).ended, 1);
+        assert_eq!(wait(store.revoke(&revocation("two", "alice"), time(NOW))).ended, 1);
         assert!(is_live(&store, "One", "id") && is_live(&store, "", "id"));
     }
 }
@@ -292,7 +296,7 @@ fn a_transaction_is_atomic() {
         assert_eq!(commit(&store, "h", with(record("d", "bob"), &["b", "c"])), CommitOutcome::Done);
         assert_eq!(
             find(&store, "h", "b").unwrap().ended,
-            Some(Termination { at: NOW, why: TerminationReason::Revoked })
+            Some(Termination { at: time(NOW), why: TerminationReason::Revoked })
         );
         assert!(is_live(&store, "h", "d"));
         let told: Vec<_> = told(&store);
@@ -313,7 +317,7 @@ fn concurrent_replacements_leave_one_record() {
         race(16, |thread| {
             let store = if thread % 2 == 0 { &here } else { &there };
             for number in 0..4 {
-                let made = Record { expires_at: Some(NOW + 9), ..record(&format!("{thread}.{number}"), "alice") };
+                let made = Record { expires_at: Some(time(NOW + 9)), ..record(&format!("{thread}.{number}"), "alice") };
                 assert_eq!(commit(store, "h", replace(made)), CommitOutcome::Done);
             }
         });
@@ -342,12 +346,12 @@ fn concurrent_inserts_do_not_exceed_the_maximum() {
     for place in Place::both() {
         let (here, there) = (place.open(), place.open());
         // Not counted: expired, revoked, or of another handler.
-        commit(&here, "h", insert(Record { expires_at: Some(NOW - 1), ..record("old", "alice") }, None));
+        commit(&here, "h", insert(Record { expires_at: Some(time(NOW - 1)), ..record("old", "alice") }, None));
         commit(&here, "h", insert(record("ended", "alice"), None));
         commit(&here, "h", end(&["ended"]));
         commit(&here, "other", insert(record("other", "alice"), None));
         // Counted for one more second.
-        commit(&here, "h", insert(Record { expires_at: Some(NOW), ..record("last", "alice") }, None));
+        commit(&here, "h", insert(Record { expires_at: Some(time(NOW)), ..record("last", "alice") }, None));
         let made = race(16, |thread| {
             let mut changes = insert(record(&thread.to_string(), "alice"), None);
             changes.insert.as_mut().unwrap().max = 6;
@@ -366,18 +370,18 @@ fn the_last_use_never_decreases() {
             commit(&store, "h", insert(record(id, "alice"), None));
         }
         let used = |uses: &[(&str, u64)]| -> Vec<_> {
-            uses.iter().map(|&(id, at)| ("h".to_owned(), id.to_owned(), at)).collect()
+            uses.iter().map(|&(id, at)| ("h".to_owned(), id.to_owned(), time(at))).collect()
         };
         wait(store.record_uses(vec![]));
         wait(store.record_uses(used(&[("a", 20), ("b", 20)])));
         // An unknown record or an invalid time does not affect the others.
         wait(store.record_uses(used(&[("nobody", 1), ("\0", 1), ("b", u64::MAX), ("a", 10), ("b", 30)])));
         let last = |id| find(&store, "h", id).unwrap().last_used_at;
-        assert_eq!((last("a"), last("b"), last("c")), (Some(20), Some(30), None));
+        assert_eq!((last("a"), last("b"), last("c")), (Some(time(20)), Some(time(30)), None));
         race(8, |thread| wait(store.record_uses(used(&[("c", thread), ("a", 100 - thread), ("c", 50 + thread)]))));
         // PostgreSQL skips rows that are locked.
         wait(store.record_uses(used(&[("a", 100), ("c", 57)])));
-        assert_eq!((last("a"), last("c")), (Some(100), Some(57)));
+        assert_eq!((last("a"), last("c")), (Some(time(100)), Some(time(57))));
     }
 }
 
@@ -396,7 +400,7 @@ fn invalid_data_never_makes_a_token_valid() {
         place.run("UPDATE tokens SET expires_at = -1 WHERE id = 'time'");
         assert_eq!(
             find(&store, "h", "why").unwrap().ended,
-            Some(Termination { at: 5, why: TerminationReason::Revoked })
+            Some(Termination { at: time(5), why: TerminationReason::Revoked })
         );
         for id in ["text", "array", "null", "time"] {
             failure(store.find("h", id), Duration::from_secs(1));

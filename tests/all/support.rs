@@ -18,6 +18,11 @@ use tracing::subscriber::DefaultGuard;
 pub(crate) const SIGNED: &[u8] = keyward_handlers::SIGNED.component;
 pub(crate) const HARDCODED: &[u8] = keyward_handlers::HARDCODED.component;
 
+/// Returns a time in whole seconds.
+pub(crate) const fn time(seconds: u64) -> UnixTime {
+    UnixTime::from_seconds(seconds)
+}
+
 /// A clock that each test sets for its own thread. Calls read it on the calling thread.
 #[derive(Clone, Default)]
 pub(crate) struct TestClock;

@@ -5,6 +5,7 @@ use crate::kept::{ACTOR, FEW, HANDLER, Kept, MANY, each_kind};
 use crate::setup::NOW;
 use crate::stats::{at_most, nanos};
 use keyward_runtime::Error;
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::{Cursor, Filter, Status};
 use std::hint::black_box;
 
@@ -34,7 +35,8 @@ const ROWS: [Row; 8] = [
         what: "a page from the middle",
         ask: |kept, records| {
             let issued_at = NOW.seconds - u64::from(records) / 2;
-            let after = Cursor { issued_at, handler: HANDLER.to_owned(), id: String::new() };
+            let after =
+                Cursor { issued_at: UnixTime::from_seconds(issued_at), handler: HANDLER.to_owned(), id: String::new() };
             list(kept, Filter::default(), Some(&after))
         },
         ..QUICK

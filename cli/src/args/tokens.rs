@@ -59,7 +59,7 @@ pub(crate) struct List {
     pub(crate) status: Option<Status>,
     /// Tokens not used or issued since this time
     #[arg(long, value_name = "TIME", value_parser = parse_second)]
-    pub(crate) unused_since: Option<u64>,
+    pub(crate) unused_since: Option<UnixTime>,
     /// Tokens that never expire
     #[arg(long)]
     pub(crate) never_ends: bool,
@@ -133,7 +133,7 @@ pub(crate) struct Edit {
     pub(crate) description: Option<String>,
     /// Earlier expiry
     #[arg(long, value_name = "TIME", value_parser = parse_second)]
-    pub(crate) expires_at: Option<u64>,
+    pub(crate) expires_at: Option<UnixTime>,
     #[command(flatten)]
     pub(crate) restrictions: RestrictionArgs,
     /// Prints a JSON object
@@ -176,14 +176,16 @@ fn parse_status(text: &str) -> Result<Status, &'static str> {
 
 /// Parses a limit. The error continues "the value of --limit".
 fn parse_limit(text: &str) -> Result<u32, &'static str> {
-    let number = parse_second(text).ok().and_then(|number| number.try_into().ok());
-    number.filter(|limit| *limit > 0).ok_or("is not a whole number from 1 to 4294967295")
+    parse_number(text).filter(|limit| *limit > 0).ok_or("is not a whole number from 1 to 4294967295")
 }
 
 /// Parses an overlap. The error continues "the value of --overlap".
 fn parse_overlap(text: &str) -> Result<u32, &'static str> {
-    let number = parse_second(text).ok().and_then(|number| number.try_into().ok());
-    number.ok_or("is not a whole number of seconds from 0 to 4294967295")
+    parse_number(text).ok_or("is not a whole number of seconds from 0 to 4294967295")
+}
+
+fn parse_number(text: &str) -> Option<u32> {
+    parse_second(text).ok().and_then(|time| time.seconds.try_into().ok())
 }
 
 /// Revokes the tokens that match all filters, or those on standard input
@@ -223,7 +225,7 @@ pub(crate) struct Revoke {
     /// Tokens issued up to this time, and tokens
     /// without a time of issue
     #[arg(long, verbatim_doc_comment, value_name = "TIME", value_parser = parse_second)]
-    pub(crate) issued_until: Option<u64>,
+    pub(crate) issued_until: Option<UnixTime>,
     /// Keeps tokens valid that were requested with
     /// a revoked one
     #[arg(long, verbatim_doc_comment)]

@@ -25,7 +25,7 @@ pub(super) fn import(args: Import, io: &mut Io<'_>) -> Result<ExitStatus, CliErr
     })?;
     let location = store::location(&config, io.env)?;
     let location = location.ok_or_else(|| config.usage_error(None, "there is no `[store]` section: add one"))?;
-    let at = SystemClock.now().map(|now| now.seconds);
+    let at = SystemClock.now();
     let at = at.ok_or_else(|| CliError::Unavailable("the system clock is set before 1970: correct it".to_owned()))?;
     let store = Store::open(location).map_err(|error| store::not_open(&config, &error.to_string()))?;
     let audit = audit_log::open(&config)?;

@@ -42,7 +42,7 @@ impl Handler {
     /// Issues a token, unless the policy denies the request, and commits its record.
     ///
     /// `check` is the registry's check that the token would be routed to this handler and be valid.
-    /// Its second argument is the second in which the token was issued.
+    /// Its second argument is when the token was issued.
     ///
     /// # Errors
     /// Returns an [`Error`] if the handler, the hook, the store or a check fails.
@@ -50,12 +50,12 @@ impl Handler {
         &self,
         request: CreateRequest,
         context: IssueContext<'_>,
-        check: impl Fn(&Created, u64) -> Result<(), ErrorKind>,
+        check: impl Fn(&Created, UnixTime) -> Result<(), ErrorKind>,
     ) -> Result<Creation, Error> {
         let made = async {
             let now = self.runtime.shared().now()?;
             let denied = |handler, denial, message| Ok(Creation::Denied(Denied { handler, denial, message }));
-            let request = match self.admit(request, &context, now.seconds) {
+            let request = match self.admit(request, &context, now.whole()) {
                 Ok(request) => request,
                 Err((denial, message)) => return denied(None, denial, message),
             };
@@ -75,13 +75,14 @@ impl Handler {
                     );
                     return denied(None, Denial::InvalidRequest, message);
                 }
-                IssueOutcome::Token(made, key) => {
-                    Created { key, ..self.check_created(made.token, made.token_id, made.expires_at)? }
-                }
+                IssueOutcome::Token(made, key) => Created {
+                    key,
+                    ..self.check_created(made.token, made.token_id, made.expires_at.map(UnixTime::from_seconds))?
+                },
             };
             check_recorded(&created, &changes)?;
             check_end(&created, request.expires_after, now)?;
-            check(&created, now.seconds)?;
+            check(&created, now.whole())?;
             if let Some(verified) = checked {
                 let verified = verified?;
                 if let Answer::Proposal(proposal) = &verified.answer
@@ -134,7 +135,7 @@ impl Handler {
         &self,
         request: CreateRequest,
         context: &IssueContext<'_>,
-        now: u64,
+        now: UnixTime,
     ) -> Result<CreateRequest, (Denial, String)> {
         let id = &request.actor_id;
         if !is_actor_id(id) {
@@ -180,7 +181,7 @@ impl Handler {
         let wanted = match &context.edit {
             // A replacement expires when the token that it replaces would expire.
             Some(RecordUpdate { before: TokenTerms { expires_at: Some(end), .. }, .. }) => {
-                let left = u32::try_from(end.saturating_sub(now)).unwrap_or(u32::MAX);
+                let left = u32::try_from(end.seconds_since(now)).unwrap_or(u32::MAX);
                 Some(
                     NonZeroU32::new(left)
                         .ok_or_else(|| (Denial::NotPermitted, "the token to replace expires now".to_owned()))?,
@@ -231,7 +232,7 @@ impl Handler {
         if created.expires_at.is_some_and(|end| expires_at.is_none_or(|own| own > end)) {
             return bad("it expires later at verification than at creation");
         }
-        if issued_at.is_some_and(|issued| issued.abs_diff(now.seconds) > self.policy.leeway) {
+        if issued_at.is_some_and(|issued| issued.seconds.abs_diff(now.seconds) > self.policy.leeway) {
             return bad("its issue time is not the current time");
         }
         Ok(())
@@ -251,7 +252,7 @@ impl Handler {
             && self.store().is_some()
             && let Some(id) = &created.token_id
         {
-            let record = Record::requested(request, id.clone(), now.seconds, created.expires_at);
+            let record = Record::requested(request, id.clone(), now.whole(), created.expires_at);
             let stored = StoredRecord { record, digest: None, token_digest: None };
             changes.insert = Some(NewRecord {
                 stored,
@@ -268,7 +269,7 @@ impl Handler {
             insert.max = insert.max.saturating_add(extra);
             insert.max_per_actor = self.policy.max_tokens_per_actor.map(|max| max.saturating_add(extra));
             insert.max_per_client = max_per_client.map(|max| max.saturating_add(extra));
-            insert.idle_before = self.policy.idle_before(now.seconds);
+            insert.idle_before = self.policy.idle_before(now);
             if parent.is_some() {
                 insert.stored.record.parent = parent;
             }
@@ -296,7 +297,7 @@ impl Handler {
         &self,
         token: String,
         token_id: Option<String>,
-        expires_at: Option<u64>,
+        expires_at: Option<UnixTime>,
     ) -> Result<Created, ErrorKind> {
         if token.is_empty() {
             return Err(ErrorKind::BadToken("it is empty"));
@@ -312,7 +313,7 @@ impl Handler {
                 "the token id is not 1 to 256 printable ASCII characters without leading or trailing spaces".into(),
             ));
         }
-        if expires_at.is_some_and(|time| time > MAX_SECONDS) {
+        if expires_at.is_some_and(|time| time.seconds > MAX_SECONDS) {
             return Err(ErrorKind::BadResult("a time is after the year 9999".into()));
         }
         if self.checksum && !checksum::matches(&token) {
@@ -331,7 +332,7 @@ impl Handler {
 /// Checks that the token expires within the requested lifetime.
 fn check_end(created: &Created, expires_after: Option<NonZeroU32>, now: UnixTime) -> Result<(), ErrorKind> {
     let Some(lifetime) = expires_after else { return Ok(()) };
-    let latest = now.seconds.saturating_add(lifetime.get().into());
+    let latest = now.whole().later(lifetime.get().into());
     if created.expires_at.is_none_or(|end| end > latest) {
         return Err(ErrorKind::BadResult("the token expires later than requested".into()));
     }

@@ -152,11 +152,11 @@ impl Handler {
     }
 
     fn note_use(&self, record: &Record, now: UnixTime) {
-        let is_old = |used_at: u64| now.seconds >= used_at.saturating_add(LAST_USED);
+        let is_old = |used_at: UnixTime| now.whole() >= used_at.later(LAST_USED);
         if let Some(store) = self.store()
             && record.last_used_at.is_none_or(is_old)
         {
-            store.record_use(&self.name, &record.id, now.seconds);
+            store.record_use(&self.name, &record.id, now.whole());
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{Calls, HostError, Phase, State};
 use crate::bindings::{self, store};
-use crate::clock::MAX_SECONDS;
+use crate::clock::{MAX_SECONDS, UnixTime};
 use crate::counts::Counter;
 use crate::error::ErrorKind;
 use crate::grants::StoreGrant;
@@ -36,7 +36,7 @@ pub(crate) struct Store<'a> {
     handler: &'a str,
     grant: Option<&'a StoreGrant>,
     phase: Phase,
-    now: u64,
+    now: UnixTime,
     records: &'a mut Records,
     lookups: &'a Counter,
 }
@@ -97,7 +97,7 @@ impl Store<'_> {
             store::IdForm::Random => random_id()?,
             store::IdForm::Serial => store.store.next_serial(self.handler).await.map_err(unavailable)?.to_string(),
         };
-        let record = Record::requested(&request, id.clone(), self.now, expires_at);
+        let record = Record::requested(&request, id.clone(), self.now, expires_at.map(UnixTime::from_seconds));
         let digest = secret.map(|secret| digest(&secret));
         self.records.changes.insert = Some(NewRecord {
             stored: StoredRecord { record, digest, token_digest: None },
@@ -164,7 +164,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
         handler: &state.bound.name,
         grant: state.bound.store.as_ref(),
         phase: state.phase,
-        now: state.now.seconds,
+        now: state.now.whole(),
         records: &mut state.records,
         lookups: &state.bound.counters.lookups,
     })

@@ -2,6 +2,7 @@
 
 use super::{Registry, store_error};
 use crate::actor::ActorId;
+use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind};
 use crate::handler::Handler;
 use crate::hook::RevocationHook;
@@ -86,8 +87,9 @@ impl<'a> TokenRevocations<'a> {
         self.list.count(&revocation, now).await.map_err(store_error)
     }
 
-    fn checked(&self, mut revocation: Revocation) -> Result<(Revocation, u64), Error> {
+    fn checked(&self, mut revocation: Revocation) -> Result<(Revocation, UnixTime), Error> {
         let now = self.registry.now()?;
+        revocation.issued_until = revocation.issued_until.map(UnixTime::whole);
         if revocation.token_id.is_none() && revocation.token_digest.is_none() {
             revocation.issued_until.get_or_insert(now);
         }
@@ -106,7 +108,7 @@ impl<'a> TokenRevocations<'a> {
         if token_id.as_ref().is_some_and(|id| id.len() > MAX_TOKEN_ID_BYTES) {
             return bad("a token id has at most 256 bytes");
         }
-        if issued_until.is_some_and(|until| until > now.saturating_add(AHEAD)) {
+        if issued_until.is_some_and(|until| until > now.later(AHEAD)) {
             return bad("`issued_until` is in the future; only tokens that already exist can be revoked");
         }
         Ok((revocation, now))
@@ -178,7 +180,8 @@ impl Registry {
             return None;
         }
         let now = self.now().ok()?;
-        let newest = revocations.is_behind(now)?;
+        let UnixTime { seconds: newest, .. } = revocations.is_behind(now)?;
+        let UnixTime { seconds: now, .. } = now;
         Some(StoreError::new(format!(
             "this node's clock shows {now}, more than {APART} s behind the newest time in the store, {newest} (unix seconds), so \
              expiry cannot be judged. Correct the clock; if it is correct, run `keyward store accept --clock`"

@@ -1,7 +1,7 @@
 //! Administration of issued tokens: listing, editing and rotating their records.
 
 use super::{IssueOptions, Registry, denied, store_error};
-use crate::clock::MAX_SECONDS;
+use crate::clock::{MAX_SECONDS, UnixTime};
 use crate::error::{Error, ErrorKind};
 use crate::handler::{Handler, IssueContext};
 use crate::policy::MAX_DESCRIPTION_BYTES;
@@ -22,8 +22,8 @@ use std::time::Duration;
 pub struct TokenUpdate {
     /// The new note; `Some(None)` removes it.
     pub description: Option<Option<String>>,
-    /// An earlier expiry, in unix seconds.
-    pub expires_at: Option<u64>,
+    /// An earlier expiry.
+    pub expires_at: Option<UnixTime>,
     /// Narrower restrictions, in full action names.
     pub restrictions: Option<Restrictions>,
 }
@@ -34,7 +34,7 @@ impl fmt::Display for TokenUpdate {
         let Self { description, expires_at, restrictions } = self;
         let named = [
             description.as_ref().map(|_| "description".to_owned()),
-            expires_at.map(|end| format!("expires_at {end}")),
+            expires_at.map(|end| format!("expires_at {}", end.seconds)),
             restrictions.as_ref().map(|_| "restrictions".to_owned()),
         ];
         f.write_str(&named.into_iter().flatten().collect::<Vec<_>>().join(", "))
@@ -82,8 +82,10 @@ impl<'a> Tokens<'a> {
     /// [`ErrorKind::Store`] if the store fails.
     pub async fn list(&self, filter: Filter, after: Option<&Cursor>, max: u32) -> Result<ListPage, Error> {
         let now = self.registry.now()?;
-        let filter = Filter { idle: self.idle(now), ..filter };
-        self.store.list(&filter, after, max, now).await.map_err(store_error)
+        let unused_since = filter.unused_since.map(UnixTime::whole);
+        let after = after.map(|after| Cursor { issued_at: after.issued_at.whole(), ..after.clone() });
+        let filter = Filter { idle: self.idle(now), unused_since, ..filter };
+        self.store.list(&filter, after.as_ref(), max, now).await.map_err(store_error)
     }
 
     /// Returns the [`Record`] of a token.
@@ -182,7 +184,7 @@ impl<'a> Tokens<'a> {
             }
         }
         let before = record.terms();
-        let cut = now.saturating_add(overlap.as_secs());
+        let cut = now.later(overlap.as_secs());
         let expires_at = Some(before.expires_at.map_or(cut, |end| end.min(cut)));
         let after = if overlap.as_secs() == 0 { before.clone() } else { TokenTerms { expires_at, ..before.clone() } };
         let Record { actor_id, description, restrictions, client, parent, .. } = record;
@@ -199,9 +201,10 @@ impl<'a> Tokens<'a> {
         handler: &Handler,
         record: &Record,
         amendment: TokenUpdate,
-        now: u64,
+        now: UnixTime,
     ) -> Result<TokenTerms, (Denial, String)> {
         let TokenUpdate { description, expires_at, restrictions } = amendment;
+        let expires_at = expires_at.map(UnixTime::whole);
         let wrong = |text: &str| Err((Denial::InvalidRequest, text.to_owned()));
         if expires_at.is_some() || restrictions.is_some() {
             may_change(handler, record, now).map_err(|message| (Denial::NotPermitted, message.to_owned()))?;
@@ -217,7 +220,7 @@ impl<'a> Tokens<'a> {
         if expires_at.is_some_and(|end| record.expires_at.is_some_and(|known| end > known)) {
             return wrong("`expires_at` is later than the token's expiry: it can only be brought forward");
         }
-        if expires_at.is_some_and(|end| end > MAX_SECONDS) {
+        if expires_at.is_some_and(|end| end.seconds > MAX_SECONDS) {
             return wrong("`expires_at` is after the year 9999: give it in seconds");
         }
         if expires_at.is_some_and(|end| end < now) {
@@ -237,7 +240,7 @@ impl<'a> Tokens<'a> {
 
     /// Returns the handlers whose tokens expire when idle, each with its cutoff: a token that has
     /// been idle since before that second is expired.
-    fn idle(&self, now: u64) -> Vec<(String, u64)> {
+    fn idle(&self, now: UnixTime) -> Vec<(String, UnixTime)> {
         let idle = |handler: &Handler| Some((handler.name.to_string(), handler.policy.idle_before(now)?));
         self.registry.0.handlers.iter().filter_map(idle).collect()
     }
@@ -249,7 +252,7 @@ impl<'a> Tokens<'a> {
 }
 
 /// Checks that the record of a token is active, and that its terms apply to the token.
-fn may_change(handler: &Handler, record: &Record, now: u64) -> Result<(), &'static str> {
+fn may_change(handler: &Handler, record: &Record, now: UnixTime) -> Result<(), &'static str> {
     if handler.bound.store.is_none() {
         return Err(
             "tokens of this handler carry their own restrictions and expiry: revoke the token and create another",

@@ -1,6 +1,7 @@
 //! Rulings on one token by the entries of the list: revoked, clear, or covered unless its record
 //! postdates them.
 
+use crate::clock::UnixTime;
 use crate::store::{Entry, Revocation};
 use crate::token::TokenDigest;
 use std::collections::HashMap;
@@ -13,8 +14,8 @@ pub(crate) struct Subject<'a> {
     /// The digest of the token itself, if available.
     pub(crate) token: Option<&'a TokenDigest>,
     pub(crate) actor_id: Option<&'a str>,
-    /// The issue time, in unix seconds; `None` if there is none that the host trusts.
-    pub(crate) issued_at: Option<u64>,
+    /// The issue time; `None` if there is none that the host trusts.
+    pub(crate) issued_at: Option<UnixTime>,
     /// Number of seconds by which the clock that issued it may have been ahead.
     pub(crate) leeway: u64,
 }
@@ -53,7 +54,7 @@ struct ScopedCutoffs {
 /// The last second of issue that is revoked, or all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Cutoff {
-    Issued(u64),
+    Issued(UnixTime),
     Always,
 }
 
@@ -64,12 +65,12 @@ impl Cutoff {
     fn rule(self, subject: Subject<'_>) -> Ruling {
         match (self, subject.issued_at) {
             (Self::Always, _) => Ruling::Revoked,
-            (Self::Issued(until), Some(issued)) if issued > until.saturating_add(subject.leeway) => Ruling::Clear,
+            (Self::Issued(until), Some(issued)) if issued.whole() > until.later(subject.leeway) => Ruling::Clear,
             (Self::Issued(_), _) => Ruling::Covered,
         }
     }
 
-    fn cap(&mut self, at: u64) {
+    fn cap(&mut self, at: UnixTime) {
         if let Self::Issued(until) = self {
             *until = at.min(*until);
         }
@@ -87,7 +88,7 @@ impl Cutoffs {
 
     pub(crate) fn apply(&mut self, revocation: Revocation) {
         let Revocation { handler, token_id, token_digest, actor_id, issued_until, keep_children: _ } = revocation;
-        let until = issued_until.map_or(Cutoff::Always, Cutoff::Issued);
+        let until = issued_until.map_or(Cutoff::Always, |until| Cutoff::Issued(until.whole()));
         let marks = match handler {
             Some(handler) => self.handlers.entry(handler).or_default(),
             None => &mut self.any,
@@ -107,7 +108,7 @@ impl Cutoffs {
     }
 
     /// Moves every cutoff after this second back to it.
-    fn cap(&mut self, at: u64) {
+    fn cap(&mut self, at: UnixTime) {
         for ScopedCutoffs { ids, digests, actors, all } in self.handlers.values_mut().chain([&mut self.any]) {
             let tokens = ids.values_mut().chain(digests.values_mut());
             tokens.chain(actors.values_mut()).chain(all).for_each(|until| until.cap(at));
@@ -119,8 +120,8 @@ impl Cutoffs {
     }
 
     /// Returns whether a cutoff that covers the token is at `now` or within the leeway after it.
-    pub(crate) fn cut_off_now(&self, subject: Subject<'_>, now: u64) -> bool {
-        let latest = now.saturating_add(subject.leeway);
+    pub(crate) fn cut_off_now(&self, subject: Subject<'_>, now: UnixTime) -> bool {
+        let latest = now.later(subject.leeway);
         self.marks(subject).any(|until| matches!(until, Cutoff::Issued(until) if (now..=latest).contains(&until)))
     }
 
@@ -150,6 +151,7 @@ mod tests {
         (word(), word(), word(), prop::option::of(0..8_u64)).prop_map(|(handler, token_id, actor_id, issued_until)| {
             // A revocation that names a token names its handler, and nothing else.
             let token_id = token_id.filter(|_| handler.is_some() && actor_id.is_none());
+            let issued_until = issued_until.map(UnixTime::from_seconds);
             Revocation { handler, token_id, actor_id, issued_until, ..Revocation::default() }
         })
     }
@@ -165,6 +167,7 @@ mod tests {
             issued in prop::option::of(0..8_u64),
             leeway in 0..3_u64,
         ) {
+            let issued = issued.map(UnixTime::from_seconds);
             let rule = |revocation: &Revocation| {
                 let Revocation { handler: h, token_id, actor_id, issued_until, .. } = revocation;
                 let matches = h.as_ref().is_none_or(|h| *h == handler)
@@ -173,7 +176,7 @@ mod tests {
                 match issued_until {
                     _ if !matches => Ruling::Clear,
                     None => Ruling::Revoked,
-                    Some(until) if issued.is_none_or(|issued| issued <= until + leeway) => Ruling::Covered,
+                    Some(until) if issued.is_none_or(|issued| issued <= until.later(leeway)) => Ruling::Covered,
                     Some(_) => Ruling::Clear,
                 }
             };
@@ -206,20 +209,23 @@ mod tests {
 
     #[test]
     fn a_cap_applies_to_earlier_entries_only() {
-        let of_actor =
-            |until| Revocation { actor_id: Some("a".into()), issued_until: Some(until), ..Default::default() };
+        let of_actor = |until| Revocation {
+            actor_id: Some("a".into()),
+            issued_until: Some(UnixTime::from_seconds(until)),
+            ..Default::default()
+        };
         let subject = |issued| Subject {
             handler: "h",
             token_id: None,
             token: None,
             actor_id: Some("a"),
-            issued_at: Some(issued),
+            issued_at: Some(UnixTime::from_seconds(issued)),
             leeway: 60,
         };
         let mut cutoffs = Cutoffs::default();
         cutoffs.apply(of_actor(9_000));
         assert_eq!(cutoffs.rule(subject(9_060)), Ruling::Covered);
-        cutoffs.add(Entry::Capped(1_000));
+        cutoffs.add(Entry::Capped(UnixTime::from_seconds(1_000)));
         assert_eq!([1_060, 1_061].map(|issued| cutoffs.rule(subject(issued))), [Ruling::Covered, Ruling::Clear]);
         cutoffs.add(Entry::Revoked(of_actor(2_000)));
         assert_eq!([2_060, 2_061].map(|issued| cutoffs.rule(subject(issued))), [Ruling::Covered, Ruling::Clear]);

@@ -1,5 +1,6 @@
 //! The decision whether a node's clock may advance the newest time in the store.
 
+use crate::clock::UnixTime;
 use std::time::Instant;
 
 /// Maximum difference between the clocks of two nodes, in seconds. A node that is further behind
@@ -15,9 +16,9 @@ const LEAP: u64 = 60;
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     /// A moment and the clock's trusted time then.
-    since: Option<(Instant, u64)>,
+    since: Option<(Instant, UnixTime)>,
     /// The store's newest time at the previous check.
-    seen: Option<Option<u64>>,
+    seen: Option<Option<UnixTime>>,
     has_complained: bool,
 }
 
@@ -27,23 +28,23 @@ impl Pace {
     /// A clock that jumps while the process runs advances nothing. A clock that is far ahead when
     /// the process starts may be correct after a long pause: it is trusted once no other node has
     /// advanced the time between two checks.
-    pub(super) fn moves(&mut self, now: u64, newest: Option<u64>, at: Instant) -> bool {
+    pub(super) fn moves(&mut self, now: UnixTime, newest: Option<UnixTime>, at: Instant) -> bool {
         let (since, then) = *self.since.get_or_insert((at, now));
-        let expected = then.saturating_add(at.saturating_duration_since(since).as_secs());
+        let expected = then.later(at.saturating_duration_since(since).as_secs());
         let stands_still = self.seen.replace(newest) == Some(newest);
         let moves = match newest {
-            Some(newest) if now.saturating_add(APART) < newest => {
+            Some(newest) if now.later(APART) < newest => {
                 let what = "this node's clock is behind the store's newest time, so it gives no verdict on tokens that expire: \
                             correct it; if it is correct, run `keyward store accept --clock`";
                 self.complain(what, now, Some(newest));
                 false
             }
-            Some(newest) if now <= newest.saturating_add(APART) => {
+            Some(newest) if now <= newest.later(APART) => {
                 self.since = Some((at, now));
                 self.has_complained = false;
                 now > newest
             }
-            _ if now > expected.saturating_add(LEAP) => {
+            _ if now > expected.later(LEAP) => {
                 self.complain(
                     "this node's clock has jumped ahead: correct it; if it is correct now, restart",
                     now,
@@ -67,8 +68,9 @@ impl Pace {
         moves
     }
 
-    fn complain(&mut self, what: &str, now: u64, newest: Option<u64>) {
+    fn complain(&mut self, what: &str, now: UnixTime, newest: Option<UnixTime>) {
         if !std::mem::replace(&mut self.has_complained, true) {
+            let (now, newest) = (now.seconds, newest.map(|newest| newest.seconds));
             tracing::error!(target: "keyward::store", now, newest, "{what}");
         }
     }
@@ -87,7 +89,8 @@ mod tests {
     fn check(beats: &[(u64, u64, Option<u64>, bool)]) {
         let (start, mut pace) = (Instant::now(), Pace::default());
         for (number, (seconds, now, newest, moves)) in beats.iter().enumerate() {
-            assert_eq!(pace.moves(*now, *newest, start + Duration::from_secs(*seconds)), *moves, "{number}");
+            let (now, newest) = (UnixTime::from_seconds(*now), newest.map(UnixTime::from_seconds));
+            assert_eq!(pace.moves(now, newest, start + Duration::from_secs(*seconds)), *moves, "{number}");
         }
     }
 

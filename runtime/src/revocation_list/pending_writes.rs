@@ -2,6 +2,7 @@
 //! run first.
 
 use super::cutoffs::Cutoffs;
+use crate::clock::UnixTime;
 use crate::hook::RevocationHook;
 use crate::store::Revocation;
 use std::collections::HashMap;
@@ -21,8 +22,8 @@ const EACH: usize = 256;
 pub struct PendingRevocation {
     /// The revocation.
     pub revocation: Revocation,
-    /// When it was requested, in unix seconds.
-    pub at: u64,
+    /// When it was requested.
+    pub at: UnixTime,
     /// Number of seconds by which the clocks of other nodes may have been ahead.
     pub leeway: u64,
     /// The [`note`](RevocationHook::note) of the hook that must succeed first; `None` if there is
@@ -53,7 +54,7 @@ struct Pending {
 /// The time at which a delayed revocation was requested, and its leeway.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Late {
-    at: u64,
+    at: UnixTime,
     leeway: u64,
 }
 
@@ -68,24 +69,23 @@ pub(super) enum Added {
 }
 
 impl Late {
-    pub(super) fn new(at: u64, leeway: u64) -> Self {
+    pub(super) fn new(at: UnixTime, leeway: u64) -> Self {
         Self { at, leeway }
     }
 
     /// Returns the revocation as it is written, and the time to write it with. For a revocation of
     /// everything issued up to the request, records up to the leeway later end too, since a clock
     /// that was ahead may have issued them before it. Later records stay.
-    pub(super) fn written(self, revocation: &Revocation) -> (Revocation, u64) {
+    pub(super) fn written(self, revocation: &Revocation) -> (Revocation, UnixTime) {
         let Self { at, leeway } = self;
-        let issued_until =
-            revocation.issued_until.map(|until| if until >= at { until.saturating_add(leeway) } else { until });
-        let behind = issued_until.map_or(at, |until| at.max(until.saturating_add(1)));
+        let issued_until = revocation.issued_until.map(|until| if until >= at { until.later(leeway) } else { until });
+        let behind = issued_until.map_or(at, |until| at.max(until.later(1)));
         (Revocation { issued_until, ..revocation.clone() }, behind)
     }
 
     /// Returns the last second of issue that the revocation covers as it is written.
-    fn end(self, revocation: &Revocation) -> u64 {
-        self.written(revocation).0.issued_until.unwrap_or(u64::MAX)
+    fn end(self, revocation: &Revocation) -> UnixTime {
+        self.written(revocation).0.issued_until.unwrap_or(UnixTime::from_seconds(u64::MAX))
     }
 }
 
@@ -178,7 +178,7 @@ impl PendingWrites {
 
     /// Returns a revocation that may be written, the form in which it is written, and the time to
     /// write it with.
-    pub(super) fn next(&self) -> Option<(Revocation, Revocation, u64)> {
+    pub(super) fn next(&self) -> Option<(Revocation, Revocation, UnixTime)> {
         let Pending { revocation, late, .. } = self.all.values().find(|pending| pending.hook.is_none())?;
         let (written, behind) = late.written(revocation);
         Some((revocation.clone(), written, behind))
@@ -217,11 +217,13 @@ mod tests {
     }
 
     fn of_actor(actor: &str, until: u64) -> Revocation {
-        Revocation { actor_id: Some(actor.to_owned()), issued_until: Some(until), ..Revocation::default() }
+        let issued_until = Some(UnixTime::from_seconds(until));
+        Revocation { actor_id: Some(actor.to_owned()), issued_until, ..Revocation::default() }
     }
 
     fn hold(pending: &mut PendingWrites, revocation: &Revocation, at: u64) -> Added {
-        pending.add(revocation.clone(), Late::new(at, 60), Some(Arc::new(Never)), ROOM, &mut Cutoffs::default())
+        let late = Late::new(UnixTime::from_seconds(at), 60);
+        pending.add(revocation.clone(), late, Some(Arc::new(Never)), ROOM, &mut Cutoffs::default())
     }
 
     #[test]
@@ -245,7 +247,10 @@ mod tests {
         assert_eq!((pending.len(), pending.bytes), (held.len() + 1, texts));
         // One of an earlier process had room there.
         let earlier = of_actor("earlier", 100);
-        assert_eq!(pending.add(earlier, Late::new(100, 60), None, usize::MAX, &mut Cutoffs::default()), Added::New);
+        assert_eq!(
+            pending.add(earlier, Late::new(UnixTime::from_seconds(100), 60), None, usize::MAX, &mut Cutoffs::default()),
+            Added::New
+        );
         // Room is free again once revocations are confirmed.
         let mut cutoffs = Cutoffs::default();
         for PendingRevocation { revocation, .. } in pending.all() {

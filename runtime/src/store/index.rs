@@ -2,6 +2,7 @@
 
 use super::record::{ListEntry, Record, Status};
 use super::{StoreFuture, unsupported};
+use crate::clock::UnixTime;
 
 /// An index of the records of all handlers, for listing and counting. By default, both return an
 /// error.
@@ -17,7 +18,7 @@ pub trait TokenIndex: Send + Sync + 'static {
         filter: &'a Filter,
         after: Option<&'a Cursor>,
         max: u32,
-        at: u64,
+        at: UnixTime,
     ) -> StoreFuture<'a, ListPage> {
         let _ = (filter, after, max, at);
         unsupported("listing records")
@@ -25,13 +26,13 @@ pub trait TokenIndex: Send + Sync + 'static {
 
     /// Returns the number of records by handler and [`Status`] at `at`, sorted and without zeros.
     /// `idle` is as in [`Filter`].
-    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> StoreFuture<'a, Vec<StatusCount>> {
+    fn tally<'a>(&'a self, idle: &'a [(String, UnixTime)], at: UnixTime) -> StoreFuture<'a, Vec<StatusCount>> {
         let _ = (idle, at);
         unsupported("counting records")
     }
 
     /// Returns the [`KeyUsage`] of each key that a record names, ordered by key.
-    fn key_uses(&self, at: u64) -> StoreFuture<'_, Vec<KeyUsage>> {
+    fn key_uses(&self, at: UnixTime) -> StoreFuture<'_, Vec<KeyUsage>> {
         let _ = at;
         unsupported("counting records by key")
     }
@@ -48,13 +49,13 @@ pub struct Filter {
     pub client: Option<CreatedBy>,
     /// The [`Status`] of the records; `None` for any.
     pub status: Option<Status>,
-    /// The second since which the tokens were neither used nor issued; `None` for any.
-    pub unused_since: Option<u64>,
+    /// The time since which the tokens were neither used nor issued; `None` for any.
+    pub unused_since: Option<UnixTime>,
     /// `true` for only the records without expiry.
     pub never_ends: bool,
     /// Handlers whose records expire when idle, each with its cutoff: a record that has been idle
-    /// since before that second is expired.
-    pub idle: Vec<(String, u64)>,
+    /// since before that time is expired.
+    pub idle: Vec<(String, UnixTime)>,
 }
 
 /// The creator of a token.
@@ -69,8 +70,8 @@ pub enum CreatedBy {
 /// The position of a [`Record`] in a list, which is ordered by the second of issue.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor {
-    /// When the token was issued, in unix seconds.
-    pub issued_at: u64,
+    /// When the token was issued.
+    pub issued_at: UnixTime,
     /// The handler of the record.
     pub handler: String,
     /// The id of the record.
@@ -110,7 +111,7 @@ pub struct KeyUsage {
     /// Number of valid tokens without expiry.
     pub never_end: u64,
     /// The latest expiry of a valid token.
-    pub newest_expiry: Option<u64>,
+    pub newest_expiry: Option<UnixTime>,
 }
 
 impl ListEntry {

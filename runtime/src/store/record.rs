@@ -1,6 +1,7 @@
 //! Records of tokens, and the changes of them.
 
 use super::StoreFuture;
+use crate::clock::UnixTime;
 use crate::token::{TokenDigest, TokenId};
 use crate::verdict::{CreateRequest, Restrictions};
 use zeroize::Zeroizing;
@@ -31,10 +32,10 @@ pub trait RecordStore: Send + Sync + 'static {
     /// of the process and of the machine.
     fn commit<'a>(&'a self, handler: &'a str, changes: Transaction) -> StoreFuture<'a, CommitOutcome>;
 
-    /// Notes that a record was used at `at`, in unix seconds. It must not block; the note may be
-    /// lost. By default, uses are not recorded: with a
-    /// [`max_idle`](crate::HandlerConfig::max_idle), tokens then expire as if unused.
-    fn record_use(&self, handler: &str, id: &str, at: u64) {
+    /// Notes that a record was used at `at`. It must not block; the note may be lost. By default,
+    /// uses are not recorded: with a [`max_idle`](crate::HandlerConfig::max_idle), tokens then
+    /// expire as if unused.
+    fn record_use(&self, handler: &str, id: &str, at: UnixTime) {
         let _ = (handler, id, at);
     }
 }
@@ -50,12 +51,12 @@ pub struct Record {
     pub description: Option<String>,
     /// Restrictions of the actor's rights; `None` leaves the actor all of them.
     pub restrictions: Option<Restrictions>,
-    /// When the token was issued, in unix seconds.
-    pub issued_at: u64,
+    /// When the token was issued.
+    pub issued_at: UnixTime,
     /// The last second in which the token is valid; `None` if it does not expire.
-    pub expires_at: Option<u64>,
-    /// When the token was last used, in unix seconds, to about a minute; `None` if never.
-    pub last_used_at: Option<u64>,
+    pub expires_at: Option<UnixTime>,
+    /// When the token was last used, to about a minute; `None` if never.
+    pub last_used_at: Option<UnixTime>,
     /// When and why the record was ended; `None` if it was not.
     pub ended: Option<Termination>,
     /// The API client that created the token; `None` for the operator or if unknown.
@@ -69,7 +70,7 @@ pub struct Record {
 
 impl Record {
     /// Creates the record of an unrestricted token that does not expire.
-    pub fn new(id: impl Into<String>, actor_id: impl Into<String>, issued_at: u64) -> Self {
+    pub fn new(id: impl Into<String>, actor_id: impl Into<String>, issued_at: UnixTime) -> Self {
         Self {
             id: id.into(),
             actor_id: actor_id.into(),
@@ -86,7 +87,12 @@ impl Record {
     }
 
     /// Creates the record of a requested token.
-    pub(crate) fn requested(request: &CreateRequest, id: String, issued_at: u64, expires_at: Option<u64>) -> Self {
+    pub(crate) fn requested(
+        request: &CreateRequest,
+        id: String,
+        issued_at: UnixTime,
+        expires_at: Option<UnixTime>,
+    ) -> Self {
         let CreateRequest { handler: _, actor_id, expires_after: _, restrictions, description, parent, client } =
             request.clone();
         let parent = parent.and_then(|parent| parent.token());
@@ -95,18 +101,18 @@ impl Record {
 
     /// Returns the [`Status`] at `at`. With `idle_before`, a record that has been idle since before
     /// that second is expired.
-    pub fn status(&self, at: u64, idle_before: Option<u64>) -> Status {
+    pub fn status(&self, at: UnixTime, idle_before: Option<UnixTime>) -> Status {
         match self.ended {
             Some(Termination { why: TerminationReason::Revoked, .. }) => Status::Revoked,
             Some(Termination { why: TerminationReason::Replaced, .. }) => Status::Replaced,
-            None if self.expires_at.is_some_and(|end| end < at) => Status::Expired,
-            None if idle_before.is_some_and(|before| self.idle_since() < before) => Status::Expired,
+            None if self.expires_at.is_some_and(|end| end.whole() < at.whole()) => Status::Expired,
+            None if idle_before.is_some_and(|before| self.idle_since().whole() < before.whole()) => Status::Expired,
             None => Status::Active,
         }
     }
 
     /// Returns when the token was last used, or issued if it never was.
-    pub fn idle_since(&self) -> u64 {
+    pub fn idle_since(&self) -> UnixTime {
         self.last_used_at.unwrap_or(self.issued_at)
     }
 
@@ -153,8 +159,8 @@ impl Status {
 /// The end of a [`Record`] before its expiry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Termination {
-    /// The time, in unix seconds.
-    pub at: u64,
+    /// The time.
+    pub at: UnixTime,
     /// The reason.
     pub why: TerminationReason,
 }
@@ -202,8 +208,8 @@ impl SecretDigest {
 #[derive(Default)]
 #[expect(missing_debug_implementations, reason = "it may hold a digest")]
 pub struct Transaction {
-    /// The time, in unix seconds.
-    pub at: u64,
+    /// The time.
+    pub at: UnixTime,
     /// A new record.
     pub insert: Option<NewRecord>,
     /// Ids of records to end as revoked, with their descendants. If one of them does not exist or
@@ -234,7 +240,7 @@ pub struct TokenTerms {
     /// The requester's note.
     pub description: Option<String>,
     /// The last second in which the token is valid; `None` if it does not expire.
-    pub expires_at: Option<u64>,
+    pub expires_at: Option<UnixTime>,
     /// Restrictions of the actor's rights; `None` leaves the actor all of them.
     pub restrictions: Option<Restrictions>,
 }
@@ -254,7 +260,7 @@ pub struct NewRecord {
     pub max_per_client: Option<u64>,
     /// Records that have been idle since before this second are expired and do not count; `None` if
     /// records may be idle.
-    pub idle_before: Option<u64>,
+    pub idle_before: Option<UnixTime>,
 }
 
 /// The outcome of a [`Transaction`].

@@ -1,6 +1,7 @@
 //! The log of revocations.
 
 use super::StoreFuture;
+use crate::clock::UnixTime;
 use crate::token::{TokenDigest, TokenId};
 use sha2::{Digest, Sha256};
 use std::thread;
@@ -17,7 +18,7 @@ pub trait RevocationLog: Send + Sync + 'static {
     /// exists. That includes records with a later issue time, from a node whose clock was ahead;
     /// each of those tokens is also revoked by its id. Therefore a record that has not ended
     /// postdates every revocation of its token.
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, Revoked>;
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: UnixTime) -> StoreFuture<'a, Revoked>;
 
     /// Returns up to `max` entries of the log after the number `after`, in order, each with its
     /// number.
@@ -27,15 +28,14 @@ pub trait RevocationLog: Send + Sync + 'static {
     fn entries<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>>;
 
     /// Returns the number of records valid at `at` that a revocation would end.
-    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64>;
+    fn count<'a>(&'a self, revocation: &'a Revocation, at: UnixTime) -> StoreFuture<'a, u64>;
 
-    /// Returns the newest time that was passed to [`note_clock`](Self::note_clock), in unix
-    /// seconds. A node whose clock is far behind it gives no verdicts that depend on time. `None`
-    /// disables this check.
-    fn clock(&self) -> StoreFuture<'_, Option<u64>>;
+    /// Returns the newest time that was passed to [`note_clock`](Self::note_clock). A node whose
+    /// clock is far behind it gives no verdicts that depend on time. `None` disables this check.
+    fn clock(&self) -> StoreFuture<'_, Option<UnixTime>>;
 
     /// Notes the time of a trusted clock. The newest time never decreases.
-    fn note_clock(&self, at: u64) -> StoreFuture<'_, ()>;
+    fn note_clock(&self, at: UnixTime) -> StoreFuture<'_, ()>;
 
     /// Blocks until there may be a new revocation, or for `max`. Returns whether it was notified.
     /// The result is only a hint: the log is read in either case.
@@ -59,7 +59,7 @@ pub struct Revocation {
     pub actor_id: Option<String>,
     /// The last second of issue of the tokens; tokens without an issue time are included. `None`
     /// for any time.
-    pub issued_until: Option<u64>,
+    pub issued_until: Option<UnixTime>,
     /// `true` if the tokens that were requested with a token named here stay valid. Not a part of
     /// an [`Entry`] in the list, in which each of them has an entry of its own.
     pub keep_children: bool,
@@ -79,7 +79,7 @@ pub enum Entry {
     Revoked(Revocation),
     /// An operator's statement that a clock was ahead: no cutoff before this entry is later than
     /// this second.
-    Capped(u64),
+    Capped(UnixTime),
 }
 
 impl Entry {
@@ -103,7 +103,7 @@ impl Entry {
             hash.update(text.unwrap_or_default());
         }
         hash.update([u8::from(time.is_some())]);
-        hash.update(time.unwrap_or_default().to_be_bytes());
+        hash.update(time.map_or(0, |time| time.seconds).to_be_bytes());
         if let Self::Revoked(Revocation { token_digest: Some(digest), .. }) = self {
             hash.update(digest.bytes());
         }

@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::extract::Extension;
 use axum::response::Response;
 use hyper::{HeaderMap, StatusCode};
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::policy::{is_actor_id, is_token_id};
 use keyward_runtime::store::Revocation;
 use keyward_service::Named;
@@ -183,7 +184,14 @@ impl RevocationsRequest {
                 ));
             }
         }
-        Ok(Revocation { handler, token_id, token_digest: None, actor_id, issued_until, keep_children })
+        Ok(Revocation {
+            handler,
+            token_id,
+            token_digest: None,
+            actor_id,
+            issued_until: issued_until.map(UnixTime::from_seconds),
+            keep_children,
+        })
     }
 }
 

@@ -173,7 +173,10 @@ async fn presented(
 /// Returns the response with a new token.
 fn shown(created: &Created) -> Response {
     let Created { handler, token, token_id, expires_at, .. } = created;
-    json(StatusCode::CREATED, &Token { token, handler, token_id: token_id.as_deref(), expires_at: *expires_at })
+    json(
+        StatusCode::CREATED,
+        &Token { token, handler, token_id: token_id.as_deref(), expires_at: expires_at.map(|time| time.seconds) },
+    )
 }
 
 /// Returns an error response with the message of the handler or the policy.

@@ -53,16 +53,16 @@ impl RecordStore for Silent {
 }
 
 impl RevocationLog for Silent {
-    fn count<'a>(&'a self, _: &'a Revocation, _: u64) -> StoreFuture<'a, u64> {
+    fn count<'a>(&'a self, _: &'a Revocation, _: UnixTime) -> StoreFuture<'a, u64> {
         self.says()
     }
-    fn revoke<'a>(&'a self, _: &'a Revocation, _: u64) -> StoreFuture<'a, Revoked> {
+    fn revoke<'a>(&'a self, _: &'a Revocation, _: UnixTime) -> StoreFuture<'a, Revoked> {
         self.says()
     }
-    fn clock(&self) -> StoreFuture<'_, Option<u64>> {
+    fn clock(&self) -> StoreFuture<'_, Option<UnixTime>> {
         self.says()
     }
-    fn note_clock(&self, _: u64) -> StoreFuture<'_, ()> {
+    fn note_clock(&self, _: UnixTime) -> StoreFuture<'_, ()> {
         self.says()
     }
     fn entries<'a>(&'a self, _: u64, _: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {

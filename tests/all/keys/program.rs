@@ -1,5 +1,6 @@
 //! `keyward keys` and `keyward keygen`, as run by an operator.
 
+use crate::support::time;
 use keyward_runtime::store::{CommitOutcome, NewRecord, Record, RecordStore, StoredRecord, Transaction};
 use keyward_store::{Location, Store};
 use keyward_tests::cli::{Folder, Ran, keyward};
@@ -48,7 +49,11 @@ fn keys(folder: &Folder, command: &str, more: &[&str]) -> Ran {
 
 /// Inserts the record of a token signed by this key.
 fn record(store: &Store, id: &str, key: &str, expires_at: Option<u64>) {
-    let record = Record { expires_at, key: Some(key.to_owned()), ..Record::new(id, "alice", NOW - DAY) };
+    let record = Record {
+        expires_at: expires_at.map(time),
+        key: Some(key.to_owned()),
+        ..Record::new(id, "alice", time(NOW - DAY))
+    };
     let insert = NewRecord {
         stored: StoredRecord { record, digest: None, token_digest: None },
         replace: false,
@@ -57,7 +62,7 @@ fn record(store: &Store, id: &str, key: &str, expires_at: Option<u64>) {
         max_per_client: None,
         idle_before: None,
     };
-    let changes = Transaction { at: NOW - DAY, insert: Some(insert), ..Transaction::default() };
+    let changes = Transaction { at: time(NOW - DAY), insert: Some(insert), ..Transaction::default() };
     assert_eq!(pollster::block_on(store.commit("signed", changes)).unwrap(), CommitOutcome::Done);
 }
 

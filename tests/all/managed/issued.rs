@@ -3,7 +3,7 @@
 use super::kept::{made, verify};
 use super::{FOREVER, NOW, restrictions};
 use crate::store::Place;
-use crate::support::{RUNTIME, TestClock, unhurried};
+use crate::support::{RUNTIME, TestClock, time, unhurried};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::registry::IdKind;
 use keyward_runtime::revocation::Revocations;
@@ -154,8 +154,11 @@ fn the_issue_time_is_that_of_the_record() {
         let token = create(&registry, lasting("ho_f-later", Some(LIFETIME))).unwrap();
         at(2);
         let other = create(&registry, lasting("ho_p-other", Some(LIFETIME))).unwrap();
-        let until =
-            Revocation { handler: Some("h".to_owned()), issued_until: Some(NOW.seconds + 1), ..Revocation::default() };
+        let until = Revocation {
+            handler: Some("h".to_owned()),
+            issued_until: Some(time(NOW.seconds + 1)),
+            ..Revocation::default()
+        };
         assert_eq!(block_on(registry.revocations().unwrap().revoke(until)).unwrap(), 1);
         at(3);
         assert_eq!(verify(&registry, &token).unwrap_err(), "Token has been revoked");

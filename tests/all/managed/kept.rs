@@ -2,7 +2,7 @@
 //! during a call.
 
 use super::{FOREVER, NOW, restrictions, ring, store};
-use crate::support::{HARDCODED, RUNTIME, SIGNED, TestClock, unhurried};
+use crate::support::{HARDCODED, RUNTIME, SIGNED, TestClock, time, unhurried};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::hook::{HookFuture, IssueHook};
 use keyward_runtime::keys::{KeyGrant, Secret};
@@ -64,7 +64,7 @@ pub(super) fn made(creation: Result<Creation, Error>) -> Result<String, String> 
 /// Returns the expiry of the token relative to [`NOW`], or the reason for its rejection.
 pub(super) fn verify(registry: &Registry, token: &str) -> Result<Option<u64>, String> {
     match registry.verify_blocking(token) {
-        Ok(Verdict::Accepted(acceptance)) => Ok(acceptance.expires_at.map(|end| end - NOW.seconds)),
+        Ok(Verdict::Accepted(acceptance)) => Ok(acceptance.expires_at.map(|end| end.seconds - NOW.seconds)),
         Ok(Verdict::Rejected(rejection)) => Err(rejection.message),
         Ok(Verdict::NotMine) => Err("not mine".to_owned()),
         Err(error) => Err(error.to_string()),
@@ -102,7 +102,7 @@ fn a_record_counts_for_a_handler_that_does_not_read_it() {
     let (_folder, registry) = careless(|_| {});
     let token = create(&registry, CreateRequest::new(ALICE)).unwrap();
     assert_eq!(verify(&registry, &token), Ok(None));
-    edit(&registry, "own", TokenUpdate { expires_at: Some(NOW.seconds + 10), ..TokenUpdate::default() }).unwrap();
+    edit(&registry, "own", TokenUpdate { expires_at: Some(time(NOW.seconds + 10)), ..TokenUpdate::default() }).unwrap();
     assert_eq!(verify(&registry, &token), Ok(Some(10)), "in the same second");
     let longer =
         block_on(registry.tokens().unwrap().rotate(&TokenId::new("h", "own"), Duration::ZERO, IssueOptions::new()))
@@ -133,7 +133,7 @@ fn a_token_without_a_handlers_record_is_checked() {
     let (_folder, registry) = careless(|_| {});
     let wide = create(&registry, CreateRequest::new(ALICE)).unwrap();
     let Ok(Verdict::Accepted(mut parent)) = registry.verify_blocking(&wide) else { panic!() };
-    parent.expires_at = Some(NOW.seconds + 5);
+    parent.expires_at = Some(time(NOW.seconds + 5));
     let child = CreateRequest::new(ALICE).parent(&parent);
     assert!(create(&registry, child).unwrap_err().contains("expires later"));
     (parent.expires_at, parent.restrictions) = (None, Some(restrictions(&[("view-table", None, None)])));
@@ -218,8 +218,8 @@ fn no_expiry_exceeds_the_maximum() {
     let (_folder, registry) = careless(|_| {});
     let token = create(&registry, CreateRequest::new(ALICE)).unwrap();
     let ends = |end| edit(&registry, "own", TokenUpdate { expires_at: Some(end), ..TokenUpdate::default() });
-    assert!(ends(LAST + 1).unwrap_err().contains("year 9999"));
-    assert_eq!(ends(LAST), Ok(()));
+    assert!(ends(time(LAST + 1)).unwrap_err().contains("year 9999"));
+    assert_eq!(ends(time(LAST)), Ok(()));
     assert_eq!(verify(&registry, &token), Ok(Some(LAST - NOW.seconds)));
 }
 

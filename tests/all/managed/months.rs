@@ -5,7 +5,7 @@ mod prompt;
 mod steps;
 
 use super::{FOREVER, restrictions, store};
-use crate::support::{RUNTIME, SIGNED, TestClock};
+use crate::support::{RUNTIME, SIGNED, TestClock, time};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -270,7 +270,7 @@ impl World {
             Creation::Created(created) => {
                 prop_assert!(may, "created for {} with parent {parent:?}", ACTORS[actor]);
                 let key = self.model.key_of(handler);
-                prop_assert_eq!(created.expires_at, end);
+                prop_assert_eq!(created.expires_at, end.map(time));
                 let is_new = |token: &Token| token.text != created.token;
                 prop_assert!(self.model.tokens.iter().all(is_new), "issued twice");
                 self.model.tokens.push(Token {
@@ -302,7 +302,8 @@ impl World {
                 let Acceptance { handler, restrictions, expires_at, token_id, .. } = acceptance;
                 prop_assert!(good, "accepted: {:?}", known);
                 let said = (&*handler, actor.id().and_then(ActorId::as_text), token_id.as_deref(), expires_at);
-                let wanted = (HANDLERS[known.handler], Some(ACTORS[known.actor]), Some(known.id.as_str()), known.end);
+                let end = known.end.map(time);
+                let wanted = (HANDLERS[known.handler], Some(ACTORS[known.actor]), Some(known.id.as_str()), end);
                 prop_assert_eq!(said, wanted);
                 prop_assert_eq!(restrictions, level(known.level));
                 let known = &mut self.model.tokens[token];
@@ -332,7 +333,7 @@ impl World {
     fn edit(&mut self, token: usize, seconds: Option<u32>, wanted: usize) -> Result<(), TestCaseError> {
         let known = self.model.tokens[token].clone();
         let end = seconds.map(|seconds| self.now + u64::from(seconds));
-        let amendment = TokenUpdate { description: None, expires_at: end, restrictions: level(wanted) };
+        let amendment = TokenUpdate { description: None, expires_at: end.map(time), restrictions: level(wanted) };
         let is_sooner = end.is_none_or(|end| known.end.is_none_or(|known| end <= known));
         let changes_nothing = end.is_none() && wanted == 0;
         let may = HANDLERS[known.handler] != "signed" && self.model.status(&known, self.now) == Status::Active;
@@ -369,7 +370,7 @@ impl World {
         match rotated.unwrap() {
             Creation::Created(created) => {
                 prop_assert!(may, "rotated: {known:?}");
-                prop_assert_eq!(created.expires_at, known.end);
+                prop_assert_eq!(created.expires_at, known.end.map(time));
                 let old = &mut self.model.tokens[token];
                 if overlap == 0 {
                     old.ended = Some(Status::Replaced);
@@ -431,7 +432,7 @@ impl World {
             let insert = insert.bind(i64::try_from(self.now).unwrap()).bind(seconds);
             insert.execute(&mut database).await.unwrap();
         });
-        block_on(self.sqlite.import("managed", file, ImportOptions { at: self.now, ..ImportOptions::default() }))
+        block_on(self.sqlite.import("managed", file, ImportOptions { at: time(self.now), ..ImportOptions::default() }))
             .unwrap();
         let value = URL_SAFE_NO_PAD.encode(number.to_string());
         let key = Sha1::new().chain_update("dsatok").chain_update("signer").chain_update([255; 32]).finalize();
@@ -467,7 +468,7 @@ impl World {
             let status = self.model.status(token, self.now);
             let parent = token.parent.map(|parent| &self.model.tokens[parent]);
             let parent = parent.map(|parent| (HANDLERS[parent.handler], parent.id.as_str()));
-            ((HANDLERS[token.handler], token.id.as_str()), (ACTORS[token.actor], status, token.end, parent))
+            ((HANDLERS[token.handler], token.id.as_str()), (ACTORS[token.actor], status, token.end.map(time), parent))
         });
         prop_assert_eq!(said, known.collect::<BTreeMap<_, _>>());
         let mut wanted = BTreeMap::new();

@@ -2,7 +2,7 @@
 //! the token or its parent.
 
 use super::{NOW, create, registry, restrictions, ring, store};
-use crate::support::TestClock;
+use crate::support::{TestClock, time};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::token::TokenId;
@@ -97,7 +97,7 @@ fn accepted(registry: &Registry, token: &str) -> Acceptance {
 }
 
 fn rights(registry: &Registry, acceptance: &Acceptance) -> Rights {
-    Rights::of(registry, acceptance.restrictions.as_ref(), acceptance.expires_at)
+    Rights::of(registry, acceptance.restrictions.as_ref(), acceptance.expires_at.map(|time| time.seconds))
 }
 
 #[test]
@@ -120,7 +120,9 @@ fn no_child_and_no_change_allows_more() {
             let wanted = Rights::of(
                 &registry,
                 wish.restrictions().or_else(|| parent.restrictions.clone()).as_ref(),
-                wish.seconds.map(|wanted| seconds.get() + u64::from(wanted)).or(parent.expires_at),
+                wish.seconds
+                    .map(|wanted| seconds.get() + u64::from(wanted))
+                    .or_else(|| parent.expires_at.map(|time| time.seconds)),
             );
             match create(&registry, handler, wish.request(Some(&parent))) {
                 Ok(token) => {
@@ -169,18 +171,20 @@ fn change_and_replace(
     let record = || {
         without_use(pollster::block_on(registry.tokens().unwrap().find(&TokenId::new("stored", id))).unwrap().unwrap())
     };
-    let rights =
-        |record: &keyward_runtime::store::Record| Rights::of(registry, record.restrictions.as_ref(), record.expires_at);
+    let rights = |record: &keyward_runtime::store::Record| {
+        Rights::of(registry, record.restrictions.as_ref(), record.expires_at.map(|time| time.seconds))
+    };
     let before = record();
     let expires_at = change.seconds.map(|seconds| now + u64::from(seconds));
-    let amendment = TokenUpdate { description: None, expires_at, restrictions: change.restrictions() };
+    let amendment =
+        TokenUpdate { description: None, expires_at: expires_at.map(time), restrictions: change.restrictions() };
     match pollster::block_on(registry.tokens().unwrap().edit(&TokenId::new("stored", id), amendment)).unwrap() {
         UpdateOutcome::Done(after) => {
             let after = without_use(after);
             prop_assert_eq!(&after, &record());
             prop_assert!(rights(&after).are_within(&rights(&before)), "{:?} of {:?}", after, before);
             if let Some(wanted) = expires_at {
-                prop_assert_eq!(after.expires_at, Some(wanted));
+                prop_assert_eq!(after.expires_at, Some(time(wanted)));
             }
         }
         UpdateOutcome::Denied(_) => prop_assert_eq!(&before, &record()),
@@ -201,6 +205,6 @@ fn change_and_replace(
     prop_assert_eq!(new.expires_at, before.expires_at);
     let old = record();
     prop_assert_eq!(old.ended.is_some(), overlap == 0);
-    prop_assert!(overlap == 0 || old.expires_at.unwrap() <= now + u64::from(overlap));
+    prop_assert!(overlap == 0 || old.expires_at.unwrap() <= time(now + u64::from(overlap)));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The operator's policy on lifetimes, idle tokens and their number, for every handler.
 
 use super::{NOW, create, registry, restrictions, ring, store};
-use crate::support::TestClock;
+use crate::support::{TestClock, time};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::revocation::Revocations;
@@ -42,7 +42,7 @@ fn lifetimes_follow_the_policy() {
         });
         BOTH.map(|handler| {
             let token = create(&registry, handler, lasting(asked.unwrap_or(0))).ok()?;
-            Some(verify(&registry, &token).unwrap().expires_at.map(|end| end - NOW.seconds))
+            Some(verify(&registry, &token).unwrap().expires_at.map(|end| end.seconds - NOW.seconds))
         })
     };
     for (default, max, asked, ends) in [
@@ -112,7 +112,7 @@ fn an_unused_token_expires() {
                 pollster::block_on(registry.tokens().unwrap().list(keyward_runtime::store::Filter::default(), None, 9))
                     .unwrap()
                     .entries;
-            listed.iter().all(|listed| listed.record.last_used_at == Some(NOW.seconds + seconds))
+            listed.iter().all(|listed| listed.record.last_used_at == Some(time(NOW.seconds + seconds)))
         };
         while !used() {
             assert!(Instant::now() < deadline);
@@ -231,7 +231,11 @@ fn a_token_requested_with_a_token_is_for_its_actor() {
         assert!(create(&registry, handler, child("bob", 1)).unwrap_err().contains("its own actor only"));
         assert!(create(&registry, handler, child("ann", 51)).unwrap_err().contains("expires in 50 seconds"));
         let token = create(&registry, handler, child("ann", 0)).unwrap();
-        assert_eq!(verify(&registry, &token).unwrap().expires_at, Some(NOW.seconds + 50), "no later than its parent");
+        assert_eq!(
+            verify(&registry, &token).unwrap().expires_at,
+            Some(time(NOW.seconds + 50)),
+            "no later than its parent"
+        );
     }
 }
 
@@ -256,13 +260,13 @@ fn an_edit_applies_at_once_and_only_to_handlers_that_read_records() {
         UpdateOutcome::Denied(denied) => Err(denied.message),
         UpdateOutcome::Unknown => Err("unknown".to_owned()),
     };
-    let sooner = |seconds: u64| TokenUpdate { expires_at: Some(NOW.seconds + seconds), ..TokenUpdate::default() };
+    let sooner = |seconds: u64| TokenUpdate { expires_at: Some(time(NOW.seconds + seconds)), ..TokenUpdate::default() };
     let (token, id) = make("stored");
     let narrow = restrictions(&[("own", Some("one"), Some("t"))]);
     edit("stored", &id, TokenUpdate { restrictions: Some(narrow.clone()), ..TokenUpdate::default() }).unwrap();
     assert_eq!(verify(&registry, &token).unwrap().restrictions, Some(narrow));
     edit("stored", &id, TokenUpdate { description: Some(Some("note".into())), ..sooner(20) }).unwrap();
-    assert_eq!(verify(&registry, &token).unwrap().expires_at, Some(NOW.seconds + 20));
+    assert_eq!(verify(&registry, &token).unwrap().expires_at, Some(time(NOW.seconds + 20)));
     assert!(edit("stored", &id, sooner(21)).unwrap_err().contains("later than the token's expiry"));
     at(10);
     assert!(edit("stored", &id, sooner(9)).unwrap_err().contains("in the past"));

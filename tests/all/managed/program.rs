@@ -1,5 +1,6 @@
 //! The commands for token administration, as run by operators.
 
+use crate::support::time;
 use keyward_runtime::store::RecordStore;
 use keyward_store::{Location, Store};
 use keyward_tests::cli::{Folder, Ran};
@@ -386,8 +387,8 @@ fn verifying_a_token_by_command_is_not_a_use() {
     let store = Store::open(Location::sqlite(program.0.path().join("keyward.db"))).unwrap();
     let used = |id: &str| block_on(store.find("stored", id)).unwrap().unwrap().record.last_used_at;
     for at in [100, 200] {
-        store.record_use("stored", bob_id, at);
-        wait_for("a use to be recorded", || used(bob_id) == Some(at));
+        store.record_use("stored", bob_id, time(at));
+        wait_for("a use to be recorded", || used(bob_id) == Some(time(at)));
     }
     assert_eq!(used(ann_id), None);
     drop(tokens);

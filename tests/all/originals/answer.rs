@@ -80,8 +80,8 @@ impl Kept {
             id: record.id.clone(),
             actor: record.actor_id.clone(),
             description: record.description.clone(),
-            lifetime: record.expires_at.map(|end| seconds(end) - seconds(record.issued_at)),
-            issued_at: record.issued_at,
+            lifetime: record.expires_at.map(|end| seconds(end.seconds) - seconds(record.issued_at.seconds)),
+            issued_at: record.issued_at.seconds,
             restrictions: record.restrictions.as_ref().map(|restrictions| serde_json::to_value(restrictions).unwrap()),
         }
     }

@@ -149,7 +149,7 @@ fn revoke_by_page(world: &World, key: String, step: &Value) -> Row {
     let original = Answer::Ended { id: number, at: seconds(&row["ended_timestamp"]) };
     let answer = world.ask_as_client("/v1/revocations", &json!({"handler": MANAGED, "token_id": id}));
     let ours = match (answer.status, world.record(id).ended) {
-        (200, Some(ended)) => Answer::Ended { id: number, at: ended.at },
+        (200, Some(ended)) => Answer::Ended { id: number, at: ended.at.seconds },
         (status, _) => Answer::Status(status, answer.text().to_owned()),
     };
     Row { key, asked: "a form".to_owned(), original, ours }

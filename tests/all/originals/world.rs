@@ -4,6 +4,7 @@
 use super::vectors;
 use crate::http::server::Server;
 use crate::support;
+use crate::support::time;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::keys::{KeyGrant, KeyRing, Scheme, Secret};
 use keyward_runtime::revocation::Revocations;
@@ -119,7 +120,7 @@ pub(super) fn grant(store: &Arc<Store>) -> StoreGrant {
 
 /// Returns a record with default values.
 pub(super) fn record(id: String, actor: &str, issued_at: u64, expires_at: Option<u64>) -> Record {
-    Record { expires_at, ..Record::new(id, actor, issued_at) }
+    Record { expires_at: expires_at.map(time), ..Record::new(id, actor, time(issued_at)) }
 }
 
 /// Inserts a record into the store.

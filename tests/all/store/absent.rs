@@ -2,6 +2,7 @@
 //! restart.
 
 use super::*;
+use crate::support::time;
 use keyward_runtime::store::{Filter, NodeDirectory, RecordStore, RevocationLog, TokenIndex};
 use std::time::Duration;
 
@@ -23,26 +24,26 @@ fn comes_back(store: &Store) {
 /// There are never more writes than connections, because a write that waits for a connection behind
 /// stuck ones takes longer than they do.
 fn all_fail(store: &Store, reads: Duration, writes: Duration) -> Vec<String> {
-    let used = [("h".to_owned(), "a".to_owned(), NOW)];
+    let used = [("h".to_owned(), "a".to_owned(), time(NOW))];
     let (alice, secret, all) = (revocation("h", "alice"), digest(0xd1), Filter::default());
     let operations: [(StoreFuture<'_, ()>, Duration); 10] = [
         (ignored(store.find("h", "a")), reads),
         (ignored(store.find_digest("h", &secret)), reads),
-        (ignored(store.count(&alice, NOW)), reads),
+        (ignored(store.count(&alice, time(NOW))), reads),
         (ignored(store.entries(0, 1)), reads),
-        (ignored(store.list(&all, None, 1, NOW)), reads),
+        (ignored(store.list(&all, None, 1, time(NOW))), reads),
         (ignored(store.nodes()), reads),
         (ignored(store.next_serial("h")), writes),
         (ignored(store.commit("h", insert(record("b", "alice"), Some(secret.clone())))), writes),
         (store.record_uses(used.into()), writes),
-        (ignored(store.revoke(&alice, NOW)), writes),
+        (ignored(store.revoke(&alice, time(NOW))), writes),
     ];
     let mut errors: Vec<_> = thread::scope(|scope| {
         let start = |(operation, within)| scope.spawn(move || failure(operation, within).to_string());
         let started: Vec<_> = operations.into_iter().map(start).collect();
         started.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    errors.push(failure(store.note_node("n", 0, NOW), writes).to_string());
+    errors.push(failure(store.note_node("n", 0, time(NOW)), writes).to_string());
     errors
 }
 
@@ -81,7 +82,7 @@ fn a_file_that_is_replaced_by_another() {
     let store = store_with_a_record(&place);
     let copy = place.file().with_extension("copy");
     fs::copy(place.file(), &copy).unwrap();
-    wait(store.revoke(&revocation("h", "alice"), NOW));
+    wait(store.revoke(&revocation("h", "alice"), time(NOW)));
     fs::rename(&copy, place.file()).unwrap();
     for error in all_fail(&store, AT_ONCE, AT_ONCE) {
         assert!(error.contains("another file is in its place"), "{error}");

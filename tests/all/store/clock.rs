@@ -2,6 +2,7 @@
 //! was ahead.
 
 use super::*;
+use crate::support::time;
 use keyward_runtime::store::RevocationLog;
 use keyward_store::{Capped, ImportOptions};
 
@@ -11,14 +12,14 @@ fn the_newest_time_goes_back_only_on_the_operators_command() {
         let store = place.open();
         assert_eq!(wait(store.clock()), None);
         for (at, newest) in [(NOW, NOW), (NOW - 1, NOW), (NOW + 7, NOW + 7), (0, NOW + 7)] {
-            wait(store.note_clock(at));
-            assert_eq!(wait(store.clock()), Some(newest));
+            wait(store.note_clock(time(at)));
+            assert_eq!(wait(store.clock()), Some(time(newest)));
         }
-        assert_eq!(wait(store.cap(NOW + 7)), Capped { cutoffs: 0, newest: false });
-        assert_eq!(wait(store.cap(NOW)), Capped { cutoffs: 0, newest: true });
-        assert_eq!(wait(place.open().clock()), Some(NOW));
+        assert_eq!(wait(store.cap(time(NOW + 7))), Capped { cutoffs: 0, newest: false });
+        assert_eq!(wait(store.cap(time(NOW))), Capped { cutoffs: 0, newest: true });
+        assert_eq!(wait(place.open().clock()), Some(time(NOW)));
         assert_eq!(wait(store.entries(0, 10)), [], "without a time in the future nothing is written");
-        store.note_clock(u64::MAX).block_on().unwrap_err();
+        store.note_clock(time(u64::MAX)).block_on().unwrap_err();
     }
 }
 
@@ -28,16 +29,16 @@ fn cutoffs_in_the_future_are_capped_once_by_an_entry_of_the_list() {
         let store = place.open();
         let until = |actor: &str, until| Revocation { issued_until: Some(until), ..revocation("h", actor) };
         let numbers = [("past", NOW - 1), ("now", NOW), ("ahead", NOW + 1), ("years", NOW + 150_000_000)]
-            .map(|(actor, end)| wait(store.revoke(&until(actor, end), NOW)).number);
+            .map(|(actor, end)| wait(store.revoke(&until(actor, time(end)), time(NOW))).number);
         assert!(numbers.is_sorted());
-        assert_eq!(wait(store.cap(NOW)), Capped { cutoffs: 2, newest: false });
+        assert_eq!(wait(store.cap(time(NOW))), Capped { cutoffs: 2, newest: false });
         let all = wait(store.entries(0, 10));
         let (number, entry) = &all[4];
-        assert!(all.len() == 5 && *number > numbers[3] && *entry == Entry::Capped(NOW), "{all:?}");
-        assert_eq!(wait(store.cap(NOW)), Capped { cutoffs: 0, newest: false }, "accepted twice");
-        assert_eq!(wait(store.cap(NOW + 5)), Capped { cutoffs: 0, newest: false });
-        wait(store.revoke(&until("again", NOW + 9), NOW));
-        assert_eq!(wait(store.cap(NOW + 5)), Capped { cutoffs: 1, newest: false });
+        assert!(all.len() == 5 && *number > numbers[3] && *entry == Entry::Capped(time(NOW)), "{all:?}");
+        assert_eq!(wait(store.cap(time(NOW))), Capped { cutoffs: 0, newest: false }, "accepted twice");
+        assert_eq!(wait(store.cap(time(NOW + 5))), Capped { cutoffs: 0, newest: false });
+        wait(store.revoke(&until("again", time(NOW + 9)), time(NOW)));
+        assert_eq!(wait(store.cap(time(NOW + 5))), Capped { cutoffs: 1, newest: false });
     }
 }
 
@@ -56,9 +57,9 @@ fn a_revoked_token_is_revoked_when_it_is_imported() {
         block_on(datasette.execute(sql)).unwrap();
         block_on(datasette.close()).unwrap();
         let store = place.open();
-        wait(store.revoke(&Revocation { issued_until: Some(200), ..revocation("h", "alice") }, 200));
+        wait(store.revoke(&Revocation { issued_until: Some(time(200)), ..revocation("h", "alice") }, time(200)));
         // The rows have no permissions.
-        let options = ImportOptions { at: NOW, unrestricted: true, ..ImportOptions::default() };
+        let options = ImportOptions { at: time(NOW), unrestricted: true, ..ImportOptions::default() };
         let imported = wait(store.import("h", file, options));
         assert_eq!((imported.active, imported.ended), (2, 1));
         assert_eq!(["1", "2", "3"].map(|id| is_live(&store, "h", id)), [false, true, true]);

@@ -2,6 +2,7 @@
 //! about its fault.
 
 use super::Place;
+use crate::support::time;
 use keyward_runtime::store::testing::{MemoryStore, Violation, check_record_store, check_token_store};
 use keyward_runtime::store::{CommitOutcome, Entry, RecordStore, Revocation, StatusCount, TokenStore};
 use mutant::Mutant;
@@ -110,11 +111,11 @@ const MUTANTS: &[Detected] = &[
     }),
     ("only valid records count", || Mutant { insert: |new| new.idle_before = None, ..Mutant::default() }),
     ("only valid records count", || Mutant {
-        insert: |new| new.idle_before = new.idle_before.map(|before| before + 1),
+        insert: |new| new.idle_before = new.idle_before.map(|before| time(before.seconds + 1)),
         ..Mutant::default()
     }),
-    ("only valid records count", || Mutant { insert_at: |at| at + 1, ..Mutant::default() }),
-    ("only valid records count", || Mutant { insert_at: |_| 0, ..Mutant::default() }),
+    ("only valid records count", || Mutant { insert_at: |at| time(at.seconds + 1), ..Mutant::default() }),
+    ("only valid records count", || Mutant { insert_at: |_| time(0), ..Mutant::default() }),
     ("an ended record makes room", || Mutant {
         insert: |new| new.max = new.max.saturating_sub(1),
         ..Mutant::default()
@@ -137,7 +138,7 @@ const MUTANTS: &[Detected] = &[
     }),
     ("records from the future are revoked one by one", || Mutant {
         revocation: |revocation| {
-            revocation.issued_until = revocation.issued_until.map(|until| until.min(super::NOW - 1))
+            revocation.issued_until = revocation.issued_until.map(|until| until.min(time(super::NOW - 1)))
         },
         ..Mutant::default()
     }),
@@ -248,12 +249,12 @@ const MUTANTS: &[Detected] = &[
         ..Mutant::default()
     }),
     ("a list has the records that match each field of the filter", || Mutant {
-        list_at: |at| at + 1,
+        list_at: |at| time(at.seconds + 1),
         ..Mutant::default()
     }),
     ("a list has each lasting record once", || Mutant {
         list_after: |mut after| {
-            after.issued_at += 1;
+            after.issued_at.seconds += 1;
             after
         },
         ..Mutant::default()
@@ -263,9 +264,9 @@ const MUTANTS: &[Detected] = &[
         counts: |counts| counts.sort_by_key(|StatusCount { status, .. }| *status),
         ..Mutant::default()
     }),
-    ("records are counted by key", || Mutant { list_at: |at| at + 1, ..Mutant::default() }),
+    ("records are counted by key", || Mutant { list_at: |at| time(at.seconds + 1), ..Mutant::default() }),
     ("nodes report how far they have read", || Mutant { node: |node| node.behind = 0, ..Mutant::default() }),
-    ("nodes report how far they have read", || Mutant { node_at: |at| at - 1, ..Mutant::default() }),
+    ("nodes report how far they have read", || Mutant { node_at: |at| time(at.seconds - 1), ..Mutant::default() }),
 ];
 
 #[test]

@@ -1,22 +1,27 @@
 //! Records are edited, replaced and created once: atomically, also under concurrency.
 
 use super::*;
+use crate::support::time;
 use keyward_runtime::store::{RecordStore, RecordUpdate, RevocationLog, TokenTerms};
 
 fn terms(description: &str, expires_at: Option<u64>, allowed: &[&str]) -> TokenTerms {
     let restrictions = allowed.iter().fold(Restrictions::new(), |restrictions, &action| restrictions.allow_all(action));
-    TokenTerms { description: Some(description.to_owned()), expires_at, restrictions: Some(restrictions) }
+    TokenTerms {
+        description: Some(description.to_owned()),
+        expires_at: expires_at.map(time),
+        restrictions: Some(restrictions),
+    }
 }
 
 fn with_terms(id: &str, terms: &TokenTerms) -> Record {
     let TokenTerms { description, expires_at, restrictions } = terms.clone();
     let (client, key) = (Some("client".to_owned()), Some("main/k".to_owned()));
-    Record { description, expires_at, restrictions, last_used_at: Some(NOW), client, key, ..record(id, "alice") }
+    Record { description, expires_at, restrictions, last_used_at: Some(time(NOW)), client, key, ..record(id, "alice") }
 }
 
 fn edit(id: &str, before: &TokenTerms, after: &TokenTerms, replaced: bool) -> Transaction {
     let edit = RecordUpdate { id: id.to_owned(), before: before.clone(), after: after.clone(), replaced };
-    Transaction { at: NOW + 5, edit: Some(edit), ..Transaction::default() }
+    Transaction { at: time(NOW + 5), edit: Some(edit), ..Transaction::default() }
 }
 
 /// Returns a transaction that replaces one record with another.
@@ -76,7 +81,7 @@ fn an_edit_of_an_outdated_record_changes_nothing() {
             ("a", TokenTerms { description: None, ..before.clone() }, CommitOutcome::Changed),
             ("a", TokenTerms { description: Some("Before".to_owned()), ..before.clone() }, CommitOutcome::Changed),
             ("a", TokenTerms { expires_at: None, ..before.clone() }, CommitOutcome::Changed),
-            ("a", TokenTerms { expires_at: Some(NOW + 101), ..before.clone() }, CommitOutcome::Changed),
+            ("a", TokenTerms { expires_at: Some(time(NOW + 101)), ..before.clone() }, CommitOutcome::Changed),
             ("a", TokenTerms { restrictions: None, ..before.clone() }, CommitOutcome::Changed),
             ("a", TokenTerms { restrictions: Some(Restrictions::new()), ..before.clone() }, CommitOutcome::Changed),
         ];
@@ -97,11 +102,11 @@ fn an_edit_of_an_outdated_record_changes_nothing() {
         assert_eq!(find(&store, "h", "a").unwrap(), with_terms("a", &before));
         assert_eq!(
             find(&store, "h", "revoked").unwrap().ended,
-            Some(Termination { at: NOW, why: TerminationReason::Revoked })
+            Some(Termination { at: time(NOW), why: TerminationReason::Revoked })
         );
         assert_eq!(
             find(&store, "h", "replaced").unwrap().ended,
-            Some(Termination { at: NOW + 5, why: TerminationReason::Replaced })
+            Some(Termination { at: time(NOW + 5), why: TerminationReason::Replaced })
         );
         assert!(is_live(&store, "h", "by") && find(&store, "h", "new").is_none());
         assert_eq!(wait(store.entries(0, 10)), told);
@@ -127,7 +132,7 @@ fn a_replaced_record_frees_its_slot_atomically() {
         assert_eq!(rotate_within(2, Some(1)), CommitOutcome::Done);
         assert_eq!(
             find(&store, "h", "old").unwrap().ended,
-            Some(Termination { at: NOW + 5, why: TerminationReason::Replaced })
+            Some(Termination { at: time(NOW + 5), why: TerminationReason::Replaced })
         );
         assert!(is_live(&store, "h", "new") && is_live(&store, "h", "bobs"));
         let told = told(&store).pop().unwrap();
@@ -181,11 +186,11 @@ fn under_concurrency_a_record_has_consistent_terms_and_is_revoked_once() {
                 let number = format!("{thread}.{step}");
                 let after = terms(&number, Some(NOW + 100 * thread + step), &[&number]);
                 commit(store, "h", edit("a", &now, &after, false));
-                wait(store.record_uses(vec![("h".to_owned(), "a".to_owned(), NOW + step)]));
+                wait(store.record_uses(vec![("h".to_owned(), "a".to_owned(), time(NOW + step))]));
                 commit(store, "h", replace(record(&number, "bob")));
                 match (thread, step) {
                     (7, 8) => drop(commit(store, "h", edit("a", &after, &after, true))),
-                    (6, 9) => drop(wait(store.revoke(&revocation("h", "alice"), NOW))),
+                    (6, 9) => drop(wait(store.revoke(&revocation("h", "alice"), time(NOW)))),
                     _ => {}
                 }
             }
@@ -229,13 +234,13 @@ fn concurrent_inserts_do_not_exceed_the_maximum_per_client() {
         let (here, there) = (place.open(), place.open());
         let by = |client: &str, id: &str| Record { client: Some(client.to_owned()), ..record(id, "alice") };
         // Not counted: expired, revoked, of another client, or of the operator.
-        commit(&here, "h", insert(Record { expires_at: Some(NOW - 1), ..by("app", "old") }, None));
+        commit(&here, "h", insert(Record { expires_at: Some(time(NOW - 1)), ..by("app", "old") }, None));
         commit(&here, "h", insert(by("app", "ended"), None));
         commit(&here, "h", end(&["ended"]));
         commit(&here, "h", insert(by("other", "others"), None));
         commit(&here, "h", insert(record("operators", "alice"), None));
         // Counted, although it is another handler's.
-        commit(&here, "another", insert(Record { expires_at: Some(NOW), ..by("app", "last") }, None));
+        commit(&here, "another", insert(Record { expires_at: Some(time(NOW)), ..by("app", "last") }, None));
         let made = race(16, |thread| {
             let mut changes = insert(by("app", &thread.to_string()), None);
             changes.insert.as_mut().unwrap().max_per_client = Some(6);
@@ -258,21 +263,23 @@ fn concurrent_inserts_do_not_exceed_the_maximum_per_actor() {
     for place in Place::both() {
         let (here, there) = (place.open(), place.open());
         // Not counted: expired, idle, revoked, of another handler, or of another actor.
-        commit(&here, "h", insert(Record { issued_at: NOW - 101, ..record("unused", "alice") }, None));
-        let used = Record { issued_at: NOW - 900, last_used_at: Some(NOW - 101), ..record("used", "alice") };
+        commit(&here, "h", insert(Record { issued_at: time(NOW - 101), ..record("unused", "alice") }, None));
+        let used =
+            Record { issued_at: time(NOW - 900), last_used_at: Some(time(NOW - 101)), ..record("used", "alice") };
         commit(&here, "h", insert(used, None));
-        commit(&here, "h", insert(Record { expires_at: Some(NOW - 1), ..record("old", "alice") }, None));
+        commit(&here, "h", insert(Record { expires_at: Some(time(NOW - 1)), ..record("old", "alice") }, None));
         commit(&here, "h", insert(record("ended", "alice"), None));
         commit(&here, "h", end(&["ended"]));
         commit(&here, "other", insert(record("other", "alice"), None));
         commit(&here, "h", insert(record("bobs", "bob"), None));
         // Counted for one more second.
-        let used = Record { issued_at: NOW - 900, last_used_at: Some(NOW - 100), ..record("last", "alice") };
-        commit(&here, "h", insert(Record { expires_at: Some(NOW), ..used }, None));
+        let used =
+            Record { issued_at: time(NOW - 900), last_used_at: Some(time(NOW - 100)), ..record("last", "alice") };
+        commit(&here, "h", insert(Record { expires_at: Some(time(NOW)), ..used }, None));
         let made = race(16, |thread| {
             let mut changes = insert(record(&thread.to_string(), "alice"), None);
             let insert = changes.insert.as_mut().unwrap();
-            (insert.max, insert.max_per_actor, insert.idle_before) = (100, Some(6), Some(NOW - 100));
+            (insert.max, insert.max_per_actor, insert.idle_before) = (100, Some(6), Some(time(NOW - 100)));
             commit(if thread % 2 == 0 { &here } else { &there }, "h", changes)
         });
         assert_eq!(made.iter().filter(|&&made| made == CommitOutcome::Done).count(), 5);

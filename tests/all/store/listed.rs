@@ -1,6 +1,8 @@
 //! Lists of records, compared with a model; and counts of handlers, keys and nodes.
 
 use super::*;
+use crate::support::time;
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::{
     CreatedBy, Cursor as Mark, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, NodeStatus, RecordUpdate,
     RevocationLog, Status, StatusCount, TokenIndex,
@@ -14,7 +16,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Computes the page of these records according to the model.
-fn page(all: &[ListEntry], filter: &Filter, after: Option<&Mark>, max: u32, at: u64) -> Vec<ListEntry> {
+fn page(all: &[ListEntry], filter: &Filter, after: Option<&Mark>, max: u32, at: UnixTime) -> Vec<ListEntry> {
     let Filter { handlers, actor_id, client, status, unused_since, never_ends, idle } = filter;
     let matches = |ListEntry { handler, record }: &ListEntry| {
         handlers.as_ref().is_none_or(|handlers| handlers.contains(handler))
@@ -35,11 +37,11 @@ fn page(all: &[ListEntry], filter: &Filter, after: Option<&Mark>, max: u32, at: 
     page
 }
 
-fn idle_before(idle: &[(String, u64)], handler: &str) -> Option<u64> {
+fn idle_before(idle: &[(String, UnixTime)], handler: &str) -> Option<UnixTime> {
     idle.iter().find(|(name, _)| name == handler).map(|(_, before)| *before)
 }
 
-fn tallies(all: &[ListEntry], idle: &[(String, u64)], at: u64) -> Vec<StatusCount> {
+fn tallies(all: &[ListEntry], idle: &[(String, UnixTime)], at: UnixTime) -> Vec<StatusCount> {
     let mut counts = BTreeMap::new();
     for ListEntry { handler, record } in all {
         *counts.entry((handler, record.status(at, idle_before(idle, handler)))).or_insert(0) += 1;
@@ -52,7 +54,7 @@ fn tallies(all: &[ListEntry], idle: &[(String, u64)], at: u64) -> Vec<StatusCoun
     counts.into_iter().map(tally).collect()
 }
 
-fn key_uses(all: &[ListEntry], at: u64) -> Vec<KeyUsage> {
+fn key_uses(all: &[ListEntry], at: UnixTime) -> Vec<KeyUsage> {
     let keys: BTreeSet<_> = all.iter().filter_map(|listed| listed.record.key.clone()).collect();
     let key_use = |key: String| {
         let minted: Vec<&Record> =
@@ -70,7 +72,10 @@ fn key_uses(all: &[ListEntry], at: u64) -> Vec<KeyUsage> {
 }
 
 /// Few distinct values, so that they coincide.
-const TIMES: std::ops::Range<u64> = 0..8;
+fn times() -> impl Strategy<Value = UnixTime> + Clone {
+    (0..8_u64).prop_map(time)
+}
+
 const HANDLERS: [&str; 4] = ["", "h", "H", "h\u{e9}"];
 
 fn named(names: &'static [&'static str]) -> impl Strategy<Value = String> + Clone {
@@ -78,9 +83,9 @@ fn named(names: &'static [&'static str]) -> impl Strategy<Value = String> + Clon
 }
 
 fn records() -> impl Strategy<Value = Vec<ListEntry>> {
-    let ended = (TIMES, select(&[TerminationReason::Revoked, TerminationReason::Replaced][..]))
+    let ended = (times(), select(&[TerminationReason::Revoked, TerminationReason::Replaced][..]))
         .prop_map(|(at, why)| Termination { at, why });
-    let times = (TIMES, option::of(TIMES), option::of(TIMES));
+    let times = (times(), option::of(times()), option::of(times()));
     let names =
         (named(&["alice", "bob"]), option::of(named(&["c", "d"])), option::of(named(&["main/1", "main/2", "x/1"])));
     let one = (named(&HANDLERS[..3]), times, names, option::weighted(0.3, ended));
@@ -97,7 +102,7 @@ fn records() -> impl Strategy<Value = Vec<ListEntry>> {
     })
 }
 
-type Question = (Filter, Option<Mark>, u32, u64);
+type Question = (Filter, Option<Mark>, u32, UnixTime);
 
 fn questions() -> impl Strategy<Value = Vec<Question>> {
     let client = prop_oneof![Just(CreatedBy::Operator), named(&["c", "d", "e"]).prop_map(CreatedBy::Client)];
@@ -106,14 +111,14 @@ fn questions() -> impl Strategy<Value = Vec<Question>> {
         option::weighted(0.3, named(&["alice", "bob", "carol", "alice\0"])),
         option::weighted(0.3, client),
     );
-    let idle = vec((named(&HANDLERS), TIMES), 0..3);
-    let which = (option::of(select(&Status::ALL[..])), option::weighted(0.3, TIMES), any::<bool>(), idle);
+    let idle = vec((named(&HANDLERS), times()), 0..3);
+    let which = (option::of(select(&Status::ALL[..])), option::weighted(0.3, times()), any::<bool>(), idle);
     let filter = (whose, which).prop_map(|((handlers, actor_id, client), (status, unused_since, never_ends, idle))| {
         Filter { handlers, actor_id, client, status, unused_since, never_ends, idle }
     });
-    let mark = (TIMES, named(&HANDLERS), 0..64_u32);
+    let mark = (times(), named(&HANDLERS), 0..64_u32);
     let mark = mark.prop_map(|(issued_at, handler, id)| Mark { issued_at, handler, id: id.to_string() });
-    vec((filter, option::of(mark), 0..6_u32, TIMES), 60)
+    vec((filter, option::of(mark), 0..6_u32, times()), 60)
 }
 
 #[test]
@@ -151,10 +156,10 @@ fn the_sentinel_record_is_not_listed() {
         let of_the_nameless = Filter { handlers: Some(vec![String::new()]), ..Filter::default() };
         let of_nobody = Filter { actor_id: Some("nobody@example.com".to_owned()), ..Filter::default() };
         for filter in [Filter::default(), of_the_nameless, of_nobody] {
-            assert_eq!(wait(store.list(&filter, None, 10, NOW)), ListPage::default());
+            assert_eq!(wait(store.list(&filter, None, 10, time(NOW))), ListPage::default());
         }
-        assert_eq!(wait(store.tally(&[], NOW)), []);
-        assert_eq!(wait(store.key_uses(NOW)), []);
+        assert_eq!(wait(store.tally(&[], time(NOW))), []);
+        assert_eq!(wait(store.key_uses(time(NOW))), []);
     }
 }
 
@@ -170,7 +175,7 @@ fn paging_lists_each_lasting_record_once() {
             // Ten records in each second.
             let issued_at = NOW + number / 10;
             let client = Some("c".to_owned());
-            let record = Record { issued_at, client, ..record(&name(number), "alice") };
+            let record = Record { issued_at: time(issued_at), client, ..record(&name(number), "alice") };
             commit(&here, handler(number), insert(record, None));
         }
         let texts = |texts: &[&str]| Some(texts.iter().map(|&text| text.to_owned()).collect());
@@ -190,7 +195,8 @@ fn paging_lists_each_lasting_record_once() {
                     after.description = Some(number.to_string());
                     let edit = RecordUpdate { id: name(changed), before: terms, after, replaced: false };
                     // Before, between and after the existing records.
-                    let added = Record { issued_at: NOW + number % 20, ..record(&format!("new {number}"), "alice") };
+                    let added =
+                        Record { issued_at: time(NOW + number % 20), ..record(&format!("new {number}"), "alice") };
                     let changes = Transaction { edit: Some(edit), ..insert(added, None) };
                     assert_eq!(commit(&there, handler(changed), changes), CommitOutcome::Done);
                 }
@@ -200,7 +206,7 @@ fn paging_lists_each_lasting_record_once() {
                 let mut seen: Vec<ListEntry> = vec![];
                 loop {
                     let after = seen.last().map(ListEntry::place);
-                    let more = wait(here.list(filter, after.as_ref(), 7, NOW)).entries;
+                    let more = wait(here.list(filter, after.as_ref(), 7, time(NOW))).entries;
                     if more.is_empty() {
                         break;
                     }
@@ -213,7 +219,7 @@ fn paging_lists_each_lasting_record_once() {
             drop(writing);
         });
         assert!(
-            wait(here.list(&all, None, 1_000, NOW)).entries.len() as u64 > THERE,
+            wait(here.list(&all, None, 1_000, time(NOW))).entries.len() as u64 > THERE,
             "no record was added during the listing"
         );
     }
@@ -246,7 +252,7 @@ fn a_page_compares_a_bounded_number_of_records() {
         ] {
             let (mut after, mut found, mut pages) = (None, vec![], 0);
             loop {
-                let ListPage { entries, stopped_at } = wait(store.list(&filter, after.as_ref(), 9, NOW));
+                let ListPage { entries, stopped_at } = wait(store.list(&filter, after.as_ref(), 9, time(NOW)));
                 assert!(stopped_at.is_none() || stopped_at < after || after.is_none(), "{filter:?}");
                 pages += 1;
                 found.extend(entries.into_iter().map(|listed| listed.record.id));
@@ -259,7 +265,7 @@ fn a_page_compares_a_bounded_number_of_records() {
             assert!((2..=10).contains(&pages), "{filter:?}: {pages}");
         }
         // A page whose records all match ends with the last of them.
-        let page = wait(store.list(&Filter::default(), None, u32::MAX, NOW));
+        let page = wait(store.list(&Filter::default(), None, u32::MAX, time(NOW)));
         assert_eq!((page.entries.len() as u64, page.stopped_at), (ALL, None));
     }
 }
@@ -269,7 +275,7 @@ fn values_that_cannot_be_stored_match_nothing() {
     for place in Place::both() {
         let store = place.open();
         commit(&store, "h", insert(record("a", "alice"), None));
-        let count = |filter: &Filter| wait(store.list(filter, None, u32::MAX, NOW)).entries.len();
+        let count = |filter: &Filter| wait(store.list(filter, None, u32::MAX, time(NOW))).entries.len();
         let odd = || "h\0".to_owned();
         for (filter, wanted) in [
             (Filter::default(), 1),
@@ -277,18 +283,28 @@ fn values_that_cannot_be_stored_match_nothing() {
             (Filter { handlers: Some(vec![odd(), "h".to_owned()]), ..Filter::default() }, 1),
             (Filter { handlers: Some(vec!["h".to_owned(), "h".to_owned()]), ..Filter::default() }, 1),
             (Filter { client: Some(CreatedBy::Client(odd())), ..Filter::default() }, 0),
-            (Filter { unused_since: Some(u64::MAX), ..Filter::default() }, 1),
-            (Filter { idle: vec![(odd(), 1)], ..Filter::default() }, 1),
-            (Filter { idle: vec![("h".to_owned(), u64::MAX)], status: Some(Status::Expired), ..Filter::default() }, 1),
+            (Filter { unused_since: Some(time(u64::MAX)), ..Filter::default() }, 1),
+            (Filter { idle: vec![(odd(), time(1))], ..Filter::default() }, 1),
+            (
+                Filter {
+                    idle: vec![("h".to_owned(), time(u64::MAX))],
+                    status: Some(Status::Expired),
+                    ..Filter::default()
+                },
+                1,
+            ),
         ] {
             assert_eq!(count(&filter), wanted, "{filter:?}");
         }
         let mark = |issued_at, handler: &str| Mark { issued_at, handler: handler.to_owned(), id: "b".to_owned() };
-        assert_eq!(wait(store.list(&Filter::default(), Some(&mark(u64::MAX, "")), 9, NOW)).entries.len(), 1);
-        store.list(&Filter::default(), Some(&mark(1, "\0")), 9, NOW).block_on().unwrap_err();
-        store.list(&Filter::default(), None, 9, u64::MAX).block_on().unwrap_err();
+        assert_eq!(
+            wait(store.list(&Filter::default(), Some(&mark(time(u64::MAX), "")), 9, time(NOW))).entries.len(),
+            1
+        );
+        store.list(&Filter::default(), Some(&mark(time(1), "\0")), 9, time(NOW)).block_on().unwrap_err();
+        store.list(&Filter::default(), None, 9, time(u64::MAX)).block_on().unwrap_err();
         place.run("UPDATE tokens SET restrictions = 'x' WHERE id = 'a'");
-        let error = failure(store.list(&Filter::default(), None, 9, NOW), Duration::from_secs(2)).to_string();
+        let error = failure(store.list(&Filter::default(), None, 9, time(NOW)), Duration::from_secs(2)).to_string();
         assert!(error.contains("record `a` of handler `h`: restrictions in the database cannot be read"), "{error}");
     }
 }
@@ -299,22 +315,26 @@ fn a_node_reports_how_far_it_has_read() {
         let store = place.open();
         assert_eq!(wait(store.nodes()), []);
         for number in 0..5 {
-            wait(store.revoke(&revocation("h", &number.to_string()), NOW));
+            wait(store.revoke(&revocation("h", &number.to_string()), time(NOW)));
         }
         let all = wait(store.entries(0, 10));
-        race(8, |thread| wait(store.note_node(&format!("n{}", thread % 2), 0, NOW)));
-        wait(store.note_node("n0", all[4].0, NOW + 1));
-        wait(store.note_node("n1", all[2].0, NOW + 2));
-        wait(store.note_node("N", 0, NOW + 3));
+        race(8, |thread| wait(store.note_node(&format!("n{}", thread % 2), 0, time(NOW))));
+        wait(store.note_node("n0", all[4].0, time(NOW + 1)));
+        wait(store.note_node("n1", all[2].0, time(NOW + 2)));
+        wait(store.note_node("N", 0, time(NOW + 3)));
         let seen = |node: &str, last, behind, at| NodeStatus { node: node.to_owned(), last, behind, at };
-        let wanted = [seen("N", 0, 5, NOW + 3), seen("n0", all[4].0, 0, NOW + 1), seen("n1", all[2].0, 2, NOW + 2)];
+        let wanted = [
+            seen("N", 0, 5, time(NOW + 3)),
+            seen("n0", all[4].0, 0, time(NOW + 1)),
+            seen("n1", all[2].0, 2, time(NOW + 2)),
+        ];
         assert_eq!(wait(store.nodes()), wanted);
         // The node has restarted. A node that has been silent for a month is removed.
-        wait(store.note_node("n1", all[0].0, NOW + 30 * 86_400 + 2));
-        let wanted = [wanted[0].clone(), seen("n1", all[0].0, 4, NOW + 30 * 86_400 + 2)];
+        wait(store.note_node("n1", all[0].0, time(NOW + 30 * 86_400 + 2)));
+        let wanted = [wanted[0].clone(), seen("n1", all[0].0, 4, time(NOW + 30 * 86_400 + 2))];
         assert_eq!(wait(place.open().nodes()), wanted);
         for (node, last, at) in [("\0", 0, NOW), ("n", u64::MAX, NOW), ("n", 0, u64::MAX)] {
-            store.note_node(node, last, at).block_on().unwrap_err();
+            store.note_node(node, last, time(at)).block_on().unwrap_err();
         }
     }
 }

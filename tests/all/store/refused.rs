@@ -1,6 +1,7 @@
 //! A location that is not a reliable store is not opened; one message says why.
 
 use super::*;
+use crate::support::time;
 use keyward_runtime::store::RevocationLog;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use std::time::Duration;
@@ -99,7 +100,7 @@ fn a_new_store_may_be_opened_concurrently() {
             commit(&store, "h", insert(record(&thread.to_string(), "alice"), None));
         });
         let store = place.open();
-        assert_eq!(wait(store.count(&revocation("h", "alice"), NOW)), 8);
+        assert_eq!(wait(store.count(&revocation("h", "alice"), time(NOW))), 8);
     }
 }
 

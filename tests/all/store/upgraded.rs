@@ -1,6 +1,7 @@
 //! A database of an earlier version is migrated, with all of its content.
 
 use super::*;
+use crate::support::time;
 use keyward_runtime::store::{CreatedBy, Filter, NodeDirectory, RecordStore, TokenIndex};
 use keyward_runtime::token::TokenId;
 use sqlx::SqlSafeStr;
@@ -48,25 +49,25 @@ fn records_of_the_first_version_are_kept_and_usable() {
         let good = Record {
             description: Some("note".to_owned()),
             restrictions: Some(Restrictions::new().allow_all("x")),
-            issued_at: 10,
-            expires_at: Some(1_767_225_700),
-            last_used_at: Some(20),
+            issued_at: time(10),
+            expires_at: Some(time(1_767_225_700)),
+            last_used_at: Some(time(20)),
             ..record("good", "alice")
         };
-        let ended = Some(Termination { at: 12, why: TerminationReason::Replaced });
-        let ended = Record { issued_at: 11, ended, ..record("ended", "alice") };
+        let ended = Some(Termination { at: time(12), why: TerminationReason::Replaced });
+        let ended = Record { issued_at: time(11), ended, ..record("ended", "alice") };
         assert_eq!(find(&store, "h", "good").unwrap(), good);
         let by_nobody = Filter { client: Some(CreatedBy::Operator), ..Filter::default() };
         let listed: Vec<_> =
-            wait(store.list(&by_nobody, None, 10, NOW)).entries.into_iter().map(|listed| listed.record).collect();
+            wait(store.list(&by_nobody, None, 10, time(NOW))).entries.into_iter().map(|listed| listed.record).collect();
         assert_eq!(listed, [ended, good]);
-        assert_eq!(wait(store.key_uses(NOW)), []);
+        assert_eq!(wait(store.key_uses(time(NOW))), []);
         assert_eq!((wait(store.next_serial("h")), wait(store.entries(0, 9)).len()), (42, 1));
         let parent = Some(TokenId { handler: "h".to_owned(), id: "good".to_owned() });
         let new = Record { client: Some("c".to_owned()), parent, ..record("new", "alice") };
         assert_eq!(commit(&store, "h", insert(new.clone(), None)), CommitOutcome::Done);
         assert_eq!(find(&store, "h", "new").unwrap(), new);
-        wait(store.note_node("n", 1, NOW));
+        wait(store.note_node("n", 1, time(NOW)));
         // A node of the first version continues to work.
         place.run(
             "INSERT INTO tokens (handler, id, actor_id, issued_at) VALUES ('h', 'late', 'alice', 13); \

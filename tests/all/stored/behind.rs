@@ -3,6 +3,7 @@
 
 use super::node::{FOREVER, builder_on_clock, create, outcome, report, with_records};
 use crate::store::Place;
+use crate::support::time;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::TokenStore;
 use keyward_runtime::{CreateRequest, Creation, Registry};
@@ -114,7 +115,7 @@ fn a_mark_in_the_future_is_capped_by_the_operator() {
         let right = Node::start(&place, START + 30);
         let token = right.lasting("signed", 60);
         assert_eq!(outcome(&right.registry, &token), "store");
-        block_on(place.open().cap(START + 30)).unwrap();
+        block_on(place.open().cap(time(START + 30))).unwrap();
         wait_for("the cap to be read", || outcome(&right.registry, &token) == "accepted");
     }
 }

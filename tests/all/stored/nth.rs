@@ -3,7 +3,7 @@
 
 use super::node::{FOREVER, NOW, create, node, node_with_records, of_actor, of_token, outcome, revoke};
 use crate::store::Place;
-use crate::support::TestClock;
+use crate::support::{TestClock, time};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::store::{
@@ -61,26 +61,26 @@ impl RecordStore for Failing {
     fn commit<'a>(&'a self, handler: &'a str, changes: Transaction) -> StoreFuture<'a, CommitOutcome> {
         self.pass(self.store.commit(handler, changes))
     }
-    fn record_use(&self, handler: &str, id: &str, at: u64) {
+    fn record_use(&self, handler: &str, id: &str, at: UnixTime) {
         self.store.record_use(handler, id, at);
     }
 }
 
 impl RevocationLog for Failing {
-    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64> {
+    fn count<'a>(&'a self, revocation: &'a Revocation, at: UnixTime) -> StoreFuture<'a, u64> {
         self.pass(self.store.count(revocation, at))
     }
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, Revoked> {
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: UnixTime) -> StoreFuture<'a, Revoked> {
         self.pass(self.store.revoke(revocation, at))
     }
     /// Not counted, because the timing of reads is unpredictable.
     fn entries<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
         self.store.entries(after, max)
     }
-    fn clock(&self) -> StoreFuture<'_, Option<u64>> {
+    fn clock(&self) -> StoreFuture<'_, Option<UnixTime>> {
         self.store.clock()
     }
-    fn note_clock(&self, at: u64) -> StoreFuture<'_, ()> {
+    fn note_clock(&self, at: UnixTime) -> StoreFuture<'_, ()> {
         self.store.note_clock(at)
     }
 }
@@ -91,7 +91,7 @@ impl TokenIndex for Failing {
         filter: &'a Filter,
         after: Option<&'a keyward_runtime::store::Cursor>,
         max: u32,
-        at: u64,
+        at: UnixTime,
     ) -> StoreFuture<'a, ListPage> {
         self.pass(self.store.list(filter, after, max, at))
     }
@@ -174,7 +174,7 @@ fn edit_failed(place: &Place, nth: usize, behind: bool) -> bool {
     let before = record();
     let amendment = TokenUpdate {
         description: Some(Some("after".to_owned())),
-        expires_at: Some(NOW.seconds + 60),
+        expires_at: Some(time(NOW.seconds + 60)),
         restrictions: Some(Restrictions::new().allow_all("x")),
     };
     let TokenUpdate { description, expires_at, restrictions } = amendment.clone();

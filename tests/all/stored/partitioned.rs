@@ -116,7 +116,7 @@ fn a_waiting_node_is_notified() {
         assert!(there.wait_for_change(DEADLINE), "{turn}");
         assert!(!there.wait_for_change(Duration::from_millis(1)), "{turn}: there was no change");
         for _ in 0..3 {
-            pollster::block_on(here.revoke(&of_actor("alice"), NOW.seconds)).unwrap();
+            pollster::block_on(here.revoke(&of_actor("alice"), NOW.whole())).unwrap();
             assert!(there.wait_for_change(DEADLINE), "{turn}");
         }
         put_out_who_listens(cluster, &name);

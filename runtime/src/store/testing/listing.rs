@@ -1,11 +1,12 @@
 //! Lists and counts of records in memory.
 
 use super::super::{CreatedBy, Cursor, Filter, KeyUsage, ListEntry, ListPage, Record, Status, StatusCount};
+use crate::clock::UnixTime;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Returns a page of the records that match.
-pub(super) fn page(all: &[ListEntry], filter: &Filter, after: Option<&Cursor>, max: usize, at: u64) -> ListPage {
+pub(super) fn page(all: &[ListEntry], filter: &Filter, after: Option<&Cursor>, max: usize, at: UnixTime) -> ListPage {
     let is_on_page =
         |entry: &&ListEntry| after.is_none_or(|after| entry.place() < *after) && matches(filter, entry, at);
     let mut entries: Vec<_> = all.iter().filter(is_on_page).cloned().collect();
@@ -14,7 +15,7 @@ pub(super) fn page(all: &[ListEntry], filter: &Filter, after: Option<&Cursor>, m
     ListPage { entries, stopped_at: None }
 }
 
-fn matches(filter: &Filter, ListEntry { handler, record }: &ListEntry, at: u64) -> bool {
+fn matches(filter: &Filter, ListEntry { handler, record }: &ListEntry, at: UnixTime) -> bool {
     let Filter { handlers, actor_id, client, status, unused_since, never_ends, idle } = filter;
     let is_by = |client: &CreatedBy| match client {
         CreatedBy::Operator => record.client.is_none(),
@@ -29,7 +30,7 @@ fn matches(filter: &Filter, ListEntry { handler, record }: &ListEntry, at: u64) 
 }
 
 /// Returns the number of records by handler and status.
-pub(super) fn tally(all: &[ListEntry], idle: &[(String, u64)], at: u64) -> Vec<StatusCount> {
+pub(super) fn tally(all: &[ListEntry], idle: &[(String, UnixTime)], at: UnixTime) -> Vec<StatusCount> {
     let mut counts = BTreeMap::<_, u64>::new();
     for ListEntry { handler, record } in all {
         let count = counts.entry((handler, record.status(at, idle_before(idle, handler)))).or_default();
@@ -41,7 +42,7 @@ pub(super) fn tally(all: &[ListEntry], idle: &[(String, u64)], at: u64) -> Vec<S
 }
 
 /// Returns the usage of each key.
-pub(super) fn key_uses(all: &[ListEntry], at: u64) -> Vec<KeyUsage> {
+pub(super) fn key_uses(all: &[ListEntry], at: UnixTime) -> Vec<KeyUsage> {
     let mut uses = BTreeMap::new();
     for ListEntry { record, .. } in all {
         let Record { key: Some(key), expires_at, .. } = record else { continue };
@@ -57,6 +58,6 @@ pub(super) fn key_uses(all: &[ListEntry], at: u64) -> Vec<KeyUsage> {
     uses.into_values().collect()
 }
 
-fn idle_before(idle: &[(String, u64)], handler: &str) -> Option<u64> {
+fn idle_before(idle: &[(String, UnixTime)], handler: &str) -> Option<UnixTime> {
     idle.iter().find(|(name, _)| name == handler).map(|(_, before)| *before)
 }

@@ -6,6 +6,7 @@ use super::super::{
     StoreFuture, StoredRecord, Termination, TerminationReason, TokenIndex, Transaction,
 };
 use super::listing;
+use crate::clock::UnixTime;
 use crate::token::{TokenDigest, TokenId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -28,9 +29,9 @@ struct State {
     serials: BTreeMap<String, u64>,
     /// The revocations. The number of each is its index plus one.
     log: Vec<Revocation>,
-    clock: Option<u64>,
+    clock: Option<UnixTime>,
     /// The last number that each node has read, and the time of the note.
-    nodes: BTreeMap<String, (u64, u64)>,
+    nodes: BTreeMap<String, (u64, UnixTime)>,
 }
 
 impl MemoryStore {
@@ -98,7 +99,7 @@ impl RecordStore for MemoryStore {
         })
     }
 
-    fn record_use(&self, handler: &str, id: &str, at: u64) {
+    fn record_use(&self, handler: &str, id: &str, at: UnixTime) {
         if let Some(stored) = self.lock().records.get_mut(&token(handler, id)) {
             stored.record.last_used_at = stored.record.last_used_at.max(Some(at));
         }
@@ -106,7 +107,7 @@ impl RecordStore for MemoryStore {
 }
 
 impl RevocationLog for MemoryStore {
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, Revoked> {
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: UnixTime) -> StoreFuture<'a, Revoked> {
         Box::pin(async move {
             check(revocation)?;
             Ok(self.lock().revoke(revocation, at))
@@ -121,7 +122,7 @@ impl RevocationLog for MemoryStore {
         })
     }
 
-    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64> {
+    fn count<'a>(&'a self, revocation: &'a Revocation, at: UnixTime) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             check(revocation)?;
             let state = self.lock();
@@ -131,11 +132,11 @@ impl RevocationLog for MemoryStore {
         })
     }
 
-    fn clock(&self) -> StoreFuture<'_, Option<u64>> {
+    fn clock(&self) -> StoreFuture<'_, Option<UnixTime>> {
         Box::pin(async move { Ok(self.lock().clock) })
     }
 
-    fn note_clock(&self, at: u64) -> StoreFuture<'_, ()> {
+    fn note_clock(&self, at: UnixTime) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut state = self.lock();
             state.clock = state.clock.max(Some(at));
@@ -150,25 +151,25 @@ impl TokenIndex for MemoryStore {
         filter: &'a Filter,
         after: Option<&'a Cursor>,
         max: u32,
-        at: u64,
+        at: UnixTime,
     ) -> StoreFuture<'a, ListPage> {
         Box::pin(async move { Ok(listing::page(&self.lock().entries(), filter, after, to_usize(max), at)) })
     }
 
-    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> StoreFuture<'a, Vec<StatusCount>> {
+    fn tally<'a>(&'a self, idle: &'a [(String, UnixTime)], at: UnixTime) -> StoreFuture<'a, Vec<StatusCount>> {
         Box::pin(async move { Ok(listing::tally(&self.lock().entries(), idle, at)) })
     }
 
-    fn key_uses(&self, at: u64) -> StoreFuture<'_, Vec<KeyUsage>> {
+    fn key_uses(&self, at: UnixTime) -> StoreFuture<'_, Vec<KeyUsage>> {
         Box::pin(async move { Ok(listing::key_uses(&self.lock().entries(), at)) })
     }
 }
 
 impl NodeDirectory for MemoryStore {
-    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> StoreFuture<'a, ()> {
+    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: UnixTime) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let mut state = self.lock();
-            state.nodes.retain(|_, (_, noted)| *noted >= at.saturating_sub(NODE_AGE));
+            state.nodes.retain(|_, (_, noted)| *noted >= at.earlier(NODE_AGE));
             state.nodes.insert(node.to_owned(), (last, at));
             Ok(())
         })
@@ -178,7 +179,7 @@ impl NodeDirectory for MemoryStore {
         Box::pin(async move {
             let state = self.lock();
             let entries = size(state.log.iter());
-            let status = |(node, (last, at)): (&String, &(u64, u64))| NodeStatus {
+            let status = |(node, (last, at)): (&String, &(u64, UnixTime))| NodeStatus {
                 node: node.clone(),
                 last: *last,
                 behind: entries.saturating_sub(*last),
@@ -221,7 +222,7 @@ impl State {
         Ok(())
     }
 
-    fn edit(&mut self, handler: &str, edit: RecordUpdate, at: u64) -> Result<(), CommitOutcome> {
+    fn edit(&mut self, handler: &str, edit: RecordUpdate, at: UnixTime) -> Result<(), CommitOutcome> {
         let RecordUpdate { id, before, after, replaced } = edit;
         let edited = token(handler, &id);
         let found = self.records.get_mut(&edited).filter(|stored| stored.record.ended.is_none());
@@ -237,7 +238,7 @@ impl State {
         Ok(())
     }
 
-    fn insert(&mut self, handler: &str, insert: NewRecord, at: u64) -> Result<(), CommitOutcome> {
+    fn insert(&mut self, handler: &str, insert: NewRecord, at: UnixTime) -> Result<(), CommitOutcome> {
         let NewRecord { stored, replace, max, max_per_actor, max_per_client, idle_before } = insert;
         let Record { id, actor_id, client, .. } = &stored.record;
         let inserted = token(handler, id);
@@ -281,7 +282,7 @@ impl State {
     }
 
     /// Ends a record and appends its revocation. Returns whether there was one that had not ended.
-    fn end(&mut self, token: &TokenId, at: u64, why: TerminationReason) -> bool {
+    fn end(&mut self, token: &TokenId, at: UnixTime, why: TerminationReason) -> bool {
         let live = self.records.get_mut(token).filter(|stored| stored.record.ended.is_none());
         let Some(stored) = live else { return false };
         stored.record.ended = Some(Termination { at, why });
@@ -290,7 +291,7 @@ impl State {
     }
 
     /// Ends the descendants of tokens. Returns those that had not ended.
-    fn end_descendants(&mut self, tokens: BTreeSet<TokenId>, at: u64) -> Vec<TokenId> {
+    fn end_descendants(&mut self, tokens: BTreeSet<TokenId>, at: UnixTime) -> Vec<TokenId> {
         let mut descendants: Vec<_> = self.descendants(tokens).into_iter().collect();
         descendants.retain(|token| self.end(token, at, TerminationReason::Revoked));
         descendants
@@ -319,7 +320,7 @@ impl State {
         self.records.get(token).is_some_and(|stored| stored.record.ended.is_some()) || self.log.iter().any(is_named)
     }
 
-    fn revoke(&mut self, revocation: &Revocation, at: u64) -> Revoked {
+    fn revoke(&mut self, revocation: &Revocation, at: UnixTime) -> Revoked {
         let (matching, mut descendants) = self.covered(revocation, at);
         let is_valid = |token: &TokenId| {
             self.records.get(token).is_some_and(|stored| stored.record.status(at, None) == Status::Active)
@@ -343,7 +344,7 @@ impl State {
 
     /// Returns the tokens whose records match a revocation, and the descendants that it covers too,
     /// ended or not.
-    fn covered(&self, revocation: &Revocation, at: u64) -> (BTreeSet<TokenId>, BTreeSet<TokenId>) {
+    fn covered(&self, revocation: &Revocation, at: UnixTime) -> (BTreeSet<TokenId>, BTreeSet<TokenId>) {
         let Revocation { handler, token_id, token_digest, actor_id, issued_until, keep_children } = revocation;
         // A revocation of everything issued up to now covers all that exists.
         let issued_until = issued_until.filter(|until| *until < at);

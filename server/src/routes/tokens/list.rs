@@ -108,7 +108,13 @@ pub(crate) async fn list(
     }
     let _slot = client::list_slot(context, client)?;
     let its = visibility::filter(client, live, handler.as_deref());
-    let filter = Filter { actor_id: actor.clone(), status, unused_since, never_ends, ..its };
+    let filter = Filter {
+        actor_id: actor.clone(),
+        status,
+        unused_since: unused_since.map(UnixTime::from_seconds),
+        never_ends,
+        ..its
+    };
     let limit = limit.unwrap_or(LIMIT);
     let asked = DecisionContext::of(&ENDPOINT, client.id());
     let (mut tokens, mut bytes, mut after) = (Vec::new(), 0_usize, cursor);
@@ -226,7 +232,7 @@ fn number(text: &str) -> Option<u64> {
 /// may see.
 fn cursor_of(place: &Cursor) -> String {
     let Cursor { issued_at, handler, id } = place;
-    BASE64_URL_SAFE_NO_PAD.encode(format!("{issued_at} {handler} {id}"))
+    BASE64_URL_SAFE_NO_PAD.encode(format!("{} {handler} {id}", issued_at.seconds))
 }
 
 fn place_of(cursor: &str) -> Option<Cursor> {
@@ -236,7 +242,7 @@ fn place_of(cursor: &str) -> Option<Cursor> {
     let is_name = |name: &&str| (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
     let handler = parts.next().filter(is_name)?.to_owned();
     let id = parts.next().filter(|id| is_token_id(id))?.to_owned();
-    Some(Cursor { issued_at, handler, id })
+    Some(Cursor { issued_at: UnixTime::from_seconds(issued_at), handler, id })
 }
 
 #[cfg(test)]
@@ -305,7 +311,7 @@ mod tests {
     proptest! {
         #[test]
         fn cursors_round_trip(issued_at in 0..=UnixTime::MAX_SECONDS, handler in "[A-Za-z0-9_-]{1,64}", id in "[!-~]([ -~]{0,254}[!-~])?") {
-            let place = Cursor { issued_at, handler, id };
+            let place = Cursor { issued_at: UnixTime::from_seconds(issued_at), handler, id };
             let cursor = cursor_of(&place);
             prop_assert!(cursor.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
             prop_assert_eq!(place_of(&cursor), Some(place));

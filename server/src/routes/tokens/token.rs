@@ -16,6 +16,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path};
 use axum::response::Response;
 use hyper::{HeaderMap, StatusCode};
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::policy::is_token_id;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::token::TokenId;
@@ -109,11 +110,11 @@ impl KnownToken {
             actor: record.actor_id.clone(),
             description: record.description.clone(),
             restrictions: record.restrictions.as_ref().map(|restrictions| RestrictionsBody::of(restrictions, registry)),
-            issued_at: record.issued_at,
-            expires_at: record.expires_at,
-            last_used_at: record.last_used_at,
+            issued_at: record.issued_at.seconds,
+            expires_at: record.expires_at.map(|time| time.seconds),
+            last_used_at: record.last_used_at.map(|time| time.seconds),
             status,
-            ended_at: record.ended.map(|ended| ended.at),
+            ended_at: record.ended.map(|ended| ended.at.seconds),
             client: record.client.clone(),
             parent: record.parent.clone().map(|TokenId { handler, id }| ParentToken { handler, token_id: id }),
         })
@@ -197,7 +198,7 @@ pub(crate) async fn edit(
     let asked = DecisionContext::of(&ENDPOINT, client.id());
     let seen = find(context, asked, client, path).await?;
     let restrictions = restrictions.map(|Object(restrictions)| restrictions.checked());
-    let amendment = TokenUpdate { description, expires_at, restrictions };
+    let amendment = TokenUpdate { description, expires_at: expires_at.map(UnixTime::from_seconds), restrictions };
     let named = amendment.to_string();
     let told = |outcome| decision_log::recorded(context, asked, (seen.handler(), seen.record()), outcome, Some(&named));
     match decision::edit(context, asked, &seen, amendment).await {

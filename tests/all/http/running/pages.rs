@@ -4,6 +4,7 @@ use super::super::clients::patch;
 use super::super::world::managed::Managed;
 use super::super::world::{NOW, secret};
 use crate::store::Place;
+use crate::support::time;
 use keyward_runtime::store::Record;
 use keyward_tests::http::{Request, Response};
 use serde_json::{Value, json};
@@ -27,7 +28,7 @@ fn insert(managed: &Managed, count: usize, length: usize) {
         let record = Record {
             description: Some("x".repeat(length + number)),
             client: Some("owner".to_owned()),
-            ..Record::new(format!("n-{number}"), "alice", NOW.seconds + number as u64)
+            ..Record::new(format!("n-{number}"), "alice", time(NOW.seconds + number as u64))
         };
         managed.insert("first", record);
     }

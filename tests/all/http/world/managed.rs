@@ -3,7 +3,7 @@
 
 use super::super::server::Server;
 use super::{NOW, bots, client, config, signed};
-use crate::support::{RUNTIME, TestClock, unhurried};
+use crate::support::{RUNTIME, TestClock, time, unhurried};
 use keyward_runtime::revocation::Revocations;
 use keyward_runtime::store::{CommitOutcome, NewRecord, Record, StoredRecord, TokenStore, Transaction};
 use keyward_runtime::{Actors, CreateRequest, Created, Creation, HandlerConfig, Registry, Restrictions, StoreGrant};
@@ -54,7 +54,7 @@ impl Managed {
     pub(crate) fn with_records(self) -> Self {
         let record = |id: &str, actor: &str, client: Option<&str>, age| Record {
             client: client.map(str::to_owned),
-            ..Record::new(id, actor, NOW.seconds - age)
+            ..Record::new(id, actor, time(NOW.seconds - age))
         };
         let narrow = Restrictions::new().allow_database("shop", "vt").allow_all("unknown-to-the-configuration");
         for (handler, record) in [
@@ -64,8 +64,8 @@ impl Managed {
                 Record {
                     description: Some("a note".into()),
                     restrictions: Some(narrow),
-                    expires_at: Some(NOW.seconds + 600),
-                    last_used_at: Some(NOW.seconds - 5),
+                    expires_at: Some(time(NOW.seconds + 600)),
+                    last_used_at: Some(time(NOW.seconds - 5)),
                     ..record("f 2/?%", "bob", Some("owner"), 30)
                 },
             ),
@@ -88,7 +88,7 @@ impl Managed {
             max_per_client: None,
             idle_before: None,
         };
-        let changes = Transaction { at: NOW.seconds, insert: Some(insert), ..Transaction::default() };
+        let changes = Transaction { at: NOW.whole(), insert: Some(insert), ..Transaction::default() };
         assert_eq!(pollster::block_on(self.store.commit(handler, changes)).unwrap(), CommitOutcome::Done);
     }
 }

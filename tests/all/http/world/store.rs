@@ -1,6 +1,7 @@
 //! A test double of the store, in memory, that fails or waits on request. No handler here keeps
 //! records of its own tokens; those that revocations count and revoke are given.
 
+use crate::support::time;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::testing::MemoryStore;
 use keyward_runtime::store::{
@@ -95,25 +96,25 @@ impl RecordStore for Double {
 }
 
 impl RevocationLog for Double {
-    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64> {
+    fn count<'a>(&'a self, revocation: &'a Revocation, at: UnixTime) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             self.answer().await?;
             self.inner.count(revocation, at).await
         })
     }
 
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, Revoked> {
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: UnixTime) -> StoreFuture<'a, Revoked> {
         Box::pin(async move {
             self.answer().await?;
             self.inner.revoke(revocation, at).await
         })
     }
 
-    fn clock(&self) -> StoreFuture<'_, Option<u64>> {
+    fn clock(&self) -> StoreFuture<'_, Option<UnixTime>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn note_clock(&self, _: u64) -> StoreFuture<'_, ()> {
+    fn note_clock(&self, _: UnixTime) -> StoreFuture<'_, ()> {
         Box::pin(async { Ok(()) })
     }
 
@@ -126,7 +127,7 @@ impl RevocationLog for Double {
 }
 
 impl TokenIndex for Double {
-    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: u64) -> StoreFuture<'a, ListPage> {
+    fn list<'a>(&'a self, _: &'a Filter, _: Option<&'a Cursor>, _: u32, _: UnixTime) -> StoreFuture<'a, ListPage> {
         Box::pin(async {
             self.answer().await?;
             Ok(ListPage::default())
@@ -139,7 +140,7 @@ impl NodeDirectory for Double {}
 /// Returns the records of the cases: of a handler that receives all kinds of tokens, and of one
 /// that receives none.
 pub(crate) fn records(now: UnixTime) -> [(&'static str, Record); 4] {
-    let kept = |handler, id, actor, age| (handler, Record::new(id, actor, now.seconds - age));
+    let kept = |handler, id, actor, age| (handler, Record::new(id, actor, time(now.seconds - age)));
     [
         kept("partner", "p-1", "hostile:alice", 10),
         kept("partner", "p-2", "hostile:alice", 0),

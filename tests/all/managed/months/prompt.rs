@@ -1,5 +1,6 @@
 //! A store that writes uses at once.
 
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::{
     CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, RecordStore, Revocation,
     RevocationLog, Revoked, SecretDigest, StatusCount, StoreFuture, StoredRecord, TokenIndex, Transaction,
@@ -13,7 +14,7 @@ use std::sync::Arc;
 pub(super) struct Prompt(pub(super) Arc<Store>);
 
 impl RecordStore for Prompt {
-    fn record_use(&self, handler: &str, id: &str, at: u64) {
+    fn record_use(&self, handler: &str, id: &str, at: UnixTime) {
         block_on(self.0.record_uses(vec![(handler.to_owned(), id.to_owned(), at)])).unwrap();
     }
     fn find<'a>(&'a self, handler: &'a str, id: &'a str) -> StoreFuture<'a, Option<StoredRecord>> {
@@ -38,19 +39,19 @@ impl RecordStore for Prompt {
 }
 
 impl RevocationLog for Prompt {
-    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64> {
+    fn count<'a>(&'a self, revocation: &'a Revocation, at: UnixTime) -> StoreFuture<'a, u64> {
         self.0.count(revocation, at)
     }
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, Revoked> {
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: UnixTime) -> StoreFuture<'a, Revoked> {
         self.0.revoke(revocation, at)
     }
     fn entries<'a>(&'a self, after: u64, max: u32) -> StoreFuture<'a, Vec<(u64, Entry)>> {
         self.0.entries(after, max)
     }
-    fn clock(&self) -> StoreFuture<'_, Option<u64>> {
+    fn clock(&self) -> StoreFuture<'_, Option<UnixTime>> {
         self.0.clock()
     }
-    fn note_clock(&self, at: u64) -> StoreFuture<'_, ()> {
+    fn note_clock(&self, at: UnixTime) -> StoreFuture<'_, ()> {
         self.0.note_clock(at)
     }
 }
@@ -61,14 +62,14 @@ impl TokenIndex for Prompt {
         filter: &'a Filter,
         after: Option<&'a Cursor>,
         max: u32,
-        at: u64,
+        at: UnixTime,
     ) -> StoreFuture<'a, ListPage> {
         self.0.list(filter, after, max, at)
     }
-    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> StoreFuture<'a, Vec<StatusCount>> {
+    fn tally<'a>(&'a self, idle: &'a [(String, UnixTime)], at: UnixTime) -> StoreFuture<'a, Vec<StatusCount>> {
         self.0.tally(idle, at)
     }
-    fn key_uses(&self, at: u64) -> StoreFuture<'_, Vec<KeyUsage>> {
+    fn key_uses(&self, at: UnixTime) -> StoreFuture<'_, Vec<KeyUsage>> {
         self.0.key_uses(at)
     }
 }

@@ -1,5 +1,6 @@
 //! A store in memory with a fault.
 
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::testing::MemoryStore;
 use keyward_runtime::store::{
     CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NewRecord, NodeDirectory, NodeStatus,
@@ -22,7 +23,7 @@ pub(super) struct Mutant {
     pub(super) serial_handler: fn(&str) -> &str,
     pub(super) serial: fn(u64) -> u64,
     pub(super) insert: fn(&mut NewRecord),
-    pub(super) insert_at: fn(u64) -> u64,
+    pub(super) insert_at: fn(UnixTime) -> UnixTime,
     pub(super) edit: fn(&mut RecordUpdate),
     pub(super) outcome: fn(CommitOutcome) -> CommitOutcome,
     pub(super) is_atomic: bool,
@@ -35,14 +36,14 @@ pub(super) struct Mutant {
     pub(super) after: fn(u64) -> u64,
     pub(super) max: fn(u32) -> u32,
     pub(super) keeps_newest: bool,
-    pub(super) last_clock: Mutex<Option<u64>>,
+    pub(super) last_clock: Mutex<Option<UnixTime>>,
     pub(super) filter: fn(&mut Filter),
     pub(super) list_after: fn(Cursor) -> Cursor,
-    pub(super) list_at: fn(u64) -> u64,
+    pub(super) list_at: fn(UnixTime) -> UnixTime,
     pub(super) page: fn(&mut ListPage),
     pub(super) counts: fn(&mut Vec<StatusCount>),
     pub(super) node: fn(&mut NodeStatus),
-    pub(super) node_at: fn(u64) -> u64,
+    pub(super) node_at: fn(UnixTime) -> UnixTime,
 }
 
 impl Default for Mutant {
@@ -92,7 +93,12 @@ impl Mutant {
     }
 
     /// Checks the maxima before the transaction that inserts the record, which is a race.
-    async fn is_full(&self, handler: &str, new: &mut NewRecord, at: u64) -> Result<Option<CommitOutcome>, StoreError> {
+    async fn is_full(
+        &self,
+        handler: &str,
+        new: &mut NewRecord,
+        at: UnixTime,
+    ) -> Result<Option<CommitOutcome>, StoreError> {
         let NewRecord { stored, max, max_per_actor, max_per_client, .. } = new;
         let valid = |handlers: Option<Vec<String>>, actor_id: Option<String>, client: Option<String>| Filter {
             handlers,
@@ -190,13 +196,13 @@ impl RecordStore for Mutant {
         })
     }
 
-    fn record_use(&self, handler: &str, id: &str, at: u64) {
+    fn record_use(&self, handler: &str, id: &str, at: UnixTime) {
         self.inner.record_use(handler, id, at);
     }
 }
 
 impl RevocationLog for Mutant {
-    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, Revoked> {
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, at: UnixTime) -> StoreFuture<'a, Revoked> {
         self.run(async move {
             let mut revocation = revocation.clone();
             (self.revocation)(&mut revocation);
@@ -214,7 +220,7 @@ impl RevocationLog for Mutant {
         })
     }
 
-    fn count<'a>(&'a self, revocation: &'a Revocation, at: u64) -> StoreFuture<'a, u64> {
+    fn count<'a>(&'a self, revocation: &'a Revocation, at: UnixTime) -> StoreFuture<'a, u64> {
         self.run(async move {
             let mut revocation = (self.counted)(revocation.clone());
             (self.revocation)(&mut revocation);
@@ -222,14 +228,14 @@ impl RevocationLog for Mutant {
         })
     }
 
-    fn clock(&self) -> StoreFuture<'_, Option<u64>> {
+    fn clock(&self) -> StoreFuture<'_, Option<UnixTime>> {
         self.run(async move {
             let newest = self.inner.clock().await?;
             Ok(if self.keeps_newest { newest } else { *self.last_clock.lock().unwrap() })
         })
     }
 
-    fn note_clock(&self, at: u64) -> StoreFuture<'_, ()> {
+    fn note_clock(&self, at: UnixTime) -> StoreFuture<'_, ()> {
         *self.last_clock.lock().unwrap() = Some(at);
         self.run(self.inner.note_clock(at))
     }
@@ -241,7 +247,7 @@ impl TokenIndex for Mutant {
         filter: &'a Filter,
         after: Option<&'a Cursor>,
         max: u32,
-        at: u64,
+        at: UnixTime,
     ) -> StoreFuture<'a, ListPage> {
         self.run(async move {
             let mut filter = filter.clone();
@@ -253,7 +259,7 @@ impl TokenIndex for Mutant {
         })
     }
 
-    fn tally<'a>(&'a self, idle: &'a [(String, u64)], at: u64) -> StoreFuture<'a, Vec<StatusCount>> {
+    fn tally<'a>(&'a self, idle: &'a [(String, UnixTime)], at: UnixTime) -> StoreFuture<'a, Vec<StatusCount>> {
         self.run(async move {
             let mut filter = Filter { idle: idle.to_vec(), ..Filter::default() };
             (self.filter)(&mut filter);
@@ -263,13 +269,13 @@ impl TokenIndex for Mutant {
         })
     }
 
-    fn key_uses(&self, at: u64) -> StoreFuture<'_, Vec<KeyUsage>> {
+    fn key_uses(&self, at: UnixTime) -> StoreFuture<'_, Vec<KeyUsage>> {
         self.run(self.inner.key_uses((self.list_at)(at)))
     }
 }
 
 impl NodeDirectory for Mutant {
-    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: u64) -> StoreFuture<'a, ()> {
+    fn note_node<'a>(&'a self, node: &'a str, last: u64, at: UnixTime) -> StoreFuture<'a, ()> {
         self.run(self.inner.note_node(node, last, (self.node_at)(at)))
     }
 

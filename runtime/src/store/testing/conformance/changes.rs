@@ -2,6 +2,7 @@
 
 use super::support::*;
 use super::{Case, Open};
+use crate::clock::UnixTime;
 use crate::store::{
     CommitOutcome, NewRecord, Record, RecordStore, Termination, TerminationReason, TokenTerms, Transaction,
 };
@@ -20,7 +21,7 @@ pub(super) const CASES: &[Case<dyn RecordStore>] = &[
     ("concurrent transactions exclude each other", concurrent),
 ];
 
-fn terms(description: &str, expires_at: Option<u64>, allowed: &[&str]) -> TokenTerms {
+fn terms(description: &str, expires_at: Option<UnixTime>, allowed: &[&str]) -> TokenTerms {
     let restrictions = allowed.iter().fold(Restrictions::new(), |restrictions, &action| restrictions.allow_all(action));
     TokenTerms { description: some(description), expires_at, restrictions: Some(restrictions) }
 }
@@ -35,7 +36,7 @@ fn with_secret(id: &str, byte: u8) -> NewRecord {
     stored(record(id, "bob"), Some(secret(byte)), None)
 }
 
-fn ended(at: u64, why: TerminationReason) -> Option<Termination> {
+fn ended(at: UnixTime, why: TerminationReason) -> Option<Termination> {
     Some(Termination { at, why })
 }
 
@@ -68,12 +69,12 @@ fn ended_once(open: Open<'_, dyn RecordStore>) -> Outcome {
     for id in ["a", "b"] {
         done(&*store, "h", insert(record(id, "alice")))?;
     }
-    done(&*store, "h", Transaction { at: NOW + 1, ..end(&["a"]) })?;
-    let again = || Transaction { at: NOW + 2, ..end(&["a"]) };
+    done(&*store, "h", Transaction { at: NOW.later(1), ..end(&["a"]) })?;
+    let again = || Transaction { at: NOW.later(2), ..end(&["a"]) };
     commit(&*store, "h", again(), CommitOutcome::Ended, "outcome of ending a record twice")?;
     commit(&*store, "h", end(&["unknown"]), CommitOutcome::Ended, "outcome of ending an unknown record")?;
     commit(&*store, "i", end(&["b"]), CommitOutcome::Ended, "outcome of ending another handler's record")?;
-    let wanted = Record { ended: ended(NOW + 1, TerminationReason::Revoked), ..record("a", "alice") };
+    let wanted = Record { ended: ended(NOW.later(1), TerminationReason::Revoked), ..record("a", "alice") };
     equal(found(&*store, "h", "a")?, wanted, "the ended record")?;
     equal(found(&*store, "h", "b")?, record("b", "alice"), "the other record")
 }
@@ -124,8 +125,8 @@ fn atomic(open: Open<'_, dyn RecordStore>) -> Outcome {
 
 fn replaced(open: Open<'_, dyn RecordStore>) -> Outcome {
     let store = open();
-    let revoked = Record { ended: ended(NOW - 9, TerminationReason::Revoked), ..record("revoked", "alice") };
-    let expired = Record { expires_at: Some(NOW - 1), ..record("expired", "alice") };
+    let revoked = Record { ended: ended(NOW.earlier(9), TerminationReason::Revoked), ..record("revoked", "alice") };
+    let expired = Record { expires_at: Some(NOW.earlier(1)), ..record("expired", "alice") };
     for record in [record("a", "alice"), record("b", "alice"), expired, revoked.clone(), record("bobs", "bob")] {
         done(&*store, "h", insert(record))?;
     }
@@ -144,13 +145,13 @@ fn replaced(open: Open<'_, dyn RecordStore>) -> Outcome {
 
 fn edited(open: Open<'_, dyn RecordStore>) -> Outcome {
     let store = open();
-    let before = terms("before", Some(NOW + 100), &["x", "y"]);
+    let before = terms("before", Some(NOW.later(100)), &["x", "y"]);
     done(&*store, "h", add(stored(with_terms("a", &before), Some(secret(1)), None)))?;
     done(&*store, "i", insert(with_terms("a", &before)))?;
     let mut now = before.clone();
     for after in [
         TokenTerms { description: None, ..before.clone() },
-        terms("after'\u{1f980}", Some(NOW + 50), &["x"]),
+        terms("after'\u{1f980}", Some(NOW.later(50)), &["x"]),
         TokenTerms { restrictions: Some(Restrictions::new()), ..before.clone() },
         TokenTerms::default(),
         before.clone(),
@@ -166,7 +167,8 @@ fn edited(open: Open<'_, dyn RecordStore>) -> Outcome {
 
 fn outdated(open: Open<'_, dyn RecordStore>) -> Outcome {
     let store = open();
-    let (before, after) = (terms("before", Some(NOW + 100), &["x", "y"]), terms("after", Some(NOW + 50), &["x"]));
+    let (before, after) =
+        (terms("before", Some(NOW.later(100)), &["x", "y"]), terms("after", Some(NOW.later(50)), &["x"]));
     for id in ["a", "revoked", "replaced"] {
         done(&*store, "h", insert(with_terms(id, &before)))?;
     }
@@ -185,7 +187,7 @@ fn outdated(open: Open<'_, dyn RecordStore>) -> Outcome {
         changed(|terms| terms.description = None),
         changed(|terms| terms.description = some("Before")),
         changed(|terms| terms.expires_at = None),
-        changed(|terms| terms.expires_at = Some(NOW + 101)),
+        changed(|terms| terms.expires_at = Some(NOW.later(101))),
         changed(|terms| terms.restrictions = None),
         changed(|terms| terms.restrictions = Some(Restrictions::new())),
     ];
@@ -201,7 +203,7 @@ fn outdated(open: Open<'_, dyn RecordStore>) -> Outcome {
     }
     equal(found(&*store, "h", "a")?, with_terms("a", &before), "the record")?;
     equal(found(&*store, "h", "revoked")?.ended, ended(NOW, TerminationReason::Revoked), "end of a revoked record")?;
-    let replaced = ended(NOW + 5, TerminationReason::Replaced);
+    let replaced = ended(NOW.later(5), TerminationReason::Replaced);
     equal(found(&*store, "h", "replaced")?.ended, replaced, "end of a replaced record")?;
     equal(live(&*store, &[("h", "by"), ("h", "new")])?, "h/by".to_owned(), "valid records")
 }
@@ -224,7 +226,7 @@ fn rotated(open: Open<'_, dyn RecordStore>) -> Outcome {
     equal(found(&*store, "h", "old")?, with_terms("old", &before), "the record after a refusal")?;
     equal(found(&*store, "i", "other")?.parent, Some(token("h", "old")), "parent of a child after a refusal")?;
     done(&*store, "h", rotate("old", &before, by(3, Some(2))))?;
-    let replaced = Record { ended: ended(NOW + 5, TerminationReason::Replaced), ..with_terms("old", &before) };
+    let replaced = Record { ended: ended(NOW.later(5), TerminationReason::Replaced), ..with_terms("old", &before) };
     equal(found(&*store, "h", "old")?, replaced, "the replaced record")?;
     equal(found(&*store, "h", "new")?, with_terms("new", &before), "the new record")?;
     for (handler, id, parent) in [("h", "own", "h/new"), ("i", "other", "h/new"), ("i", "x", "i/old")] {
@@ -252,7 +254,14 @@ fn with_descendants(open: Open<'_, dyn RecordStore>) -> Outcome {
             ("h", Record { actor_id: "carol".to_owned(), ..child("one", "h", "root") }),
             ("i", child("two", "h", "root")),
             ("i", child("one.one", "h", "one")),
-            ("h", Record { actor_id: "carol".to_owned(), expires_at: Some(NOW - 1), ..child("two.one", "i", "two") }),
+            (
+                "h",
+                Record {
+                    actor_id: "carol".to_owned(),
+                    expires_at: Some(NOW.earlier(1)),
+                    ..child("two.one", "i", "two")
+                },
+            ),
             ("h", record("two", "bob")),
         ] {
             done(&*store, handler, insert(record))?;
@@ -266,7 +275,7 @@ fn with_descendants(open: Open<'_, dyn RecordStore>) -> Outcome {
 fn parent_ended(open: Open<'_, dyn RecordStore>) -> Outcome {
     let store = open();
     let terms = TokenTerms::default();
-    let expired = Record { expires_at: Some(NOW - 1), ..record("expired", "dave") };
+    let expired = Record { expires_at: Some(NOW.earlier(1)), ..record("expired", "dave") };
     for record in [record("ended", "a"), record("replaced", "b"), record("rotated", "c"), expired, record("good", "e")]
     {
         done(&*store, "h", insert(record))?;
@@ -299,12 +308,12 @@ fn parent_ended(open: Open<'_, dyn RecordStore>) -> Outcome {
 
 fn concurrent(open: Open<'_, dyn RecordStore>) -> Outcome {
     let store = open();
-    let before = terms("before", Some(NOW + 100), &["x"]);
+    let before = terms("before", Some(NOW.later(100)), &["x"]);
     for id in ["edited", "rotated"] {
         done(&*store, "h", insert(with_terms(id, &before)))?;
     }
     let outcomes = race(|number| {
-        let after = terms(&number.to_string(), Some(NOW + number), &[]);
+        let after = terms(&number.to_string(), Some(NOW.later(number)), &[]);
         let by = new(record(&format!("by {number}"), "alice"));
         let rotation = rotate("rotated", &before, by);
         Ok([

@@ -31,7 +31,7 @@ fn family(store: &dyn RecordStore) -> Outcome {
         ("h", issued(child("one", "h", "root"), "one")),
         ("i", issued(child("two", "h", "root"), "two")),
         ("i", issued(child("one.one", "h", "one"), "one.one")),
-        ("h", insert(Record { expires_at: Some(NOW - 1), ..child("two.one", "i", "two") })),
+        ("h", insert(Record { expires_at: Some(NOW.earlier(1)), ..child("two.one", "i", "two") })),
         ("h", insert(record("two", "alice"))),
         ("i", insert(child("of elsewhere", "h", "elsewhere"))),
     ] {
@@ -74,7 +74,7 @@ fn with_token(open: Open<'_, dyn TokenStore>) -> Outcome {
             "h/two.one i/one.one i/two",
         ),
         // Issued later than what is revoked, so neither it nor its children are.
-        (Revocation { issued_until: Some(NOW - 1), ..of("h", "root") }, 0, all, ""),
+        (Revocation { issued_until: Some(NOW.earlier(1)), ..of("h", "root") }, 0, all, ""),
     ];
     for (revocation, ended, left, descendants) in cases {
         let store = open();
@@ -103,7 +103,7 @@ fn with_token(open: Open<'_, dyn TokenStore>) -> Outcome {
 
 fn from_future(open: Open<'_, dyn TokenStore>) -> Outcome {
     let store = open();
-    let ahead = |record| Record { issued_at: NOW + 9, ..record };
+    let ahead = |record| Record { issued_at: NOW.later(9), ..record };
     done(&*store, "h", insert(ahead(record("root", "alice"))))?;
     done(&*store, "i", insert(ahead(child("child", "h", "root"))))?;
     revoke(&*store, &Revocation { issued_until: Some(NOW), ..of("h", "root") }, 2)?;

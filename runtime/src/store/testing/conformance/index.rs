@@ -2,6 +2,7 @@
 
 use super::support::*;
 use super::{Case, Open};
+use crate::clock::UnixTime;
 use crate::store::{
     CreatedBy, Cursor, Filter, KeyUsage, ListEntry, NodeStatus, Record, RecordStore, Revocation, Status, StatusCount,
     Termination, TerminationReason, TokenStore, TokenTerms,
@@ -23,7 +24,7 @@ fn list_after(
     filter: &Filter,
     mut after: Option<Cursor>,
     max: u32,
-    at: u64,
+    at: UnixTime,
 ) -> Outcome<Vec<ListEntry>> {
     let mut all = Vec::new();
     loop {
@@ -51,7 +52,7 @@ fn names(entries: &[ListEntry]) -> String {
     entries.iter().map(name).collect::<Vec<_>>().join(" ")
 }
 
-fn cursor(issued_at: u64, handler: &str, id: &str) -> Cursor {
+fn cursor(issued_at: UnixTime, handler: &str, id: &str) -> Cursor {
     Cursor { issued_at, handler: handler.to_owned(), id: id.to_owned() }
 }
 
@@ -62,7 +63,7 @@ fn ordered(open: Open<'_, dyn TokenStore>) -> Outcome {
     for (handler, id, second) in
         [("h", "2", 1), ("g", "9", 2), ("h", "10", 1), ("H", "5", 1), ("h", "1", 3), ("i", "2", 1), ("h", "\u{e9}", 1)]
     {
-        let record = Record { issued_at: NOW - second, description: some(id), ..record(id, "alice") };
+        let record = Record { issued_at: NOW.earlier(second), description: some(id), ..record(id, "alice") };
         done(&*store, handler, insert(record.clone()))?;
         wanted.push(ListEntry { handler: handler.to_owned(), record });
     }
@@ -74,12 +75,12 @@ fn ordered(open: Open<'_, dyn TokenStore>) -> Outcome {
     // A cursor need not be that of a record.
     for (after, wanted) in [
         (cursor(NOW, "h", "2"), "i/2 h/\u{e9} h/2 h/10 H/5 g/9 h/1"),
-        (cursor(NOW - 1, "h", "2"), "h/10 H/5 g/9 h/1"),
-        (cursor(NOW - 1, "h", "11"), "h/10 H/5 g/9 h/1"),
-        (cursor(NOW - 1, "I", "2"), "H/5 g/9 h/1"),
-        (cursor(NOW - 2, "a", "1"), "h/1"),
-        (cursor(NOW - 3, "h", "1"), ""),
-        (cursor(0, "", ""), ""),
+        (cursor(NOW.earlier(1), "h", "2"), "h/10 H/5 g/9 h/1"),
+        (cursor(NOW.earlier(1), "h", "11"), "h/10 H/5 g/9 h/1"),
+        (cursor(NOW.earlier(1), "I", "2"), "H/5 g/9 h/1"),
+        (cursor(NOW.earlier(2), "a", "1"), "h/1"),
+        (cursor(NOW.earlier(3), "h", "1"), ""),
+        (cursor(UnixTime::default(), "", ""), ""),
     ] {
         for handlers in [None, Some(["g", "h", "H", "i"].map(str::to_owned).to_vec())] {
             let filter = Filter { handlers, ..Filter::default() };
@@ -92,13 +93,13 @@ fn ordered(open: Open<'_, dyn TokenStore>) -> Outcome {
 
 /// Inserts records that differ in everything that a filter or a count depends on.
 fn fill(store: &dyn RecordStore) -> Outcome {
-    let ended = |why| Some(Termination { at: NOW - 5, why });
+    let ended = |why| Some(Termination { at: NOW.earlier(5), why });
     let (c, d, key, other_key) = (some("c"), some("d"), some("main/1"), some("main/2"));
-    let last_use = |at| Some(NOW - at);
+    let last_use = |at| Some(NOW.earlier(at));
     for (handler, age, record) in [
         ("h", 10, record("plain", "alice")),
         ("h", 20, Record { client: c.clone(), key: key.clone(), ..record("app", "alice") }),
-        ("i", 30, Record { client: d, key: other_key, expires_at: Some(NOW - 1), ..record("expired", "bob") }),
+        ("i", 30, Record { client: d, key: other_key, expires_at: Some(NOW.earlier(1)), ..record("expired", "bob") }),
         ("i", 40, Record { client: c, key: key.clone(), expires_at: Some(NOW), ..record("last", "bob") }),
         ("h", 50, Record { ended: ended(TerminationReason::Revoked), key: key.clone(), ..record("revoked", "bob") }),
         (
@@ -106,14 +107,18 @@ fn fill(store: &dyn RecordStore) -> Outcome {
             60,
             Record {
                 ended: ended(TerminationReason::Replaced),
-                expires_at: Some(NOW + 9),
+                expires_at: Some(NOW.later(9)),
                 ..record("replaced", "alice")
             },
         ),
-        ("j", 70, Record { last_used_at: last_use(15), key, expires_at: Some(NOW + 9), ..record("used", "alice") }),
+        (
+            "j",
+            70,
+            Record { last_used_at: last_use(15), key, expires_at: Some(NOW.later(9)), ..record("used", "alice") },
+        ),
         ("j", 80, Record { last_used_at: last_use(0), ..record("just used", "Alice") }),
     ] {
-        done(store, handler, insert(Record { issued_at: NOW - age, ..record }))?;
+        done(store, handler, insert(Record { issued_at: NOW.earlier(age), ..record }))?;
     }
     Ok(())
 }
@@ -127,7 +132,7 @@ fn filtered(open: Open<'_, dyn TokenStore>) -> Outcome {
     let actor = |id| Filter { actor_id: some(id), ..all() };
     let client = |client| Filter { client: Some(client), ..all() };
     let status = |status| Filter { status: Some(status), ..all() };
-    let idle = |idle: &[(&str, u64)], status| Filter {
+    let idle = |idle: &[(&str, UnixTime)], status| Filter {
         idle: idle.iter().map(|&(handler, before)| (handler.to_owned(), before)).collect(),
         status,
         ..all()
@@ -150,12 +155,12 @@ fn filtered(open: Open<'_, dyn TokenStore>) -> Outcome {
         (status(Status::Expired), "i/expired"),
         (status(Status::Revoked), "h/revoked"),
         (status(Status::Replaced), "h/replaced"),
-        (Filter { unused_since: Some(NOW - 15), ..all() }, "h/app i/expired i/last h/revoked h/replaced"),
-        (Filter { unused_since: Some(NOW - 14), ..all() }, "h/app i/expired i/last h/revoked h/replaced j/used"),
+        (Filter { unused_since: Some(NOW.earlier(15)), ..all() }, "h/app i/expired i/last h/revoked h/replaced"),
+        (Filter { unused_since: Some(NOW.earlier(14)), ..all() }, "h/app i/expired i/last h/revoked h/replaced j/used"),
         (Filter { never_ends: true, ..all() }, "h/plain h/app h/revoked j/just used"),
-        (idle(&[("h", NOW - 19), ("j", NOW - 15)], Some(Status::Expired)), "h/app i/expired"),
-        (idle(&[("h", NOW - 20), ("j", NOW - 14)], Some(Status::Expired)), "i/expired j/used"),
-        (idle(&[("h", NOW - 19)], Some(Status::Active)), "h/plain i/last j/used j/just used"),
+        (idle(&[("h", NOW.earlier(19)), ("j", NOW.earlier(15))], Some(Status::Expired)), "h/app i/expired"),
+        (idle(&[("h", NOW.earlier(20)), ("j", NOW.earlier(14))], Some(Status::Expired)), "i/expired j/used"),
+        (idle(&[("h", NOW.earlier(19))], Some(Status::Active)), "h/plain i/last j/used j/just used"),
         (idle(&[("h", NOW)], Some(Status::Revoked)), "h/revoked"),
         (idle(&[("h", NOW)], None), "h/plain h/app i/expired i/last h/revoked h/replaced j/used j/just used"),
     ] {
@@ -165,9 +170,9 @@ fn filtered(open: Open<'_, dyn TokenStore>) -> Outcome {
         }
     }
     // The status depends on the time of the call.
-    for (at, wanted) in [(NOW - 1, ""), (NOW, "i/expired"), (NOW + 1, "i/expired i/last")] {
+    for (at, wanted) in [(NOW.earlier(1), ""), (NOW, "i/expired"), (NOW.later(1), "i/expired i/last")] {
         let listed = list_after(&*store, &status(Status::Expired), None, 9, at)?;
-        equal(names(&listed), wanted.to_owned(), format_args!("the expired records at {at}"))?;
+        equal(names(&listed), wanted.to_owned(), format_args!("the expired records at {at:?}"))?;
     }
     Ok(())
 }
@@ -176,7 +181,7 @@ fn lasting(open: Open<'_, dyn TokenStore>) -> Outcome {
     let store = open();
     let handler = |number: u64| if number.is_multiple_of(3) { "g" } else { "h" };
     for number in 0..24 {
-        let record = Record { issued_at: NOW + number / 4, ..record(&format!("old {number:02}"), "alice") };
+        let record = Record { issued_at: NOW.later(number / 4), ..record(&format!("old {number:02}"), "alice") };
         done(&*store, handler(number), insert(record))?;
     }
     let (mut seen, mut after) = (Vec::new(), None);
@@ -190,7 +195,11 @@ fn lasting(open: Open<'_, dyn TokenStore>) -> Outcome {
         // Records are added before and after the cursor, edited and ended.
         let changed = (step * 7) % 24;
         let (changed, handler) = (format!("old {changed:02}"), handler(changed));
-        done(&*store, "h", insert(Record { issued_at: NOW + step % 7, ..record(&format!("new {step}"), "alice") }))?;
+        done(
+            &*store,
+            "h",
+            insert(Record { issued_at: NOW.later(step % 7), ..record(&format!("new {step}"), "alice") }),
+        )?;
         let terms = found(&*store, handler, &changed)?.terms();
         let text = some(&step.to_string());
         if step.is_multiple_of(2) {
@@ -239,8 +248,8 @@ fn tally(open: Open<'_, dyn TokenStore>) -> Outcome {
         ("j", Status::Active, 1),
         ("j", Status::Expired, 1),
     ]);
-    let idle = [("h".to_owned(), NOW - 19), ("j".to_owned(), NOW - 14)];
-    equal(wait(store.tally(&idle, NOW + 1))?, wanted, "counts a second later, with idle records")
+    let idle = [("h".to_owned(), NOW.earlier(19)), ("j".to_owned(), NOW.earlier(14))];
+    equal(wait(store.tally(&idle, NOW.later(1)))?, wanted, "counts a second later, with idle records")
 }
 
 fn key_uses(open: Open<'_, dyn TokenStore>) -> Outcome {
@@ -255,12 +264,12 @@ fn key_uses(open: Open<'_, dyn TokenStore>) -> Outcome {
         newest_expiry,
     };
     for (at, used, other) in [
-        (NOW - 1, usage("main/1", 4, 3, 1, Some(NOW + 9)), usage("main/2", 1, 1, 0, Some(NOW - 1))),
-        (NOW, usage("main/1", 4, 3, 1, Some(NOW + 9)), usage("main/2", 1, 0, 0, None)),
-        (NOW + 1, usage("main/1", 4, 2, 1, Some(NOW + 9)), usage("main/2", 1, 0, 0, None)),
-        (NOW + 10, usage("main/1", 4, 1, 1, None), usage("main/2", 1, 0, 0, None)),
+        (NOW.earlier(1), usage("main/1", 4, 3, 1, Some(NOW.later(9))), usage("main/2", 1, 1, 0, Some(NOW.earlier(1)))),
+        (NOW, usage("main/1", 4, 3, 1, Some(NOW.later(9))), usage("main/2", 1, 0, 0, None)),
+        (NOW.later(1), usage("main/1", 4, 2, 1, Some(NOW.later(9))), usage("main/2", 1, 0, 0, None)),
+        (NOW.later(10), usage("main/1", 4, 1, 1, None), usage("main/2", 1, 0, 0, None)),
     ] {
-        equal(wait(store.key_uses(at))?, vec![used, other], format_args!("usage of keys at {at}"))?;
+        equal(wait(store.key_uses(at))?, vec![used, other], format_args!("usage of keys at {at:?}"))?;
     }
     Ok(())
 }
@@ -274,15 +283,20 @@ fn nodes(open: Open<'_, dyn TokenStore>) -> Outcome {
         numbers.push(wait(store.revoke(&revocation, NOW))?.number);
     }
     let [first, _, third, _, last] = numbers[..] else { return Err(Failure("some entries have no number".to_owned())) };
-    let month_later = NOW + 30 * 86_400;
+    let month_later = NOW.later(30 * 86_400);
     let status = |node: &str, last, behind, at| NodeStatus { node: node.to_owned(), last, behind, at };
     for (node, read, at, wanted) in [
         ("n1", 0, NOW, vec![status("n1", 0, 5, NOW)]),
-        ("n0", last, NOW + 1, vec![status("n0", last, 0, NOW + 1), status("n1", 0, 5, NOW)]),
-        ("n1", third, NOW + 2, vec![status("n0", last, 0, NOW + 1), status("n1", third, 2, NOW + 2)]),
+        ("n0", last, NOW.later(1), vec![status("n0", last, 0, NOW.later(1)), status("n1", 0, 5, NOW)]),
+        ("n1", third, NOW.later(2), vec![status("n0", last, 0, NOW.later(1)), status("n1", third, 2, NOW.later(2))]),
         // A node that has been silent for a month is removed. The other one has restarted.
-        ("n1", first, month_later + 1, vec![status("n0", last, 0, NOW + 1), status("n1", first, 4, month_later + 1)]),
-        ("n1", first, month_later + 2, vec![status("n1", first, 4, month_later + 2)]),
+        (
+            "n1",
+            first,
+            month_later.later(1),
+            vec![status("n0", last, 0, NOW.later(1)), status("n1", first, 4, month_later.later(1))],
+        ),
+        ("n1", first, month_later.later(2), vec![status("n1", first, 4, month_later.later(2))]),
     ] {
         wait(store.note_node(node, read, at))?;
         equal(wait(store.nodes())?, wanted, format_args!("nodes after a note of `{node}`"))?;

@@ -67,16 +67,17 @@ fn of_client(open: Open<'_, dyn RecordStore>) -> Outcome {
 }
 
 fn only_valid(open: Open<'_, dyn RecordStore>) -> Outcome {
-    let unused = Record { issued_at: NOW - 101, ..by("app", "unused", "alice") };
-    let used_before = Record { issued_at: NOW - 900, last_used_at: Some(NOW - 101), ..by("app", "used", "alice") };
-    let last_use = Record { last_used_at: Some(NOW - 100), ..used_before.clone() };
+    let unused = Record { issued_at: NOW.earlier(101), ..by("app", "unused", "alice") };
+    let used_before =
+        Record { issued_at: NOW.earlier(900), last_used_at: Some(NOW.earlier(101)), ..by("app", "used", "alice") };
+    let last_use = Record { last_used_at: Some(NOW.earlier(100)), ..used_before.clone() };
     let last_second = Record { expires_at: Some(NOW), ..by("app", "last", "alice") };
-    let idle = Some(NOW - 100);
+    let idle = Some(NOW.earlier(100));
     // A record, the cutoff of idle ones, and its parts in the maxima of the handler and the client.
     for (what, other, idle_before, count, of_client) in [
         ("a valid record", by("app", "a", "alice"), idle, 1, 1),
         ("a record in its last second", last_second.clone(), idle, 1, 1),
-        ("an expired record", Record { expires_at: Some(NOW - 1), ..last_second }, idle, 0, 0),
+        ("an expired record", Record { expires_at: Some(NOW.earlier(1)), ..last_second }, idle, 0, 0),
         ("a record that was never used", unused.clone(), idle, 0, 1),
         ("a record that may be idle", unused, None, 1, 1),
         ("an idle record", used_before, idle, 0, 1),

@@ -2,6 +2,7 @@
 
 use super::support::*;
 use super::{Case, Open};
+use crate::clock::UnixTime;
 use crate::store::{Entry, Record, Revocation, TokenStore, TokenTerms};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,7 +24,7 @@ fn pages(open: Open<'_, dyn TokenStore>) -> Outcome {
     for number in 0..7 {
         // In no other order than that of their numbers.
         let revocation = of_actor(&(number * 3 % 7).to_string());
-        let number = wait(store.revoke(&revocation, NOW - number))?.number;
+        let number = wait(store.revoke(&revocation, NOW.earlier(number)))?.number;
         wanted.push((number, Entry::Revoked(revocation)));
     }
     ensure(wanted.first().is_some_and(|(number, _)| *number > 0), "the first entry has the number 0")?;
@@ -52,7 +53,7 @@ fn of_transactions(open: Open<'_, dyn TokenStore>) -> Outcome {
         ("h", record("rotated", "b")),
         ("i", child("kept", "h", "rotated")),
         ("h", record("replaced", "c")),
-        ("h", Record { expires_at: Some(NOW - 1), ..record("expired", "c") }),
+        ("h", Record { expires_at: Some(NOW.earlier(1)), ..record("expired", "c") }),
         ("i", child("replaced.child", "h", "replaced")),
     ] {
         done(&*store, handler, insert(record))?;
@@ -121,12 +122,14 @@ fn no_gaps(open: Open<'_, dyn TokenStore>) -> Outcome {
 fn clock(open: Open<'_, dyn TokenStore>) -> Outcome {
     let store = open();
     equal(wait(store.clock())?, None, "the newest time of an empty store")?;
-    for (at, newest) in [(NOW, NOW), (NOW - 1, NOW), (NOW + 7, NOW + 7), (0, NOW + 7)] {
+    for (at, newest) in
+        [(NOW, NOW), (NOW.earlier(1), NOW), (NOW.later(7), NOW.later(7)), (UnixTime::default(), NOW.later(7))]
+    {
         wait(store.note_clock(at))?;
         match wait(store.clock())? {
             // The store does not keep a clock.
             None if at == NOW => return Ok(()),
-            found => equal(found, Some(newest), format_args!("the newest time after {at}"))?,
+            found => equal(found, Some(newest), format_args!("the newest time after {at:?}"))?,
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use super::support::*;
 use super::{Case, Open};
+use crate::clock::UnixTime;
 use crate::store::{CommitOutcome, NewRecord, Record, RecordStore, Termination, TerminationReason};
 use crate::token::TokenDigest;
 use crate::verdict::Restrictions;
@@ -22,8 +23,8 @@ fn in_full(open: Open<'_, dyn RecordStore>) -> Outcome {
     let full = Record {
         description: some("for the \u{1f980}"),
         restrictions: Some(restrictions),
-        expires_at: Some(253_402_300_799),
-        last_used_at: Some(0),
+        expires_at: Some(UnixTime::from_seconds(UnixTime::MAX_SECONDS)),
+        last_used_at: Some(UnixTime::default()),
         ended: Some(Termination { at: NOW, why: TerminationReason::Replaced }),
         client: some("c\""),
         key: some("main/k"),
@@ -127,17 +128,17 @@ fn serials(open: Open<'_, dyn RecordStore>) -> Outcome {
 
 fn uses(open: Open<'_, dyn RecordStore>) -> Outcome {
     let store = open();
-    let before = Record { last_used_at: Some(NOW + 9), ..record("a", "alice") };
+    let before = Record { last_used_at: Some(NOW.later(9)), ..record("a", "alice") };
     for record in [before.clone(), record("b", "alice")] {
         done(&*store, "h", insert(record))?;
     }
-    for (id, at) in [("unknown", 1), ("a", NOW + 5), ("b", NOW + 5)] {
+    for (id, at) in [("unknown", UnixTime::from_seconds(1)), ("a", NOW.later(5)), ("b", NOW.later(5))] {
         store.record_use("h", id, at);
     }
     equal(found(&*store, "h", "a")?, before, "a record after an earlier use")?;
     // It may be recorded later, or not at all.
     let mut used = found(&*store, "h", "b")?;
-    used.last_used_at = used.last_used_at.filter(|at| *at != NOW + 5);
+    used.last_used_at = used.last_used_at.filter(|at| *at != NOW.later(5));
     equal(used, record("b", "alice"), "a record after its use")?;
     equal(find(&*store, "h", "unknown")?, None, "the record of an unknown id after its use")
 }

@@ -2,6 +2,7 @@
 
 use super::support::*;
 use super::{Case, Open};
+use crate::clock::UnixTime;
 use crate::store::{Entry, Record, RecordStore, Revocation, Revoked, Termination, TerminationReason, TokenStore};
 use crate::token::TokenDigest;
 
@@ -16,12 +17,12 @@ pub(super) const CASES: &[Case<dyn TokenStore>] = &[
 const NAMES: [(&str, &str); 6] = [("h", "a1"), ("h", "a2"), ("h", "expired"), ("h", "ended"), ("h", "b"), ("i", "a1")];
 
 fn fill(store: &dyn RecordStore) -> Outcome {
-    let alice = |id: &str, issued_at| Record { issued_at, ..record(id, "alice") };
-    let ended = Some(Termination { at: 11, why: TerminationReason::Replaced });
+    let alice = |id: &str, second| Record { issued_at: UnixTime::from_seconds(second), ..record(id, "alice") };
+    let ended = Some(Termination { at: UnixTime::from_seconds(11), why: TerminationReason::Replaced });
     for (handler, record) in [
         ("h", alice("a1", 10)),
         ("h", alice("a2", 20)),
-        ("h", Record { expires_at: Some(NOW - 1), ..alice("expired", 10) }),
+        ("h", Record { expires_at: Some(NOW.earlier(1)), ..alice("expired", 10) }),
         ("h", Record { ended, ..alice("ended", 10) }),
         ("h", Record { expires_at: Some(NOW), ..record("b", "bob") }),
         ("i", alice("a1", 10)),
@@ -34,6 +35,7 @@ fn fill(store: &dyn RecordStore) -> Outcome {
 fn matching(open: Open<'_, dyn TokenStore>) -> Outcome {
     let none = Revocation::default;
     let (h, i) = (|| Revocation { handler: some("h"), ..none() }, || Revocation { handler: some("i"), ..none() });
+    let until = |second| Revocation { issued_until: Some(UnixTime::from_seconds(second)), ..none() };
     let cases: [(Revocation, u64, &str); 14] = [
         (none(), 4, ""),
         (h(), 3, "i/a1"),
@@ -46,9 +48,9 @@ fn matching(open: Open<'_, dyn TokenStore>) -> Outcome {
         (Revocation { actor_id: some("alice"), ..none() }, 3, "h/b"),
         (Revocation { actor_id: some("alice"), ..h() }, 2, "h/b i/a1"),
         (Revocation { actor_id: some("bob"), ..none() }, 1, "h/a1 h/a2 h/expired i/a1"),
-        (Revocation { issued_until: Some(10), ..none() }, 2, "h/a2 h/b"),
-        (Revocation { issued_until: Some(9), ..none() }, 0, "h/a1 h/a2 h/expired h/b i/a1"),
-        (Revocation { actor_id: some("alice"), issued_until: Some(20), ..h() }, 2, "h/b i/a1"),
+        (until(10), 2, "h/a2 h/b"),
+        (until(9), 0, "h/a1 h/a2 h/expired h/b i/a1"),
+        (Revocation { actor_id: some("alice"), handler: some("h"), ..until(20) }, 2, "h/b i/a1"),
     ];
     for (revocation, ended, left) in cases {
         let store = open();
@@ -61,7 +63,7 @@ fn matching(open: Open<'_, dyn TokenStore>) -> Outcome {
         let before = found(&*store, "h", "ended")?.ended;
         equal(
             before.map(|end| (end.at, end.why)),
-            Some((11, TerminationReason::Replaced)),
+            Some((UnixTime::from_seconds(11), TerminationReason::Replaced)),
             "end of a replaced record",
         )?;
         for (handler, id) in NAMES.into_iter().filter(|(_, id)| *id != "ended") {
@@ -112,21 +114,21 @@ fn future_dated(open: Open<'_, dyn TokenStore>) -> Outcome {
         ..Revocation::default()
     };
     for (revocation, ended, left, by_id) in [
-        (until(NOW - 1), 1, "h/now h/next i/later h/bobs", ""),
+        (until(NOW.earlier(1)), 1, "h/now h/next i/later h/bobs", ""),
         // Of everything issued up to now: also what a clock that was ahead has issued.
         (until(NOW), 4, "h/bobs", "h/next i/later"),
-        (until(NOW + 1), 4, "h/bobs", "i/later"),
-        (until(NOW + 99), 4, "h/bobs", ""),
+        (until(NOW.later(1)), 4, "h/bobs", "i/later"),
+        (until(NOW.later(99)), 4, "h/bobs", ""),
         (Revocation { handler: some("h"), ..until(NOW) }, 3, "i/later h/bobs", "h/next"),
     ] {
         let store = open();
         let at = |id: &str, issued_at| Record { issued_at, ..record(id, "alice") };
         for (handler, record) in [
-            ("h", at("old", NOW - 1)),
+            ("h", at("old", NOW.earlier(1))),
             ("h", at("now", NOW)),
-            ("h", at("next", NOW + 1)),
-            ("i", at("later", NOW + 9)),
-            ("h", Record { issued_at: NOW + 1, ..record("bobs", "bob") }),
+            ("h", at("next", NOW.later(1))),
+            ("i", at("later", NOW.later(9))),
+            ("h", Record { issued_at: NOW.later(1), ..record("bobs", "bob") }),
         ] {
             done(&*store, handler, insert(record))?;
         }

@@ -1,5 +1,6 @@
 //! Values and comparisons that the cases share.
 
+use crate::clock::UnixTime;
 use crate::store::{
     CommitOutcome, Entry, NewRecord, Record, RecordStore, RecordUpdate, Revocation, Revoked, SecretDigest, StoreError,
     StoreFuture, StoredRecord, TokenStore, TokenTerms, Transaction,
@@ -20,7 +21,7 @@ impl From<StoreError> for Failure {
     }
 }
 
-pub(super) const NOW: u64 = 1_767_225_600;
+pub(super) const NOW: UnixTime = UnixTime::from_seconds(1_767_225_600);
 
 /// Number of threads of a concurrent case.
 pub(super) const THREADS: u64 = 8;
@@ -173,7 +174,7 @@ pub(super) fn end(ids: &[&str]) -> Transaction {
 
 pub(super) fn edit(id: &str, before: &TokenTerms, after: &TokenTerms, replaced: bool) -> Transaction {
     let edit = RecordUpdate { id: id.to_owned(), before: before.clone(), after: after.clone(), replaced };
-    Transaction { at: NOW + 5, edit: Some(edit), ..Transaction::default() }
+    Transaction { at: NOW.later(5), edit: Some(edit), ..Transaction::default() }
 }
 
 /// Returns a transaction that replaces one record by another.
