@@ -33,6 +33,18 @@ fn lifetimes_are_at_least_a_second() {
 }
 
 #[test]
+fn a_number_is_not_a_time() {
+    let list = ["tokens", "list", "--config=f", "--limit"];
+    let rotate = ["tokens", "rotate", "--config=f", "--handler=h", "--id=1", "--overlap"];
+    for words in [&list[..], &rotate] {
+        for bad in ["1970-01-02", "1970-01-02 00:00:00 UTC", "7.0", "+7", "", "4294967296"] {
+            let error = usage_error(&[words, &[bad]].concat());
+            assert!(error.contains("is not a whole number"), "{words:?} {bad}: {error}");
+        }
+    }
+}
+
+#[test]
 fn verify_takes_no_argument_but_a_dash() {
     assert!(matches!(parse_words(&["verify", "--config=f"]), Ok(Parsed::Command(Command::Verify(_)))));
     assert!(matches!(parse_words(&["verify", "--config=f", "-"]), Ok(Parsed::Command(Command::Verify(_)))));

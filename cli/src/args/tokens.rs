@@ -184,8 +184,10 @@ fn parse_overlap(text: &str) -> Result<u32, &'static str> {
     parse_number(text).ok_or("is not a whole number of seconds from 0 to 4294967295")
 }
 
+/// Parses a number that consists of digits only.
 fn parse_number(text: &str) -> Option<u32> {
-    parse_second(text).ok().and_then(|time| time.seconds.try_into().ok())
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
 }
 
 /// Revokes the tokens that match all filters, or those on standard input
