@@ -15,6 +15,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The size of a slot in bytes: enough for all pending revocations that the runtime allows.
 const SLOT: u64 = 5 << 19;
@@ -61,7 +62,7 @@ impl Saved {
             issued_until: issued_until.map(|time| time.seconds),
             keep_children,
             at: at.seconds,
-            leeway,
+            leeway: leeway.as_secs(),
             note,
         }
     }
@@ -85,7 +86,12 @@ impl Saved {
             issued_until: issued_until.map(UnixTime::from_seconds),
             keep_children,
         };
-        Some(PendingRevocation { revocation, at: UnixTime::from_seconds(at), leeway, note })
+        Some(PendingRevocation {
+            revocation,
+            at: UnixTime::from_seconds(at),
+            leeway: Duration::from_secs(leeway),
+            note,
+        })
     }
 }
 
@@ -275,7 +281,7 @@ mod tests {
         PendingRevocation {
             revocation,
             at: UnixTime::from_seconds(7),
-            leeway: 60,
+            leeway: Duration::from_secs(60),
             note: Some("{\"client\":\"\\\"\"}".to_owned()),
         }
     }

@@ -152,7 +152,7 @@ impl Revocations {
         let PendingRevocation { revocation, at, leeway, note: _ } = pending;
         let revocation = Revocation { issued_until: revocation.issued_until.map(UnixTime::whole), ..revocation };
         // Cannot fail without a limit.
-        let _ = self.write_later(revocation, Late::new(at.whole(), leeway), hook, usize::MAX);
+        let _ = self.write_later(revocation, Late::new(at.whole(), leeway.as_secs()), hook, usize::MAX);
     }
 
     /// Blocks until the pending revocations have changed since the number `seen`, or for `max`.

@@ -8,6 +8,7 @@ use crate::store::Revocation;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Maximum size of all pending revocations together, in bytes. Further ones are refused: none is
 /// removed to make room for another.
@@ -24,8 +25,8 @@ pub struct PendingRevocation {
     pub revocation: Revocation,
     /// When it was requested.
     pub at: UnixTime,
-    /// Number of seconds by which the clocks of other nodes may have been ahead.
-    pub leeway: u64,
+    /// The time by which the clocks of other nodes may have been ahead, in whole seconds.
+    pub leeway: Duration,
     /// The [`note`](RevocationHook::note) of the hook that must succeed first; `None` if there is
     /// none, or it has succeeded.
     pub note: Option<String>,
@@ -114,7 +115,7 @@ impl PendingWrites {
         let pending = |Pending { revocation, late: Late { at, leeway }, hook, bytes: _ }: &Pending| PendingRevocation {
             revocation: revocation.clone(),
             at: *at,
-            leeway: *leeway,
+            leeway: Duration::from_secs(*leeway),
             note: hook.as_ref().map(|hook| hook.note()),
         };
         self.all.values().map(pending).collect()
