@@ -3,7 +3,7 @@
 
 use crate::run::{Step, TARGET, build_all, capture, cargo, run, workspace};
 use crate::tidy::tidy;
-use crate::{dist, handlers, package, peers};
+use crate::{dist, handlers, package, peers, tools};
 
 /// The version of cargo-deny that is installed if none is present.
 const CARGO_DENY: &str = "cargo-deny@0.20.2";
@@ -34,11 +34,14 @@ pub(crate) fn test() -> Step {
 /// Runs the long forms of the random tests: each fuzz target for `minutes`, and 100,000 cases of
 /// each property; a thousand kills of each store's daemon, and a thousand revocations among 100,000
 /// verifications (`tests/all/stored/`); ten million steps in the life of a service
-/// (`tests/all/managed/months.rs`); and a thousand reloads under load.
+/// (`tests/all/managed/months.rs`); and a thousand reloads under load. Compiles every package from
+/// its archive, and builds the site of the documentation.
 pub(crate) fn soak(minutes: u64) -> Step {
     handlers::build()?;
     package::package()?;
     package::semver()?;
+    tools::book()?;
+    run(cargo().args(["check", "--workspace", "--no-default-features", "--locked"]))?;
     run(cargo()
         .args(["test", "--workspace", "--locked"])
         .env("KEYWARD_SOAK_SECONDS", minutes.saturating_mul(60).to_string())
