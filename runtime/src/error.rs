@@ -28,12 +28,12 @@ impl Error {
         Self { handler: Some(handler.clone()), fault }
     }
 
-    /// Creates an error that does not concern a handler.
+    /// Creates an [`Error`] that does not concern a handler.
     pub(crate) fn without_handler(fault: ErrorKind) -> Self {
         Self { handler: None, fault }
     }
 
-    /// Creates the error of a change that was not applied because its audit record could not be
+    /// Creates the [`Error`] of a change that was not applied because its audit record could not be
     /// written. `why` is for the operator's log.
     pub fn audit_unavailable(why: impl Into<String>) -> Self {
         Self::without_handler(ErrorKind::AuditUnavailable(why.into()))
@@ -44,12 +44,12 @@ impl Error {
         self.handler.as_deref()
     }
 
-    /// Returns the kind of error.
+    /// Returns the [`ErrorKind`].
     pub fn kind(&self) -> &ErrorKind {
         &self.fault
     }
 
-    /// Returns who is to blame.
+    /// Returns the [`Blame`].
     pub fn blame(&self) -> Blame {
         self.fault.blame()
     }
@@ -203,7 +203,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Returns who is to blame, for [`Error::blame`].
+    /// Returns the [`Blame`], for [`Error::blame`].
     pub fn blame(&self) -> Blame {
         match self {
             Self::Limit(_)
@@ -307,7 +307,7 @@ impl LoadError {
         self.handler.as_deref()
     }
 
-    /// Returns the kind of error.
+    /// Returns the [`LoadErrorKind`].
     pub fn kind(&self) -> LoadErrorKind {
         self.kind
     }

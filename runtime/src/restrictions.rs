@@ -1,4 +1,4 @@
-//! Evaluation of a token's restrictions: Datasette's rules for `_r`, as of 1.0a41.
+//! Evaluation of a token's [`Restrictions`]: Datasette's rules for `_r`, as of 1.0a41.
 
 use crate::verdict::Restrictions;
 use std::collections::{HashMap, HashSet};
@@ -43,8 +43,8 @@ pub struct Permission {
 }
 
 impl Permission {
-    /// Creates a permission for an action on the whole instance. `action` is the full name, such as
-    /// `view-instance`.
+    /// Creates a [`Permission`] for an action on the whole instance. `action` is the full name,
+    /// such as `view-instance`.
     pub fn new(action: impl Into<String>) -> Self {
         Self { action: action.into(), database: None, resource: None }
     }

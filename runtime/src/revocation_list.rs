@@ -190,14 +190,14 @@ impl Revocations {
         self.kept.set_may_be_lost(false);
     }
 
-    /// Returns the state of the pending revocations.
+    /// Returns the [`PendingStatus`] of the pending revocations.
     pub fn pending(&self) -> PendingStatus {
         let count = self.unwritten().len();
         let is_volatile = count > 0 && !self.kept.is_durable();
         PendingStatus { count, is_volatile, may_be_lost: self.kept.may_be_lost() }
     }
 
-    /// Returns the number of records that a revocation would end.
+    /// Returns the number of records that a [`Revocation`] would end.
     pub(crate) async fn count(&self, revocation: &Revocation, at: UnixTime) -> Result<u64, StoreError> {
         self.store.count(revocation, at).await
     }
@@ -207,11 +207,11 @@ impl Revocations {
         !self.unwritten().is_empty()
     }
 
-    /// Rules on a token that is otherwise valid. An unconfirmed revocation covers a token
-    /// regardless of its record.
+    /// Returns the [`Ruling`] on a token that is otherwise valid. An unconfirmed revocation covers
+    /// a token regardless of its record.
     ///
     /// # Errors
-    /// The list is not fresh enough.
+    /// Returns a [`Staleness`] if the list is not fresh enough.
     pub(crate) fn rule(&self, subject: Subject<'_>) -> Result<Ruling, Staleness> {
         let known = self.read_known();
         known.check_fresh(Instant::now(), self.patience)?;
@@ -223,7 +223,7 @@ impl Revocations {
     /// which a signed token may be identical to a revoked one.
     ///
     /// # Errors
-    /// The list is not fresh enough.
+    /// Returns a [`Staleness`] if the list is not fresh enough.
     pub(crate) fn may_issue(&self, subject: Subject<'_>, now: UnixTime, keeps_record: bool) -> Result<bool, Staleness> {
         let known = self.read_known();
         known.check_fresh(Instant::now(), self.patience)?;
@@ -255,7 +255,7 @@ impl Revocations {
     /// comparison succeeds.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// Returns a [`StoreError`] if the store cannot be read.
     pub async fn compare(&self, noted: Option<(u64, u64)>) -> Result<bool, StoreError> {
         let lag = match noted {
             None | Some((0, _)) => None,
@@ -297,7 +297,8 @@ impl Revocations {
     /// Reads the new entries of the list, to its end.
     ///
     /// # Errors
-    /// The store cannot be read, or has lost entries that were read before.
+    /// Returns a [`StoreError`] if the store cannot be read, or has lost entries that were read
+    /// before.
     pub async fn catch_up(&self) -> Result<(), StoreError> {
         let newest = self.store.clock().await?;
         loop {
@@ -524,7 +525,7 @@ impl From<Staleness> for ErrorKind {
     }
 }
 
-/// The part of the list that has been read.
+/// The part of the [`RevocationLog`] that has been read.
 #[derive(Default)]
 struct Snapshot {
     /// The last entry that was read, with its number.

@@ -1,4 +1,4 @@
-//! Token patterns, which a component declares: a token that matches none of them is rejected
+//! [`TokenPattern`]s, which a component declares: a token that matches none of them is rejected
 //! without a call.
 
 /// Maximum number of parts in a pattern.

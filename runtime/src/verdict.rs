@@ -38,10 +38,10 @@ pub enum Verdict {
 pub struct Acceptance {
     /// The name of the handler that vouches for the token.
     pub handler: Arc<str>,
-    /// The actor that the token speaks for.
+    /// The [`VerifiedActor`] that the token speaks for.
     pub(crate) actor: VerifiedActor,
-    /// Restrictions of the actor's rights, in the names that the token carries; `None` leaves the
-    /// actor all of them. [`Registry::authorize`](crate::Registry::authorize) evaluates them.
+    /// [`Restrictions`] of the actor's rights, in the names that the token carries; `None` leaves
+    /// the actor all of them. [`Registry::authorize`](crate::Registry::authorize) evaluates them.
     pub restrictions: Option<Restrictions>,
     /// The id of the token for revocation and audit.
     pub token_id: Option<String>,
@@ -51,12 +51,12 @@ pub struct Acceptance {
     pub expires_at: Option<UnixTime>,
     /// The key whose signature the handler verified, as `ring/id`; `None` if it verified none.
     pub key: Option<Arc<str>>,
-    /// The source of `issued_at`.
+    /// The source of [`issued_at`](Self::issued_at).
     pub(crate) issue_time: IssueTime,
 }
 
 impl Acceptance {
-    /// Returns the actor that the token speaks for, or `None` if the token is restricted: then
+    /// Returns the [`VerifiedActor`] of the token, or `None` if the token is restricted: then
     /// [`Registry::authorize`](crate::Registry::authorize) decides about each permission.
     pub fn unrestricted_actor(&self) -> Option<&VerifiedActor> {
         self.restrictions.is_none().then_some(&self.actor)
@@ -87,7 +87,7 @@ pub(crate) enum IssueTime {
 pub struct Rejection {
     /// The handler of the token; `None` if the host itself rejected it.
     pub handler: Option<Arc<str>>,
-    /// The reason, for programs.
+    /// The [`Reason`], for programs.
     pub reason: Reason,
     /// The reason, for humans: one line of printable text. It may be shown to the caller.
     pub message: String,
@@ -175,8 +175,8 @@ pub struct CreateRequest {
     pub actor_id: String,
     /// Seconds from now until the token expires; `None` requests a token without expiry.
     pub expires_after: Option<NonZeroU32>,
-    /// Restrictions of the actor's rights, in full action names, which the registry abbreviates.
-    /// `None` leaves the actor its rights, an empty list allows nothing.
+    /// [`Restrictions`] of the actor's rights, in full action names, which the registry
+    /// abbreviates. `None` leaves the actor its rights, an empty list allows nothing.
     pub restrictions: Option<Restrictions>,
     /// A note for handlers that keep one.
     pub description: Option<String>,
@@ -197,7 +197,7 @@ impl Parent {
         Self(acceptance.clone())
     }
 
-    /// Returns the name of the token, or `None` if it has no id.
+    /// Returns the [`TokenId`] of the token, or `None` if it has no id.
     pub fn token(&self) -> Option<TokenId> {
         let Acceptance { handler, token_id, .. } = &self.0;
         token_id.clone().map(|id| TokenId { handler: handler.to_string(), id })
@@ -233,7 +233,7 @@ impl CreateRequest {
         self
     }
 
-    /// Restricts the actor's rights.
+    /// Sets the [`Restrictions`] of the actor's rights.
     #[must_use]
     pub fn restrictions(mut self, restrictions: Restrictions) -> Self {
         self.restrictions = Some(restrictions);
@@ -267,9 +267,9 @@ impl CreateRequest {
 #[must_use]
 #[expect(clippy::exhaustive_enums, reason = "no caller may miss an outcome")]
 pub enum Creation {
-    /// The token was created.
+    /// The token was [`Created`].
     Created(Created),
-    /// The request was denied.
+    /// The request was [`Denied`].
     Denied(Denied),
 }
 

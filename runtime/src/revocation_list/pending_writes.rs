@@ -21,7 +21,7 @@ const EACH: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "an embedder that does not keep a new member must not compile")]
 pub struct PendingRevocation {
-    /// The revocation.
+    /// The [`Revocation`].
     pub revocation: Revocation,
     /// When it was requested.
     pub at: UnixTime,
@@ -47,7 +47,7 @@ pub(super) struct PendingWrites {
 struct Pending {
     revocation: Revocation,
     late: Late,
-    /// The hook that must succeed before it is written to the store.
+    /// The [`RevocationHook`] that must succeed before it is written to the store.
     hook: Option<Arc<dyn RevocationHook>>,
     bytes: usize,
 }
@@ -110,7 +110,7 @@ impl PendingWrites {
         self.all.len()
     }
 
-    /// Returns the pending revocations.
+    /// Returns the [`PendingRevocation`]s.
     pub(super) fn all(&self) -> Vec<PendingRevocation> {
         let pending = |Pending { revocation, late: Late { at, leeway }, hook, bytes: _ }: &Pending| PendingRevocation {
             revocation: revocation.clone(),
@@ -130,8 +130,8 @@ impl PendingWrites {
         self.all.get(&scope(revocation)).filter(|pending| pending.revocation == *revocation)
     }
 
-    /// Adds a revocation that is written to the store once its hook has succeeded, or immediately
-    /// without a hook, unless the size of all would then exceed `room`.
+    /// Adds a [`Revocation`] that is written to the store once its hook has succeeded, or
+    /// immediately without a hook, unless the size of all would then exceed `room`.
     pub(super) fn add(
         &mut self,
         revocation: Revocation,

@@ -49,7 +49,7 @@ pub struct Record {
     pub actor_id: String,
     /// The requester's note.
     pub description: Option<String>,
-    /// Restrictions of the actor's rights; `None` leaves the actor all of them.
+    /// [`Restrictions`] of the actor's rights; `None` leaves the actor all of them.
     pub restrictions: Option<Restrictions>,
     /// When the token was issued.
     pub issued_at: UnixTime,
@@ -86,7 +86,7 @@ impl Record {
         }
     }
 
-    /// Creates the record of a requested token.
+    /// Creates the record of a token that a [`CreateRequest`] has requested.
     pub(crate) fn requested(
         request: &CreateRequest,
         id: String,
@@ -140,7 +140,7 @@ impl Status {
     /// All statuses.
     pub const ALL: [Self; 4] = [Self::Active, Self::Expired, Self::Revoked, Self::Replaced];
 
-    /// Returns the status with this name.
+    /// Returns the [`Status`] with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
@@ -178,9 +178,9 @@ pub enum TerminationReason {
 #[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "it holds a digest, which must not be logged")]
 pub struct StoredRecord {
-    /// The record, which may be shown.
+    /// The [`Record`], which may be shown.
     pub record: Record,
-    /// The digest of the secret, which must not be shown.
+    /// The [`SecretDigest`], which must not be shown.
     pub digest: Option<SecretDigest>,
     /// The digest of the issued token; `None` if it was issued elsewhere, or before digests were
     /// stored.
@@ -210,7 +210,7 @@ impl SecretDigest {
 pub struct Transaction {
     /// The time.
     pub at: UnixTime,
-    /// A new record.
+    /// A [`NewRecord`].
     pub insert: Option<NewRecord>,
     /// Ids of records to end as revoked, with their descendants. If one of them does not exist or
     /// has ended, nothing is changed.
@@ -241,14 +241,14 @@ pub struct TokenTerms {
     pub description: Option<String>,
     /// The last second in which the token is valid; `None` if it does not expire.
     pub expires_at: Option<UnixTime>,
-    /// Restrictions of the actor's rights; `None` leaves the actor all of them.
+    /// [`Restrictions`] of the actor's rights; `None` leaves the actor all of them.
     pub restrictions: Option<Restrictions>,
 }
 
 /// A [`Record`] to insert.
 #[expect(missing_debug_implementations, reason = "it may hold a digest")]
 pub struct NewRecord {
-    /// The record and its digests.
+    /// The [`StoredRecord`]: the record and its digests.
     pub stored: StoredRecord,
     /// `true` if the handler's other records of the actor end.
     pub replace: bool,
