@@ -70,14 +70,23 @@ impl CheckedComponent {
             .map_err(|_| {
                 LoadError::new(LoadErrorKind::Invalid, "the component makes the compiler panic, so it is refused")
             })?
-            .map_err(|error| {
-                let text = format!("{error:#}");
-                let kind =
-                    if text.contains("pooling allocator") { LoadErrorKind::TooComplex } else { LoadErrorKind::Invalid };
-                LoadError::new(kind, format!("the component does not compile: {}", escape_untrusted(&text, 500)))
-            })?;
+            .map_err(|error| refused(&format!("{error:#}")))?;
         check_export(engine, &component.component_type())?;
         Ok(Self { component, patterns, info: ComponentInfo { sha256: digest, bytes: bytes.len(), imports, settings } })
+    }
+}
+
+/// Returns the error of a component that the compiler has refused with this text.
+fn refused(text: &str) -> LoadError {
+    let shown = escape_untrusted(text, 500);
+    if text.contains("pooling allocator") {
+        let text = format!("the component does not fit into a slot: {shown}: merge its modules, or make it smaller");
+        LoadError::new(LoadErrorKind::TooComplex, text)
+    } else {
+        let text = format!(
+            "the component does not compile: {shown}: build it with current tools, for WebAssembly 2.0 without proposals"
+        );
+        LoadError::new(LoadErrorKind::Invalid, text)
     }
 }
 

@@ -178,6 +178,21 @@ fn bombs_are_refused_before_they_are_compiled() {
     assert_eq!(error.code(), "missing-export", "it compiles: {error}");
 }
 
+#[test]
+fn a_refusal_by_the_compiler_has_a_remedy() {
+    let bytes = |name: &str| hostile::case(name).bytes;
+    for (bytes, code, told) in [
+        (bytes("load-tail-calls"), "invalid", "build it with current tools"),
+        (bytes("load-memory64"), "invalid", "build it with current tools"),
+        (with_code(&table(100_000), 1, 0, b""), "too-complex", "merge its modules, or make it smaller"),
+    ] {
+        let error = inspect(&bytes).expect_err(told);
+        let text = error.to_string();
+        assert_eq!(error.code(), code, "{text}");
+        assert!(text.contains(told) && text.len() < 300, "{text}");
+    }
+}
+
 /// Messages about a name are short, whatever the length of the name.
 #[test]
 fn names_in_messages_are_short() {
