@@ -29,7 +29,7 @@ impl<S, F: FnMut(u16) -> String> CompletedStream<S, F> {
     /// Returns the completed response if the bytes are one of the library.
     fn completed(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         // The library writes such a head at once, as the last bytes of the connection.
-        if !is_head(bytes) || !bytes.ends_with(b"\r\n\r\n") || has(bytes, OURS) {
+        if !HEADS.iter().any(|head| bytes.starts_with(head)) || !bytes.ends_with(b"\r\n\r\n") || has(bytes, OURS) {
             return None;
         }
         let status = str::from_utf8(bytes.get(9..12)?).ok()?.parse().ok()?;
@@ -50,10 +50,6 @@ impl<S: AsyncWrite + Unpin, F> CompletedStream<S, F> {
         }
         Poll::Ready(Ok(()))
     }
-}
-
-fn is_head(bytes: &[u8]) -> bool {
-    HEADS.iter().any(|head| bytes.starts_with(head))
 }
 
 fn has(bytes: &[u8], part: &[u8]) -> bool {
@@ -86,7 +82,7 @@ impl<S: AsyncWrite + Unpin, F: FnMut(u16) -> String + Unpin> AsyncWrite for Comp
         let mut filled = parts.iter().filter(|part| !part.is_empty());
         match (filled.next(), filled.next()) {
             // A response of the library has no body. One of this crate is written with its body.
-            (Some(head), None) if is_head(head) => self.poll_write(context, head),
+            (Some(only), None) => self.poll_write(context, only),
             _ => {
                 ready!(self.poll_rest(context))?;
                 Pin::new(&mut self.stream).poll_write_vectored(context, parts)

@@ -59,16 +59,15 @@ struct Entries {
 
 impl Default for Entries {
     fn default() -> Self {
-        let total = Total::new;
         Self {
-            types: total(50_000, "types", "remove unused types"),
-            imports: total(20_000, "imports", "remove unused imports"),
-            exports: total(30_000, "exports", "remove unused exports"),
-            globals: total(20_000, "globals", "move them into memory"),
-            elements: total(100_000, "elements of tables", "remove unused functions"),
-            segments: total(50_000, "data and element segments", "merge them"),
-            aliases: total(20_000, "aliases", "remove unused aliases"),
-            canonical: total(1_000, "lifted and lowered functions", "remove unused functions"),
+            types: Total::new(50_000, "types", "remove unused types"),
+            imports: Total::new(20_000, "imports", "remove unused imports"),
+            exports: Total::new(30_000, "exports", "remove unused exports"),
+            globals: Total::new(20_000, "globals", "move them into memory"),
+            elements: Total::new(100_000, "elements of tables", "remove unused functions"),
+            segments: Total::new(50_000, "data and element segments", "merge them"),
+            aliases: Total::new(20_000, "aliases", "remove unused aliases"),
+            canonical: Total::new(1_000, "lifted and lowered functions", "remove unused functions"),
         }
     }
 }
