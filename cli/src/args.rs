@@ -435,12 +435,16 @@ fn sentence(error: &clap::Error, spoken: &ParsedCommand<'_>) -> String {
 
 /// Parses a lifetime. Errors continue "the value of --expires-after".
 fn parse_seconds(text: &str) -> Result<NonZeroU32, &'static str> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if digits && text.bytes().all(|byte| byte == b'0') {
-        return Err("is 0: use at least 1 second, or omit the option for the default lifetime");
+    match parse_number(text) {
+        Some(0) => Err("is 0: use at least 1 second, or omit the option for the default lifetime"),
+        number => number.and_then(NonZeroU32::new).ok_or("is not a whole number of seconds from 1 to 4294967295"),
     }
-    let number = text.parse().ok().filter(|_| digits);
-    number.ok_or("is not a whole number of seconds from 1 to 4294967295")
+}
+
+/// Parses a number that consists of digits only.
+fn parse_number(text: &str) -> Option<u32> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
 }
 
 /// Parses an address with a port. The error continues "the value of --listen".

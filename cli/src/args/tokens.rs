@@ -1,6 +1,6 @@
 //! Arguments of `keyward tokens`, which lists, edits, rotates, revokes and imports tokens.
 
-use super::RestrictionArgs;
+use super::{RestrictionArgs, parse_number};
 use crate::date::{parse_at, parse_second};
 use clap::{Args, Parser, Subcommand};
 use keyward_runtime::clock::UnixTime;
@@ -182,12 +182,6 @@ fn parse_limit(text: &str) -> Result<u32, &'static str> {
 /// Parses an overlap. The error continues "the value of --overlap".
 fn parse_overlap(text: &str) -> Result<u32, &'static str> {
     parse_number(text).ok_or("is not a whole number of seconds from 0 to 4294967295")
-}
-
-/// Parses a number that consists of digits only.
-fn parse_number(text: &str) -> Option<u32> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| digits)
 }
 
 /// Revokes the tokens that match all filters, or those on standard input
