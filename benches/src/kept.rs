@@ -54,8 +54,7 @@ impl Kept {
     fn new(location: Location, fill: impl FnOnce()) -> Self {
         let store = Arc::new(Store::open(location).unwrap());
         fill();
-        let mut config = HandlerConfig::new(HANDLER, keyward_handlers::STORED.component, Actors::Any);
-        config.first_party = true;
+        let mut config = HandlerConfig::new(HANDLER, keyward_handlers::STORED, Actors::Any);
         config.prefixes = vec![PREFIX.into()];
         config.checksum = true;
         config.settings.insert("prefix".into(), format!("\"{PREFIX}\""));

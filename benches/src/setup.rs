@@ -3,9 +3,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::keys::{KeyGrant, KeyRing, Scheme, Secret};
-use keyward_runtime::{
-    Actors, CreateRequest, Creation, HandlerConfig, Registry, Restrictions, Runtime, RuntimeLimits, Verdict,
-};
+use keyward_runtime::{Actors, CreateRequest, Creation, HandlerConfig, Registry, Restrictions, Runtime, Verdict};
 use keyward_sdk::testing::Host;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
@@ -15,15 +13,14 @@ pub(crate) const NOW: UnixTime = UnixTime { seconds: 1_767_225_660, nanoseconds:
 pub(crate) const SECRET: [u8; 32] = [7; 32];
 
 pub(crate) fn runtime() -> Runtime {
-    Runtime::with(RuntimeLimits::default(), NOW).unwrap()
+    Runtime::builder().clock(NOW).dangerous_compile_in_process().build().unwrap()
 }
 
 /// Configures `builtin:signed` with all features on except the verdict cache: every verification is
 /// a call.
 pub(crate) fn signed(scheme: Scheme) -> HandlerConfig {
     let ring = Arc::new(KeyRing::new("main", Secret::new(SECRET), vec![]).unwrap());
-    let mut config = HandlerConfig::new("signed", keyward_handlers::SIGNED.component, Actors::Any);
-    config.first_party = true;
+    let mut config = HandlerConfig::new("signed", keyward_handlers::SIGNED, Actors::Any);
     config.prefixes = vec!["dstok_".into()];
     config.limits.verdict_cache_bytes = 0;
     config.keys.insert("token".into(), KeyGrant::new(ring).scheme(scheme).namespace("token"));

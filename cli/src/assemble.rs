@@ -6,13 +6,14 @@ use crate::output::ERASE_LINE;
 use crate::private_file::{read, read_private};
 use crate::store::OpenStore;
 use crate::{CliError, Env, Io};
-use keyward_runtime::clock::{MonotonicClock, SystemClock, UnixTime};
+use keyward_runtime::clock::UnixTime;
 use keyward_runtime::keys::{Key, KeyGrant, KeyRing, KeyState, MIN_SECRET_BYTES};
 use keyward_runtime::text::list_names;
-use keyward_runtime::{HandlerConfig, LoadError, Registry, Runtime, RuntimeLimits};
+use keyward_runtime::{HandlerConfig, LoadError, Registry, Runtime};
 use keyward_server::Tls;
 use keyward_store::{NamedQuery, QueryLimits, QueryThreads};
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,13 +21,10 @@ use std::time::Duration;
 const MAX_CERTIFICATE: usize = 1 << 20;
 
 /// Creates a runtime whose clock is fixed at `at`, or is the system clock.
-pub(crate) fn runtime(at: Option<UnixTime>) -> Result<Runtime, CliError> {
-    let limits = RuntimeLimits::default();
-    let runtime = match at {
-        Some(at) => Runtime::with(limits, at),
-        None => Runtime::with(limits, MonotonicClock::new(SystemClock)),
-    };
-    runtime.map_err(|error| CliError::Unavailable(format!("the sandbox could not be set up: {error}")))
+pub(crate) fn runtime(at: Option<UnixTime>, worker: &Path) -> Result<Runtime, CliError> {
+    let builder = Runtime::builder().worker(worker);
+    let builder = if let Some(at) = at { builder.clock(at) } else { builder };
+    builder.build().map_err(|error| CliError::Unavailable(format!("the sandbox could not be set up: {error}")))
 }
 
 impl ConfigFile {
@@ -46,7 +44,7 @@ impl ConfigFile {
             let _ = write!(io.stderr, "compiling {}…", list_names(names));
             let _ = io.stderr.flush();
         }
-        let registry = self.registry(&runtime(at)?, io.env, store);
+        let registry = self.registry(&runtime(at, io.worker)?, io.env, store);
         if is_shown {
             let _ = write!(io.stderr, "{ERASE_LINE}");
         }
@@ -126,15 +124,15 @@ impl ConfigFile {
             leeway,
             limits,
         } = handler;
-        let component = self.component(handler)?.into_owned();
+        let component = self.component(handler)?;
+        let is_signed = component.built_in() == Some(&keyward_handlers::SIGNED);
         let mut config = HandlerConfig::new(&name.value, component, actors.actors.clone());
-        config.first_party = keyward_handlers::with_component(&config.component).is_some();
         config.sha256 = *sha256;
         config.prefixes.clone_from(prefixes);
         config.checksum = *checksum;
         config.settings.clone_from(settings);
         // A record belongs to one token. Without a store, tokens are exactly Datasette's.
-        if config.component == keyward_handlers::SIGNED.component && store.is_some() {
+        if is_signed && store.is_some() {
             config.settings.entry("unique_tokens".to_owned()).or_insert_with(|| "true".to_owned());
         }
         for (label, key) in keys {

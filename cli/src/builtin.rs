@@ -1,6 +1,7 @@
 //! Built-in handlers, by the names that the configuration gives them.
 
-use keyward_handlers::{ALL, BuiltIn, STORED, named};
+use keyward_handlers::{ALL, BuiltIn, STORED, named, with_component};
+use keyward_runtime::component::Component;
 
 /// The prefix that distinguishes the name of a built-in handler from a path.
 const SCHEME: &str = "builtin:";
@@ -19,12 +20,17 @@ pub(crate) fn parse(text: &str) -> Option<Result<&'static BuiltIn, String>> {
         if let Some((_, new)) = RENAMED.iter().find(|(old, _)| *old == name) {
             return format!("`{text}` is now called `{SCHEME}{new}`; rename it");
         }
-        let known: Vec<_> = ALL.iter().map(|builtin| format!("`{SCHEME}{}`", builtin.name)).collect();
+        let known: Vec<_> = ALL.iter().map(|builtin| format!("`{SCHEME}{}`", builtin.name())).collect();
         format!("unknown built-in handler `{text}`; use one of {}", known.join(", "))
     }))
 }
 
+/// Returns the component with these bytes: the built-in one, or else a foreign one.
+pub(crate) fn or_foreign(bytes: Vec<u8>) -> Component {
+    with_component(&bytes).map_or_else(|| bytes.clone().into(), |builtin| (*builtin).into())
+}
+
 /// Returns whether the handler's tokens end with a checksum.
 pub(crate) fn has_checksum(builtin: &BuiltIn) -> bool {
-    builtin.component == STORED.component
+    builtin.component() == STORED.component()
 }

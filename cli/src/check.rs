@@ -9,7 +9,6 @@ use crate::{CliError, ExitStatus, Io, assemble, config_file, limits};
 use keyward_runtime::component::ComponentInfo;
 use keyward_runtime::text::list_items;
 use serde::Serialize;
-use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -77,14 +76,15 @@ struct Limit {
 }
 
 pub(crate) fn run(args: Check, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let bytes: Cow<'static, [u8]> = match builtin::parse(&args.component) {
-        None => Cow::Owned(config_file::component(Path::new(&args.component))?),
-        Some(Ok(builtin)) => Cow::Borrowed(builtin.component),
+    let component = match builtin::parse(&args.component) {
+        None => builtin::or_foreign(config_file::component(Path::new(&args.component))?),
+        Some(Ok(builtin)) => (*builtin).into(),
         Some(Err(text)) => return Err(CliError::Usage(text)),
     };
     let config = args.config.as_deref().map(config_file::ConfigFile::read).transpose()?;
-    let runtime = assemble::runtime(None)?;
-    let info = runtime.inspect(&bytes).map_err(|error| CliError::Usage(format!("{}: {error}", args.component)))?;
+    let runtime = assemble::runtime(None, io.worker)?;
+    let info =
+        runtime.inspect(component.clone()).map_err(|error| CliError::Usage(format!("{}: {error}", args.component)))?;
     let mut report = Report {
         component: args.component,
         bytes: info.bytes,
@@ -99,7 +99,7 @@ pub(crate) fn run(args: Check, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
         let mut uses = Vec::new();
         for handler in &config.config.handlers {
             // A component that cannot be read is another one; the registry reports its error below.
-            if config.component(handler).is_ok_and(|component| component == bytes) {
+            if config.component(handler).is_ok_and(|used| used.bytes() == component.bytes()) {
                 uses.push(Use::new(handler, &info));
             }
         }

@@ -4,7 +4,7 @@ use crate::config::{
     Component, Config, ConfigError, Handler, Located, Ring, RingKey, SecretSource, StorePlace, TlsFiles,
 };
 use crate::private_file::{read, read_private, refuse_shared};
-use crate::{CliError, Env, Io, report_error};
+use crate::{CliError, Env, Io, builtin, report_error};
 use keyward_audit::Settings;
 use keyward_runtime::Limits;
 use keyward_runtime::clock::UnixTime;
@@ -12,7 +12,6 @@ use keyward_runtime::keys::Secret;
 use keyward_runtime::text::{escape_untrusted, list_names};
 use keyward_service::KeyAge;
 use keyward_store::Location;
-use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
@@ -110,16 +109,16 @@ impl ConfigFile {
     }
 
     /// Reads the component of a handler.
-    pub(crate) fn component(&self, handler: &Handler) -> Result<Cow<'static, [u8]>, CliError> {
+    pub(crate) fn component(&self, handler: &Handler) -> Result<keyward_runtime::component::Component, CliError> {
         let Located { line, value } = &handler.component;
         match value {
-            Component::Builtin(builtin) => Ok(Cow::Borrowed(builtin.component)),
+            Component::Builtin(builtin) => Ok((**builtin).into()),
             Component::File(path) => {
                 let max = handler.limits.component_bytes;
                 let what_to_do = "add the file, or correct `component`";
                 let bytes = read(&self.path(path), max, what_to_do);
                 bytes
-                    .map(Cow::Owned)
+                    .map(builtin::or_foreign)
                     .map_err(|text| self.usage_error(*line, &format!("handler `{}`: {text}", handler.name.value)))
             }
         }

@@ -97,7 +97,7 @@ fn every_setting_is_parsed() {
     assert_eq!(sources, [&secret, &SecretSource::Env("OLD".into()), &older]);
 
     let [signed, partner, bots] = handlers.as_slice() else { panic!() };
-    assert!(matches!(signed.component.value, Component::Builtin(builtin) if builtin.name == "signed"));
+    assert!(matches!(signed.component.value, Component::Builtin(builtin) if builtin.name() == "signed"));
     assert_eq!(signed.prefixes, ["dstok_"]);
     assert_eq!(signed.settings["allow_signed_tokens"], "true");
     assert_eq!(signed.settings["max_signed_tokens_ttl"], "0");

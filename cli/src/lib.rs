@@ -34,6 +34,7 @@ use output::one_line;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, BufRead, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 pub use date::parse_at;
@@ -56,6 +57,8 @@ pub struct Io<'a> {
     pub stderr_is_terminal: bool,
     /// The environment variables.
     pub env: &'static Env,
+    /// The program that compiles foreign components: this one.
+    pub worker: &'a Path,
 }
 
 /// A function that looks up an environment variable. The daemon calls it from another thread on

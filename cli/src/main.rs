@@ -3,10 +3,15 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = env::args_os().collect();
+    // Before anything else, because its cage must hold from the start.
+    if args.get(1).is_some_and(|command| command == keyward_runtime::compile::COMMAND) {
+        return keyward_runtime::compile::run_worker(args.into_iter().skip(2));
+    }
     let mut stdin = io::stdin().lock();
     let mut stdout = io::stdout().lock();
     // Not locked, because the log writes to it from other threads.
@@ -26,6 +31,7 @@ fn main() -> ExitCode {
         stderr: &mut stderr,
         stderr_is_terminal,
         env: &variable,
+        worker: Path::new("/proc/self/exe"),
     };
     let status = keyward_cli::run(args, io);
     drop(log);

@@ -38,7 +38,7 @@ pub(crate) fn run(args: Serve, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
     let reload = tokio.block_on(async { reload_requests() });
     let reload = reload.map_err(|error| cannot("signals could not be set up", &error))?;
 
-    let mut source = Source::new(file, io.env, listen, assemble::runtime(None)?);
+    let mut source = Source::new(file, io.env, listen, assemble::runtime(None, io.worker)?);
     let LoadedConfig { loaded, registry, mut config } = source.load()?;
     let store = source.store().cloned();
     let fixed = RestartOnly::of(&loaded);

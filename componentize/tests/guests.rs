@@ -14,9 +14,9 @@ fn guests_have_one_page_and_only_the_imports_and_settings_they_use() {
         (HARDCODED, &["settings", "secrets", "log"], "actors: json\n"),
     ];
     for (handler, interfaces, names) in expected {
-        let package = handler.name;
+        let package = handler.name();
         let (mut pages, mut imports, mut settings, mut exports, mut depth) = (vec![], vec![], None, vec![], 0);
-        for payload in Parser::new(0).parse_all(handler.component) {
+        for payload in Parser::new(0).parse_all(handler.component()) {
             match payload.unwrap() {
                 Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
                 Payload::End(_) => depth -= 1,

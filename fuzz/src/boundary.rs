@@ -4,8 +4,7 @@
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::error::Blame;
 use keyward_runtime::{
-    Acceptance, ActorId, Actors, CreateRequest, Creation, Error, HandlerConfig, Registry, Runtime, RuntimeLimits,
-    Verdict,
+    Acceptance, ActorId, Actors, CreateRequest, Creation, Error, HandlerConfig, Registry, Runtime, Verdict,
 };
 use keyward_tests::hostile::{self, CALL_CODES, REASONS};
 use serde_json::Value;
@@ -20,8 +19,10 @@ pub(crate) const NOW: u64 = 1_767_225_600;
 pub(crate) const MAX_TTL: u64 = 3_600;
 
 /// The runtime of all targets.
-pub(crate) static RUNTIME: LazyLock<Runtime> =
-    LazyLock::new(|| Runtime::with(RuntimeLimits::default(), UnixTime { seconds: NOW, nanoseconds: 0 }).unwrap());
+pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let now = UnixTime { seconds: NOW, nanoseconds: 0 };
+    Runtime::builder().clock(now).dangerous_compile_in_process().build().unwrap()
+});
 
 /// The same guest twice: `hostile` may vouch for `hostile:*` and for an hour, `free` for anything.
 static ANSWERING: LazyLock<Registry> = LazyLock::new(|| {

@@ -54,6 +54,6 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     SMALL
         .iter()
         .map(|name| case(name).bytes)
-        .chain([keyward_handlers::SIGNED.component.to_vec(), keyward_handlers::HARDCODED.component.to_vec()])
+        .chain([keyward_handlers::SIGNED.component().to_vec(), keyward_handlers::HARDCODED.component().to_vec()])
         .collect()
 }

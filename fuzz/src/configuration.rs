@@ -66,6 +66,7 @@ fn tell(config: &[u8]) -> String {
         stderr: &mut stderr,
         stderr_is_terminal: false,
         env: &|_| None,
+        worker: std::path::Path::new("no-worker"),
     };
     let status = run(args.into_iter().chain([file.into()]), world);
     let told = String::from_utf8(stderr).unwrap();

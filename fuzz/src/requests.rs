@@ -223,11 +223,11 @@ fn contains(data: &[u8], what: &[u8]) -> bool {
 
 /// A daemon with all kinds of handlers and policies, and one client that may do everything.
 static SERVICE: LazyLock<Service> = LazyLock::new(|| {
-    let mut signed = handler("signed", keyward_handlers::SIGNED.component.to_vec(), &["dstok_"]);
+    let mut signed = handler("signed", keyward_handlers::SIGNED.component().to_vec(), &["dstok_"]);
     let ring =
         Arc::new(KeyRing::new("main", Secret::new("only-for-tests-only-for-tests-only-for-tests"), vec![]).unwrap());
     signed.keys.insert("token".into(), KeyGrant::new(ring).scheme(Scheme::Itsdangerous).namespace("token"));
-    let mut bots = handler("bots", keyward_handlers::HARDCODED.component.to_vec(), &[]);
+    let mut bots = handler("bots", keyward_handlers::HARDCODED.component().to_vec(), &[]);
     bots.settings.insert("actors".into(), json!({"bot": {"id": BOT}}).to_string());
     bots.secrets = [("bot".to_owned(), Secret::new(GOOD))].into_iter().collect();
     let down = handler("down", hostile::case("answer-unavailable").bytes, &["dn_"]);

@@ -52,8 +52,7 @@ fn without_empty(value: Value) -> Value {
 fn through_a_token(wanted: &Value) {
     static SIGNING: LazyLock<Registry> = LazyLock::new(|| {
         let ring = KeyRing::new("main", Secret::new([7; 32]), Vec::new()).unwrap();
-        let mut config = HandlerConfig::new("signed", keyward_handlers::SIGNED.component, Actors::Any);
-        config.first_party = true;
+        let mut config = HandlerConfig::new("signed", keyward_handlers::SIGNED, Actors::Any);
         config.prefixes = vec!["dstok_".into()];
         config
             .keys

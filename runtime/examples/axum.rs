@@ -44,8 +44,7 @@ fn app(registry: Registry) -> Router {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let ring = KeyRing::new("main", Secret::new([7; 32]), vec![])?;
-    let signed = HandlerConfig::new("signed", keyward_handlers::SIGNED.component, Actors::Any)
-        .trust_as_first_party()
+    let signed = HandlerConfig::new("signed", keyward_handlers::SIGNED, Actors::Any)
         .prefix("dstok_")
         .key("token", KeyGrant::new(ring.into()));
     let registry = Registry::builder(&Runtime::new()?).action("view-table", "vt").handler(signed).build()?;

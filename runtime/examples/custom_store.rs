@@ -70,8 +70,7 @@ impl RecordStore for Records {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let records = Arc::new(Records::default());
-    let stored = HandlerConfig::new("stored", keyward_handlers::STORED.component, Actors::Any)
-        .trust_as_first_party()
+    let stored = HandlerConfig::new("stored", keyward_handlers::STORED, Actors::Any)
         .with_checksum()
         .prefix("kwt_demo_")
         .setting("prefix", "\"kwt_demo_\"")

@@ -11,8 +11,7 @@ use std::thread;
 /// Builds a registry with these keys. On the same runtime, no component is compiled again.
 fn registry(runtime: &Runtime, keys: Vec<Key>) -> Result<Registry, Box<dyn Error>> {
     let ring = KeyRing::with_keys("main", keys)?;
-    let signed = HandlerConfig::new("signed", keyward_handlers::SIGNED.component, Actors::Any)
-        .trust_as_first_party()
+    let signed = HandlerConfig::new("signed", keyward_handlers::SIGNED, Actors::Any)
         .prefix("dstok_")
         .key("token", KeyGrant::new(ring.into()));
     let built: Result<Registry, LoadError> = Registry::builder(runtime).handler(signed).build();

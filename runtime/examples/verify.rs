@@ -12,8 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // A handler and its grants. A service reads the secret from a file that only it can read.
     let ring = KeyRing::new("main", Secret::new(*b"a secret of at least 32 bytes..."), vec![])?;
-    let signed = HandlerConfig::new("signed", keyward_handlers::SIGNED.component, Actors::matching(["user:*"])?)
-        .trust_as_first_party()
+    let signed = HandlerConfig::new("signed", keyward_handlers::SIGNED, Actors::matching(["user:*"])?)
         .prefix("dstok_")
         .key("token", KeyGrant::new(ring.into()));
 

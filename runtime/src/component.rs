@@ -1,30 +1,32 @@
 //! Untrusted components, and what they declare.
 //!
 //! The bytes are read once and digested. Their size, structure and imports are checked before they
-//! are compiled, in a time that is linear in the size. This bounds the largest costs of compiling,
-//! but not all.
+//! are compiled, in a time that is linear in the size. This bounds the largest costs of compiling;
+//! the limits of the compile worker bound all.
 
 mod bound;
 mod code;
 mod imports;
 mod setting;
 mod shape;
+pub(crate) mod source;
 
+use crate::compile::Compilation;
 use crate::error::{LoadError, LoadErrorKind};
 use crate::sanitize::{MAX_NAME, escape_untrusted};
 use crate::token_pattern::TokenPattern;
 pub use setting::SettingType;
 use sha2::{Digest, Sha256};
 use shape::Shape;
+pub use source::Component;
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use wasmtime::component::Component;
+use std::time::Instant;
 use wasmtime::component::types::{self, ComponentItem};
 
 /// A valid component that targets this version of the contract and has no unknown imports. Created
 /// only by [`CheckedComponent::new`].
 pub(crate) struct CheckedComponent {
-    pub(crate) component: Component,
+    pub(crate) component: wasmtime::component::Component,
     /// The [`TokenPattern`]s of its tokens; empty if it declares none.
     pub(crate) patterns: Vec<TokenPattern>,
     pub(crate) info: ComponentInfo,
@@ -56,37 +58,27 @@ pub(crate) fn digest(bytes: &[u8]) -> [u8; 32] {
 }
 
 impl CheckedComponent {
-    /// Checks and compiles `bytes`, whose SHA-256 is `digest`.
+    /// Checks a component, whose SHA-256 is `digest`, and obtains its machine code before
+    /// `deadline`.
     ///
     /// # Errors
-    /// Returns a [`LoadError`] if `bytes` are not a valid component, or one that this host refuses.
-    pub(crate) fn new(engine: &wasmtime::Engine, bytes: &[u8], digest: [u8; 32]) -> Result<Self, LoadError> {
+    /// Returns a [`LoadError`] if it is not a valid component, or one that this host refuses.
+    pub(crate) fn new(
+        engine: &wasmtime::Engine,
+        compilation: &Compilation,
+        source: &Component,
+        digest: [u8; 32],
+        deadline: Instant,
+    ) -> Result<Self, LoadError> {
+        let bytes = source.bytes();
         refuse_other_files(bytes)?;
         let Shape { settings, patterns, mut imports, .. } = Shape::read(bytes)?;
         // It has types only.
         imports.remove("types");
         let (settings, patterns) = (settings.unwrap_or_default(), patterns.unwrap_or_default());
-        let component = catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, bytes)))
-            .map_err(|_| {
-                LoadError::new(LoadErrorKind::Invalid, "the component makes the compiler panic, so it is refused")
-            })?
-            .map_err(|error| refused(&format!("{error:#}")))?;
+        let component = compilation.load(engine, source, digest, deadline)?;
         check_export(engine, &component.component_type())?;
         Ok(Self { component, patterns, info: ComponentInfo { sha256: digest, bytes: bytes.len(), imports, settings } })
-    }
-}
-
-/// Returns the error of a component that the compiler has refused with this text.
-fn refused(text: &str) -> LoadError {
-    let shown = escape_untrusted(text, 500);
-    if text.contains("pooling allocator") {
-        let text = format!("the component does not fit into a slot: {shown}: merge its modules, or make it smaller");
-        LoadError::new(LoadErrorKind::TooComplex, text)
-    } else {
-        let text = format!(
-            "the component does not compile: {shown}: build it with current tools, for WebAssembly 2.0 without proposals"
-        );
-        LoadError::new(LoadErrorKind::Invalid, text)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The WebAssembly engine: the only wasmtime [`Config`], and the thread that increments the epoch.
+//! The WebAssembly engine: its slots and stacks, and the thread that increments the epoch. The
+//! settings that machine code depends on are in `keyward-engine`.
 
 use crate::error::{LoadError, LoadErrorKind};
 use crate::limits::RuntimeLimits;
@@ -6,10 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
-use wasmtime::{
-    Config, Enabled, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
-    WasmFeatures,
-};
+use wasmtime::{Config, Enabled, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// The length of a tick, the interval at which a running guest is checked.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
@@ -44,11 +42,7 @@ impl Engine {
     /// Returns a [`LoadError`] if the limits are out of range, or if wasmtime or the thread cannot
     /// start.
     pub(crate) fn new(limits: &RuntimeLimits) -> Result<Self, LoadError> {
-        let failed = |error: wasmtime::Error| {
-            let text = format!("failed to create the WebAssembly engine: {error:#}");
-            LoadError::new(LoadErrorKind::Runtime, text).with_source(error)
-        };
-        let wasmtime = wasmtime::Engine::new(&config(limits)?).map_err(failed)?;
+        let wasmtime = wasmtime::Engine::new(&config(limits)?).map_err(|error| failed(&error).with_source(error))?;
         let ticker =
             Ticker::start(wasmtime.weak()).map_err(|error| LoadError::of_thread("the ticker thread", error))?;
         Ok(Self { wasmtime, ticker })
@@ -94,42 +88,16 @@ fn config(limits: &RuntimeLimits) -> Result<Config, LoadError> {
         // With swap, the scan can mistake a page of the previous guest for a clean page.
         .pagemap_scan(Enabled::No);
 
-    let mut config = Config::new();
+    let mut config = keyward_engine::config().map_err(|error| failed(&error))?;
     config
-        // Only the proposals that handlers need. Multi-memory stays on, because without it wasmtime
-        // 48.0.8 panics on a component of 517 bytes; the pool bounds the number of memories.
-        .wasm_component_model(true)
-        .wasm_features(proposals_left_out(), false)
-        .shared_memory(false)
-        .gc_support(false)
-        .concurrency_support(false)
-        // The means to stop a guest.
-        .epoch_interruption(true)
         .max_wasm_stack(*wasm_stack_bytes)
         .async_stack_size(wasm_stack_bytes.saturating_add(HOST_STACK_BYTES))
-        // No backtraces: their function names are the handler's own text and would reach the
-        // operator's log.
-        .wasm_backtrace_max_frames(None)
-        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Ok(config)
 }
 
-/// Returns the proposals that no handler needs. Each of them has had security advisories.
-fn proposals_left_out() -> WasmFeatures {
-    WasmFeatures::TAIL_CALL
-        | WasmFeatures::MEMORY64
-        | WasmFeatures::RELAXED_SIMD
-        | WasmFeatures::THREADS
-        | WasmFeatures::SHARED_EVERYTHING_THREADS
-        | WasmFeatures::FUNCTION_REFERENCES
-        | WasmFeatures::GC
-        | WasmFeatures::EXCEPTIONS
-        | WasmFeatures::LEGACY_EXCEPTIONS
-        | WasmFeatures::STACK_SWITCHING
-        | WasmFeatures::CUSTOM_PAGE_SIZES
-        | WasmFeatures::WIDE_ARITHMETIC
-        | WasmFeatures::CM_ASYNC
+fn failed(error: &wasmtime::Error) -> LoadError {
+    LoadError::new(LoadErrorKind::Runtime, format!("failed to create the WebAssembly engine: {error:#}"))
 }
 
 /// A guard that keeps the ticker awake.

@@ -386,6 +386,12 @@ pub enum LoadErrorKind {
     Precompiled,
     /// The file is not WebAssembly.
     NotAComponent,
+    /// Compiling the component exceeds a limit of the compile worker.
+    CompileLimit,
+    /// The component is foreign, and the runtime has no compile worker.
+    NoCompiler,
+    /// The compile worker cannot be started, or is not one.
+    Worker,
     /// The component needs more tables, memories or instances than a slot has.
     TooComplex,
     /// The component is larger than allowed.
@@ -429,6 +435,9 @@ impl LoadErrorKind {
             Self::CoreModule => "core-module",
             Self::Precompiled => "precompiled",
             Self::NotAComponent => "not-a-component",
+            Self::CompileLimit => "compile-limit",
+            Self::NoCompiler => "no-compiler",
+            Self::Worker => "compile-worker",
             Self::TooComplex => "too-complex",
             Self::TooLarge => "too-large",
             Self::UnknownImport => "unknown-import",

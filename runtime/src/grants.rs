@@ -1,5 +1,6 @@
 //! The configuration of a handler, and the grants that are bound from it for its calls.
 
+use crate::component::source::Component;
 use crate::counts::Counters;
 use crate::error::{LoadError, LoadErrorKind};
 use crate::keys::{DerivedKeys, KeyGrant, Secret};
@@ -37,11 +38,12 @@ use std::time::Duration;
 pub struct HandlerConfig {
     /// The name: 1 to 64 characters `A-Z a-z 0-9 _ -`.
     pub name: String,
-    /// The bytes of the component. The digest is computed from the same bytes that are compiled.
-    pub component: Vec<u8>,
+    /// The [`Component`].
+    pub component: Component,
     /// The SHA-256 that the component must have; `None` if it is not pinned.
     pub sha256: Option<[u8; 32]>,
-    /// Set if the host trusts the token ids and issue times that the component reports.
+    /// Set if the host trusts the token ids and issue times that the component reports, as it does
+    /// for a built-in one.
     ///
     /// Set it only for components that are built and reviewed together with the host; the tokens of
     /// a third-party handler are checked against their records.
@@ -88,12 +90,13 @@ impl HandlerConfig {
     pub const MIN_IDLE: Duration = Duration::from_secs(600);
 
     /// Creates the configuration of a handler that may vouch for `actors` and has no other grants.
-    pub fn new(name: impl Into<String>, component: impl Into<Vec<u8>>, actors: Actors) -> Self {
+    pub fn new(name: impl Into<String>, component: impl Into<Component>, actors: Actors) -> Self {
+        let component = component.into();
         Self {
             name: name.into(),
-            component: component.into(),
             sha256: None,
-            first_party: false,
+            first_party: component.built_in().is_some(),
+            component,
             prefixes: Vec::new(),
             checksum: false,
             settings: BTreeMap::new(),

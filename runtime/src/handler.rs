@@ -22,7 +22,7 @@ use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Verdict};
 use crate::verdict_cache::VerdictCache;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use issue::{IssueContext, PARENT_REVOKED};
 use verify_record::Presented;
@@ -55,15 +55,17 @@ impl Handler {
         runtime: &Runtime,
         config: HandlerConfig,
         records: Option<Arc<dyn RecordStore>>,
+        deadline: Instant,
     ) -> Result<Self, LoadError> {
         let shown = escape_untrusted(&config.name, MAX_NAME);
-        Self::load_unnamed(runtime, config, records).map_err(|error| error.in_handler(&shown))
+        Self::load_unnamed(runtime, config, records, deadline).map_err(|error| error.in_handler(&shown))
     }
 
     fn load_unnamed(
         runtime: &Runtime,
         config: HandlerConfig,
         records: Option<Arc<dyn RecordStore>>,
+        deadline: Instant,
     ) -> Result<Self, LoadError> {
         let HandlerConfig {
             name,
@@ -97,7 +99,7 @@ impl Handler {
             leeway: leeway.as_secs(),
         };
         check_policy(&policy, store.is_some() || records.is_some())?;
-        let component = runtime.load(&component, limits.component_bytes, sha256)?;
+        let component = runtime.load(&component, limits.component_bytes, sha256, deadline)?;
         for (setting, value) in &settings {
             let Some(kind) = component.info.settings.get(setting) else {
                 return Err(LoadError::new(

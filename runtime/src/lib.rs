@@ -56,9 +56,11 @@
 
 mod actor;
 mod admission;
+mod artifact;
 mod bindings;
 mod checksum;
 pub mod clock;
+pub mod compile;
 pub mod component;
 mod conduct;
 mod counts;
@@ -80,7 +82,7 @@ mod queries;
 pub mod registry;
 mod restrictions;
 mod revocation_list;
-mod runtime;
+pub mod runtime;
 mod sandbox;
 mod sanitize;
 mod slice;

@@ -2,14 +2,18 @@
 
 use crate::admission::Admission;
 use crate::clock::{Clock, MonotonicClock, SystemClock, UnixTime};
-use crate::component::{CheckedComponent, ComponentInfo, digest};
+use crate::compile::{ArtifactCache, Compilation, LOAD_TIME, Worker};
+use crate::component::{CheckedComponent, Component, ComponentInfo, digest};
 use crate::engine::Engine;
 use crate::error::{ErrorKind, LoadError, LoadErrorKind};
 use crate::limits::{Limits, RuntimeLimits};
 use crate::pool::Pool;
+use keyward_handlers::BuiltIn;
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 /// A runtime for components: an engine, threads and a cache of compiled components.
 ///
@@ -24,69 +28,61 @@ pub(crate) struct RuntimeInner {
     pub(crate) admission: Arc<Admission>,
     pub(crate) limits: RuntimeLimits,
     clock: Arc<dyn Clock>,
+    compilation: Compilation,
     /// The loaded components by digest.
     components: Mutex<HashMap<[u8; 32], Weak<CheckedComponent>>>,
 }
 
 impl Runtime {
-    /// Creates a runtime with the default [`RuntimeLimits`] and the system's clock.
+    /// Creates a runtime with the default [`RuntimeLimits`] and the system's clock. It loads the
+    /// components of `keyward-handlers`; a [`builder`](Self::builder) can add a worker for others.
     ///
     /// # Errors
     /// The engine does not start, or no threads can be started.
     pub fn new() -> Result<Self, LoadError> {
-        Self::with(RuntimeLimits::default(), MonotonicClock::new(SystemClock))
+        Self::builder().build()
     }
 
-    /// Creates a runtime with the given [`RuntimeLimits`] and [`Clock`].
-    ///
-    /// # Errors
-    /// As for [`new`](Self::new).
-    pub fn with(limits: RuntimeLimits, clock: impl Clock + 'static) -> Result<Self, LoadError> {
-        let engine = Engine::new(&limits)?;
-        let on_thread = engine.wasmtime().clone();
-        let pool = Pool::new(limits.slow_threads, move || {
-            let _ = &on_thread;
-            wasmtime::Engine::tls_eager_initialize();
-        })
-        .map_err(|error| LoadError::of_thread("the guest threads", error))?;
-        Ok(Self(Arc::new(RuntimeInner {
-            engine,
-            pool,
-            admission: Admission::new(limits.slots),
-            limits,
-            clock: Arc::new(clock),
-            components: Mutex::default(),
-        })))
+    /// Returns a [`RuntimeBuilder`].
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder {
+            limits: RuntimeLimits::default(),
+            clock: Arc::new(MonotonicClock::new(SystemClock)),
+            compilation: Compilation::default(),
+        }
     }
 
     /// Returns the [`ComponentInfo`] of a component. Checks and compiles it, but runs none of its
     /// code.
     ///
     /// # Errors
-    /// The component is too large, not valid, or does not match the contract.
-    pub fn inspect(&self, component: &[u8]) -> Result<ComponentInfo, LoadError> {
-        Ok(self.load(component, Limits::default().component_bytes, None)?.info.clone())
+    /// The component is too large, not valid, does not match the contract, or cannot be compiled.
+    pub fn inspect(&self, component: impl Into<Component>) -> Result<ComponentInfo, LoadError> {
+        let deadline = Instant::now() + LOAD_TIME;
+        Ok(self.load(&component.into(), Limits::default().component_bytes, None, deadline)?.info.clone())
     }
 
     pub(crate) fn shared(&self) -> &Arc<RuntimeInner> {
         &self.0
     }
 
-    /// Returns the component with these bytes, compiled unless it is already loaded. Checks the
+    /// Returns a component, compiled before `deadline` unless it is already loaded. Checks the
     /// length and the pinned digest before it parses anything.
     pub(crate) fn load(
         &self,
-        bytes: &[u8],
+        component: &Component,
         max_bytes: usize,
         pinned: Option<[u8; 32]>,
+        deadline: Instant,
     ) -> Result<Arc<CheckedComponent>, LoadError> {
+        let bytes = component.bytes();
         if bytes.len() > max_bytes {
             return Err(LoadError::new(
                 LoadErrorKind::TooLarge,
                 format!("the component has {} bytes of {max_bytes} allowed (`limits.component_bytes`)", bytes.len()),
             ));
         }
-        let digest = digest(bytes);
+        let digest = component.built_in().map_or_else(|| digest(bytes), BuiltIn::sha256);
         if let Some(pinned) = pinned.filter(|pinned| *pinned != digest) {
             return Err(LoadError::new(
                 LoadErrorKind::DigestMismatch,
@@ -98,14 +94,97 @@ impl Runtime {
                 ),
             ));
         }
+        // Held while the component is compiled, so that one is compiled at a time.
         let mut loaded = self.0.components.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = loaded.get(&digest).and_then(Weak::upgrade) {
             return Ok(known);
         }
-        let component = Arc::new(CheckedComponent::new(self.0.engine.wasmtime(), bytes, digest)?);
+        let (engine, compilation) = (self.0.engine.wasmtime(), &self.0.compilation);
+        let component = Arc::new(CheckedComponent::new(engine, compilation, component, digest, deadline)?);
         loaded.retain(|_, component| component.strong_count() > 0);
         loaded.insert(digest, Arc::downgrade(&component));
         Ok(component)
+    }
+}
+
+/// A builder of a [`Runtime`].
+pub struct RuntimeBuilder {
+    limits: RuntimeLimits,
+    clock: Arc<dyn Clock>,
+    compilation: Compilation,
+}
+
+impl RuntimeBuilder {
+    /// Sets the [`RuntimeLimits`].
+    #[must_use]
+    pub fn limits(mut self, limits: RuntimeLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets the [`Clock`]; the system's by default, which then never runs backwards.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Sets the program that compiles foreign components: `keyward`, or a program that calls
+    /// [`run_worker`](crate::compile::run_worker).
+    ///
+    /// Each component is compiled in a new process with bounded memory and time, an empty
+    /// environment, and no access to files or the network as far as the kernel can deny it. Without
+    /// a worker, only built-in components can be loaded.
+    #[must_use]
+    pub fn worker(mut self, program: impl Into<PathBuf>) -> Self {
+        self.compilation.worker = Some(Worker::new(program.into()));
+        self
+    }
+
+    /// Sets the cache of compiled components.
+    #[must_use]
+    pub fn cache(mut self, cache: ArtifactCache) -> Self {
+        self.compilation.cache = Some(cache);
+        self
+    }
+
+    /// Compiles foreign components in this process if there is no [`worker`](Self::worker).
+    ///
+    /// A hostile component can then exhaust the memory and CPU time of this process.
+    #[must_use]
+    pub fn dangerous_compile_in_process(mut self) -> Self {
+        self.compilation.dangerous_in_process = true;
+        self
+    }
+
+    /// Starts the runtime.
+    ///
+    /// # Errors
+    /// A limit is out of range, the engine does not start, or no threads can be started.
+    pub fn build(self) -> Result<Runtime, LoadError> {
+        let Self { limits, clock, compilation } = self;
+        let engine = Engine::new(&limits)?;
+        let on_thread = engine.wasmtime().clone();
+        let pool = Pool::new(limits.slow_threads, move || {
+            let _ = &on_thread;
+            wasmtime::Engine::tls_eager_initialize();
+        })
+        .map_err(|error| LoadError::of_thread("the guest threads", error))?;
+        Ok(Runtime(Arc::new(RuntimeInner {
+            engine,
+            pool,
+            admission: Admission::new(limits.slots),
+            limits,
+            clock,
+            compilation,
+            components: Mutex::default(),
+        })))
+    }
+}
+
+impl fmt::Debug for RuntimeBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuntimeBuilder").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 

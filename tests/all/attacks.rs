@@ -6,6 +6,7 @@
 mod queries;
 mod silent;
 
+use crate::support;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::error::ErrorKind;
 use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
@@ -187,7 +188,7 @@ fn check_error(error: &Error) -> Result<(), String> {
 
 #[test]
 fn every_attack_has_its_required_outcome() {
-    let runtime = Runtime::with(RuntimeLimits::default(), NOW).unwrap();
+    let runtime = support::runtime(RuntimeLimits::default(), NOW);
     let cases = hostile::cases();
     assert!(cases.len() >= 40);
     let wrong: Vec<_> =

@@ -199,7 +199,7 @@ fn read(path: &Path) -> Case {
 fn with_lists(line: &str) -> String {
     let list = |names: Vec<String>| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let rights = list(Right::ALL.iter().map(|(name, _)| (*name).to_owned()).collect());
-    let handlers = list(keyward_handlers::ALL.iter().map(|handler| format!("builtin:{}", handler.name)).collect());
+    let handlers = list(keyward_handlers::ALL.iter().map(|handler| format!("builtin:{}", handler.name())).collect());
     let limits = list(Limits::SETTINGS.iter().map(|name| (*name).to_owned()).collect());
     line.replace("{limits}", &limits).replace("{rights}", &rights).replace("{built-in handlers}", &handlers)
 }

@@ -14,8 +14,8 @@ fn no_component_is_printed() {
 fn the_components_are_those_of_the_sources() {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../guests");
     for handler in ALL {
-        let built = build_guest(&format!("keyward-guest-{}", handler.name), &target).unwrap();
-        assert!(built == handler.component, "`{}` is outdated: run `cargo xtask handlers`", handler.name);
-        assert_eq!(<[u8; 32]>::from(Sha256::digest(handler.component)), handler.sha256, "{}", handler.name);
+        let built = build_guest(&format!("keyward-guest-{}", handler.name()), &target).unwrap();
+        assert!(built == handler.component(), "`{}` is outdated: run `cargo xtask handlers`", handler.name());
+        assert_eq!(<[u8; 32]>::from(Sha256::digest(handler.component())), handler.sha256(), "{}", handler.name());
     }
 }

@@ -113,6 +113,7 @@ fn compilation_is_reported_on_a_terminal() {
             stderr: &mut stderr,
             stderr_is_terminal: true,
             env: &|name| (name == "BOT_TOKEN").then(|| "bot-token".into()),
+            worker: keyward_tests::cli::keyward(),
         },
     );
     let stderr = String::from_utf8(stderr).unwrap();

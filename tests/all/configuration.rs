@@ -4,6 +4,7 @@
 mod page;
 
 use crate::bad_input;
+use crate::support;
 use boon::{Compiler, SchemaIndex, Schemas};
 use keyward_cli::config::{Config, schema};
 use keyward_runtime::clock::SystemClock;
@@ -257,7 +258,7 @@ fn accepts(runtime: &Runtime, folder: &Folder, pointer: &str, value: i64) -> boo
 #[test]
 fn the_parser_accepts_the_ranges_of_the_schema_and_nothing_else() {
     let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("configuration"));
-    let runtime = Runtime::with(RuntimeLimits::default(), SystemClock).unwrap();
+    let runtime = support::runtime(RuntimeLimits::default(), SystemClock);
     // Compiles the component once.
     let handler = HandlerConfig::new("h", BENIGN.clone(), Actors::Any);
     let _held = Registry::builder(&runtime).handler(handler).build().unwrap();

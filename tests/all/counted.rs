@@ -35,10 +35,10 @@ fn registry(place: Location) -> Registry {
         config.store = Some(StoreGrant { store: store.clone(), max: 100 });
         config
     };
-    let mut stored = kept(handler("stored", keyward_handlers::STORED.component, "kwt_test_"));
+    let mut stored = kept(handler("stored", keyward_handlers::STORED.component(), "kwt_test_"));
     stored.checksum = true;
     stored.settings.insert("prefix".into(), "\"kwt_test_\"".into());
-    let mut managed = kept(handler("managed", keyward_handlers::AUTH_TOKENS.component, "dsatok_"));
+    let mut managed = kept(handler("managed", keyward_handlers::AUTH_TOKENS.component(), "dsatok_"));
     let mut signed = handler("signed", SIGNED, "dstok_");
     for config in [&mut managed, &mut signed] {
         config.keys.insert("token".into(), KeyGrant::new(ring.clone()));
@@ -46,7 +46,7 @@ fn registry(place: Location) -> Registry {
     let mut bots = handler("bots", HARDCODED, "bot_");
     bots.secrets.push(("bot".into(), Secret::new(*b"bot_secret-of-the-operator")));
     bots.settings.insert("actors".into(), r#"{"bot":{"id":"bot"}}"#.into());
-    let opaque = kept(handler("opaque", keyward_handlers::HYPOTHESIS.component, "6879-"));
+    let opaque = kept(handler("opaque", keyward_handlers::HYPOTHESIS.component(), "6879-"));
     let all = [stored, opaque, managed, signed, bots];
     all.into_iter().fold(Registry::builder(&RUNTIME), |builder, config| builder.handler(config)).build().unwrap()
 }
@@ -143,7 +143,7 @@ fn a_token_with_two_hyphens_costs_nothing() {
     let place = Location::sqlite(folder.path().join("table.db"));
     drop(Store::open(place.clone()).unwrap());
     let query = NamedQuery::open(&QueryThreads::new().unwrap(), place, sql, limits).unwrap();
-    let mut config = HandlerConfig::new("table", keyward_handlers::QUERY.component, Actors::Any);
+    let mut config = HandlerConfig::new("table", keyward_handlers::QUERY, Actors::Any);
     unhurried(&mut config.limits);
     config.queries.insert("token".into(), Arc::new(query));
     let registry = Registry::builder(&RUNTIME).handler(config).build().unwrap();

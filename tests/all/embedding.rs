@@ -1,12 +1,13 @@
 //! Guarantees to programs that embed the runtime.
 
+use crate::support;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::error::Blame;
 use keyward_runtime::hook::{HookDecision, HookFuture, VerifyHook};
 use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
 use keyward_runtime::{
     Acceptance, ActorId, Actors, CreateRequest, Creation, Error, HandlerConfig, Permission, Reason, Registry,
-    Rejection, Restrictions, Runtime, RuntimeLimits, Verdict,
+    Rejection, Restrictions, RuntimeLimits, Verdict,
 };
 use keyward_tests::hostile;
 use std::future::Future;
@@ -19,7 +20,7 @@ const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
 
 /// Builds a registry of a looping handler and a benign one.
 fn registry() -> Registry {
-    let runtime = Runtime::with(RuntimeLimits::default(), NOW).unwrap();
+    let runtime = support::runtime(RuntimeLimits::default(), NOW);
     let handler = |name: &str, prefix: &str, case: &str| {
         let mut config = HandlerConfig::new(name, hostile::case(case).bytes, Actors::Any);
         config.prefixes = vec![prefix.into()];
@@ -39,7 +40,7 @@ fn everything_crosses_threads() {
     fn sent<T: Send>(_: &T) {}
     let registry = registry();
     shared(&registry);
-    shared(&Runtime::new().unwrap());
+    shared(&support::runtime_now());
     sent(&registry.verify("x"));
     sent(&registry.create(CreateRequest::new("x")));
     sent(&registry.verify_blocking("go_x").unwrap());
@@ -130,13 +131,13 @@ impl VerifyHook for Accounts {
 /// The hook is called for each valid token, also for one whose verdict is cached, and for no other.
 #[test]
 fn a_hook_can_reject_a_valid_token() {
-    let runtime = Runtime::with(RuntimeLimits::default(), NOW).unwrap();
+    let runtime = support::runtime(RuntimeLimits::default(), NOW);
     let ring = KeyRing::new("main", Secret::new([1; 32]), vec![]).unwrap();
-    let mut signed = HandlerConfig::new("signed", crate::support::SIGNED, Actors::Any)
+    let mut signed = HandlerConfig::new("signed", support::SIGNED, Actors::Any)
         .trust_as_first_party()
         .prefix("dstok_")
         .key("token", KeyGrant::new(ring.into()));
-    crate::support::unhurried(&mut signed.limits);
+    support::unhurried(&mut signed.limits);
     let accounts = Arc::new(Accounts::default());
     let builder = Registry::builder(&runtime).verify_hook(accounts.clone());
     let registry = builder.handler(signed).build().unwrap();
@@ -169,12 +170,12 @@ fn a_hook_can_reject_a_valid_token() {
 /// The actor of a restricted token is only available for a permission.
 #[test]
 fn restrictions_decide_before_the_actor_is_known() {
-    let runtime = Runtime::with(RuntimeLimits::default(), NOW).unwrap();
+    let runtime = support::runtime(RuntimeLimits::default(), NOW);
     let ring = KeyRing::new("main", Secret::new([1; 32]), vec![]).unwrap();
-    let mut signed = HandlerConfig::new("signed", crate::support::SIGNED, Actors::Any)
+    let mut signed = HandlerConfig::new("signed", support::SIGNED, Actors::Any)
         .prefix("dstok_")
         .key("token", KeyGrant::new(ring.into()));
-    crate::support::unhurried(&mut signed.limits);
+    support::unhurried(&mut signed.limits);
     let registry = Registry::builder(&runtime).action("view-table", "vt").handler(signed).build().unwrap();
     let accepted = |request| {
         let Ok(Creation::Created(created)) = registry.create_blocking(request) else { panic!() };

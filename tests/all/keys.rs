@@ -4,7 +4,7 @@
 mod drill;
 mod program;
 
-use crate::support::SIGNED;
+use crate::support::{self, SIGNED};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::keys::{Key, KeyGrant, KeyRing, KeyState, Secret};
 use keyward_runtime::{
@@ -18,7 +18,7 @@ use std::time::Duration;
 /// advance.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let limits = RuntimeLimits { slots: 64, ..RuntimeLimits::default() };
-    Runtime::with(limits, UnixTime { seconds: 1_767_225_600, nanoseconds: 0 }).unwrap()
+    support::runtime(limits, UnixTime { seconds: 1_767_225_600, nanoseconds: 0 })
 });
 
 /// A registry that is never called, but keeps the compiled component in memory for all nodes.

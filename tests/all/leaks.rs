@@ -3,7 +3,7 @@
 //! `create`.
 
 use crate::support;
-use keyward_runtime::{Actors, HandlerConfig, Registry, Runtime};
+use keyward_runtime::{Actors, HandlerConfig, Registry};
 use keyward_tests::cli::{Folder, Ran};
 use keyward_tests::hostile;
 use std::fs;
@@ -219,7 +219,7 @@ fn a_new_secret_is_only_in_its_file() {
 /// `Debug` output.
 #[test]
 fn a_careless_handler_cannot_log_its_token() {
-    let runtime = Runtime::new().unwrap();
+    let runtime = support::runtime_now();
     let mut config = HandlerConfig::new("careless", hostile::case("answer-echoes-token").bytes, Actors::Any);
     support::unhurried(&mut config.limits);
     config.prefixes = vec!["ho_".into()];

@@ -128,7 +128,7 @@ fn granted(case: &str, limits: Limits) -> HandlerConfig {
 }
 
 fn runtime(limits: RuntimeLimits) -> Runtime {
-    Runtime::with(limits, NOW).unwrap()
+    support::runtime(limits, NOW)
 }
 
 fn handler(case: &str, limits: Limits) -> HandlerConfig {

@@ -53,7 +53,7 @@ pub(crate) fn registry(
 ///
 /// `change` makes the final adjustments to each handler.
 fn builder(store: Arc<dyn TokenStore>, ring: Arc<KeyRing>, change: impl Fn(&mut HandlerConfig)) -> RegistryBuilder {
-    let mut stored = HandlerConfig::new("stored", keyward_handlers::STORED.component, Actors::Any);
+    let mut stored = HandlerConfig::new("stored", keyward_handlers::STORED, Actors::Any);
     stored.first_party = true;
     stored.prefixes = vec!["kwt_test_".into()];
     stored.settings.insert("prefix".into(), "\"kwt_test_\"".into());

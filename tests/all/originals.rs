@@ -11,10 +11,10 @@ mod plugin;
 mod reasons;
 mod world;
 
-use crate::support::TestClock;
+use crate::support::{self, TestClock};
 use answer::Answer;
+use keyward_runtime::RuntimeLimits;
 use keyward_runtime::clock::MonotonicClock;
-use keyward_runtime::{Runtime, RuntimeLimits};
 use reasons::REASONS;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -46,7 +46,7 @@ fn every_response_is_compared_with_the_original() {
     let mut all = Vec::new();
     let mut left_out = String::from("| | step | in the original |\n| --- | --- | --- |\n");
     // As in the program: a clock that steps back is held.
-    let runtime = Runtime::with(RuntimeLimits::default(), MonotonicClock::new(TestClock)).unwrap();
+    let runtime = support::runtime(RuntimeLimits::default(), MonotonicClock::new(TestClock));
     let mut scenarios: Vec<(String, usize, Played)> = vectors()["scenarios"]
         .as_array()
         .unwrap()

@@ -1,7 +1,7 @@
 //! Tokens from the operator's own tables: queries on both databases, as sent by the handler that
 //! ships.
 
-use crate::support::{captured_log, unhurried};
+use crate::support::{self, captured_log, unhurried};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::query::Query;
 use keyward_runtime::{Actors, Error, HandlerConfig, Registry, Runtime, Verdict};
@@ -26,7 +26,7 @@ const LONG: QueryLimits = QueryLimits { deadline: Duration::from_secs(30), rows:
 const SHORT: QueryLimits = QueryLimits { deadline: Duration::from_millis(50), rows: 3 };
 
 static RUNTIME: LazyLock<Runtime> =
-    LazyLock::new(|| Runtime::with(Default::default(), UnixTime { seconds: 1_767_225_600, nanoseconds: 0 }).unwrap());
+    LazyLock::new(|| support::runtime(Default::default(), UnixTime { seconds: 1_767_225_600, nanoseconds: 0 }));
 
 static THREADS: LazyLock<QueryThreads> = LazyLock::new(|| QueryThreads::new().unwrap());
 
@@ -87,7 +87,7 @@ impl Operator {
 }
 
 fn registry(label: &str, query: Arc<dyn Query>) -> Registry {
-    let mut config = HandlerConfig::new("partners", keyward_handlers::QUERY.component, Actors::Any);
+    let mut config = HandlerConfig::new("partners", keyward_handlers::QUERY, Actors::Any);
     config.queries.insert(label.to_owned(), query);
     unhurried(&mut config.limits);
     Registry::builder(&RUNTIME).handler(config).build().unwrap()

@@ -1,13 +1,14 @@
 //! Restrictions as a real Datasette applies them: every case of
 //! `vectors/datasette-restrictions.json`.
 
-use keyward_runtime::{Permission, Registry, Restrictions, Runtime};
+use crate::support;
+use keyward_runtime::{Permission, Registry, Restrictions};
 use serde_json::Value;
 
 #[test]
 fn restrictions_behave_as_in_datasette() {
     let vectors: Value = serde_json::from_str(include_str!("../vectors/datasette-restrictions.json")).unwrap();
-    let mut builder = Registry::builder(&Runtime::new().unwrap());
+    let mut builder = Registry::builder(&support::runtime_now());
     for (name, short) in members(&vectors["abbreviations"]) {
         builder = builder.action(name, text(short));
     }

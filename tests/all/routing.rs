@@ -13,7 +13,7 @@ use std::sync::{Arc, LazyLock};
 
 const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::with(RuntimeLimits::default(), NOW).unwrap());
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| support::runtime(RuntimeLimits::default(), NOW));
 
 /// A handler that accepts every token, so that the verdict shows what the handler saw.
 fn recorder() -> Vec<u8> {
@@ -244,7 +244,7 @@ fn no_key_is_granted_twice() {
 fn registries_share_a_runtime_and_runtimes_share_nothing() {
     let clock = TestClock;
     clock.set(Some(NOW));
-    let other = Runtime::with(RuntimeLimits { slots: 4, ..RuntimeLimits::default() }, clock.clone()).unwrap();
+    let other = support::runtime(RuntimeLimits { slots: 4, ..RuntimeLimits::default() }, clock.clone());
     let ours = registry([recording("a", &["a_"])]).build().unwrap();
     let theirs = Registry::builder(&other).handler(recording("b", &["a_"])).build().unwrap();
     assert_eq!(seen_by(&ours, "a_x").as_deref(), Some("a"));
@@ -259,12 +259,12 @@ fn registries_share_a_runtime_and_runtimes_share_nothing() {
 #[test]
 fn a_pinned_component_loads_only_with_its_digest() {
     let mut pinned = recording("a", &["a_"]);
-    let digest = RUNTIME.inspect(&pinned.component).unwrap().sha256;
+    let digest = RUNTIME.inspect(pinned.component.clone()).unwrap().sha256;
     pinned.sha256 = Some(digest);
     assert!(registry([pinned]).build().is_ok());
     for other in [b"no component at all".to_vec(), [&recorder()[..], b"\0"].concat()] {
         let mut swapped = recording("a", &["a_"]);
-        (swapped.component, swapped.sha256) = (other, Some(digest));
+        (swapped.component, swapped.sha256) = (other.into(), Some(digest));
         let error = registry([swapped]).build().unwrap_err();
         assert_eq!((error.code(), error.handler()), ("digest-mismatch", Some("a")));
     }

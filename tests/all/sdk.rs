@@ -3,9 +3,7 @@
 use crate::support;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
-use keyward_runtime::{
-    Actors, CreateRequest, Creation, HandlerConfig, Limits, Registry, Runtime, RuntimeLimits, Verdict,
-};
+use keyward_runtime::{Actors, CreateRequest, Creation, HandlerConfig, Limits, Registry, RuntimeLimits, Verdict};
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +12,7 @@ const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
 
 fn registry(mut config: HandlerConfig, prefix: &str) -> Registry {
     config.prefixes = vec![prefix.into()];
-    let runtime = Runtime::with(RuntimeLimits::default(), NOW).unwrap();
+    let runtime = support::runtime(RuntimeLimits::default(), NOW);
     Registry::builder(&runtime).handler(config).build().unwrap()
 }
 

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use keyward_guest_signed::itsdangerous;
-use keyward_runtime::clock::{Clock, UnixTime};
+use keyward_runtime::clock::{Clock, MonotonicClock, SystemClock, UnixTime};
 use keyward_runtime::{Limits, Runtime, RuntimeLimits};
 use sha1::{Digest, Sha1};
 use std::cell::Cell;
@@ -15,8 +15,8 @@ use std::time::Duration;
 use tracing::subscriber::DefaultGuard;
 
 /// The handlers that ship, as the program embeds them.
-pub(crate) const SIGNED: &[u8] = keyward_handlers::SIGNED.component;
-pub(crate) const HARDCODED: &[u8] = keyward_handlers::HARDCODED.component;
+pub(crate) const SIGNED: &[u8] = keyward_handlers::SIGNED.component();
+pub(crate) const HARDCODED: &[u8] = keyward_handlers::HARDCODED.component();
 
 /// Returns a time in whole seconds.
 pub(crate) const fn time(seconds: u64) -> UnixTime {
@@ -43,10 +43,19 @@ impl Clock for TestClock {
     }
 }
 
+/// Returns a runtime that compiles components in this process, which is faster than a worker.
+pub(crate) fn runtime(limits: RuntimeLimits, clock: impl Clock + 'static) -> Runtime {
+    Runtime::builder().limits(limits).clock(clock).dangerous_compile_in_process().build().unwrap()
+}
+
+/// Returns a runtime with the default limits and the system's clock.
+pub(crate) fn runtime_now() -> Runtime {
+    runtime(RuntimeLimits::default(), MonotonicClock::new(SystemClock))
+}
+
 /// A runtime with the [`TestClock`], for tests that do not exhaust it. Compiled components are
 /// shared.
-pub(crate) static RUNTIME: LazyLock<Runtime> =
-    LazyLock::new(|| Runtime::with(RuntimeLimits::default(), TestClock).unwrap());
+pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| runtime(RuntimeLimits::default(), TestClock));
 
 /// Raises a handler's time limits, because the machine and its disk may be busy.
 pub(crate) fn unhurried(limits: &mut Limits) {

@@ -25,7 +25,7 @@ pub(crate) fn build() -> Step {
         let _ = writeln!(
             table,
             "/// The handler `{name}`.\npub const {constant}: BuiltIn = BuiltIn {{\n    name: {name:?},\n    \
-             component: include_bytes!(\"{name}.wasm\"),\n    sha256: {digest:?},\n}};\n"
+             component: include_bytes!(\"{name}.wasm\"),\n    sha256: {digest:?},\n    code: code!({name:?}),\n}};\n"
         );
     }
     let constants = NAMES.map(|name| name.to_uppercase().replace('-', "_"));

@@ -23,7 +23,7 @@ const ANSWERS: u64 = 40;
 /// Installs a configuration and a registry `count` times. Each has its number as the realm and as
 /// its handler's name, so that a response shows which of them produced it.
 pub(crate) fn reloads(count: u64) {
-    let runtime = Runtime::new().unwrap();
+    let runtime = Runtime::builder().dangerous_compile_in_process().build().unwrap();
     let number = AtomicU64::new(0);
     let answers = AtomicU64::new(0);
     let done = AtomicBool::new(false);

@@ -170,6 +170,7 @@ pub(crate) fn keyward() -> ExitCode {
         stderr: &mut stderr,
         stderr_is_terminal: false,
         env: &variable,
+        worker: std::path::Path::new("no-worker"),
     };
     let status = keyward_cli::run(args, world);
     drop(log);

@@ -8,6 +8,7 @@ use keyward_runtime::clock::{Clock, SystemClock};
 use keyward_runtime::store::StoreError;
 use keyward_service::AuditedChange;
 use keyward_store::{ImportOptions, ImportProgress, Imported, Store};
+use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub(super) fn import(args: Import, io: &mut Io<'_>) -> Result<ExitStatus, CliErr
     let audit = audit_log::open(&config)?;
     let entry = Entry {
         handler: Some(handler.clone()),
-        handler_sha256: if audit.is_some() { digest(&config, &handler)? } else { None },
+        handler_sha256: if audit.is_some() { digest(&config, &handler, io.worker)? } else { None },
         ..Entry::new(Event::Import)
     };
     let intent = AuditedChange::new(audit.as_deref(), entry);
@@ -97,11 +98,11 @@ fn line(done: u64, total: u64) -> String {
 }
 
 /// Returns the SHA-256 digest of a handler's component in hexadecimal.
-fn digest(config: &config_file::ConfigFile, handler: &str) -> Result<Option<String>, CliError> {
+fn digest(config: &config_file::ConfigFile, handler: &str, worker: &Path) -> Result<Option<String>, CliError> {
     let Some(handler) = config.config.handlers.iter().find(|known| known.name.value == handler) else {
         return Ok(None);
     };
-    let info = assemble::runtime(None)?.inspect(&config.component(handler)?);
+    let info = assemble::runtime(None, worker)?.inspect(config.component(handler)?);
     let info = info.map_err(|error| config.usage_error(handler.component.line, &error.to_string()))?;
     Ok(Some(info.sha256_hex()))
 }

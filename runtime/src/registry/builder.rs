@@ -2,6 +2,7 @@
 
 use super::actions::check_actions;
 use super::{Handlers, Registry};
+use crate::compile::LOAD_TIME;
 use crate::error::{LoadError, LoadErrorKind};
 use crate::grants::HandlerConfig;
 use crate::handler::Handler;
@@ -13,6 +14,7 @@ use crate::sanitize::{MAX_NAME, escape_untrusted, list_names};
 use crate::store::{RecordStore, TokenStore};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A builder of a [`Registry`]: collects handlers, which [`build`](Self::build) loads and checks
 /// together.
@@ -131,8 +133,9 @@ impl RegistryBuilder {
             return Err(LoadError::new(LoadErrorKind::DuplicateName, "duplicate name; give each handler its own name")
                 .in_handler(&escape_untrusted(&twice.name, MAX_NAME)));
         }
+        let deadline = Instant::now() + LOAD_TIME;
         let handlers = handlers.into_iter().map(|config| {
-            Handler::load(&runtime, config, records.clone().map(|records| records as Arc<dyn RecordStore>))
+            Handler::load(&runtime, config, records.clone().map(|records| records as Arc<dyn RecordStore>), deadline)
         });
         let handlers = handlers.collect::<Result<Vec<_>, _>>()?;
         let prefixes = claims(&handlers)?;

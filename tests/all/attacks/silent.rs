@@ -1,13 +1,14 @@
 //! A store that does not respond, for handlers that wait for it.
 
 use super::{TOKEN, registry};
+use crate::support;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::{
     CommitOutcome, Entry, ListEntry, NodeDirectory, RecordStore, Revocation, RevocationLog, Revoked, SecretDigest,
     StoreError, StoreFuture, StoredRecord, TokenIndex, TokenStore, Transaction,
 };
 use keyward_runtime::token::TokenDigest;
-use keyward_runtime::{Actors, HandlerConfig, Registry, Runtime, RuntimeLimits, StoreGrant, Verdict};
+use keyward_runtime::{Actors, HandlerConfig, Registry, RuntimeLimits, StoreGrant, Verdict};
 use keyward_tests::daemon::wait_for;
 use keyward_tests::hostile;
 use std::future::{Future, pending};
@@ -78,7 +79,7 @@ impl NodeDirectory for Silent {}
 #[test]
 fn a_call_that_waits_for_a_store_does_not_block_others() {
     let limits = RuntimeLimits { slots: 8, ..RuntimeLimits::default() };
-    let runtime = Runtime::with(limits, UnixTime { seconds: 1_767_225_600, nanoseconds: 0 }).unwrap();
+    let runtime = support::runtime(limits, UnixTime { seconds: 1_767_225_600, nanoseconds: 0 });
     let silent = Silent::for_ever();
     let told = silent.0.clone();
     let mut case = hostile::case("store-waits");
@@ -106,11 +107,11 @@ fn a_call_that_waits_for_a_store_does_not_block_others() {
 #[test]
 fn colluding_handlers_that_wait_leave_slots_for_the_others() {
     for colluding in [2, 7, 25] {
-        let runtime = Runtime::with(RuntimeLimits::default(), UnixTime { seconds: 1_767_225_600, nanoseconds: 0 });
+        let runtime = support::runtime(RuntimeLimits::default(), UnixTime { seconds: 1_767_225_600, nanoseconds: 0 });
         let silent = Silent::for_ever();
         let told = silent.0.clone();
         let store: Arc<dyn TokenStore> = Arc::new(silent);
-        let mut builder = Registry::builder(runtime.as_ref().unwrap());
+        let mut builder = Registry::builder(&runtime);
         for number in 0..colluding {
             let bytes = hostile::case("store-waits").bytes;
             let mut config = HandlerConfig::new(format!("waits-{number}"), bytes, Actors::Any);

@@ -4,8 +4,8 @@
 use super::program::{self, connections_at_hand, has_not_panicked, is_as_ever};
 use super::server::Server;
 use super::world::{self, NOW, secret, token};
-use crate::support::TestClock;
-use keyward_runtime::{Runtime, RuntimeLimits};
+use crate::support::{self, TestClock};
+use keyward_runtime::RuntimeLimits;
 use keyward_tests::daemon::{Daemon, wait_for};
 use keyward_tests::http::{Connection, Request, Response, is_end};
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
@@ -86,7 +86,7 @@ fn requests_beyond_the_limit_are_told_to_retry() {
 #[test]
 fn a_flood_of_one_handler_affects_only_that_handler() {
     // A separate runtime, because the test exhausts it.
-    let runtime = Runtime::with(RuntimeLimits::default(), TestClock).unwrap();
+    let runtime = support::runtime(RuntimeLimits::default(), TestClock);
     let server = Server::start(world::config(), world::registry_on(&runtime), Some(NOW));
     let (going, floods, wrong) = (AtomicBool::new(true), AtomicUsize::new(0), Mutex::new(Vec::new()));
     let stop_at = |text: String| {

@@ -164,12 +164,12 @@ impl<F: Fn() + Send + Sync> IssueHook for Meanwhile<F> {
 #[test]
 fn a_token_revoked_during_a_rotation_is_not_replaced() {
     for (component, prefix) in
-        [(keyward_handlers::STORED.component, "kwt_test_"), (keyward_handlers::HYPOTHESIS.component, "6879-")]
+        [(keyward_handlers::STORED.component(), "kwt_test_"), (keyward_handlers::HYPOTHESIS.component(), "6879-")]
     {
         for overlap in [0, 60] {
             for is_revoked in [true, false] {
                 let (_folder, registry) = load(component, prefix, |config| {
-                    if component == keyward_handlers::STORED.component {
+                    if component == keyward_handlers::STORED.component() {
                         config.settings.insert("prefix".into(), "\"kwt_test_\"".into());
                     }
                 });
@@ -202,7 +202,7 @@ fn a_token_revoked_during_a_rotation_is_not_replaced() {
                 let active = block_on(registry.tokens().unwrap().list(active, None, 9)).unwrap().entries.len();
                 let wanted = match (is_revoked, overlap) {
                     (true, _) => 0,
-                    (false, 60) if component == keyward_handlers::STORED.component => 2,
+                    (false, 60) if component == keyward_handlers::STORED.component() => 2,
                     (false, _) => 1,
                 };
                 assert_eq!(active, wanted, "{says}");

@@ -495,9 +495,9 @@ fn registry(model: &Model, store: &Arc<dyn TokenStore>, revocations: &Arc<Revoca
         .records(store.clone(), revocations.clone())
         .client_tokens(CLIENT.0, CLIENT.1 as u64);
     for (name, component, prefix) in [
-        ("stored", keyward_handlers::STORED.component, "kwt_test_"),
+        ("stored", keyward_handlers::STORED.component(), "kwt_test_"),
         ("signed", SIGNED, "dstok_"),
-        ("managed", keyward_handlers::AUTH_TOKENS.component, "dsatok_"),
+        ("managed", keyward_handlers::AUTH_TOKENS.component(), "dsatok_"),
     ] {
         let mut handler = HandlerConfig::new(name, component, Actors::Any);
         handler.first_party = true;

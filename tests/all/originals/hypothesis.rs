@@ -22,7 +22,7 @@ pub(super) fn play() -> (usize, Played) {
         let user = user.as_str().unwrap();
         put(&store, HANDLER, record(format!("record-{place}"), user, 0, None), Some(digest(token)));
     }
-    let mut config = HandlerConfig::new(HANDLER, keyward_handlers::HYPOTHESIS.component, Actors::Any);
+    let mut config = HandlerConfig::new(HANDLER, keyward_handlers::HYPOTHESIS, Actors::Any);
     config.prefixes = vec![PREFIX.to_owned()];
     config.store = Some(grant(&store));
     let registry = Registry::builder(&RUNTIME).handler(config).build().unwrap();

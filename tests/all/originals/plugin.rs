@@ -122,7 +122,7 @@ fn check_program(folder: &Folder, tokens: &[Token], database: &str) {
 /// Checks the same for a program that embeds the runtime.
 fn check_registry(folder: &Folder, tokens: &[Token], database: &str) {
     let store = Arc::new(Store::open(Location::sqlite(folder.path().join("keyward.db"))).unwrap());
-    let mut managed = with_key(MANAGED, keyward_handlers::AUTH_TOKENS.component, "dsatok_", SECRET, "dsatok");
+    let mut managed = with_key(MANAGED, keyward_handlers::AUTH_TOKENS.component(), "dsatok_", SECRET, "dsatok");
     managed.store = Some(grant(&store));
     let registry = Registry::builder(&RUNTIME).handler(managed).build().unwrap();
     TestClock.set(Some(at(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())));

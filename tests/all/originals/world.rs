@@ -45,7 +45,7 @@ impl World {
         let mut handlers = vec![with_key("signed", support::SIGNED, "dstok_", secret, "token")];
         if plugin["manage_tokens"] == true {
             // Other configuration is ignored, as in the original.
-            let mut config = with_key(MANAGED, keyward_handlers::AUTH_TOKENS.component, "dsatok_", secret, "dsatok");
+            let mut config = with_key(MANAGED, keyward_handlers::AUTH_TOKENS.component(), "dsatok_", secret, "dsatok");
             config.store = Some(grant(&store));
             handlers.push(config);
         } else {
@@ -171,7 +171,7 @@ fn query(query: &Value, tables: &str, folder: &Path) -> HandlerConfig {
     let limits = QueryLimits { deadline: Duration::from_secs(30), rows: 16 };
     let sql = query["sql"].as_str().unwrap();
     let query = NamedQuery::open(&QueryThreads::new().unwrap(), Location::sqlite(file), sql, limits).unwrap();
-    let mut config = HandlerConfig::new("query", keyward_handlers::QUERY.component, Actors::Any);
+    let mut config = HandlerConfig::new("query", keyward_handlers::QUERY, Actors::Any);
     config.queries.insert("token".to_owned(), Arc::new(query));
     config
 }

@@ -1,6 +1,6 @@
 //! A node without a daemon: a registry of the relevant handlers, over a store.
 
-use crate::support::{SIGNED, TestClock};
+use crate::support::{self, SIGNED, TestClock};
 use keyward_runtime::clock::{Clock, UnixTime};
 use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
 use keyward_runtime::registry::RegistryBuilder;
@@ -20,7 +20,7 @@ pub(super) const FOREVER: Duration = Duration::from_secs(3_600);
 /// The runtime shared by all nodes, with slots for all of their calls at once.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let limits = RuntimeLimits { slots: 256, ..RuntimeLimits::default() };
-    Runtime::with(limits, TestClock).unwrap()
+    support::runtime(limits, TestClock)
 });
 
 /// Builds a node: `stored` keeps records, `signed` none. Its clock is the one that each thread sets
@@ -55,12 +55,12 @@ pub(super) fn builder_on_clock(
     store: &Arc<dyn TokenStore>,
     patience: Duration,
 ) -> RegistryBuilder {
-    builder_on(&Runtime::with(RuntimeLimits::default(), clock).unwrap(), store, patience)
+    builder_on(&support::runtime(RuntimeLimits::default(), clock), store, patience)
 }
 
 fn builder_on(runtime: &Runtime, store: &Arc<dyn TokenStore>, patience: Duration) -> RegistryBuilder {
     let ring = Arc::new(KeyRing::new("main", Secret::new([7; 32]), vec![]).unwrap());
-    let mut stored = HandlerConfig::new("stored", keyward_handlers::STORED.component, Actors::Any);
+    let mut stored = HandlerConfig::new("stored", keyward_handlers::STORED, Actors::Any);
     stored.prefixes = vec!["kwt_test_".into()];
     stored.settings.insert("prefix".into(), "\"kwt_test_\"".into());
     stored.store = Some(StoreGrant { store: store.clone(), max: u64::MAX });

@@ -314,7 +314,16 @@ fn progress_is_displayed_on_a_terminal() {
             let (stdout, stdout_is_terminal, stderr_is_terminal) = (&mut stdout, false, true);
             keyward_cli::run(
                 args,
-                Io { stdin, stdout, stdout_is_terminal, columns: 80, stderr, stderr_is_terminal, env: &|_| None },
+                Io {
+                    stdin,
+                    stdout,
+                    stdout_is_terminal,
+                    columns: 80,
+                    stderr,
+                    stderr_is_terminal,
+                    env: &|_| None,
+                    worker: keyward_tests::cli::keyward(),
+                },
             )
         });
         wait_for("the progress", || stderr.text().contains("\rkeyward: reading tokens"));

@@ -25,8 +25,11 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             ],
             &["revocation_list::pace", "store::error"],
             &["error"],
-            &["component::bound", "component::imports", "component::setting"],
+            &["component::bound", "component::imports", "component::setting", "component::source"],
             &["component::code"],
+            &["compile::cache", "compile::output", "compile::reply"],
+            &["artifact", "compile::cage", "compile::worker"],
+            &["compile", "compile::child"],
             &[
                 "admission",
                 "component",

@@ -49,7 +49,7 @@ impl RecordStore for Records {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let records = Arc::new(Records::default());
-    let stored = HandlerConfig::new("stored", keyward_handlers::STORED.component, Actors::Any).trust_as_first_party();
+    let stored = HandlerConfig::new("stored", keyward_handlers::STORED, Actors::Any);
     let stored = stored.prefix("kwt_demo_").setting("prefix", "\"kwt_demo_\"").store(records.clone(), 1_000);
     let registry = Registry::builder(&Runtime::new()?).handler(stored).build()?;
     let request = CreateRequest::new("ann");

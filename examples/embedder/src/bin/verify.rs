@@ -6,8 +6,7 @@ use keyward_runtime::{Runtime, Verdict};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ring = KeyRing::new("main", Secret::new(*b"a secret of at least 32 bytes..."), vec![])?;
-    let signed = HandlerConfig::new("signed", keyward_handlers::SIGNED.component, Actors::Any)
-        .trust_as_first_party()
+    let signed = HandlerConfig::new("signed", keyward_handlers::SIGNED, Actors::Any)
         .prefix("dstok_")
         .key("token", KeyGrant::new(ring.into()));
     let registry = Registry::builder(&Runtime::new()?).handler(signed).build()?;

@@ -4,10 +4,10 @@
 use super::super::server::Server;
 use super::super::world::store::{Double, records};
 use super::super::world::{self, KEY, NOW, secret, token};
-use crate::support::{TestClock, dstok};
+use crate::support::{self, TestClock, dstok};
 use keyward_runtime::store::Revocation;
 use keyward_runtime::token::TokenDigest;
-use keyward_runtime::{Registry, Runtime, RuntimeLimits, Verdict};
+use keyward_runtime::{Registry, RuntimeLimits, Verdict};
 use keyward_tests::daemon::wait_for;
 use keyward_tests::http::{Connection, Request};
 use serde_json::json;
@@ -108,7 +108,7 @@ fn a_reload_keeps_revocations() {
 #[test]
 fn no_acceptance_starts_after_the_response() {
     let store = Arc::new(Double::with(&records(NOW)));
-    let runtime = Runtime::with(RuntimeLimits::default(), TestClock).unwrap();
+    let runtime = support::runtime(RuntimeLimits::default(), TestClock);
     let registry = world::registry_with_on(&runtime, &store, Duration::from_secs(3_600));
     let server = Server::start(world::config(), registry.clone(), Some(NOW));
     let of = |number: u32| dstok(&json!({"a": format!("user-{number}"), "t": NOW.seconds}), KEY);

@@ -98,7 +98,7 @@ impl Managed {
 fn registry(store: &Arc<dyn TokenStore>) -> Registry {
     let keeping = |name: &str| {
         let prefix = format!("kwt_{name}_");
-        let mut config = HandlerConfig::new(name, keyward_handlers::STORED.component, Actors::Any);
+        let mut config = HandlerConfig::new(name, keyward_handlers::STORED, Actors::Any);
         config.settings.insert("prefix".into(), format!("{prefix:?}"));
         config.first_party = true;
         config.prefixes = vec![prefix];

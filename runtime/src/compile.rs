@@ -1,0 +1,98 @@
+//! From a component to machine code. Nothing else in the runtime calls a compiler.
+//!
+//! The compiler is not hardened against hostile components, so a [`Worker`] compiles foreign ones:
+//! another process, in a cage. Results are kept in an [`ArtifactCache`].
+
+pub(crate) mod cache;
+mod cage;
+mod child;
+pub(crate) mod output;
+mod reply;
+mod worker;
+
+use crate::artifact::{AuthenticArtifact, Origin};
+use crate::component::source::Component;
+use crate::error::{LoadError, LoadErrorKind};
+use crate::sanitize::escape_untrusted;
+pub use cache::{ArtifactCache, CacheEntry};
+pub use child::run_worker;
+use output::{Compiled, panicked, refused};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+use wasmtime::Engine;
+pub use worker::COMMAND;
+pub(crate) use worker::Worker;
+
+/// Maximum time that the components of a registry take to compile, all together.
+pub(crate) const LOAD_TIME: Duration = Duration::from_secs(300);
+
+/// The ways in which a runtime obtains machine code.
+#[derive(Default)]
+pub(crate) struct Compilation {
+    /// The worker, which compiles foreign components; `None` if there is none.
+    pub(crate) worker: Option<Worker>,
+    pub(crate) cache: Option<ArtifactCache>,
+    /// Set if foreign components may be compiled in this process.
+    pub(crate) dangerous_in_process: bool,
+}
+
+impl Compilation {
+    /// Returns the component as machine code for `engine`: from this program, from the cache, or
+    /// compiled before `deadline`. Its shape must have been checked, and `digest` is its SHA-256.
+    ///
+    /// # Errors
+    /// Returns a [`LoadError`] if the component is not valid, or if it cannot be compiled here.
+    pub(crate) fn load(
+        &self,
+        engine: &Engine,
+        component: &Component,
+        digest: [u8; 32],
+        deadline: Instant,
+    ) -> Result<wasmtime::component::Component, LoadError> {
+        let kept = component.built_in().map(|handler| Origin::BuiltIn(*handler));
+        let kept = kept.into_iter().chain(self.cache.as_ref().and_then(|cache| cache.get(digest)).map(Origin::Cache));
+        for artifact in kept.filter_map(AuthenticArtifact::of) {
+            match artifact.load(engine) {
+                Ok(loaded) => return Ok(loaded),
+                Err(error) => {
+                    let (component, reason) = (hex::encode(digest), escape_untrusted(&format!("{error:#}"), 300));
+                    tracing::info!(target: "keyward::load", component, reason, "machine code does not fit; compiling it again");
+                }
+            }
+        }
+        let compiled = self.compile(component, digest, deadline)?;
+        if let Some(cache) = &self.cache {
+            cache.put(digest, compiled.bytes());
+        }
+        let artifact = AuthenticArtifact::of(Origin::Compiler(compiled));
+        let none = || LoadError::new(LoadErrorKind::Runtime, "the compiler returned nothing");
+        artifact.ok_or_else(none)?.load(engine).map_err(|error| refused(&format!("{error:#}")))
+    }
+
+    fn compile(&self, component: &Component, digest: [u8; 32], deadline: Instant) -> Result<Compiled, LoadError> {
+        let (bytes, start) = (component.bytes(), Instant::now());
+        tracing::debug!(target: "keyward::load", component = hex::encode(digest), bytes = bytes.len(), "compiling");
+        let compiled = match &self.worker {
+            Some(worker) => worker.compile(bytes, deadline)?,
+            None if self.dangerous_in_process || component.built_in().is_some() => in_process(bytes)?,
+            None => {
+                return Err(LoadError::new(
+                    LoadErrorKind::NoCompiler,
+                    "foreign components are compiled by a worker process only, and this runtime has none: give it one \
+                     with `RuntimeBuilder::worker`",
+                ));
+            }
+        };
+        let milliseconds = start.elapsed().as_millis();
+        tracing::info!(target: "keyward::load", component = hex::encode(digest), milliseconds, "compiled");
+        Ok(compiled)
+    }
+}
+
+fn in_process(bytes: &[u8]) -> Result<Compiled, LoadError> {
+    let compile = || keyward_engine::Compiler::new(None)?.compile(bytes);
+    catch_unwind(AssertUnwindSafe(compile))
+        .map_err(|_| panicked())?
+        .map(Compiled::new)
+        .map_err(|error| refused(&format!("{error:#}")))
+}
