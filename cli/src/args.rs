@@ -4,6 +4,7 @@
 //! so they are never shown; [`sentence`] reports the same error by the names of known options.
 
 pub(crate) mod audit;
+pub(crate) mod cache;
 pub(crate) mod config;
 pub(crate) mod keys;
 pub(crate) mod store;
@@ -12,6 +13,7 @@ pub(crate) mod tokens;
 use crate::CliError;
 use crate::date::parse_at;
 use audit::Audit;
+use cache::Cache;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use config::Config;
@@ -68,6 +70,7 @@ pub(crate) enum Command {
     Create(Create),
     Verify(Verify),
     Check(Check),
+    Cache(Cache),
     Keygen(Keygen),
     Client(Client),
     Keys(Keys),

@@ -7,6 +7,7 @@ use crate::private_file::{read, read_private};
 use crate::store::OpenStore;
 use crate::{CliError, Env, Io};
 use keyward_runtime::clock::UnixTime;
+use keyward_runtime::compile::ArtifactCache;
 use keyward_runtime::keys::{Key, KeyGrant, KeyRing, KeyState, MIN_SECRET_BYTES};
 use keyward_runtime::text::list_names;
 use keyward_runtime::{HandlerConfig, LoadError, Registry, Runtime};
@@ -21,9 +22,10 @@ use std::time::Duration;
 const MAX_CERTIFICATE: usize = 1 << 20;
 
 /// Creates a runtime whose clock is fixed at `at`, or is the system clock.
-pub(crate) fn runtime(at: Option<UnixTime>, worker: &Path) -> Result<Runtime, CliError> {
+pub(crate) fn runtime(at: Option<UnixTime>, worker: &Path, cache: Option<ArtifactCache>) -> Result<Runtime, CliError> {
     let builder = Runtime::builder().worker(worker);
     let builder = if let Some(at) = at { builder.clock(at) } else { builder };
+    let builder = if let Some(cache) = cache { builder.cache(cache) } else { builder };
     builder.build().map_err(|error| CliError::Unavailable(format!("the sandbox could not be set up: {error}")))
 }
 
@@ -44,7 +46,7 @@ impl ConfigFile {
             let _ = write!(io.stderr, "compiling {}…", list_names(names));
             let _ = io.stderr.flush();
         }
-        let registry = self.registry(&runtime(at, io.worker)?, io.env, store);
+        let registry = self.registry(&runtime(at, io.worker, self.cache(false))?, io.env, store);
         if is_shown {
             let _ = write!(io.stderr, "{ERASE_LINE}");
         }

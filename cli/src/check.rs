@@ -82,7 +82,8 @@ pub(crate) fn run(args: Check, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
         Some(Err(text)) => return Err(CliError::Usage(text)),
     };
     let config = args.config.as_deref().map(config_file::ConfigFile::read).transpose()?;
-    let runtime = assemble::runtime(None, io.worker)?;
+    let cache = config.as_ref().and_then(|config| config.cache(false));
+    let runtime = assemble::runtime(None, io.worker, cache)?;
     let info =
         runtime.inspect(component.clone()).map_err(|error| CliError::Usage(format!("{}: {error}", args.component)))?;
     let mut report = Report {

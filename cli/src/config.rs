@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod cache;
 mod handlers;
 mod keys;
 mod message;
@@ -13,6 +14,7 @@ mod store;
 
 use access::{ClientTable, Known, PolicyEntry};
 use audit::AuditTable;
+use cache::CacheTable;
 use handlers::HandlerTable;
 use indexmap::IndexMap;
 use keys::RingTable;
@@ -29,6 +31,7 @@ use toml::Spanned;
 
 pub(crate) use access::{NAME, is_name};
 pub(crate) use audit::Audit;
+pub(crate) use cache::Cache;
 pub(crate) use handlers::{Component, Handler};
 pub(crate) use keys::{Ring, RingKey, SecretSource};
 pub(crate) use queries::Query;
@@ -48,6 +51,7 @@ pub struct Config {
     pub(crate) share_unprefixed: bool,
     pub(crate) store: Option<Store>,
     pub(crate) audit: Option<Audit>,
+    pub(crate) cache: Option<Cache>,
     pub(crate) queries: IndexMap<String, Query>,
     pub(crate) server: Server,
 }
@@ -88,6 +92,7 @@ impl Config {
             dangerous_share_unprefixed,
             store,
             audit,
+            cache,
             queries,
             server,
             clients,
@@ -106,6 +111,7 @@ impl Config {
             None => None,
         };
         let audit = audit.map(|audit| audit.checked(lines)).transpose()?;
+        let cache = cache.map(|cache| cache.checked(lines)).transpose()?;
         let handlers = handlers.into_iter().map(|handler| handler.checked(lines, &rings, &queries, store.is_some()));
         let handlers = handlers.collect::<Result<Vec<_>, _>>()?;
         let queries = queries::checked(queries, lines, &handlers)?;
@@ -127,6 +133,7 @@ impl Config {
             share_unprefixed: dangerous_share_unprefixed,
             store,
             audit,
+            cache,
             queries,
             server,
         })
@@ -173,6 +180,9 @@ struct File {
     /// The audit log: records of changes and refusals, in a file of hash-chained lines. Without it,
     /// there is none.
     audit: Option<AuditTable>,
+    /// The cache of compiled third-party components. Without it, they are compiled at each start
+    /// and by each command that loads them. Built-in handlers need none.
+    cache: Option<CacheTable>,
     /// A query that a handler may run on a database of yours, which is only read: one of `sqlite`
     /// and `postgres`, and the `sql`. Each query is granted to at least one handler.
     #[serde(default)]

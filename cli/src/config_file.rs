@@ -174,6 +174,7 @@ impl ConfigFile {
             share_unprefixed: _,
             store: _,
             audit: _,
+            cache: _,
             queries,
             server,
         } = &self.config;

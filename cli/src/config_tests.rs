@@ -73,6 +73,7 @@ fn every_setting_is_parsed() {
         share_unprefixed,
         store,
         audit: _,
+        cache: _,
         queries,
         server: _,
     } = Config::parse(WHOLE).unwrap();

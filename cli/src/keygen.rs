@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Keygen, io: &mut Io<'_>) -> Result<ExitStatus, CliError
 ///
 /// The file is written under another name and linked once it is complete, so even an interrupted
 /// process leaves either the complete file or none.
-fn create(file: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn create(file: &Path, content: &[u8]) -> io::Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or_else(|| Path::new("."));
     let mut number = [0; 8];

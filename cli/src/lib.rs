@@ -8,6 +8,7 @@ mod assemble;
 mod audit;
 mod audit_log;
 mod builtin;
+mod cache;
 mod check;
 mod client;
 pub mod config;
@@ -159,6 +160,7 @@ fn run_command(command: Command, io: &mut Io<'_>) -> Result<ExitStatus, CliError
     match command {
         Command::Create(args) => create::run(args, io),
         Command::Verify(args) => verify::run(args, io),
+        Command::Cache(args) => cache::run(args, io),
         Command::Check(args) => check::run(args, io),
         Command::Keygen(args) => keygen::run(&args, io),
         Command::Client(args) => client::run(&args, io),

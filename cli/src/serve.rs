@@ -10,7 +10,7 @@ use crate::args::Serve;
 use crate::config_file::default_file;
 use crate::output::one_line;
 use crate::private_file::file_error;
-use crate::{CliError, ExitStatus, Io, assemble, audit_log};
+use crate::{CliError, ExitStatus, Io, audit_log};
 use keyward_audit::{Entry, Event};
 use keyward_runtime::Registry;
 use keyward_runtime::text::list_items;
@@ -38,7 +38,7 @@ pub(crate) fn run(args: Serve, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
     let reload = tokio.block_on(async { reload_requests() });
     let reload = reload.map_err(|error| cannot("signals could not be set up", &error))?;
 
-    let mut source = Source::new(file, io.env, listen, assemble::runtime(None, io.worker)?);
+    let mut source = Source::new(file, io.env, listen, io.worker);
     let LoadedConfig { loaded, registry, mut config } = source.load()?;
     let store = source.store().cloned();
     let fixed = RestartOnly::of(&loaded);

@@ -20,11 +20,11 @@ use output::{Compiled, panicked, refused};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 use wasmtime::Engine;
-pub use worker::COMMAND;
 pub(crate) use worker::Worker;
+pub use worker::{COMMAND, WorkerLimits};
 
 /// Maximum time that the components of a registry take to compile, all together.
-pub(crate) const LOAD_TIME: Duration = Duration::from_secs(300);
+pub(crate) const LOAD_TIME: Duration = Duration::from_secs(600);
 
 /// The ways in which a runtime obtains machine code.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use crate::admission::Admission;
 use crate::clock::{Clock, MonotonicClock, SystemClock, UnixTime};
-use crate::compile::{ArtifactCache, Compilation, LOAD_TIME, Worker};
+use crate::compile::{ArtifactCache, Compilation, LOAD_TIME, Worker, WorkerLimits};
 use crate::component::{CheckedComponent, Component, ComponentInfo, digest};
 use crate::engine::Engine;
 use crate::error::{ErrorKind, LoadError, LoadErrorKind};
@@ -136,8 +136,15 @@ impl RuntimeBuilder {
     /// environment, and no access to files or the network as far as the kernel can deny it. Without
     /// a worker, only built-in components can be loaded.
     #[must_use]
-    pub fn worker(mut self, program: impl Into<PathBuf>) -> Self {
-        self.compilation.worker = Some(Worker::new(program.into()));
+    pub fn worker(self, program: impl Into<PathBuf>) -> Self {
+        self.worker_within(program, WorkerLimits::default())
+    }
+
+    /// Sets the program that compiles foreign components, as [`worker`](Self::worker), and its
+    /// [`WorkerLimits`].
+    #[must_use]
+    pub fn worker_within(mut self, program: impl Into<PathBuf>, limits: WorkerLimits) -> Self {
+        self.compilation.worker = Some(Worker::new(program.into(), limits));
         self
     }
 

@@ -4,6 +4,7 @@
 use crate::support;
 use keyward_runtime::registry::RegistryBuilder;
 use keyward_runtime::{Actors, HandlerConfig, LoadError, Registry};
+use keyward_tests::bombs::{push_leb128, table, with_code};
 use keyward_tests::cli::Folder;
 use keyward_tests::daemon::{Daemon, wait_for};
 use keyward_tests::hostile;
@@ -25,14 +26,6 @@ fn component(sections: impl IntoIterator<Item = (&'static str, Vec<u8>)>) -> Vec
         bytes.extend(data);
     }
     bytes
-}
-
-fn push_leb128(to: &mut Vec<u8>, mut number: usize) {
-    while number >= 0x80 {
-        to.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    to.push(number as u8);
 }
 
 /// Returns setting names, one per line.
@@ -102,53 +95,6 @@ fn sections_of_a_component_are_bounded() {
     assert_eq!(inspect(&settings(&names(256))).unwrap().len(), 256);
     assert_eq!(inspect(&settings(b"a: u64\n\nB-_.9: json\n")).unwrap(), ["B-_.9: json", "a: u64"]);
     inspect(&component([("x", vec![0; 20 * MIB]), ("name", vec![0; 7 * MIB])])).unwrap();
-}
-
-/// Returns a component with one core module, which has a function for each body.
-fn with_code(tables: &[(u8, Vec<u8>)], functions: usize, locals: usize, body: &[u8]) -> Vec<u8> {
-    let mut function = vec![u8::from(locals > 0)];
-    if locals > 0 {
-        push_leb128(&mut function, locals);
-        function.push(0x7f);
-    }
-    function.extend(body);
-    function.push(0x0b);
-    let mut code = Vec::new();
-    push_leb128(&mut code, functions);
-    for _ in 0..functions {
-        push_leb128(&mut code, function.len());
-        code.extend(&function);
-    }
-    let mut types = Vec::new();
-    push_leb128(&mut types, functions);
-    types.extend(vec![0; functions]);
-
-    let mut module = b"\0asm\x01\0\0\0".to_vec();
-    section(&mut module, 1, b"\x01\x60\x01\x7f\0");
-    section(&mut module, 3, &types);
-    for (id, data) in tables {
-        section(&mut module, *id, data);
-    }
-    section(&mut module, 10, &code);
-    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
-    section(&mut component, 1, &module);
-    component
-}
-
-fn section(to: &mut Vec<u8>, id: u8, data: &[u8]) {
-    to.push(id);
-    push_leb128(to, data.len());
-    to.extend(data);
-}
-
-/// Returns a table with as many elements as given, all of which are the first function.
-fn table(elements: usize) -> [(u8, Vec<u8>); 2] {
-    let mut table = b"\x01\x70\0".to_vec();
-    push_leb128(&mut table, elements);
-    let mut segment = b"\x01\0\x41\0\x0b".to_vec();
-    push_leb128(&mut segment, elements);
-    segment.extend(vec![0; elements]);
-    [(4, table), (9, segment)]
 }
 
 /// Each of these takes the compiler seconds or hours, or gigabytes of memory.

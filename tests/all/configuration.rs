@@ -23,6 +23,7 @@ handlers = [{ name = "h", component = "benign.wasm", actors = "any", keys.token.
 actions.view-table = "vt"
 store.sqlite = "keyward.db"
 audit.file = "audit.jsonl"
+cache = { folder = "cache", key = "cache.key" }
 queries.tokens = { sqlite = "tokens.db", sql = "select 1" }
 server.tls = { certificate = "tls.pem", key = "tls.key" }
 clients.app = { secret_sha256 = "0000000000000000000000000000000000000000000000000000000000000000", may = ["verify"] }

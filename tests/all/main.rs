@@ -14,6 +14,7 @@ mod bad_input;
 mod bounds;
 mod built_in;
 mod command_line;
+mod compile;
 mod configuration;
 mod counted;
 mod datasette;

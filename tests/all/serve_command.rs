@@ -112,8 +112,11 @@ fn the_first_start_creates_what_the_second_one_uses() {
     // Its name contains the machine's.
     let pending = files.iter().position(|file| file.to_str().unwrap().ends_with(".pending")).unwrap();
     assert_eq!(mode(&data.join(files.remove(pending))), 0o600);
+    // For third-party components: empty so far.
+    let cache = data.join(files.remove(files.iter().position(|file| file == "cache").unwrap()));
+    assert_eq!((mode(&cache), fs::read_dir(cache).unwrap().count()), (0o700, 0));
     let audit = ["audit.jsonl", "audit.jsonl.head"];
-    let others = ["keyward.db", "keyward.db-shm", "keyward.db-wal", "keyward.toml", "secret.key"];
+    let others = ["cache.key", "keyward.db", "keyward.db-shm", "keyward.db-wal", "keyward.toml", "secret.key"];
     assert_eq!(files, [&["admin.secret"], &audit[..], &others].concat());
     assert_eq!(mode(&data), 0o700);
     assert!(files.iter().all(|file| mode(&data.join(file)) == 0o600));

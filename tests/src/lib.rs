@@ -1,5 +1,6 @@
 //! Helpers shared by the integration tests and the benches.
 
+pub mod bombs;
 pub mod checksum;
 pub mod cli;
 pub mod daemon;

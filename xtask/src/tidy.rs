@@ -16,7 +16,8 @@ pub(crate) use report::report;
 /// Code that may appear in only one file of the runtime.
 const ONLY_IN: &[(&str, &str)] = &[
     ("Store::new(", "sandbox.rs"),
-    ("Config::new()", "engine.rs"),
+    ("keyward_engine::config()", "engine.rs"),
+    ("Component::deserialize(", "artifact.rs"),
     ("bindgen!", "bindings.rs"),
     ("VerifiedActor::new_verified(", "policy.rs"),
 ];

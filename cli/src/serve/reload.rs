@@ -5,14 +5,14 @@ use super::watch::Watched;
 use crate::config_file::ConfigFile;
 use crate::output::one_line;
 use crate::store::{self, OpenStore, StoreIdentity};
-use crate::{CliError, Env};
+use crate::{CliError, Env, assemble};
 use keyward_audit::{Audit, AuditError, Entry, Event, Settings};
 use keyward_runtime::{Registry, Runtime};
 use keyward_server::{Config, Service};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
@@ -24,8 +24,11 @@ pub(super) struct Source {
     env: &'static Env,
     /// The address that overrides the configured one.
     listen: Option<SocketAddr>,
-    /// The runtime of all registries, so that a reload does not compile components again.
-    runtime: Runtime,
+    /// The program that compiles components.
+    worker: PathBuf,
+    /// The runtime of all registries, so that a reload does not compile components again. It is
+    /// created by the first load.
+    runtime: Option<Runtime>,
     /// The store, which is opened once by the first load.
     store: Option<Option<OpenStore>>,
     watched: Watched,
@@ -39,8 +42,9 @@ pub(super) struct LoadedConfig {
 }
 
 impl Source {
-    pub(super) fn new(file: PathBuf, env: &'static Env, listen: Option<SocketAddr>, runtime: Runtime) -> Self {
-        Self { file, env, listen, runtime, store: None, watched: Watched::default() }
+    pub(super) fn new(file: PathBuf, env: &'static Env, listen: Option<SocketAddr>, worker: &Path) -> Self {
+        let worker = worker.to_owned();
+        Self { file, env, listen, worker, runtime: None, store: None, watched: Watched::default() }
     }
 
     /// Loads the configuration. Each file is fingerprinted before it is read, so that no change is
@@ -60,7 +64,11 @@ impl Source {
             Some(store) => store,
             None => self.store.insert(store::open_to_serve(&loaded, self.env)?),
         };
-        let registry = loaded.registry(&self.runtime, self.env, store.as_ref())?;
+        let runtime = match &self.runtime {
+            Some(runtime) => runtime,
+            None => self.runtime.insert(assemble::runtime(None, &self.worker, loaded.cache(true))?),
+        };
+        let registry = loaded.registry(runtime, self.env, store.as_ref())?;
         let config = loaded.server()?;
         Ok(LoadedConfig { loaded, registry, config })
     }
@@ -81,6 +89,7 @@ pub(super) struct RestartOnly {
     connections: usize,
     store: StoreIdentity,
     audit: Option<Settings>,
+    cache: Option<(PathBuf, PathBuf)>,
 }
 
 impl RestartOnly {
@@ -94,12 +103,13 @@ impl RestartOnly {
             connections: server.config.limits.connections,
             store: StoreIdentity::of(loaded),
             audit: loaded.audit_settings(),
+            cache: loaded.config.cache.as_ref().map(|cache| (cache.folder.clone(), cache.key.clone())),
         }
     }
 
     /// Returns the names of the settings that differ.
     fn changed(&self, new: &Self) -> Vec<&'static str> {
-        let Self { listen, listen_plain, listen_unix, admin, connections, store, audit } = self;
+        let Self { listen, listen_plain, listen_unix, admin, connections, store, audit, cache } = self;
         let changed = [
             ("server.listen", *listen != new.listen),
             ("server.listen_plain", *listen_plain != new.listen_plain),
@@ -108,6 +118,7 @@ impl RestartOnly {
             ("server.limits.connections", *connections != new.connections),
             ("store", *store != new.store),
             ("audit", *audit != new.audit),
+            ("cache", *cache != new.cache),
         ];
         changed.into_iter().filter_map(|(setting, changed)| changed.then_some(setting)).collect()
     }

@@ -102,7 +102,7 @@ fn digest(config: &config_file::ConfigFile, handler: &str, worker: &Path) -> Res
     let Some(handler) = config.config.handlers.iter().find(|known| known.name.value == handler) else {
         return Ok(None);
     };
-    let info = assemble::runtime(None, worker)?.inspect(config.component(handler)?);
+    let info = assemble::runtime(None, worker, config.cache(false))?.inspect(config.component(handler)?);
     let info = info.map_err(|error| config.usage_error(handler.component.line, &error.to_string()))?;
     Ok(Some(info.sha256_hex()))
 }

@@ -19,7 +19,7 @@ pub(super) fn enter(memory_bytes: u64, cpu_seconds: u64) -> io::Result<u8> {
     let cpu = Rlimit { current: Some(cpu_seconds), maximum: Some(cpu_seconds.saturating_add(1)) };
     setrlimit(Resource::Cpu, cpu)?;
     // Requests come first.
-    let _ = nice(19);
+    let _ = nice(10);
     let missing = restrict_system_calls();
     Ok(missing)
 }

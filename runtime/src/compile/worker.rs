@@ -16,21 +16,23 @@ use std::time::{Duration, Instant};
 /// The first argument of a program that must call [`run_worker`](crate::compile::run_worker).
 pub const COMMAND: &str = "compile-worker";
 
-/// Bounds of a worker.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct WorkerLimits {
-    /// Maximum memory, in bytes.
-    pub(crate) memory_bytes: u64,
-    /// Maximum CPU time, in whole seconds.
-    pub(crate) cpu: Duration,
-    /// Maximum time from start to end.
-    pub(crate) wall: Duration,
+/// The bounds of one compilation in a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "written with `..WorkerLimits::default()`, and enforced in full")]
+pub struct WorkerLimits {
+    /// Maximum memory in bytes, of data and stack; 2 GiB by default.
+    pub memory_bytes: u64,
+    /// Maximum CPU time in whole seconds, a minute by default. Fractions are dropped.
+    pub cpu: Duration,
+    /// Maximum time from start to end, three minutes by default: on a busy machine, a worker gets
+    /// little of the CPU.
+    pub wall: Duration,
 }
 
 impl Default for WorkerLimits {
     fn default() -> Self {
         let cpu = Duration::from_secs(60);
-        Self { memory_bytes: 2 << 30, cpu, wall: Duration::from_secs(90) }
+        Self { memory_bytes: 2 << 30, cpu, wall: Duration::from_secs(180) }
     }
 }
 
@@ -43,8 +45,8 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(program: PathBuf) -> Self {
-        Self { program, limits: WorkerLimits::default(), warned: AtomicBool::new(false) }
+    pub(crate) fn new(program: PathBuf, limits: WorkerLimits) -> Self {
+        Self { program, limits, warned: AtomicBool::new(false) }
     }
 
     /// Compiles a component in a new process, and blocks until it has ended.
@@ -84,10 +86,11 @@ impl Worker {
 
     /// Starts the process in a group of its own, with no environment and two pipes.
     fn start(&self) -> io::Result<Child> {
+        let WorkerLimits { memory_bytes, cpu, wall: _ } = self.limits;
         Command::new(&self.program)
             .arg(COMMAND)
-            .arg(self.limits.memory_bytes.to_string())
-            .arg(self.limits.cpu.as_secs().to_string())
+            .arg(memory_bytes.to_string())
+            .arg(cpu.as_secs().to_string())
             .env_clear()
             .current_dir("/")
             .process_group(0)
