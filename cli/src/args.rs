@@ -6,6 +6,7 @@
 pub(crate) mod audit;
 pub(crate) mod cache;
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod keys;
 pub(crate) mod store;
 pub(crate) mod tokens;
@@ -17,6 +18,7 @@ use cache::Cache;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use config::Config;
+use doctor::Doctor;
 use keys::Keys;
 use keyward_runtime::Restrictions;
 use keyward_runtime::clock::{Clock, SystemClock, UnixTime};
@@ -78,6 +80,7 @@ pub(crate) enum Command {
     Store(Store),
     Audit(Audit),
     Status(StatusOf),
+    Doctor(Doctor),
     Config(Config),
     Completions(Completions),
     Man(Man),

@@ -15,6 +15,7 @@ pub mod config;
 mod config_file;
 mod create;
 mod date;
+mod doctor;
 mod keygen;
 mod keys;
 mod limits;
@@ -169,6 +170,7 @@ fn run_command(command: Command, io: &mut Io<'_>) -> Result<ExitStatus, CliError
         Command::Store(args) => upkeep::run(args, io),
         Command::Audit(args) => audit::run(args, io),
         Command::Status(args) => status::run(&args.of, io),
+        Command::Doctor(args) => doctor::run(&args, io),
         Command::Config(args) => shell::config(&args, io),
         Command::Completions(args) => shell::completions(&args, io),
         Command::Man(args) => shell::man(&args, io),

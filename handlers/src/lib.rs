@@ -15,6 +15,8 @@
 //! | `auth-tokens` | The managed tokens of datasette-auth-tokens |
 //! | `query` | Tokens in a table of the operator's database |
 //!
+//! [`CANARY`] is none of them: with it, a runtime proves that its sandbox holds.
+//!
 //! The components are built from the sources of this version with a fixed toolchain, and paths of
 //! the building machine are not part of them.
 //!

@@ -78,6 +78,7 @@ pub mod limits;
 mod model;
 pub mod policy;
 mod pool;
+pub mod proofs;
 mod queries;
 pub mod registry;
 mod restrictions;

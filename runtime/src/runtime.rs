@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A runtime for components: an engine, threads and a cache of compiled components.
 ///
@@ -199,6 +199,14 @@ impl RuntimeInner {
     /// Returns whether its clock shows a chosen time instead of the real one.
     pub(crate) fn has_chosen_time(&self) -> bool {
         self.clock.is_chosen()
+    }
+
+    /// Compiles a component in the worker with little memory; `None` if there is no worker.
+    pub(crate) fn compile_bomb(&self, bytes: &[u8]) -> Option<Result<(), LoadError>> {
+        let worker = self.compilation.worker.as_ref()?;
+        let limits =
+            WorkerLimits { memory_bytes: 24 << 20, cpu: Duration::from_secs(2), wall: Duration::from_secs(10) };
+        Some(worker.within(limits).compile(bytes, Instant::now() + LOAD_TIME).map(drop))
     }
 
     pub(crate) fn now(&self) -> Result<UnixTime, ErrorKind> {

@@ -18,6 +18,7 @@ mod compile;
 mod configuration;
 mod counted;
 mod datasette;
+mod doctor;
 mod embedding;
 mod hostile;
 mod http;

@@ -19,18 +19,35 @@ pub(crate) fn build() -> Step {
     for name in NAMES {
         let component = keyward_componentize::build_guest(&format!("keyward-guest-{name}"), &target().join("guests"))
             .map_err(|error| format!("the built-in handler `{name}` could not be built: {error}"))?;
-        let digest: [u8; 32] = Sha256::digest(&component).into();
-        write(&folder.join(name).with_extension("wasm"), &component)?;
-        let constant = name.to_uppercase().replace('-', "_");
-        let _ = writeln!(
-            table,
-            "/// The handler `{name}`.\npub const {constant}: BuiltIn = BuiltIn {{\n    name: {name:?},\n    \
-             component: include_bytes!(\"{name}.wasm\"),\n    sha256: {digest:?},\n    code: code!({name:?}),\n}};\n"
-        );
+        add(&mut table, &folder, name, &component)?;
     }
-    let constants = NAMES.map(|name| name.to_uppercase().replace('-', "_"));
-    let _ = writeln!(table, "/// All built-in handlers.\npub const ALL: &[BuiltIn] = &[{}];", constants.join(", "));
+    let constants = NAMES.map(constant);
+    let _ = writeln!(table, "/// All built-in handlers.\npub const ALL: &[BuiltIn] = &[{}];\n", constants.join(", "));
+    let canary = wat::parse_file(root.join("handlers/canary.wat")).map_err(|error| error.to_string())?;
+    add(
+        &mut table,
+        &folder,
+        "canary",
+        &keyward_componentize::componentize(&canary).map_err(|error| error.to_string())?,
+    )?;
     write(&folder.join("table.rs"), table.as_bytes())
+}
+
+/// Writes a component, and its constant to the table.
+fn add(table: &mut String, folder: &Path, name: &str, component: &[u8]) -> Step {
+    let digest: [u8; 32] = Sha256::digest(component).into();
+    let _ = writeln!(
+        table,
+        "/// The handler `{name}`.\npub const {}: BuiltIn = BuiltIn {{\n    name: {name:?},\n    \
+         component: include_bytes!(\"{name}.wasm\"),\n    sha256: {digest:?},\n    code: code!({name:?}),\n}};\n",
+        constant(name)
+    );
+    write(&folder.join(name).with_extension("wasm"), component)
+}
+
+/// Returns the name of a handler's constant.
+fn constant(name: &str) -> String {
+    name.to_uppercase().replace('-', "_")
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Step {

@@ -5,7 +5,7 @@ use super::watch::Watched;
 use crate::config_file::ConfigFile;
 use crate::output::one_line;
 use crate::store::{self, OpenStore, StoreIdentity};
-use crate::{CliError, Env, assemble};
+use crate::{CliError, Env, assemble, doctor};
 use keyward_audit::{Audit, AuditError, Entry, Event, Settings};
 use keyward_runtime::{Registry, Runtime};
 use keyward_server::{Config, Service};
@@ -66,7 +66,11 @@ impl Source {
         };
         let runtime = match &self.runtime {
             Some(runtime) => runtime,
-            None => self.runtime.insert(assemble::runtime(None, &self.worker, loaded.cache(true))?),
+            None => {
+                let runtime = assemble::runtime(None, &self.worker, loaded.cache(true))?;
+                doctor::require_proofs(&loaded, &runtime)?;
+                self.runtime.insert(runtime)
+            }
         };
         let registry = loaded.registry(runtime, self.env, store.as_ref())?;
         let config = loaded.server()?;

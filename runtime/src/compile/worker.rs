@@ -49,12 +49,17 @@ impl Worker {
         Self { program, limits, warned: AtomicBool::new(false) }
     }
 
+    /// Returns the same worker with other limits.
+    pub(crate) fn within(&self, limits: WorkerLimits) -> Self {
+        Self::new(self.program.clone(), limits)
+    }
+
     /// Compiles a component in a new process, and blocks until it has ended.
     ///
     /// # Errors
     /// Returns a [`LoadError`] if the component is not valid, if compiling it exceeds a limit or
     /// ends after `deadline`, or if the worker cannot be started.
-    pub(super) fn compile(&self, component: &[u8], deadline: Instant) -> Result<Compiled, LoadError> {
+    pub(crate) fn compile(&self, component: &[u8], deadline: Instant) -> Result<Compiled, LoadError> {
         let remaining = deadline.saturating_duration_since(Instant::now());
         if remaining.is_zero() {
             return Err(LoadError::new(

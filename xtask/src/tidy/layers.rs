@@ -51,6 +51,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["handler", "handler::issue"],
             &["registry::actions", "registry::revocations"],
             &["registry", "registry::builder", "registry::tokens"],
+            &["proofs"],
         ],
     ),
     (
@@ -119,6 +120,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
                 "args::audit",
                 "args::cache",
                 "args::config",
+                "args::doctor",
                 "args::keys",
                 "args::store",
                 "args::tokens",
@@ -142,6 +144,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["config::handlers", "config::server", "config_file", "keygen", "shell"],
             &["audit", "audit_log", "cache", "client", "pending_file", "store"],
             &["assemble", "keys", "serve::first_start", "serve::keep_pending", "serve::listen", "upkeep"],
+            &["doctor", "doctor::machine"],
             &["check", "create", "serve", "serve::reload", "status", "verify"],
             &["tokens", "tokens::import", "tokens::records"],
         ],
