@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a measurement that fails stops the run")]
 
+mod cold;
 mod http;
 mod kept;
 mod kernel;
@@ -28,6 +29,7 @@ const SANDBOX: &Measurements = &[
     ("stored", stored::run),
     ("secrets", secrets::run),
     ("managed", managed::run),
+    ("cold", cold::run),
 ];
 
 fn main() -> ExitCode {
@@ -36,7 +38,10 @@ fn main() -> ExitCode {
     match words.as_slice() {
         // The modes of this program as a measured process.
         ["loop", count] => kernel::warm_verifies(count.parse().unwrap()),
-        ["serve", ..] => return http::keyward(),
+        ["serve" | "verify", ..] => return http::keyward(),
+        ["compile-worker", limits @ ..] => return keyward_runtime::compile::run_worker(limits.iter().map(Into::into)),
+        ["nothing", ..] => {}
+        ["many"] => cold::many_handlers(),
         ["bare"] => http::bare(),
         ["reloads", count] => http::reloads(count.parse().unwrap()),
         ["--http", names @ ..] => measure(http::ALL, names),

@@ -14,6 +14,7 @@ use keyward_runtime::{HandlerConfig, LoadError, Registry, Runtime};
 use keyward_server::Tls;
 use keyward_store::{NamedQuery, QueryLimits, QueryThreads};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,8 +80,17 @@ impl ConfigFile {
         if let Some(OpenStore { store, revocations, .. }) = store {
             builder = builder.records(store.clone(), revocations.clone());
         }
+        // Each file is read once, and its bytes are shared.
+        let mut components = HashMap::<_, keyward_runtime::component::Component>::new();
         for handler in &self.config.handlers {
-            builder = builder.handler(self.handler(handler, &rings, &queries, env, store)?);
+            let component = match &handler.component.value {
+                Component::Builtin(_) => self.component(handler)?,
+                Component::File(path) => match components.entry(path) {
+                    Entry::Occupied(known) => known.get().clone(),
+                    Entry::Vacant(new) => new.insert(self.component(handler)?).clone(),
+                },
+            };
+            builder = builder.handler(self.handler(handler, component, &rings, &queries, env, store)?);
         }
         builder.build().map_err(|error| self.load_error(&error))
     }
@@ -102,6 +112,7 @@ impl ConfigFile {
     fn handler(
         &self,
         handler: &Handler,
+        component: keyward_runtime::component::Component,
         rings: &HashMap<&str, Arc<KeyRing>>,
         queries: &HashMap<&str, Arc<NamedQuery>>,
         env: &Env,
@@ -126,7 +137,6 @@ impl ConfigFile {
             leeway,
             limits,
         } = handler;
-        let component = self.component(handler)?;
         let is_signed = component.built_in() == Some(&keyward_handlers::SIGNED);
         let mut config = HandlerConfig::new(&name.value, component, actors.actors.clone());
         config.sha256 = *sha256;

@@ -153,7 +153,7 @@ members = "any"
 view-instance = "vi"
 "#;
 
-/// Runs as `keyward serve`.
+/// Runs as `keyward`.
 pub(crate) fn keyward() -> ExitCode {
     let args: Vec<_> = env::args_os().collect();
     let mut stderr = io::stderr();
@@ -161,7 +161,7 @@ pub(crate) fn keyward() -> ExitCode {
         Ok(log) => log,
         Err(status) => return status.into(),
     };
-    let (mut stdin, mut stdout) = (io::empty(), io::stdout());
+    let (mut stdin, mut stdout) = (io::stdin().lock(), io::stdout());
     let world = keyward_cli::Io {
         stdin: &mut stdin,
         stdout: &mut stdout,
@@ -170,7 +170,7 @@ pub(crate) fn keyward() -> ExitCode {
         stderr: &mut stderr,
         stderr_is_terminal: false,
         env: &variable,
-        worker: std::path::Path::new("no-worker"),
+        worker: std::path::Path::new("/proc/self/exe"),
     };
     let status = keyward_cli::run(args, world);
     drop(log);

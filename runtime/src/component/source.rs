@@ -2,8 +2,10 @@
 
 use keyward_handlers::BuiltIn;
 use std::fmt;
+use std::sync::Arc;
 
-/// The component of a handler: foreign bytes, or a [`BuiltIn`] of `keyward-handlers`.
+/// The component of a handler: foreign bytes, or a [`BuiltIn`] of `keyward-handlers`. Clones share
+/// the bytes.
 ///
 /// Foreign bytes are compiled by the compile worker only, see
 /// [`RuntimeBuilder::worker`](crate::runtime::RuntimeBuilder::worker).
@@ -12,7 +14,7 @@ pub struct Component(Source);
 
 #[derive(Clone)]
 enum Source {
-    Foreign(Vec<u8>),
+    Foreign(Arc<[u8]>),
     BuiltIn(BuiltIn),
 }
 
@@ -36,13 +38,13 @@ impl Component {
 
 impl From<Vec<u8>> for Component {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Source::Foreign(bytes))
+        Self(Source::Foreign(bytes.into()))
     }
 }
 
 impl From<&[u8]> for Component {
     fn from(bytes: &[u8]) -> Self {
-        bytes.to_vec().into()
+        Self(Source::Foreign(bytes.into()))
     }
 }
 
