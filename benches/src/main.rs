@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a measurement that fails stops the run")]
 
+mod bombs;
 mod cold;
 mod http;
 mod kept;
@@ -30,6 +31,7 @@ const SANDBOX: &Measurements = &[
     ("secrets", secrets::run),
     ("managed", managed::run),
     ("cold", cold::run),
+    ("bombs", bombs::run),
 ];
 
 fn main() -> ExitCode {
