@@ -12,6 +12,12 @@ use keyward_runtime::store::StatusCount;
 use keyward_runtime::{Error, Registry};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Maximum length of a daemon's report about itself, in bytes.
+const MAX_READINESS: u64 = 64 << 10;
 
 /// The overview. The members are in the order of the JSON; those that are not configured are null.
 #[derive(Serialize)]
@@ -22,6 +28,8 @@ struct Page {
     nodes: Option<Vec<Node>>,
     audit: Option<Audit>,
     pending_revocations: Option<Pending>,
+    /// The lines of `/readyz`; null if no daemon responds at `server.admin`.
+    daemon: Option<Vec<String>>,
 }
 
 #[derive(Serialize)]
@@ -72,6 +80,7 @@ pub(crate) fn run(args: &CommonArgs, io: &mut Io<'_>) -> Result<ExitStatus, CliE
         nodes: None,
         audit: audit(&loaded)?,
         pending_revocations: pending(&loaded)?,
+        daemon: readiness(loaded.config.server.admin.value),
     };
     if loaded.config.store.is_some() {
         let store = store::open(&loaded, io.env)?;
@@ -129,10 +138,23 @@ fn pending(loaded: &ConfigFile) -> Result<Option<Pending>, CliError> {
     Ok(Some(Pending { file: path.display().to_string(), revocations: revocations.len(), may_be_lost }))
 }
 
+/// Returns what the daemon at the admin address says about itself, or `None` if there is none.
+fn readiness(admin: SocketAddr) -> Option<Vec<String>> {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    // With port 0, the daemon has chosen one.
+    let mut stream = TcpStream::connect_timeout(&Some(admin).filter(|admin| admin.port() != 0)?, PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut response = String::new();
+    stream.take(MAX_READINESS).read_to_string(&mut response).ok()?;
+    let (head, body) = response.split_once("\r\n\r\n")?;
+    head.starts_with("HTTP/1.1 ").then(|| body.lines().map(one_line).collect())
+}
+
 impl Page {
     fn lines(&self) -> Vec<String> {
         use Column::{Names, Numbers, Words};
-        let Self { keys, tokens, nodes, audit, pending_revocations } = self;
+        let Self { keys, tokens, nodes, audit, pending_revocations, daemon } = self;
         let mut parts = Vec::new();
         if let Some(tokens) = tokens {
             let rows = tokens.iter().map(|(handler, counts)| {
@@ -166,6 +188,7 @@ impl Page {
             }));
         }
         parts.extend(pending_revocations.as_ref().and_then(Pending::lines));
+        parts.extend(daemon.as_ref().map(|lines| wrap(&format!("DAEMON  {}", lines.join("; ")))));
         parts.join(&String::new())
     }
 }

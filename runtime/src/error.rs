@@ -65,7 +65,7 @@ impl Error {
         match self.fault {
             ErrorKind::JustRevoked => "No token: a recent revocation still covers new tokens. Try again in a moment.",
             ErrorKind::JustIssued => "No token: the same token was issued in this second. Try again in one second.",
-            ErrorKind::Busy { .. } => "No verdict: the service is busy. Try again.",
+            ErrorKind::Busy { .. } | ErrorKind::BreakerOpen => "No verdict: the service is busy. Try again.",
             ErrorKind::NoSuchHandler { .. } => "No verdict: no handler has that name.",
             ErrorKind::NoHandler => "No verdict: no handler is configured.",
             ErrorKind::NoStore => "Tokens cannot be listed or revoked here.",
@@ -186,6 +186,10 @@ pub enum ErrorKind {
         /// The setting that bounds the resource.
         setting: &'static str,
     },
+    /// The breaker of the handler is open, because its calls on valid tokens failed, and its only
+    /// call is running.
+    #[error("is limited to one call at a time, because its calls on valid tokens failed; retry in a moment")]
+    BreakerOpen,
     /// The caller named a handler that is not configured.
     #[error("no handler is named `{name}`; configured: {known}")]
     NoSuchHandler {
@@ -212,6 +216,7 @@ impl ErrorKind {
             | Self::BadResult(_)
             | Self::Renamed { .. }
             | Self::BadToken(_)
+            | Self::BreakerOpen
             | Self::Unavailable(_)
             | Self::Internal(_) => Blame::Handler,
             Self::Busy { .. } | Self::JustRevoked | Self::JustIssued | Self::Runtime(_) => Blame::Runtime,
@@ -244,6 +249,7 @@ impl ErrorKind {
             Self::BadRevocation(_) => "bad-revocation",
             Self::Internal(_) => "internal",
             Self::Busy { .. } => "busy",
+            Self::BreakerOpen => "breaker-open",
             Self::NoSuchHandler { .. } => "no-such-handler",
             Self::NoHandler => "no-handler",
             Self::Runtime(_) => "runtime",

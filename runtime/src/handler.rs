@@ -5,6 +5,7 @@ mod verify_record;
 
 use crate::actor::ActorId;
 use crate::bindings::Answer;
+use crate::breaker::BreakerState;
 use crate::checksum;
 use crate::clock::UnixTime;
 use crate::component::{CheckedComponent, ComponentInfo};
@@ -139,6 +140,11 @@ impl Handler {
         self.bound.counters.read()
     }
 
+    /// Returns the state of its breaker, and how often that has opened.
+    pub(crate) fn breaker(&self) -> (BreakerState, u64) {
+        (self.sandbox.breaker.state(Instant::now()), self.sandbox.breaker.openings.read())
+    }
+
     /// Returns the [`ComponentInfo`] of its component.
     pub(crate) fn info(&self) -> &ComponentInfo {
         &self.component.info
@@ -167,7 +173,12 @@ impl Handler {
                 self.bound.counters.cache_hits.count();
                 return Ok(Verdict::Accepted(Acceptance::clone(&kept)));
             }
-            let (verdict, repeatable) = self.ask(token, &digest, now).await?;
+            let asked = self.ask(token, &digest, now).await;
+            let breaker = &self.sandbox.breaker;
+            let (verdict, repeatable) = asked.inspect_err(|fault| breaker.failed(&digest, fault, Instant::now))?;
+            if matches!(verdict, Verdict::Accepted(_)) {
+                breaker.accepted(&digest, Instant::now);
+            }
             if matches!(verdict, Verdict::Accepted(_)) && self.is_only_prefix(token) {
                 return Ok(self.refuse_prefix());
             }

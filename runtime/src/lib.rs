@@ -58,6 +58,7 @@ mod actor;
 mod admission;
 mod artifact;
 mod bindings;
+mod breaker;
 mod checksum;
 pub mod clock;
 pub mod compile;

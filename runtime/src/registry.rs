@@ -27,6 +27,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+pub use crate::breaker::BreakerState;
 pub use builder::RegistryBuilder;
 pub use presented::{Presented, Requested};
 pub use redact::IdKind;
@@ -100,6 +101,10 @@ pub struct HandlerInfo<'a> {
     pub component: &'a ComponentInfo,
     /// The handler's call counts.
     pub counts: Counts,
+    /// The state of the handler's breaker.
+    pub breaker: BreakerState,
+    /// Number of times that the breaker has opened since the handler was loaded.
+    pub breaker_openings: u64,
 }
 
 impl Registry {
@@ -110,11 +115,16 @@ impl Registry {
 
     /// Returns the [`HandlerInfo`] of each handler, in order.
     pub fn handlers(&self) -> impl Iterator<Item = HandlerInfo<'_>> {
-        self.0.handlers.iter().map(|handler| HandlerInfo {
-            name: &handler.name,
-            prefixes: &handler.prefixes,
-            component: handler.info(),
-            counts: handler.counts(),
+        self.0.handlers.iter().map(|handler| {
+            let (breaker, breaker_openings) = handler.breaker();
+            HandlerInfo {
+                name: &handler.name,
+                prefixes: &handler.prefixes,
+                component: handler.info(),
+                counts: handler.counts(),
+                breaker,
+                breaker_openings,
+            }
         })
     }
 

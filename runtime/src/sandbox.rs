@@ -2,6 +2,7 @@
 
 use crate::admission::{Full, Seat, Slot};
 use crate::bindings::{self, Answer, Instance, InstancePre, Redactor, types};
+use crate::breaker::{Breaker, Permit};
 use crate::clock::UnixTime;
 use crate::component::CheckedComponent;
 use crate::conduct::Conduct;
@@ -31,6 +32,7 @@ pub(crate) struct Sandbox {
     /// The handler's part of the runtime's slots.
     seat: Seat,
     conduct: Conduct,
+    pub(crate) breaker: Arc<Breaker>,
 }
 
 /// A handler's checked result of `verify`.
@@ -62,6 +64,7 @@ pub(crate) struct Creating {
 
 /// The resources of a running call. They move with the call, and are dropped with it on any thread.
 struct CallGuards {
+    _permit: Permit,
     _slot: Slot,
     _ticking: Ticking,
 }
@@ -80,7 +83,8 @@ impl Sandbox {
         let max = bound.limits.concurrent_calls.unwrap_or(shared.limits.slots / 2).max(1);
         let now = Instant::now();
         let seat = shared.admission.seat(max, now);
-        Ok(Self { shared, bound: Arc::new(bound), pre, seat, conduct: Conduct::new(now) })
+        let breaker = Arc::new(Breaker::new(bound.name.clone()));
+        Ok(Self { shared, bound: Arc::new(bound), pre, seat, conduct: Conduct::new(now), breaker })
     }
 
     /// Instantiates the component once and calls no function: only this detects wrong types and
@@ -184,18 +188,20 @@ impl Sandbox {
     /// Takes a slot for a call and runs it.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`] if no slot is free, or the error of the call.
+    /// [`ErrorKind::Busy`] if no slot is free, [`ErrorKind::BreakerOpen`] if another call runs and
+    /// the breaker is not closed, or the error of the call.
     async fn run<T, C, F>(&self, call: C) -> Result<T, ErrorKind>
     where
         T: Send + 'static,
         C: FnOnce(CallGuards) -> F,
         F: Future<Output = Result<T, ErrorKind>> + Send + 'static,
     {
+        let permit = self.breaker.admit()?;
         let slot = self.seat.admit(Instant::now()).map_err(|full| match full {
             Full::Own(of) => ErrorKind::Busy { what: "its slots", of, setting: "limits.concurrent_calls" },
             Full::All(of) => ErrorKind::Busy { what: "the slots open to it", of, setting: "RuntimeLimits::slots" },
         })?;
-        let held = CallGuards { _slot: slot, _ticking: self.shared.engine.ticking() };
+        let held = CallGuards { _permit: permit, _slot: slot, _ticking: self.shared.engine.ticking() };
         let may_wait = self.bound.store.is_some() || !self.bound.queries.is_empty();
         let budget = Budget { cpu: self.bound.limits.cpu, wall: self.bound.limits.wall, may_wait };
         // Boxed early: a call is large, and every future around it would contain it.

@@ -12,6 +12,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use keyward_runtime::Registry;
 use keyward_runtime::clock::{Clock, SystemClock};
+use keyward_runtime::registry::BreakerState;
 use keyward_runtime::revocation::PendingStatus;
 use keyward_service::Snapshot;
 use std::collections::VecDeque;
@@ -100,11 +101,16 @@ fn answer(request: &Request<Incoming>, service: &Service, stopping: bool) -> Res
             (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "shutting down\n".to_owned())
         }
         (&Method::GET | &Method::HEAD, "/readyz") => {
-            let (status, mut text) = match service.live().registry.trouble() {
+            let live = service.live();
+            let (status, mut text) = match live.registry.trouble() {
                 Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")),
                 None => (StatusCode::OK, "ok\n".to_owned()),
             };
-            for line in pending(pending_status(&service.live().registry)) {
+            for handler in live.registry.handlers().filter(|handler| handler.breaker != BreakerState::Closed) {
+                text +=
+                    &format!("handler `{}` gets one call at a time: its calls on valid tokens failed\n", handler.name);
+            }
+            for line in pending(pending_status(&live.registry)) {
                 text += line;
             }
             if let Some(error) = service.failed_reload() {

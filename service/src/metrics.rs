@@ -4,9 +4,10 @@
 use keyward_audit::{Audit, AuditStatus};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::error::ErrorKind;
+use keyward_runtime::registry::{BreakerState, HandlerInfo};
 use keyward_runtime::revocation::PendingStatus;
 use keyward_runtime::store::{NodeStatus, StatusCount};
-use keyward_runtime::{Counts, Error, Registry as Handlers, Verdict};
+use keyward_runtime::{Error, Registry as Handlers, Verdict};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
@@ -67,6 +68,12 @@ struct Call {
 struct Asked {
     handler: String,
     operation: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Failed {
+    handler: String,
+    code: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -139,6 +146,7 @@ pub struct Metrics {
     calls: Family<Call, Counter>,
     durations: Family<Asked, Histogram, fn() -> Histogram>,
     limits: Family<Hit, Counter>,
+    failures: Family<Failed, Counter>,
 }
 
 impl Default for Metrics {
@@ -151,7 +159,9 @@ impl Default for Metrics {
         registry.register_with_unit("call_duration", "Duration of calls", Unit::Seconds, durations.clone());
         let limits = Family::default();
         registry.register("limits_hit", "Calls that exceeded a limit or found no free slot", limits.clone());
-        Self { registry, calls, durations, limits }
+        let failures = Family::default();
+        registry.register("failures", "Calls without a verdict, by the code of the error", failures.clone());
+        Self { registry, calls, durations, limits, failures }
     }
 }
 
@@ -187,11 +197,12 @@ impl Metrics {
         self.calls.get_or_create(&Call { handler, operation, outcome }).inc();
     }
 
-    /// Counts a call that failed, if it exceeded a limit or found no free slot.
+    /// Counts a call that failed, also as a limit if it exceeded one or found no free slot.
     fn failed(&self, error: &Error) {
+        let handler = || error.handler().unwrap_or("-").to_owned();
+        self.failures.get_or_create(&Failed { handler: handler(), code: error.code() }).inc();
         if let ErrorKind::Limit(_) | ErrorKind::Busy { .. } = error.kind() {
-            let handler = error.handler().unwrap_or("-").to_owned();
-            self.limits.get_or_create(&Hit { handler, limit: error.code() }).inc();
+            self.limits.get_or_create(&Hit { handler: handler(), limit: error.code() }).inc();
         }
     }
 
@@ -213,7 +224,7 @@ impl Metrics {
     pub fn encode(&self, text: &mut String, snapshot: Snapshot<'_>) -> Result<(), fmt::Error> {
         let Snapshot { registry, inventory, audit, keys, at } = snapshot;
         encode_registry(text, &self.registry)?;
-        encode_registry(text, &loaded(registry.handlers().map(|handler| (handler.name, handler.counts))))?;
+        encode_registry(text, &loaded(registry.handlers()))?;
         encode_registry(text, &kept(inventory, keys, at))?;
         if let Ok(revocations) = registry.revocations() {
             encode_registry(text, &unwritten(revocations.list().pending()))?;
@@ -225,20 +236,26 @@ impl Metrics {
     }
 }
 
-fn loaded<'a>(handlers: impl Iterator<Item = (&'a str, Counts)>) -> Registry {
-    let [calls, hits, lookups] = [(); 3].map(|()| Family::<Loaded, Counter>::default());
-    for (handler, counts) in handlers {
+fn loaded<'a>(handlers: impl Iterator<Item = HandlerInfo<'a>>) -> Registry {
+    let [calls, hits, lookups, openings] = [(); 4].map(|()| Family::<Loaded, Counter>::default());
+    let breakers = Family::<Loaded, Gauge>::default();
+    for HandlerInfo { name: handler, counts, breaker, breaker_openings, .. } in handlers {
         let add = |family: &Family<Loaded, Counter>, count| {
             family.get_or_create(&Loaded { handler: handler.to_owned() }).inc_by(count);
         };
         add(&calls, counts.calls);
         add(&hits, counts.cache_hits);
         add(&lookups, counts.lookups);
+        add(&openings, breaker_openings);
+        let state = i64::from(breaker != BreakerState::Closed);
+        breakers.get_or_create(&Loaded { handler: handler.to_owned() }).set(state);
     }
     let mut registry = Registry::with_prefix("keyward");
     registry.register("guest_calls", "Calls to the component since it was loaded", calls);
     registry.register("verdict_cache_hits", "Tokens accepted by the verdict cache, without a call", hits);
     registry.register("store_lookups", "Store lookups by the component", lookups);
+    registry.register("breaker_open", "1 while the handler gets one call at a time, because it failed", breakers);
+    registry.register("breaker_openings", "Times that the breaker of the handler has opened", openings);
     registry
 }
 

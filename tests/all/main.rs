@@ -12,6 +12,7 @@ mod attacks;
 mod audit;
 mod bad_input;
 mod bounds;
+mod breaker;
 mod built_in;
 mod command_line;
 mod compile;

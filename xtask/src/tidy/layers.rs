@@ -32,6 +32,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["compile", "compile::child"],
             &[
                 "admission",
+                "breaker",
                 "component",
                 "component::shape",
                 "engine",
