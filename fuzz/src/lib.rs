@@ -19,6 +19,7 @@ mod answers;
 mod area;
 mod audit;
 mod boundary;
+mod compile;
 mod components;
 mod configuration;
 mod itsdangerous;
@@ -29,6 +30,7 @@ mod strict_json;
 
 pub use answers::answers;
 pub use audit::audit;
+pub use compile::{shape, worker};
 pub use components::components;
 pub use configuration::configuration;
 pub use itsdangerous::itsdangerous;
@@ -51,7 +53,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "answers", run: answers, seeds: answers::seeds, cases: 30_000 },
     Target { name: "audit", run: audit, seeds: audit::seeds, cases: 5_000 },
     Target { name: "components", run: components, seeds: components::seeds, cases: 400 },
@@ -59,5 +61,7 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "itsdangerous", run: itsdangerous, seeds: itsdangerous::seeds, cases: 25_000 },
     Target { name: "requests", run: requests, seeds: requests::seeds, cases: 6_000 },
     Target { name: "restrictions", run: restrictions, seeds: restrictions::seeds, cases: 3_000 },
+    Target { name: "shape", run: shape, seeds: compile::seeds, cases: 5_000 },
     Target { name: "strict_json", run: strict_json, seeds: strict_json::seeds, cases: 15_000 },
+    Target { name: "worker", run: worker, seeds: compile::seeds, cases: 100 },
 ];

@@ -63,6 +63,16 @@ fn restrictions() {
 }
 
 #[test]
+fn shape() {
+    run("shape");
+}
+
+#[test]
 fn strict_json() {
     run("strict_json");
+}
+
+#[test]
+fn worker() {
+    run("worker");
 }

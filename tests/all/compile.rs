@@ -2,6 +2,8 @@
 
 mod bombs;
 mod cache;
+mod daemon;
+mod flips;
 mod workers;
 
 use crate::support;
