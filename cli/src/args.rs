@@ -285,9 +285,9 @@ pub(crate) struct Client {
 /// Shows an overview: tokens, keys, daemons and the audit log
 #[derive(Debug, Parser)]
 #[command(after_help = "\
-Tokens are counted by handler and status. Tokens and other daemons are shown only
-if the configuration has a `[store]`. The last line is what the daemon of this
-configuration reports about itself, if it runs.
+Tokens are counted by handler and status. Tokens and other daemons are shown
+only if the configuration has a `[store]`. The last line is what the daemon of
+this configuration reports about itself, if it runs.
 
 Exit status: 0 success, 2 invalid arguments or configuration, 3 the store is not
 available.

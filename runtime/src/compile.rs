@@ -71,7 +71,7 @@ impl Compilation {
 
     fn compile(&self, component: &Component, digest: [u8; 32], deadline: Instant) -> Result<Compiled, LoadError> {
         let (bytes, start) = (component.bytes(), Instant::now());
-        tracing::debug!(target: "keyward::load", component = hex::encode(digest), bytes = bytes.len(), "compiling");
+        tracing::info!(target: "keyward::load", component = hex::encode(digest), bytes = bytes.len(), "compiling");
         let compiled = match &self.worker {
             Some(worker) => worker.compile(bytes, deadline)?,
             None if self.dangerous_in_process || component.built_in().is_some() => in_process(bytes)?,

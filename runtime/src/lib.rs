@@ -22,6 +22,29 @@
 //! immutable and cheap to clone: to reload, build another one on the same [`Runtime`] and replace
 //! it. Calls that are in progress end with the registry that they started with.
 //!
+//! # Third-party components
+//!
+//! A [`Runtime`] loads the built-in components of `keyward-handlers`. Foreign ones are compiled in a
+//! process of their own, whose program is given to the runtime, and kept in a cache:
+//!
+//! ```no_run
+//! # use keyward_runtime::{Actors, HandlerConfig, Registry, Runtime, compile::ArtifactCache};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let key = [0; 32];
+//! let cache = ArtifactCache::open("/var/cache/my-service/keyward", key)?;
+//! let runtime = Runtime::builder().worker("/usr/bin/keyward").cache(cache).build()?;
+//! let partner = std::fs::read("partner.wasm")?;
+//! let actors = Actors::matching(["partner:*"])?;
+//! let partner = HandlerConfig::new("partner", partner, actors).prefix("ptn_");
+//! let registry = Registry::builder(&runtime).handler(partner).build()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `worker` may also be a program that calls [`compile::run_worker`], such as the embedding one. The
+//! key is 32 random bytes that are used for nothing else. [`proofs`] attacks the sandbox before
+//! tokens are served.
+//!
 //! # Guarantees
 //!
 //! * A [`Verdict`] is one of three decisions; an [`Error`] reports that no verdict is available,

@@ -7,6 +7,7 @@ mod flips;
 mod workers;
 
 use crate::support;
+use keyward_handlers::BuiltIn;
 use keyward_runtime::compile::WorkerLimits;
 use keyward_runtime::component::ComponentInfo;
 use keyward_runtime::{LoadError, Runtime};
@@ -43,4 +44,19 @@ fn a_runtime_without_a_worker_loads_built_in_components_only() {
     // It is not even parsed by the compiler.
     let error = runtime.inspect(hostile::case("load-tail-calls").bytes).unwrap_err();
     assert_eq!(error.code(), "no-compiler");
+}
+
+/// A built-in component is compiled only if the program has no machine code for it.
+#[test]
+fn built_in_components_need_no_compiler() {
+    let runtime = Runtime::builder().worker("no/worker").build().unwrap();
+    for handler in keyward_handlers::ALL {
+        runtime.inspect(*handler).unwrap();
+    }
+    let without_code = |handler: &BuiltIn| BuiltIn::dangerous_new("x", handler.component(), handler.sha256());
+    for handler in keyward_handlers::ALL {
+        let runtime = Runtime::builder().worker("no/worker").build().unwrap();
+        assert_eq!(runtime.inspect(without_code(handler)).unwrap_err().code(), "compile-worker");
+        with_worker(WorkerLimits::default()).inspect(without_code(handler)).unwrap();
+    }
 }

@@ -233,3 +233,50 @@ fn check_folder(folder: &Path) -> io::Result<()> {
         format!("the folder {folder} is not private to this user: change its owner, or run `chmod 700 {folder}`");
     Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Entries of another version of wasmtime, other settings or another processor are misses.
+    #[test]
+    fn an_entry_is_bound_to_the_engine() {
+        let folder = std::env::temp_dir().join(format!("keyward-cache-{}", process::id()));
+        let mut cache = ArtifactCache::open(&folder, [7; 32]).unwrap();
+        cache.put([1; 32], b"code");
+        let own = cache.engine.clone();
+        assert!(own.contains(&keyward_engine::wasmtime_version()));
+        for (part, other) in [
+            (keyward_engine::wasmtime_version(), "48.0.7".to_owned()),
+            ("epoch_interruption: true".to_owned(), "epoch_interruption: false".to_owned()),
+            (keyward_engine::processor().join(" "), "x86_64 sse3".to_owned()),
+        ] {
+            cache.engine = own.replace(&part, &other);
+            assert_ne!(cache.engine, own, "{part}");
+            assert!(cache.get([1; 32]).is_none(), "{other} instead of {part}");
+        }
+        cache.engine = own;
+        assert_eq!(cache.get([1; 32]).unwrap().into_bytes(), b"code");
+        assert_eq!(ArtifactCache::clear(&folder).unwrap(), 1);
+        fs::remove_dir(folder).unwrap();
+    }
+
+    #[test]
+    fn the_entries_that_were_not_used_for_the_longest_time_are_removed_first() {
+        let folder = std::env::temp_dir().join(format!("keyward-evicted-{}", process::id()));
+        let cache = ArtifactCache::open(&folder, [7; 32]).unwrap();
+        // Sparse files of half the maximum.
+        for (number, age) in [(1, 30), (2, 10), (3, 20)] {
+            let file = fs::File::create(cache.path([number; 32])).unwrap();
+            file.set_len(MAX_BYTES / 2).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        }
+        let abandoned = folder.join("tmp-1-1");
+        fs::File::create(&abandoned).unwrap().set_modified(SystemTime::now() - Duration::from_secs(7_200)).unwrap();
+        cache.put([4; 32], b"");
+        let kept: Vec<_> = ArtifactCache::entries(&folder).unwrap().iter().map(|entry| entry.sha256[0]).collect();
+        assert_eq!(kept, [4, 2]);
+        assert!(!abandoned.exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
