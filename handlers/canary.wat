@@ -1,8 +1,8 @@
 ;; A handler that looks for leftovers of earlier calls, and then leaves its own.
 ;;
 ;; `cargo xtask handlers` turns it into the component `keyward_handlers::CANARY`, with which the
-;; runtime proves that its sandbox holds: see `runtime/src/proofs.rs`. The letter after the prefix
-;; `canary_` of a token selects what `verify` does:
+;; runtime proves that its sandbox holds: see `runtime/src/proofs.rs`. The eighth letter
+;; of a token, behind a prefix of seven, selects what `verify` does:
 ;;
 ;;   l  accepts if memory, globals, table and locals are as in a fresh instance, and dirties all
 ;;   b  dirties first: accepts only if the search is blind

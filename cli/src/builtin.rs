@@ -27,7 +27,10 @@ pub(crate) fn parse(text: &str) -> Option<Result<&'static BuiltIn, String>> {
 
 /// Returns the component with these bytes: the built-in one, or else a foreign one.
 pub(crate) fn or_foreign(bytes: Vec<u8>) -> Component {
-    with_component(&bytes).map_or_else(|| bytes.clone().into(), |builtin| (*builtin).into())
+    match with_component(&bytes) {
+        Some(builtin) => (*builtin).into(),
+        None => bytes.into(),
+    }
 }
 
 /// Returns whether the handler's tokens end with a checksum.

@@ -37,30 +37,39 @@ pub(crate) struct Compilation {
 }
 
 impl Compilation {
-    /// Returns the component as machine code for `engine`: from this program, from the cache, or
-    /// compiled before `deadline`. Its shape must have been checked, and `digest` is its SHA-256.
+    /// Returns the component as machine code for `engine`, from this program or from the cache.
+    /// `digest` is its SHA-256. `None` if it must be compiled.
+    pub(crate) fn find(
+        &self,
+        engine: &Engine,
+        component: &Component,
+        digest: [u8; 32],
+    ) -> Option<wasmtime::component::Component> {
+        let own = component.built_in().map(|handler| Origin::BuiltIn(*handler)).and_then(AuthenticArtifact::of);
+        let cached = || self.cache.as_ref()?.get(digest).map(Origin::Cache).and_then(AuthenticArtifact::of);
+        let load = |artifact: AuthenticArtifact| {
+            let failed = |error: &wasmtime::Error| {
+                let (component, reason) = (hex::encode(digest), escape_untrusted(&format!("{error:#}"), 300));
+                tracing::info!(target: "keyward::load", component, reason, "machine code does not fit; compiling it again");
+            };
+            artifact.load(engine).inspect_err(failed).ok()
+        };
+        own.and_then(load).or_else(|| cached().and_then(load))
+    }
+
+    /// Compiles a component for `engine` before `deadline`, and keeps it in the cache. Its shape
+    /// must have been checked, and `digest` is its SHA-256.
     ///
     /// # Errors
     /// Returns a [`LoadError`] if the component is not valid, or if it cannot be compiled here.
-    pub(crate) fn load(
+    pub(crate) fn compile(
         &self,
         engine: &Engine,
         component: &Component,
         digest: [u8; 32],
         deadline: Instant,
     ) -> Result<wasmtime::component::Component, LoadError> {
-        let kept = component.built_in().map(|handler| Origin::BuiltIn(*handler));
-        let kept = kept.into_iter().chain(self.cache.as_ref().and_then(|cache| cache.get(digest)).map(Origin::Cache));
-        for artifact in kept.filter_map(AuthenticArtifact::of) {
-            match artifact.load(engine) {
-                Ok(loaded) => return Ok(loaded),
-                Err(error) => {
-                    let (component, reason) = (hex::encode(digest), escape_untrusted(&format!("{error:#}"), 300));
-                    tracing::info!(target: "keyward::load", component, reason, "machine code does not fit; compiling it again");
-                }
-            }
-        }
-        let compiled = self.compile(component, digest, deadline)?;
+        let compiled = self.run_compiler(component, digest, deadline)?;
         if let Some(cache) = &self.cache {
             cache.put(digest, compiled.bytes());
         }
@@ -69,7 +78,7 @@ impl Compilation {
         artifact.ok_or_else(none)?.load(engine).map_err(|error| refused(&format!("{error:#}")))
     }
 
-    fn compile(&self, component: &Component, digest: [u8; 32], deadline: Instant) -> Result<Compiled, LoadError> {
+    fn run_compiler(&self, component: &Component, digest: [u8; 32], deadline: Instant) -> Result<Compiled, LoadError> {
         let (bytes, start) = (component.bytes(), Instant::now());
         tracing::info!(target: "keyward::load", component = hex::encode(digest), bytes = bytes.len(), "compiling");
         let compiled = match &self.worker {

@@ -72,11 +72,17 @@ impl CheckedComponent {
     ) -> Result<Self, LoadError> {
         let bytes = source.bytes();
         refuse_other_files(bytes)?;
-        let Shape { settings, patterns, mut imports, .. } = Shape::read(bytes)?;
+        // Machine code exists only for a component whose functions were checked before.
+        let known = compilation.find(engine, source, digest);
+        let read = if known.is_some() { Shape::read_declarations } else { Shape::read };
+        let Shape { settings, patterns, mut imports, .. } = read(bytes)?;
         // It has types only.
         imports.remove("types");
         let (settings, patterns) = (settings.unwrap_or_default(), patterns.unwrap_or_default());
-        let component = compilation.load(engine, source, digest, deadline)?;
+        let component = match known {
+            Some(known) => known,
+            None => compilation.compile(engine, source, digest, deadline)?,
+        };
         check_export(engine, &component.component_type())?;
         Ok(Self { component, patterns, info: ComponentInfo { sha256: digest, bytes: bytes.len(), imports, settings } })
     }

@@ -10,7 +10,7 @@ use keyward_tests::http::Request;
 use std::path::Path;
 
 /// The time from which the handler traps.
-const TRAPS: u64 = 1_767_225_660;
+const TRAPS: u64 = 1_767_225_600;
 
 /// Two instances of the same handler, without the verdict cache.
 fn registry() -> Registry {

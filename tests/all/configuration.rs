@@ -70,6 +70,8 @@ const UNSEEN: &[(&str, &[&str])] = &[
     (
         "two settings contradict each other, or one refers to another that does not exist",
         &[
+            "cache-key-in-the-folder",
+            "cache-not-configured",
             "client-delegates-nothing",
             "client-edits-blindly",
             "client-handler-missing",

@@ -87,6 +87,8 @@ struct Open {
 pub(super) struct Shape {
     /// The open modules and components, outermost first.
     open: Vec<Open>,
+    /// `false` if functions are not read.
+    reads_functions: bool,
     modules: usize,
     code: Code,
     entries: Entries,
@@ -106,7 +108,20 @@ impl Shape {
     /// # Errors
     /// Returns a [`LoadError`] if the component is damaged or too complex to compile.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, LoadError> {
-        let mut shape = Self::default();
+        Self { reads_functions: true, ..Self::default() }.read_all(bytes)
+    }
+
+    /// Reads the sections of a component like [`read`](Self::read), but no function: they are most
+    /// of its bytes, and were bounded before it was compiled.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub(super) fn read_declarations(bytes: &[u8]) -> Result<Self, LoadError> {
+        Self::default().read_all(bytes)
+    }
+
+    fn read_all(self, bytes: &[u8]) -> Result<Self, LoadError> {
+        let mut shape = self;
         for payload in Parser::new(0).parse_all(bytes) {
             shape.add(payload.map_err(damaged)?)?;
         }
@@ -132,7 +147,7 @@ impl Shape {
                 }
             }
             Payload::CodeSectionStart { count, .. } => self.code.begin(count)?,
-            Payload::CodeSectionEntry(body) => self.code.add(&body)?,
+            Payload::CodeSectionEntry(body) if self.reads_functions => self.code.add(&body)?,
             Payload::TypeSection(section) => self.entries.types.add(entries(&section))?,
             Payload::CoreTypeSection(section) => self.entries.types.add(entries(&section))?,
             Payload::ComponentTypeSection(section) => self.entries.types.add(entries(&section))?,

@@ -14,7 +14,7 @@ pub struct Component(Source);
 
 #[derive(Clone)]
 enum Source {
-    Foreign(Arc<[u8]>),
+    Foreign(Arc<Vec<u8>>),
     BuiltIn(BuiltIn),
 }
 
@@ -38,13 +38,14 @@ impl Component {
 
 impl From<Vec<u8>> for Component {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Source::Foreign(bytes.into()))
+        // Not `Arc<[u8]>`, which would copy the bytes.
+        Self(Source::Foreign(Arc::new(bytes)))
     }
 }
 
 impl From<&[u8]> for Component {
     fn from(bytes: &[u8]) -> Self {
-        Self(Source::Foreign(bytes.into()))
+        bytes.to_vec().into()
     }
 }
 
