@@ -5,6 +5,7 @@ use crate::engine::TICK;
 use crate::error::ErrorKind;
 use crate::lane::CpuUsage;
 use crate::limits::LimitKind;
+use crate::peaks::Peaks;
 use crate::slice::SLICE;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +36,7 @@ const MEASURED_FOR: Duration = Duration::from_secs(10);
 /// The conduct of one handler's calls, which decides where the next call starts.
 pub(crate) struct Conduct {
     pub(crate) cpu: Arc<CpuUsage>,
+    peaks: Arc<Peaks>,
     /// The cost of recent calls above their allowances, less the unused allowances of cheaper
     /// calls, in nanoseconds.
     debt: AtomicU64,
@@ -59,9 +61,9 @@ pub(crate) enum Start {
 }
 
 impl Conduct {
-    pub(crate) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant, peaks: Arc<Peaks>) -> Self {
         let until = Until { stopped: now, measured: now };
-        Self { cpu: Arc::new(CpuUsage::new(now)), debt: AtomicU64::new(0), until: Mutex::new(until) }
+        Self { cpu: Arc::new(CpuUsage::new(now)), peaks, debt: AtomicU64::new(0), until: Mutex::new(until) }
     }
 
     pub(crate) fn start(&self, now: Instant) -> Start {
@@ -80,6 +82,7 @@ impl Conduct {
 
     /// Notes the cost of a call.
     pub(crate) fn note_cost(&self, cost: Duration) {
+        self.peaks.note_cpu(cost);
         // Without debt, a cheap call only reads the atomic.
         if cost > ALLOWANCE || self.debt.load(Ordering::Relaxed) > 0 {
             let debt = |debt: u64| {
@@ -130,9 +133,10 @@ pub(crate) fn nanos(time: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::error::LimitExceeded;
+    use crate::limits::Limits;
 
     fn conduct() -> Conduct {
-        Conduct::new(Instant::now())
+        Conduct::new(Instant::now(), Arc::new(Peaks::new(&Limits::default())))
     }
 
     fn stopped() -> ErrorKind {

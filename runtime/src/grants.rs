@@ -5,6 +5,7 @@ use crate::counts::Counters;
 use crate::error::{LoadError, LoadErrorKind};
 use crate::keys::{DerivedKeys, KeyGrant, Secret};
 use crate::limits::Limits;
+use crate::peaks::Peaks;
 use crate::policy::Actors;
 use crate::queries::Query;
 use crate::sanitize::{MAX_NAME, escape_untrusted};
@@ -253,6 +254,7 @@ pub(crate) struct BoundGrants {
     pub(crate) store: Option<StoreGrant>,
     pub(crate) queries: HashMap<String, Arc<dyn Query>>,
     pub(crate) counters: Counters,
+    pub(crate) peaks: Arc<Peaks>,
 }
 
 impl BoundGrants {
@@ -275,7 +277,8 @@ impl BoundGrants {
             check_label("query", label)?;
         }
         let (settings, queries) = (settings.into_iter().collect(), queries.into_iter().collect());
-        Ok(Self { name, limits, settings, keys: bound, secrets, store, queries, counters: Counters::default() })
+        let peaks = Arc::new(Peaks::new(&limits));
+        Ok(Self { name, limits, settings, keys: bound, secrets, store, queries, counters: Counters::default(), peaks })
     }
 }
 

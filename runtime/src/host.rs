@@ -78,6 +78,14 @@ impl State {
     }
 }
 
+impl State {
+    /// Returns the use of memory, table elements, host calls and host work up to now.
+    pub(crate) fn used(&self) -> [u64; 4] {
+        let Self { growth, calls, .. } = self;
+        [growth.memory.used as u64, growth.table.used as u64, calls.used.into(), calls.work.used as u64]
+    }
+}
+
 /// The phase of a call, which decides the rights of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {

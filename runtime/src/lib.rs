@@ -100,6 +100,7 @@ mod lane;
 pub mod limits;
 #[cfg(test)]
 mod model;
+mod peaks;
 pub mod policy;
 mod pool;
 pub mod proofs;

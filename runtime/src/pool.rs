@@ -316,6 +316,8 @@ impl Timer {
 mod tests {
     use super::*;
     use crate::conduct::OUTLASTED;
+    use crate::limits::Limits;
+    use crate::peaks::Peaks;
     use crate::slice::{give_way, is_over};
     use std::thread;
 
@@ -326,7 +328,7 @@ mod tests {
     }
 
     fn conduct() -> Conduct {
-        Conduct::new(Instant::now())
+        Conduct::new(Instant::now(), Arc::new(Peaks::new(&Limits::default())))
     }
 
     fn stopped() -> ErrorKind {

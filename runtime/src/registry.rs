@@ -28,6 +28,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use crate::breaker::BreakerState;
+pub use crate::peaks::LimitPeak;
 pub use builder::RegistryBuilder;
 pub use presented::{Presented, Requested};
 pub use redact::IdKind;
@@ -105,6 +106,8 @@ pub struct HandlerInfo<'a> {
     pub breaker: BreakerState,
     /// Number of times that the breaker has opened since the handler was loaded.
     pub breaker_openings: u64,
+    /// The highest use of limits by its calls in the last five to ten minutes.
+    pub peaks: Vec<LimitPeak>,
 }
 
 impl Registry {
@@ -115,7 +118,8 @@ impl Registry {
 
     /// Returns the [`HandlerInfo`] of each handler, in order.
     pub fn handlers(&self) -> impl Iterator<Item = HandlerInfo<'_>> {
-        self.0.handlers.iter().map(|handler| {
+        let seconds = self.0.runtime.shared().now().map_or(0, |now| now.seconds);
+        self.0.handlers.iter().map(move |handler| {
             let (breaker, breaker_openings) = handler.breaker();
             HandlerInfo {
                 name: &handler.name,
@@ -124,6 +128,7 @@ impl Registry {
                 counts: handler.counts(),
                 breaker,
                 breaker_openings,
+                peaks: handler.bound.peaks.read(seconds),
             }
         })
     }

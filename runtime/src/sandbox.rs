@@ -84,7 +84,8 @@ impl Sandbox {
         let now = Instant::now();
         let seat = shared.admission.seat(max, now);
         let breaker = Arc::new(Breaker::new(bound.name.clone()));
-        Ok(Self { shared, bound: Arc::new(bound), pre, seat, conduct: Conduct::new(now), breaker })
+        let conduct = Conduct::new(now, bound.peaks.clone());
+        Ok(Self { shared, bound: Arc::new(bound), pre, seat, conduct, breaker })
     }
 
     /// Instantiates the component once and calls no function: only this detects wrong types and
@@ -230,8 +231,9 @@ impl Sandbox {
         Redactor { max: self.bound.limits.message_bytes, token }
     }
 
-    /// Translates the engine's error, and reports dropped log lines.
+    /// Translates the engine's error, notes the use of limits, and reports dropped log lines.
     fn finish<T>(&self, store: &Store<State>, result: wasmtime::Result<T>) -> Result<T, ErrorKind> {
+        self.bound.peaks.note(store.data().now.seconds, store.data().used());
         let dropped = store.data().lines.dropped();
         if dropped > 0 {
             tracing::warn!(target: "keyward::handler", handler = &*self.bound.name, dropped, "log lines dropped");

@@ -4,7 +4,7 @@
 use keyward_audit::{Audit, AuditStatus};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::error::ErrorKind;
-use keyward_runtime::registry::{BreakerState, HandlerInfo};
+use keyward_runtime::registry::{BreakerState, HandlerInfo, LimitPeak};
 use keyward_runtime::revocation::PendingStatus;
 use keyward_runtime::store::{NodeStatus, StatusCount};
 use keyward_runtime::{Error, Registry as Handlers, Verdict};
@@ -16,6 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// Buckets of call durations in seconds: from 10 µs, about the cheapest call, to 250 ms, at which
@@ -239,7 +240,8 @@ impl Metrics {
 fn loaded<'a>(handlers: impl Iterator<Item = HandlerInfo<'a>>) -> Registry {
     let [calls, hits, lookups, openings] = [(); 4].map(|()| Family::<Loaded, Counter>::default());
     let breakers = Family::<Loaded, Gauge>::default();
-    for HandlerInfo { name: handler, counts, breaker, breaker_openings, .. } in handlers {
+    let used = Family::<Hit, Gauge<f64, AtomicU64>>::default();
+    for HandlerInfo { name: handler, counts, breaker, breaker_openings, peaks, .. } in handlers {
         let add = |family: &Family<Loaded, Counter>, count| {
             family.get_or_create(&Loaded { handler: handler.to_owned() }).inc_by(count);
         };
@@ -248,12 +250,18 @@ fn loaded<'a>(handlers: impl Iterator<Item = HandlerInfo<'a>>) -> Registry {
         add(&lookups, counts.lookups);
         add(&openings, breaker_openings);
         let state = i64::from(breaker != BreakerState::Closed);
+        for LimitPeak { limit, used: peak, of, .. } in peaks {
+            #[expect(clippy::cast_precision_loss, reason = "a ratio for humans")]
+            let ratio = peak as f64 / of.max(1) as f64;
+            used.get_or_create(&Hit { handler: handler.to_owned(), limit: limit.code() }).set(ratio);
+        }
         breakers.get_or_create(&Loaded { handler: handler.to_owned() }).set(state);
     }
     let mut registry = Registry::with_prefix("keyward");
     registry.register("guest_calls", "Calls to the component since it was loaded", calls);
     registry.register("verdict_cache_hits", "Tokens accepted by the verdict cache, without a call", hits);
     registry.register("store_lookups", "Store lookups by the component", lookups);
+    registry.register("limit_used_ratio", "Highest use of a limit by one call in the last minutes", used);
     registry.register("breaker_open", "1 while the handler gets one call at a time, because it failed", breakers);
     registry.register("breaker_openings", "Times that the breaker of the handler has opened", openings);
     registry
@@ -317,7 +325,7 @@ fn written(standing: &AuditStatus) -> Registry {
         counter.inc_by(number);
         counter
     };
-    let behind = Gauge::<f64, std::sync::atomic::AtomicU64>::default();
+    let behind = Gauge::<f64, AtomicU64>::default();
     behind.set(lag.as_secs_f64());
     let mut registry = Registry::with_prefix("keyward");
     registry.register("audit_head", "Number of the last record of the audit log", gauge(head.seq));

@@ -1,6 +1,7 @@
 //! The breaker of a handler: it opens when calls on valid tokens fail, whatever strangers present.
 
 use crate::support::{self, RUNTIME, TestClock};
+use keyward_runtime::limits::LimitKind;
 use keyward_runtime::registry::BreakerState;
 use keyward_runtime::{Actors, HandlerConfig, Registry, Verdict};
 use keyward_tests::cli::Folder;
@@ -89,7 +90,11 @@ fn breakers_are_shown() {
     let ready = Request::get("/readyz").send(daemon.admin());
     assert_eq!((ready.status, ready.text()), (200, "ok\n"));
     let metrics = Request::get("/metrics").send(daemon.admin());
-    for line in ["keyward_breaker_open{handler=\"h\"} 0", "keyward_breaker_openings_total{handler=\"h\"} 0"] {
+    for line in [
+        "keyward_breaker_open{handler=\"h\"} 0",
+        "keyward_breaker_openings_total{handler=\"h\"} 0",
+        "keyward_limit_used_ratio{handler=\"h\",limit=\"limit-memory\"} 0.",
+    ] {
         assert!(metrics.text().contains(line), "{line} in {}", metrics.text());
     }
 }
@@ -111,4 +116,21 @@ fn status_shows_the_report_of_the_daemon() {
     assert!(status().ends_with("DAEMON  ok\n"), "{}", status());
     daemon.stop();
     assert!(!status().contains("DAEMON"), "{}", status());
+}
+
+#[test]
+fn the_highest_use_of_limits_is_shown() {
+    at(TRAPS - 1);
+    let mut config = HandlerConfig::new("h", hostile::case("memory-grow-once").bytes, Actors::Any).prefix("ho_");
+    support::unhurried(&mut config.limits);
+    let registry = Registry::builder(&RUNTIME).handler(config).build().unwrap();
+    let _ = registry.verify_blocking("ho_x");
+    let peaks = registry.handlers().next().unwrap().peaks;
+    let of = |limit| peaks.iter().find(|peak| peak.limit == limit).unwrap();
+    let memory = of(LimitKind::Memory);
+    // One page at least, and not all.
+    assert!((1 << 16..memory.of).contains(&memory.used), "{memory:?}");
+    assert!(of(LimitKind::Cpu).used > 0, "{peaks:?}");
+    at(TRAPS + 1_200);
+    assert!(registry.handlers().next().unwrap().peaks.iter().all(|peak| peak.used == 0));
 }

@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
                 "token_pattern",
                 "usage",
             ],
-            &["revocation_list::pace", "store::error"],
+            &["peaks", "revocation_list::pace", "store::error"],
             &["error"],
             &["component::bound", "component::imports", "component::setting", "component::source"],
             &["component::code"],
