@@ -5,9 +5,9 @@
 //! * `cargo test -p keyward-fuzz`: a bounded stream of random and mutated inputs, the same each
 //!   time. With the environment variable `KEYWARD_SOAK_SECONDS` each target runs for that long, on
 //!   another stream each time.
-//! * libFuzzer, which is guided by coverage: with cargo-fuzz and a nightly compiler that has the
-//!   WebAssembly target, `cargo +nightly fuzz run --fuzz-dir fuzz/libfuzzer TARGET`; or without
-//!   both, as `fuzz/libfuzzer/Cargo.toml` says.
+//! * cargo-fuzz, which is guided by coverage and needs a nightly compiler with the WebAssembly
+//!   target: `cargo +nightly fuzz run --fuzz-dir fuzz/libfuzzer TARGET`. `worker` runs only in the
+//!   first way, because it needs the program.
 
 #![expect(
     clippy::unwrap_used,
