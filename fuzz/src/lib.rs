@@ -26,6 +26,7 @@ mod configuration;
 mod itsdangerous;
 mod requests;
 mod restrictions;
+mod routing;
 mod stream;
 mod strict_json;
 
@@ -37,6 +38,7 @@ pub use configuration::configuration;
 pub use itsdangerous::itsdangerous;
 pub use requests::requests;
 pub use restrictions::restrictions;
+pub use routing::routing;
 pub use stream::Stream;
 pub use strict_json::strict_json;
 
@@ -54,7 +56,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "answers", run: answers, seeds: answers::seeds, cases: 30_000 },
     Target { name: "audit", run: audit, seeds: audit::seeds, cases: 5_000 },
     Target { name: "components", run: components, seeds: components::seeds, cases: 400 },
@@ -62,6 +64,7 @@ pub const TARGETS: [Target; 10] = [
     Target { name: "itsdangerous", run: itsdangerous, seeds: itsdangerous::seeds, cases: 25_000 },
     Target { name: "requests", run: requests, seeds: requests::seeds, cases: 6_000 },
     Target { name: "restrictions", run: restrictions, seeds: restrictions::seeds, cases: 3_000 },
+    Target { name: "routing", run: routing, seeds: routing::seeds, cases: 1_000 },
     Target { name: "shape", run: shape, seeds: compile::seeds, cases: 5_000 },
     Target { name: "strict_json", run: strict_json, seeds: strict_json::seeds, cases: 15_000 },
     Target { name: "worker", run: worker, seeds: compile::seeds, cases: 100 },

@@ -63,6 +63,11 @@ fn restrictions() {
 }
 
 #[test]
+fn routing() {
+    run("routing");
+}
+
+#[test]
 fn shape() {
     run("shape");
 }
