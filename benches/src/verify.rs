@@ -1,7 +1,7 @@
 //! A verification in the sandbox and natively.
 
 use crate::setup::{accepted, native, plain_request, runtime, signed, token, zipped_request};
-use crate::stats::{median, nanos, per_call};
+use crate::stats::{median, nanos, per_call, spread};
 use keyward_guest_signed::Signed;
 use keyward_runtime::keys::Scheme;
 use keyward_runtime::{CreateRequest, Limits, Registry};
@@ -65,12 +65,31 @@ pub(crate) fn run() {
             python(&token);
         }
     }
+    kept();
+    baseline();
+}
+
+/// Measures the verdict cache.
+fn kept() {
     let mut keeping = signed(Scheme::HmacSha256);
     keeping.limits.verdict_cache_bytes = Limits::default().verdict_cache_bytes;
     let registry = Registry::builder(&runtime()).handler(keeping).build().unwrap();
     let token = token(&registry, plain_request());
     let kept = (0..ROUNDS).map(|_| nanos(CALLS, || accepted(registry.verify_blocking(black_box(&token)))));
     println!("| hmac-sha256, plain, again in the same second | {} |  | {:.2} |  |  |", token.len(), median(kept) / 1e3);
+}
+
+/// Compares the machine code that the built-in handlers bring along, which is for the baseline of
+/// the architecture, with code that is compiled for this processor.
+fn baseline() {
+    let mut compiled = signed(Scheme::HmacSha256);
+    compiled.component = keyward_handlers::SIGNED.component().to_vec().into();
+    let [embedded, compiled] = [signed(Scheme::HmacSha256), compiled]
+        .map(|config| Registry::builder(&runtime()).handler(config).build().unwrap());
+    let token = token(&embedded, plain_request());
+    let time = |registry: &Registry| nanos(CALLS, || accepted(registry.verify_blocking(black_box(&token))));
+    let ratios: Vec<f64> = (0..ROUNDS).map(|_| time(&embedded) / time(&compiled)).collect();
+    println!("\nCode for the baseline, relative to code for this processor: **{}**", spread(&ratios));
 }
 
 fn verify_natively(token: &str) {

@@ -127,6 +127,21 @@ pub enum Outcome {
     Refused(String),
 }
 
+/// Cases of ten kinds: handlers that loop, trap, allocate, burn CPU time, flood the log, or return
+/// invalid results.
+pub const TEN_KINDS: [&str; 10] = [
+    "loop-verify",
+    "trap-divide",
+    "memory-grow",
+    "burns-and-accepts",
+    "actor-root",
+    "huge-actor-memory",
+    "log-flood",
+    "stack-mutual",
+    "abi-area-at-end",
+    "state-memory",
+];
+
 /// Reasons for rejecting a token: those of the contract, and `not-permitted`, which only the host
 /// gives.
 pub const REASONS: &[&str] =

@@ -11,20 +11,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Handlers that loop, trap, allocate, call the host, flood the log, and return invalid results.
-const HOSTILE: [&str; 10] = [
-    "loop-verify",
-    "trap-divide",
-    "memory-grow",
-    "burns-and-accepts",
-    "actor-root",
-    "huge-actor-memory",
-    "log-flood",
-    "stack-mutual",
-    "abi-area-at-end",
-    "state-memory",
-];
-
 const MIB: u64 = 1 << 20;
 
 /// Returns a configuration with a handler for valid tokens, and a third-party one for each name.
@@ -35,7 +21,7 @@ fn config(folder: &Folder, extra: &[(&str, Vec<u8>)]) -> String {
          [[handlers]]\nname = \"good\"\ncomponent = \"builtin:hardcoded\"\nprefixes = [\"good_\"]\n\
          settings.actors = { bot = { id = \"bot\" } }\nsecrets.bot = { file = \"token\" }\n",
     );
-    let cases = HOSTILE.map(|name| (name, hostile::case(name).bytes));
+    let cases = hostile::TEN_KINDS.map(|name| (name, hostile::case(name).bytes));
     for (number, (name, bytes)) in cases.iter().chain(extra).enumerate() {
         let file = format!("{name}.wasm");
         folder.write(&file, bytes, 0o600);
@@ -80,7 +66,7 @@ fn hostile_handlers_and_bombs_disturb_no_valid_token() {
         let done = &done;
         scope.spawn(move || {
             let mut connection = Connection::open(to).unwrap();
-            for number in (0..HOSTILE.len()).cycle() {
+            for number in (0..hostile::TEN_KINDS.len()).cycle() {
                 if done.load(Ordering::Relaxed) {
                     break;
                 }
