@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         // The modes of this program as a measured process.
         ["loop", count] => kernel::warm_verifies(count.parse().unwrap()),
-        ["serve" | "verify", ..] => return http::keyward(),
+        ["serve" | "verify", _, ..] => return http::keyward(),
         ["compile-worker", limits @ ..] => return keyward_runtime::compile::run_worker(limits.iter().map(Into::into)),
         ["nothing", ..] => {}
         ["many"] => cold::many_handlers(),

@@ -17,9 +17,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(1);
 const IDLE_TICKS: u32 = 20;
 
 /// Maximum number of core instances of one component; [`MEMORIES`] and [`TABLES`] bound its
-/// memories and tables. Components from `wit-component` have three core instances, one memory and
-/// two tables.
-const CORE_INSTANCES: u32 = 16;
+/// memories and tables. A component from `wit-component` has three core instances, one memory and
+/// two tables; one from `componentize-py`, 38 core instances.
+const CORE_INSTANCES: u32 = 64;
 /// Maximum number of memories of one component.
 const MEMORIES: u32 = 2;
 /// Maximum number of tables of one component.

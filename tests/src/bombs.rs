@@ -55,7 +55,7 @@ pub fn all() -> Vec<Bomb> {
     }
     for (functions, locals) in [(1, 5_000), (200, 5_000), (2_000, 5_000), (2_000, 50_000), (1, 4_000_000_000)] {
         add(
-            format!("{} functions with {} locals", grouped(functions), grouped(locals)),
+            format!("{} × {} locals, never set", grouped(functions), grouped(locals)),
             with_code(&[], functions, locals, b""),
         );
     }
@@ -116,7 +116,7 @@ pub fn all() -> Vec<Bomb> {
         for _ in 0..count {
             section(&mut component, 0, &data);
         }
-        add(format!("{} {name} of {} bytes", grouped(count), grouped(size)), component);
+        add(format!("{name}: {} of {} bytes", grouped(count), grouped(size)), component);
     }
     bombs
 }
