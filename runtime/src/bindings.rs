@@ -11,6 +11,7 @@ use crate::verdict::{self, CreateRequest, Reason, Restrictions};
 
 #[allow(
     clippy::allow_attributes,
+    dead_code,
     unused_qualifications,
     unreachable_pub,
     missing_debug_implementations,
@@ -21,19 +22,13 @@ mod generated {
         path: "wit",
         world: "handler",
         imports: {
-            // These only copy a few bytes, so they never have to yield the thread.
-            "keyward:handler/clock": trappable,
-            "keyward:handler/log": trappable,
-            "keyward:handler/settings": trappable,
             default: async | trappable,
         },
-        exports: { default: async },
     });
 }
 
 pub(crate) use generated::exports::keyward::handler::token_handler::{Created, Verdict};
 pub(crate) use generated::keyward::handler::*;
-pub(crate) use generated::{Handler as Instance, HandlerPre as InstancePre};
 
 /// The result of a handler's `verify`, without the failures.
 #[expect(clippy::large_enum_variant, reason = "one per call, created and destructured immediately")]
@@ -100,14 +95,14 @@ pub(crate) fn denied(denied: types::CreateDenied, words: &Redactor<'_>) -> (verd
     (denial, words.show(&message))
 }
 
-pub(crate) fn request_out(request: CreateRequest) -> types::CreateRequest {
+pub(crate) fn request_out(request: &CreateRequest) -> types::CreateRequest {
     let CreateRequest { handler: _, actor_id, expires_after, restrictions, description, parent: _, client: _ } =
         request;
     types::CreateRequest {
-        actor_id,
+        actor_id: actor_id.clone(),
         expires_after: expires_after.map(Into::into),
-        restrictions: restrictions.map(restrictions_out),
-        description,
+        restrictions: restrictions.clone().map(restrictions_out),
+        description: description.clone(),
     }
 }
 

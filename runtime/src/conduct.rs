@@ -7,7 +7,7 @@ use crate::lane::CpuUsage;
 use crate::limits::LimitKind;
 use crate::peaks::Peaks;
 use crate::slice::SLICE;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,9 +29,10 @@ const MOST_OWED: Duration = Duration::from_millis(6);
 /// call finishes by itself.
 const STOPPED_FOR: Duration = Duration::from_secs(10);
 
-/// Time for which a handler's calls are measured from their first instruction, after a call that
-/// finished late without a tick.
-const MEASURED_FOR: Duration = Duration::from_secs(10);
+/// Number of calls that are measured from their first instruction, after one that finished late
+/// without a tick, or cost more than its [`ALLOWANCE`]. Measuring costs as much as a twentieth of a
+/// call. A handler that is slow once in seventeen calls stays within its allowance on average.
+const MEASURED_CALLS: u32 = 16;
 
 /// The conduct of one handler's calls, which decides where the next call starts.
 pub(crate) struct Conduct {
@@ -40,13 +41,10 @@ pub(crate) struct Conduct {
     /// The cost of recent calls above their allowances, less the unused allowances of cheaper
     /// calls, in nanoseconds.
     debt: AtomicU64,
-    until: Mutex<Until>,
-}
-
-/// The deadlines of the current measures. A measure whose [`Instant`] has passed does not apply.
-struct Until {
-    stopped: Instant,
-    measured: Instant,
+    /// Number of the next calls that are measured.
+    measured: AtomicU32,
+    /// The end of the time in which calls start on the spare lane.
+    stopped_until: Mutex<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,17 +60,21 @@ pub(crate) enum Start {
 
 impl Conduct {
     pub(crate) fn new(now: Instant, peaks: Arc<Peaks>) -> Self {
-        let until = Until { stopped: now, measured: now };
-        Self { cpu: Arc::new(CpuUsage::new(now)), peaks, debt: AtomicU64::new(0), until: Mutex::new(until) }
+        let (debt, measured) = (AtomicU64::new(0), AtomicU32::new(0));
+        Self { cpu: Arc::new(CpuUsage::new(now)), peaks, debt, measured, stopped_until: Mutex::new(now) }
     }
 
     pub(crate) fn start(&self, now: Instant) -> Start {
-        let until = self.until();
-        match () {
-            () if now < until.stopped => Start::Spare,
-            () if self.debt.load(Ordering::Relaxed) > nanos(MAX_DEBT) => Start::Steady,
-            () => Start::Inline { is_measured: now < until.measured },
+        if now < *self.stopped_until() {
+            return Start::Spare;
         }
+        if self.debt.load(Ordering::Relaxed) > nanos(MAX_DEBT) {
+            return Start::Steady;
+        }
+        let next = |calls: u32| calls.checked_sub(1);
+        let is_measured = self.measured.load(Ordering::Relaxed) > 0
+            && self.measured.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok();
+        Start::Inline { is_measured }
     }
 
     /// Notes a call that outlasted its [`SLICE`], even if its caller drops it before it finishes.
@@ -80,9 +82,18 @@ impl Conduct {
         self.note_cost(cost.max(OUTLASTED));
     }
 
+    /// Notes a direct call that outlasted its [`SLICE`] and runs again. The next calls start on the
+    /// steady lane, so that they run once.
+    pub(crate) fn note_overrun(&self, cost: Duration) {
+        self.note_cost(cost.max(MAX_DEBT.saturating_add(OUTLASTED)));
+    }
+
     /// Notes the cost of a call.
     pub(crate) fn note_cost(&self, cost: Duration) {
         self.peaks.note_cpu(cost);
+        if cost > ALLOWANCE {
+            self.note_unmeasured();
+        }
         // Without debt, a cheap call only reads the atomic.
         if cost > ALLOWANCE || self.debt.load(Ordering::Relaxed) > 0 {
             let debt = |debt: u64| {
@@ -95,23 +106,23 @@ impl Conduct {
 
     /// Notes a call that finished late, without having been measured. Its thread may have been
     /// preempted, so the next calls are measured.
-    pub(crate) fn note_unmeasured(&self, now: Instant) {
-        self.until().measured = now + MEASURED_FOR;
+    pub(crate) fn note_unmeasured(&self) {
+        self.measured.store(MEASURED_CALLS, Ordering::Relaxed);
     }
 
     /// Notes the result of a slow call that used `used` CPU time.
     pub(crate) fn note_end<T>(&self, result: &Result<T, ErrorKind>, used: Duration, now: Instant) {
-        let mut until = self.until();
+        let mut until = self.stopped_until();
         match stopped_by(result) {
-            None => until.stopped = now,
+            None => *until = now,
             // The machine or the spare lane may have kept the call waiting.
-            Some(LimitKind::Wall) if used <= SLICE || now < until.stopped => {}
-            Some(_) => until.stopped = now + STOPPED_FOR,
+            Some(LimitKind::Wall) if used <= SLICE || now < *until => {}
+            Some(_) => *until = now + STOPPED_FOR,
         }
     }
 
-    fn until(&self) -> MutexGuard<'_, Until> {
-        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    fn stopped_until(&self) -> MutexGuard<'_, Instant> {
+        self.stopped_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -147,7 +158,6 @@ mod tests {
     fn a_handler_recovers_with_time() {
         let (start, conduct) = (Instant::now(), conduct());
         conduct.note_end::<()>(&Err(stopped()), Duration::from_millis(50), start);
-        conduct.note_unmeasured(start);
         for (seconds, wanted) in [(0, Start::Spare), (9, Start::Spare), (11, Start::Inline { is_measured: false })] {
             assert_eq!(conduct.start(start + Duration::from_secs(seconds)), wanted, "after {seconds} s");
         }
@@ -161,5 +171,18 @@ mod tests {
             conduct.note_cost(quick);
         }
         assert_eq!(conduct.start(start), Start::Inline { is_measured: true });
+    }
+
+    #[test]
+    fn some_calls_after_a_late_one_are_measured() {
+        let (conduct, now) = (conduct(), Instant::now());
+        let measured = || (0..100).take_while(|_| conduct.start(now) == Start::Inline { is_measured: true }).count();
+        assert_eq!(measured(), 0);
+        conduct.note_unmeasured();
+        assert_eq!(measured(), 16);
+        conduct.note_cost(ALLOWANCE);
+        assert_eq!(measured(), 0, "it stayed within its allowance");
+        conduct.note_cost(2 * ALLOWANCE);
+        assert_eq!(measured(), 16);
     }
 }

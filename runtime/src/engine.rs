@@ -27,7 +27,7 @@ const TABLES: u32 = 8;
 
 /// Stack space of host functions in one call, in addition to the guest's. Generous, because it is
 /// only address space, and an overflow aborts the process.
-const HOST_STACK_BYTES: usize = 512 << 10;
+pub(crate) const HOST_STACK_BYTES: usize = 512 << 10;
 
 /// A [`wasmtime::Engine`] and its ticker.
 pub(crate) struct Engine {

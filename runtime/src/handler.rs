@@ -185,7 +185,7 @@ impl Handler {
             if let Verdict::Accepted(acceptance) = &verdict
                 && repeatable
             {
-                self.answers.keep(digest, now.seconds, size(acceptance), Arc::new(acceptance.clone()));
+                self.answers.keep(digest, now.seconds, size(acceptance), || Arc::new(acceptance.clone()));
             }
             Ok(verdict)
         };
@@ -220,7 +220,7 @@ impl Handler {
 
     /// Calls the handler and judges its result. Also returns whether the verdict may be cached.
     async fn ask(&self, token: &str, digest: &TokenDigest, now: UnixTime) -> Result<(Verdict, bool), ErrorKind> {
-        let VerifyOutcome { answer, records, key, repeatable } = self.sandbox.verify(token.into(), now).await?;
+        let VerifyOutcome { answer, records, key, repeatable } = self.sandbox.verify(token, now).await?;
         let verdict = match answer {
             // Boxed, to keep the future of handlers without records small.
             Answer::Proposal(proposal) if self.looks_up() => {

@@ -11,16 +11,16 @@ pub(crate) mod secrets;
 pub(crate) mod settings;
 pub(crate) mod store;
 
-use crate::bindings::types;
 use crate::clock::UnixTime;
 use crate::error::{ErrorKind, LimitExceeded};
 use crate::grants::BoundGrants;
 use crate::limits::{LimitKind, Limits};
 use crate::slice;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
-use wasmtime::component::Linker;
-use wasmtime::{ResourceLimiter, Result};
+use wasmtime::component::{ComponentNamedList, Lift, Linker, LinkerInstance, Lower};
+use wasmtime::{AsContext, ResourceLimiter, Result, StoreContext, StoreContextMut};
 
 /// The data of a call's [`wasmtime::Store`].
 pub(crate) struct State {
@@ -32,16 +32,17 @@ pub(crate) struct State {
     pub(crate) calls: Calls,
     pub(crate) lines: log::Lines,
     pub(crate) growth: MemoryLimiter,
-    pub(crate) records: store::Records,
+    /// The records of a handler with a store. Boxed, because few handlers have one.
+    pub(crate) records: Option<Box<store::Records>>,
     pub(crate) asked: queries::Asked,
     /// The key that signed last or, in `verify`, that last verified a signature.
-    pub(crate) key: Option<Arc<str>>,
+    pub(crate) key: Cell<Option<Arc<str>>>,
 }
 
 impl State {
     /// Creates the state of a call. The [`Limits`] that are enforced elsewhere are listed as `_`,
     /// so that a new limit cannot be forgotten here.
-    pub(crate) fn new(bound: Arc<BoundGrants>, token: Arc<str>, now: UnixTime) -> Self {
+    pub(crate) fn new(bound: Arc<BoundGrants>, mode: Mode, token: Arc<str>, now: UnixTime, spent: Spent) -> Self {
         let Limits {
             memory_bytes,
             table_elements,
@@ -64,15 +65,15 @@ impl State {
             phase: Phase::Instantiate,
             now,
             token,
-            calls: Calls::new(host_calls, host_work_bytes),
+            calls: Calls::new(mode, host_calls, host_work_bytes, spent),
             lines: log::Lines::new(bound.name.clone(), log_lines, message_bytes),
             growth: MemoryLimiter {
                 memory: Quota { used: 0, of: memory_bytes },
                 table: Quota { used: 0, of: table_elements },
             },
-            records: store::Records::default(),
+            records: bound.store.as_ref().map(|_| Box::default()),
             asked: queries::Asked::default(),
-            key: None,
+            key: Cell::new(None),
             bound,
         }
     }
@@ -82,7 +83,7 @@ impl State {
     /// Returns the use of memory, table elements, host calls and host work up to now.
     pub(crate) fn used(&self) -> [u64; 4] {
         let Self { growth, calls, .. } = self;
-        [growth.memory.used as u64, growth.table.used as u64, calls.used.into(), calls.work.used as u64]
+        [growth.memory.used as u64, growth.table.used as u64, calls.used.get().into(), calls.work.get() as u64]
     }
 }
 
@@ -94,41 +95,120 @@ pub(crate) enum Phase {
     Verify,
 }
 
+/// The stack on which a call runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The caller's, without a switch of stacks. A call that has used up its slice fails with
+    /// [`slice::Overrun`] instead of yielding.
+    Direct,
+    /// A fiber, which can yield its thread.
+    Fiber,
+}
+
 /// Links the interfaces that the component may import: the five harmless ones, and those that the
 /// operator granted.
-pub(crate) fn link(linker: &mut Linker<State>, bound: &BoundGrants) -> Result<()> {
-    types::add_to_linker::<State, clock::HasClock>(linker, clock::view)?;
-    clock::add_to_linker(linker)?;
-    digest::add_to_linker(linker)?;
-    log::add_to_linker(linker)?;
-    random::add_to_linker(linker)?;
-    settings::add_to_linker(linker)?;
+pub(crate) fn link(linker: &mut Linker<State>, mode: Mode, bound: &BoundGrants) -> Result<()> {
+    let mut linking = Linking { linker, mode };
+    clock::link(&mut linking)?;
+    digest::link(&mut linking)?;
+    log::link(&mut linking)?;
+    random::link(&mut linking)?;
+    settings::link(&mut linking)?;
     if !bound.keys.is_empty() {
-        keys::add_to_linker(linker)?;
+        keys::link(&mut linking)?;
     }
     if !bound.secrets.is_empty() {
-        secrets::add_to_linker(linker)?;
+        secrets::link(&mut linking)?;
     }
     if bound.store.is_some() {
-        store::add_to_linker(linker)?;
+        store::add_to_linker(linking.linker)?;
     }
     if !bound.queries.is_empty() {
-        queries::add_to_linker(linker)?;
+        queries::add_to_linker(linking.linker)?;
     }
     Ok(())
+}
+
+/// A linker for calls of one [`Mode`].
+///
+/// The functions are linked by hand, because the generated traits copy every argument.
+pub(crate) struct Linking<'a> {
+    linker: &'a mut Linker<State>,
+    mode: Mode,
+}
+
+impl Linking<'_> {
+    fn interface(&mut self, name: &str) -> Result<Interface<'_>> {
+        let instance = self.linker.instance(&format!("keyward:handler/{name}@0.1.0"))?;
+        Ok(Interface { instance, mode: self.mode })
+    }
+}
+
+/// An interface of `wit/` whose functions are linked.
+struct Interface<'a> {
+    instance: LinkerInstance<'a, State>,
+    mode: Mode,
+}
+
+impl Interface<'_> {
+    /// Links a function that only copies a few bytes, so it never has to yield the thread.
+    fn quick<P, R>(&mut self, name: &str, body: fn(StoreContext<'_, State>, P) -> Result<R>) -> Result<()>
+    where
+        P: ComponentNamedList + Lift + 'static,
+        R: ComponentNamedList + Lower + 'static,
+    {
+        self.instance.func_wrap(name, move |store, params| body(store.as_context(), params))
+    }
+
+    /// Links a function like [`quick`](Self::quick) that changes the state.
+    fn changing<P, R>(&mut self, name: &str, body: fn(StoreContextMut<'_, State>, P) -> Result<R>) -> Result<()>
+    where
+        P: ComponentNamedList + Lift + 'static,
+        R: ComponentNamedList + Lower + 'static,
+    {
+        self.instance.func_wrap(name, body)
+    }
+
+    /// Links a function with so much work that it yields the thread first if the slice is over.
+    fn working<P, R>(&mut self, name: &str, body: fn(StoreContext<'_, State>, P) -> Result<R>) -> Result<()>
+    where
+        P: ComponentNamedList + Lift + Send + 'static,
+        R: ComponentNamedList + Lower + Send + 'static,
+    {
+        match self.mode {
+            Mode::Direct => self.quick(name, body),
+            Mode::Fiber => self.instance.func_wrap_async(name, move |mut store, params| {
+                Box::new(async move {
+                    store.data_mut().calls.rest().await;
+                    body(store.as_context(), params)
+                })
+            }),
+        }
+    }
 }
 
 /// The account of a call's host calls and of the host's work for them. Every host function enters
 /// here first.
 pub(crate) struct Calls {
-    used: u32,
+    pub(crate) mode: Mode,
+    used: Cell<u32>,
     of: u32,
-    work: Quota,
+    /// Work in bytes.
+    work: Cell<usize>,
+    max_work: usize,
     /// Work in bytes since the slice was last checked.
-    unseen: usize,
+    unseen: Cell<usize>,
     /// Set if the slice was over at the last check.
-    is_over: bool,
-    repeatable: bool,
+    is_over: Cell<bool>,
+    repeatable: Cell<bool>,
+}
+
+/// The host calls and work of the earlier instances of a call.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Spent {
+    used: u32,
+    work: usize,
+    unseen: usize,
 }
 
 /// The fixed cost of a host call in bytes of work: crossing the boundary costs about as much as
@@ -144,42 +224,56 @@ const LOOK_BYTES: usize = 16 << 10;
 const LOOKUP: Duration = Duration::from_micros(70);
 
 impl Calls {
-    fn new(of: u32, work: usize) -> Self {
-        Self { used: 0, of, work: Quota { used: 0, of: work }, unseen: 0, is_over: false, repeatable: true }
+    fn new(mode: Mode, of: u32, max_work: usize, spent: Spent) -> Self {
+        let Spent { used, work, unseen } = spent;
+        Self {
+            mode,
+            used: Cell::new(used),
+            of,
+            work: Cell::new(work),
+            max_work,
+            unseen: Cell::new(unseen),
+            is_over: Cell::new(false),
+            repeatable: Cell::new(true),
+        }
     }
 
-    /// Continues the account of an earlier instance in the same call.
-    pub(crate) fn continue_from(&mut self, before: &Self) {
-        self.used = before.used;
-        self.work.used = before.work.used;
-        self.unseen = before.unseen;
+    /// Returns the account up to now, which the next instance of the same call continues.
+    pub(crate) fn spent(&self) -> Spent {
+        Spent { used: self.used.get(), work: self.work.get(), unseen: self.unseen.get() }
     }
 
     /// Enters a function without side effects that returns the same result all through a second.
     /// `bytes` is the amount of data that the host will process.
     ///
-    /// The guest continues until its next epoch check, and straight-line code has none. Functions
-    /// with much work are therefore asynchronous and call [`rest`](Self::rest) first.
+    /// The guest continues until its next epoch check, and straight-line code has none. On a fiber,
+    /// functions with much work are therefore asynchronous and call [`rest`](Self::rest) first.
     ///
     /// # Errors
-    /// Returns a [`HostError`] if the call exceeds its limit of host calls or host work.
-    pub(crate) fn enter_repeatable(&mut self, bytes: usize) -> Result<()> {
-        self.used = self.used.saturating_add(1);
-        if self.used > self.of {
-            return Err(HostError::limit(LimitKind::HostCalls, u64::from(self.used), u64::from(self.of)));
+    /// Returns a [`HostError`] if the call exceeds its limit of host calls or host work, and
+    /// [`slice::Overrun`] if a direct call has used up its slice.
+    pub(crate) fn enter_repeatable(&self, bytes: usize) -> Result<()> {
+        let used = self.used.get().saturating_add(1);
+        self.used.set(used);
+        if used > self.of {
+            return Err(HostError::limit(LimitKind::HostCalls, u64::from(used), u64::from(self.of)));
         }
         self.charge(bytes)?;
-        self.unseen = self.unseen.saturating_add(CALL_BYTES);
-        if self.unseen > LOOK_BYTES {
-            self.unseen = 0;
-            self.is_over = slice::is_over();
+        self.unseen.set(self.unseen.get().saturating_add(CALL_BYTES));
+        if self.unseen.get() > LOOK_BYTES {
+            self.unseen.set(0);
+            match self.mode {
+                Mode::Direct if slice::is_over() => return Err(slice::overrun()),
+                Mode::Direct => {}
+                Mode::Fiber => self.is_over.set(slice::is_over()),
+            }
         }
         Ok(())
     }
 
     /// Enters any other function, after which the verdict of this call is not cached.
-    pub(crate) fn enter(&mut self, bytes: usize) -> Result<()> {
-        self.repeatable = false;
+    pub(crate) fn enter(&self, bytes: usize) -> Result<()> {
+        self.repeatable.set(false);
         self.enter_repeatable(bytes)
     }
 
@@ -192,21 +286,26 @@ impl Calls {
     }
 
     /// Charges more bytes, such as those of a result, before they are copied to the guest.
-    pub(crate) fn charge(&mut self, bytes: usize) -> Result<()> {
-        self.unseen = self.unseen.saturating_add(bytes);
-        self.work.grow(LimitKind::HostWork, 0, bytes).map(drop)
+    pub(crate) fn charge(&self, bytes: usize) -> Result<()> {
+        self.unseen.set(self.unseen.get().saturating_add(bytes));
+        let work = self.work.get().saturating_add(bytes);
+        if work > self.max_work {
+            return Err(HostError::limit(LimitKind::HostWork, work as u64, self.max_work as u64));
+        }
+        self.work.set(work);
+        Ok(())
     }
 
     /// Yields the thread if the call has used up its slice.
     pub(crate) async fn rest(&mut self) {
-        if std::mem::take(&mut self.is_over) {
+        if self.is_over.take() {
             slice::give_way().await;
         }
     }
 
     /// Returns whether the same call would have the same result all through this second.
     pub(crate) fn are_repeatable(&self) -> bool {
-        self.repeatable
+        self.repeatable.get()
     }
 }
 

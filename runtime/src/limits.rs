@@ -258,7 +258,9 @@ pub struct RuntimeLimits {
     pub memory_bytes: usize,
     /// Upper bound for [`Limits::table_elements`].
     pub table_elements: usize,
-    /// Stack size of WebAssembly code in one call, in bytes.
+    /// Stack size of WebAssembly code in one call, in bytes. A quick call runs on its caller's
+    /// stack if the thread has this much and 512 KiB left, otherwise on a separate stack, which
+    /// is slower.
     pub wasm_stack_bytes: usize,
     /// Number of threads in each of the two lanes for calls that outlast their first slice. The
     /// threads of the steady lane share a fifth of one core on a busy machine; those of the spare

@@ -181,7 +181,7 @@ impl Node {
             if !handler.has_key {
                 return false;
             }
-            handler.answers.keep(TOKEN, SECOND, 1, Arc::new(()));
+            handler.answers.keep(TOKEN, SECOND, 1, || Arc::new(()));
         }
         if kept && matches!(way, Way::KeptIsEnough) {
             return true;

@@ -75,6 +75,12 @@ impl Pool {
         })
     }
 
+    /// Begins a call: decides where it starts.
+    pub(crate) fn begin(&self, budget: Budget, conduct: &Conduct) -> Begun {
+        let started = Instant::now();
+        Begun { started, budget, start: conduct.start(started), before: None }
+    }
+
     /// Runs a call until it completes or exceeds its [`Budget`].
     ///
     /// Unless it may wait, the call must return `Pending` only after [`slice::on_tick`] or
@@ -83,26 +89,21 @@ impl Pool {
     /// # Errors
     /// Returns the call's own error, an exceeded limit, or [`ErrorKind::Store`] if it waited beyond
     /// its deadline. A panic in the call is an [`ErrorKind::Runtime`].
-    pub(crate) async fn run<T, F>(
-        &self,
-        budget: Budget,
-        conduct: &Conduct,
-        mut call: Pin<Box<F>>,
-    ) -> Result<T, ErrorKind>
+    pub(crate) async fn run<T, F>(&self, begun: Begun, conduct: &Conduct, mut call: Pin<Box<F>>) -> Result<T, ErrorKind>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, ErrorKind>> + Send + 'static,
     {
-        let started = Instant::now();
-        let (lane, before) = match conduct.start(started) {
+        let Begun { started, budget, start, before } = begun;
+        let (lane, before) = match start {
             Start::Inline { is_measured } => {
                 match self.run_inline(started, budget, conduct, is_measured, call.as_mut()).await {
                     Inline::Ended(result) => return result,
                     Inline::Slow(used) => (&self.steady, Some(used)),
                 }
             }
-            Start::Steady => (&self.steady, None),
-            Start::Spare => (&self.spare, None),
+            Start::Steady => (&self.steady, before),
+            Start::Spare => (&self.spare, before),
         };
         let spent = Arc::new(Spent::new(before.unwrap_or_default()));
         let result = self.run_on(lane, started, budget, conduct.cpu.clone(), spent.clone(), call).await;
@@ -137,7 +138,7 @@ impl Pool {
             let is_quick = elapsed <= ALLOWANCE;
             if !is_quick {
                 if last.since.is_none() && polled.is_ready() {
-                    conduct.note_unmeasured(started);
+                    conduct.note_unmeasured();
                 }
                 // Sums up the short pieces between waits.
                 used = used.saturating_add(last.used());
@@ -145,16 +146,7 @@ impl Pool {
             charged = charged.saturating_add(last.charged);
             let cost = charged.saturating_add(if is_quick { elapsed } else { used });
             if let Poll::Ready(result) = polled {
-                if used > SLICE {
-                    conduct.note_slow(cost);
-                } else {
-                    conduct.note_cost(cost);
-                }
-                let result = within(result, used, elapsed, budget);
-                if stopped_by(&result).is_some() {
-                    conduct.note_end(&result, used, started + elapsed);
-                }
-                return Poll::Ready(Inline::Ended(result));
+                return Poll::Ready(Inline::Ended(note_inline(result, conduct, started, elapsed, used, cost, budget)));
             }
             if last.has_yielded || used > SLICE {
                 conduct.note_slow(cost);
@@ -198,6 +190,64 @@ impl Pool {
         })
         .await
     }
+}
+
+/// A call that has begun.
+pub(crate) struct Begun {
+    started: Instant,
+    budget: Budget,
+    start: Start,
+    /// The CPU time of a direct part that was noted.
+    before: Option<Duration>,
+}
+
+impl Begun {
+    /// Runs a call directly on its caller's thread and stack, if it starts there. `None` if the
+    /// call must run on a fiber, from its first instruction.
+    pub(crate) fn run_direct<T>(
+        &mut self,
+        conduct: &Conduct,
+        call: impl FnOnce() -> Result<T, ErrorKind>,
+    ) -> Option<Result<T, ErrorKind>> {
+        let Self { started, budget, start: Start::Inline { is_measured }, .. } = *self else { return None };
+        let result = slice::run_direct(call, is_measured);
+        let last = slice::last();
+        let elapsed = started.elapsed();
+        let is_quick = elapsed <= ALLOWANCE;
+        let used = if is_quick { Duration::ZERO } else { last.used() };
+        let cost = last.charged.saturating_add(if is_quick { elapsed } else { used });
+        if last.has_yielded {
+            conduct.note_overrun(cost);
+            (self.start, self.before) = (Start::Steady, Some(used));
+            return None;
+        }
+        if !is_quick && last.since.is_none() {
+            conduct.note_unmeasured();
+        }
+        Some(note_inline(result, conduct, started, elapsed, used, cost, budget))
+    }
+}
+
+/// Notes the end of a call that needed one slice, and rejects a result beyond its budget.
+fn note_inline<T>(
+    result: Result<T, ErrorKind>,
+    conduct: &Conduct,
+    started: Instant,
+    elapsed: Duration,
+    used: Duration,
+    cost: Duration,
+    budget: Budget,
+) -> Result<T, ErrorKind> {
+    if used > SLICE {
+        conduct.note_slow(cost);
+    } else {
+        conduct.note_cost(cost);
+    }
+    let result = within(result, used, elapsed, budget);
+    if stopped_by(&result).is_some() {
+        conduct.note_end(&result, used, started + elapsed);
+    }
+    result
 }
 
 /// The result of the first part of a call.
@@ -348,7 +398,7 @@ mod tests {
             let thread = thread::current();
             Ok((thread.id() != here).then(|| thread.name().unwrap_or_default().to_owned()))
         };
-        pollster::block_on(pool.run(BUDGET, conduct, Box::pin(call))).unwrap()
+        pollster::block_on(pool.run(pool.begin(BUDGET, conduct), conduct, Box::pin(call))).unwrap()
     }
 
     /// Runs a call that yields once and then returns `end`.
@@ -357,7 +407,31 @@ mod tests {
             give_way().await;
             end
         };
-        let _ = pollster::block_on(pool.run(BUDGET, conduct, Box::pin(call)));
+        let _ = pollster::block_on(pool.run(pool.begin(BUDGET, conduct), conduct, Box::pin(call)));
+    }
+
+    #[test]
+    fn a_direct_call_that_overruns_runs_again_on_a_lane() {
+        let (pool, conduct) = (pool(), conduct());
+        let mut begun = pool.begin(BUDGET, &conduct);
+        let overruns = || -> Result<(), _> { Err(ErrorKind::Trap(slice::overrun().to_string())) };
+        assert!(begun.run_direct(&conduct, overruns).is_none());
+        let call = async { Ok(thread::current().name().map(str::to_owned)) };
+        let thread = pollster::block_on(pool.run(begun, &conduct, Box::pin(call))).unwrap();
+        assert_eq!(thread.as_deref(), Some("keyward-steady"));
+
+        let mut next = pool.begin(BUDGET, &conduct);
+        let never = || -> Result<(), _> { panic!("the next call starts on the lane") };
+        assert!(next.run_direct(&conduct, never).is_none());
+    }
+
+    #[test]
+    fn a_direct_call_ends_at_once_and_may_panic() {
+        let (pool, conduct) = (pool(), conduct());
+        let run = |call: fn() -> Result<u8, ErrorKind>| pool.begin(BUDGET, &conduct).run_direct(&conduct, call);
+        assert_eq!(run(|| Ok(7)), Some(Ok(7)));
+        assert_eq!(run(|| panic!("a bug")).unwrap().unwrap_err().code(), "runtime");
+        assert_eq!(run(|| Ok(8)), Some(Ok(8)));
     }
 
     #[test]
@@ -385,7 +459,7 @@ mod tests {
             let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().map(str::to_owned).collect();
             Ok((fields[38].parse().unwrap(), fields[16].parse().unwrap()))
         };
-        pollster::block_on(pool.run(BUDGET, conduct, Box::pin(call))).unwrap()
+        pollster::block_on(pool.run(pool.begin(BUDGET, conduct), conduct, Box::pin(call))).unwrap()
     }
 
     #[test]
@@ -412,7 +486,7 @@ mod tests {
                     slice::charge(charge);
                     Ok(())
                 });
-                pollster::block_on(pool.run(BUDGET, &conduct, call)).unwrap();
+                pollster::block_on(pool.run(pool.begin(BUDGET, &conduct), &conduct, call)).unwrap();
             }
             assert_eq!(begins_on(&pool, &conduct).as_deref(), wanted, "{charge:?}");
         }
@@ -448,7 +522,7 @@ mod tests {
                 Start::Steady => (0..2).for_each(|_| conduct.note_slow(OUTLASTED)),
                 Start::Spare => conduct.note_end::<()>(&Err(stopped()), BUDGET.cpu, Instant::now()),
             }
-            let ended = pollster::block_on(pool.run(budget, &conduct, call())).unwrap_err();
+            let ended = pollster::block_on(pool.run(pool.begin(budget, &conduct), &conduct, call())).unwrap_err();
             assert_eq!(ended.code(), "limit-cpu", "{start:?}");
             assert_eq!(conduct.start(Instant::now()), Start::Spare);
         }
@@ -465,8 +539,8 @@ mod tests {
                 Ok(())
             })
         };
-        assert_eq!(pollster::block_on(pool.run(budget, &conduct, call())), Ok(()));
-        let ended = pollster::block_on(pool.run(budget, &conduct, call())).unwrap_err();
+        assert_eq!(pollster::block_on(pool.run(pool.begin(budget, &conduct), &conduct, call())), Ok(()));
+        let ended = pollster::block_on(pool.run(pool.begin(budget, &conduct), &conduct, call())).unwrap_err();
         assert_eq!(ended.code(), "limit-cpu");
     }
 
@@ -478,7 +552,10 @@ mod tests {
             thread::sleep(Duration::from_millis(8));
             Ok(())
         });
-        assert_eq!(pollster::block_on(pool.run(budget, &conduct, call)).unwrap_err().code(), "limit-wall");
+        assert_eq!(
+            pollster::block_on(pool.run(pool.begin(budget, &conduct), &conduct, call)).unwrap_err().code(),
+            "limit-wall"
+        );
         assert_eq!(begins_on(&pool, &conduct), None, "it waited and did not compute");
     }
 
@@ -494,18 +571,18 @@ mod tests {
         };
         let done = thread::scope(|scope| {
             scope.spawn(|| answer.send(7).unwrap());
-            pollster::block_on(pool.run(budget, &conduct, Box::pin(call)))
+            pollster::block_on(pool.run(pool.begin(budget, &conduct), &conduct, Box::pin(call)))
         });
         assert_eq!(done, Ok((7, true)));
 
         let budget = Budget { wall: Duration::from_millis(1), ..budget };
         let never = || Box::pin(async { std::future::pending::<Result<(), ErrorKind>>().await });
-        let stopped = pollster::block_on(pool.run(budget, &conduct, never())).unwrap_err();
+        let stopped = pollster::block_on(pool.run(pool.begin(budget, &conduct), &conduct, never())).unwrap_err();
         assert_eq!(stopped.code(), "store");
         assert_eq!(begins_on(&pool, &conduct), None, "the store is to blame");
         (0..2).for_each(|_| conduct.note_slow(OUTLASTED));
         let budget = Budget { wall: Duration::from_millis(20), ..budget };
-        let stopped = pollster::block_on(pool.run(budget, &conduct, never())).unwrap_err();
+        let stopped = pollster::block_on(pool.run(pool.begin(budget, &conduct), &conduct, never())).unwrap_err();
         assert_eq!(stopped.code(), "store", "on a lane, too");
     }
 }

@@ -1,16 +1,17 @@
 //! Sandboxed calls: one call in one fresh instance. The only module that creates a [`Store`].
 
 use crate::admission::{Full, Seat, Slot};
-use crate::bindings::{self, Answer, Instance, InstancePre, Redactor, types};
+use crate::bindings::{self, Answer, Redactor, Verdict, types};
 use crate::breaker::{Breaker, Permit};
 use crate::clock::UnixTime;
 use crate::component::CheckedComponent;
 use crate::conduct::Conduct;
-use crate::engine::Ticking;
+use crate::engine::{HOST_STACK_BYTES, Ticking};
 use crate::error::{Error, ErrorKind, LimitExceeded, LoadError, LoadErrorKind};
 use crate::grants::BoundGrants;
+use crate::host::log::Lines;
 use crate::host::store::Records;
-use crate::host::{self, HostError, Phase, State};
+use crate::host::{self, HostError, Mode, Phase, Spent, State};
 use crate::limits::{LimitKind, Limits};
 use crate::pool::Budget;
 use crate::runtime::RuntimeInner;
@@ -19,27 +20,36 @@ use crate::slice;
 use crate::token::is_token_text;
 use crate::verdict::{CreateRequest, Denial};
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
-use wasmtime::component::Linker;
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, Lower};
 use wasmtime::{Store, Trap};
 
 /// A [`CheckedComponent`] linked with its [`BoundGrants`], and the slots in which it may run.
 pub(crate) struct Sandbox {
     shared: Arc<RuntimeInner>,
     pub(crate) bound: Arc<BoundGrants>,
-    pre: InstancePre<State>,
+    /// The component linked for calls on their caller's stack; `None` if its imports may wait.
+    direct: Option<InstancePre<State>>,
+    fiber: InstancePre<State>,
+    verify: ComponentExportIndex,
+    create: ComponentExportIndex,
     /// The handler's part of the runtime's slots.
     seat: Seat,
     conduct: Conduct,
     pub(crate) breaker: Arc<Breaker>,
 }
 
+type VerifyResult = Result<Verdict, types::Failure>;
+type CreateResult = Result<bindings::Created, types::CreateError>;
+
 /// A handler's checked result of `verify`.
 pub(crate) struct VerifyOutcome {
     pub(crate) answer: Answer,
     /// The records that it read and changed during the call.
-    pub(crate) records: Records,
+    pub(crate) records: Option<Box<Records>>,
     /// The key of the signature that it verified last.
     pub(crate) key: Option<Arc<str>>,
     /// `true` if it would return the same verdict again in this second.
@@ -57,7 +67,7 @@ pub(crate) enum IssueOutcome {
 pub(crate) struct Creating {
     pub(crate) made: IssueOutcome,
     /// The records that the handler read and changed.
-    pub(crate) records: Records,
+    pub(crate) records: Option<Box<Records>>,
     /// The handler's verdict on its new token, if the token was verified.
     pub(crate) checked: Option<Result<VerifyOutcome, ErrorKind>>,
 }
@@ -76,62 +86,95 @@ impl Sandbox {
         component: &CheckedComponent,
         bound: BoundGrants,
     ) -> Result<Self, LoadError> {
+        let component = &component.component;
+        let link = |mode| {
+            let mut linker = Linker::new(shared.engine.wasmtime());
+            host::link(&mut linker, mode, &bound)?;
+            linker.instantiate_pre(component)
+        };
         let wrong = |error: wasmtime::Error| does_not_fit(&format!("{error:#}"));
-        let mut linker = Linker::new(shared.engine.wasmtime());
-        host::link(&mut linker, &bound).map_err(wrong)?;
-        let pre = linker.instantiate_pre(&component.component).and_then(InstancePre::new).map_err(wrong)?;
+        let fiber = link(Mode::Fiber).map_err(wrong)?;
+        let may_wait = bound.store.is_some() || !bound.queries.is_empty();
+        let direct = if may_wait { None } else { Some(link(Mode::Direct).map_err(wrong)?) };
+        let exports = component.get_export_index(None, "keyward:handler/token-handler@0.1.0");
+        let export = |name| component.get_export_index(exports.as_ref(), name);
+        let (Some(verify), Some(create)) = (export("verify"), export("create")) else {
+            return Err(does_not_fit("an export of `keyward:handler/token-handler` is missing"));
+        };
         let max = bound.limits.concurrent_calls.unwrap_or(shared.limits.slots / 2).max(1);
         let now = Instant::now();
         let seat = shared.admission.seat(max, now);
         let breaker = Arc::new(Breaker::new(bound.name.clone()));
         let conduct = Conduct::new(now, bound.peaks.clone());
-        Ok(Self { shared, bound: Arc::new(bound), pre, seat, conduct, breaker })
+        Ok(Self { shared, bound: Arc::new(bound), direct, fiber, verify, create, seat, conduct, breaker })
     }
 
     /// Instantiates the component once and calls no function: only this detects wrong types and
     /// faulty start functions.
     pub(crate) async fn try_out(self: &Arc<Self>, now: UnixTime) -> Result<(), ErrorKind> {
+        let held = self.admit()?;
         let this = self.clone();
-        self.run(async move |held| {
+        let call = async move {
             let _held = held;
-            this.instantiate(Arc::default(), now).await.map(drop)
-        })
-        .await
+            let mut spent = Spent::default();
+            let state = State::new(this.bound.clone(), Mode::Fiber, Arc::default(), now, spent);
+            let (mut store, instance) = this.instantiate(state, &mut spent).await?;
+            let verify = instance.get_typed_func::<(&str,), (VerifyResult,)>(&mut store, &this.verify);
+            let create = instance.get_typed_func::<(&types::CreateRequest,), (CreateResult,)>(&mut store, &this.create);
+            this.finish(&mut store, &mut spent, verify.and(create).map(drop))
+        };
+        let begun = self.shared.pool.begin(self.budget(), &self.conduct);
+        self.shared.pool.run(begun, &self.conduct, Box::pin(call)).await
     }
 
     /// Calls `verify` with a token.
-    pub(crate) async fn verify(self: &Arc<Self>, token: Arc<str>, now: UnixTime) -> Result<VerifyOutcome, ErrorKind> {
+    pub(crate) async fn verify(self: &Arc<Self>, token: &str, now: UnixTime) -> Result<VerifyOutcome, ErrorKind> {
         self.bound.counters.calls.count();
+        let held = self.admit()?;
+        let token: Arc<str> = token.into();
+        let mut begun = self.shared.pool.begin(self.budget(), &self.conduct);
+        if self.direct().is_some() {
+            let call = || completed(self.verify_in(Mode::Direct, token.clone(), now, None, &mut Spent::default()));
+            if let Some(result) = begun.run_direct(&self.conduct, call) {
+                return result;
+            }
+        }
         let this = self.clone();
-        self.run(async move |held| {
+        let call = async move {
             let _held = held;
-            this.verify_in(token, now, None).await
-        })
-        .await
+            this.verify_in(Mode::Fiber, token, now, None, &mut Spent::default()).await
+        };
+        // Boxed, so that the futures of direct calls stay small.
+        Box::pin(self.shared.pool.run(begun, &self.conduct, Box::pin(call))).await
     }
 
-    /// Calls `verify` in a fresh instance. Its host calls and log lines are added to those of
-    /// `before`.
+    /// Calls `verify` in a fresh instance. Its log lines are added to those of `create`, if that
+    /// was called before.
     async fn verify_in(
         &self,
+        mode: Mode,
         token: Arc<str>,
         now: UnixTime,
-        before: Option<State>,
+        lines: Option<Lines>,
+        spent: &mut Spent,
     ) -> Result<VerifyOutcome, ErrorKind> {
-        let mut state = State::new(self.bound.clone(), token.clone(), now);
-        if let Some(before) = before {
-            state.calls.continue_from(&before.calls);
-            state.lines.continue_from(&before.lines);
+        let mut state = State::new(self.bound.clone(), mode, token.clone(), now, *spent);
+        match lines {
+            Some(lines) => state.lines = lines,
+            None if mode == Mode::Direct => state.lines.hold(),
+            None => {}
         }
-        let (mut store, instance) = self.instantiate_with(state).await?;
+        let (mut store, instance) = self.instantiate(state, spent).await?;
         store.data_mut().phase = Phase::Verify;
-        let called = instance.keyward_handler_token_handler().call_verify(&mut store, &token).await;
+        let called: wasmtime::Result<VerifyResult> = call(&mut store, &instance, &self.verify, &*token).await;
+        let result = self.finish(&mut store, spent, called)?;
+        let State { calls, records, key, mut lines, .. } = store.into_data();
+        lines.release(&token);
         let words = self.words(&token);
-        match self.finish(&store, called)? {
+        match result {
             Ok(verdict) => {
-                let State { calls, records, key, .. } = store.into_data();
-                let repeatable = calls.are_repeatable();
-                Ok(VerifyOutcome { answer: bindings::answer(verdict, &words), records, key, repeatable })
+                let answer = bindings::answer(verdict, &words);
+                Ok(VerifyOutcome { answer, records, key: key.into_inner(), repeatable: calls.are_repeatable() })
             }
             Err(failure) => Err(bindings::fault(failure, &words)),
         }
@@ -146,84 +189,114 @@ impl Sandbox {
         check: bool,
     ) -> Result<Creating, ErrorKind> {
         self.bound.counters.calls.count();
-        let this = self.clone();
-        self.run(async move |held| {
-            let _held = held;
-            let (mut store, instance) = this.instantiate(Arc::default(), now).await?;
-            store.data_mut().phase = Phase::Create;
-            store.data_mut().records.request = this.bound.store.is_some().then(|| request.clone());
-            let request = bindings::request_out(request);
-            store.data_mut().lines.hold();
-            let called = instance.keyward_handler_token_handler().call_create(&mut store, &request).await;
-            let token = if let Ok(Ok(created)) = &called { created.token.as_str() } else { "" };
-            store.data_mut().lines.release(token);
-            match this.finish(&store, called)? {
-                Ok(created) => {
-                    let mut state = store.into_data();
-                    let (records, key) = (std::mem::take(&mut state.records), state.key.take());
-                    let token = &created.token;
-                    let is_asked = check
-                        && records.changes.insert.is_none()
-                        && (1..=this.bound.limits.token_bytes).contains(&token.len())
-                        && is_token_text(token);
-                    let checked = match is_asked {
-                        true => Some(this.verify_in(token.as_str().into(), now, Some(state)).await),
-                        false => None,
-                    };
-                    Ok(Creating { made: IssueOutcome::Token(created, key), records, checked })
-                }
-                Err(types::CreateError::Denied(denied)) => {
-                    let (denial, message) = bindings::denied(denied, &this.words(""));
-                    Ok(Creating {
-                        made: IssueOutcome::Denied(denial, message),
-                        records: Records::default(),
-                        checked: None,
-                    })
-                }
-                Err(types::CreateError::Failed(failure)) => Err(bindings::fault(failure, &this.words(""))),
+        let held = self.admit()?;
+        let mut begun = self.shared.pool.begin(self.budget(), &self.conduct);
+        if self.direct().is_some() {
+            let call = || completed(self.create_in(Mode::Direct, &request, now, check, &mut Spent::default()));
+            if let Some(result) = begun.run_direct(&self.conduct, call) {
+                return result;
             }
-        })
-        .await
+        }
+        let this = self.clone();
+        let call = async move {
+            let _held = held;
+            this.create_in(Mode::Fiber, &request, now, check, &mut Spent::default()).await
+        };
+        Box::pin(self.shared.pool.run(begun, &self.conduct, Box::pin(call))).await
     }
 
-    /// Takes a slot for a call and runs it.
+    /// Calls `create` in a fresh instance, and with `check` then `verify` in another one.
+    async fn create_in(
+        &self,
+        mode: Mode,
+        request: &CreateRequest,
+        now: UnixTime,
+        check: bool,
+        spent: &mut Spent,
+    ) -> Result<Creating, ErrorKind> {
+        let mut state = State::new(self.bound.clone(), mode, Arc::default(), now, *spent);
+        state.lines.hold();
+        let (mut store, instance) = self.instantiate(state, spent).await?;
+        let state = store.data_mut();
+        state.phase = Phase::Create;
+        if let Some(records) = &mut state.records {
+            records.request = Some(request.clone());
+        }
+        let request = bindings::request_out(request);
+        let called: wasmtime::Result<CreateResult> = call(&mut store, &instance, &self.create, &request).await;
+        let result = self.finish(&mut store, spent, called)?;
+        let State { records, key, mut lines, .. } = store.into_data();
+        let created = match result {
+            Ok(created) => created,
+            Err(types::CreateError::Denied(denied)) => {
+                let (denial, message) = bindings::denied(denied, &self.words(""));
+                let made = IssueOutcome::Denied(denial, message);
+                return Ok(Creating { made, records: None, checked: None });
+            }
+            Err(types::CreateError::Failed(failure)) => return Err(bindings::fault(failure, &self.words(""))),
+        };
+        let token = &created.token;
+        let is_checked = check
+            && records.as_ref().is_none_or(|records| records.changes.insert.is_none())
+            && (1..=self.bound.limits.token_bytes).contains(&token.len())
+            && is_token_text(token);
+        let checked = if is_checked {
+            Some(self.verify_in(mode, token.as_str().into(), now, Some(lines), spent).await)
+        } else {
+            lines.release(token);
+            None
+        };
+        Ok(Creating { made: IssueOutcome::Token(created, key.into_inner()), records, checked })
+    }
+
+    /// Takes a slot for a call.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`] if no slot is free, [`ErrorKind::BreakerOpen`] if another call runs and
-    /// the breaker is not closed, or the error of the call.
-    async fn run<T, C, F>(&self, call: C) -> Result<T, ErrorKind>
-    where
-        T: Send + 'static,
-        C: FnOnce(CallGuards) -> F,
-        F: Future<Output = Result<T, ErrorKind>> + Send + 'static,
-    {
+    /// [`ErrorKind::Busy`] if no slot is free, or [`ErrorKind::BreakerOpen`] if another call runs
+    /// and the breaker is not closed.
+    fn admit(&self) -> Result<CallGuards, ErrorKind> {
         let permit = self.breaker.admit()?;
         let slot = self.seat.admit(Instant::now()).map_err(|full| match full {
             Full::Own(of) => ErrorKind::Busy { what: "its slots", of, setting: "limits.concurrent_calls" },
             Full::All(of) => ErrorKind::Busy { what: "the slots open to it", of, setting: "RuntimeLimits::slots" },
         })?;
-        let held = CallGuards { _permit: permit, _slot: slot, _ticking: self.shared.engine.ticking() };
-        let may_wait = self.bound.store.is_some() || !self.bound.queries.is_empty();
-        let budget = Budget { cpu: self.bound.limits.cpu, wall: self.bound.limits.wall, may_wait };
-        // Boxed early: a call is large, and every future around it would contain it.
-        self.shared.pool.run(budget, &self.conduct, Box::pin(call(held))).await
+        Ok(CallGuards { _permit: permit, _slot: slot, _ticking: self.shared.engine.ticking() })
+    }
+
+    /// Returns the component for a call on this thread's stack. `None` if its imports may wait, or
+    /// if the stack could overflow, which would abort the process.
+    fn direct(&self) -> Option<&InstancePre<State>> {
+        // More than a thread has: this is not its stack, but that of a fiber of the caller.
+        const MAX: usize = 1 << 30;
+        let needed = self.shared.limits.wasm_stack_bytes.saturating_add(HOST_STACK_BYTES);
+        let has_stack = stacker::remaining_stack().is_some_and(|left| (needed..=MAX).contains(&left));
+        self.direct.as_ref().filter(|_| has_stack)
+    }
+
+    fn budget(&self) -> Budget {
+        Budget { cpu: self.bound.limits.cpu, wall: self.bound.limits.wall, may_wait: self.direct.is_none() }
     }
 
     /// Creates a fresh instance under every limit that the engine enforces.
-    async fn instantiate(&self, token: Arc<str>, now: UnixTime) -> Result<(Store<State>, Instance), ErrorKind> {
-        self.instantiate_with(State::new(self.bound.clone(), token, now)).await
-    }
-
-    async fn instantiate_with(&self, state: State) -> Result<(Store<State>, Instance), ErrorKind> {
+    async fn instantiate(&self, state: State, spent: &mut Spent) -> Result<(Store<State>, Instance), ErrorKind> {
+        let mode = state.calls.mode;
         let mut store = Store::new(self.shared.engine.wasmtime(), state);
         store.limiter(|state| &mut state.growth);
         store.set_hostcall_fuel(self.bound.limits.host_call_bytes);
         // The contract has no resources; a component that defines its own gets a few.
         store.set_max_component_handles(64);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|_| Ok(slice::on_tick()));
-        let instance = self.pre.instantiate_async(&mut store).await;
-        let instance = self.finish(&store, instance)?;
+        let instance = match (mode, &self.direct) {
+            (Mode::Direct, Some(direct)) => {
+                store.epoch_deadline_callback(|_| slice::on_direct_tick());
+                direct.instantiate(&mut store)
+            }
+            (Mode::Direct, None) | (Mode::Fiber, _) => {
+                store.epoch_deadline_callback(|_| Ok(slice::on_tick()));
+                self.fiber.instantiate_async(&mut store).await
+            }
+        };
+        let instance = self.finish(&mut store, spent, instance)?;
         Ok((store, instance))
     }
 
@@ -232,13 +305,53 @@ impl Sandbox {
     }
 
     /// Translates the engine's error, notes the use of limits, and reports dropped log lines.
-    fn finish<T>(&self, store: &Store<State>, result: wasmtime::Result<T>) -> Result<T, ErrorKind> {
-        self.bound.peaks.note(store.data().now.seconds, store.data().used());
-        let dropped = store.data().lines.dropped();
+    fn finish<T>(
+        &self,
+        store: &mut Store<State>,
+        spent: &mut Spent,
+        result: wasmtime::Result<T>,
+    ) -> Result<T, ErrorKind> {
+        let state = store.data_mut();
+        *spent = state.calls.spent();
+        self.bound.peaks.note(state.now.seconds, state.used());
+        if slice::is_overrun(&result) {
+            state.lines.discard();
+        } else if result.is_err() {
+            state.lines.release(&state.token);
+        }
+        let dropped = state.lines.dropped();
         if dropped > 0 {
             tracing::warn!(target: "keyward::handler", handler = &*self.bound.name, dropped, "log lines dropped");
         }
         result.map_err(|error| fault(&error, &self.bound.limits, self.shared.limits.wasm_stack_bytes))
+    }
+}
+
+/// Calls an export on the stack of the store's [`Mode`].
+async fn call<P, R>(
+    store: &mut Store<State>,
+    instance: &Instance,
+    export: &ComponentExportIndex,
+    arguments: P,
+) -> wasmtime::Result<R>
+where
+    P: Lower + Send + Sync,
+    (P,): ComponentNamedList + Lower + Send + Sync,
+    (R,): ComponentNamedList + Lift + Send + Sync + 'static,
+{
+    let function = instance.get_typed_func::<(P,), (R,)>(&mut *store, export)?;
+    let (result,) = match store.data().calls.mode {
+        Mode::Direct => function.call(store, (arguments,)),
+        Mode::Fiber => function.call_async(store, (arguments,)).await,
+    }?;
+    Ok(result)
+}
+
+/// Returns the result of a direct call, which never waits.
+fn completed<T>(call: impl Future<Output = Result<T, ErrorKind>>) -> Result<T, ErrorKind> {
+    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(ErrorKind::Runtime("waits in a direct call".into())),
     }
 }
 

@@ -25,10 +25,23 @@ pub(crate) fn run<T>(
     cx: &mut Context<'_>,
     is_measured: bool,
 ) -> Poll<Result<T, ErrorKind>> {
+    begin(is_measured);
+    catch_unwind(AssertUnwindSafe(|| call.poll(cx))).unwrap_or_else(|_| Poll::Ready(Err(panicked())))
+}
+
+/// Runs a direct call for one slice: until it completes or overruns.
+pub(crate) fn run_direct<T>(call: impl FnOnce() -> Result<T, ErrorKind>, is_measured: bool) -> Result<T, ErrorKind> {
+    begin(is_measured);
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(panicked()))
+}
+
+fn begin(is_measured: bool) {
     let since = is_measured.then(thread_cpu);
     CURRENT.set(Slice { since, charged: Duration::ZERO, has_ticked: false, has_yielded: false, ..CURRENT.get() });
-    catch_unwind(AssertUnwindSafe(|| call.poll(cx)))
-        .unwrap_or_else(|_| Poll::Ready(Err(ErrorKind::Runtime("panicked in the host's code".into()))))
+}
+
+fn panicked() -> ErrorKind {
+    ErrorKind::Runtime("panicked in the host's code".into())
 }
 
 /// The state of the slice that a thread runs.
@@ -87,6 +100,30 @@ pub(crate) fn on_tick() -> UpdateDeadline {
     }
     CURRENT.set(Slice { has_yielded: true, ..state });
     UpdateDeadline::Yield(1)
+}
+
+/// The end of a direct call that has used up its slice. The call runs again on a fiber.
+#[derive(Debug, thiserror::Error)]
+#[error("the slice is over")]
+pub(crate) struct Overrun;
+
+/// Decides at a tick whether a direct call goes on: like [`on_tick`], but it cannot yield.
+pub(crate) fn on_direct_tick() -> wasmtime::Result<UpdateDeadline> {
+    match on_tick() {
+        UpdateDeadline::Yield(_) => Err(overrun()),
+        next => Ok(next),
+    }
+}
+
+/// Ends a direct call, which [`last`] then reports as one that has yielded.
+pub(crate) fn overrun() -> wasmtime::Error {
+    CURRENT.set(Slice { has_yielded: true, ..CURRENT.get() });
+    Overrun.into()
+}
+
+/// Returns whether a direct call must run again on a fiber.
+pub(crate) fn is_overrun<T>(result: &wasmtime::Result<T>) -> bool {
+    result.as_ref().is_err_and(|error| error.is::<Overrun>())
 }
 
 /// Checks the slice from a host function, where no tick does, and returns whether it is over.

@@ -43,7 +43,11 @@ impl<A> VerdictCache<A> {
 
     /// Caches the verdict of a call that started in `second` if `bytes` more fit. Drops the entries
     /// of every other second from the shard.
-    pub(crate) fn keep(&self, token: TokenDigest, second: u64, bytes: usize, answer: Arc<A>) {
+    pub(crate) fn keep(&self, token: TokenDigest, second: u64, bytes: usize, answer: impl FnOnce() -> Arc<A>) {
+        if bytes > self.max {
+            return;
+        }
+        let answer = answer();
         let Some(shard) = self.shard(&token) else { return };
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         let mut gone = HashMap::new();
@@ -87,16 +91,16 @@ mod tests {
 
     fn by_second_and_token() {
         let answers = VerdictCache::new(1 << 20);
-        answers.keep(token(1), 100, 10, Arc::new("yes"));
+        answers.keep(token(1), 100, 10, || Arc::new("yes"));
         assert_eq!(answers.get(&token(1), 100).as_deref(), Some(&"yes"));
         assert_eq!(answers.get(&token(1), 101), None);
         assert_eq!(answers.get(&token(1), 99), None);
         assert_eq!(answers.get(&token(17), 100), None, "same shard, other token");
         // The clock advances, then jumps back.
-        answers.keep(token(17), 101, 10, Arc::new("yes"));
+        answers.keep(token(17), 101, 10, || Arc::new("yes"));
         assert_eq!(answers.get(&token(1), 100), None);
         assert_eq!(answers.get(&token(1), 101), None);
-        answers.keep(token(17), 50, 10, Arc::new("again"));
+        answers.keep(token(17), 50, 10, || Arc::new("again"));
         assert_eq!(answers.get(&token(17), 50).as_deref(), Some(&"again"));
         assert_eq!(answers.get(&token(17), 101), None);
     }
@@ -109,14 +113,14 @@ mod tests {
     fn bounded() {
         let answers = VerdictCache::new(SHARDS * 100);
         for second in [1, 2] {
-            answers.keep(token(0), second, 60, Arc::new(()));
-            answers.keep(token(16), second, 41, Arc::new(()));
-            answers.keep(token(32), second, 40, Arc::new(()));
+            answers.keep(token(0), second, 60, || Arc::new(()));
+            answers.keep(token(16), second, 41, || Arc::new(()));
+            answers.keep(token(32), second, 40, || Arc::new(()));
             let kept = [0, 16, 32].map(|number| answers.get(&token(number), second).is_some());
             assert_eq!(kept, [true, false, true]);
         }
         let none = VerdictCache::new(0);
-        none.keep(token(0), 1, 1, Arc::new(()));
+        none.keep(token(0), 1, 1, || Arc::new(()));
         assert!(none.get(&token(0), 1).is_none());
     }
 }

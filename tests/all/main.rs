@@ -19,6 +19,7 @@ mod compile;
 mod configuration;
 mod counted;
 mod datasette;
+mod direct;
 mod doctor;
 mod embedding;
 mod hostile;

@@ -61,7 +61,7 @@ impl Handler {
             };
             let check_new = !self.first_party || request.parent.is_some() || self.may_be_too_large(&request);
             let Creating { made, records, checked } = self.sandbox.create(request.clone(), now, check_new).await?;
-            let Records { mut changes, .. } = records;
+            let Records { mut changes, .. } = *records.unwrap_or_default();
             let created = match made {
                 IssueOutcome::Denied(denial, message) => return denied(Some(self.name.clone()), denial, message),
                 // Third-party handlers must not create such tokens: only the restrictions of the

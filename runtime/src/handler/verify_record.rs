@@ -45,10 +45,10 @@ impl Handler {
         &self,
         mut proposal: Proposal,
         presented: Presented<'_>,
-        records: Records,
+        records: Option<Box<Records>>,
         now: UnixTime,
     ) -> Result<Verdict, ErrorKind> {
-        let Records { shown, changes, .. } = records;
+        let Records { shown, changes, .. } = *records.unwrap_or_default();
         let Presented { token, digest, key } = presented;
         // `judge` refuses an id that is not valid, or that contains the token.
         let named = proposal.token_id.as_deref().filter(|id| is_token_id(id) && !id.contains(token));

@@ -1,89 +1,74 @@
 //! `keyward:handler/keys`: signatures with keys that never leave the host.
 
-use super::{Calls, HostError, Phase, State};
-use crate::bindings::keys;
+use super::{HostError, Linking, Phase, State};
+use crate::bindings::keys::KeyError;
 use crate::keys::DerivedKeys;
-use std::collections::HashMap;
-use std::sync::Arc;
-use wasmtime::Result;
-use wasmtime::component::{HasData, Linker};
+use wasmtime::component::{WasmList, WasmStr};
+use wasmtime::{Result, StoreContext};
 
-pub(crate) struct Keys<'a> {
-    calls: &'a mut Calls,
-    labels: &'a HashMap<String, DerivedKeys>,
-    phase: Phase,
-    used: &'a mut Option<Arc<str>>,
+/// Returns the [`DerivedKeys`] of a label, and charges for hashing `message` bytes with `tried`
+/// keys.
+///
+/// `None` for a label that this handler does not have, whether or not another handler has it.
+fn find<'a>(
+    store: &'a StoreContext<'_, State>,
+    label: &WasmStr,
+    message: usize,
+    tried: fn(&DerivedKeys) -> usize,
+) -> Result<Option<&'a DerivedKeys>> {
+    let state = store.data();
+    let label = label.to_str(store)?;
+    let keys = state.bound.keys.get(&*label);
+    let read = message.saturating_mul(keys.map_or(1, tried)).saturating_add(label.len());
+    state.calls.enter_repeatable(read)?;
+    if state.phase == Phase::Instantiate {
+        return Err(HostError::forbidden("`keys` during instantiation"));
+    }
+    Ok(keys)
 }
 
-struct HasKeys;
+type Signed = Result<Vec<u8>, KeyError>;
 
-impl HasData for HasKeys {
-    type Data<'a> = Keys<'a>;
-}
-
-impl<'a> Keys<'a> {
-    /// Returns the [`DerivedKeys`] of a label, and charges for hashing `message` bytes with `tried`
-    /// keys.
-    ///
-    /// `None` for a label that this handler does not have, whether or not another handler has it.
-    async fn find(
-        &mut self,
-        label: &str,
-        message: usize,
-        tried: fn(&DerivedKeys) -> usize,
-    ) -> Result<Option<&'a DerivedKeys>> {
-        let keys = self.labels.get(label);
-        let read = message.saturating_mul(keys.map_or(1, tried)).saturating_add(label.len());
-        self.calls.enter_repeatable(read)?;
-        self.calls.rest().await;
-        if self.phase == Phase::Instantiate {
-            return Err(HostError::forbidden("`keys` during instantiation"));
+fn sign(store: StoreContext<'_, State>, (label, message): (WasmStr, WasmList<u8>)) -> Result<(Signed,)> {
+    let state = store.data();
+    let signed = match find(&store, &label, message.len(), |_| 1)? {
+        None => Err(KeyError::NotGranted),
+        Some(_) if state.phase != Phase::Create => Err(KeyError::NotPermittedNow),
+        Some(keys) => {
+            let (signature, key) = keys.sign(message.as_le_slice(&store));
+            state.key.set(Some(key.clone()));
+            Ok(signature)
         }
-        Ok(keys)
-    }
+    };
+    Ok((signed,))
 }
 
-impl keys::Host for Keys<'_> {
-    async fn sign(&mut self, label: String, message: Vec<u8>) -> Result<Result<Vec<u8>, keys::KeyError>> {
-        Ok(match self.find(&label, message.len(), |_| 1).await? {
-            None => Err(keys::KeyError::NotGranted),
-            Some(_) if self.phase != Phase::Create => Err(keys::KeyError::NotPermittedNow),
-            Some(keys) => {
-                let (signature, key) = keys.sign(&message);
-                *self.used = Some(key.clone());
-                Ok(signature)
-            }
-        })
-    }
+type Verified = Result<bool, KeyError>;
 
-    async fn verify(
-        &mut self,
-        label: String,
-        message: Vec<u8>,
-        signature: Vec<u8>,
-    ) -> Result<Result<bool, keys::KeyError>> {
-        self.calls.charge(signature.len())?;
-        Ok(match self.find(&label, message.len(), DerivedKeys::len).await? {
-            None => Err(keys::KeyError::NotGranted),
-            Some(keys) => {
-                let key = keys.verify(&message, &signature);
-                // A signature that `create` verifies is not that of the new token.
-                if let Some(key) = key
-                    && self.phase == Phase::Verify
-                {
-                    *self.used = Some(key.clone());
-                }
-                Ok(key.is_some())
+fn verify(
+    store: StoreContext<'_, State>,
+    (label, message, signature): (WasmStr, WasmList<u8>, WasmList<u8>),
+) -> Result<(Verified,)> {
+    let state = store.data();
+    state.calls.charge(signature.len())?;
+    let verified = match find(&store, &label, message.len(), DerivedKeys::len)? {
+        None => Err(KeyError::NotGranted),
+        Some(keys) => {
+            let key = keys.verify(message.as_le_slice(&store), signature.as_le_slice(&store));
+            // A signature that `create` verifies is not that of the new token.
+            if let Some(key) = key
+                && state.phase == Phase::Verify
+            {
+                state.key.set(Some(key.clone()));
             }
-        })
-    }
+            Ok(key.is_some())
+        }
+    };
+    Ok((verified,))
 }
 
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
-    keys::add_to_linker::<State, HasKeys>(linker, |state| Keys {
-        calls: &mut state.calls,
-        labels: &state.bound.keys,
-        phase: state.phase,
-        used: &mut state.key,
-    })
+pub(crate) fn link(linking: &mut Linking<'_>) -> Result<()> {
+    let mut keys = linking.interface("keys")?;
+    keys.working("sign", sign)?;
+    keys.working("verify", verify)
 }

@@ -1,20 +1,21 @@
 //! `keyward:handler/log`: messages of a handler in the operator's log, each bounded and on one
 //! line.
 
-use super::{Calls, State};
-use crate::bindings::{Redactor, log};
+use super::{Linking, State};
+use crate::bindings::Redactor;
+use crate::bindings::log::Level;
 use std::sync::Arc;
-use wasmtime::Result;
-use wasmtime::component::{HasData, Linker};
+use wasmtime::component::WasmStr;
+use wasmtime::{Result, StoreContextMut};
 
 /// The log lines of a call. Those of `create` are held back until the token is known that they must
-/// not contain.
+/// not contain, those of a direct call until it is known that it need not run again.
 pub(crate) struct Lines {
     handler: Arc<str>,
     written: u32,
     of: u32,
     bytes: usize,
-    held: Option<Vec<(log::Level, String)>>,
+    held: Option<Vec<(Level, String)>>,
 }
 
 /// Maximum number of bytes of a held line. Held lines are longer than the emitted part, so that a
@@ -24,11 +25,6 @@ const HELD: usize = 16 << 10;
 impl Lines {
     pub(crate) fn new(handler: Arc<str>, of: u32, bytes: usize) -> Self {
         Self { handler, written: 0, of, bytes, held: None }
-    }
-
-    /// Continues the count of an earlier instance in the same call.
-    pub(crate) fn continue_from(&mut self, before: &Self) {
-        self.written = before.written.min(before.of);
     }
 
     /// Returns the number of dropped lines.
@@ -41,14 +37,19 @@ impl Lines {
         self.held.get_or_insert_default();
     }
 
-    /// Emits the held lines, without the issued token.
+    /// Discards the held lines, and those that were dropped: the call runs again.
+    pub(crate) fn discard(&mut self) {
+        (self.held, self.written) = (None, 0);
+    }
+
+    /// Emits the held lines, without the token.
     pub(crate) fn release(&mut self, token: &str) {
         for (level, message) in self.held.take().unwrap_or_default() {
             self.emit(level, &message, token);
         }
     }
 
-    fn write(&mut self, level: log::Level, message: String, token: &str) {
+    fn write(&mut self, level: Level, message: String, token: &str) {
         self.written = self.written.saturating_add(1);
         if self.written > self.of {
             return;
@@ -61,14 +62,14 @@ impl Lines {
         }
     }
 
-    fn emit(&self, level: log::Level, message: &str, token: &str) {
+    fn emit(&self, level: Level, message: &str, token: &str) {
         let line = Redactor { max: self.bytes, token }.show(message);
         let handler = &*self.handler;
         match level {
-            log::Level::Debug => tracing::debug!(target: "keyward::handler", handler, "{line}"),
-            log::Level::Info => tracing::info!(target: "keyward::handler", handler, "{line}"),
-            log::Level::Warn => tracing::warn!(target: "keyward::handler", handler, "{line}"),
-            log::Level::Error => tracing::error!(target: "keyward::handler", handler, "{line}"),
+            Level::Debug => tracing::debug!(target: "keyward::handler", handler, "{line}"),
+            Level::Info => tracing::info!(target: "keyward::handler", handler, "{line}"),
+            Level::Warn => tracing::warn!(target: "keyward::handler", handler, "{line}"),
+            Level::Error => tracing::error!(target: "keyward::handler", handler, "{line}"),
         }
     }
 }
@@ -80,30 +81,14 @@ impl Drop for Lines {
     }
 }
 
-pub(crate) struct Log<'a> {
-    calls: &'a mut Calls,
-    lines: &'a mut Lines,
-    token: &'a str,
+fn write(mut store: StoreContextMut<'_, State>, (level, message): (Level, WasmStr)) -> Result<()> {
+    let message = message.to_str(&store)?.into_owned();
+    let State { calls, lines, token, .. } = store.data_mut();
+    calls.enter(message.len())?;
+    lines.write(level, message, token);
+    Ok(())
 }
 
-struct HasLog;
-
-impl HasData for HasLog {
-    type Data<'a> = Log<'a>;
-}
-
-impl log::Host for Log<'_> {
-    fn write(&mut self, level: log::Level, message: String) -> Result<()> {
-        self.calls.enter(message.len())?;
-        self.lines.write(level, message, self.token);
-        Ok(())
-    }
-}
-
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
-    log::add_to_linker::<State, HasLog>(linker, |state| Log {
-        calls: &mut state.calls,
-        lines: &mut state.lines,
-        token: &state.token,
-    })
+pub(crate) fn link(linking: &mut Linking<'_>) -> Result<()> {
+    linking.interface("log")?.changing("write", write)
 }

@@ -1,33 +1,17 @@
 //! `keyward:handler/settings`: the settings that the operator configured for this handler.
 
-use super::{Calls, State};
-use crate::bindings::settings;
-use std::collections::HashMap;
-use wasmtime::Result;
-use wasmtime::component::{HasData, Linker};
+use super::{Linking, State};
+use wasmtime::component::WasmStr;
+use wasmtime::{Result, StoreContext};
 
-pub(crate) struct Settings<'a> {
-    calls: &'a mut Calls,
-    values: &'a HashMap<String, String>,
+fn get(store: StoreContext<'_, State>, (name,): (WasmStr,)) -> Result<(Option<String>,)> {
+    let State { calls, bound, .. } = store.data();
+    let name = name.to_str(store)?;
+    let value = bound.settings.get(&*name);
+    calls.enter_repeatable(name.len().saturating_add(value.map_or(0, String::len)))?;
+    Ok((value.cloned(),))
 }
 
-struct HasSettings;
-
-impl HasData for HasSettings {
-    type Data<'a> = Settings<'a>;
-}
-
-impl settings::Host for Settings<'_> {
-    fn get(&mut self, name: String) -> Result<Option<String>> {
-        let value = self.values.get(&name);
-        self.calls.enter_repeatable(name.len().saturating_add(value.map_or(0, String::len)))?;
-        Ok(value.cloned())
-    }
-}
-
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
-    settings::add_to_linker::<State, HasSettings>(linker, |state| Settings {
-        calls: &mut state.calls,
-        values: &state.bound.settings,
-    })
+pub(crate) fn link(linking: &mut Linking<'_>) -> Result<()> {
+    linking.interface("settings")?.quick("get", get)
 }

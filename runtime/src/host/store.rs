@@ -165,7 +165,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
         grant: state.bound.store.as_ref(),
         phase: state.phase,
         now: state.now.whole(),
-        records: &mut state.records,
+        records: state.records.get_or_insert_default(),
         lookups: &state.bound.counters.lookups,
     })
 }
