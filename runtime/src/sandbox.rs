@@ -161,7 +161,7 @@ impl Sandbox {
         let mut state = State::new(self.bound.clone(), mode, token.clone(), now, *spent);
         match lines {
             Some(lines) => state.lines = lines,
-            None if mode == Mode::Direct => state.lines.hold(),
+            None if mode == Mode::Direct => state.lines.hold(token.clone()),
             None => {}
         }
         let (mut store, instance) = self.instantiate(state, spent).await?;
@@ -215,7 +215,7 @@ impl Sandbox {
         spent: &mut Spent,
     ) -> Result<Creating, ErrorKind> {
         let mut state = State::new(self.bound.clone(), mode, Arc::default(), now, *spent);
-        state.lines.hold();
+        state.lines.hold(Arc::default());
         let (mut store, instance) = self.instantiate(state, spent).await?;
         let state = store.data_mut();
         state.phase = Phase::Create;

@@ -16,6 +16,8 @@ pub(crate) struct Lines {
     of: u32,
     bytes: usize,
     held: Option<Vec<(Level, String)>>,
+    /// The token that lines must not contain if the call ends before they are released.
+    token: Arc<str>,
 }
 
 /// Maximum number of bytes of a held line. Held lines are longer than the emitted part, so that a
@@ -24,7 +26,7 @@ const HELD: usize = 16 << 10;
 
 impl Lines {
     pub(crate) fn new(handler: Arc<str>, of: u32, bytes: usize) -> Self {
-        Self { handler, written: 0, of, bytes, held: None }
+        Self { handler, written: 0, of, bytes, held: None, token: Arc::default() }
     }
 
     /// Returns the number of dropped lines.
@@ -32,9 +34,11 @@ impl Lines {
         self.written.saturating_sub(self.of)
     }
 
-    /// Holds lines back from now on.
-    pub(crate) fn hold(&mut self) {
+    /// Holds lines back from now on. If the call ends before they are released, they are emitted
+    /// without `token`.
+    pub(crate) fn hold(&mut self, token: Arc<str>) {
         self.held.get_or_insert_default();
+        self.token = token;
     }
 
     /// Discards the held lines, and those that were dropped: the call runs again.
@@ -74,10 +78,12 @@ impl Lines {
     }
 }
 
-/// Emits the held lines of a stopped call. No token was given away, so there is none to remove.
+/// Emits the held lines of a stopped call. A new token was not given away, so it need not be
+/// removed.
 impl Drop for Lines {
     fn drop(&mut self) {
-        self.release("");
+        let token = std::mem::take(&mut self.token);
+        self.release(&token);
     }
 }
 
