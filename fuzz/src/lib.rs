@@ -5,9 +5,9 @@
 //! * `cargo test -p keyward-fuzz`: a bounded stream of random and mutated inputs, the same each
 //!   time. With the environment variable `KEYWARD_SOAK_SECONDS` each target runs for that long, on
 //!   another stream each time.
-//! * cargo-fuzz, which is guided by coverage and needs a nightly compiler with the WebAssembly
-//!   target: `cargo +nightly fuzz run --fuzz-dir fuzz/libfuzzer TARGET`. `worker` runs only in the
-//!   first way, because it needs the program.
+//! * libFuzzer, which is guided by coverage: `fuzz/libfuzzer/Cargo.toml` has the commands, for the
+//!   stable compiler and for cargo-fuzz. `worker` runs only in the first way, because it needs the
+//!   program.
 
 #![expect(
     clippy::unwrap_used,
