@@ -71,9 +71,9 @@ impl Conduct {
         if self.debt.load(Ordering::Relaxed) > nanos(MAX_DEBT) {
             return Start::Steady;
         }
+        // Without measured calls, this only reads the atomic.
         let next = |calls: u32| calls.checked_sub(1);
-        let is_measured = self.measured.load(Ordering::Relaxed) > 0
-            && self.measured.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok();
+        let is_measured = self.measured.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok();
         Start::Inline { is_measured }
     }
 
@@ -92,7 +92,7 @@ impl Conduct {
     pub(crate) fn note_cost(&self, cost: Duration) {
         self.peaks.note_cpu(cost);
         if cost > ALLOWANCE {
-            self.note_unmeasured();
+            self.measure_next();
         }
         // Without debt, a cheap call only reads the atomic.
         if cost > ALLOWANCE || self.debt.load(Ordering::Relaxed) > 0 {
@@ -104,9 +104,9 @@ impl Conduct {
         }
     }
 
-    /// Notes a call that finished late, without having been measured. Its thread may have been
-    /// preempted, so the next calls are measured.
-    pub(crate) fn note_unmeasured(&self) {
+    /// Measures the next calls. Called after one that finished late without having been measured:
+    /// its thread may have been preempted.
+    pub(crate) fn measure_next(&self) {
         self.measured.store(MEASURED_CALLS, Ordering::Relaxed);
     }
 
@@ -178,7 +178,7 @@ mod tests {
         let (conduct, now) = (conduct(), Instant::now());
         let measured = || (0..100).take_while(|_| conduct.start(now) == Start::Inline { is_measured: true }).count();
         assert_eq!(measured(), 0);
-        conduct.note_unmeasured();
+        conduct.measure_next();
         assert_eq!(measured(), 16);
         conduct.note_cost(ALLOWANCE);
         assert_eq!(measured(), 0, "it stayed within its allowance");

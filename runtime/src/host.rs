@@ -27,8 +27,6 @@ pub(crate) struct State {
     pub(crate) bound: Arc<BoundGrants>,
     pub(crate) phase: Phase,
     pub(crate) now: UnixTime,
-    /// The token under verification, to keep it out of the log; empty in `create`.
-    pub(crate) token: Arc<str>,
     pub(crate) calls: Calls,
     pub(crate) lines: log::Lines,
     pub(crate) growth: MemoryLimiter,
@@ -41,8 +39,9 @@ pub(crate) struct State {
 
 impl State {
     /// Creates the state of a call. The [`Limits`] that are enforced elsewhere are listed as `_`,
-    /// so that a new limit cannot be forgotten here.
-    pub(crate) fn new(bound: Arc<BoundGrants>, mode: Mode, token: Arc<str>, now: UnixTime, spent: Spent) -> Self {
+    /// so that a new limit cannot be forgotten here. `token` is the one under verification; empty
+    /// in `create`.
+    pub(crate) fn new(bound: Arc<BoundGrants>, mode: Mode, token: Arc<str>, now: UnixTime, spent: HostUse) -> Self {
         let Limits {
             memory_bytes,
             table_elements,
@@ -64,12 +63,11 @@ impl State {
         Self {
             phase: Phase::Instantiate,
             now,
-            token,
             calls: Calls::new(mode, host_calls, host_work_bytes, spent),
-            lines: log::Lines::new(bound.name.clone(), log_lines, message_bytes),
+            lines: log::Lines::new(bound.name.clone(), log_lines, message_bytes, token),
             growth: MemoryLimiter {
-                memory: Quota { used: 0, of: memory_bytes },
-                table: Quota { used: 0, of: table_elements },
+                memory: Quota { used: Cell::new(0), of: memory_bytes },
+                table: Quota { used: Cell::new(0), of: table_elements },
             },
             records: bound.store.as_ref().map(|_| Box::default()),
             asked: queries::Asked::default(),
@@ -83,7 +81,12 @@ impl State {
     /// Returns the use of memory, table elements, host calls and host work up to now.
     pub(crate) fn used(&self) -> [u64; 4] {
         let Self { growth, calls, .. } = self;
-        [growth.memory.used as u64, growth.table.used as u64, calls.used.get().into(), calls.work.get() as u64]
+        [
+            growth.memory.used.get() as u64,
+            growth.table.used.get() as u64,
+            calls.used.get().into(),
+            calls.work.used.get() as u64,
+        ]
     }
 }
 
@@ -194,8 +197,7 @@ pub(crate) struct Calls {
     used: Cell<u32>,
     of: u32,
     /// Work in bytes.
-    work: Cell<usize>,
-    max_work: usize,
+    work: Quota,
     /// Work in bytes since the slice was last checked.
     unseen: Cell<usize>,
     /// Set if the slice was over at the last check.
@@ -205,7 +207,7 @@ pub(crate) struct Calls {
 
 /// The host calls and work of the earlier instances of a call.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Spent {
+pub(crate) struct HostUse {
     used: u32,
     work: usize,
     unseen: usize,
@@ -224,14 +226,13 @@ const LOOK_BYTES: usize = 16 << 10;
 const LOOKUP: Duration = Duration::from_micros(70);
 
 impl Calls {
-    fn new(mode: Mode, of: u32, max_work: usize, spent: Spent) -> Self {
-        let Spent { used, work, unseen } = spent;
+    fn new(mode: Mode, of: u32, max_work: usize, spent: HostUse) -> Self {
+        let HostUse { used, work, unseen } = spent;
         Self {
             mode,
             used: Cell::new(used),
             of,
-            work: Cell::new(work),
-            max_work,
+            work: Quota { used: Cell::new(work), of: max_work },
             unseen: Cell::new(unseen),
             is_over: Cell::new(false),
             repeatable: Cell::new(true),
@@ -239,8 +240,8 @@ impl Calls {
     }
 
     /// Returns the account up to now, which the next instance of the same call continues.
-    pub(crate) fn spent(&self) -> Spent {
-        Spent { used: self.used.get(), work: self.work.get(), unseen: self.unseen.get() }
+    pub(crate) fn spent(&self) -> HostUse {
+        HostUse { used: self.used.get(), work: self.work.used.get(), unseen: self.unseen.get() }
     }
 
     /// Enters a function without side effects that returns the same result all through a second.
@@ -288,12 +289,7 @@ impl Calls {
     /// Charges more bytes, such as those of a result, before they are copied to the guest.
     pub(crate) fn charge(&self, bytes: usize) -> Result<()> {
         self.unseen.set(self.unseen.get().saturating_add(bytes));
-        let work = self.work.get().saturating_add(bytes);
-        if work > self.max_work {
-            return Err(HostError::limit(LimitKind::HostWork, work as u64, self.max_work as u64));
-        }
-        self.work.set(work);
-        Ok(())
+        self.work.grow(LimitKind::HostWork, 0, bytes).map(drop)
     }
 
     /// Yields the thread if the call has used up its slice.
@@ -335,17 +331,17 @@ pub(crate) struct MemoryLimiter {
 
 /// An amount that may grow up to a maximum.
 struct Quota {
-    used: usize,
+    used: Cell<usize>,
     of: usize,
 }
 
 impl Quota {
-    fn grow(&mut self, limit: LimitKind, current: usize, desired: usize) -> Result<bool> {
-        let wanted = self.used.saturating_add(desired.saturating_sub(current));
+    fn grow(&self, limit: LimitKind, current: usize, desired: usize) -> Result<bool> {
+        let wanted = self.used.get().saturating_add(desired.saturating_sub(current));
         if wanted > self.of {
             return Err(HostError::limit(limit, wanted as u64, self.of as u64));
         }
-        self.used = wanted;
+        self.used.set(wanted);
         Ok(true)
     }
 }

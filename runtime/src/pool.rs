@@ -138,7 +138,7 @@ impl Pool {
             let is_quick = elapsed <= ALLOWANCE;
             if !is_quick {
                 if last.since.is_none() && polled.is_ready() {
-                    conduct.note_unmeasured();
+                    conduct.measure_next();
                 }
                 // Sums up the short pieces between waits.
                 used = used.saturating_add(last.used());
@@ -222,7 +222,7 @@ impl Begun {
             return None;
         }
         if !is_quick && last.since.is_none() {
-            conduct.note_unmeasured();
+            conduct.measure_next();
         }
         Some(note_inline(result, conduct, started, elapsed, used, cost, budget))
     }
@@ -391,6 +391,16 @@ mod tests {
         while thread_cpu().saturating_sub(start) < cpu {}
     }
 
+    /// Runs a call on a fiber.
+    fn run<T: Send + 'static>(
+        pool: &Pool,
+        budget: Budget,
+        conduct: &Conduct,
+        call: Pin<Box<impl Future<Output = Result<T, ErrorKind>> + Send + 'static>>,
+    ) -> Result<T, ErrorKind> {
+        pollster::block_on(pool.run(pool.begin(budget, conduct), conduct, call))
+    }
+
     /// Returns the name of the thread on which a call starts; `None` for its caller's.
     fn begins_on(pool: &Pool, conduct: &Conduct) -> Option<String> {
         let here = thread::current().id();
@@ -398,7 +408,7 @@ mod tests {
             let thread = thread::current();
             Ok((thread.id() != here).then(|| thread.name().unwrap_or_default().to_owned()))
         };
-        pollster::block_on(pool.run(pool.begin(BUDGET, conduct), conduct, Box::pin(call))).unwrap()
+        run(pool, BUDGET, conduct, Box::pin(call)).unwrap()
     }
 
     /// Runs a call that yields once and then returns `end`.
@@ -407,7 +417,7 @@ mod tests {
             give_way().await;
             end
         };
-        let _ = pollster::block_on(pool.run(pool.begin(BUDGET, conduct), conduct, Box::pin(call)));
+        let _ = run(pool, BUDGET, conduct, Box::pin(call));
     }
 
     #[test]
@@ -459,7 +469,7 @@ mod tests {
             let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().map(str::to_owned).collect();
             Ok((fields[38].parse().unwrap(), fields[16].parse().unwrap()))
         };
-        pollster::block_on(pool.run(pool.begin(BUDGET, conduct), conduct, Box::pin(call))).unwrap()
+        run(pool, BUDGET, conduct, Box::pin(call)).unwrap()
     }
 
     #[test]
@@ -486,7 +496,7 @@ mod tests {
                     slice::charge(charge);
                     Ok(())
                 });
-                pollster::block_on(pool.run(pool.begin(BUDGET, &conduct), &conduct, call)).unwrap();
+                run(&pool, BUDGET, &conduct, call).unwrap();
             }
             assert_eq!(begins_on(&pool, &conduct).as_deref(), wanted, "{charge:?}");
         }
@@ -522,7 +532,7 @@ mod tests {
                 Start::Steady => (0..2).for_each(|_| conduct.note_slow(OUTLASTED)),
                 Start::Spare => conduct.note_end::<()>(&Err(stopped()), BUDGET.cpu, Instant::now()),
             }
-            let ended = pollster::block_on(pool.run(pool.begin(budget, &conduct), &conduct, call())).unwrap_err();
+            let ended = run(&pool, budget, &conduct, call()).unwrap_err();
             assert_eq!(ended.code(), "limit-cpu", "{start:?}");
             assert_eq!(conduct.start(Instant::now()), Start::Spare);
         }
@@ -539,8 +549,8 @@ mod tests {
                 Ok(())
             })
         };
-        assert_eq!(pollster::block_on(pool.run(pool.begin(budget, &conduct), &conduct, call())), Ok(()));
-        let ended = pollster::block_on(pool.run(pool.begin(budget, &conduct), &conduct, call())).unwrap_err();
+        assert_eq!(run(&pool, budget, &conduct, call()), Ok(()));
+        let ended = run(&pool, budget, &conduct, call()).unwrap_err();
         assert_eq!(ended.code(), "limit-cpu");
     }
 
@@ -552,10 +562,7 @@ mod tests {
             thread::sleep(Duration::from_millis(8));
             Ok(())
         });
-        assert_eq!(
-            pollster::block_on(pool.run(pool.begin(budget, &conduct), &conduct, call)).unwrap_err().code(),
-            "limit-wall"
-        );
+        assert_eq!(run(&pool, budget, &conduct, call).unwrap_err().code(), "limit-wall");
         assert_eq!(begins_on(&pool, &conduct), None, "it waited and did not compute");
     }
 
@@ -571,18 +578,18 @@ mod tests {
         };
         let done = thread::scope(|scope| {
             scope.spawn(|| answer.send(7).unwrap());
-            pollster::block_on(pool.run(pool.begin(budget, &conduct), &conduct, Box::pin(call)))
+            run(&pool, budget, &conduct, Box::pin(call))
         });
         assert_eq!(done, Ok((7, true)));
 
         let budget = Budget { wall: Duration::from_millis(1), ..budget };
         let never = || Box::pin(async { std::future::pending::<Result<(), ErrorKind>>().await });
-        let stopped = pollster::block_on(pool.run(pool.begin(budget, &conduct), &conduct, never())).unwrap_err();
+        let stopped = run(&pool, budget, &conduct, never()).unwrap_err();
         assert_eq!(stopped.code(), "store");
         assert_eq!(begins_on(&pool, &conduct), None, "the store is to blame");
         (0..2).for_each(|_| conduct.note_slow(OUTLASTED));
         let budget = Budget { wall: Duration::from_millis(20), ..budget };
-        let stopped = pollster::block_on(pool.run(pool.begin(budget, &conduct), &conduct, never())).unwrap_err();
+        let stopped = run(&pool, budget, &conduct, never()).unwrap_err();
         assert_eq!(stopped.code(), "store", "on a lane, too");
     }
 }

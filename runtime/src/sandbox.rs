@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, LimitExceeded, LoadError, LoadErrorKind};
 use crate::grants::BoundGrants;
 use crate::host::log::Lines;
 use crate::host::store::Records;
-use crate::host::{self, HostError, Mode, Phase, Spent, State};
+use crate::host::{self, HostError, HostUse, Mode, Phase, State};
 use crate::limits::{LimitKind, Limits};
 use crate::pool::Budget;
 use crate::runtime::RuntimeInner;
@@ -116,7 +116,7 @@ impl Sandbox {
         let this = self.clone();
         let call = async move {
             let _held = held;
-            let mut spent = Spent::default();
+            let mut spent = HostUse::default();
             let state = State::new(this.bound.clone(), Mode::Fiber, Arc::default(), now, spent);
             let (mut store, instance) = this.instantiate(state, &mut spent).await?;
             let verify = instance.get_typed_func::<(&str,), (VerifyResult,)>(&mut store, &this.verify);
@@ -129,23 +129,13 @@ impl Sandbox {
 
     /// Calls `verify` with a token.
     pub(crate) async fn verify(self: &Arc<Self>, token: &str, now: UnixTime) -> Result<VerifyOutcome, ErrorKind> {
-        self.bound.counters.calls.count();
-        let held = self.admit()?;
         let token: Arc<str> = token.into();
-        let mut begun = self.shared.pool.begin(self.budget(), &self.conduct);
-        if self.direct().is_some() {
-            let call = || completed(self.verify_in(Mode::Direct, token.clone(), now, None, &mut Spent::default()));
-            if let Some(result) = begun.run_direct(&self.conduct, call) {
-                return result;
-            }
-        }
-        let this = self.clone();
-        let call = async move {
-            let _held = held;
-            this.verify_in(Mode::Fiber, token, now, None, &mut Spent::default()).await
+        let direct = || completed(self.verify_in(Mode::Direct, token.clone(), now, None, &mut HostUse::default()));
+        let fiber = || {
+            let (this, token) = (self.clone(), token.clone());
+            async move { this.verify_in(Mode::Fiber, token, now, None, &mut HostUse::default()).await }
         };
-        // Boxed, so that the futures of direct calls stay small.
-        Box::pin(self.shared.pool.run(begun, &self.conduct, Box::pin(call))).await
+        self.run(direct, fiber).await
     }
 
     /// Calls `verify` in a fresh instance. Its log lines are added to those of `create`, if that
@@ -156,12 +146,15 @@ impl Sandbox {
         token: Arc<str>,
         now: UnixTime,
         lines: Option<Lines>,
-        spent: &mut Spent,
+        spent: &mut HostUse,
     ) -> Result<VerifyOutcome, ErrorKind> {
         let mut state = State::new(self.bound.clone(), mode, token.clone(), now, *spent);
         match lines {
-            Some(lines) => state.lines = lines,
-            None if mode == Mode::Direct => state.lines.hold(token.clone()),
+            Some(mut lines) => {
+                lines.redact(token.clone());
+                state.lines = lines;
+            }
+            None if mode == Mode::Direct => state.lines.hold(),
             None => {}
         }
         let (mut store, instance) = self.instantiate(state, spent).await?;
@@ -169,7 +162,7 @@ impl Sandbox {
         let called: wasmtime::Result<VerifyResult> = call(&mut store, &instance, &self.verify, &*token).await;
         let result = self.finish(&mut store, spent, called)?;
         let State { calls, records, key, mut lines, .. } = store.into_data();
-        lines.release(&token);
+        lines.release();
         let words = self.words(&token);
         match result {
             Ok(verdict) => {
@@ -184,25 +177,16 @@ impl Sandbox {
     /// budget, unless the handler inserted a record: that is not committed yet.
     pub(crate) async fn create(
         self: &Arc<Self>,
-        request: CreateRequest,
+        request: &CreateRequest,
         now: UnixTime,
         check: bool,
     ) -> Result<Creating, ErrorKind> {
-        self.bound.counters.calls.count();
-        let held = self.admit()?;
-        let mut begun = self.shared.pool.begin(self.budget(), &self.conduct);
-        if self.direct().is_some() {
-            let call = || completed(self.create_in(Mode::Direct, &request, now, check, &mut Spent::default()));
-            if let Some(result) = begun.run_direct(&self.conduct, call) {
-                return result;
-            }
-        }
-        let this = self.clone();
-        let call = async move {
-            let _held = held;
-            this.create_in(Mode::Fiber, &request, now, check, &mut Spent::default()).await
+        let direct = || completed(self.create_in(Mode::Direct, request, now, check, &mut HostUse::default()));
+        let fiber = || {
+            let (this, request) = (self.clone(), request.clone());
+            async move { this.create_in(Mode::Fiber, &request, now, check, &mut HostUse::default()).await }
         };
-        Box::pin(self.shared.pool.run(begun, &self.conduct, Box::pin(call))).await
+        self.run(direct, fiber).await
     }
 
     /// Calls `create` in a fresh instance, and with `check` then `verify` in another one.
@@ -212,10 +196,10 @@ impl Sandbox {
         request: &CreateRequest,
         now: UnixTime,
         check: bool,
-        spent: &mut Spent,
+        spent: &mut HostUse,
     ) -> Result<Creating, ErrorKind> {
         let mut state = State::new(self.bound.clone(), mode, Arc::default(), now, *spent);
-        state.lines.hold(Arc::default());
+        state.lines.hold();
         let (mut store, instance) = self.instantiate(state, spent).await?;
         let state = store.data_mut();
         state.phase = Phase::Create;
@@ -243,10 +227,42 @@ impl Sandbox {
         let checked = if is_checked {
             Some(self.verify_in(mode, token.as_str().into(), now, Some(lines), spent).await)
         } else {
-            lines.release(token);
+            lines.redact(token.as_str().into());
+            lines.release();
             None
         };
         Ok(Creating { made: IssueOutcome::Token(created, key.into_inner()), records, checked })
+    }
+
+    /// Runs a call in a slot: directly on this thread's stack if it is large enough, and on a fiber
+    /// otherwise, or if it uses up its slice.
+    ///
+    /// # Errors
+    /// As for [`admit`](Self::admit), or the error of the call.
+    async fn run<T, F>(
+        &self,
+        direct: impl FnOnce() -> Result<T, ErrorKind>,
+        fiber: impl FnOnce() -> F,
+    ) -> Result<T, ErrorKind>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ErrorKind>> + Send + 'static,
+    {
+        self.bound.counters.calls.count();
+        let held = self.admit()?;
+        let mut begun = self.shared.pool.begin(self.budget(), &self.conduct);
+        if self.runs_directly()
+            && let Some(result) = begun.run_direct(&self.conduct, direct)
+        {
+            return result;
+        }
+        let call = fiber();
+        let call = Box::pin(async move {
+            let _held = held;
+            call.await
+        });
+        // Boxed, so that the futures of direct calls stay small.
+        Box::pin(self.shared.pool.run(begun, &self.conduct, call)).await
     }
 
     /// Takes a slot for a call.
@@ -263,14 +279,13 @@ impl Sandbox {
         Ok(CallGuards { _permit: permit, _slot: slot, _ticking: self.shared.engine.ticking() })
     }
 
-    /// Returns the component for a call on this thread's stack. `None` if its imports may wait, or
-    /// if the stack could overflow, which would abort the process.
-    fn direct(&self) -> Option<&InstancePre<State>> {
+    /// Returns whether a call runs on this thread's stack: its imports never wait, and the stack
+    /// cannot overflow, which would abort the process.
+    fn runs_directly(&self) -> bool {
         // More than a thread has: this is not its stack, but that of a fiber of the caller.
         const MAX: usize = 1 << 30;
         let needed = self.shared.limits.wasm_stack_bytes.saturating_add(HOST_STACK_BYTES);
-        let has_stack = stacker::remaining_stack().is_some_and(|left| (needed..=MAX).contains(&left));
-        self.direct.as_ref().filter(|_| has_stack)
+        self.direct.is_some() && stacker::remaining_stack().is_some_and(|left| (needed..=MAX).contains(&left))
     }
 
     fn budget(&self) -> Budget {
@@ -278,7 +293,7 @@ impl Sandbox {
     }
 
     /// Creates a fresh instance under every limit that the engine enforces.
-    async fn instantiate(&self, state: State, spent: &mut Spent) -> Result<(Store<State>, Instance), ErrorKind> {
+    async fn instantiate(&self, state: State, spent: &mut HostUse) -> Result<(Store<State>, Instance), ErrorKind> {
         let mode = state.calls.mode;
         let mut store = Store::new(self.shared.engine.wasmtime(), state);
         store.limiter(|state| &mut state.growth);
@@ -308,7 +323,7 @@ impl Sandbox {
     fn finish<T>(
         &self,
         store: &mut Store<State>,
-        spent: &mut Spent,
+        spent: &mut HostUse,
         result: wasmtime::Result<T>,
     ) -> Result<T, ErrorKind> {
         let state = store.data_mut();
@@ -317,7 +332,7 @@ impl Sandbox {
         if slice::is_overrun(&result) {
             state.lines.discard();
         } else if result.is_err() {
-            state.lines.release(&state.token);
+            state.lines.release();
         }
         let dropped = state.lines.dropped();
         if dropped > 0 {

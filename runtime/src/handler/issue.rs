@@ -60,7 +60,7 @@ impl Handler {
                 Err((denial, message)) => return denied(None, denial, message),
             };
             let check_new = !self.first_party || request.parent.is_some() || self.may_be_too_large(&request);
-            let Creating { made, records, checked } = self.sandbox.create(request.clone(), now, check_new).await?;
+            let Creating { made, records, checked } = self.sandbox.create(&request, now, check_new).await?;
             let Records { mut changes, .. } = *records.unwrap_or_default();
             let created = match made {
                 IssueOutcome::Denied(denial, message) => return denied(Some(self.name.clone()), denial, message),

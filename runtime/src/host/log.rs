@@ -16,7 +16,7 @@ pub(crate) struct Lines {
     of: u32,
     bytes: usize,
     held: Option<Vec<(Level, String)>>,
-    /// The token that lines must not contain if the call ends before they are released.
+    /// The token that lines must not contain; empty in `create` until it is known.
     token: Arc<str>,
 }
 
@@ -25,8 +25,8 @@ pub(crate) struct Lines {
 const HELD: usize = 16 << 10;
 
 impl Lines {
-    pub(crate) fn new(handler: Arc<str>, of: u32, bytes: usize) -> Self {
-        Self { handler, written: 0, of, bytes, held: None, token: Arc::default() }
+    pub(crate) fn new(handler: Arc<str>, of: u32, bytes: usize, token: Arc<str>) -> Self {
+        Self { handler, written: 0, of, bytes, held: None, token }
     }
 
     /// Returns the number of dropped lines.
@@ -34,10 +34,13 @@ impl Lines {
         self.written.saturating_sub(self.of)
     }
 
-    /// Holds lines back from now on. If the call ends before they are released, they are emitted
-    /// without `token`.
-    pub(crate) fn hold(&mut self, token: Arc<str>) {
+    /// Holds lines back from now on.
+    pub(crate) fn hold(&mut self) {
         self.held.get_or_insert_default();
+    }
+
+    /// Sets the token that lines must not contain.
+    pub(crate) fn redact(&mut self, token: Arc<str>) {
         self.token = token;
     }
 
@@ -47,13 +50,13 @@ impl Lines {
     }
 
     /// Emits the held lines, without the token.
-    pub(crate) fn release(&mut self, token: &str) {
+    pub(crate) fn release(&mut self) {
         for (level, message) in self.held.take().unwrap_or_default() {
-            self.emit(level, &message, token);
+            self.emit(level, &message);
         }
     }
 
-    fn write(&mut self, level: Level, message: String, token: &str) {
+    fn write(&mut self, level: Level, message: String) {
         self.written = self.written.saturating_add(1);
         if self.written > self.of {
             return;
@@ -62,12 +65,12 @@ impl Lines {
             Some(held) => {
                 held.push((level, message.get(..message.floor_char_boundary(HELD)).unwrap_or_default().to_owned()))
             }
-            None => self.emit(level, &message, token),
+            None => self.emit(level, &message),
         }
     }
 
-    fn emit(&self, level: Level, message: &str, token: &str) {
-        let line = Redactor { max: self.bytes, token }.show(message);
+    fn emit(&self, level: Level, message: &str) {
+        let line = Redactor { max: self.bytes, token: &self.token }.show(message);
         let handler = &*self.handler;
         match level {
             Level::Debug => tracing::debug!(target: "keyward::handler", handler, "{line}"),
@@ -82,16 +85,15 @@ impl Lines {
 /// removed.
 impl Drop for Lines {
     fn drop(&mut self) {
-        let token = std::mem::take(&mut self.token);
-        self.release(&token);
+        self.release();
     }
 }
 
 fn write(mut store: StoreContextMut<'_, State>, (level, message): (Level, WasmStr)) -> Result<()> {
     let message = message.to_str(&store)?.into_owned();
-    let State { calls, lines, token, .. } = store.data_mut();
+    let State { calls, lines, .. } = store.data_mut();
     calls.enter(message.len())?;
-    lines.write(level, message, token);
+    lines.write(level, message);
     Ok(())
 }
 
