@@ -88,9 +88,9 @@ const SCENARIOS: &[Scenario] = &[
         pause: Duration::from_millis(10),
         ..ONE
     },
-    Scenario { name: "loads of bombs", handlers: 0, calls: 0, loads: true, ..ONE },
+    Scenario { name: "loads of components that take seconds to compile", handlers: 0, calls: 0, loads: true, ..ONE },
     Scenario {
-        name: "both of these",
+        name: "both of these at once, one load after another",
         cases: &hostile::TEN_KINDS,
         handlers: 10,
         calls: 10,

@@ -32,7 +32,7 @@ pub fn worker(data: &[u8]) {
     }
 }
 
-fn is_one_line(error: &LoadError) {
+pub(crate) fn is_one_line(error: &LoadError) {
     let text = error.to_string();
     assert!(!text.contains(char::is_control) && text.len() < 2_000, "{text}");
 }
