@@ -5,8 +5,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a measurement that fails stops the run")]
 
+mod bare;
 mod bombs;
 mod cold;
+mod counts;
 mod http;
 mod kept;
 mod kernel;
@@ -25,6 +27,7 @@ type Measurements = [(&'static str, fn())];
 
 const SANDBOX: &Measurements = &[
     ("verify", verify::run),
+    ("counts", counts::run),
     ("kernel", kernel::run),
     ("neighbours", neighbours::run),
     ("stored", stored::run),
@@ -40,6 +43,8 @@ fn main() -> ExitCode {
     match words.as_slice() {
         // The modes of this program as a measured process.
         ["loop", count] => kernel::warm_verifies(count.parse().unwrap()),
+        ["count", name, calls] => counts::repeat(name, calls.parse().unwrap()),
+        ["features"] => counts::features(),
         ["serve" | "verify", _, ..] => return http::keyward(),
         ["compile-worker", limits @ ..] => return keyward_runtime::compile::run_worker(limits.iter().map(Into::into)),
         ["nothing", ..] => {}

@@ -1,12 +1,17 @@
 //! The measured handlers and tokens.
 
 use hmac::{Hmac, KeyInit, Mac};
+use keyward_guest_signed::Signed;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::keys::{KeyGrant, KeyRing, Scheme, Secret};
-use keyward_runtime::{Actors, CreateRequest, Creation, HandlerConfig, Registry, Restrictions, Runtime, Verdict};
+use keyward_runtime::{
+    Actors, CreateRequest, Created, Creation, HandlerConfig, Registry, Restrictions, Runtime, Verdict,
+};
+use keyward_sdk::TokenHandler;
 use keyward_sdk::testing::Host;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
+use std::hint::black_box;
 use std::sync::Arc;
 
 pub(crate) const NOW: UnixTime = UnixTime { seconds: 1_767_225_660, nanoseconds: 0 };
@@ -32,14 +37,7 @@ pub(crate) fn native(scheme: Scheme) -> Host {
     let host = Host::new().at(NOW.seconds, NOW.nanoseconds);
     match scheme {
         Scheme::HmacSha256 => {
-            let mut info = b"keyward hmac-sha256 v1".to_vec();
-            for name in ["token", "token"] {
-                info.extend((name.len() as u64).to_be_bytes());
-                info.extend(name.as_bytes());
-            }
-            let mut key = [0; 32];
-            hkdf::Hkdf::<Sha256>::new(None, &SECRET).expand(&info, &mut key).unwrap();
-            let mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+            let mac = hmac();
             let signer = mac.clone();
             host.key(
                 "token",
@@ -58,6 +56,18 @@ pub(crate) fn native(scheme: Scheme) -> Host {
             )
         }
     }
+}
+
+/// Returns the key of the scheme `hmac-sha256`.
+pub(crate) fn hmac() -> Hmac<Sha256> {
+    let mut info = b"keyward hmac-sha256 v1".to_vec();
+    for name in ["token", "token"] {
+        info.extend((name.len() as u64).to_be_bytes());
+        info.extend(name.as_bytes());
+    }
+    let mut key = [0; 32];
+    hkdf::Hkdf::<Sha256>::new(None, &SECRET).expand(&info, &mut key).unwrap();
+    Hmac::new_from_slice(&key).unwrap()
 }
 
 /// A request for a token of about 300 bytes that zlib does not shrink: the actor id is random.
@@ -82,10 +92,19 @@ pub(crate) fn zipped_request() -> CreateRequest {
 }
 
 pub(crate) fn token(registry: &Registry, request: CreateRequest) -> String {
+    created(registry, request).token
+}
+
+pub(crate) fn created(registry: &Registry, request: CreateRequest) -> Created {
     match registry.create_blocking(request).unwrap() {
-        Creation::Created(created) => created.token,
+        Creation::Created(created) => created,
         Creation::Denied(denied) => panic!("{}", denied.message),
     }
+}
+
+pub(crate) fn verify_natively(token: &str) {
+    let Ok(keyward_sdk::Verdict::Accepted(acceptance)) = Signed::verify(token) else { panic!("a valid token") };
+    black_box(acceptance);
 }
 
 pub(crate) fn accepted(verdict: Result<Verdict, keyward_runtime::Error>) {

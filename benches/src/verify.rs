@@ -1,13 +1,13 @@
 //! A verification in the sandbox and natively.
 
-use crate::setup::{accepted, native, plain_request, runtime, signed, token, zipped_request};
-use crate::stats::{median, nanos, per_call, spread};
-use keyward_guest_signed::Signed;
+use crate::bare::Bare;
+use crate::setup::{accepted, created, native, plain_request, runtime, signed, token, verify_natively, zipped_request};
+use crate::stats::{at_most, median, nanos, per_call, spread};
 use keyward_runtime::keys::Scheme;
 use keyward_runtime::{CreateRequest, Limits, Registry};
-use keyward_sdk::{TokenHandler, Verdict};
 use std::hint::black_box;
 use std::process::Command;
+use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
@@ -50,23 +50,56 @@ pub(crate) fn run() {
                 }
                 per_call(start.elapsed(), CALLS)
             });
-            let both = two_threads(&registry, &token);
-            rounds.push((native, sandboxed, both));
+            rounds.push((native, sandboxed));
         }
+        let both = two_threads(|| nanos(CALLS, || accepted(registry.verify_blocking(black_box(&token)))));
+        let both_native = two_threads(|| native(scheme).run(|| nanos(CALLS, || verify_natively(black_box(&token)))));
         println!(
-            "| {what} | {} | {:.2} | {:.2} | **{:.2}** | {:.2} |",
+            "| {what} | {} | {:.2} | {:.2} | **{:.2}** | {both:.2} (native {both_native:.2}) |",
             token.len(),
             median(rounds.iter().map(|round| round.0)) / 1e3,
             median(rounds.iter().map(|round| round.1)) / 1e3,
             median(rounds.iter().map(|round| round.1 / round.0)),
-            median(rounds.iter().map(|round| round.2 / round.1)),
         );
         if scheme == Scheme::Itsdangerous {
             python(&token);
         }
     }
     kept();
+    println!();
+    parts();
     baseline();
+}
+
+/// Compares a verification with plain wasmtime, and creation with verification.
+fn parts() {
+    let mut checked = signed(Scheme::HmacSha256);
+    checked.component = keyward_handlers::SIGNED.component().to_vec().into();
+    let [built_in, checked] = [signed(Scheme::HmacSha256), checked]
+        .map(|config| Registry::builder(&runtime()).handler(config).build().unwrap());
+    let (bare, host) = (Bare::new(), native(Scheme::HmacSha256));
+    // Without restrictions, the host does not verify a new token of a built-in handler.
+    let (restricted, mut request) = (plain_request(), plain_request());
+    request.restrictions = None;
+    let token = token(&built_in, request.clone());
+    let mut rounds = [const { Vec::new() }; 4];
+    for _ in 0..ROUNDS {
+        let native = host.run(|| nanos(CALLS, || verify_natively(black_box(&token))));
+        let verify = nanos(CALLS, || accepted(built_in.verify_blocking(black_box(&token))));
+        let bare = nanos(CALLS, || bare.verify(black_box(&token)));
+        let create = nanos(CALLS, || drop(created(&built_in, request.clone())));
+        let create_checked = nanos(CALLS, || drop(created(&checked, restricted.clone())));
+        for (ratios, ratio) in
+            rounds.iter_mut().zip([bare / native, verify / bare, create / verify, create_checked / verify])
+        {
+            ratios.push(ratio);
+        }
+    }
+    let [bare, verify, create, create_checked] = &rounds;
+    println!("* plain wasmtime, relative to native code: **{}**", spread(bare));
+    println!("* `Registry::verify`, relative to plain wasmtime: **{}**", spread(verify));
+    at_most("`Registry::create`, relative to `Registry::verify`", create, 1.3);
+    at_most("the same with a check of the new token", create_checked, 2.5);
 }
 
 /// Measures the verdict cache.
@@ -89,21 +122,28 @@ fn baseline() {
     let token = token(&embedded, plain_request());
     let time = |registry: &Registry| nanos(CALLS, || accepted(registry.verify_blocking(black_box(&token))));
     let ratios: Vec<f64> = (0..ROUNDS).map(|_| time(&embedded) / time(&compiled)).collect();
-    println!("\nCode for the baseline, relative to code for this processor: **{}**", spread(&ratios));
+    println!("* code for the baseline, relative to code for this processor: **{}**", spread(&ratios));
 }
 
-fn verify_natively(token: &str) {
-    let Ok(Verdict::Accepted(acceptance)) = Signed::verify(token) else { panic!("a valid token") };
-    black_box(acceptance);
-}
-
-/// Returns the nanoseconds of a call while another thread makes the same calls.
-fn two_threads(registry: &Registry, token: &str) -> f64 {
-    let work = || nanos(CALLS, || accepted(registry.verify_blocking(black_box(token))));
-    thread::scope(|scope| {
-        let other = scope.spawn(work);
-        (work() + other.join().unwrap()) / 2.0
-    })
+/// Returns how many times as long a call takes on each of two threads as on one.
+///
+/// The threads live through all rounds, as those of a server do: the engine assigns a part of its
+/// slots to each new thread in turn, and slots that change between processors arrive uncached.
+fn two_threads(work: impl Fn() -> f64 + Sync) -> f64 {
+    let (work, turn) = (&work, &Barrier::new(2));
+    let both = || {
+        turn.wait();
+        let time = work();
+        turn.wait();
+        time
+    };
+    let ratios = thread::scope(|scope| {
+        let first = scope.spawn(move || (0..ROUNDS).map(|_| (work(), both())).collect::<Vec<_>>());
+        let second = scope.spawn(move || (0..ROUNDS).map(|_| both()).collect::<Vec<_>>());
+        let (first, second) = (first.join().unwrap(), second.join().unwrap());
+        first.into_iter().zip(second).map(|((alone, both), other)| (both + other) / 2.0 / alone).collect::<Vec<_>>()
+    });
+    median(ratios)
 }
 
 /// Measures Python's itsdangerous on the same token, if it is installed.

@@ -68,13 +68,32 @@ fn compress(json: &[u8]) -> Option<Vec<u8>> {
     (stream.len() + 1 < json.len()).then_some(stream)
 }
 
-/// Returns whether compression may shrink the text. A short text in which no three bytes occur
-/// twice gives deflate nothing to copy, and a code table of its own costs more than it saves.
-/// Running zlib to find out would need five more pages of memory.
+/// Returns whether zlib may make the text shorter. Running it to find out needs five more pages of
+/// memory, which costs the host more than the rest of the call.
+///
+/// An estimate: it pays if one in eight places repeats three earlier bytes, or if the text has so
+/// few different bytes that a code table of its own saves more than it takes.
 fn may_shrink(json: &[u8]) -> bool {
-    const SHORT: usize = 44;
-    json.len() > SHORT
-        || json.windows(3).enumerate().any(|(at, three)| json.windows(3).skip(at + 1).any(|other| other == three))
+    const SLOTS: usize = 4_096;
+    let mut seen = [false; SLOTS];
+    let mut is_new = |three: &[u8]| {
+        let hash = three.iter().fold(0_usize, |hash, byte| hash.wrapping_mul(47).wrapping_add(usize::from(*byte)));
+        seen.get_mut(hash % SLOTS).is_none_or(|seen| !std::mem::replace(seen, true))
+    };
+    let repeats = json.windows(3).filter(|three| !is_new(three)).count();
+    if repeats > json.len() / 8 {
+        return true;
+    }
+    let mut occurs = [false; 256];
+    for byte in json {
+        if let Some(occurs) = occurs.get_mut(usize::from(*byte)) {
+            *occurs = true;
+        }
+    }
+    let different = occurs.iter().filter(|occurs| **occurs).count();
+    let bits = different.next_power_of_two().trailing_zeros() as usize;
+    let saved = json.len() * 8_usize.saturating_sub(bits) / 8;
+    saved > 20 + different / 3
 }
 
 /// Inflates a zlib stream that is complete, valid and followed by nothing.

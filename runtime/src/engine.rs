@@ -52,6 +52,12 @@ impl Engine {
         &self.wasmtime
     }
 
+    /// Stops the ticker for good: a guest that never returns then runs forever.
+    #[cfg(feature = "testing")]
+    pub(crate) fn stop_ticks(&self) {
+        self.ticker.stop();
+    }
+
     /// Keeps the ticker awake until the returned guard is dropped. Every guest call must hold a
     /// guard.
     pub(crate) fn ticking(&self) -> Ticking {
@@ -157,12 +163,16 @@ impl Ticker {
         let _ = gate.thread.set(thread.thread().clone());
         Ok(Self { gate, thread: Some(thread) })
     }
+
+    fn stop(&self) {
+        self.gate.stop.store(true, Ordering::SeqCst);
+        self.gate.wake();
+    }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.gate.stop.store(true, Ordering::SeqCst);
-        self.gate.wake();
+        self.stop();
         if let Some(thread) = self.thread.take() {
             // Ignore the join error: the ticker does not panic.
             let _ = thread.join();

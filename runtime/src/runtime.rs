@@ -62,6 +62,16 @@ impl Runtime {
         Ok(self.load(&component.into(), Limits::default().component_bytes, None, deadline)?.info.clone())
     }
 
+    /// Stops this runtime's ticks, and the CPU time of calls in the whole process, so that the
+    /// instructions of calls can be counted.
+    ///
+    /// A handler that never returns then blocks its thread forever.
+    #[cfg(feature = "testing")]
+    pub fn dangerous_stop_time(&self) {
+        self.0.engine.stop_ticks();
+        crate::slice::stop_time();
+    }
+
     pub(crate) fn shared(&self) -> &Arc<RuntimeInner> {
         &self.0
     }

@@ -10,6 +10,8 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+#[cfg(feature = "testing")]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use wasmtime::UpdateDeadline;
@@ -159,7 +161,20 @@ pub(crate) async fn give_way() {
     .await;
 }
 
+/// Stops the CPU time of all threads: from now on no call is slow.
+#[cfg(feature = "testing")]
+pub(crate) fn stop_time() {
+    IS_STOPPED.store(true, Ordering::Relaxed);
+}
+
+#[cfg(feature = "testing")]
+static IS_STOPPED: AtomicBool = AtomicBool::new(false);
+
 /// Returns the CPU time of the current thread.
 pub(crate) fn thread_cpu() -> Duration {
+    #[cfg(feature = "testing")]
+    if IS_STOPPED.load(Ordering::Relaxed) {
+        return Duration::ZERO;
+    }
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }

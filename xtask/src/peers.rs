@@ -20,6 +20,7 @@ const DEBIAN: &[(&str, &str, Option<&str>)] = &[
     ("python3-venv", "python3", None),
     ("nodejs", "node", None),
     ("shellcheck", "shellcheck", None),
+    ("valgrind", "valgrind", None),
     ("npm", "npm", None),
     // Applications behind the proxies.
     ("php-cli", "php", None),

@@ -26,6 +26,8 @@ pub(crate) fn test() -> Step {
     peers::install();
     dist::test()?;
     package::test()?;
+    // Instructions of a call, which do not depend on the load of this machine.
+    run(cargo().args(["run", "--locked", "--bin", "keyward-benches", "--", "counts"]))?;
     run(cargo().args(["test", "--workspace", "--locked"]))?;
     println!("All checks passed.");
     Ok(())
