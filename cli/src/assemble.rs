@@ -1,13 +1,14 @@
 //! Assembly of the registry and the server's settings from a configuration.
 
-use crate::config::{Component, Handler, Located, Query, Ring, SecretSource, TlsFiles};
+use crate::config::{self, Component, Handler, Located, Query, Ring, SecretSource, TlsFiles};
 use crate::config_file::{ConfigFile, usage_error};
 use crate::output::ERASE_LINE;
-use crate::private_file::{read, read_private};
+use crate::private_file::{read, read_private, refuse_shared};
 use crate::store::OpenStore;
 use crate::{CliError, Env, Io};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::compile::ArtifactCache;
+use keyward_runtime::key_sets::{KeySet, KeySetGrant};
 use keyward_runtime::keys::{Key, KeyGrant, KeyRing, KeyState, MIN_SECRET_BYTES};
 use keyward_runtime::text::list_names;
 use keyward_runtime::{HandlerConfig, LoadError, Registry, Runtime};
@@ -21,6 +22,16 @@ use std::time::Duration;
 
 /// Maximum size of a certificate file, in bytes.
 const MAX_CERTIFICATE: usize = 1 << 20;
+
+/// Maximum size of a file of public keys, in bytes.
+const MAX_KEY_SET: usize = 256 << 10;
+
+/// The sections that handlers refer to, by name.
+struct Loaded<'a> {
+    rings: HashMap<&'a str, Arc<KeyRing>>,
+    key_sets: HashMap<&'a str, Arc<KeySet>>,
+    queries: HashMap<&'a str, Arc<NamedQuery>>,
+}
 
 /// Creates a runtime whose clock is fixed at `at`, or is the system clock.
 pub(crate) fn runtime(at: Option<UnixTime>, worker: &Path, cache: Option<ArtifactCache>) -> Result<Runtime, CliError> {
@@ -62,8 +73,7 @@ impl ConfigFile {
         env: &Env,
         store: Option<&OpenStore>,
     ) -> Result<Registry, CliError> {
-        let rings = self.rings(env)?;
-        let queries = self.queries(env)?;
+        let loaded = Loaded { rings: self.rings(env)?, key_sets: self.key_sets()?, queries: self.queries(env)? };
         let mut builder = Registry::builder(runtime);
         if self.config.share_unprefixed {
             builder = builder.dangerous_share_unprefixed();
@@ -90,7 +100,7 @@ impl ConfigFile {
                     Entry::Vacant(new) => new.insert(self.component(handler)?).clone(),
                 },
             };
-            builder = builder.handler(self.handler(handler, component, &rings, &queries, env, store)?);
+            builder = builder.handler(self.handler(handler, component, &loaded, env, store)?);
         }
         builder.build().map_err(|error| self.load_error(&error))
     }
@@ -113,8 +123,7 @@ impl ConfigFile {
         &self,
         handler: &Handler,
         component: keyward_runtime::component::Component,
-        rings: &HashMap<&str, Arc<KeyRing>>,
-        queries: &HashMap<&str, Arc<NamedQuery>>,
+        loaded: &Loaded<'_>,
         env: &Env,
         store: Option<&OpenStore>,
     ) -> Result<HandlerConfig, CliError> {
@@ -126,6 +135,7 @@ impl ConfigFile {
             checksum,
             settings,
             keys,
+            public_keys,
             secrets,
             store: tokens,
             queries: asked,
@@ -149,10 +159,17 @@ impl ConfigFile {
         }
         for (label, key) in keys {
             // The parser has checked that the ring exists.
-            if let Some(ring) = rings.get(key.ring.as_str()) {
+            if let Some(ring) = loaded.rings.get(key.ring.as_str()) {
                 let mut grant = KeyGrant::new(ring.clone()).scheme(key.scheme);
                 grant.namespace.clone_from(&key.namespace);
                 config.keys.insert(label.clone(), grant);
+            }
+        }
+        for (label, keys) in public_keys {
+            // The parser has checked that the set exists.
+            if let Some(set) = loaded.key_sets.get(keys.set.as_str()) {
+                let grant = KeySetGrant::new(set.clone(), keys.algorithms.iter().copied());
+                config.public_keys.insert(label.clone(), grant);
             }
         }
         for (label, source) in secrets {
@@ -171,7 +188,7 @@ impl ConfigFile {
         }
         for (label, name) in asked {
             // The parser has checked that the query exists.
-            if let Some(query) = queries.get(name.as_str()) {
+            if let Some(query) = loaded.queries.get(name.as_str()) {
                 config.queries.insert(label.clone(), query.clone());
             }
         }
@@ -200,6 +217,28 @@ impl ConfigFile {
             queries.insert(name.as_str(), Arc::new(opened.map_err(|error| wrong(sql.line, &error.to_string()))?));
         }
         Ok(queries)
+    }
+
+    /// Reads the public keys of the key sets. Returns the sets by name.
+    fn key_sets(&self) -> Result<HashMap<&str, Arc<KeySet>>, CliError> {
+        let mut sets = HashMap::new();
+        for (name, config::KeySet { files, algorithm }) in &self.config.key_sets {
+            let mut set = KeySet::new(name);
+            for Located { line, value } in files {
+                let path = self.path(value);
+                let wrong = |text: &str| self.usage_error(*line, &format!("key set `{name}`: {text}"));
+                // Whoever can replace a key can sign tokens.
+                refuse_shared(&path).map_err(|text| wrong(&text))?;
+                let bytes =
+                    read(&path, MAX_KEY_SET, "add the file, or correct `files`").map_err(|text| wrong(&text))?;
+                let text = String::from_utf8_lossy(&bytes);
+                let is_json = text.trim_start().starts_with('{');
+                let read = if is_json { set.with_jwks(&text, *algorithm) } else { set.with_pem(&text, *algorithm) };
+                set = read.map_err(|error| wrong(&format!("{}: {error}", path.display())))?;
+            }
+            sets.insert(name.as_str(), Arc::new(set));
+        }
+        Ok(sets)
     }
 
     /// Loads the secrets of the rings. Returns the rings by name.

@@ -52,7 +52,7 @@ struct Use {
 struct Grant {
     interface: String,
     state: State,
-    /// Labels of keys and queries, names of secrets, or the limit of the store.
+    /// Labels of keys, public keys and queries, names of secrets, or the limit of the store.
     names: Vec<String>,
     /// The setting that grants it, if it is not granted.
     add: Option<&'static str>,
@@ -124,12 +124,18 @@ pub(crate) fn run(args: Check, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
 impl Use {
     fn new(handler: &Handler, info: &ComponentInfo) -> Self {
         let keys = handler.keys.keys().cloned().collect();
+        let public_keys = handler.public_keys.iter().map(|(label, keys)| {
+            let algorithms: Vec<_> = keys.algorithms.iter().map(|algorithm| algorithm.as_str()).collect();
+            format!("{label} (set `{}`: {})", keys.set, algorithms.join(", "))
+        });
+        let public_keys = public_keys.collect();
         let store = handler.store.map(|max| format!("{max} tokens")).into_iter().collect();
         let queries = handler.queries.keys().cloned().collect();
         let secrets = handler.secrets.keys().cloned().collect();
         let mut grants = Vec::new();
         for (interface, names, add) in [
             ("keys", keys, "keys.LABEL = { ring = \"…\" }"),
+            ("public-keys", public_keys, "public_keys.LABEL = { set = \"…\", algorithms = [\"RS256\"] }"),
             ("secrets", secrets, "secrets.NAME = { file = \"…\" }"),
             ("store", store, "store = true"),
             ("queries", queries, "queries.LABEL = \"…\""),
@@ -147,7 +153,7 @@ impl Use {
         let others = info
             .imports
             .iter()
-            .filter(|interface| !["keys", "secrets", "store", "queries"].contains(&interface.as_str()));
+            .filter(|interface| !["keys", "public-keys", "secrets", "store", "queries"].contains(&interface.as_str()));
         grants.extend(others.map(|interface| Grant {
             interface: interface.clone(),
             state: State::Always,

@@ -5,6 +5,7 @@ mod access;
 mod audit;
 mod cache;
 mod handlers;
+mod key_sets;
 mod keys;
 mod message;
 mod queries;
@@ -15,8 +16,9 @@ mod store;
 use access::{ClientTable, Known, PolicyEntry};
 use audit::AuditTable;
 use cache::CacheTable;
-use handlers::HandlerTable;
+use handlers::{HandlerTable, Names};
 use indexmap::IndexMap;
+use key_sets::KeySetTable;
 use keys::RingTable;
 use message::reword;
 use queries::QueryTable;
@@ -33,6 +35,7 @@ pub(crate) use access::{NAME, is_name};
 pub(crate) use audit::Audit;
 pub(crate) use cache::Cache;
 pub(crate) use handlers::{Component, Handler};
+pub(crate) use key_sets::KeySet;
 pub(crate) use keys::{Ring, RingKey, SecretSource};
 pub(crate) use queries::Query;
 pub use schema::schema;
@@ -43,6 +46,7 @@ pub(crate) use store::{Store, StorePlace};
 #[derive(Debug)]
 pub struct Config {
     pub(crate) rings: IndexMap<String, Ring>,
+    pub(crate) key_sets: IndexMap<String, KeySet>,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) actions: IndexMap<String, String>,
     pub(crate) actions_open: bool,
@@ -86,6 +90,7 @@ impl Config {
         let file = File::deserialize(toml).map_err(|error| lines.error(error.span(), reword(error.message())))?;
         let File {
             keys,
+            key_sets,
             handlers,
             actions,
             actions_open,
@@ -100,6 +105,11 @@ impl Config {
         } = file;
         let rings = keys.into_iter().map(|(name, ring)| Ok((name.clone().into_inner(), ring.checked(&name, lines)?)));
         let rings = rings.collect::<Result<IndexMap<_, _>, _>>()?;
+        let key_sets = key_sets.into_iter().map(|(name, set)| {
+            let checked = set.checked(&name, lines)?;
+            Ok((name.into_inner(), checked))
+        });
+        let key_sets = key_sets.collect::<Result<IndexMap<_, _>, _>>()?;
         if handlers.is_empty() {
             return Err(lines.error(None, "no handler is configured: add a `[[handlers]]`"));
         }
@@ -112,7 +122,8 @@ impl Config {
         };
         let audit = audit.map(|audit| audit.checked(lines)).transpose()?;
         let cache = cache.map(|cache| cache.checked(lines)).transpose()?;
-        let handlers = handlers.into_iter().map(|handler| handler.checked(lines, &rings, &queries, store.is_some()));
+        let names = Names { rings: &rings, key_sets: &key_sets, queries: &queries };
+        let handlers = handlers.into_iter().map(|handler| handler.checked(lines, &names, store.is_some()));
         let handlers = handlers.collect::<Result<Vec<_>, _>>()?;
         let queries = queries::checked(queries, lines, &handlers)?;
         let mut server = server.checked(lines)?;
@@ -126,6 +137,7 @@ impl Config {
         server.config.policies = known.policies(policies)?;
         Ok(Self {
             rings,
+            key_sets,
             handlers,
             actions,
             actions_open,
@@ -153,6 +165,11 @@ struct File {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, RingTable>")]
     keys: IndexMap<Spanned<String>, RingTable>,
+    /// The public keys of an issuer, which handlers use through their `public_keys` to verify its
+    /// signatures.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, KeySetTable>")]
+    key_sets: IndexMap<Spanned<String>, KeySetTable>,
     /// A handler, and everything that it may use. There is at least one. A token belongs to the
     /// handler with the longest matching prefix.
     #[serde(default)]

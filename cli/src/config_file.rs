@@ -167,6 +167,7 @@ impl ConfigFile {
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let Config {
             rings,
+            key_sets,
             handlers,
             actions: _,
             actions_open: _,
@@ -193,7 +194,8 @@ impl ConfigFile {
             Component::Builtin(_) => None,
         });
         let tls = server.tls.iter().flat_map(|Located { value: TlsFiles { certificate, key }, .. }| [certificate, key]);
-        let named = secrets.chain(components).chain(tls).map(|path| self.path(path));
+        let key_sets = key_sets.values().flat_map(|set| set.files.iter().map(|file| &file.value));
+        let named = secrets.chain(key_sets).chain(components).chain(tls).map(|path| self.path(path));
         std::iter::once(self.file.clone()).chain(named).collect()
     }
 
@@ -320,6 +322,8 @@ keys = [
   { id = "2", file = "two.key", state = "active" },
   { id = "3", env = "THREE", state = "pending" },
 ]
+[key_sets.idp]
+files = ["idp.json"]
 [[handlers]]
 name = "partner"
 component = "partner.wasm"
@@ -333,7 +337,8 @@ secrets.two = { env = "TWO" }
         fs::write(&file, text).unwrap();
         let mut files = ConfigFile::read(&file).unwrap().files();
         assert_eq!(files.remove(0), file);
-        let named = ["main.key", "../old.key", "two.key", "one.key", "partner.wasm", "tls.pem", "/etc/tls.key"];
+        let named =
+            ["main.key", "../old.key", "two.key", "one.key", "idp.json", "partner.wasm", "tls.pem", "/etc/tls.key"];
         assert_eq!(files, named.map(|name| folder.path().join(name)));
     }
 }

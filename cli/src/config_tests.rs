@@ -1,4 +1,6 @@
+use super::handlers::PublicKeys;
 use super::*;
+use keyward_runtime::key_sets::Algorithm;
 use keyward_runtime::keys::{KeyState, Scheme};
 use keyward_runtime::{Actors, Limits};
 use proptest::prelude::*;
@@ -37,6 +39,7 @@ settings = { actors = { zoe = { z = 1, a = [1.5, "é\n", false, {}] }, bot = { i
 actors = "any"
 queries.token = "bots"
 queries.more = "others"
+public_keys.issuer = { set = "idp", algorithms = ["RS256", "EdDSA"] }
 
 [queries.bots]
 sqlite = "bots.db"
@@ -50,6 +53,10 @@ rows = 1
 
 [actions]
 view-instance = "vi"
+
+[key_sets.idp]
+files = ["idp.json", "more.pem"]
+algorithm = "PS256"
 "#;
 
 fn error(text: &str) -> (usize, String) {
@@ -66,6 +73,7 @@ fn handler(more: &str) -> String {
 fn every_setting_is_parsed() {
     let Config {
         rings,
+        key_sets,
         handlers,
         actions,
         actions_open,
@@ -78,8 +86,8 @@ fn every_setting_is_parsed() {
         server: _,
     } = Config::parse(WHOLE).unwrap();
     assert!(share_unprefixed && actions_open);
-    let sql = Located { line: 37, value: "select 1".to_owned() };
-    let place = Located { line: 36, value: StorePlace::Sqlite("bots.db".into()) };
+    let sql = Located { line: 38, value: "select 1".to_owned() };
+    let place = Located { line: 37, value: StorePlace::Sqlite("bots.db".into()) };
     assert_eq!(queries["bots"], Query { place, sql, deadline: Duration::from_millis(100), rows: 100 });
     let [Query { place, deadline, rows, .. }] = queries.values().skip(1).collect::<Vec<_>>()[..] else { panic!() };
     assert_eq!(place.value, StorePlace::Postgres(SecretSource::Env("BOTS_URL".into())));
@@ -87,6 +95,11 @@ fn every_setting_is_parsed() {
     let place = Located { line: 3, value: StorePlace::Sqlite("keyward.db".into()) };
     assert_eq!(store, Some(Store { place, patience: Duration::from_secs(10), pending_file: None }));
     assert_eq!(actions.get("view-instance").unwrap(), "vi");
+    let KeySet { files, algorithm } = &key_sets["idp"];
+    let files: Vec<_> = files.iter().map(|file| (file.line, file.value.to_str().unwrap())).collect();
+    assert_eq!((files, *algorithm), (vec![(50, "idp.json"), (50, "more.pem")], Some(Algorithm::Ps256)));
+    let PublicKeys { set, algorithms } = &handlers[2].public_keys["issuer"];
+    assert_eq!((set.as_str(), algorithms.as_slice()), ("idp", [Algorithm::Rs256, Algorithm::EdDsa].as_slice()));
     let ring = &rings["main"];
     let keys: Vec<_> = ring.keys.iter().map(|key| (key.id.value.as_str(), key.id.line, key.state)).collect();
     assert_eq!(

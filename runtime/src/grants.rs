@@ -3,6 +3,7 @@
 use crate::component::source::Component;
 use crate::counts::Counters;
 use crate::error::{LoadError, LoadErrorKind};
+use crate::key_sets::KeySetGrant;
 use crate::keys::{DerivedKeys, KeyGrant, Secret};
 use crate::limits::Limits;
 use crate::peaks::Peaks;
@@ -58,6 +59,8 @@ pub struct HandlerConfig {
     pub settings: BTreeMap<String, String>,
     /// The [`KeyGrant`]s by label.
     pub keys: BTreeMap<String, KeyGrant>,
+    /// The [`KeySetGrant`]s by label.
+    pub public_keys: BTreeMap<String, KeySetGrant>,
     /// The [`Secret`]s that it may search, with their names. Of equal secrets, the first wins.
     pub secrets: Vec<(String, Secret)>,
     /// The [`StoreGrant`] for records of its own tokens; `None` if it keeps none.
@@ -102,6 +105,7 @@ impl HandlerConfig {
             checksum: false,
             settings: BTreeMap::new(),
             keys: BTreeMap::new(),
+            public_keys: BTreeMap::new(),
             secrets: Vec::new(),
             store: None,
             queries: BTreeMap::new(),
@@ -155,6 +159,13 @@ impl HandlerConfig {
     #[must_use]
     pub fn key(mut self, label: impl Into<String>, grant: KeyGrant) -> Self {
         self.keys.insert(label.into(), grant);
+        self
+    }
+
+    /// Grants verification with the public keys of a set under a label.
+    #[must_use]
+    pub fn public_keys(mut self, label: impl Into<String>, grant: KeySetGrant) -> Self {
+        self.public_keys.insert(label.into(), grant);
         self
     }
 
@@ -244,12 +255,23 @@ impl fmt::Debug for StoreGrant {
     }
 }
 
+/// The grants of a [`HandlerConfig`].
+pub(crate) struct Grants {
+    pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) keys: BTreeMap<String, KeyGrant>,
+    pub(crate) public_keys: BTreeMap<String, KeySetGrant>,
+    pub(crate) secrets: Vec<(String, Secret)>,
+    pub(crate) store: Option<StoreGrant>,
+    pub(crate) queries: BTreeMap<String, Arc<dyn Query>>,
+}
+
 /// The grants of a [`HandlerConfig`], prepared for the host functions of a call.
 pub(crate) struct BoundGrants {
     pub(crate) name: Arc<str>,
     pub(crate) limits: Limits,
     pub(crate) settings: HashMap<String, String>,
     pub(crate) keys: HashMap<String, DerivedKeys>,
+    pub(crate) public_keys: BTreeMap<String, KeySetGrant>,
     pub(crate) secrets: Vec<(String, Secret)>,
     pub(crate) store: Option<StoreGrant>,
     pub(crate) queries: HashMap<String, Arc<dyn Query>>,
@@ -258,27 +280,31 @@ pub(crate) struct BoundGrants {
 }
 
 impl BoundGrants {
-    pub(crate) fn new(
-        name: Arc<str>,
-        limits: Limits,
-        settings: BTreeMap<String, String>,
-        keys: BTreeMap<String, KeyGrant>,
-        secrets: Vec<(String, Secret)>,
-        store: Option<StoreGrant>,
-        queries: BTreeMap<String, Arc<dyn Query>>,
-    ) -> Result<Self, LoadError> {
+    pub(crate) fn new(name: Arc<str>, limits: Limits, grants: Grants) -> Result<Self, LoadError> {
+        let Grants { settings, keys, public_keys, secrets, store, queries } = grants;
         let mut bound = HashMap::new();
         for (label, grant) in keys {
             check_label("key", &label)?;
+            if grant.is_public() {
+                let text = format!(
+                    "`keys.{label}` has a secret that is a key in PEM, so anyone who knows it could sign tokens: use \
+                     `public_keys`"
+                );
+                return Err(LoadError::new(LoadErrorKind::BadSecret, text));
+            }
             let namespace = grant.namespace.as_deref().unwrap_or(&name);
             bound.insert(label.clone(), DerivedKeys::derive(&grant, namespace, &label));
+        }
+        for label in public_keys.keys() {
+            check_label("public key", label)?;
         }
         for label in queries.keys() {
             check_label("query", label)?;
         }
         let (settings, queries) = (settings.into_iter().collect(), queries.into_iter().collect());
         let peaks = Arc::new(Peaks::new(&limits));
-        Ok(Self { name, limits, settings, keys: bound, secrets, store, queries, counters: Counters::default(), peaks })
+        let counters = Counters::default();
+        Ok(Self { name, limits, settings, keys: bound, public_keys, secrets, store, queries, counters, peaks })
     }
 }
 

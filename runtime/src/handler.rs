@@ -11,7 +11,7 @@ use crate::clock::UnixTime;
 use crate::component::{CheckedComponent, ComponentInfo};
 use crate::counts::Counts;
 use crate::error::{Error, ErrorKind, LoadError, LoadErrorKind};
-use crate::grants::{BoundGrants, HandlerConfig};
+use crate::grants::{BoundGrants, Grants, HandlerConfig};
 use crate::limits::Limits;
 use crate::policy::{Policy, Proposal};
 use crate::runtime::Runtime;
@@ -77,6 +77,7 @@ impl Handler {
             checksum,
             settings,
             keys,
+            public_keys,
             secrets,
             store,
             queries,
@@ -115,7 +116,8 @@ impl Handler {
             kind.check(setting, value)?;
         }
         let name: Arc<str> = name.into();
-        let bound = BoundGrants::new(name.clone(), limits, settings, keys, secrets, store, queries)?;
+        let bound =
+            BoundGrants::new(name.clone(), limits, Grants { settings, keys, public_keys, secrets, store, queries })?;
         check_grants(&component.info, &bound)?;
         let sandbox = Arc::new(Sandbox::new(runtime.shared().clone(), &component, bound)?);
         let now = UnixTime { seconds: 0, nanoseconds: 0 };
@@ -380,7 +382,13 @@ fn check_grants(info: &ComponentInfo, bound: &BoundGrants) -> Result<(), LoadErr
             ),
         ))
     };
-    if info.imports.contains("keys") && bound.keys.is_empty() {
+    // A handler that verifies with both kinds of keys needs only one of them.
+    let has_keys = info.imports.contains("keys") && !bound.keys.is_empty();
+    let has_public_keys = info.imports.contains("public-keys") && !bound.public_keys.is_empty();
+    if info.imports.contains("public-keys") && !has_keys && !has_public_keys {
+        return missing("public-keys", "public_keys.LABEL = { set = \"…\", algorithms = [\"RS256\"] }");
+    }
+    if info.imports.contains("keys") && !has_keys && !has_public_keys {
         return missing("keys", "keys.LABEL = { ring = \"…\" }");
     }
     if info.imports.contains("secrets") && bound.secrets.is_empty() {

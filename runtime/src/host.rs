@@ -5,6 +5,7 @@ pub(crate) mod clock;
 pub(crate) mod digest;
 pub(crate) mod keys;
 pub(crate) mod log;
+pub(crate) mod public_keys;
 pub(crate) mod queries;
 pub(crate) mod random;
 pub(crate) mod secrets;
@@ -117,8 +118,9 @@ pub(crate) fn link(linker: &mut Linker<State>, mode: Mode, bound: &BoundGrants) 
     log::link(&mut linking)?;
     random::link(&mut linking)?;
     settings::link(&mut linking)?;
-    if !bound.keys.is_empty() {
+    if !bound.keys.is_empty() || !bound.public_keys.is_empty() {
         keys::link(&mut linking)?;
+        public_keys::link(&mut linking)?;
     }
     if !bound.secrets.is_empty() {
         secrets::link(&mut linking)?;

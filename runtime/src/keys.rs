@@ -1,10 +1,9 @@
 //! Secrets, key rings, and the keys derived from them for handlers. Keys never leave the host.
 
+mod mac;
+
 use crate::sanitize::{MAX_NAME, escape_untrusted};
-use hkdf::Hkdf;
-use hmac::{Hmac, KeyInit, Mac};
-use sha1::{Digest, Sha1};
-use sha2::Sha256;
+use mac::MacKey;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -295,15 +294,34 @@ pub enum Scheme {
     /// The default of itsdangerous' `Signer`, and therefore of Datasette: HMAC-SHA-1 with the key
     /// SHA-1(namespace ‖ `signer` ‖ secret). For compatibility only.
     Itsdangerous,
+    /// HMAC-SHA-256 with the secret itself: `HS256` of JWS (RFC 7518 section 3.2). Without a
+    /// derivation, the ring belongs to one label of one handler.
+    RawHmacSha256,
+    /// HMAC-SHA-384 with the secret itself: `HS384`.
+    RawHmacSha384,
+    /// HMAC-SHA-512 with the secret itself: `HS512`.
+    RawHmacSha512,
 }
 
 impl Scheme {
+    /// All schemes.
+    pub const ALL: [Self; 5] =
+        [Self::HmacSha256, Self::Itsdangerous, Self::RawHmacSha256, Self::RawHmacSha384, Self::RawHmacSha512];
+
     /// Returns the name used in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::HmacSha256 => "hmac-sha256",
             Self::Itsdangerous => "itsdangerous",
+            Self::RawHmacSha256 => "raw-hmac-sha256",
+            Self::RawHmacSha384 => "raw-hmac-sha384",
+            Self::RawHmacSha512 => "raw-hmac-sha512",
         }
+    }
+
+    /// Returns whether the secret is the key, the same for each namespace and label.
+    fn is_raw(self) -> bool {
+        matches!(self, Self::RawHmacSha256 | Self::RawHmacSha384 | Self::RawHmacSha512)
     }
 }
 
@@ -344,6 +362,7 @@ impl KeyGrant {
 
 /// The keys of one label, with derivation and key schedule already computed.
 pub(crate) struct DerivedKeys {
+    is_raw: bool,
     active: BoundKey,
     others: Vec<BoundKey>,
 }
@@ -352,6 +371,8 @@ struct BoundKey {
     /// The full name of the key, `ring/id`.
     name: Arc<str>,
     mac: MacKey,
+    /// A text that two keys share if they have the same secret.
+    secret_mark: Vec<u8>,
 }
 
 impl DerivedKeys {
@@ -359,12 +380,11 @@ impl DerivedKeys {
         let KeyRing { name, active, others } = &*grant.ring;
         let derive = |(id, secret): &(String, Secret)| BoundKey {
             name: format!("{name}/{id}").into(),
-            mac: match grant.scheme {
-                Scheme::HmacSha256 => hmac_sha256_key(secret, namespace, label),
-                Scheme::Itsdangerous => itsdangerous_key(secret, namespace),
-            },
+            mac: MacKey::derive(grant.scheme, secret, namespace, label),
+            secret_mark: MacKey::derive(Scheme::HmacSha256, secret, "", "").sign(b"keyward: the same secret?"),
         };
-        Self { active: derive(active), others: others.iter().map(derive).collect() }
+        let others = others.iter().map(derive).collect();
+        Self { is_raw: grant.scheme.is_raw(), active: derive(active), others }
     }
 
     /// Returns the number of keys, which is how often a message is hashed to verify its signature.
@@ -374,7 +394,7 @@ impl DerivedKeys {
 
     /// Returns the active key's signature of `message`, and the key's name.
     pub(crate) fn sign(&self, message: &[u8]) -> (Vec<u8>, &Arc<str>) {
-        let BoundKey { name, mac } = &self.active;
+        let BoundKey { name, mac, .. } = &self.active;
         (mac.sign(message), name)
     }
 
@@ -384,10 +404,13 @@ impl DerivedKeys {
         self.all().fold(None, |found, key| if key.mac.verify(message, signature) { Some(&key.name) } else { found })
     }
 
-    /// Returns whether a key of `self` creates the same signatures as a key of `other`.
+    /// Returns whether a key of `self` creates the same signatures as a key of `other`, or might
+    /// create those that another handler expects of it: a raw key shares its secret with no other.
     pub(crate) fn overlap(&self, other: &Self) -> bool {
         let probe = b"keyward: do two grants share a key?";
-        self.all().any(|key| other.verify(probe, &key.mac.sign(probe)).is_some())
+        let share_secret = || self.all().any(|key| other.all().any(|other| key.secret_mark == other.secret_mark));
+        (self.is_raw || other.is_raw) && share_secret()
+            || self.all().any(|key| other.verify(probe, &key.mac.sign(probe)).is_some())
     }
 
     fn all(&self) -> impl Iterator<Item = &BoundKey> {
@@ -395,199 +418,15 @@ impl DerivedKeys {
     }
 }
 
-/// A MAC with a computed key schedule. Cloning it costs less than half of creating it.
-#[derive(Clone)]
-enum MacKey {
-    Sha256(Hmac<Sha256>),
-    Sha1(Hmac<Sha1>),
-}
-
-impl MacKey {
-    fn sign(&self, message: &[u8]) -> Vec<u8> {
-        match self.clone() {
-            Self::Sha256(mac) => mac.chain_update(message).finalize().into_bytes().to_vec(),
-            Self::Sha1(mac) => mac.chain_update(message).finalize().into_bytes().to_vec(),
-        }
+impl KeyGrant {
+    /// Returns whether a key whose secret is the key has the public text of another one: anyone
+    /// could sign with it.
+    pub(crate) fn is_public(&self) -> bool {
+        let KeyRing { active, others, .. } = &*self.ring;
+        let is_pem = |secret: &Secret| secret.expose().windows(11).any(|text| text == b"-----BEGIN ");
+        self.scheme.is_raw() && std::iter::once(active).chain(others).any(|(_, secret)| is_pem(secret))
     }
-
-    /// Compares in constant time, and rejects a signature of any other length.
-    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        match self.clone() {
-            Self::Sha256(mac) => mac.chain_update(message).verify_slice(signature).is_ok(),
-            Self::Sha1(mac) => mac.chain_update(message).verify_slice(signature).is_ok(),
-        }
-    }
-}
-
-/// Derives a key with HKDF-SHA-256. Both names are prefixed with their length, so that different
-/// pairs of names give different keys.
-fn hmac_sha256_key(secret: &Secret, namespace: &str, label: &str) -> MacKey {
-    let mut info = b"keyward hmac-sha256 v1".to_vec();
-    for name in [namespace, label] {
-        info.extend((name.len() as u64).to_be_bytes());
-        info.extend(name.as_bytes());
-    }
-    let mut key = Zeroizing::new([0; 32]);
-    #[expect(clippy::expect_used, reason = "HKDF refuses only outputs of more than 255 hashes; this is one")]
-    Hkdf::<Sha256>::new(None, secret.expose()).expand(&info, &mut *key).expect("32 bytes");
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
-    MacKey::Sha256(Hmac::new_from_slice(&*key).expect("any length"))
-}
-
-/// Derives a key as itsdangerous' `django-concat` does.
-fn itsdangerous_key(secret: &Secret, namespace: &str) -> MacKey {
-    let digest = Sha1::new().chain_update(namespace).chain_update("signer").chain_update(secret.expose());
-    let key = Zeroizing::new(<[u8; 20]>::from(digest.finalize()));
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
-    MacKey::Sha1(Hmac::new_from_slice(&*key).expect("any length"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn grant(secrets: &[&str], scheme: Scheme) -> KeyGrant {
-        let mut secrets = secrets.iter().map(|secret| Secret::new(secret.as_bytes()));
-        let active = secrets.next().unwrap();
-        let ring = KeyRing::dangerous_allow_short("main", active, secrets.collect()).unwrap();
-        KeyGrant { ring: Arc::new(ring), scheme, namespace: None }
-    }
-
-    #[test]
-    fn itsdangerous_is_byte_for_byte() {
-        let keys = DerivedKeys::derive(&grant(&["mysecret"], Scheme::Itsdangerous), "token", "any");
-        let (mac, _) = keys.sign(b"eyJhIjoicm9vdCIsInQiOjE2NzA5MDcyNDZ9");
-        assert_eq!(hex::encode(&mac), "704ff3e1e9e7dd2f80c024c77f7443548c52d196");
-    }
-
-    #[test]
-    fn rotation_signs_with_the_active_key_and_verifies_with_all() {
-        for scheme in [Scheme::HmacSha256, Scheme::Itsdangerous] {
-            let old = DerivedKeys::derive(&grant(&["old"], scheme), "n", "l");
-            let both = DerivedKeys::derive(&grant(&["new", "old"], scheme), "n", "l");
-            let new = DerivedKeys::derive(&grant(&["new"], scheme), "n", "l");
-            let (signed_before, _) = old.sign(b"message");
-            let (signed_now, by) = both.sign(b"message");
-            let verify = |keys: &DerivedKeys, signature| keys.verify(b"message", signature).map(ToString::to_string);
-            assert_eq!(&**by, "main/active");
-            assert_eq!(verify(&both, &signed_before).as_deref(), Some("main/previous-1"));
-            assert_eq!(verify(&both, &signed_now).as_deref(), Some("main/active"));
-            assert_eq!(verify(&new, &signed_now).as_deref(), Some("main/active"), "signed by the active key");
-            assert_eq!(verify(&new, &signed_before), None, "retired");
-        }
-    }
-
-    #[test]
-    fn only_a_complete_signature_is_valid() {
-        let keys = DerivedKeys::derive(&grant(&["secret"], Scheme::HmacSha256), "n", "l");
-        let (mac, _) = keys.sign(b"message");
-        assert_eq!(mac.len(), 32);
-        for bit in 0..mac.len() * 8 {
-            let mut flipped = mac.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(keys.verify(b"message", &flipped).is_none());
-        }
-        assert!(keys.verify(b"message", &mac[..31]).is_none());
-        assert!(keys.verify(b"message", &[&mac[..], b"\0"].concat()).is_none());
-        assert!(keys.verify(b"message", b"").is_none());
-        assert!(keys.verify(b"other", &mac).is_none());
-    }
-
-    #[test]
-    fn different_names_give_different_keys() {
-        let names = ["", "a", "aa", "ab", "b", "a\0", "token", "signed", "tokensigned"];
-        let pairs: Vec<_> = names.iter().flat_map(|n| names.iter().map(move |l| (*n, *l))).collect();
-        for scheme in [Scheme::HmacSha256, Scheme::Itsdangerous] {
-            let keys = |(n, l): (&str, &str)| DerivedKeys::derive(&grant(&["secret"], scheme), n, l);
-            for (at, one) in pairs.iter().enumerate() {
-                for other in &pairs[at + 1..] {
-                    let same = scheme == Scheme::Itsdangerous && one.0 == other.0;
-                    assert_eq!(keys(*one).overlap(&keys(*other)), same, "{one:?} {other:?}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_active_key_signs_and_all_but_retired_keys_verify() {
-        let secret = |byte| Secret::new([byte; 32]);
-        for scheme in [Scheme::HmacSha256, Scheme::Itsdangerous] {
-            let bound = |keys| {
-                let ring = Arc::new(KeyRing::with_keys("main", keys).unwrap());
-                DerivedKeys::derive(&KeyGrant { ring, scheme, namespace: None }, "n", "l")
-            };
-            let keys = bound(vec![
-                Key::retired("1"),
-                Key::verify_only("2", secret(2)),
-                Key::active("3", secret(3)),
-                Key::pending("4", secret(4)),
-            ]);
-            assert_eq!(&**keys.sign(b"m").1, "main/3");
-            for (byte, wanted) in [(1, None), (2, Some("main/2")), (3, Some("main/3")), (4, Some("main/4"))] {
-                let (signature, _) = bound(vec![Key::active("x", secret(byte))]).sign(b"m");
-                assert_eq!(keys.verify(b"m", &signature).map(|name| &**name), wanted);
-            }
-        }
-    }
-
-    #[test]
-    fn invalid_rings_are_refused() {
-        let secret = |byte| Secret::new([byte; 32]);
-        let short = || Secret::new(*b"thirty-one bytes are not enough");
-        let long = "x".repeat(65);
-        let id = |id: &str| id.to_owned();
-        for (keys, wanted) in [
-            (vec![], KeyRingError::NoneActive),
-            (
-                vec![Key::pending("a", secret(1)), Key::verify_only("b", secret(2)), Key::retired("c")],
-                KeyRingError::NoneActive,
-            ),
-            (
-                vec![Key::active("a", secret(1)), Key::pending("b", secret(2)), Key::active("c", secret(3))],
-                KeyRingError::TwoActive { id: id("c"), other: id("a") },
-            ),
-            (vec![Key::active("a", secret(1)), Key::pending("a", secret(2))], KeyRingError::SameId { id: id("a") }),
-            (vec![Key::retired("a"), Key::active("a", secret(1))], KeyRingError::SameId { id: id("a") }),
-            (
-                vec![Key::pending("a", secret(1)), Key::active("b", secret(2)), Key::verify_only("c", secret(1))],
-                KeyRingError::SameSecret { id: id("c"), other: id("a") },
-            ),
-            (
-                vec![Key::verify_only("a", secret(1)), Key::active("b", secret(1))],
-                KeyRingError::SameSecret { id: id("b"), other: id("a") },
-            ),
-            (vec![Key::active("", secret(1))], KeyRingError::BadId { id: id("") }),
-            (vec![Key::active("a/b", secret(1))], KeyRingError::BadId { id: id("a/b") }),
-            (vec![Key::active(&long, secret(1))], KeyRingError::BadId { id: long.clone() }),
-            (vec![Key::active("a", short())], KeyRingError::ShortSecret { id: id("a"), len: 31 }),
-            (
-                vec![Key::active("a", secret(1)), Key::pending("b", short())],
-                KeyRingError::ShortSecret { id: id("b"), len: 31 },
-            ),
-        ] {
-            assert_eq!(KeyRing::with_keys("r", keys).unwrap_err(), wanted);
-        }
-        assert!(KeyRing::with_keys("r", vec![Key::active("x".repeat(64), secret(1)), Key::retired("A.b_c-9")]).is_ok());
-    }
-
-    #[test]
-    fn short_secrets_must_be_allowed_explicitly() {
-        let short = || Secret::new(*b"thirty-one bytes are not enough");
-        let refused = |id: &str, len| KeyRingError::ShortSecret { id: id.to_owned(), len };
-        assert_eq!(KeyRing::new("r", short(), vec![]).unwrap_err(), refused("active", 31));
-        assert!(KeyRing::dangerous_allow_short("r", short(), vec![]).is_ok());
-        assert_eq!(KeyRing::dangerous_allow_short("r", Secret::new(""), vec![]).unwrap_err(), refused("active", 0));
-        let wrong = KeyRing::new("r", Secret::new([1; 32]), vec![short()]).unwrap_err();
-        assert_eq!(wrong, refused("previous-1", 31), "verify-only keys count, too");
-    }
-
-    #[test]
-    fn no_secret_is_printed() {
-        let keys = vec![Key::active("a", Secret::new(*b"a secret that must not be printed")), Key::retired("b")];
-        let printed = format!("{keys:?}") + &format!(" {:?}", KeyRing::with_keys("r", keys).unwrap());
-        assert_eq!(
-            printed,
-            r#"[Key { id: "a", state: Active, .. }, Key { id: "b", state: Retired, .. }] KeyRing { name: "r", active: "a", others: [] }"#
-        );
-    }
-}
+mod tests;

@@ -95,6 +95,7 @@ mod handler;
 pub mod hook;
 mod host;
 mod i_json;
+pub mod key_sets;
 pub mod keys;
 mod lane;
 pub mod limits;

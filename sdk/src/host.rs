@@ -47,6 +47,33 @@ pub mod keys {
     }
 }
 
+/// Verification of signatures with public keys of issuers. Granted label by label.
+pub mod public_keys {
+    pub use crate::bindings::keyward::handler::public_keys::{Algorithm, PublicKeyError};
+
+    /// Returns whether `signature` is the signature of the whole `message` by a key behind `label`
+    /// that is for `algorithm`. `key_id` (RFC 7515 `kid`) narrows the keys to those with this id.
+    ///
+    /// # Errors
+    /// [`PublicKeyError::NotGranted`] if the operator did not grant the label,
+    /// [`PublicKeyError::NoSuchKey`] if no key has the id, [`PublicKeyError::WrongAlgorithm`] if
+    /// the algorithm is not granted or not that of the key, and [`PublicKeyError::Unavailable`] if
+    /// the key set cannot be read: then the handler cannot tell, and returns
+    /// [`Failure::Unavailable`](crate::Failure::Unavailable).
+    pub fn verify(
+        label: &str,
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, PublicKeyError> {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::keyward::handler::public_keys::verify(label, key_id, algorithm, message, signature);
+        #[cfg(not(target_arch = "wasm32"))]
+        return crate::testing::current(|host| host.verify_public(label, key_id, algorithm, message, signature));
+    }
+}
+
 /// Settings of this handler, which the operator configures. Always granted.
 pub mod settings {
     /// Returns the setting as JSON text (`true`, `60`, `"text"`, `{…}`), or `None` if the operator

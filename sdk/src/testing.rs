@@ -17,6 +17,7 @@ use std::rc::Rc;
 use crate::clock::Datetime;
 use crate::keys::KeyError;
 use crate::log::Level;
+use crate::public_keys::{Algorithm, PublicKeyError};
 use crate::queries::{Answer, QueryError, Value};
 use crate::store::{IdForm, Token};
 use crate::{CreateError, CreateRequest, Created, TokenHandler};
@@ -57,6 +58,17 @@ impl Host {
     ) -> Self {
         let key = Key { label: label.to_owned(), sign: Box::new(sign), verify: Box::new(verify) };
         self.with(|state| state.keys.push(key))
+    }
+
+    /// Grants a label of public keys: `verify` gets the key id, the algorithm, the message and the
+    /// signature.
+    #[must_use]
+    pub fn public_keys(
+        self,
+        label: &str,
+        verify: impl Fn(Option<&str>, Algorithm, &[u8], &[u8]) -> Result<bool, PublicKeyError> + 'static,
+    ) -> Self {
+        self.with(|state| state.public_keys.push((label.to_owned(), Box::new(verify))))
     }
 
     /// Sets the value of a setting, as JSON text.
@@ -169,6 +181,7 @@ pub(crate) fn sha256(data: &[u8]) -> Vec<u8> {
 pub(crate) struct State {
     now: Datetime,
     keys: Vec<Key>,
+    public_keys: Vec<(String, Box<VerifyPublic>)>,
     settings: Vec<(String, String)>,
     secrets: Vec<(String, String)>,
     queries: Vec<(String, Box<Ask>)>,
@@ -188,6 +201,8 @@ struct Key {
 type Sign = dyn Fn(&[u8]) -> Vec<u8>;
 /// A function that returns whether a message has a signature.
 type Verify = dyn Fn(&[u8], &[u8]) -> bool;
+/// A function from a key id, an algorithm, a message and a signature to whether they match.
+type VerifyPublic = dyn Fn(Option<&str>, Algorithm, &[u8], &[u8]) -> Result<bool, PublicKeyError>;
 /// A function from parameters to rows.
 type Ask = dyn Fn(&[(String, Value)]) -> Result<Answer, QueryError>;
 
@@ -196,6 +211,7 @@ impl Default for State {
         Self {
             now: Datetime { seconds: 0, nanoseconds: 0 },
             keys: Vec::new(),
+            public_keys: Vec::new(),
             settings: Vec::new(),
             secrets: Vec::new(),
             queries: Vec::new(),
@@ -229,6 +245,19 @@ impl State {
 
     fn key(&self, label: &str) -> Result<&Key, KeyError> {
         self.keys.iter().find(|key| key.label == label).ok_or(KeyError::NotGranted)
+    }
+
+    pub(crate) fn verify_public(
+        &self,
+        label: &str,
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, PublicKeyError> {
+        let keys = self.public_keys.iter().find(|(known, _)| known == label);
+        let (_, verify) = keys.ok_or(PublicKeyError::NotGranted)?;
+        verify(key_id, algorithm, message, signature)
     }
 
     pub(crate) fn setting(&self, name: &str) -> Option<String> {

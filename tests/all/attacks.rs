@@ -75,6 +75,9 @@ fn registry(
     if case.grants.keys {
         config.keys.insert("mine".into(), KeyGrant::new(ring(1)));
     }
+    if case.grants.public_keys {
+        config.public_keys.insert("mine".into(), hostile::public_keys());
+    }
     if case.grants.secrets {
         config.secrets.push(("bot".into(), Secret::new(*b"ho_secret-of-the-operator")));
     }
@@ -87,6 +90,7 @@ fn registry(
     victim.limits.verdict_cache_bytes = 0;
     victim.queries = queries::of_the_other();
     victim.keys.insert("token".into(), KeyGrant::new(ring(2)));
+    victim.public_keys.insert("theirs".into(), hostile::public_keys());
     Registry::builder(runtime).handler(config).handler(victim).build()
 }
 

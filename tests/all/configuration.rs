@@ -19,7 +19,8 @@ use std::sync::LazyLock;
 /// A configuration with every section, in which settings are changed.
 const BASE: &str = r#"
 keys.main.secret = { file = "secret.key" }
-handlers = [{ name = "h", component = "benign.wasm", actors = "any", keys.token.ring = "main", queries.q = "tokens" }]
+handlers = [{ name = "h", component = "benign.wasm", actors = "any", keys.token.ring = "main", queries.q = "tokens", public_keys.k = { set = "idp", algorithms = ["RS256"] } }]
+key_sets.idp = { files = ["idp.json"] }
 actions.view-table = "vt"
 store.sqlite = "keyward.db"
 audit.file = "audit.jsonl"
@@ -44,6 +45,13 @@ const UNSEEN: &[(&str, &[&str])] = &[
             "handler-file-missing",
             "hardcoded-under-foreign-prefix",
             "key-file-is-a-folder",
+            "key-raw-public",
+            "key-set-certificate",
+            "key-set-encryption-key",
+            "key-set-file-missing",
+            "key-set-not-granted",
+            "key-set-private-key",
+            "key-set-writable-by-others",
             "key-variable-empty",
             "key-variable-not-set",
             "keys-not-granted",
@@ -77,6 +85,8 @@ const UNSEEN: &[(&str, &[&str])] = &[
             "client-handler-missing",
             "client-max-tokens-no-store",
             "client-secret-twice",
+            "key-raw-shared",
+            "key-set-missing",
             "key-shared",
             "keys-file-twice",
             "keys-id-twice",
@@ -249,8 +259,11 @@ fn accepts(runtime: &Runtime, folder: &Folder, pointer: &str, value: i64) -> boo
         return true;
     }
     // The program would look for these.
-    config["handlers"][0].as_object_mut().unwrap().shift_remove("queries");
-    config.as_object_mut().unwrap().retain(|name, _| !["queries", "server"].contains(&name.as_str()));
+    config["handlers"][0]
+        .as_object_mut()
+        .unwrap()
+        .retain(|name, _| !["queries", "public_keys"].contains(&name.as_str()));
+    config.as_object_mut().unwrap().retain(|name, _| !["key_sets", "queries", "server"].contains(&name.as_str()));
     folder.write("keyward.toml", lines(&config), 0o644);
     folder.write("secret.key", "only-for-tests-only-for-tests-only-for-test\n", 0o600);
     folder.write("benign.wasm", BENIGN.as_slice(), 0o644);

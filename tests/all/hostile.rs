@@ -72,6 +72,7 @@ fn a_called_case_is_granted_its_imports_and_exports_the_calls() {
         for import in imports {
             let granted = match import.as_str() {
                 "keyward:handler/keys@0.1.0" => case.grants.keys,
+                "keyward:handler/public-keys@0.1.0" => case.grants.public_keys,
                 "keyward:handler/secrets@0.1.0" => case.grants.secrets,
                 "keyward:handler/store@0.1.0" => case.grants.store || case.grants.silent_store,
                 "keyward:handler/queries@0.1.0" => case.grants.queries,

@@ -121,6 +121,9 @@ fn granted(case: &str, limits: Limits) -> HandlerConfig {
         let ring = Arc::new(KeyRing::new("main", Secret::new([1; 32]), vec![]).unwrap());
         config.keys.insert("mine".into(), KeyGrant::new(ring));
     }
+    if grants.public_keys {
+        config.public_keys.insert("mine".into(), hostile::public_keys());
+    }
     if grants.secrets {
         config.secrets.push(("bot".into(), Secret::new(*b"ho_secret-of-the-operator")));
     }

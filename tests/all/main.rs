@@ -43,3 +43,4 @@ mod stored;
 mod support;
 mod vectors;
 mod workflows;
+mod wycheproof;

@@ -9,7 +9,7 @@
 //! | `what` | one sentence: the attack |
 //! | `call` | `load`, `verify`, `create` or `verify+create` (both, each with this outcome) |
 //! | `outcome` | the required outcome, see [`Outcome`] |
-//! | `grants` | any of `keys` (the label `mine`), `secrets`, `store` (no records of its own yet), `silent-store` (which never responds) and `queries` (labels `mine`, `long`, `broken`); none by default |
+//! | `grants` | any of `keys` (the label `mine`), `public-keys` (the label `mine`, one key, for EdDSA), `secrets`, `store` (no records of its own yet), `silent-store` (which never responds) and `queries` (labels `mine`, `long`, `broken`); none by default |
 //! | `max-ttl` | the handler's `max_ttl` in seconds; none by default |
 //! | `actor` | with the outcome `ok`: the actor, as JSON, that the client gets |
 //! | `twice` | `same`: the call is repeated, and the second result must equal the first |
@@ -54,8 +54,10 @@
 mod build;
 mod text;
 
+use keyward_runtime::key_sets::{Algorithm, KeySet, KeySetGrant};
 use keyward_runtime::limits::LimitKind;
-use std::{collections::BTreeMap, fmt, fs, path::PathBuf, sync::LazyLock};
+use std::sync::{Arc, LazyLock};
+use std::{collections::BTreeMap, fmt, fs, path::PathBuf};
 
 /// A hostile handler and its required outcome.
 #[derive(Clone, Debug)]
@@ -98,6 +100,8 @@ pub enum Call {
 pub struct Grants {
     /// `keys`, with the single label `mine` of scheme `hmac-sha256`.
     pub keys: bool,
+    /// `public-keys`, with the single label `mine` of [`public_keys`].
+    pub public_keys: bool,
     /// `secrets`, with at least one secret.
     pub secrets: bool,
     /// `store`, without records.
@@ -106,6 +110,15 @@ pub struct Grants {
     pub silent_store: bool,
     /// `queries`: `mine`, which returns its parameter, `long`, which returns 17 MiB, and `broken`.
     pub queries: bool,
+}
+
+/// Returns a grant of one key, for EdDSA, of which no case has the private key.
+#[expect(clippy::expect_used, reason = "the key is constant")]
+pub fn public_keys() -> KeySetGrant {
+    // RFC 8037 appendix A.2.
+    let key = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let set = KeySet::new("issuer").with_jwks(key, None).expect("a JWK");
+    KeySetGrant::new(Arc::new(set), [Algorithm::EdDsa])
 }
 
 /// The required outcome of a case.
@@ -253,12 +266,15 @@ impl Files {
         for grant in get("grants").into_iter().flat_map(str::split_whitespace) {
             match grant {
                 "keys" => grants.keys = true,
+                "public-keys" => grants.public_keys = true,
                 "secrets" => grants.secrets = true,
                 "store" => grants.store = true,
                 "silent-store" => grants.silent_store = true,
                 "queries" => grants.queries = true,
                 other => {
-                    return Err(format!("`grants: {other}` is not keys, secrets, store, silent-store or queries"));
+                    return Err(format!(
+                        "`grants: {other}` is not keys, public-keys, secrets, store, silent-store or queries"
+                    ));
                 }
             }
         }

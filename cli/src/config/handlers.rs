@@ -1,13 +1,15 @@
 //! `[[handlers]]`: components of handlers, and their grants.
 
+use super::key_sets::AlgorithmName;
 use super::queries::QueryTable;
 use super::schema::{NAME_PATTERN, json_schema_for};
 use super::store::Tokens;
-use super::{ConfigError, Digest, Lines, Located, Ring, SecretSource};
+use super::{ConfigError, Digest, KeySet, Lines, Located, Ring, SecretSource};
 use crate::builtin;
 use crate::limits::LimitsTable;
 use indexmap::IndexMap;
 use keyward_handlers::BuiltIn;
+use keyward_runtime::key_sets::Algorithm;
 use keyward_runtime::keys::Scheme;
 use keyward_runtime::{Actors, HandlerConfig, Limits};
 use schemars::{JsonSchema, Schema, json_schema};
@@ -29,6 +31,7 @@ pub(crate) struct Handler {
     pub(crate) checksum: bool,
     pub(crate) settings: BTreeMap<String, String>,
     pub(crate) keys: IndexMap<String, Key>,
+    pub(crate) public_keys: IndexMap<String, PublicKeys>,
     pub(crate) secrets: IndexMap<String, Located<SecretSource>>,
     /// Maximum number of valid records; `None` without a grant of the store.
     pub(crate) store: Option<u64>,
@@ -56,6 +59,20 @@ pub(crate) struct Key {
     pub(crate) ring: String,
     pub(crate) scheme: Scheme,
     pub(crate) namespace: Option<String>,
+}
+
+/// The binding of a label of public keys.
+#[derive(Debug)]
+pub(crate) struct PublicKeys {
+    pub(crate) set: String,
+    pub(crate) algorithms: Vec<Algorithm>,
+}
+
+/// The sections that handlers refer to by name.
+pub(super) struct Names<'a> {
+    pub(super) rings: &'a IndexMap<String, Ring>,
+    pub(super) key_sets: &'a IndexMap<String, KeySet>,
+    pub(super) queries: &'a IndexMap<Spanned<String>, QueryTable>,
 }
 
 /// The actors of a handler, with the patterns as written (`None` for `"any"`).
@@ -98,6 +115,10 @@ pub(super) struct HandlerTable {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, KeyTable>")]
     keys: IndexMap<String, KeyTable>,
+    /// Public keys that the handler can verify signatures with, under this label.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, PublicKeysTable>")]
+    public_keys: IndexMap<String, PublicKeysTable>,
     /// Secrets, by name, that the handler can compare tokens with, without seeing them. Of equal
     /// secrets, the first one counts.
     #[serde(default)]
@@ -141,13 +162,7 @@ fn default_leeway() -> u64 {
 }
 
 impl HandlerTable {
-    pub(super) fn checked(
-        self,
-        lines: Lines<'_>,
-        rings: &IndexMap<String, Ring>,
-        known: &IndexMap<Spanned<String>, QueryTable>,
-        has_store: bool,
-    ) -> Result<Handler, ConfigError> {
+    pub(super) fn checked(self, lines: Lines<'_>, names: &Names<'_>, has_store: bool) -> Result<Handler, ConfigError> {
         let Self {
             name,
             component,
@@ -156,6 +171,7 @@ impl HandlerTable {
             checksum,
             settings,
             keys,
+            public_keys,
             secrets,
             limits,
             store,
@@ -195,7 +211,7 @@ impl HandlerTable {
         let mut bound = IndexMap::new();
         for (label, key) in keys {
             let KeyTable { ring, scheme, namespace } = key;
-            if !rings.contains_key(ring.get_ref()) {
+            if !names.rings.contains_key(ring.get_ref()) {
                 let text = format!(
                     "`keys.{label}` names the ring `{0}`, which does not exist: add `[keys.{0}]`",
                     ring.get_ref()
@@ -204,9 +220,26 @@ impl HandlerTable {
             }
             bound.insert(label, Key { ring: ring.into_inner(), scheme: scheme.unwrap_or_default().0, namespace });
         }
+        let mut verified = IndexMap::new();
+        for (label, keys) in public_keys {
+            let PublicKeysTable { set, algorithms } = keys;
+            if !names.key_sets.contains_key(set.get_ref()) {
+                let text = format!(
+                    "`public_keys.{label}` names the key set `{0}`, which does not exist: add `[key_sets.{0}]`",
+                    set.get_ref()
+                );
+                return wrong(set.span(), text);
+            }
+            if algorithms.get_ref().is_empty() {
+                let text = format!("`public_keys.{label}`: `algorithms` is empty: name at least one, such as `RS256`");
+                return wrong(algorithms.span(), text);
+            }
+            let algorithms = algorithms.into_inner().into_iter().map(|AlgorithmName(algorithm)| algorithm).collect();
+            verified.insert(label, PublicKeys { set: set.into_inner(), algorithms });
+        }
         let mut asked = IndexMap::new();
         for (label, query) in queries {
-            if !known.keys().any(|name| name.get_ref() == query.get_ref()) {
+            if !names.queries.keys().any(|name| name.get_ref() == query.get_ref()) {
                 let text = format!(
                     "`queries.{label}` names the query `{0}`, which does not exist: add `[queries.{0}]`",
                     query.get_ref()
@@ -223,6 +256,7 @@ impl HandlerTable {
             checksum,
             settings: settings.into_iter().map(|(name, Json(text))| (name, text)).collect(),
             keys: bound,
+            public_keys: verified,
             secrets: secrets.into_iter().map(|(name, source)| (name, lines.at(source))).collect(),
             store: tokens,
             queries: asked,
@@ -243,7 +277,8 @@ struct KeyTable {
     /// Key ring: the name of one of `[keys]`.
     #[schemars(with = "String")]
     ring: Spanned<String>,
-    /// Algorithm and encoding of signatures: `itsdangerous` is that of Datasette's tokens.
+    /// Algorithm of signatures: `itsdangerous` is that of Datasette's tokens. With `raw-…`, as JWTs
+    /// have it, the secret itself is the key, so the ring has no other label.
     #[schemars(extend("default" = Scheme::default().as_str()))]
     scheme: Option<SchemeName>,
     /// Namespace of the keys. Handlers with different namespaces do not accept each other's
@@ -251,18 +286,30 @@ struct KeyTable {
     namespace: Option<String>,
 }
 
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PublicKeysTable {
+    /// Key set: the name of one of `[key_sets]`.
+    #[schemars(with = "String")]
+    set: Spanned<String>,
+    /// Algorithms that the handler may use, at least one.
+    #[schemars(with = "Vec<AlgorithmName>", length(min = 1))]
+    algorithms: Spanned<Vec<AlgorithmName>>,
+}
+
 #[derive(Default)]
 struct SchemeName(Scheme);
 
-const SCHEMES: [Scheme; 2] = [Scheme::HmacSha256, Scheme::Itsdangerous];
-
-json_schema_for!(SchemeName, |_| json_schema!({ "type": "string", "enum": SCHEMES.map(Scheme::as_str) }));
+json_schema_for!(SchemeName, |_| json_schema!({ "type": "string", "enum": Scheme::ALL.map(Scheme::as_str) }));
 
 impl<'de> Deserialize<'de> for SchemeName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        SCHEMES.into_iter().find(|scheme| scheme.as_str() == name).map(Self).ok_or_else(|| {
-            de::Error::custom("unknown scheme: use `hmac-sha256` or, for Datasette's tokens, `itsdangerous`")
+        Scheme::ALL.into_iter().find(|scheme| scheme.as_str() == name).map(Self).ok_or_else(|| {
+            de::Error::custom(
+                "unknown scheme: use `hmac-sha256`; for Datasette's tokens, `itsdangerous`; for JWTs, `raw-hmac-sha256`, \
+                 `raw-hmac-sha384` or `raw-hmac-sha512`",
+            )
         })
     }
 }

@@ -1,0 +1,15 @@
+;; what: Passes an algorithm that the contract does not have.
+;; call: verify
+;; outcome: bad-result
+;; grants: public-keys
+
+(import "keyward:handler/public-keys@0.1.0" "verify"
+  (func $check (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+
+(data $label "mine")
+(data $signature (repeat 64 "\00"))
+(func $verify (param i32 i32) (result i32)
+  (call $check (global.get $label.ptr) (global.get $label.len)
+    (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 9)
+    (global.get $message.ptr) (global.get $message.len) (global.get $signature.ptr) (global.get $signature.len) (global.get $out))
+  (call $accept))

@@ -1,0 +1,19 @@
+;; what: Names a key that the set does not have.
+;; call: verify
+;; outcome: rejected unknown
+;; grants: public-keys
+
+(import "keyward:handler/public-keys@0.1.0" "verify"
+  (func $check (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+
+(data $label "mine")
+(data $signature (repeat 64 "\00"))
+(data $kid "../../etc/passwd")
+(func $verify (param i32 i32) (result i32)
+  (call $check (global.get $label.ptr) (global.get $label.len)
+    (i32.const 1) (global.get $kid.ptr) (global.get $kid.len) (i32.const 8)
+    (global.get $message.ptr) (global.get $message.len) (global.get $signature.ptr) (global.get $signature.len) (global.get $out))
+  ;; The attack succeeds unless the result is error 1, `no-such-key`.
+  (if (i32.eqz (i32.load8_u (global.get $out))) (then (return (call $accept))))
+  (if (i32.ne (i32.load8_u offset=1 (global.get $out)) (i32.const 1)) (then (return (call $accept))))
+  (call $reject (i32.const 6)))
