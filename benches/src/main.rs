@@ -10,6 +10,7 @@ mod bombs;
 mod cold;
 mod counts;
 mod http;
+mod jwt;
 mod kept;
 mod kernel;
 mod managed;
@@ -27,6 +28,7 @@ type Measurements = [(&'static str, fn())];
 
 const SANDBOX: &Measurements = &[
     ("verify", verify::run),
+    ("jwt", jwt::run),
     ("counts", counts::run),
     ("kernel", kernel::run),
     ("neighbours", neighbours::run),

@@ -70,8 +70,8 @@ fn check_audience(audience: Option<&Value>, issuer: &Issuer) -> Result<(), Rejec
 /// it is valid.
 fn times(claims: &Map<String, Value>, issuer: &Issuer) -> Result<(Option<u64>, Option<u64>), Rejection> {
     let now = clock::now();
-    let leeway = u64::from(issuer.leeway);
-    let limit = now.seconds as f64 + f64::from(now.nanoseconds) / 1e9 + f64::from(issuer.leeway);
+    let leeway = u64::from(issuer.leeway());
+    let limit = now.seconds as f64 + f64::from(now.nanoseconds) / 1e9 + f64::from(issuer.leeway());
     let (expiry, start, issued) = (time(claims, "exp")?, time(claims, "nbf")?, time(claims, "iat")?);
     let expires_at = match expiry {
         None if issuer.may_lack(Claim::Exp) => None,
@@ -153,14 +153,15 @@ fn restrictions(claims: &Map<String, Value>, scopes: &Scopes) -> Result<Restrict
 /// Returns the SHA-256 of `iss` and `jti`, which together are unique (RFC 7519 section 4.1.7), or
 /// that of the signed part, in base64url.
 fn token_id(jws: &Jws<'_>) -> Result<String, Rejection> {
-    let id = match text(&jws.payload, "jti")? {
-        None => digest::sha256(jws.signed.as_bytes()),
-        Some(id) => {
-            let issuer = text(&jws.payload, "iss")?.unwrap_or_default();
-            // The length keeps `a` and `bc` apart from `ab` and `c`.
-            let length = (issuer.len() as u64).to_be_bytes();
-            digest::sha256(&[&length, issuer.as_bytes(), id.as_bytes()].concat())
-        }
-    };
-    Ok(URL_SAFE_NO_PAD.encode(id))
+    Ok(match text(&jws.payload, "jti")? {
+        None => URL_SAFE_NO_PAD.encode(digest::sha256(jws.signed.as_bytes())),
+        Some(jti) => named_id(text(&jws.payload, "iss")?.unwrap_or_default(), jti),
+    })
+}
+
+/// Returns the token id of a `jti`.
+pub(crate) fn named_id(iss: &str, jti: &str) -> String {
+    // The length keeps `a` and `bc` apart from `ab` and `c`.
+    let length = (iss.len() as u64).to_be_bytes();
+    URL_SAFE_NO_PAD.encode(digest::sha256(&[&length, iss.as_bytes(), jti.as_bytes()].concat()))
 }

@@ -27,9 +27,10 @@ pub struct Issuer {
     /// `typ` is `JWT`, `at+jwt` or absent.
     #[serde(default)]
     pub typ: Option<String>,
-    /// Number of seconds by which the clocks may differ; 60 by default.
-    #[serde(default = "leeway")]
-    pub leeway: u32,
+    /// Number of seconds by which the clocks may differ; by default 60, or 0 with `issues`, whose
+    /// tokens have the time of the host.
+    #[serde(default)]
+    pub leeway: Option<u32>,
     /// Maximum number of seconds from `iat` to `exp`; without it, `iat` may be absent.
     #[serde(default)]
     pub max_lifetime: Option<u64>,
@@ -42,6 +43,9 @@ pub struct Issuer {
     /// The restrictions of the token. Without it, tokens are not restricted.
     #[serde(default)]
     pub scopes: Option<Scopes>,
+    /// Set if this handler issues tokens as this issuer. Requires `key`.
+    #[serde(default)]
+    pub issues: bool,
     /// Claims that a token may lack. Without `exp`, a token never expires; without `aud`, it may
     /// have been issued for another service.
     #[serde(default)]
@@ -72,10 +76,6 @@ pub enum Claim {
     Exp,
     /// The subject.
     Sub,
-}
-
-fn leeway() -> u32 {
-    60
 }
 
 fn subject() -> String {
@@ -126,7 +126,8 @@ impl Method {
             "PS512" => Self::Public(Algorithm::Ps512),
             "ES256" => Self::Public(Algorithm::Es256),
             "ES384" => Self::Public(Algorithm::Es384),
-            "EdDSA" => Self::Public(Algorithm::Eddsa),
+            // The newer name is that of RFC 9864.
+            "EdDSA" | "Ed25519" => Self::Public(Algorithm::Eddsa),
             _ => return None,
         })
     }
@@ -146,6 +147,10 @@ impl Issuer {
         }
     }
 
+    pub(crate) fn leeway(&self) -> u32 {
+        self.leeway.unwrap_or(if self.issues { 0 } else { 60 })
+    }
+
     pub(crate) fn may_lack(&self, claim: Claim) -> bool {
         self.dangerous_optional.contains(&claim)
     }
@@ -160,6 +165,9 @@ impl Issuer {
         }
         if self.aud.is_empty() && !self.may_lack(Claim::Aud) {
             return Err(wrong(&self.iss, "has no `aud`"));
+        }
+        if self.issues && !(is_hmac && self.actor == "sub" && self.scopes.is_none()) {
+            return Err(wrong(&self.iss, "can only issue tokens with a `key`, and without `actor` and `scopes`"));
         }
         Ok(())
     }
@@ -183,6 +191,9 @@ pub(crate) fn configured() -> Result<Vec<Issuer>, Failure> {
         issuer.check()?;
         if issuers.iter().take(at).any(|other| other.iss == issuer.iss) {
             return Err(wrong(&issuer.iss, "is listed twice"));
+        }
+        if issuer.issues && issuers.iter().take(at).any(|other| other.issues) {
+            return Err(wrong(&issuer.iss, "is not the only one that issues tokens"));
         }
     }
     Ok(issuers)

@@ -25,10 +25,15 @@
 //! tokens, a `kid` or `sub` that is no string, and times that are no numbers or after the year
 //! 9999. `jku`, `jwk`, `x5u` and `x5c` are ignored: a token does not bring its own key.
 //!
+//! An issuer with `issues = true` is this handler itself: it creates tokens for the subject, with
+//! `iss`, the first `aud`, `iat`, `exp`, `jti`, and the `kid` and `alg` of the signing key. A token
+//! without a requested lifetime lives an hour, as hypothesis' did.
+//!
 //! The token id is the SHA-256 of `iss` and `jti` in base64url, or that of the signed part if there
 //! is no `jti`.
 
 mod claims;
+mod issue;
 mod issuer;
 mod json;
 mod jws;
@@ -59,8 +64,12 @@ keyward_sdk::handler!(
 const PREFIX: &str = "eyJ";
 
 impl TokenHandler for Jwt {
-    fn create(_: CreateRequest) -> Result<Created, CreateError> {
-        Err(CreateError::denied(Denial::Disabled, "this handler verifies tokens of other issuers, and issues none"))
+    fn create(request: CreateRequest) -> Result<Created, CreateError> {
+        let issuers = issuer::configured().map_err(CreateError::Failed)?;
+        let Some(issuer) = issuers.iter().find(|issuer| issuer.issues) else {
+            return Err(CreateError::denied(Denial::Disabled, "this handler only verifies tokens of other issuers"));
+        };
+        issue::issue(issuer, &request)
     }
 
     fn verify(token: &str) -> Result<Verdict, Failure> {

@@ -16,7 +16,7 @@ fn host(issuers: &Value) -> Host {
     Host::new()
         .at(NOW, 0)
         .setting("issuers", &issuers.to_string())
-        .key("hs", |_| Vec::new(), |_, signature| signature == b"hs")
+        .key("hs", |_| b"hs".to_vec(), |_, signature| signature == b"hs")
         .public_keys("idp", |key_id, algorithm, _, signature| match (key_id, algorithm) {
             (Some("away"), _) => Err(PublicKeyError::Unavailable),
             (None | Some("1"), Algorithm::Es256) => Ok(signature == b"es"),
@@ -301,6 +301,49 @@ fn a_token_id_names_what_is_signed() {
     assert_eq!(id(&signed(one, json!({}))).len(), 43);
 }
 
+fn request(expires_after: Option<u32>) -> CreateRequest {
+    CreateRequest { actor_id: "ann".to_owned(), expires_after, restrictions: None, description: None }
+}
+
+#[test]
+fn an_issued_token_verifies_until_its_requested_end() {
+    let mut list = issuers();
+    list[1]["issues"] = true.into();
+    for (lifetime, seconds) in [(None, 3_600), (Some(1), 1), (Some(86_400), 86_400)] {
+        let host = host(&list).signing_key("hs", "2026-11", "HS256");
+        let Ok(created) = host.create::<Jwt>(request(lifetime)) else { panic!("{lifetime:?}") };
+        let acceptance = accepted(host.run(|| Jwt::verify(&created.token)));
+        assert_eq!(acceptance.actor, r#"{"id":"ann"}"#);
+        assert_eq!((acceptance.token_id, acceptance.expires_at), (created.token_id, created.expires_at));
+        assert_eq!((acceptance.issued_at, created.expires_at), (Some(NOW), Some(NOW + seconds - 1)));
+        let part = |at| {
+            let part = created.token.split('.').nth(at).unwrap();
+            serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+        };
+        assert_eq!(part(0), json!({ "alg": "HS256", "kid": "2026-11", "typ": "JWT" }));
+        let mut claims = part(1);
+        assert_eq!(claims["jti"].take().as_str().unwrap().len(), 22);
+        let wanted = json!({ "iss": "hs", "sub": "ann", "iat": NOW, "exp": NOW + seconds, "jti": null, "aud": "api" });
+        assert_eq!(claims, wanted);
+    }
+}
+
+#[test]
+fn what_a_token_cannot_carry_is_refused() {
+    let create = |list: &Value, request, algorithm| host(list).signing_key("hs", "1", algorithm).create::<Jwt>(request);
+    let denial = |result: Result<Created, CreateError>| match result {
+        Err(CreateError::Denied(denied)) => denied.denial,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(denial(create(&issuers(), request(None), "HS256")), Denial::Disabled);
+    let mut list = issuers();
+    list[1]["issues"] = true.into();
+    let restrictions = keyward_sdk::Restrictions { all: Vec::new(), database: Vec::new(), resource: Vec::new() };
+    let restricted = CreateRequest { restrictions: Some(restrictions), ..request(None) };
+    assert_eq!(denial(create(&list, restricted, "HS256")), Denial::InvalidRequest);
+    assert!(matches!(create(&list, request(None), "HS512"), Err(CreateError::Failed(_))), "another algorithm");
+}
+
 #[test]
 fn wrong_settings_are_the_operators_mistake() {
     let good = issuers();
@@ -318,6 +361,7 @@ fn wrong_settings_are_the_operators_mistake() {
         ("iss", json!("hs")),
         ("unknown", json!(1)),
         ("dangerous_optional", json!(["nbf"])),
+        ("issues", json!(true)),
     ] {
         let mut list = good.clone();
         list[0][name] = value;

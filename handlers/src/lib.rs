@@ -14,7 +14,7 @@
 //! | `hypothesis` | The developer tokens of hypothesis/h |
 //! | `auth-tokens` | The managed tokens of datasette-auth-tokens |
 //! | `query` | Tokens in a table of the operator's database |
-//! | `jwt` | JSON Web Tokens of other issuers |
+//! | `jwt` | JSON Web Tokens, also of other issuers |
 //!
 //! [`CANARY`] is none of them: with it, a runtime proves that its sandbox holds.
 //!

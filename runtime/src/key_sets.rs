@@ -62,7 +62,11 @@ impl Algorithm {
     }
 
     /// Returns the algorithm with this name, or `None` if there is none. Names are case-sensitive.
+    /// `Ed25519` is the newer name of `EdDSA` with that curve (RFC 9864).
     pub fn named(name: &str) -> Option<Self> {
+        if name == "Ed25519" {
+            return Some(Self::EdDsa);
+        }
         Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
     }
 }

@@ -362,7 +362,7 @@ impl KeyGrant {
 
 /// The keys of one label, with derivation and key schedule already computed.
 pub(crate) struct DerivedKeys {
-    is_raw: bool,
+    scheme: Scheme,
     active: BoundKey,
     others: Vec<BoundKey>,
 }
@@ -384,7 +384,7 @@ impl DerivedKeys {
             secret_mark: MacKey::derive(Scheme::HmacSha256, secret, "", "").sign(b"keyward: the same secret?"),
         };
         let others = others.iter().map(derive).collect();
-        Self { is_raw: grant.scheme.is_raw(), active: derive(active), others }
+        Self { scheme: grant.scheme, active: derive(active), others }
     }
 
     /// Returns the number of keys, which is how often a message is hashed to verify its signature.
@@ -398,6 +398,18 @@ impl DerivedKeys {
         (mac.sign(message), name)
     }
 
+    /// Returns the id of the active key, and its algorithm as the contract names it.
+    pub(crate) fn signing_key(&self) -> (&str, &'static str) {
+        let (_, id) = self.active.name.rsplit_once('/').unwrap_or(("", &self.active.name));
+        let algorithm = match self.scheme {
+            Scheme::RawHmacSha256 => "HS256",
+            Scheme::RawHmacSha384 => "HS384",
+            Scheme::RawHmacSha512 => "HS512",
+            Scheme::HmacSha256 | Scheme::Itsdangerous => self.scheme.as_str(),
+        };
+        (id, algorithm)
+    }
+
     /// Returns the name of the key that created `signature`, or `None`. Every key is tried, so that
     /// the duration does not reveal which one it was.
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Option<&Arc<str>> {
@@ -409,7 +421,7 @@ impl DerivedKeys {
     pub(crate) fn overlap(&self, other: &Self) -> bool {
         let probe = b"keyward: do two grants share a key?";
         let share_secret = || self.all().any(|key| other.all().any(|other| key.secret_mark == other.secret_mark));
-        (self.is_raw || other.is_raw) && share_secret()
+        (self.scheme.is_raw() || other.scheme.is_raw()) && share_secret()
             || self.all().any(|key| other.verify(probe, &key.mac.sign(probe)).is_some())
     }
 

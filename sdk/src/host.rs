@@ -34,6 +34,19 @@ pub mod keys {
         return crate::testing::current(|host| host.sign(label, message));
     }
 
+    /// Returns the id of the key with which [`sign`] signs during the whole call, and its
+    /// algorithm: the name in JWS, such as `HS256`, or otherwise that of the scheme. Works in
+    /// `create` only.
+    ///
+    /// # Errors
+    /// As for [`sign`].
+    pub fn signing_key(label: &str) -> Result<(String, String), KeyError> {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::keyward::handler::keys::signing_key(label);
+        #[cfg(not(target_arch = "wasm32"))]
+        return crate::testing::current(|host| host.signing_key(label));
+    }
+
     /// Returns whether `signature` is the full-length signature of `message` by any key behind
     /// `label`.
     ///

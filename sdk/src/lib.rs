@@ -3,8 +3,9 @@
 //!
 //! A handler creates and verifies tokens. It is compiled to a WebAssembly component, runs in a
 //! fresh sandbox for every call, and imports what it needs from its host: [`clock`], [`keys`],
-//! [`settings`], [`secrets`], [`random`], [`digest`], [`log`]; for revocable tokens, [`store`]; and
-//! for tokens that another system keeps, [`queries`]. It never sees a key.
+//! [`settings`], [`secrets`], [`random`], [`digest`], [`log`]; for tokens that another issuer
+//! signs, [`public_keys`]; for revocable tokens, [`store`]; and for tokens that another system
+//! keeps, [`queries`]. It never sees a key.
 //!
 //! A complete handler, whose tokens are `demo_NAME.SIGNATURE`:
 //!

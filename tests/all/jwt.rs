@@ -1,0 +1,200 @@
+//! `builtin:jwt` with real keys: the examples of the RFCs, tokens of other libraries, and incidents
+//! of other verifiers.
+
+mod incidents;
+
+use crate::support;
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::key_sets::{Algorithm, KeySet, KeySetGrant};
+use keyward_runtime::keys::{KeyGrant, KeyRing, Scheme, Secret};
+use keyward_runtime::{Actors, CreateRequest, Creation, HandlerConfig, Reason, Registry, RuntimeLimits, Verdict};
+use keyward_tests::peers;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::num::NonZeroU32;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+const NOW: u64 = 1_767_225_600;
+
+/// Returns a handler with these issuers, which has no keys yet.
+fn handler(issuers: &Value) -> HandlerConfig {
+    HandlerConfig::new("jwt", keyward_handlers::JWT, Actors::Any).prefix("eyJ").setting("issuers", issuers.to_string())
+}
+
+fn registry(config: HandlerConfig, now: u64) -> Registry {
+    let runtime = support::runtime(RuntimeLimits::default(), UnixTime::from_seconds(now));
+    Registry::builder(&runtime).handler(config).build().unwrap()
+}
+
+fn set(jwks: &str) -> KeySetGrant {
+    KeySetGrant::new(Arc::new(KeySet::new("issuer").with_jwks(jwks, None).unwrap()), Algorithm::ALL)
+}
+
+fn ring(secret: &str, scheme: Scheme) -> KeyGrant {
+    KeyGrant::new(Arc::new(KeyRing::new("shared", Secret::new(secret), vec![]).unwrap())).scheme(scheme)
+}
+
+/// Returns the id of the actor, or the reason of a rejection.
+fn outcome(registry: &Registry, token: &str) -> Result<String, Reason> {
+    match registry.verify_blocking(token) {
+        Ok(Verdict::Accepted(acceptance)) => {
+            Ok(acceptance.actor_ignoring_restrictions().id().unwrap().as_str().to_owned())
+        }
+        Ok(Verdict::Rejected(rejection)) => Err(rejection.reason),
+        other => panic!("{other:?}: {token}"),
+    }
+}
+
+/// RFC 7515 appendix A: HS256, RS256 and ES256 over the same payload. ES512 (A.4) is not supported,
+/// and the payload of A.5 is not signed.
+const RFC_7515: [(&str, &str, &str); 3] = [
+    (
+        "HS256",
+        r#"{"kty":"oct"}"#,
+        "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+    ),
+    (
+        "RS256",
+        r#"{"kty":"RSA","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ","e":"AQAB","alg":"RS256"}"#,
+        "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw",
+    ),
+    (
+        "ES256",
+        r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#,
+        "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
+    ),
+];
+
+#[test]
+fn the_examples_of_rfc_7515_verify_until_they_expire() {
+    use base64::Engine as _;
+    let secret = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
+    let secret = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(secret).unwrap();
+    for (algorithm, key, token) in RFC_7515 {
+        let is_hmac = algorithm == "HS256";
+        let (kind, label) = if is_hmac { ("key", "k") } else { ("public_keys", "k") };
+        let mut issuer = json!({
+            "iss": "joe", "algorithms": [algorithm], "actor": "iss", "leeway": 0, "dangerous_optional": ["aud", "sub"],
+        });
+        issuer[kind] = label.into();
+        let config = || {
+            let config = handler(&json!([issuer]));
+            if !is_hmac {
+                return config.public_keys("k", set(key));
+            }
+            let ring = KeyRing::new("rfc", Secret::new(secret.clone()), vec![]).unwrap();
+            config.key("k", KeyGrant::new(Arc::new(ring)).scheme(Scheme::RawHmacSha256))
+        };
+        assert_eq!(outcome(&registry(config(), 1_300_819_379), token), Ok("joe".to_owned()), "{algorithm}");
+        assert_eq!(outcome(&registry(config(), 1_300_819_380), token), Err(Reason::Expired), "{algorithm}");
+    }
+}
+
+/// A key of the set that signs with another algorithm of the same type does not verify the token.
+#[test]
+fn a_key_has_one_algorithm() {
+    let (_, key, token) = RFC_7515[1];
+    let issuer = json!([{
+        "iss": "joe", "algorithms": ["RS256", "PS256"], "actor": "iss", "public_keys": "k",
+        "dangerous_optional": ["aud", "sub"],
+    }]);
+    let at = |key: &str| registry(handler(&issuer).public_keys("k", set(key)), 1_300_819_379);
+    assert_eq!(outcome(&at(key), token), Ok("joe".to_owned()));
+    assert_eq!(outcome(&at(&key.replace("RS256", "PS256")), token), Err(Reason::BadSignature));
+}
+
+/// Returns a registry for a token that a library issued, with the key that it printed.
+fn for_issued(issued: &Value) -> Registry {
+    let algorithm = issued["algorithm"].as_str().unwrap();
+    let mut issuer = json!({ "iss": "https://issuer", "algorithms": [algorithm], "aud": "api" });
+    let is_hmac = algorithm.starts_with("HS");
+    issuer[if is_hmac { "key" } else { "public_keys" }] = "k".into();
+    let config = handler(&json!([issuer]));
+    let scheme = match algorithm {
+        "HS256" => Scheme::RawHmacSha256,
+        "HS384" => Scheme::RawHmacSha384,
+        _ => Scheme::RawHmacSha512,
+    };
+    let config = match (issued["secret"].as_str(), issued["pem"].as_str()) {
+        (Some(secret), _) => config.key("k", ring(secret, scheme)),
+        (None, Some(pem)) => {
+            let set = KeySet::new("issuer").with_pem(pem, Algorithm::named(algorithm)).unwrap();
+            config.public_keys("k", KeySetGrant::new(Arc::new(set), Algorithm::ALL))
+        }
+        (None, None) => config.public_keys("k", set(&issued["jwk"].to_string())),
+    };
+    registry(config, NOW)
+}
+
+fn check_issued(mut program: Command) -> usize {
+    let output = program.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    for line in lines.lines() {
+        let issued: Value = serde_json::from_str(line).unwrap();
+        let token = issued["token"].as_str().unwrap();
+        let registry = for_issued(&issued);
+        assert_eq!(outcome(&registry, token), Ok("ann".to_owned()), "{line}");
+        // Another payload, and another signature.
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let (header, payload) = signed.split_once('.').unwrap();
+        let changed = [
+            format!("{header}.{}.{signature}", payload.replacen('J', "K", 1)),
+            format!("{signed}.{}{}", if signature.starts_with('A') { 'B' } else { 'A' }, &signature[1..]),
+        ];
+        for changed in changed {
+            assert!(outcome(&registry, &changed).is_err(), "{line}");
+        }
+    }
+    lines.lines().count()
+}
+
+#[test]
+fn tokens_of_four_python_libraries_verify() {
+    let Some(python) = peers::python_with("joserfc") else {
+        return peers::skip("JWTs of Python libraries", "joserfc is not installed");
+    };
+    let mut program = Command::new(python);
+    program.args([concat!(env!("CARGO_MANIFEST_DIR"), "/clients/issue_jwt.py"), &NOW.to_string()]);
+    assert_eq!(check_issued(program), 4 * 12);
+}
+
+/// Tokens that the handler issues verify here, and in four libraries.
+#[test]
+fn issued_tokens_verify_in_python_libraries() {
+    let secret = "a secret of sixty-four bytes, which is long enough for HS512 .....";
+    let mut lines = String::new();
+    for (algorithm, scheme) in
+        [("HS256", Scheme::RawHmacSha256), ("HS384", Scheme::RawHmacSha384), ("HS512", Scheme::RawHmacSha512)]
+    {
+        let issuers = json!([{ "iss": "us", "key": "k", "algorithms": [algorithm], "aud": "api", "issues": true }]);
+        let registry = registry(handler(&issuers).key("k", ring(secret, scheme)), NOW);
+        let mut request = CreateRequest::new("ann");
+        request.expires_after = NonZeroU32::new(60);
+        let Ok(Creation::Created(created)) = registry.create_blocking(request) else { panic!("{algorithm}") };
+        assert_eq!(outcome(&registry, &created.token), Ok("ann".to_owned()));
+        assert_eq!(created.key.as_deref(), Some("shared/active"));
+        let case = json!({ "algorithm": algorithm, "token": created.token, "secret": secret });
+        lines += &format!("{case}\n");
+    }
+    let Some(python) = peers::python_with("joserfc") else {
+        return peers::skip("JWTs in Python libraries", "joserfc is not installed");
+    };
+    let mut program = Command::new(python);
+    program.args([concat!(env!("CARGO_MANIFEST_DIR"), "/clients/verify_jwt.py"), &NOW.to_string()]);
+    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "12");
+}
+
+#[test]
+fn tokens_of_jose_verify() {
+    let (Some(node), Some(package)) = (peers::program("node"), peers::node_package("jose")) else {
+        return peers::skip("JWTs of jose", "jose is not installed");
+    };
+    let mut program = Command::new(node);
+    program.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/issue_jwt.mjs")).arg(package).arg(NOW.to_string());
+    assert_eq!(check_issued(program), 12);
+}
