@@ -24,6 +24,7 @@ mod compile;
 mod components;
 mod configuration;
 mod itsdangerous;
+mod jwt;
 mod requests;
 mod restrictions;
 mod routing;
@@ -36,6 +37,7 @@ pub use compile::{shape, worker};
 pub use components::components;
 pub use configuration::configuration;
 pub use itsdangerous::itsdangerous;
+pub use jwt::{jwt, key_sets};
 pub use requests::requests;
 pub use restrictions::restrictions;
 pub use routing::routing;
@@ -56,12 +58,14 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "answers", run: answers, seeds: answers::seeds, cases: 30_000 },
     Target { name: "audit", run: audit, seeds: audit::seeds, cases: 5_000 },
     Target { name: "components", run: components, seeds: components::seeds, cases: 400 },
     Target { name: "configuration", run: configuration, seeds: configuration::seeds, cases: 3_000 },
     Target { name: "itsdangerous", run: itsdangerous, seeds: itsdangerous::seeds, cases: 25_000 },
+    Target { name: "jwt", run: jwt, seeds: jwt::seeds, cases: 15_000 },
+    Target { name: "key_sets", run: key_sets, seeds: jwt::key_seeds, cases: 15_000 },
     Target { name: "requests", run: requests, seeds: requests::seeds, cases: 6_000 },
     Target { name: "restrictions", run: restrictions, seeds: restrictions::seeds, cases: 3_000 },
     Target { name: "routing", run: routing, seeds: routing::seeds, cases: 1_000 },

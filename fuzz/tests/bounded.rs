@@ -53,6 +53,16 @@ fn itsdangerous() {
 }
 
 #[test]
+fn jwt() {
+    run("jwt");
+}
+
+#[test]
+fn key_sets() {
+    run("key_sets");
+}
+
+#[test]
 fn requests() {
     run("requests");
 }
