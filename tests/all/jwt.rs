@@ -7,6 +7,7 @@ use crate::support;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::key_sets::{Algorithm, KeySet, KeySetGrant};
 use keyward_runtime::keys::{KeyGrant, KeyRing, Scheme, Secret};
+use keyward_runtime::registry::IdKind;
 use keyward_runtime::{Actors, CreateRequest, Creation, HandlerConfig, Reason, Registry, RuntimeLimits, Verdict};
 use keyward_tests::peers;
 use serde_json::{Value, json};
@@ -102,6 +103,27 @@ fn a_key_has_one_algorithm() {
     let at = |key: &str| registry(handler(&issuer).public_keys("k", set(key)), 1_300_819_379);
     assert_eq!(outcome(&at(key), token), Ok("joe".to_owned()));
     assert_eq!(outcome(&at(&key.replace("RS256", "PS256")), token), Err(Reason::BadSignature));
+}
+
+/// The prefix `eyJ` is part of many names: only the shape of a JWT tells one.
+#[test]
+fn a_token_is_recognized_by_its_shape_not_its_prefix() {
+    let registry = registry(handler(&json!([])).public_keys("k", set(RFC_7515[1].1)), NOW);
+    for (_, _, token) in RFC_7515 {
+        let path = format!("/download/{token}/report.pdf?x=1");
+        assert_eq!(registry.redact_path(&path), "/download/[token]/report.pdf?x=1");
+        assert_eq!(registry.redact(&format!("a token: {token}.")), "a token: [token]");
+        for kind in [IdKind::Token, IdKind::Actor] {
+            assert!(pollster::block_on(registry.is_token(token, kind)), "{token}");
+        }
+    }
+    for name in ["eyJohn", "eyJ", "eyJohn@example.com", "eyJohn.of.example"] {
+        assert_eq!(registry.redact(name), name);
+        assert_eq!(registry.redact_path(&format!("/users/{name}")), format!("/users/{name}"));
+        for kind in [IdKind::Token, IdKind::Actor] {
+            assert!(!pollster::block_on(registry.is_token(name, kind)), "{name}");
+        }
+    }
 }
 
 /// Returns a registry for a token that a library issued, with the key that it printed.
