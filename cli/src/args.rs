@@ -262,9 +262,13 @@ pub(crate) struct Check {
 The secret is a line of 43 characters, which encode 32 random bytes. The file
 has mode 0600. An existing file is not overwritten.
 
-Example:
-  keyward keygen secret.key")]
+Examples:
+  keyward keygen secret.key
+  keyward keygen --ed25519 issuer.pem")]
 pub(crate) struct Keygen {
+    /// Write a private key for the scheme `ed25519` instead: PKCS#8 in PEM
+    #[arg(long)]
+    pub(crate) ed25519: bool,
     /// File to create
     pub(crate) file: PathBuf,
 }

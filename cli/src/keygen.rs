@@ -4,7 +4,7 @@ use crate::args::Keygen;
 use crate::private_file::file_error;
 use crate::{CliError, ExitStatus, Io};
 use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,7 +16,7 @@ const BYTES: usize = 32;
 
 pub(crate) fn run(args: &Keygen, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let file = &args.file;
-    let text = line()?;
+    let text = if args.ed25519 { ed25519()? } else { line()? };
     create(file, text.as_bytes()).map_err(|error| {
         CliError::Usage(if error.kind() == io::ErrorKind::AlreadyExists {
             format!(
@@ -27,7 +27,8 @@ pub(crate) fn run(args: &Keygen, io: &mut Io<'_>) -> Result<ExitStatus, CliError
             format!("{} cannot be created: {}", file.display(), file_error(&error))
         })
     })?;
-    writeln!(io.stdout, "{}: a new secret, readable by its owner only", file.display()).map_err(CliError::stdout)?;
+    let what = if args.ed25519 { "private key" } else { "secret" };
+    writeln!(io.stdout, "{}: a new {what}, readable by its owner only", file.display()).map_err(CliError::stdout)?;
     Ok(ExitStatus::Success)
 }
 
@@ -49,11 +50,28 @@ pub(crate) fn create(file: &Path, content: &[u8]) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Generates a secret. Returns it with a line feed.
-pub(crate) fn line() -> Result<Zeroizing<String>, CliError> {
+fn random() -> Result<Zeroizing<[u8; BYTES]>, CliError> {
     let mut bytes = Zeroizing::new([0; BYTES]);
     getrandom::fill(&mut *bytes)
         .map_err(|error| CliError::Unavailable(format!("the operating system returned no random bytes: {error}")))?;
+    Ok(bytes)
+}
+
+/// Generates an Ed25519 private key. Returns it as PKCS#8 in PEM (RFC 8410 section 7).
+fn ed25519() -> Result<Zeroizing<String>, CliError> {
+    /// A `PrivateKeyInfo` up to the 32 bytes of the key.
+    const START: [u8; 16] = *b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+    let der = Zeroizing::new([START.as_slice(), random()?.as_slice()].concat());
+    let mut text = Zeroizing::new(String::with_capacity(128));
+    text.push_str("-----BEGIN PRIVATE KEY-----\n");
+    BASE64_STANDARD.encode_string(der.as_slice(), &mut text);
+    text.push_str("\n-----END PRIVATE KEY-----\n");
+    Ok(text)
+}
+
+/// Generates a secret. Returns it with a line feed.
+pub(crate) fn line() -> Result<Zeroizing<String>, CliError> {
+    let bytes = random()?;
     let mut text = Zeroizing::new(String::with_capacity(64));
     BASE64_URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
     text.push('\n');

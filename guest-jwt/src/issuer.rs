@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 pub struct Issuer {
     /// The issuer's name, which the claim `iss` equals exactly.
     pub iss: String,
-    /// The label of the key ring that verifies HS256, HS384 or HS512; either this or `public_keys`.
+    /// The label of the key ring that verifies HS256, HS384, HS512 or EdDSA; either this or
+    /// `public_keys`.
     #[serde(default)]
     pub key: Option<String>,
     /// The label of the public keys.
@@ -156,17 +157,20 @@ impl Issuer {
     }
 
     fn check(&self) -> Result<(), Failure> {
-        let is_hmac = matches!(self.source()?, Source::Ring(_));
-        let fits = |algorithm: &String| {
-            Method::named(algorithm).is_some_and(|method| matches!(method, Method::Hmac) == is_hmac)
+        let is_ring = matches!(self.source()?, Source::Ring(_));
+        let fits = |algorithm: &String| match Method::named(algorithm) {
+            Some(Method::Hmac) => is_ring,
+            Some(Method::Public(Algorithm::Eddsa)) => true,
+            Some(Method::Public(_)) => !is_ring,
+            None => false,
         };
-        if self.algorithms.is_empty() || is_hmac && self.algorithms.len() > 1 || !self.algorithms.iter().all(fits) {
+        if self.algorithms.is_empty() || is_ring && self.algorithms.len() > 1 || !self.algorithms.iter().all(fits) {
             return Err(wrong(&self.iss, "has `algorithms` that its keys do not have"));
         }
         if self.aud.is_empty() && !self.may_lack(Claim::Aud) {
             return Err(wrong(&self.iss, "has no `aud`"));
         }
-        if self.issues && !(is_hmac && self.actor == "sub" && self.scopes.is_none()) {
+        if self.issues && !(is_ring && self.actor == "sub" && self.scopes.is_none()) {
             return Err(wrong(&self.iss, "can only issue tokens with a `key`, and without `actor` and `scopes`"));
         }
         Ok(())

@@ -41,7 +41,7 @@ mod jws;
 mod tests;
 
 use keyward_sdk::keys::KeyError;
-use keyward_sdk::public_keys::PublicKeyError;
+use keyward_sdk::public_keys::{Algorithm, PublicKeyError};
 use keyward_sdk::{
     CreateError, CreateRequest, Created, Denial, Failure, Reason, Rejection, TokenHandler, Verdict, keys, public_keys,
 };
@@ -130,7 +130,7 @@ fn is_signed(jws: &Jws<'_>, source: Source<'_>, method: Method) -> Result<bool, 
     let message = jws.signed.as_bytes();
     let not_granted = |label: &str| Failure::Internal(["the label `", label, "` is not granted"].concat());
     match (source, method) {
-        (Source::Ring(label), Method::Hmac) => {
+        (Source::Ring(label), Method::Hmac | Method::Public(Algorithm::Eddsa)) => {
             keys::verify(label, message, &jws.signature).map_err(|error| match error {
                 KeyError::NotGranted | KeyError::NotPermittedNow => not_granted(label),
             })
@@ -145,6 +145,7 @@ fn is_signed(jws: &Jws<'_>, source: Source<'_>, method: Method) -> Result<bool, 
                 }
             }
         }
+        // The settings are checked: a ring has no other algorithm, and a set no HMAC.
         (Source::Ring(_), Method::Public(_)) | (Source::Set(_), Method::Hmac) => Ok(false),
     }
 }

@@ -367,6 +367,9 @@ fn wrong_settings_are_the_operators_mistake() {
         list[0][name] = value;
         wrong.push(list);
     }
+    let mut ring = good.clone();
+    ring[1]["algorithms"] = json!(["ES256"]);
+    wrong.push(ring);
     let mut two = good.clone();
     two[1]["algorithms"] = json!(["HS256", "HS512"]);
     wrong.push(two);

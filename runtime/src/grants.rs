@@ -4,7 +4,7 @@ use crate::component::source::Component;
 use crate::counts::Counters;
 use crate::error::{LoadError, LoadErrorKind};
 use crate::key_sets::KeySetGrant;
-use crate::keys::{DerivedKeys, KeyGrant, Secret};
+use crate::keys::{DerivedKeys, KeyGrant, Secret, UnusableKey};
 use crate::limits::Limits;
 use crate::peaks::Peaks;
 use crate::policy::Actors;
@@ -293,7 +293,14 @@ impl BoundGrants {
                 return Err(LoadError::new(LoadErrorKind::BadSecret, text));
             }
             let namespace = grant.namespace.as_deref().unwrap_or(&name);
-            bound.insert(label.clone(), DerivedKeys::derive(&grant, namespace, &label));
+            let derived = DerivedKeys::derive(&grant, namespace, &label).map_err(|UnusableKey(id)| {
+                let text = format!(
+                    "`keys.{label}`: the key `{id}` is not an Ed25519 private key in PKCS#8: generate one with \
+                     `keyward keygen --ed25519 FILE`"
+                );
+                LoadError::new(LoadErrorKind::BadSecret, text)
+            });
+            bound.insert(label.clone(), derived?);
         }
         for label in public_keys.keys() {
             check_label("public key", label)?;

@@ -1,9 +1,9 @@
 //! Secrets, key rings, and the keys derived from them for handlers. Keys never leave the host.
 
-mod mac;
+mod signer;
 
 use crate::sanitize::{MAX_NAME, escape_untrusted};
-use mac::MacKey;
+use signer::Signer;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -301,12 +301,21 @@ pub enum Scheme {
     RawHmacSha384,
     /// HMAC-SHA-512 with the secret itself: `HS512`.
     RawHmacSha512,
+    /// Ed25519 (RFC 8032), `EdDSA` of JWS, with the private key that the secret is: PKCS#8, in PEM
+    /// or DER. Its public half verifies elsewhere.
+    Ed25519,
 }
 
 impl Scheme {
     /// All schemes.
-    pub const ALL: [Self; 5] =
-        [Self::HmacSha256, Self::Itsdangerous, Self::RawHmacSha256, Self::RawHmacSha384, Self::RawHmacSha512];
+    pub const ALL: [Self; 6] = [
+        Self::HmacSha256,
+        Self::Itsdangerous,
+        Self::RawHmacSha256,
+        Self::RawHmacSha384,
+        Self::RawHmacSha512,
+        Self::Ed25519,
+    ];
 
     /// Returns the name used in the configuration.
     pub fn as_str(self) -> &'static str {
@@ -316,12 +325,13 @@ impl Scheme {
             Self::RawHmacSha256 => "raw-hmac-sha256",
             Self::RawHmacSha384 => "raw-hmac-sha384",
             Self::RawHmacSha512 => "raw-hmac-sha512",
+            Self::Ed25519 => "ed25519",
         }
     }
 
     /// Returns whether the secret is the key, the same for each namespace and label.
     fn is_raw(self) -> bool {
-        matches!(self, Self::RawHmacSha256 | Self::RawHmacSha384 | Self::RawHmacSha512)
+        !matches!(self, Self::HmacSha256 | Self::Itsdangerous)
     }
 }
 
@@ -370,21 +380,35 @@ pub(crate) struct DerivedKeys {
 struct BoundKey {
     /// The full name of the key, `ring/id`.
     name: Arc<str>,
-    mac: MacKey,
+    signer: Signer,
     /// A text that two keys share if they have the same secret.
     secret_mark: Vec<u8>,
 }
 
+impl BoundKey {
+    /// Returns the id of the key in its ring.
+    fn id(&self) -> &str {
+        self.name.rsplit_once('/').map_or(&*self.name, |(_, id)| id)
+    }
+}
+
+/// The id of a key whose secret its scheme cannot use.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UnusableKey(pub(crate) String);
+
 impl DerivedKeys {
-    pub(crate) fn derive(grant: &KeyGrant, namespace: &str, label: &str) -> Self {
+    pub(crate) fn derive(grant: &KeyGrant, namespace: &str, label: &str) -> Result<Self, UnusableKey> {
         let KeyRing { name, active, others } = &*grant.ring;
-        let derive = |(id, secret): &(String, Secret)| BoundKey {
-            name: format!("{name}/{id}").into(),
-            mac: MacKey::derive(grant.scheme, secret, namespace, label),
-            secret_mark: MacKey::derive(Scheme::HmacSha256, secret, "", "").sign(b"keyward: the same secret?"),
+        let derive = |(id, secret): &(String, Secret)| {
+            let signer = Signer::derive(grant.scheme, secret, namespace, label);
+            Ok(BoundKey {
+                name: format!("{name}/{id}").into(),
+                signer: signer.ok_or_else(|| UnusableKey(id.clone()))?,
+                secret_mark: Signer::hmac_sha256(secret, "", "").sign(b"keyward: the same secret?"),
+            })
         };
-        let others = others.iter().map(derive).collect();
-        Self { scheme: grant.scheme, active: derive(active), others }
+        let others = others.iter().map(derive).collect::<Result<_, _>>()?;
+        Ok(Self { scheme: grant.scheme, active: derive(active)?, others })
     }
 
     /// Returns the number of keys, which is how often a message is hashed to verify its signature.
@@ -394,26 +418,38 @@ impl DerivedKeys {
 
     /// Returns the active key's signature of `message`, and the key's name.
     pub(crate) fn sign(&self, message: &[u8]) -> (Vec<u8>, &Arc<str>) {
-        let BoundKey { name, mac, .. } = &self.active;
-        (mac.sign(message), name)
+        let BoundKey { name, signer, .. } = &self.active;
+        (signer.sign(message), name)
     }
 
     /// Returns the id of the active key, and its algorithm as the contract names it.
     pub(crate) fn signing_key(&self) -> (&str, &'static str) {
-        let (_, id) = self.active.name.rsplit_once('/').unwrap_or(("", &self.active.name));
         let algorithm = match self.scheme {
             Scheme::RawHmacSha256 => "HS256",
             Scheme::RawHmacSha384 => "HS384",
             Scheme::RawHmacSha512 => "HS512",
+            Scheme::Ed25519 => "EdDSA",
             Scheme::HmacSha256 | Scheme::Itsdangerous => self.scheme.as_str(),
         };
-        (id, algorithm)
+        (self.active.id(), algorithm)
+    }
+
+    /// Returns the ids and public halves of the keys, the pending ones too; none of a symmetric
+    /// scheme.
+    pub(crate) fn public_keys(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.all().filter_map(|key| Some((key.id(), key.signer.public()?)))
+    }
+
+    /// Returns the work of one signature or verification, without hashing the message, in bytes
+    /// that could be hashed in the same time.
+    pub(crate) fn work(&self) -> usize {
+        if self.scheme == Scheme::Ed25519 { 160 << 10 } else { 0 }
     }
 
     /// Returns the name of the key that created `signature`, or `None`. Every key is tried, so that
     /// the duration does not reveal which one it was.
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Option<&Arc<str>> {
-        self.all().fold(None, |found, key| if key.mac.verify(message, signature) { Some(&key.name) } else { found })
+        self.all().fold(None, |found, key| if key.signer.verify(message, signature) { Some(&key.name) } else { found })
     }
 
     /// Returns whether a key of `self` creates the same signatures as a key of `other`, or might
@@ -422,7 +458,7 @@ impl DerivedKeys {
         let probe = b"keyward: do two grants share a key?";
         let share_secret = || self.all().any(|key| other.all().any(|other| key.secret_mark == other.secret_mark));
         (self.scheme.is_raw() || other.scheme.is_raw()) && share_secret()
-            || self.all().any(|key| other.verify(probe, &key.mac.sign(probe)).is_some())
+            || self.all().any(|key| other.verify(probe, &key.signer.sign(probe)).is_some())
     }
 
     fn all(&self) -> impl Iterator<Item = &BoundKey> {
@@ -436,7 +472,9 @@ impl KeyGrant {
     pub(crate) fn is_public(&self) -> bool {
         let KeyRing { active, others, .. } = &*self.ring;
         let is_pem = |secret: &Secret| secret.expose().windows(11).any(|text| text == b"-----BEGIN ");
-        self.scheme.is_raw() && std::iter::once(active).chain(others).any(|(_, secret)| is_pem(secret))
+        self.scheme.is_raw()
+            && self.scheme != Scheme::Ed25519
+            && std::iter::once(active).chain(others).any(|(_, secret)| is_pem(secret))
     }
 }
 

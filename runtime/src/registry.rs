@@ -2,6 +2,7 @@
 
 mod actions;
 mod builder;
+mod jwk_set;
 mod presented;
 mod redact;
 mod revocations;

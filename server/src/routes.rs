@@ -22,7 +22,7 @@ pub(crate) use metadata::DOCUMENT;
 pub(crate) use openapi::text as document;
 
 /// All endpoints except those for proxies, which are below [`FORWARD_AUTH`].
-const ENDPOINTS: [&Endpoint; 10] = [
+const ENDPOINTS: [&Endpoint; 11] = [
     &introspect::ENDPOINT,
     &verify::ENDPOINT,
     &tokens::ENDPOINT,
@@ -32,6 +32,7 @@ const ENDPOINTS: [&Endpoint; 10] = [
     &revocations::ENDPOINT,
     &actor::ENDPOINT,
     &metadata::ENDPOINT,
+    &metadata::KEYS,
     &DOCUMENT,
 ];
 
@@ -66,6 +67,7 @@ fn described() -> OpenApiRouter {
         .routes(routes!(revocations::revocations))
         .routes(routes!(actor::actor))
         .routes(routes!(metadata::metadata))
+        .routes(routes!(metadata::jwks))
         .routes(routes!(metadata::openapi))
 }
 

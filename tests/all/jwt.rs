@@ -6,13 +6,15 @@ mod incidents;
 use crate::support;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::key_sets::{Algorithm, KeySet, KeySetGrant};
-use keyward_runtime::keys::{KeyGrant, KeyRing, Scheme, Secret};
+use keyward_runtime::keys::{Key, KeyGrant, KeyRing, Scheme, Secret};
 use keyward_runtime::registry::IdKind;
 use keyward_runtime::{Actors, CreateRequest, Creation, HandlerConfig, Reason, Registry, RuntimeLimits, Verdict};
+use keyward_tests::cli::Folder;
 use keyward_tests::peers;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -182,6 +184,63 @@ fn tokens_of_four_python_libraries_verify() {
     assert_eq!(check_issued(program), 4 * 12);
 }
 
+/// Returns a registry that issues tokens with an Ed25519 key, of a ring with a pending one, and a
+/// token for a minute.
+fn with_ed25519() -> (Registry, String) {
+    let key = || {
+        let random = ring::rand::SystemRandom::new();
+        Secret::new(ring::signature::Ed25519KeyPair::generate_pkcs8(&random).unwrap().as_ref())
+    };
+    let keys = vec![Key::active("2026-11", key()), Key::pending("2026-12", key()), Key::retired("2026-10")];
+    let ring = Arc::new(KeyRing::with_keys("us", keys).unwrap());
+    let issuers = json!([{ "iss": "us", "key": "k", "algorithms": ["EdDSA"], "aud": "api", "issues": true }]);
+    let registry = registry(handler(&issuers).key("k", KeyGrant::new(ring).scheme(Scheme::Ed25519)), NOW);
+    let mut request = CreateRequest::new("ann");
+    request.expires_after = NonZeroU32::new(60);
+    let Ok(Creation::Created(created)) = registry.create_blocking(request) else { panic!("no token") };
+    (registry, created.token)
+}
+
+/// A service that only has the public half verifies tokens, also those of the key that is pending.
+#[test]
+fn the_public_keys_verify_what_the_private_ones_sign() {
+    let (registry, token) = with_ed25519();
+    assert_eq!(outcome(&registry, &token), Ok("ann".to_owned()));
+    let jwks = registry.jwk_set();
+    let set = set(&jwks);
+    assert_eq!(set.set.keys().map(|(id, _)| id).collect::<Vec<_>>(), ["2026-11", "2026-12"]);
+    assert!(!jwks.contains("\"d\""), "{jwks}");
+    let issuers = json!([{ "iss": "us", "public_keys": "us", "algorithms": ["EdDSA"], "aud": "api" }]);
+    let other = self::registry(handler(&issuers).public_keys("us", set), NOW);
+    assert_eq!(outcome(&other, &token), Ok("ann".to_owned()));
+    assert_eq!(other.jwk_set(), "{\"keys\":[]}");
+}
+
+/// The commands of docs/jwt.md.
+#[test]
+fn a_token_is_issued_and_verified_by_the_program() {
+    let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("jwt"));
+    let ran = folder.run(&["keygen", "--ed25519", "issuer.pem"], "");
+    assert_eq!((ran.status, ran.stdout.as_str()), (0, "issuer.pem: a new private key, readable by its owner only\n"));
+    let config = r#"
+[keys.us]
+secret = { file = "issuer.pem" }
+[[handlers]]
+name = "jwt"
+component = "builtin:jwt"
+prefixes = ["eyJ"]
+keys.us = { ring = "us", scheme = "ed25519" }
+settings.issuers = [{ iss = "us", key = "us", algorithms = ["EdDSA"], aud = "api", issues = true }]
+"#;
+    folder.write("keyward.toml", config, 0o644);
+    let issued = folder.run(&["create", "--config", "keyward.toml", "--actor", "ann"], "");
+    assert_eq!(issued.status, 0, "{}", issued.stderr);
+    let verified = folder.run(&["verify", "--config", "keyward.toml"], &issued.stdout);
+    assert_eq!(verified.status, 0, "{}", verified.stderr);
+    let refused = folder.run(&["create", "--config", "keyward.toml", "--actor", "ann", "--all", "vi"], "");
+    assert_eq!(refused.status, 1, "{}", refused.stderr);
+}
+
 /// Tokens that the handler issues verify here, and in four libraries.
 #[test]
 fn issued_tokens_verify_in_python_libraries() {
@@ -200,6 +259,9 @@ fn issued_tokens_verify_in_python_libraries() {
         let case = json!({ "algorithm": algorithm, "token": created.token, "secret": secret });
         lines += &format!("{case}\n");
     }
+    let (registry, token) = with_ed25519();
+    let jwks: Value = serde_json::from_str(&registry.jwk_set()).unwrap();
+    lines += &json!({ "algorithm": "EdDSA", "token": token, "jwks": jwks }).to_string();
     let Some(python) = peers::python_with("joserfc") else {
         return peers::skip("JWTs in Python libraries", "joserfc is not installed");
     };
@@ -208,7 +270,7 @@ fn issued_tokens_verify_in_python_libraries() {
     let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "12");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "16");
 }
 
 #[test]

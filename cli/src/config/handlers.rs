@@ -278,7 +278,8 @@ struct KeyTable {
     #[schemars(with = "String")]
     ring: Spanned<String>,
     /// Algorithm of signatures: `itsdangerous` is that of Datasette's tokens. With `raw-…`, as JWTs
-    /// have it, the secret itself is the key, so the ring has no other label.
+    /// have it, the secret itself is the key, and with `ed25519` it is a private key (`keyward
+    /// keygen --ed25519`); the ring then has no other label.
     #[schemars(extend("default" = Scheme::default().as_str()))]
     scheme: Option<SchemeName>,
     /// Namespace of the keys. Handlers with different namespaces do not accept each other's
@@ -308,7 +309,7 @@ impl<'de> Deserialize<'de> for SchemeName {
         Scheme::ALL.into_iter().find(|scheme| scheme.as_str() == name).map(Self).ok_or_else(|| {
             de::Error::custom(
                 "unknown scheme: use `hmac-sha256`; for Datasette's tokens, `itsdangerous`; for JWTs, `raw-hmac-sha256`, \
-                 `raw-hmac-sha384` or `raw-hmac-sha512`",
+                 `raw-hmac-sha384`, `raw-hmac-sha512` or `ed25519`",
             )
         })
     }

@@ -19,7 +19,8 @@ fn find<'a>(
     let state = store.data();
     let label = label.to_str(store)?;
     let keys = state.bound.keys.get(&*label);
-    let read = message.saturating_mul(keys.map_or(1, tried)).saturating_add(label.len());
+    let each = message.saturating_add(keys.map_or(0, DerivedKeys::work));
+    let read = each.saturating_mul(keys.map_or(1, tried)).saturating_add(label.len());
     state.calls.enter_repeatable(read)?;
     if state.phase == Phase::Instantiate {
         return Err(HostError::forbidden("`keys` during instantiation"));
@@ -47,7 +48,7 @@ type SigningKey = Result<(String, String), KeyError>;
 
 fn signing_key(store: StoreContext<'_, State>, (label,): (WasmStr,)) -> Result<(SigningKey,)> {
     let state = store.data();
-    let key = match find(&store, &label, 0, |_| 1)? {
+    let key = match find(&store, &label, 0, |_| 0)? {
         None => Err(KeyError::NotGranted),
         Some(_) if state.phase != Phase::Create => Err(KeyError::NotPermittedNow),
         Some(keys) => {

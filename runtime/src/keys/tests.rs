@@ -9,7 +9,7 @@ fn grant(secrets: &[&str], scheme: Scheme) -> KeyGrant {
 
 #[test]
 fn itsdangerous_is_byte_for_byte() {
-    let keys = DerivedKeys::derive(&grant(&["mysecret"], Scheme::Itsdangerous), "token", "any");
+    let keys = DerivedKeys::derive(&grant(&["mysecret"], Scheme::Itsdangerous), "token", "any").unwrap();
     let (mac, _) = keys.sign(b"eyJhIjoicm9vdCIsInQiOjE2NzA5MDcyNDZ9");
     assert_eq!(hex::encode(&mac), "704ff3e1e9e7dd2f80c024c77f7443548c52d196");
 }
@@ -17,9 +17,9 @@ fn itsdangerous_is_byte_for_byte() {
 #[test]
 fn rotation_signs_with_the_active_key_and_verifies_with_all() {
     for scheme in [Scheme::HmacSha256, Scheme::Itsdangerous] {
-        let old = DerivedKeys::derive(&grant(&["old"], scheme), "n", "l");
-        let both = DerivedKeys::derive(&grant(&["new", "old"], scheme), "n", "l");
-        let new = DerivedKeys::derive(&grant(&["new"], scheme), "n", "l");
+        let old = DerivedKeys::derive(&grant(&["old"], scheme), "n", "l").unwrap();
+        let both = DerivedKeys::derive(&grant(&["new", "old"], scheme), "n", "l").unwrap();
+        let new = DerivedKeys::derive(&grant(&["new"], scheme), "n", "l").unwrap();
         let (signed_before, _) = old.sign(b"message");
         let (signed_now, by) = both.sign(b"message");
         let verify = |keys: &DerivedKeys, signature| keys.verify(b"message", signature).map(ToString::to_string);
@@ -33,7 +33,7 @@ fn rotation_signs_with_the_active_key_and_verifies_with_all() {
 
 #[test]
 fn only_a_complete_signature_is_valid() {
-    let keys = DerivedKeys::derive(&grant(&["secret"], Scheme::HmacSha256), "n", "l");
+    let keys = DerivedKeys::derive(&grant(&["secret"], Scheme::HmacSha256), "n", "l").unwrap();
     let (mac, _) = keys.sign(b"message");
     assert_eq!(mac.len(), 32);
     for bit in 0..mac.len() * 8 {
@@ -62,10 +62,10 @@ fn a_raw_key_is_the_secret_and_belongs_to_one_grant() {
         ),
     ];
     for (scheme, mac) in wanted {
-        let keys = DerivedKeys::derive(&grant(&["Jefe"], scheme), "n", "l");
+        let keys = DerivedKeys::derive(&grant(&["Jefe"], scheme), "n", "l").unwrap();
         assert_eq!(hex::encode(keys.sign(b"what do ya want for nothing?").0), mac);
-        for other in Scheme::ALL {
-            let other = |secret| DerivedKeys::derive(&grant(&[secret], other), "m", "k");
+        for other in Scheme::ALL.into_iter().filter(|other| *other != Scheme::Ed25519) {
+            let other = |secret| DerivedKeys::derive(&grant(&[secret], other), "m", "k").unwrap();
             assert!(keys.overlap(&other("Jefe")) && other("Jefe").overlap(&keys));
             assert!(!keys.overlap(&other("Jeff")));
         }
@@ -77,7 +77,7 @@ fn different_names_give_different_keys() {
     let names = ["", "a", "aa", "ab", "b", "a\0", "token", "signed", "tokensigned"];
     let pairs: Vec<_> = names.iter().flat_map(|n| names.iter().map(move |l| (*n, *l))).collect();
     for scheme in [Scheme::HmacSha256, Scheme::Itsdangerous] {
-        let keys = |(n, l): (&str, &str)| DerivedKeys::derive(&grant(&["secret"], scheme), n, l);
+        let keys = |(n, l): (&str, &str)| DerivedKeys::derive(&grant(&["secret"], scheme), n, l).unwrap();
         for (at, one) in pairs.iter().enumerate() {
             for other in &pairs[at + 1..] {
                 let same = scheme == Scheme::Itsdangerous && one.0 == other.0;
@@ -93,7 +93,7 @@ fn the_active_key_signs_and_all_but_retired_keys_verify() {
     for scheme in [Scheme::HmacSha256, Scheme::Itsdangerous] {
         let bound = |keys| {
             let ring = Arc::new(KeyRing::with_keys("main", keys).unwrap());
-            DerivedKeys::derive(&KeyGrant { ring, scheme, namespace: None }, "n", "l")
+            DerivedKeys::derive(&KeyGrant { ring, scheme, namespace: None }, "n", "l").unwrap()
         };
         let keys = bound(vec![
             Key::retired("1"),
@@ -168,4 +168,40 @@ fn no_secret_is_printed() {
         printed,
         r#"[Key { id: "a", state: Active, .. }, Key { id: "b", state: Retired, .. }] KeyRing { name: "r", active: "a", others: [] }"#
     );
+}
+
+/// A key of `openssl genpkey -algorithm ed25519`, without its public half.
+const PEM: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
+-----END PRIVATE KEY-----
+";
+
+#[test]
+fn an_ed25519_key_signs_what_its_public_half_verifies() {
+    let der = ring::signature::Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
+    let ring = KeyRing::new("main", Secret::new(PEM), vec![Secret::new(der.as_ref())]).unwrap();
+    let grant = KeyGrant::new(Arc::new(ring)).scheme(Scheme::Ed25519);
+    let keys = DerivedKeys::derive(&grant, "n", "l").unwrap();
+    assert_eq!(keys.signing_key(), ("active", "EdDSA"));
+    let public: Vec<_> = keys.public_keys().collect();
+    assert_eq!(public.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ["active", "previous-1"]);
+    // RFC 8037 appendix A.2.
+    assert_eq!(hex::encode(public[0].1), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+    // RFC 8037 appendix A.4.
+    let message = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+    let (signature, name) = keys.sign(message);
+    assert_eq!(
+        hex::encode(&signature),
+        "860c98d2297f3060a33f42739672d61b53cf3adefed3d3c672f320dc021b411e9d59b8628dc351e248b88b29468e0e41855b0fb7d83bb15be902bfccb8cd0a02"
+    );
+    assert_eq!(&**name, "main/active");
+    assert_eq!(keys.verify(message, &signature).map(|name| &**name), Some("main/active"));
+    assert_eq!(keys.verify(b"other", &signature), None);
+    let hmac = DerivedKeys::derive(&KeyGrant { scheme: Scheme::HmacSha256, ..grant.clone() }, "n", "l").unwrap();
+    assert!(hmac.public_keys().next().is_none() && hmac.overlap(&keys), "one secret, two schemes");
+    for wrong in [&[7; 32][..], b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
+        let ring = KeyRing::new("main", Secret::new(wrong), vec![]).unwrap();
+        let grant = KeyGrant::new(Arc::new(ring)).scheme(Scheme::Ed25519);
+        assert_eq!(DerivedKeys::derive(&grant, "n", "l").err(), Some(UnusableKey("active".to_owned())));
+    }
 }

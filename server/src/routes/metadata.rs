@@ -1,4 +1,4 @@
-//! Discovery: RFC 8414 metadata and the OpenAPI document.
+//! Discovery: RFC 8414 metadata, public keys, and the OpenAPI document.
 
 use crate::context::Context;
 use crate::endpoints::{Endpoint, Query};
@@ -13,6 +13,9 @@ use utoipa::ToSchema;
 /// The endpoint of the metadata.
 pub(super) const ENDPOINT: Endpoint =
     Endpoint::new("metadata", "/.well-known/oauth-authorization-server", Query::Never);
+
+/// The endpoint of the public keys.
+pub(super) const KEYS: Endpoint = Endpoint::new("jwks", "/.well-known/jwks.json", Query::Never);
 
 /// The endpoint of the OpenAPI document.
 pub(crate) const DOCUMENT: Endpoint = Endpoint::new("openapi", "/openapi.json", Query::Never);
@@ -62,6 +65,18 @@ pub(crate) async fn metadata(Extension(context): Extension<Context>) -> Result<R
         grant_types_supported: [format!("{issuer}/v1/tokens")],
     };
     Ok(json(StatusCode::OK, &metadata))
+}
+
+/// Returns the public keys with which other services verify signed tokens: a JWK Set (RFC 7517),
+/// which is empty if no key is asymmetric.
+#[utoipa::path(
+    get,
+    path = "/.well-known/jwks.json",
+    tag = "discovery",
+    responses((status = 200, body = Object, description = "The keys, also those that do not sign yet"))
+)]
+pub(crate) async fn jwks(Extension(context): Extension<Context>) -> Response {
+    json_text(StatusCode::OK, context.live.registry.jwk_set())
 }
 
 /// Returns this OpenAPI document.

@@ -1,31 +1,44 @@
-//! Message authentication with the keys that each [`Scheme`] derives from a secret.
+//! Signatures with the keys that each [`Scheme`] derives from a secret.
 
 use super::{Scheme, Secret};
 use hkdf::Hkdf;
 use hmac::{EagerHash, Hmac, KeyInit, Mac};
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject;
 use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha384, Sha512};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// A MAC with a computed key schedule. Cloning it costs less than half of creating it.
+/// A key that is ready to sign. Cloning a MAC with its key schedule costs less than half of
+/// creating it.
 #[derive(Clone)]
-pub(super) enum MacKey {
+pub(super) enum Signer {
     Sha1(Hmac<Sha1>),
     Sha256(Hmac<Sha256>),
     Sha384(Hmac<Sha384>),
     Sha512(Hmac<Sha512>),
+    Ed25519(Arc<Ed25519KeyPair>),
 }
 
-impl MacKey {
-    /// Derives the key of a label.
-    pub(super) fn derive(scheme: Scheme, secret: &Secret, namespace: &str, label: &str) -> Self {
-        match scheme {
-            Scheme::HmacSha256 => Self::Sha256(keyed(&*derived(secret, namespace, label))),
+impl Signer {
+    /// Derives the key of a label; `None` if the secret is no private key, as [`Scheme::Ed25519`]
+    /// needs it.
+    pub(super) fn derive(scheme: Scheme, secret: &Secret, namespace: &str, label: &str) -> Option<Self> {
+        Some(match scheme {
+            Scheme::HmacSha256 => Self::hmac_sha256(secret, namespace, label),
             Scheme::Itsdangerous => Self::Sha1(keyed(&*of_itsdangerous(secret, namespace))),
             Scheme::RawHmacSha256 => Self::Sha256(keyed(secret.expose())),
             Scheme::RawHmacSha384 => Self::Sha384(keyed(secret.expose())),
             Scheme::RawHmacSha512 => Self::Sha512(keyed(secret.expose())),
-        }
+            Scheme::Ed25519 => Self::Ed25519(Arc::new(key_pair(secret)?)),
+        })
+    }
+
+    /// Derives a key with HKDF-SHA-256, for every secret.
+    pub(super) fn hmac_sha256(secret: &Secret, namespace: &str, label: &str) -> Self {
+        Self::Sha256(keyed(&*derived(secret, namespace, label)))
     }
 
     pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
@@ -34,6 +47,7 @@ impl MacKey {
             Self::Sha256(mac) => mac.chain_update(message).finalize().into_bytes().to_vec(),
             Self::Sha384(mac) => mac.chain_update(message).finalize().into_bytes().to_vec(),
             Self::Sha512(mac) => mac.chain_update(message).finalize().into_bytes().to_vec(),
+            Self::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
         }
     }
 
@@ -44,8 +58,29 @@ impl MacKey {
             Self::Sha256(mac) => mac.chain_update(message).verify_slice(signature).is_ok(),
             Self::Sha384(mac) => mac.chain_update(message).verify_slice(signature).is_ok(),
             Self::Sha512(mac) => mac.chain_update(message).verify_slice(signature).is_ok(),
+            Self::Ed25519(pair) => {
+                UnparsedPublicKey::new(&ED25519, pair.public_key()).verify(message, signature).is_ok()
+            }
         }
     }
+
+    /// Returns the public half of an Ed25519 key, 32 bytes; `None` for a symmetric key.
+    pub(super) fn public(&self) -> Option<&[u8]> {
+        match self {
+            Self::Ed25519(pair) => Some(pair.public_key().as_ref()),
+            Self::Sha1(_) | Self::Sha256(_) | Self::Sha384(_) | Self::Sha512(_) => None,
+        }
+    }
+}
+
+/// Reads a PKCS#8 private key (RFC 8410), in PEM or DER, with or without its public half.
+fn key_pair(secret: &Secret) -> Option<Ed25519KeyPair> {
+    let pem = PrivatePkcs8KeyDer::from_pem_slice(secret.expose());
+    let der = match &pem {
+        Ok(key) => key.secret_pkcs8_der(),
+        Err(_) => secret.expose(),
+    };
+    Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok()
 }
 
 #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
