@@ -26,10 +26,6 @@ struct Jwk {
     e: Option<String>,
     x: Option<String>,
     y: Option<String>,
-    /// Part of a private key only.
-    d: Option<Value>,
-    /// The bytes of a symmetric key.
-    k: Option<Value>,
 }
 
 /// Returns the usable keys of a JWK or a JWK Set. `algorithm` is that of RSA keys that name none.
@@ -48,13 +44,13 @@ pub(super) fn parse(set: &str, text: &str, algorithm: Option<Algorithm>) -> Resu
     };
     let (mut usable, mut left_out) = (Vec::new(), Vec::new());
     for key in keys {
+        // Also of a key that is left out: the operator must learn that it is in the wrong file.
+        for (member, kind) in [("d", "private"), ("k", "symmetric")] {
+            if key.get(member).is_some() {
+                return Err(KeySetError::NotPublic(kind));
+            }
+        }
         let key = Jwk::deserialize(key).map_err(|error| error.to_string());
-        if let Ok(Jwk { d: Some(_), .. }) = key {
-            return Err(KeySetError::NotPublic("private"));
-        }
-        if let Ok(Jwk { k: Some(_), .. }) = key {
-            return Err(KeySetError::NotPublic("symmetric"));
-        }
         match key.and_then(|key| key.checked(set, algorithm)) {
             Ok(key) => usable.push(key),
             Err(why) => left_out.push(escape_untrusted(&why, MAX_NAME)),
@@ -70,7 +66,7 @@ pub(super) fn parse(set: &str, text: &str, algorithm: Option<Algorithm>) -> Resu
 impl Jwk {
     /// Returns the key, or the reason that it is left out.
     fn checked(self, set: &str, default: Option<Algorithm>) -> Result<PublicKey, String> {
-        let Self { kty, usage, key_ops, alg, kid, crv, n, e, x, y, d: _, k: _ } = self;
+        let Self { kty, usage, key_ops, alg, kid, crv, n, e, x, y } = self;
         if usage.is_some_and(|usage| usage != "sig") || key_ops.is_some_and(|ops| !ops.iter().any(|op| op == "verify"))
         {
             return Err("a key is not for signatures".to_owned());

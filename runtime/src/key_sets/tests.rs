@@ -61,7 +61,8 @@ fn only_public_keys_for_signatures_are_used() {
     }
     for (member, kind) in [("d", "private"), ("k", "symmetric")] {
         let text = RSA.replace(r#""kty""#, &format!(r#""{member}":"AQAB","kty""#));
-        for text in [text.clone(), format!(r#"{{"keys":[{ED25519},{text}]}}"#)] {
+        let unreadable = text.replace("RSA", "oct").replace(r#""kty""#, r#""kind""#);
+        for text in [text.clone(), unreadable, format!(r#"{{"keys":[{ED25519},{text}]}}"#)] {
             assert!(matches!(jwks(&text), Err(KeySetError::NotPublic(found)) if found == kind));
         }
     }
