@@ -64,6 +64,8 @@ enum State {
     Always,
     Granted,
     NotGranted,
+    /// Not granted, and not required either: keys of the other kind are granted.
+    NotRequired,
     /// Granted, but not imported by the component.
     NotAskedFor,
 }
@@ -133,6 +135,8 @@ impl Use {
         let queries = handler.queries.keys().cloned().collect();
         let secrets = handler.secrets.keys().cloned().collect();
         let mut grants = Vec::new();
+        let is_key = |interface: &str| ["keys", "public-keys"].contains(&interface);
+        let has_keys = !handler.keys.is_empty() || !handler.public_keys.is_empty();
         for (interface, names, add) in [
             ("keys", keys, "keys.LABEL = { ring = \"…\" }"),
             ("public-keys", public_keys, "public_keys.LABEL = { set = \"…\", algorithms = [\"RS256\"] }"),
@@ -142,6 +146,7 @@ impl Use {
         ] {
             let names: Vec<String> = names;
             let state = match (info.imports.contains(interface), names.is_empty()) {
+                (true, true) if is_key(interface) && has_keys => State::NotRequired,
                 (true, true) => State::NotGranted,
                 (true, false) => State::Granted,
                 (false, false) => State::NotAskedFor,
@@ -184,6 +189,7 @@ impl Use {
             lines.push(match state {
                 State::Always => format!("  {interface}: always granted"),
                 State::Granted => format!("  {interface}: granted: {}", list_items(names)),
+                State::NotRequired => format!("  {interface}: not granted, and not required"),
                 State::NotAskedFor => format!("  {interface}: granted, but not imported: {}", list_items(names)),
                 State::NotGranted => {
                     format!("  {interface}: NOT granted; to grant it, add `{}`", add.unwrap_or_default())

@@ -164,8 +164,14 @@ impl Issuer {
             Some(Method::Public(_)) => !is_ring,
             None => false,
         };
-        if self.algorithms.is_empty() || is_ring && self.algorithms.len() > 1 || !self.algorithms.iter().all(fits) {
-            return Err(wrong(&self.iss, "has `algorithms` that its keys do not have"));
+        if self.algorithms.is_empty() {
+            return Err(wrong(&self.iss, "names no algorithm"));
+        }
+        if is_ring && self.algorithms.len() > 1 {
+            return Err(wrong(&self.iss, "names several algorithms, but a key ring has one"));
+        }
+        if let Some(other) = self.algorithms.iter().find(|algorithm| !fits(algorithm)) {
+            return Err(wrong(&self.iss, &["names the algorithm `", other, "`, which its keys cannot have"].concat()));
         }
         if self.aud.is_empty() && !self.may_lack(Claim::Aud) {
             return Err(wrong(&self.iss, "has no `aud`"));

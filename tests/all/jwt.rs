@@ -237,6 +237,8 @@ settings.issuers = [{ iss = "us", key = "us", algorithms = ["EdDSA"], aud = "api
     assert_eq!(issued.status, 0, "{}", issued.stderr);
     let verified = folder.run(&["verify", "--config", "keyward.toml"], &issued.stdout);
     assert_eq!(verified.status, 0, "{}", verified.stderr);
+    let checked = folder.run(&["check", "builtin:jwt", "--config", "keyward.toml"], "");
+    assert!(checked.stdout.contains("  public-keys: not granted, and not required\n"), "{}", checked.stdout);
     let refused = folder.run(&["create", "--config", "keyward.toml", "--actor", "ann", "--all", "vi"], "");
     assert_eq!(refused.status, 1, "{}", refused.stderr);
 }
