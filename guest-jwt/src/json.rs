@@ -4,12 +4,39 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
-/// Parses an object; `None` for anything else.
+/// Maximum nesting of an object, itself included. The parser is recursive, and a guest's stack
+/// holds twice as many levels.
+const MAX_DEPTH: usize = 10;
+
+/// Parses an object; `None` for anything else, and for one that is nested too deeply.
 pub(crate) fn object(text: &[u8]) -> Option<Map<String, Value>> {
+    if depth(text) > MAX_DEPTH {
+        return None;
+    }
     match serde_json::from_slice(text) {
         Ok(Unique(Value::Object(members))) => Some(members),
         _ => None,
     }
+}
+
+/// Returns the maximum nesting of a JSON text.
+fn depth(text: &[u8]) -> usize {
+    let (mut depth, mut max) = (0_usize, 0);
+    let (mut in_string, mut is_escaped) = (false, false);
+    for byte in text {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_string => is_escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth = depth.saturating_add(1);
+                max = max.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    max
 }
 
 /// A value whose objects have unique names.

@@ -27,8 +27,10 @@ impl<'t> Jws<'t> {
         let (header, payload) = signed.split_once('.').filter(|(_, payload)| !payload.contains('.')).ok_or(FORM)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok().filter(|signature| !signature.is_empty()).ok_or(FORM)?;
         let object = |part: &str| URL_SAFE_NO_PAD.decode(part).ok().and_then(|json| json::object(&json));
-        let header = object(header).ok_or("Invalid token: the header is not a JSON object with unique names")?;
-        let payload = object(payload).ok_or("Invalid token: the payload is not a JSON object with unique names")?;
+        let header =
+            object(header).ok_or("Invalid token: the header is not a JSON object with unique names and few levels")?;
+        let payload = object(payload)
+            .ok_or("Invalid token: the payload is not a JSON object with unique names and few levels")?;
         // Extensions that a verifier must understand (RFC 7515 section 4.1.11, RFC 7797), and
         // encryption.
         if ["crit", "b64", "enc", "zip"].iter().any(|name| header.contains_key(*name)) {

@@ -20,6 +20,7 @@
 //! # Format
 //!
 //! The compact form only: three parts in base64url, without padding and with unused bits of zero.
+//! Header and payload are nested at most ten levels deep.
 //! Header and payload are JSON objects in which no name occurs twice. These are rejected: `alg` of
 //! `none` or any other algorithm that the issuer does not have, `crit`, `b64`, encrypted and nested
 //! tokens, a `kid` or `sub` that is no string, and times that are no numbers or after the year

@@ -136,6 +136,23 @@ fn forms_that_parsers_read_differently_are_rejected() {
 }
 
 #[test]
+fn objects_are_nested_at_most_ten_levels_deep() {
+    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+        let nested = |levels: usize| {
+            let claims = claims().to_string();
+            let value = format!("{}1{}", open.repeat(levels), close.repeat(levels));
+            // Brackets in a string do not nest.
+            let more = format!(r#"{{"x":{value},"y":"[[[[[[[[[[[[\"[[[[","#);
+            verify(&encoded(r#"{"alg":"ES256"}"#, &claims.replacen('{', &more, 1), b"es"))
+        };
+        accepted(nested(9));
+        for levels in [10, 11, 30, 1_000] {
+            assert_eq!(reason(nested(levels)), Reason::Malformed, "{levels}");
+        }
+    }
+}
+
+#[test]
 fn a_key_signs_with_its_own_algorithm_only() {
     let payload = claims().to_string();
     for algorithm in ["none", "None", "NONE", "nOnE", "", "HS256", "RS256", "ES256K", "es256", "ES384", "EdDSA"] {

@@ -237,6 +237,11 @@ fn a_token_has_one_reading() {
         r#"{"alg":"ES256","enc":"A128GCM"}"#,
     ];
     world.reject("extensions, nested and encrypted", Reason::Malformed, &headers.map(|header| sign(header, &payload)));
+    let nested = [10, 30, 100, 1_000].map(|levels| {
+        let value = format!(r#"{{"x":{}1{},"#, "[".repeat(levels), "]".repeat(levels));
+        sign(ES256, &payload.replacen('{', &value, 1))
+    });
+    world.reject("deep nesting", Reason::Malformed, &nested);
     let valid = sign(ES256, &payload);
     let (signed, signature) = valid.rsplit_once('.').unwrap();
     // The last of 86 characters has four unused bits.
