@@ -23,6 +23,7 @@ use keyward_tests::hostile::{self, Call, Case, Grants, Outcome};
 use sha2::{Digest, Sha256};
 use silent::Silent;
 use std::sync::{Arc, LazyLock};
+use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -121,8 +122,29 @@ fn create(registry: &Registry) -> Became {
     }
 }
 
+/// The thread on which calls are made.
+#[derive(Clone, Copy)]
+enum Stack {
+    /// The thread of the test, on whose stack quick calls run.
+    Own,
+    /// Another thread with a small stack: every call runs on a fiber.
+    Small,
+}
+
+impl Stack {
+    fn run(self, call: fn(&Registry) -> Became, registry: &Registry) -> Became {
+        match self {
+            Self::Own => call(registry),
+            Self::Small => thread::scope(|scope| {
+                let small = thread::Builder::new().stack_size(256 << 10);
+                small.spawn_scoped(scope, || call(registry)).unwrap().join().unwrap()
+            }),
+        }
+    }
+}
+
 /// Runs a case and returns an error that describes any difference from its required outcome.
-fn run(runtime: &Runtime, case: &Case) -> Result<(), String> {
+fn run(runtime: &Runtime, case: &Case, stack: Stack) -> Result<(), String> {
     let store: Option<Arc<dyn TokenStore>> = match case.grants {
         Grants { store: true, .. } => Some(STORE.0.clone()),
         Grants { silent_store: true, .. } => Some(Arc::new(Silent::for_ever())),
@@ -145,7 +167,7 @@ fn run(runtime: &Runtime, case: &Case) -> Result<(), String> {
         Call::Load => &[],
     };
     for call in calls {
-        let (outcome, text, error) = call(&registry);
+        let (outcome, text, error) = stack.run(*call, &registry);
         if outcome != case.outcome {
             return Err(format!("{outcome}, wanted {} ({error:?})", case.outcome));
         }
@@ -160,7 +182,7 @@ fn run(runtime: &Runtime, case: &Case) -> Result<(), String> {
                 return Err(format!("the actor is {got}, wanted {wanted}"));
             }
         }
-        if case.twice && call(&registry).1 != text {
+        if case.twice && stack.run(*call, &registry).1 != text {
             return Err("the second answer differs from the first: something was kept".into());
         }
     }
@@ -195,8 +217,15 @@ fn every_attack_has_its_required_outcome() {
     let runtime = support::runtime(RuntimeLimits::default(), NOW);
     let cases = hostile::cases();
     assert!(cases.len() >= 40);
-    let wrong: Vec<_> =
-        cases.iter().filter_map(|case| run(&runtime, case).err().map(|why| format!("{}: {why}", case.name))).collect();
-    assert!(wrong.is_empty(), "{} of {} attacks:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    for stack in [Stack::Own, Stack::Small] {
+        // A case of loading makes no call.
+        let cases: Vec<_> =
+            cases.iter().filter(|case| matches!(stack, Stack::Own) || case.call != Call::Load).collect();
+        let wrong: Vec<_> = cases
+            .iter()
+            .filter_map(|case| run(&runtime, case, stack).err().map(|why| format!("{}: {why}", case.name)))
+            .collect();
+        assert!(wrong.is_empty(), "{} of {} attacks:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    }
     assert_eq!((records("hostile"), records("victim")), (0, 1), "no attack created or revoked a record");
 }
