@@ -266,7 +266,7 @@ Examples:
   keyward keygen secret.key
   keyward keygen --ed25519 issuer.pem")]
 pub(crate) struct Keygen {
-    /// Write a private key for the scheme `ed25519` instead: PKCS#8 in PEM
+    /// Write an Ed25519 private key instead: PKCS#8 in PEM
     #[arg(long)]
     pub(crate) ed25519: bool,
     /// File to create
