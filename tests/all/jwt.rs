@@ -8,6 +8,7 @@ use keyward_runtime::clock::UnixTime;
 use keyward_runtime::key_sets::{Algorithm, KeySet, KeySetGrant};
 use keyward_runtime::keys::{Key, KeyGrant, KeyRing, Scheme, Secret};
 use keyward_runtime::registry::IdKind;
+use keyward_runtime::store::testing::MemoryStore;
 use keyward_runtime::{Actors, CreateRequest, Creation, HandlerConfig, Reason, Registry, RuntimeLimits, Verdict};
 use keyward_tests::cli::Folder;
 use keyward_tests::peers;
@@ -216,6 +217,42 @@ fn the_public_keys_verify_what_the_private_ones_sign() {
     assert_eq!(other.jwk_set(), "{\"keys\":[]}");
 }
 
+/// h's chain: the prefix decides, whatever the order of the handlers. A JWT never costs a lookup,
+/// and a developer token no signature.
+#[test]
+fn both_kinds_of_tokens_of_hypothesis_cost_only_their_own_handler() {
+    let secret = "a secret of sixty-four bytes, which is long enough for HS512 .....";
+    let issuers = json!([{ "iss": "us", "key": "k", "algorithms": ["HS256"], "aud": "api", "issues": true }]);
+    for order in [[0, 1], [1, 0]] {
+        let store = Arc::new(MemoryStore::new());
+        let developers = || {
+            HandlerConfig::new("developers", keyward_handlers::HYPOTHESIS, Actors::Any)
+                .prefix("6879-")
+                .store(store.clone(), 100)
+        };
+        let jwt = || handler(&issuers).key("k", ring(secret, Scheme::RawHmacSha256));
+        let runtime = support::runtime(RuntimeLimits::default(), UnixTime::from_seconds(NOW));
+        let builder = order.into_iter().fold(Registry::builder(&runtime), |builder, which| {
+            builder.handler(if which == 0 { developers() } else { jwt() })
+        });
+        let registry = builder.build().unwrap();
+        let created = |handler| match registry.create_blocking(CreateRequest::new("ann").handler(handler)) {
+            Ok(Creation::Created(created)) => created.token,
+            other => panic!("{other:?}"),
+        };
+        let tokens = [created("developers"), created("jwt")];
+        let counts = |name| registry.handlers().find(|handler| handler.name == name).unwrap().counts;
+        for (token, own, other) in [(&tokens[0], "developers", "jwt"), (&tokens[1], "jwt", "developers")] {
+            let before = [counts(own), counts(other)];
+            assert_eq!(outcome(&registry, token), Ok("ann".to_owned()));
+            let after = [counts(own), counts(other)];
+            assert_eq!(after[0].calls, before[0].calls + 1);
+            assert_eq!(after[0].lookups - before[0].lookups, u64::from(own == "developers"));
+            assert_eq!((after[1].calls, after[1].lookups), (before[1].calls, before[1].lookups));
+        }
+    }
+}
+
 /// The commands of docs/jwt.md.
 #[test]
 fn a_token_is_issued_and_verified_by_the_program() {
@@ -243,9 +280,8 @@ settings.issuers = [{ iss = "us", key = "us", algorithms = ["EdDSA"], aud = "api
     assert_eq!(refused.status, 1, "{}", refused.stderr);
 }
 
-/// Tokens that the handler issues verify here, and in four libraries.
-#[test]
-fn issued_tokens_verify_in_python_libraries() {
+/// Issues a token with each algorithm, verifies it here, and returns a line for each, with the key.
+fn issued_here() -> String {
     let secret = "a secret of sixty-four bytes, which is long enough for HS512 .....";
     let mut lines = String::new();
     for (algorithm, scheme) in
@@ -263,16 +299,35 @@ fn issued_tokens_verify_in_python_libraries() {
     }
     let (registry, token) = with_ed25519();
     let jwks: Value = serde_json::from_str(&registry.jwk_set()).unwrap();
-    lines += &json!({ "algorithm": "EdDSA", "token": token, "jwks": jwks }).to_string();
+    lines + &json!({ "algorithm": "EdDSA", "token": token, "jwks": jwks }).to_string()
+}
+
+/// Runs a program that verifies what was issued here, and returns the number that it prints.
+fn verified_by(mut program: Command) -> String {
+    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(issued_here().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn issued_tokens_verify_in_four_python_libraries() {
     let Some(python) = peers::python_with("joserfc") else {
         return peers::skip("JWTs in Python libraries", "joserfc is not installed");
     };
     let mut program = Command::new(python);
     program.args([concat!(env!("CARGO_MANIFEST_DIR"), "/clients/verify_jwt.py"), &NOW.to_string()]);
-    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "16");
+    assert_eq!(verified_by(program), "16");
+}
+
+#[test]
+fn issued_tokens_verify_in_jose() {
+    let (Some(node), Some(package)) = (peers::program("node"), peers::node_package("jose")) else {
+        return peers::skip("JWTs in jose", "jose is not installed");
+    };
+    let mut program = Command::new(node);
+    program.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/verify_jwt.mjs")).arg(package).arg(NOW.to_string());
+    assert_eq!(verified_by(program), "4");
 }
 
 #[test]

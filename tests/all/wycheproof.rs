@@ -1,4 +1,5 @@
 //! Project Wycheproof's signatures, through a handler: every case of the algorithms that JWS has.
+//! And the examples of RFC 7520, whose payloads are not JSON.
 
 use crate::support;
 use base64::Engine as _;
@@ -142,4 +143,45 @@ fn every_case_of_a_mac_has_its_outcome() {
     }
     println!("{cases} cases");
     assert!(cases > 400, "{cases}");
+}
+
+/// RFC 7520 sections 4.1, 4.2 and 4.4: RS256, PS384 and HS256 over a text. ES512 (4.3) is not
+/// supported.
+const RFC_7520: [(&str, &str); 3] = [
+    (
+        "RS256",
+        "eyJhbGciOiJSUzI1NiIsImtpZCI6ImJpbGJvLmJhZ2dpbnNAaG9iYml0b24uZXhhbXBsZSJ9.SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGcm9kbywgZ29pbmcgb3V0IHlvdXIgZG9vci4gWW91IHN0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhlcmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IGJlIHN3ZXB0IG9mZiB0by4.MRjdkly7_-oTPTS3AXP41iQIGKa80A0ZmTuV5MEaHoxnW2e5CZ5NlKtainoFmKZopdHM1O2U4mwzJdQx996ivp83xuglII7PNDi84wnB-BDkoBwA78185hX-Es4JIwmDLJK3lfWRa-XtL0RnltuYv746iYTh_qHRD68BNt1uSNCrUCTJDt5aAE6x8wW1Kt9eRo4QPocSadnHXFxnt8Is9UzpERV0ePPQdLuW3IS_de3xyIrDaLGdjluPxUAhb6L2aXic1U12podGU0KLUQSE_oI-ZnmKJ3F4uOZDnd6QZWJushZ41Axf_fcIe8u9ipH84ogoree7vjbU5y18kDquDg",
+    ),
+    (
+        "PS384",
+        "eyJhbGciOiJQUzM4NCIsImtpZCI6ImJpbGJvLmJhZ2dpbnNAaG9iYml0b24uZXhhbXBsZSJ9.SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGcm9kbywgZ29pbmcgb3V0IHlvdXIgZG9vci4gWW91IHN0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhlcmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IGJlIHN3ZXB0IG9mZiB0by4.cu22eBqkYDKgIlTpzDXGvaFfz6WGoz7fUDcfT0kkOy42miAh2qyBzk1xEsnk2IpN6-tPid6VrklHkqsGqDqHCdP6O8TTB5dDDItllVo6_1OLPpcbUrhiUSMxbbXUvdvWXzg-UD8biiReQFlfz28zGWVsdiNAUf8ZnyPEgVFn442ZdNqiVJRmBqrYRXe8P_ijQ7p8Vdz0TTrxUeT3lm8d9shnr2lfJT8ImUjvAA2Xez2Mlp8cBE5awDzT0qI0n6uiP1aCN_2_jLAeQTlqRHtfa64QQSUmFAAjVKPbByi7xho0uTOcbH510a6GYmJUAfmWjwZ6oD4ifKo8DYM-X72Eaw",
+    ),
+    (
+        "HMAC",
+        "eyJhbGciOiJIUzI1NiIsImtpZCI6IjAxOGMwYWU1LTRkOWItNDcxYi1iZmQ2LWVlZjMxNGJjNzAzNyJ9.SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGcm9kbywgZ29pbmcgb3V0IHlvdXIgZG9vci4gWW91IHN0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhlcmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IGJlIHN3ZXB0IG9mZiB0by4.s0h6KThzkfBBBkLspW1h84VsJZFTsPPqMDA7g1Md7p0",
+    ),
+];
+
+/// The modulus of RFC 7520 section 3.3, and the key of section 3.5.
+const RFC_7520_MODULUS: &str = "n4EPtAOCc9AlkeQHPzHStgAbgs7bTZLwUBZdR8_KuKPEHLd4rHVTeT-O-XV2jRojdNhxJWTDvNd7nqQ0VEiZQHz_AJmSCpMaJMRBSFKrKb2wqVwGU_NsYOYL-QtiWN2lbzcEe6XC0dApr5ydQLrHqkHHig3RBordaZ6Aj-oBHqFEHYpPe7Tpe-OfVfHd1E6cS6M1FZcD1NNLYD5lFHpPI9bTwJlsde3uhGqC0ZCuEHg8lhzwOHrtIQbS0FVbb9k3-tVTU4fg_3L_vniUFAKwuCLqKnS2BYwdq_mzSnbLY7h_qixoR7jig3__kRhuaxwUkRz5iaiQkqgc5gHdrNP5zw";
+const RFC_7520_SECRET: &str = "hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg";
+
+#[test]
+fn the_examples_of_rfc_7520_verify() {
+    let verifier = Verifier::new();
+    let key = URL_SAFE_NO_PAD.decode(RFC_7520_SECRET).unwrap();
+    for (algorithm, token) in RFC_7520 {
+        let algorithms = Algorithm::named(algorithm).into_iter();
+        let keys = algorithms.clone().fold(KeySet::new("rfc"), |set, algorithm| {
+            let jwk = format!(r#"{{"kty":"RSA","n":"{RFC_7520_MODULUS}","e":"AQAB"}}"#);
+            set.with_jwks(&jwk, Some(algorithm)).unwrap()
+        });
+        let grant = KeySetGrant::new(Arc::new(keys), algorithms.chain([Algorithm::Es256]));
+        let registry = verifier.registry(secret(&key, Scheme::RawHmacSha256), grant);
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let message = URL_SAFE_NO_PAD.encode(signed);
+        let ask = |signature: &str| registry.verify_blocking(&format!("sig_{algorithm}.{message}.{signature}"));
+        assert!(matches!(ask(signature), Ok(Verdict::Accepted(_))), "{algorithm}");
+        assert!(matches!(ask(&signature.replacen(char::is_alphanumeric, "_", 1)), Ok(Verdict::Rejected(_))));
+    }
 }
