@@ -58,7 +58,8 @@ pub struct Jwt;
 keyward_sdk::handler!(
     Jwt,
     settings: ["issuers: json"],
-    patterns: ["[0-9A-Za-z_-]{1,8192}[.]{1}[0-9A-Za-z_-]{1,8192}[.]{1}[0-9A-Za-z_-]{1,8192}"]
+    // The shortest signature is that of HS256, 32 bytes.
+    patterns: ["[0-9A-Za-z_-]{9,8192}[.]{1}[0-9A-Za-z_-]{3,8192}[.]{1}[0-9A-Za-z_-]{43,8192}"]
 );
 
 /// The beginning of every token: `{"` in base64url.

@@ -201,7 +201,7 @@ impl Handler {
 
     /// Returns whether `token` matches one of the patterns that the component declares. `true` if
     /// it declares none.
-    fn is_of_its_form(&self, token: &str) -> bool {
+    pub(crate) fn is_of_its_form(&self, token: &str) -> bool {
         let patterns = &self.component.patterns;
         if patterns.is_empty() {
             return true;

@@ -232,6 +232,7 @@ fn a_known_client_with_a_valid_token() {
         ("verify", &[200, 400, 401, 404, 405, 415, 503]),
         ("tokens", &[201, 400, 401, 403, 404, 405, 415]),
         ("actor", &[200, 405]),
+        ("jwks", &[200, 405]),
         ("metadata", &[200, 405]),
         ("openapi", &[200, 405]),
         ("nginx", &[200, 403, 404]),
@@ -311,7 +312,7 @@ fn assert_denied(answers: &BTreeSet<(String, u16)>, status: u16) {
         assert_had(answers, endpoint, status);
     }
     let mut good = answers.iter().filter(|(_, status)| (200..300).contains(status));
-    let open = ["actor", "metadata", "openapi"];
+    let open = ["actor", "jwks", "metadata", "openapi"];
     assert!(good.all(|(endpoint, _)| open.contains(&endpoint.as_str())), "{answers:?}");
 }
 

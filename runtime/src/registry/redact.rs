@@ -38,13 +38,16 @@ impl Registry {
     /// Returns whether `text` looks like a token of one of the handlers, also within other text: by
     /// a prefix followed by as much text as tokens have, by the shape of a signed token, by a
     /// checksum, or because it is one of a handler's secrets. In place of a token's id, a prefix
-    /// suffices unless it is as short as `eyJ`, which ids have; an actor's id may start with any
-    /// prefix, for example `dstok_team`.
+    /// alone suffices, unless it is as short as `eyJ` and its handler declares token patterns; an
+    /// actor's id may start with a prefix, for example `dstok_team`.
     pub(super) fn resembles_token(&self, text: &str, kind: IdKind) -> bool {
         let text = text.trim();
         let is_claimed = || {
-            let mut prefixes = self.0.prefixes.iter();
-            prefixes.any(|(prefix, _)| prefix.len() >= TELLING && text.starts_with(prefix.as_str()))
+            let claimed = self.0.prefixes.iter().filter(|(prefix, _)| text.starts_with(prefix.as_str()));
+            let mut owners = claimed.map(|(prefix, place)| (prefix, self.0.handlers.get(*place)));
+            owners.any(|(prefix, handler)| {
+                prefix.len() >= TELLING || handler.is_none_or(|handler| handler.is_of_its_form(text))
+            })
         };
         // A secret may have characters that tokens do not have.
         words(text).any(|word| self.is_token_like(word))

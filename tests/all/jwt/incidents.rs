@@ -127,9 +127,9 @@ fn the_signature_is_checked() {
         .flat_map(|name| [Vec::new(), vec![0]].map(|signature| (name, signature)))
         .map(|(name, signature)| token(&format!(r#"{{"alg":"{name}"}}"#), &claims(), |_| signature.clone()))
         .collect();
-    let (empty, zero): (Vec<_>, Vec<_>) = none.into_iter().partition(|token| token.ends_with('.'));
-    world.reject("CVE-2015-2951 (`none`)", Reason::BadSignature, &zero);
-    world.reject("CVE-2015-2951 (`none`)", Reason::Malformed, &empty);
+    world.reject("CVE-2015-2951 (`none`)", Reason::Malformed, &none);
+    let long = ["none", "NONE"].map(|name| token(&format!(r#"{{"alg":"{name}"}}"#), &claims(), |_| vec![0; 64]));
+    world.reject("`none` with a signature", Reason::BadSignature, &long);
     let zeros = token(ES256, &claims(), |_| vec![0; 64]);
     world.reject("CVE-2022-21449 (psychic signatures)", Reason::BadSignature, &[zeros]);
     let der = token(ES256, &claims(), |message| world.one.sign_as(&ECDSA_P256_SHA256_ASN1_SIGNING, message));
