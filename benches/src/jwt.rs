@@ -1,6 +1,6 @@
 //! JSON Web Tokens: the sandbox beside the signature that the host verifies for it.
 
-use crate::setup::{accepted, plain_request, signed, token};
+use crate::setup::{SECRET, accepted, plain_request, signed, token};
 use crate::stats::{at_most, median, nanos};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,7 +24,6 @@ const CALLS: u32 = 200;
 
 /// The second before the RSA token of RFC 7515 appendix A.2 expires.
 const NOW: u64 = 1_300_819_379;
-const SECRET: [u8; 32] = [7; 32];
 
 /// The modulus and the token of RFC 7515 appendix A.2.
 const RSA_MODULUS: &str = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";

@@ -227,7 +227,7 @@ impl ConfigFile {
             for Located { line, value } in files {
                 let path = self.path(value);
                 let wrong = |text: &str| self.usage_error(*line, &format!("key set `{name}`: {text}"));
-                // Whoever can replace a key can sign tokens.
+                // With a key of their own in this file, others could sign tokens.
                 refuse_shared(&path).map_err(|text| wrong(&text))?;
                 let bytes =
                     read(&path, MAX_KEY_SET, "add the file, or correct `files`").map_err(|text| wrong(&text))?;

@@ -155,11 +155,10 @@ impl Use {
             let add = (state == State::NotGranted).then_some(add);
             grants.push(Grant { interface: interface.to_owned(), state, names, add });
         }
-        let others = info
-            .imports
-            .iter()
-            .filter(|interface| !["keys", "public-keys", "secrets", "store", "queries"].contains(&interface.as_str()));
-        grants.extend(others.map(|interface| Grant {
+        // Those above are granted by the operator.
+        let is_listed = |interface: &String| grants.iter().any(|grant: &Grant| grant.interface == *interface);
+        let others: Vec<_> = info.imports.iter().filter(|interface| !is_listed(interface)).collect();
+        grants.extend(others.into_iter().map(|interface| Grant {
             interface: interface.clone(),
             state: State::Always,
             names: Vec::new(),

@@ -76,6 +76,23 @@ fn agrees(json: &str, acceptance: &Acceptance) {
     assert_eq!(acceptance.restrictions.is_some(), payload.get("_r").is_some());
 }
 
+/// Returns a text with one change, which the three bytes choose.
+pub(crate) fn with_change(text: &str, [kind, place, byte]: [u8; 3]) -> String {
+    let mut changed: Vec<char> = text.chars().collect();
+    // Positions count from the end, where the free bits of the signature's base64 are.
+    let at = changed.len() - 1 - usize::from(place) % changed.len();
+    let new = char::from(byte & 0x7f);
+    match kind % 6 {
+        0 => changed[at] = new,
+        1 => changed.insert(at, new),
+        2 => drop(changed.remove(at)),
+        3 => changed.truncate(at),
+        4 => changed.swap(at, 0),
+        _ => changed.push(new),
+    }
+    changed.into_iter().collect()
+}
+
 /// Checks that a valid token with one change is never accepted.
 fn changed_token(data: &[u8]) {
     let [kind, place, byte, id @ ..] = data else { return };
@@ -92,19 +109,7 @@ fn changed_token(data: &[u8]) {
     };
     let token = host().run(|| Signed::create(request)).unwrap().token;
     assert!(accepted(&token).is_some());
-    let mut changed: Vec<char> = token.chars().collect();
-    // Positions count from the end, where the free bits of the signature's base64 are.
-    let at = changed.len() - 1 - usize::from(*place) % changed.len();
-    let new = char::from(byte & 0x7f);
-    match kind % 6 {
-        0 => changed[at] = new,
-        1 => changed.insert(at, new),
-        2 => drop(changed.remove(at)),
-        3 => changed.truncate(at),
-        4 => changed.swap(at, 0),
-        _ => changed.push(new),
-    }
-    let changed: String = changed.into_iter().collect();
+    let changed = with_change(&token, [*kind, *place, *byte]);
     assert!(changed == token || accepted(&changed).is_none(), "{token} and {changed} are both accepted");
 }
 

@@ -10,20 +10,15 @@ use serde_json::json;
 /// The lifetime of a token for which none is requested, in seconds: that of hypothesis' tokens.
 const LIFETIME: u32 = 3_600;
 
-/// The last second of the year 9999.
-const LAST_SECOND: u64 = 253_402_300_799;
-
 /// Issues a token.
-pub(crate) fn issue(issuer: &Issuer, request: &CreateRequest) -> Result<Created, CreateError> {
+pub(crate) fn issue(issuer: &Issuer, mut request: CreateRequest) -> Result<Created, CreateError> {
     let refused = |message: &str| Err(CreateError::denied(Denial::InvalidRequest, message));
     if request.restrictions.is_some() {
         return refused("these tokens cannot be restricted: request one without restrictions");
     }
     let now = clock::now().seconds;
-    let expiry = now.saturating_add(request.expires_after.unwrap_or(LIFETIME).into());
-    if expiry > LAST_SECOND {
-        return refused("the token would expire after the year 9999");
-    }
+    request.expires_after.get_or_insert(LIFETIME);
+    let expiry = request.expires_at()?.unwrap_or(now);
     let Some(label) = &issuer.key else { return refused("this issuer has no key that signs") };
     let failed = |error: &keys::KeyError| {
         CreateError::Failed(Failure::Internal(["the key `", label, "`: ", &error.to_string()].concat()))

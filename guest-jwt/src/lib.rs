@@ -71,7 +71,7 @@ impl TokenHandler for Jwt {
         let Some(issuer) = issuers.iter().find(|issuer| issuer.issues) else {
             return Err(CreateError::denied(Denial::Disabled, "this handler only verifies tokens of other issuers"));
         };
-        issue::issue(issuer, &request)
+        issue::issue(issuer, request)
     }
 
     fn verify(token: &str) -> Result<Verdict, Failure> {

@@ -21,7 +21,7 @@ fn verify(
     if state.phase == Phase::Instantiate {
         return Err(HostError::forbidden("`public-keys` during instantiation"));
     }
-    // A label that another handler has is like one that nobody has.
+    // The labels of other handlers are not distinguished from unknown ones.
     let Some(grant) = state.bound.public_keys.get(&*label) else { return Ok((Err(PublicKeyError::NotGranted),)) };
     let keys = match grant.candidates(key_id.as_deref(), algorithm.into()) {
         Ok(keys) => keys,

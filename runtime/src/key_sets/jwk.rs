@@ -1,6 +1,6 @@
 //! JSON Web Keys (RFC 7517, RFC 7518 section 6, RFC 8037), and their thumbprints (RFC 7638).
 
-use super::{Algorithm, KeySetError, Material, PublicKey, RSA_BITS};
+use super::{Algorithm, KeySetError, Material, PublicKey, RSA_BITS, rsa_parameters};
 use crate::i_json;
 use crate::sanitize::{MAX_NAME, escape_untrusted, list_items};
 use base64::Engine as _;
@@ -109,7 +109,11 @@ impl PublicKey {
     ) -> Result<Self, String> {
         let only = material.only_algorithm()?;
         let algorithm = match (algorithm, only) {
-            (Some(algorithm), only) if only.map_or_else(|| algorithm.is_rsa(), |only| only == algorithm) => algorithm,
+            (Some(algorithm), only)
+                if only.map_or_else(|| rsa_parameters(algorithm).is_some(), |only| only == algorithm) =>
+            {
+                algorithm
+            }
             (None, Some(only)) => only,
             (Some(algorithm), _) => {
                 return Err(format!("the algorithm `{}` of a key does not match its type", algorithm.as_str()));
@@ -124,12 +128,6 @@ impl PublicKey {
     }
 }
 
-impl Algorithm {
-    fn is_rsa(self) -> bool {
-        !matches!(self, Self::Es256 | Self::Es384 | Self::EdDsa)
-    }
-}
-
 impl Material {
     /// Returns the only algorithm of the key, or `None` for an RSA key, which has several.
     ///
@@ -138,10 +136,10 @@ impl Material {
     fn only_algorithm(&self) -> Result<Option<Algorithm>, String> {
         match self {
             Self::Rsa { n, e } => {
-                let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize).min(n.len() * 8);
                 if n.first() == Some(&0) || e.first() == Some(&0) {
                     return Err("an RSA key has leading zeros".to_owned());
                 }
+                let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
                 if !RSA_BITS.contains(&bits) {
                     return Err(format!("an RSA key has {bits} bits, not {} to {}", RSA_BITS.start(), RSA_BITS.end()));
                 }

@@ -100,7 +100,8 @@ impl World {
 fn a_public_key_is_never_a_secret() {
     let world = World::new();
     let jwk = world.one.jwk().to_string();
-    let spki: Vec<u8> = [&hex("3059301306072a8648ce3d020106082a8648ce3d030107034200")[..], &world.one.point].concat();
+    let spki: Vec<u8> =
+        [&hex::decode("3059301306072a8648ce3d020106082a8648ce3d030107034200").unwrap()[..], &world.one.point].concat();
     let pem = format!(
         "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
         base64::engine::general_purpose::STANDARD.encode(spki)
@@ -113,10 +114,6 @@ fn a_public_key_is_never_a_secret() {
     world.reject("CVE-2026-45363 (an empty secret)", Reason::BadSignature, &[with("")]);
     let empty = KeyRing::dangerous_allow_short("main", Secret::new(""), vec![]);
     assert!(matches!(empty, Err(KeyRingError::ShortSecret { len: 0, .. })));
-}
-
-fn hex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
 #[test]
