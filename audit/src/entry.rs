@@ -30,6 +30,8 @@ pub enum Event {
     Accept,
     /// A token was verified.
     Verify,
+    /// The public keys of an issuer changed, or can no longer be used.
+    KeySet,
     /// The change announced by an earlier record was not made.
     Failed,
 }
@@ -49,6 +51,7 @@ impl Event {
             Self::Import => "import",
             Self::Accept => "accept",
             Self::Verify => "verify",
+            Self::KeySet => "key-set",
             Self::Failed => "failed",
         }
     }

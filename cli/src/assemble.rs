@@ -1,14 +1,15 @@
 //! Assembly of the registry and the server's settings from a configuration.
 
-use crate::config::{self, Component, Handler, Located, Query, Ring, SecretSource, TlsFiles};
+use crate::config::{Component, Handler, Located, Query, Ring, SecretSource, TlsFiles};
 use crate::config_file::{ConfigFile, usage_error};
+use crate::key_sets::RemoteSets;
 use crate::output::ERASE_LINE;
-use crate::private_file::{read, read_private, refuse_shared};
+use crate::private_file::{read, read_private};
 use crate::store::OpenStore;
 use crate::{CliError, Env, Io};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::compile::ArtifactCache;
-use keyward_runtime::key_sets::{KeySet, KeySetGrant};
+use keyward_runtime::key_sets::{KeySetGrant, KeySource};
 use keyward_runtime::keys::{Key, KeyGrant, KeyRing, KeyState, MIN_SECRET_BYTES};
 use keyward_runtime::text::list_names;
 use keyward_runtime::{HandlerConfig, LoadError, Registry, Runtime};
@@ -23,13 +24,10 @@ use std::time::Duration;
 /// Maximum size of a certificate file, in bytes.
 const MAX_CERTIFICATE: usize = 1 << 20;
 
-/// Maximum size of a file of public keys, in bytes.
-const MAX_KEY_SET: usize = 256 << 10;
-
 /// The sections that handlers refer to, by name.
 struct Loaded<'a> {
     rings: HashMap<&'a str, Arc<KeyRing>>,
-    key_sets: HashMap<&'a str, Arc<KeySet>>,
+    key_sets: HashMap<&'a str, KeySource>,
     queries: HashMap<&'a str, Arc<NamedQuery>>,
 }
 
@@ -49,6 +47,7 @@ impl ConfigFile {
         at: Option<UnixTime>,
         io: &mut Io<'_>,
         store: Option<&OpenStore>,
+        remote: Option<&mut RemoteSets>,
     ) -> Result<Registry, CliError> {
         let files = self.config.handlers.iter().filter(|handler| matches!(handler.component.value, Component::File(_)));
         let names: Vec<_> = files.map(|handler| &handler.name.value).collect();
@@ -58,7 +57,7 @@ impl ConfigFile {
             let _ = write!(io.stderr, "compiling {}…", list_names(names));
             let _ = io.stderr.flush();
         }
-        let registry = self.registry(&runtime(at, io.worker, self.cache(false))?, io.env, store);
+        let registry = self.registry(&runtime(at, io.worker, self.cache(false))?, io.env, store, remote);
         if is_shown {
             let _ = write!(io.stderr, "{ERASE_LINE}");
         }
@@ -66,14 +65,16 @@ impl ConfigFile {
     }
 
     /// Loads everything that the configuration names, and builds its registry on the store that
-    /// this process has opened.
+    /// this process has opened. Key sets with a URL are refreshed by `remote`.
     pub(crate) fn registry(
         &self,
         runtime: &Runtime,
         env: &Env,
         store: Option<&OpenStore>,
+        remote: Option<&mut RemoteSets>,
     ) -> Result<Registry, CliError> {
-        let loaded = Loaded { rings: self.rings(env)?, key_sets: self.key_sets()?, queries: self.queries(env)? };
+        let (rings, key_sets, queries) = (self.rings(env)?, self.key_sets(remote)?, self.queries(env)?);
+        let loaded = Loaded { rings, key_sets, queries };
         let mut builder = Registry::builder(runtime);
         if self.config.share_unprefixed {
             builder = builder.dangerous_share_unprefixed();
@@ -217,28 +218,6 @@ impl ConfigFile {
             queries.insert(name.as_str(), Arc::new(opened.map_err(|error| wrong(sql.line, &error.to_string()))?));
         }
         Ok(queries)
-    }
-
-    /// Reads the public keys of the key sets. Returns the sets by name.
-    fn key_sets(&self) -> Result<HashMap<&str, Arc<KeySet>>, CliError> {
-        let mut sets = HashMap::new();
-        for (name, config::KeySet { files, algorithm }) in &self.config.key_sets {
-            let mut set = KeySet::new(name);
-            for Located { line, value } in files {
-                let path = self.path(value);
-                let wrong = |text: &str| self.usage_error(*line, &format!("key set `{name}`: {text}"));
-                // With a key of their own in this file, others could sign tokens.
-                refuse_shared(&path).map_err(|text| wrong(&text))?;
-                let bytes =
-                    read(&path, MAX_KEY_SET, "add the file, or correct `files`").map_err(|text| wrong(&text))?;
-                let text = String::from_utf8_lossy(&bytes);
-                let is_json = text.trim_start().starts_with('{');
-                let read = if is_json { set.with_jwks(&text, *algorithm) } else { set.with_pem(&text, *algorithm) };
-                set = read.map_err(|error| wrong(&format!("{}: {error}", path.display())))?;
-            }
-            sets.insert(name.as_str(), Arc::new(set));
-        }
-        Ok(sets)
     }
 
     /// Loads the secrets of the rings. Returns the rings by name.

@@ -108,7 +108,9 @@ pub(crate) fn run(args: Check, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
         }
         report.handlers = Some(uses);
         // Loads everything that `keyward serve` would load.
-        if let Err(stop) = config.registry(&runtime, io.env, Some(&OpenStore::closed())).and_then(|_| config.server()) {
+        if let Err(stop) =
+            config.registry(&runtime, io.env, Some(&OpenStore::closed()), None).and_then(|_| config.server())
+        {
             if let CliError::Usage(text) = &stop {
                 report.error = Some(one_line(text));
             }

@@ -18,6 +18,7 @@ use audit::AuditTable;
 use cache::CacheTable;
 use handlers::{HandlerTable, Names};
 use indexmap::IndexMap;
+use ipnet::IpNet;
 use key_sets::KeySetTable;
 use keys::RingTable;
 use message::reword;
@@ -28,6 +29,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use server::ServerTable;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use store::StoreTable;
 use toml::Spanned;
 
@@ -35,7 +37,7 @@ pub(crate) use access::{NAME, is_name};
 pub(crate) use audit::Audit;
 pub(crate) use cache::Cache;
 pub(crate) use handlers::{Component, Handler};
-pub(crate) use key_sets::KeySet;
+pub(crate) use key_sets::{KeySet, KeySetSource, KeySetUrl};
 pub(crate) use keys::{Ring, RingKey, SecretSource};
 pub(crate) use queries::Query;
 pub use schema::schema;
@@ -58,6 +60,15 @@ pub struct Config {
     pub(crate) cache: Option<Cache>,
     pub(crate) queries: IndexMap<String, Query>,
     pub(crate) server: Server,
+}
+
+fn uses_key_set(handlers: &[Handler], name: &str) -> bool {
+    handlers.iter().any(|handler| handler.public_keys.values().any(|keys| keys.set == name))
+}
+
+/// Parses a network, or an address as the network of that address alone.
+fn parse_network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(Into::into))
 }
 
 /// A value and its line in the file, from 1.
@@ -125,6 +136,13 @@ impl Config {
         let names = Names { rings: &rings, key_sets: &key_sets, queries: &queries };
         let handlers = handlers.into_iter().map(|handler| handler.checked(lines, &names, store.is_some()));
         let handlers = handlers.collect::<Result<Vec<_>, _>>()?;
+        if let Some((name, set)) = key_sets.iter().find(|(name, _)| !uses_key_set(&handlers, name)) {
+            let text = format!(
+                "the key set `{name}` is not granted to any handler: add `public_keys.LABEL = {{ set = \"{name}\", … }}` to \
+                 one, or remove it"
+            );
+            return Err(ConfigError { line: Some(set.line), text });
+        }
         let queries = queries::checked(queries, lines, &handlers)?;
         let mut server = server.checked(lines)?;
         let known = Known { lines, handlers: &handlers, actions: &actions, has_store: store.is_some() };

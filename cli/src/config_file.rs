@@ -194,7 +194,7 @@ impl ConfigFile {
             Component::Builtin(_) => None,
         });
         let tls = server.tls.iter().flat_map(|Located { value: TlsFiles { certificate, key }, .. }| [certificate, key]);
-        let key_sets = key_sets.values().flat_map(|set| set.files.iter().map(|file| &file.value));
+        let key_sets = key_sets.values().flat_map(|set| set.files());
         let named = secrets.chain(key_sets).chain(components).chain(tls).map(|path| self.path(path));
         std::iter::once(self.file.clone()).chain(named).collect()
     }

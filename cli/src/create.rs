@@ -12,7 +12,7 @@ pub(crate) fn run(args: Create, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
         config.require_handler(name)?;
     }
     let store = store::open(&config, io.env)?;
-    let registry = config.open(args.at, io, store.as_ref())?;
+    let registry = config.open(args.at, io, store.as_ref(), None)?;
     if pollster::block_on(registry.is_token(&args.actor, keyward_runtime::registry::IdKind::Actor)) {
         return Err(CliError::Usage("the value of --actor is a token: use the id of its actor".to_owned()));
     }

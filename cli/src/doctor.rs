@@ -5,6 +5,7 @@ mod machine;
 use crate::args::doctor::Doctor;
 use crate::config::Component;
 use crate::config_file::ConfigFile;
+use crate::key_sets::RemoteSets;
 use crate::output::{one_line, wrap, write_json, write_lines};
 use crate::{CliError, ExitStatus, Io, assemble, store};
 use keyward_runtime::{Runtime, proofs};
@@ -66,6 +67,7 @@ pub(crate) fn run(args: &Doctor, io: &mut Io<'_>) -> Result<ExitStatus, CliError
     if loaded.config.store.is_some() {
         findings.push(store_is_ready(&loaded, io));
     }
+    findings.extend(key_sets(&loaded)?);
     let safe = findings.iter().all(|finding| finding.state < State::Unsafe);
     let report = Report { safe, findings };
     if args.json {
@@ -122,9 +124,25 @@ fn configuration(loaded: &ConfigFile) -> Vec<Finding> {
     findings
 }
 
+/// Fetches each key set that has a URL.
+fn key_sets(loaded: &ConfigFile) -> Result<Vec<Finding>, CliError> {
+    let mut remote = RemoteSets::default();
+    let sets = loaded.key_sets(Some(&mut remote))?;
+    remote.settle();
+    let statuses = loaded.config.key_sets.keys().filter_map(|name| Some(sets.get(name.as_str())?.status()));
+    let findings = statuses.filter_map(|set| {
+        let remote = set.remote?;
+        Some(match remote.error {
+            None => Finding::ok("key set", format!("`{}` can be fetched", set.name)),
+            Some(error) => Finding::danger("key set", format!("`{}` cannot be fetched: {error}", set.name)),
+        })
+    });
+    Ok(findings.collect())
+}
+
 /// Opens the store, and compares it with the clock and the audit log.
 fn store_is_ready(loaded: &ConfigFile, io: &mut Io<'_>) -> Finding {
-    let opened = store::open(loaded, io.env).and_then(|store| loaded.open(None, io, store.as_ref()));
+    let opened = store::open(loaded, io.env).and_then(|store| loaded.open(None, io, store.as_ref(), None));
     match opened {
         Err(stop) => Finding::danger("store", stop.sentence().1),
         Ok(registry) => match registry.revocations().ok().and_then(|revocations| revocations.list().trouble()) {

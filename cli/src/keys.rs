@@ -1,5 +1,7 @@
 //! `keyward keys`: lists keys with their numbers of tokens, and checks which ones can be retired.
 
+mod sets;
+
 use crate::args::CommonArgs;
 use crate::args::keys::{Check, Command, Keys, List as ListArgs};
 use crate::config::{Located, RingKey};
@@ -13,6 +15,7 @@ use keyward_runtime::store::{KeyUsage, TokenIndex};
 use keyward_runtime::text::list_items;
 use keyward_store::Store;
 use serde::Serialize;
+use sets::SetRow;
 use std::collections::BTreeMap;
 
 /// The note about tokens that are not counted.
@@ -47,6 +50,7 @@ struct Tokens {
 #[derive(Serialize)]
 struct List {
     keys: Vec<Row>,
+    key_sets: Vec<SetRow>,
 }
 
 /// The output of `keyward keys check`.
@@ -75,10 +79,11 @@ pub(crate) fn run(args: Keys, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
 fn list(args: &CommonArgs, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let loaded = ConfigFile::find(args.config.as_deref(), io)?;
     let keys = rows(&loaded, args.now()?, io.env)?;
+    let key_sets = sets::reports(&loaded)?;
     if args.json {
-        write_json(io.stdout, &List { keys })?;
+        write_json(io.stdout, &List { keys, key_sets })?;
     } else {
-        write_lines(io.stdout, table(&keys))?;
+        write_lines(io.stdout, table(&keys).into_iter().chain(sets::lines(&loaded, &key_sets)))?;
     }
     Ok(ExitStatus::Success)
 }

@@ -39,7 +39,8 @@ pub(crate) fn run(args: Serve, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
     let reload = reload.map_err(|error| cannot("signals could not be set up", &error))?;
 
     let mut source = Source::new(file, io.env, listen, io.worker);
-    let LoadedConfig { loaded, registry, mut config } = source.load()?;
+    let LoadedConfig { loaded, registry, mut config, key_sets } = source.load()?;
+    source.keep(key_sets);
     let store = source.store().cloned();
     let fixed = RestartOnly::of(&loaded);
     let audit = audit_log::open(&loaded)?;

@@ -5,19 +5,14 @@ use crate::config_file::ConfigFile;
 use crate::date::age;
 use crate::output::{Column, Table, WIDTH, count_of, one_line, wrap, write_json, write_lines};
 use crate::pending_file::{PendingFile, PendingState};
-use crate::{CliError, ExitStatus, Io, store};
+use crate::{CliError, ExitStatus, Io, daemon, store};
 use keyward_audit::last;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::StatusCount;
 use keyward_runtime::{Error, Registry};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
-
-/// Maximum length of a daemon's report about itself, in bytes.
-const MAX_READINESS: u64 = 64 << 10;
+use std::net::SocketAddr;
 
 /// The overview. The members are in the order of the JSON; those that are not configured are null.
 #[derive(Serialize)]
@@ -84,7 +79,7 @@ pub(crate) fn run(args: &CommonArgs, io: &mut Io<'_>) -> Result<ExitStatus, CliE
     };
     if loaded.config.store.is_some() {
         let store = store::open(&loaded, io.env)?;
-        let registry = loaded.open(*at, io, store.as_ref())?;
+        let registry = loaded.open(*at, io, store.as_ref(), None)?;
         (page.tokens, page.nodes) = (Some(tokens(&registry)?), Some(nodes(&registry, now)?));
     }
     if *json {
@@ -140,15 +135,7 @@ fn pending(loaded: &ConfigFile) -> Result<Option<Pending>, CliError> {
 
 /// Returns what the daemon at the admin address says about itself, or `None` if there is none.
 fn readiness(admin: SocketAddr) -> Option<Vec<String>> {
-    const PATIENCE: Duration = Duration::from_secs(1);
-    // With port 0, the daemon has chosen one.
-    let mut stream = TcpStream::connect_timeout(&Some(admin).filter(|admin| admin.port() != 0)?, PATIENCE).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n").ok()?;
-    let mut response = String::new();
-    stream.take(MAX_READINESS).read_to_string(&mut response).ok()?;
-    let (head, body) = response.split_once("\r\n\r\n")?;
-    head.starts_with("HTTP/1.1 ").then(|| body.lines().map(one_line).collect())
+    Some(daemon::get(admin, "/readyz")?.lines().map(one_line).collect())
 }
 
 impl Page {

@@ -49,7 +49,7 @@ fn revoke(args: Revoke, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
         config.require_handler(name)?;
     }
     let store = store::open(&config, io.env)?;
-    let registry = config.open(None, io, store.as_ref())?;
+    let registry = config.open(None, io, store.as_ref(), None)?;
     // A dry run changes nothing.
     let audit = if dry_run { None } else { audit_log::open(&config)? };
     let revocation =

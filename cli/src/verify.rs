@@ -1,6 +1,7 @@
 //! `keyward verify`: verifies the tokens on standard input, one per line.
 
 use crate::args::Verify;
+use crate::key_sets::RemoteSets;
 use crate::output::{self, write_json};
 use crate::{CliError, ExitStatus, Io, config_file, report_error, store};
 use keyward_service::Outcome;
@@ -15,7 +16,9 @@ pub(crate) fn run(args: Verify, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
         config.require_handler(name)?;
     }
     let store = store::open(&config, io.env)?;
-    let registry = config.open(args.at, io, store.as_ref())?;
+    let mut remote = RemoteSets::default();
+    let registry = config.open(args.at, io, store.as_ref(), Some(&mut remote))?;
+    remote.settle();
     let (mut status, mut hint) = (None, None);
     let mut line = Vec::new();
     while let Some(whole) = next_line(io.stdin, &mut line)? {

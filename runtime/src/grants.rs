@@ -293,12 +293,20 @@ impl BoundGrants {
                 return Err(LoadError::new(LoadErrorKind::BadSecret, text));
             }
             let namespace = grant.namespace.as_deref().unwrap_or(&name);
-            let derived = DerivedKeys::derive(&grant, namespace, &label).map_err(|UnusableKey(id)| {
-                let text = format!(
-                    "`keys.{label}`: the key `{id}` is not an Ed25519 private key in PKCS#8: generate one with \
-                     `keyward keygen --ed25519 FILE`"
-                );
-                LoadError::new(LoadErrorKind::BadSecret, text)
+            let derived = DerivedKeys::derive(&grant, namespace, &label).map_err(|unusable| {
+                let why = match unusable {
+                    UnusableKey::NoPrivateKey(id) => format!(
+                        "the key `{id}` is not an Ed25519 private key in PKCS#8: generate one with `keyward keygen \
+                         --ed25519 FILE`"
+                    ),
+                    UnusableKey::TooShort(id, bytes) => format!(
+                        "the secret of the key `{id}` has {bytes} bytes, fewer than the {} of `{}`: use a longer one, or \
+                         set `dangerous_allow_short = true` in its ring to keep it",
+                        grant.scheme.min_secret_bytes(),
+                        grant.scheme.as_str()
+                    ),
+                };
+                LoadError::new(LoadErrorKind::BadSecret, format!("`keys.{label}`: {why}"))
             });
             bound.insert(label.clone(), derived?);
         }
@@ -312,6 +320,11 @@ impl BoundGrants {
         let peaks = Arc::new(Peaks::new(&limits));
         let counters = Counters::default();
         Ok(Self { name, limits, settings, keys: bound, public_keys, secrets, store, queries, counters, peaks })
+    }
+
+    /// Returns a number that changes with the keys of a granted set.
+    pub(crate) fn generation(&self) -> u64 {
+        self.public_keys.values().map(KeySetGrant::generation).fold(0, u64::wrapping_add)
     }
 }
 

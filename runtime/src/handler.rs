@@ -20,7 +20,7 @@ use crate::sanitize::{MAX_NAME, escape_untrusted, list_names};
 use crate::store::{CommitOutcome, RecordStore, Transaction};
 use crate::token::{TokenDigest, is_token_text};
 use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Verdict};
-use crate::verdict_cache::VerdictCache;
+use crate::verdict_cache::{Moment, VerdictCache};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -170,7 +170,8 @@ impl Handler {
         }
         let judged = async {
             let now = self.runtime.shared().now()?;
-            let kept = self.answers.get(&digest, now.seconds);
+            let moment = Moment { second: now.seconds, generation: self.bound.generation() };
+            let kept = self.answers.get(&digest, moment);
             if let Some(kept) = kept.filter(|kept| kept.expires_at.is_none_or(|end| !now.is_past(end))) {
                 self.bound.counters.cache_hits.count();
                 return Ok(Verdict::Accepted(Acceptance::clone(&kept)));
@@ -187,7 +188,7 @@ impl Handler {
             if let Verdict::Accepted(acceptance) = &verdict
                 && repeatable
             {
-                self.answers.keep(digest, now.seconds, size(acceptance), || Arc::new(acceptance.clone()));
+                self.answers.keep(digest, moment, size(acceptance), || Arc::new(acceptance.clone()));
             }
             Ok(verdict)
         };

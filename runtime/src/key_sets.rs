@@ -2,11 +2,17 @@
 
 mod jwk;
 mod pem;
+mod remote;
+mod roca;
 
+use crate::sanitize::{MAX_NAME, escape_untrusted};
 use ring::signature::{self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
+
+pub use remote::{KeySetStatus, Refresh, RefreshTimes, RemoteKeySet, RemoteStatus};
 
 /// A signature algorithm of JWS (RFC 7518 section 3.1, RFC 8037).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,7 +83,7 @@ impl Algorithm {
 /// never part of a set: they are [`KeyRing`](crate::keys::KeyRing)s.
 pub struct KeySet {
     name: String,
-    keys: Vec<PublicKey>,
+    keys: Vec<Arc<PublicKey>>,
 }
 
 impl KeySet {
@@ -98,7 +104,7 @@ impl KeySet {
     /// Returns a [`KeySetError`] if the text is not a JWK or a JWK Set, contains a private or
     /// symmetric key, or has no usable key.
     pub fn with_jwks(mut self, text: &str, algorithm: Option<Algorithm>) -> Result<Self, KeySetError> {
-        self.keys.extend(jwk::parse(&self.name, text, algorithm)?);
+        self.extend(jwk::parse(&self.name, text, algorithm)?)?;
         self.checked()
     }
 
@@ -110,8 +116,20 @@ impl KeySet {
     /// # Errors
     /// Returns a [`KeySetError`] if the text has no public key, or a section of another kind.
     pub fn with_pem(mut self, text: &str, algorithm: Option<Algorithm>) -> Result<Self, KeySetError> {
-        self.keys.extend(pem::parse(&self.name, text, algorithm)?);
+        self.extend(pem::parse(&self.name, text, algorithm)?)?;
         self.checked()
+    }
+
+    /// Adds keys. A key that the set has already is left out.
+    fn extend(&mut self, keys: Vec<PublicKey>) -> Result<(), KeySetError> {
+        for key in keys {
+            match self.keys.iter().find(|other| other.id == key.id && other.algorithm == key.algorithm) {
+                None => self.keys.push(Arc::new(key)),
+                Some(other) if **other == key => {}
+                Some(_) => return Err(KeySetError::SameId(escape_untrusted(&key.id, MAX_NAME))),
+            }
+        }
+        Ok(())
     }
 
     fn checked(self) -> Result<Self, KeySetError> {
@@ -127,6 +145,10 @@ impl KeySet {
     pub fn keys(&self) -> impl Iterator<Item = (&str, Algorithm)> {
         self.keys.iter().map(|key| (&*key.id, key.algorithm))
     }
+
+    fn named_keys(&self) -> Vec<(String, Algorithm)> {
+        self.keys().map(|(id, algorithm)| (id.to_owned(), algorithm)).collect()
+    }
 }
 
 impl fmt::Debug for KeySet {
@@ -136,43 +158,96 @@ impl fmt::Debug for KeySet {
     }
 }
 
+/// The set of a [`KeySetGrant`].
+#[derive(Debug, Clone)]
+#[expect(clippy::exhaustive_enums, reason = "a set either changes or does not")]
+pub enum KeySource {
+    /// A set that does not change.
+    Fixed(Arc<KeySet>),
+    /// A set that is refreshed.
+    Remote(Arc<RemoteKeySet>),
+}
+
+impl From<Arc<KeySet>> for KeySource {
+    fn from(set: Arc<KeySet>) -> Self {
+        Self::Fixed(set)
+    }
+}
+
+impl From<Arc<RemoteKeySet>> for KeySource {
+    fn from(set: Arc<RemoteKeySet>) -> Self {
+        Self::Remote(set)
+    }
+}
+
+impl KeySource {
+    /// Returns the current keys, or `None` if they are not available.
+    fn current(&self, now: Instant) -> Option<Arc<KeySet>> {
+        match self {
+            Self::Fixed(set) => Some(set.clone()),
+            Self::Remote(set) => set.current(now),
+        }
+    }
+
+    /// Returns the state of the set.
+    pub fn status(&self) -> KeySetStatus {
+        match self {
+            Self::Fixed(set) => KeySetStatus::fixed(set),
+            Self::Remote(set) => set.status(),
+        }
+    }
+}
+
 /// A grant of a key set under a label. The handler can verify with its keys, but cannot choose the
 /// set.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct KeySetGrant {
-    /// The [`KeySet`].
-    pub set: Arc<KeySet>,
+    /// The [`KeySet`] or [`RemoteKeySet`].
+    pub set: KeySource,
     /// The algorithms that the handler may use.
     pub algorithms: BTreeSet<Algorithm>,
 }
 
 impl KeySetGrant {
     /// Grants verification with these algorithms.
-    pub fn new(set: Arc<KeySet>, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        Self { set, algorithms: algorithms.into_iter().collect() }
+    pub fn new(set: impl Into<KeySource>, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        Self { set: set.into(), algorithms: algorithms.into_iter().collect() }
+    }
+
+    /// Returns a number that changes with the keys.
+    pub(crate) fn generation(&self) -> u64 {
+        match &self.set {
+            KeySource::Fixed(_) => 0,
+            KeySource::Remote(set) => set.generation(),
+        }
     }
 
     /// Returns the keys that may have created a signature: those with `algorithm`, and with the id
-    /// `key_id` if given.
+    /// `key_id` if given. Requests a refresh of a remote set without such an id.
     ///
     /// # Errors
     /// Returns [`NoKey::WrongAlgorithm`] if the grant or every such key is for other algorithms,
-    /// and [`NoKey::NoSuchKey`] if the set has no key, or none with this id.
-    pub(crate) fn candidates<'a>(
-        &'a self,
-        key_id: Option<&'a str>,
+    /// [`NoKey::NoSuchKey`] if the set has no key, or none with this id, and
+    /// [`NoKey::Unavailable`] if this is unknown until a refresh has completed.
+    pub(crate) fn candidates(
+        &self,
+        key_id: Option<&str>,
         algorithm: Algorithm,
-    ) -> Result<Vec<&'a PublicKey>, NoKey> {
+        now: Instant,
+    ) -> Result<Vec<Arc<PublicKey>>, NoKey> {
         if !self.algorithms.contains(&algorithm) {
             return Err(NoKey::WrongAlgorithm);
         }
-        let named = self.set.keys.iter().filter(|key| key_id.is_none_or(|id| *key.id == *id));
-        let mut named = named.peekable();
+        let set = self.set.current(now).ok_or(NoKey::Unavailable)?;
+        let mut named = set.keys.iter().filter(|key| key_id.is_none_or(|id| *key.id == *id)).peekable();
         if named.peek().is_none() {
-            return Err(NoKey::NoSuchKey);
+            return Err(match &self.set {
+                KeySource::Remote(set) if set.request_refresh(now) => NoKey::Unavailable,
+                _ => NoKey::NoSuchKey,
+            });
         }
-        let keys: Vec<_> = named.filter(|key| key.algorithm == algorithm).collect();
+        let keys: Vec<_> = named.filter(|key| key.algorithm == algorithm).cloned().collect();
         if keys.is_empty() { Err(NoKey::WrongAlgorithm) } else { Ok(keys) }
     }
 }
@@ -182,9 +257,11 @@ impl KeySetGrant {
 pub(crate) enum NoKey {
     NoSuchKey,
     WrongAlgorithm,
+    Unavailable,
 }
 
 /// A public key with its one algorithm.
+#[derive(PartialEq, Eq)]
 pub(crate) struct PublicKey {
     id: Arc<str>,
     /// The full name of the key, `set/id`.
@@ -269,6 +346,9 @@ pub enum KeySetError {
     /// No key of the text can be used.
     #[error("it has no key that verifies signatures: {0}")]
     NoneUsable(String),
+    /// Two keys have the same id and algorithm, so the id does not tell which one signed a token.
+    #[error("it has two keys with the id `{0}` and the same algorithm: remove one of them")]
+    SameId(String),
     /// There are too many keys.
     #[error("it has {0} keys, more than the {max} allowed: remove the old ones", max = KeySet::MAX_KEYS)]
     TooMany(usize),

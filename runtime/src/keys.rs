@@ -128,6 +128,8 @@ pub struct KeyRing {
     active: (String, Secret),
     /// The keys that only verify: pending and verify-only.
     others: Vec<(String, Secret)>,
+    /// `true` if its operator allows short secrets.
+    allows_short: bool,
 }
 
 impl KeyRing {
@@ -163,7 +165,7 @@ impl KeyRing {
     /// Returns a [`KeyRingError`] unless exactly one key is [active](KeyState::Active), all ids are
     /// valid, ids and secrets are unique, and each secret has at least [`MIN_SECRET_BYTES`].
     pub fn with_keys(name: impl Into<String>, keys: Vec<Key>) -> Result<Self, KeyRingError> {
-        Self::build(name.into(), keys, MIN_SECRET_BYTES)
+        Self::build(name.into(), keys, false)
     }
 
     /// Creates a ring like [`with_keys`](Self::with_keys), but allows short secrets.
@@ -171,10 +173,11 @@ impl KeyRing {
     /// # Errors
     /// Returns a [`KeyRingError`] as `with_keys` does, but of short secrets only for an empty one.
     pub fn dangerous_allow_short_keys(name: impl Into<String>, keys: Vec<Key>) -> Result<Self, KeyRingError> {
-        Self::build(name.into(), keys, 1)
+        Self::build(name.into(), keys, true)
     }
 
-    fn build(name: String, keys: Vec<Key>, min: usize) -> Result<Self, KeyRingError> {
+    fn build(name: String, keys: Vec<Key>, allows_short: bool) -> Result<Self, KeyRingError> {
+        let min = if allows_short { 1 } else { MIN_SECRET_BYTES };
         let mut ids = HashSet::new();
         let mut active = None;
         let mut others: Vec<(String, Secret)> = Vec::new();
@@ -202,7 +205,7 @@ impl KeyRing {
                 }
             }
         }
-        active.map(|active| Self { name, active, others }).ok_or(KeyRingError::NoneActive)
+        active.map(|active| Self { name, active, others, allows_short }).ok_or(KeyRingError::NoneActive)
     }
 
     /// Returns the name of the ring.
@@ -329,6 +332,16 @@ impl Scheme {
         }
     }
 
+    /// Returns the minimum length of a secret in bytes, unless the ring allows short secrets. That
+    /// of a raw key is the length of its hash (RFC 7518 section 3.2).
+    pub fn min_secret_bytes(self) -> usize {
+        match self {
+            Self::RawHmacSha384 => 48,
+            Self::RawHmacSha512 => 64,
+            Self::HmacSha256 | Self::Itsdangerous | Self::RawHmacSha256 | Self::Ed25519 => MIN_SECRET_BYTES,
+        }
+    }
+
     /// Returns whether the secret is the key, the same for each namespace and label.
     fn is_raw(self) -> bool {
         !matches!(self, Self::HmacSha256 | Self::Itsdangerous)
@@ -392,18 +405,25 @@ impl BoundKey {
     }
 }
 
-/// The id of a key whose secret its scheme cannot use.
+/// The reason that a scheme cannot use the secret of a key, with the key's id.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct UnusableKey(pub(crate) String);
+pub(crate) enum UnusableKey {
+    NoPrivateKey(String),
+    /// With the number of bytes that the secret has.
+    TooShort(String, usize),
+}
 
 impl DerivedKeys {
     pub(crate) fn derive(grant: &KeyGrant, namespace: &str, label: &str) -> Result<Self, UnusableKey> {
-        let KeyRing { name, active, others } = &*grant.ring;
+        let KeyRing { name, active, others, allows_short } = &*grant.ring;
         let derive = |(id, secret): &(String, Secret)| {
+            if !allows_short && secret.len() < grant.scheme.min_secret_bytes() {
+                return Err(UnusableKey::TooShort(id.clone(), secret.len()));
+            }
             let signer = Signer::derive(grant.scheme, secret, namespace, label);
             Ok(BoundKey {
                 name: format!("{name}/{id}").into(),
-                signer: signer.ok_or_else(|| UnusableKey(id.clone()))?,
+                signer: signer.ok_or_else(|| UnusableKey::NoPrivateKey(id.clone()))?,
                 secret_mark: Signer::hmac_sha256(secret, "", "").sign(b"keyward: the same secret?"),
             })
         };

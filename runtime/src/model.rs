@@ -14,7 +14,7 @@ use crate::store::{
 };
 use crate::sync::{Arc, Mutex};
 use crate::token::TokenDigest;
-use crate::verdict_cache::VerdictCache;
+use crate::verdict_cache::{Moment, VerdictCache};
 use shuttle::thread;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +26,7 @@ const ID: &str = "t";
 const TOKEN: TokenDigest = TokenDigest::new([7; 32]);
 const SECOND: u64 = 100;
 const NOW: UnixTime = UnixTime::from_seconds(SECOND);
+const MOMENT: Moment = Moment { second: SECOND, generation: 0 };
 const LEEWAY: u64 = 60;
 
 fn subject(id: &str) -> Subject<'_> {
@@ -176,12 +177,12 @@ impl Node {
     /// Returns whether the token is valid.
     fn verify(&self, way: Way) -> bool {
         let handler = self.handler.lock().unwrap().clone();
-        let kept = handler.answers.get(&TOKEN, SECOND).is_some();
+        let kept = handler.answers.get(&TOKEN, MOMENT).is_some();
         if !kept {
             if !handler.has_key {
                 return false;
             }
-            handler.answers.keep(TOKEN, SECOND, 1, || Arc::new(()));
+            handler.answers.keep(TOKEN, MOMENT, 1, || Arc::new(()));
         }
         if kept && matches!(way, Way::KeptIsEnough) {
             return true;

@@ -15,6 +15,7 @@ use crate::counts::Counts;
 use crate::error::{Error, ErrorKind};
 use crate::handler::{Handler, IssueContext, PARENT_REVOKED};
 use crate::hook::{HookDecision, IssueHook, VerifyHook};
+use crate::key_sets::KeySetStatus;
 use crate::restrictions::Permission;
 use crate::revocation_list::{Revocations, Subject};
 use crate::runtime::Runtime;
@@ -24,7 +25,7 @@ use crate::token::TokenDigest;
 use crate::verdict::{
     Acceptance, CreateRequest, Created, Creation, Denial, Denied, Parent, Reason, Rejection, Restrictions, Verdict,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -132,6 +133,12 @@ impl Registry {
                 peaks: handler.bound.peaks.read(seconds),
             }
         })
+    }
+
+    /// Returns the state of each key set that a handler may use, by name.
+    pub fn key_sets(&self) -> BTreeMap<String, KeySetStatus> {
+        let grants = self.0.handlers.iter().flat_map(|handler| handler.bound.public_keys.values());
+        grants.map(|grant| grant.set.status()).map(|status| (status.name.clone(), status)).collect()
     }
 
     /// Verifies a token. It is passed to only one handler: that of the longest prefix that it

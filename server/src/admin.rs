@@ -1,4 +1,4 @@
-//! The admin endpoints for monitoring: `/livez`, `/readyz` and `/metrics`.
+//! The admin endpoints for monitoring: `/livez`, `/readyz`, `/metrics` and `/key-sets`.
 
 use crate::completed::CompletedStream;
 use crate::config::Limits;
@@ -14,7 +14,7 @@ use keyward_runtime::Registry;
 use keyward_runtime::clock::{Clock, SystemClock};
 use keyward_runtime::registry::BreakerState;
 use keyward_runtime::revocation::PendingStatus;
-use keyward_service::Snapshot;
+use keyward_service::{KeySetReport, Snapshot};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
@@ -110,6 +110,10 @@ fn answer(request: &Request<Incoming>, service: &Service, stopping: bool) -> Res
                 text +=
                     &format!("handler `{}` gets one call at a time: its calls on valid tokens failed\n", handler.name);
             }
+            for (name, set) in live.registry.key_sets().iter().filter(|(_, set)| !set.is_usable) {
+                let error = set.remote.as_ref().and_then(|remote| remote.error.as_deref()).unwrap_or("not fetched yet");
+                text += &format!("key set `{name}` cannot be used: {error}\n");
+            }
             for line in pending(pending_status(&live.registry)) {
                 text += line;
             }
@@ -122,10 +126,15 @@ fn answer(request: &Request<Incoming>, service: &Service, stopping: bool) -> Res
             Ok(text) => (StatusCode::OK, OPENMETRICS, text),
             Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, PLAIN, String::new()),
         },
-        (_, "/livez" | "/readyz" | "/metrics") => {
+        (&Method::GET | &Method::HEAD, "/key-sets") => (StatusCode::OK, JSON, key_sets(service)),
+        (_, "/livez" | "/readyz" | "/metrics" | "/key-sets") => {
             (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "GET and HEAD only\n".to_owned())
         }
-        _ => (StatusCode::NOT_FOUND, PLAIN, "not found; the paths are /livez, /readyz and /metrics\n".to_owned()),
+        _ => (
+            StatusCode::NOT_FOUND,
+            PLAIN,
+            "not found; the paths are /livez, /readyz, /metrics and /key-sets\n".to_owned(),
+        ),
     };
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
@@ -164,5 +173,12 @@ fn metrics(service: &Service) -> Result<String, fmt::Error> {
     service.metrics().text(Snapshot { registry, inventory, audit, keys: &live.config.keys, at })
 }
 
+/// Returns the states of the key sets, as a JSON array.
+fn key_sets(service: &Service) -> String {
+    let sets = service.live().registry.key_sets().into_values().map(KeySetReport::from).collect::<Vec<_>>();
+    serde_json::to_string(&sets).unwrap_or_default()
+}
+
+const JSON: &str = "application/json";
 const PLAIN: &str = "text/plain; charset=utf-8";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -98,10 +98,7 @@ pub async fn run(mut listeners: Listeners, service: Service, shutdown: impl Futu
     {
         let accepting = accept(&listeners, &service, &stopping, &mut connections);
         let mut accepting = pin!(accepting);
-        let mut stock = pin!(async {
-            refresh(&service).await;
-            pending::<()>().await;
-        });
+        let mut stock = pin!(refresh(&service));
         let mut shutdown = pin!(shutdown);
         tokio::select! {
             () = &mut accepting => {}

@@ -1,7 +1,8 @@
-//! Periodic token counts for the metrics, and this node's revocation heartbeat.
+//! Periodic work: token counts for the metrics, this node's revocation heartbeat, and notes about
+//! key sets in the audit log.
 
 use crate::service::Service;
-use keyward_service::{Inventory, note_list};
+use keyward_service::{Inventory, KeySetNotes, note_list};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -11,15 +12,17 @@ const NODE: Duration = Duration::from_secs(10);
 /// Number of heartbeats between two token counts, which scan all records.
 const COUNT_EVERY: u32 = 6;
 
-/// Refreshes the [`Inventory`] for as long as it is polled. Returns if there is no store.
+/// Refreshes the [`Inventory`], and notes changes of key sets, for as long as it is polled.
 pub(crate) async fn refresh(service: &Service) {
     let mut ticks = interval(NODE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut until_count = 0_u32;
+    let mut key_sets = KeySetNotes::default();
     loop {
         ticks.tick().await;
         let live = service.live();
-        let (Ok(tokens), Ok(revocations)) = (live.registry.tokens(), live.registry.revocations()) else { return };
+        key_sets.note(service.audit(), &live.registry);
+        let (Ok(tokens), Ok(revocations)) = (live.registry.tokens(), live.registry.revocations()) else { continue };
         note_list(service.audit(), &live.registry);
         let mut stock = Inventory::clone(&service.stock().load());
         // Keep the previous values on failure; `/readyz` reports an unavailable store.

@@ -22,6 +22,8 @@
 //! [`Metrics`] counts operations and verifications, with or without a server.
 
 mod audited_change;
+mod key_set_notes;
+mod key_set_report;
 mod metrics;
 mod named;
 mod operations;
@@ -29,6 +31,8 @@ mod outcome;
 mod unrecorded;
 
 pub use audited_change::{AuditedChange, note_list};
+pub use key_set_notes::KeySetNotes;
+pub use key_set_report::{KeySetReport, PublicKeyReport};
 pub use metrics::{Inventory, KeyAge, Metrics, Operation, Snapshot};
 pub use named::Named;
 pub use operations::{Operations, Origin};

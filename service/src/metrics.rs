@@ -4,6 +4,7 @@
 use keyward_audit::{Audit, AuditStatus};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::error::ErrorKind;
+use keyward_runtime::key_sets::KeySetStatus;
 use keyward_runtime::registry::{BreakerState, HandlerInfo, LimitPeak};
 use keyward_runtime::revocation::PendingStatus;
 use keyward_runtime::store::{NodeStatus, StatusCount};
@@ -15,6 +16,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -103,6 +105,11 @@ struct AKey {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Node {
     node: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ASet {
+    set: String,
 }
 
 /// The latest token counts and nodes of a store. Empty until the store has responded.
@@ -227,6 +234,7 @@ impl Metrics {
         encode_registry(text, &self.registry)?;
         encode_registry(text, &loaded(registry.handlers()))?;
         encode_registry(text, &kept(inventory, keys, at))?;
+        encode_registry(text, &key_sets(registry.key_sets()))?;
         if let Ok(revocations) = registry.revocations() {
             encode_registry(text, &unwritten(revocations.list().pending()))?;
         }
@@ -296,6 +304,33 @@ fn kept(stock: &Inventory, keys: &[KeyAge], now: UnixTime) -> Registry {
     registry.register("revocations", "Revocations in the list of the store, which every node keeps", revocations);
     registry.register("node_behind", "Revocations that a node had not read at its last heartbeat", behind);
     registry.register_with_unit("node_seen_timestamp", "Time of a node's last heartbeat", Unit::Seconds, seen);
+    registry
+}
+
+/// Returns the metrics of the key sets.
+fn key_sets(sets: BTreeMap<String, KeySetStatus>) -> Registry {
+    let [keys, usable, ages, next] = [(); 4].map(|()| Family::<ASet, Gauge>::default());
+    let [refreshes, failures] = [(); 2].map(|()| Family::<ASet, Counter>::default());
+    let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    for (set, KeySetStatus { keys: known, is_usable, remote, .. }) in sets {
+        let labels = ASet { set };
+        keys.get_or_create(&labels).set(i64::try_from(known.len()).unwrap_or(i64::MAX));
+        usable.get_or_create(&labels).set(i64::from(is_usable));
+        let Some(remote) = remote else { continue };
+        if let Some(age) = remote.age {
+            ages.get_or_create(&labels).set(seconds(age));
+        }
+        next.get_or_create(&labels).set(seconds(remote.next_refresh));
+        refreshes.get_or_create(&labels).inc_by(remote.refreshes);
+        failures.get_or_create(&labels).inc_by(remote.failures);
+    }
+    let mut registry = Registry::with_prefix("keyward");
+    registry.register("key_set_keys", "Public keys of a key set", keys);
+    registry.register("key_set_usable", "0 if a key set verifies nothing, because it is too old or unknown", usable);
+    registry.register_with_unit("key_set_age", "Time since a key set was fetched", Unit::Seconds, ages);
+    registry.register_with_unit("key_set_next_refresh", "Time until the next refresh", Unit::Seconds, next);
+    registry.register("key_set_refreshes", "Refreshes of a key set", refreshes);
+    registry.register("key_set_refresh_failures", "Refreshes of a key set that failed", failures);
     registry
 }
 

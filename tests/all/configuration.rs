@@ -20,7 +20,7 @@ use std::sync::LazyLock;
 const BASE: &str = r#"
 keys.main.secret = { file = "secret.key" }
 handlers = [{ name = "h", component = "benign.wasm", actors = "any", keys.token.ring = "main", queries.q = "tokens", public_keys.k = { set = "idp", algorithms = ["RS256"] } }]
-key_sets.idp = { files = ["idp.json"] }
+key_sets.idp = { url = "https://idp.example/jwks.json" }
 actions.view-table = "vt"
 store.sqlite = "keyward.db"
 audit.file = "audit.jsonl"
@@ -46,6 +46,7 @@ const UNSEEN: &[(&str, &[&str])] = &[
             "hardcoded-under-foreign-prefix",
             "key-file-is-a-folder",
             "key-raw-public",
+            "key-set-ca-is-no-certificate",
             "key-set-certificate",
             "key-set-encryption-key",
             "key-set-file-missing",
@@ -87,6 +88,8 @@ const UNSEEN: &[(&str, &[&str])] = &[
             "client-secret-twice",
             "key-raw-shared",
             "key-set-missing",
+            "key-set-too-old-before-refresh",
+            "key-set-unused",
             "key-shared",
             "keys-file-twice",
             "keys-id-twice",
@@ -108,6 +111,9 @@ const UNSEEN: &[(&str, &[&str])] = &[
     (
         "the text has a syntax of its own",
         &[
+            "key-set-private-is-everything",
+            "key-set-private-names-a-host",
+            "key-set-url-with-a-user",
             "policy-path",
             "query-label",
             "query-no-select",
@@ -246,6 +252,10 @@ static BENIGN: LazyLock<Vec<u8>> = LazyLock::new(|| hostile::case("benign").byte
 /// by the runtime, which loads them.
 fn accepts(runtime: &Runtime, folder: &Folder, pointer: &str, value: i64) -> bool {
     let mut config = with(pointer, value.into());
+    if pointer.ends_with("/max_stale_seconds") {
+        // The other setting may not be greater.
+        config["key_sets"]["idp"]["refresh_seconds"] = 10.into();
+    }
     if Config::parse(&lines(&config)).is_err() {
         return false;
     }

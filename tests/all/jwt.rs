@@ -1,7 +1,9 @@
 //! `builtin:jwt` with real keys: the examples of the RFCs, tokens of other libraries, and incidents
 //! of other verifiers.
 
+mod classes;
 mod incidents;
+mod remote;
 
 use crate::support;
 use keyward_runtime::clock::UnixTime;
@@ -209,7 +211,7 @@ fn the_public_keys_verify_what_the_private_ones_sign() {
     assert_eq!(outcome(&registry, &token), Ok("ann".to_owned()));
     let jwks = registry.jwk_set();
     let set = set(&jwks);
-    assert_eq!(set.set.keys().map(|(id, _)| id).collect::<Vec<_>>(), ["2026-11", "2026-12"]);
+    assert_eq!(set.set.status().keys.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), ["2026-11", "2026-12"]);
     assert!(!jwks.contains("\"d\""), "{jwks}");
     let issuers = json!([{ "iss": "us", "public_keys": "us", "algorithms": ["EdDSA"], "aud": "api" }]);
     let other = self::registry(handler(&issuers).public_keys("us", set), NOW);

@@ -2,13 +2,13 @@
 
 use super::access::{NAME, RATES, is_name};
 use super::schema::{NAME_PATTERN, json_schema_for, within};
-use super::{ConfigError, Lines, Located};
+use super::{ConfigError, Lines, Located, parse_network};
 use keyward_server::{Config, ForwardAuth, Hosts, IdentityHeaders, InvalidValue, Issuer, Limits, Realm};
 use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -61,7 +61,7 @@ pub(super) struct ServerTable {
     /// `trusted_proxies`. Without it: none.
     #[schemars(with = "Option<PathBuf>")]
     listen_unix: Option<Spanned<PathBuf>>,
-    /// Address of `/livez`, `/readyz` and `/metrics`. Keep it private.
+    /// Address of `/livez`, `/readyz`, `/metrics` and `/key-sets`. Keep it private.
     #[schemars(with = "Option<String>", extend("default" = localhost(ADMIN_PORT)))]
     admin: Option<Spanned<String>>,
     /// Host names without port that are accepted in `Host`, in addition to `localhost`, `127.0.0.1`
@@ -245,9 +245,7 @@ impl ForwardAuthTable {
         if let Some(networks) = trusted_proxies {
             trusted.clear();
             for network in networks {
-                let text = network.get_ref();
-                let read = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(Into::into));
-                trusted.push(read.ok_or_else(|| {
+                trusted.push(parse_network(network.get_ref()).ok_or_else(|| {
                     let text = "`trusted_proxies` lists addresses and networks such as `10.0.0.0/8`, not names";
                     lines.error(Some(network.span()), text)
                 })?);

@@ -3,6 +3,7 @@
 use super::handlers_of;
 use super::watch::Watched;
 use crate::config_file::ConfigFile;
+use crate::key_sets::RemoteSets;
 use crate::output::one_line;
 use crate::store::{self, OpenStore, StoreIdentity};
 use crate::{CliError, Env, assemble, doctor};
@@ -31,6 +32,8 @@ pub(super) struct Source {
     runtime: Option<Runtime>,
     /// The store, which is opened once by the first load.
     store: Option<Option<OpenStore>>,
+    /// The key sets of the current configuration.
+    key_sets: RemoteSets,
     watched: Watched,
 }
 
@@ -39,12 +42,22 @@ pub(super) struct LoadedConfig {
     pub(super) loaded: ConfigFile,
     pub(super) registry: Registry,
     pub(super) config: Config,
+    pub(super) key_sets: RemoteSets,
 }
 
 impl Source {
     pub(super) fn new(file: PathBuf, env: &'static Env, listen: Option<SocketAddr>, worker: &Path) -> Self {
         let worker = worker.to_owned();
-        Self { file, env, listen, worker, runtime: None, store: None, watched: Watched::default() }
+        Self {
+            file,
+            env,
+            listen,
+            worker,
+            runtime: None,
+            store: None,
+            key_sets: RemoteSets::default(),
+            watched: Watched::default(),
+        }
     }
 
     /// Loads the configuration. Each file is fingerprinted before it is read, so that no change is
@@ -72,9 +85,16 @@ impl Source {
                 self.runtime.insert(runtime)
             }
         };
-        let registry = loaded.registry(runtime, self.env, store.as_ref())?;
+        let mut key_sets = self.key_sets.next();
+        let registry = loaded.registry(runtime, self.env, store.as_ref(), Some(&mut key_sets))?;
         let config = loaded.server()?;
-        Ok(LoadedConfig { loaded, registry, config })
+        key_sets.settle();
+        Ok(LoadedConfig { loaded, registry, config, key_sets })
+    }
+
+    /// Ends the refreshes of the key sets that the configuration no longer has.
+    pub(super) fn keep(&mut self, key_sets: RemoteSets) {
+        self.key_sets = key_sets;
     }
 
     /// Returns the store; `None` if it is not open or not configured.
@@ -197,12 +217,13 @@ impl Reloader {
     fn reload(&mut self) {
         self.waits = false;
         match self.source.load() {
-            Ok(LoadedConfig { loaded, registry, config }) => {
+            Ok(LoadedConfig { loaded, registry, config, key_sets }) => {
                 let handlers = registry.handlers().count();
                 if let Err(error) = self.record("loaded", handlers_of(&registry)) {
                     return self.put_off(&error);
                 }
                 self.service.replace(config, registry);
+                self.source.keep(key_sets);
                 tracing::info!(target: "keyward::server", handlers, "configuration reloaded");
                 for setting in self.fixed.changed(&RestartOnly::of(&loaded)) {
                     tracing::warn!(target: "keyward::server", setting, "this setting takes effect only on a restart");

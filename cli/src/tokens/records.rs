@@ -244,7 +244,7 @@ fn tokens(registry: &Registry) -> Result<Tokens<'_>, CliError> {
 
 fn registry(config: &ConfigFile, at: Option<UnixTime>, io: &mut Io<'_>) -> Result<Registry, CliError> {
     let store = store::open(config, io.env)?;
-    config.open(at, io, store.as_ref())
+    config.open(at, io, store.as_ref(), None)
 }
 
 fn shown(known: &Known<'_>, json: bool, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {

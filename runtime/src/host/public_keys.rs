@@ -3,6 +3,7 @@
 use super::{HostError, Linking, Phase, State};
 use crate::bindings::public_keys::{Algorithm as Named, PublicKeyError};
 use crate::key_sets::{Algorithm, NoKey};
+use std::time::Instant;
 use wasmtime::component::{WasmList, WasmStr};
 use wasmtime::{Result, StoreContext};
 
@@ -23,10 +24,11 @@ fn verify(
     }
     // The labels of other handlers are not distinguished from unknown ones.
     let Some(grant) = state.bound.public_keys.get(&*label) else { return Ok((Err(PublicKeyError::NotGranted),)) };
-    let keys = match grant.candidates(key_id.as_deref(), algorithm.into()) {
+    let keys = match grant.candidates(key_id.as_deref(), algorithm.into(), Instant::now()) {
         Ok(keys) => keys,
         Err(NoKey::NoSuchKey) => return Ok((Err(PublicKeyError::NoSuchKey),)),
         Err(NoKey::WrongAlgorithm) => return Ok((Err(PublicKeyError::WrongAlgorithm),)),
+        Err(NoKey::Unavailable) => return Ok((Err(PublicKeyError::Unavailable),)),
     };
     let (message, signature) = (message.as_le_slice(&store), signature.as_le_slice(&store));
     for key in keys {

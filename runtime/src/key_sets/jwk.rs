@@ -1,6 +1,6 @@
 //! JSON Web Keys (RFC 7517, RFC 7518 section 6, RFC 8037), and their thumbprints (RFC 7638).
 
-use super::{Algorithm, KeySetError, Material, PublicKey, RSA_BITS, rsa_parameters};
+use super::{Algorithm, KeySetError, Material, PublicKey, RSA_BITS, roca, rsa_parameters};
 use crate::i_json;
 use crate::sanitize::{MAX_NAME, escape_untrusted, list_items};
 use base64::Engine as _;
@@ -142,6 +142,9 @@ impl Material {
                 let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
                 if !RSA_BITS.contains(&bits) {
                     return Err(format!("an RSA key has {bits} bits, not {} to {}", RSA_BITS.start(), RSA_BITS.end()));
+                }
+                if roca::is_weak(n) {
+                    return Err("an RSA key is of a generator whose keys can be factored (CVE-2017-15361)".to_owned());
                 }
                 if e.len() > 4 || e.last().is_none_or(|last| last % 2 == 0) || *e == [1] {
                     return Err("an RSA key has an exponent that is not an odd number of 3 to 2^32".to_owned());

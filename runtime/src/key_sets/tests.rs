@@ -68,6 +68,19 @@ fn only_public_keys_for_signatures_are_used() {
     }
 }
 
+/// The key ids of a set tell its keys apart, unless a key occurs twice.
+#[test]
+fn an_id_belongs_to_one_key() {
+    let other = ED25519.replace("11qY", "22qY");
+    let named = |key: &str| key.replace('{', r#"{"kid":"a","#);
+    let set = |keys: &[&str]| jwks(&format!(r#"{{"keys":[{}]}}"#, keys.join(",")));
+    assert_eq!(set(&[&named(ED25519), &named(&other)]).unwrap_err(), KeySetError::SameId("a".to_owned()));
+    assert_eq!(set(&[&named(ED25519), &named(ED25519)]).unwrap().keys().count(), 1);
+    assert_eq!(set(&[ED25519, &other]).unwrap().keys().count(), 2);
+    let of_two_types = RSA.replace("2011-04-29", "a");
+    assert_eq!(set(&[&named(ED25519), &of_two_types]).unwrap().keys().count(), 2, "the algorithm tells them apart");
+}
+
 #[test]
 fn short_rsa_keys_are_refused() {
     let key = |n: &[u8]| {
@@ -89,7 +102,8 @@ fn a_set_is_json_that_has_one_reading() {
     }
     let twice = RSA.replace(r#""kty""#, r#""n":"AQAB","kty""#);
     assert!(matches!(jwks(&twice), Err(KeySetError::NotJwk(_))));
-    let many = vec![ED25519; 65].join(",");
+    let many: Vec<_> = (0..65).map(|id| ED25519.replace('{', &format!(r#"{{"kid":"{id}","#))).collect();
+    let many = many.join(",");
     assert!(matches!(jwks(&format!(r#"{{"keys":[{many}]}}"#)), Err(KeySetError::TooMany(65))));
 }
 
@@ -97,7 +111,7 @@ fn a_set_is_json_that_has_one_reading() {
 fn a_key_verifies_only_with_its_own_algorithm_and_id() {
     let set = Arc::new(jwks(&format!(r#"{{"keys":[{RSA},{ED25519}]}}"#)).unwrap());
     let grant = KeySetGrant::new(set, [Algorithm::Rs256, Algorithm::Rs512]);
-    let found = |id, algorithm| grant.candidates(id, algorithm).map(|keys| keys.len());
+    let found = |id, algorithm| grant.candidates(id, algorithm, Instant::now()).map(|keys| keys.len());
     assert_eq!(found(None, Algorithm::Rs256), Ok(1));
     assert_eq!(found(Some("2011-04-29"), Algorithm::Rs256), Ok(1));
     assert_eq!(found(Some("2011-04-30"), Algorithm::Rs256), Err(NoKey::NoSuchKey));
@@ -106,7 +120,7 @@ fn a_key_verifies_only_with_its_own_algorithm_and_id() {
     assert_eq!(found(None, Algorithm::Rs512), Err(NoKey::WrongAlgorithm));
     assert_eq!(found(None, Algorithm::EdDsa), Err(NoKey::WrongAlgorithm), "it is not granted");
     let none = KeySetGrant::new(Arc::new(KeySet::new("empty")), Algorithm::ALL);
-    assert_eq!(none.candidates(None, Algorithm::Rs256).map(|keys| keys.len()), Err(NoKey::NoSuchKey));
+    assert_eq!(none.candidates(None, Algorithm::Rs256, Instant::now()).map(|keys| keys.len()), Err(NoKey::NoSuchKey));
 }
 
 /// RFC 8037 appendix A.4.
@@ -135,7 +149,11 @@ fn pem_and_jwk_of_a_key_are_the_same() {
     assert_eq!(pem.keys().collect::<Vec<_>>(), jwk.keys().collect::<Vec<_>>());
     assert_eq!(pem.keys[0].material, jwk.keys[0].material);
     let both = KeySet::new("idp").with_pem(&format!("{PEM}{PEM}"), Some(Algorithm::Rs256)).unwrap();
-    assert_eq!(both.keys().map(|(_, algorithm)| algorithm).collect::<Vec<_>>(), [Algorithm::EdDsa; 2]);
+    assert_eq!(
+        both.keys().map(|(_, algorithm)| algorithm).collect::<Vec<_>>(),
+        [Algorithm::EdDsa],
+        "a key is added once"
+    );
 }
 
 #[test]

@@ -202,6 +202,6 @@ fn an_ed25519_key_signs_what_its_public_half_verifies() {
     for wrong in [&[7; 32][..], b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
         let ring = KeyRing::new("main", Secret::new(wrong), vec![]).unwrap();
         let grant = KeyGrant::new(Arc::new(ring)).scheme(Scheme::Ed25519);
-        assert_eq!(DerivedKeys::derive(&grant, "n", "l").err(), Some(UnusableKey("active".to_owned())));
+        assert_eq!(DerivedKeys::derive(&grant, "n", "l").err(), Some(UnusableKey::NoPrivateKey("active".to_owned())));
     }
 }

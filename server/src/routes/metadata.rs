@@ -35,6 +35,8 @@ pub(crate) struct Metadata {
     revocation_endpoint: String,
     /// The authentication methods of the revocation endpoint: the same as for introspection.
     revocation_endpoint_auth_methods_supported: [&'static str; 2],
+    /// The URL of the public keys of the tokens that are signed with Ed25519.
+    jwks_uri: String,
     /// The only grant: clients create tokens with Keyward's own API, whose URL is the grant's name
     /// (RFC 6749 section 4.5). Without this member, clients would assume the grants of an
     /// authorization endpoint.
@@ -62,6 +64,7 @@ pub(crate) async fn metadata(Extension(context): Extension<Context>) -> Result<R
         introspection_endpoint_auth_methods_supported: AUTH_METHODS,
         revocation_endpoint: format!("{issuer}/v1/revoke"),
         revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+        jwks_uri: format!("{issuer}/.well-known/jwks.json"),
         grant_types_supported: [format!("{issuer}/v1/tokens")],
     };
     Ok(json(StatusCode::OK, &metadata))

@@ -11,27 +11,27 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SI
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-const SECRET: &str = "a secret of the issuer that is shared with this service";
+pub(super) const SECRET: &str = "a secret of the issuer that is shared with this service";
 
-fn encode(bytes: impl AsRef<[u8]>) -> String {
+pub(super) fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// An issuer with a P-256 key.
-struct Issuer {
-    pkcs8: Vec<u8>,
-    point: Vec<u8>,
+pub(super) struct Issuer {
+    pub(super) pkcs8: Vec<u8>,
+    pub(super) point: Vec<u8>,
 }
 
 impl Issuer {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let random = SystemRandom::new();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
         Self { pkcs8: pkcs8.as_ref().to_vec(), point: pair.public_key().as_ref().to_vec() }
     }
 
-    fn jwk(&self) -> Value {
+    pub(super) fn jwk(&self) -> Value {
         let (x, y) = self.point[1..].split_at(32);
         json!({ "kty": "EC", "crv": "P-256", "x": encode(x), "y": encode(y), "kid": "1" })
     }
@@ -42,36 +42,36 @@ impl Issuer {
         pair.sign(&random, message.as_bytes()).unwrap().as_ref().to_vec()
     }
 
-    fn sign(&self, message: &str) -> Vec<u8> {
+    pub(super) fn sign(&self, message: &str) -> Vec<u8> {
         self.sign_as(&ECDSA_P256_SHA256_FIXED_SIGNING, message)
     }
 }
 
-fn hs256(key: &[u8], message: &str) -> Vec<u8> {
+pub(super) fn hs256(key: &[u8], message: &str) -> Vec<u8> {
     Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(message).finalize().into_bytes().to_vec()
 }
 
-fn claims() -> Value {
+pub(super) fn claims() -> Value {
     json!({ "iss": "https://one", "aud": "api", "sub": "ann", "exp": NOW + 600 })
 }
 
-fn token(header: &str, claims: &Value, sign: impl Fn(&str) -> Vec<u8>) -> String {
+pub(super) fn token(header: &str, claims: &Value, sign: impl Fn(&str) -> Vec<u8>) -> String {
     let signed = format!("{}.{}", encode(header), encode(claims.to_string()));
     let signature = sign(&signed);
     format!("{signed}.{}", encode(signature))
 }
 
-const ES256: &str = r#"{"alg":"ES256","kid":"1"}"#;
+pub(super) const ES256: &str = r#"{"alg":"ES256","kid":"1"}"#;
 
 /// Two issuers with a key each, of the same id, and one with a secret.
-struct World {
-    one: Issuer,
-    two: Issuer,
-    registry: Registry,
+pub(super) struct World {
+    pub(super) one: Issuer,
+    pub(super) two: Issuer,
+    pub(super) registry: Registry,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (one, two) = (Issuer::new(), Issuer::new());
         let issuers = json!([
             { "iss": "https://one", "public_keys": "one", "algorithms": ["ES256"], "aud": "api" },
@@ -193,7 +193,7 @@ fn issuers_do_not_share_keys_or_verdicts() {
 }
 
 #[test]
-fn claims_have_their_types() {
+pub(super) fn claims_have_their_types() {
     let world = World::new();
     let with = |name: &str, value: Value| {
         let mut claims = claims();

@@ -1,0 +1,119 @@
+//! A request: look-up of the host, checks of its addresses, connection, exchange.
+
+use crate::address::{Reach, reach};
+use crate::endpoint::Endpoint;
+use crate::error::FetchError;
+use crate::resolve::Resolve;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HOST, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::net::SocketAddr;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// Maximum number of addresses of a host, and of connection attempts.
+const MAX_ADDRESSES: usize = 16;
+
+/// Maximum number of headers of a response, and maximum size of its head in bytes.
+const MAX_HEADERS: usize = 100;
+const MAX_HEAD: usize = 64 << 10;
+
+/// The response of an endpoint. Its status is not a redirect.
+pub(crate) struct Fetched {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Requests an endpoint with `GET`. Must run on a thread of tokio.
+///
+/// # Errors
+/// Returns a [`FetchError`] if there is no complete response within the limits of the endpoint.
+pub(crate) async fn get(endpoint: &Endpoint, resolver: &dyn Resolve) -> Result<Fetched, FetchError> {
+    let exchange = async {
+        let stream = connect(endpoint, resolver).await?;
+        match &endpoint.tls {
+            None => exchange(endpoint, stream).await,
+            Some((name, config)) => {
+                let stream = TlsConnector::from(config.clone()).connect(name.clone(), stream).await;
+                exchange(endpoint, stream.map_err(FetchError::Tls)?).await
+            }
+        }
+    };
+    timeout(endpoint.timeout, exchange).await.unwrap_or(Err(FetchError::Timeout(endpoint.timeout)))
+}
+
+/// Connects to an address of the host. All of them are checked first: a name that has
+/// a forbidden address beside a public one is an attack.
+async fn connect(endpoint: &Endpoint, resolver: &dyn Resolve) -> Result<TcpStream, FetchError> {
+    let mut addresses = resolver.addresses(&endpoint.host).await.map_err(FetchError::NoAddress)?;
+    addresses.truncate(MAX_ADDRESSES);
+    for address in &addresses {
+        match reach(*address, &endpoint.private) {
+            Reach::Special(kind) => return Err(FetchError::AddressRefused { address: *address, kind }),
+            reach => endpoint.check_scheme(reach == Reach::Allowed)?,
+        }
+    }
+    let mut last = FetchError::NoAddress(io::ErrorKind::NotFound.into());
+    for address in addresses {
+        match TcpStream::connect(SocketAddr::new(address, endpoint.port)).await {
+            Ok(stream) => {
+                // A request is one write, so there is nothing to wait for.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Err(error) => last = FetchError::Connect(error),
+        }
+    }
+    Err(last)
+}
+
+/// Sends the request on its own connection, and reads the response.
+async fn exchange<S>(endpoint: &Endpoint, stream: S) -> Result<Fetched, FetchError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut client = http1::Builder::new();
+    client.max_headers(MAX_HEADERS).max_buf_size(MAX_HEAD);
+    let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await.map_err(FetchError::Http)?;
+    // Ends with this future, whatever the server does.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(connection);
+    let mut request = Request::new(Empty::<Bytes>::new());
+    *request.method_mut() = Method::GET;
+    *request.uri_mut() = endpoint.target.clone();
+    let headers = request.headers_mut();
+    headers.insert(HOST, endpoint.authority.clone());
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("keyward/", env!("CARGO_PKG_VERSION"))));
+    read(endpoint, sender.send_request(request).await.map_err(FetchError::Http)?).await
+}
+
+async fn read(endpoint: &Endpoint, response: Response<Incoming>) -> Result<Fetched, FetchError> {
+    let (head, body) = response.into_parts();
+    if head.status.is_redirection() {
+        return Err(FetchError::Redirect(head.status.as_u16()));
+    }
+    // A decompressed body could be a thousand times as large.
+    if head.headers.get_all(CONTENT_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        return Err(FetchError::Compressed);
+    }
+    // Of a length that is known, nothing is read.
+    if body.size_hint().lower() > endpoint.max_bytes as u64 {
+        return Err(FetchError::TooLarge(endpoint.max_bytes));
+    }
+    let body = Limited::new(body, endpoint.max_bytes).collect().await.map_err(|error| {
+        match error.downcast::<hyper::Error>() {
+            Ok(error) => FetchError::Http(*error),
+            Err(_) => FetchError::TooLarge(endpoint.max_bytes),
+        }
+    })?;
+    Ok(Fetched { status: head.status.as_u16(), body: body.to_bytes().into() })
+}
