@@ -179,7 +179,8 @@ async fn a_silent_peer_is_left_in_time() {
     assert!(matches!(seen, FetchError::Timeout(_)));
 }
 
-/// Names that lead to the loopback interface, directly or beside another address.
+/// nodedb#61, among others: key sets were fetched from the metadata service of a cloud. Here the
+/// names lead to the loopback interface, directly or beside another address.
 #[tokio::test]
 async fn a_forbidden_address_is_never_connected_to() {
     let server = Server::plain(|stream, _| Box::pin(respond_ok_owned(stream))).await;
@@ -247,6 +248,7 @@ async fn spellings_of_loopback_are_refused() {
     assert_eq!(server.accepted(), 0);
 }
 
+/// PyJWT#1169, among others: `file:` and `ftp:` URLs were opened.
 #[test]
 fn urls_that_could_mislead_are_refused() {
     for url in [

@@ -352,6 +352,18 @@ mod tests {
         assert_eq!(requests, 3_600 / 30 - 1);
     }
 
+    /// mobula#28: a set without keys was fetched again for each token.
+    #[test]
+    fn an_empty_set_is_not_fetched_for_each_token() {
+        let world = World::new();
+        world.refresh(0, r#"{"keys":[]}"#);
+        for after in 0..30 {
+            assert_eq!(world.find(after, "a"), Err(NoKey::Unavailable));
+            assert_eq!(world.next(), seconds(30));
+            assert!(!world.set.lock().is_refreshing);
+        }
+    }
+
     #[test]
     fn a_new_key_is_found_by_the_refresh_that_it_causes() {
         let world = World::new();

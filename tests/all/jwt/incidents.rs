@@ -193,7 +193,7 @@ fn issuers_do_not_share_keys_or_verdicts() {
 }
 
 #[test]
-pub(super) fn claims_have_their_types() {
+fn claims_have_their_types() {
     let world = World::new();
     let with = |name: &str, value: Value| {
         let mut claims = claims();
