@@ -2,13 +2,14 @@
 
 use crate::config::{Component, Handler, Located, Query, Ring, SecretSource, TlsFiles};
 use crate::config_file::{ConfigFile, usage_error};
-use crate::key_sets::RemoteSets;
+use crate::key_sets::{RemoteSets, start_fetcher};
 use crate::output::ERASE_LINE;
 use crate::private_file::{read, read_private};
 use crate::store::OpenStore;
 use crate::{CliError, Env, Io};
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::compile::ArtifactCache;
+use keyward_runtime::http::HttpEndpoint;
 use keyward_runtime::key_sets::{KeySetGrant, KeySource};
 use keyward_runtime::keys::{Key, KeyGrant, KeyRing, KeyState, MIN_SECRET_BYTES};
 use keyward_runtime::text::list_names;
@@ -29,6 +30,7 @@ struct Loaded<'a> {
     rings: HashMap<&'a str, Arc<KeyRing>>,
     key_sets: HashMap<&'a str, KeySource>,
     queries: HashMap<&'a str, Arc<NamedQuery>>,
+    endpoints: HashMap<&'a str, Arc<dyn HttpEndpoint>>,
 }
 
 /// Creates a runtime whose clock is fixed at `at`, or is the system clock.
@@ -71,10 +73,15 @@ impl ConfigFile {
         runtime: &Runtime,
         env: &Env,
         store: Option<&OpenStore>,
-        remote: Option<&mut RemoteSets>,
+        mut remote: Option<&mut RemoteSets>,
     ) -> Result<Registry, CliError> {
+        let endpoints = if self.config.endpoints.is_empty() {
+            HashMap::new()
+        } else {
+            self.endpoints(&remote.as_deref_mut().map_or_else(start_fetcher, RemoteSets::fetcher)?)?
+        };
         let (rings, key_sets, queries) = (self.rings(env)?, self.key_sets(remote)?, self.queries(env)?);
-        let loaded = Loaded { rings, key_sets, queries };
+        let loaded = Loaded { rings, key_sets, queries, endpoints };
         let mut builder = Registry::builder(runtime);
         if self.config.share_unprefixed {
             builder = builder.dangerous_share_unprefixed();
@@ -140,6 +147,7 @@ impl ConfigFile {
             secrets,
             store: tokens,
             queries: asked,
+            http,
             actors,
             default_ttl,
             max_ttl,
@@ -191,6 +199,12 @@ impl ConfigFile {
             // The parser has checked that the query exists.
             if let Some(query) = loaded.queries.get(name.as_str()) {
                 config.queries.insert(label.clone(), query.clone());
+            }
+        }
+        for (label, name) in http {
+            // The parser has checked that the endpoint exists.
+            if let Some(endpoint) = loaded.endpoints.get(name.as_str()) {
+                config.http.insert(label.clone(), endpoint.clone());
             }
         }
         config.default_ttl = default_ttl.map(|seconds| Duration::from_secs(seconds.get().into()));

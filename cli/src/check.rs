@@ -52,7 +52,8 @@ struct Use {
 struct Grant {
     interface: String,
     state: State,
-    /// Labels of keys, public keys and queries, names of secrets, or the limit of the store.
+    /// Labels of keys, public keys, queries and endpoints, names of secrets, or the limit of the
+    /// store.
     names: Vec<String>,
     /// The setting that grants it, if it is not granted.
     add: Option<&'static str>,
@@ -135,6 +136,8 @@ impl Use {
         let public_keys = public_keys.collect();
         let store = handler.store.map(|max| format!("{max} tokens")).into_iter().collect();
         let queries = handler.queries.keys().cloned().collect();
+        let endpoints =
+            handler.http.iter().map(|(label, endpoint)| format!("{label} (endpoint `{endpoint}`)")).collect();
         let secrets = handler.secrets.keys().cloned().collect();
         let mut grants = Vec::new();
         let is_key = |interface: &str| ["keys", "public-keys"].contains(&interface);
@@ -145,6 +148,7 @@ impl Use {
             ("secrets", secrets, "secrets.NAME = { file = \"…\" }"),
             ("store", store, "store = true"),
             ("queries", queries, "queries.LABEL = \"…\""),
+            ("http", endpoints, "http.LABEL = \"…\""),
         ] {
             let names: Vec<String> = names;
             let state = match (info.imports.contains(interface), names.is_empty()) {

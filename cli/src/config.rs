@@ -4,11 +4,13 @@
 mod access;
 mod audit;
 mod cache;
+mod endpoints;
 mod handlers;
 mod key_sets;
 mod keys;
 mod message;
 mod queries;
+mod remote;
 pub(crate) mod schema;
 mod server;
 mod store;
@@ -16,6 +18,7 @@ mod store;
 use access::{ClientTable, Known, PolicyEntry};
 use audit::AuditTable;
 use cache::CacheTable;
+use endpoints::EndpointTable;
 use handlers::{HandlerTable, Names};
 use indexmap::IndexMap;
 use ipnet::IpNet;
@@ -36,10 +39,12 @@ use toml::Spanned;
 pub(crate) use access::{NAME, is_name};
 pub(crate) use audit::Audit;
 pub(crate) use cache::Cache;
+pub(crate) use endpoints::{Endpoint, Method};
 pub(crate) use handlers::{Component, Handler};
-pub(crate) use key_sets::{KeySet, KeySetSource, KeySetUrl};
+pub(crate) use key_sets::{KeySet, KeySetSource};
 pub(crate) use keys::{Ring, RingKey, SecretSource};
 pub(crate) use queries::Query;
+pub(crate) use remote::RemoteUrl;
 pub use schema::schema;
 pub(crate) use server::{Address, Server, TlsFiles};
 pub(crate) use store::{Store, StorePlace};
@@ -59,6 +64,7 @@ pub struct Config {
     pub(crate) audit: Option<Audit>,
     pub(crate) cache: Option<Cache>,
     pub(crate) queries: IndexMap<String, Query>,
+    pub(crate) endpoints: IndexMap<String, Endpoint>,
     pub(crate) server: Server,
 }
 
@@ -110,6 +116,7 @@ impl Config {
             audit,
             cache,
             queries,
+            endpoints,
             server,
             clients,
             policies,
@@ -133,7 +140,7 @@ impl Config {
         };
         let audit = audit.map(|audit| audit.checked(lines)).transpose()?;
         let cache = cache.map(|cache| cache.checked(lines)).transpose()?;
-        let names = Names { rings: &rings, key_sets: &key_sets, queries: &queries };
+        let names = Names { rings: &rings, key_sets: &key_sets, queries: &queries, endpoints: &endpoints };
         let handlers = handlers.into_iter().map(|handler| handler.checked(lines, &names, store.is_some()));
         let handlers = handlers.collect::<Result<Vec<_>, _>>()?;
         if let Some((name, set)) = key_sets.iter().find(|(name, _)| !uses_key_set(&handlers, name)) {
@@ -144,6 +151,7 @@ impl Config {
             return Err(ConfigError { line: Some(set.line), text });
         }
         let queries = queries::checked(queries, lines, &handlers)?;
+        let endpoints = endpoints::checked(endpoints, lines, &handlers)?;
         let mut server = server.checked(lines)?;
         let known = Known { lines, handlers: &handlers, actions: &actions, has_store: store.is_some() };
         let client_tokens = clients.iter().filter_map(|(id, client)| {
@@ -165,6 +173,7 @@ impl Config {
             audit,
             cache,
             queries,
+            endpoints,
             server,
         })
     }
@@ -223,6 +232,10 @@ struct File {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, QueryTable>")]
     queries: IndexMap<Spanned<String>, QueryTable>,
+    /// URLs that handlers may request, such as the API of a site.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, EndpointTable>")]
+    endpoints: IndexMap<Spanned<String>, EndpointTable>,
     /// The addresses of `keyward serve`, and its settings for requests.
     #[serde(default)]
     server: ServerTable,

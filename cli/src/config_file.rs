@@ -177,6 +177,7 @@ impl ConfigFile {
             audit: _,
             cache: _,
             queries,
+            endpoints,
             server,
         } = &self.config;
         let rings = rings.values().flat_map(|ring| ring.keys.iter().filter_map(RingKey::loaded));
@@ -195,6 +196,8 @@ impl ConfigFile {
         });
         let tls = server.tls.iter().flat_map(|Located { value: TlsFiles { certificate, key }, .. }| [certificate, key]);
         let key_sets = key_sets.values().flat_map(|set| set.files());
+        let authorities = endpoints.values().filter_map(|endpoint| endpoint.remote.value.ca.as_ref());
+        let key_sets = key_sets.chain(authorities);
         let named = secrets.chain(key_sets).chain(components).chain(tls).map(|path| self.path(path));
         std::iter::once(self.file.clone()).chain(named).collect()
     }

@@ -83,6 +83,7 @@ fn every_setting_is_parsed() {
         audit: _,
         cache: _,
         queries,
+        endpoints: _,
         server: _,
     } = Config::parse(WHOLE).unwrap();
     assert!(share_unprefixed && actions_open);

@@ -1,22 +1,18 @@
 //! The key sets of a configuration. Those with a URL are refreshed, also across reloads.
 
 use crate::CliError;
-use crate::config::{self, KeySetSource, KeySetUrl, Located};
+use crate::config::{self, KeySetSource, Located, RemoteUrl};
 use crate::config_file::ConfigFile;
-use crate::private_file::{read, refuse_shared};
-use keyward_fetch::{Endpoint, Fetcher, Refreshes, Roots};
-use keyward_runtime::key_sets::{Algorithm, KeySet, KeySource, RemoteKeySet};
+use crate::remote::{OpenEndpoint, unshared};
+use keyward_fetch::{Endpoint, Fetcher, Refreshes};
+use keyward_runtime::key_sets::{Algorithm, KeySet, KeySource, RefreshTimes, RemoteKeySet};
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
-
-/// Maximum size of a file of public keys or certificates, in bytes.
-const MAX_FILE: usize = 1 << 20;
 
 /// The key sets that this process refreshes, until it is dropped.
 #[derive(Default)]
 pub(crate) struct RemoteSets {
-    fetcher: Option<Arc<Fetcher>>,
+    fetcher: Option<Fetcher>,
     sets: HashMap<String, Arc<RefreshedSet>>,
     /// The sets of the configuration before.
     previous: HashMap<String, Arc<RefreshedSet>>,
@@ -31,7 +27,8 @@ struct RefreshedSet {
 
 #[derive(PartialEq, Eq)]
 struct Settings {
-    url: KeySetUrl,
+    url: RemoteUrl,
+    times: RefreshTimes,
     algorithm: Option<Algorithm>,
     /// The content of its file.
     ca: Option<Vec<u8>>,
@@ -53,22 +50,21 @@ impl RemoteSets {
         self.previous.clear();
     }
 
+    /// Returns the fetcher of the process, which is started by the first call.
+    pub(crate) fn fetcher(&mut self) -> Result<Fetcher, CliError> {
+        if let Some(fetcher) = &self.fetcher {
+            return Ok(fetcher.clone());
+        }
+        let fetcher = start_fetcher()?;
+        Ok(self.fetcher.insert(fetcher).clone())
+    }
+
     fn add(&mut self, name: &str, settings: Settings, endpoint: Endpoint) -> Result<Arc<RemoteKeySet>, CliError> {
         let known = self.previous.get(name).filter(|known| known.settings == settings);
         let refreshed = match known {
             Some(known) => known.clone(),
             None => {
-                let fetcher = match &self.fetcher {
-                    Some(fetcher) => fetcher,
-                    None => {
-                        let new = Fetcher::new().map_err(|error| {
-                            CliError::Unavailable(format!(
-                                "the thread that fetches key sets could not be started: {error}"
-                            ))
-                        })?;
-                        self.fetcher.insert(Arc::new(new))
-                    }
-                };
+                let fetcher = self.fetcher()?;
                 let set = settings.remote(name);
                 let refreshes = fetcher.refresh(set.clone(), endpoint);
                 Arc::new(RefreshedSet { settings, set, refreshes })
@@ -80,9 +76,15 @@ impl RemoteSets {
     }
 }
 
+/// Starts the thread on which URLs are requested.
+pub(crate) fn start_fetcher() -> Result<Fetcher, CliError> {
+    let cannot = |error| CliError::Unavailable(format!("the thread that requests URLs could not be started: {error}"));
+    Fetcher::new().map_err(cannot)
+}
+
 impl Settings {
     fn remote(&self, name: &str) -> Arc<RemoteKeySet> {
-        Arc::new(RemoteKeySet::new(name, self.algorithm, self.url.times))
+        Arc::new(RemoteKeySet::new(name, self.algorithm, self.times))
     }
 }
 
@@ -95,7 +97,9 @@ impl ConfigFile {
             let source = match &set.source {
                 KeySetSource::Files(files) => KeySource::Fixed(self.fixed(name, set, files)?),
                 KeySetSource::Url(url) => {
-                    let (settings, endpoint) = self.endpoint(name, set, url)?;
+                    let OpenEndpoint { endpoint, ca } = self.endpoint(&format!("key set `{name}`"), &url.remote)?;
+                    let settings =
+                        Settings { url: url.remote.value.clone(), times: url.times, algorithm: set.algorithm, ca };
                     KeySource::Remote(match &mut remote {
                         Some(remote) => remote.add(name, settings, endpoint)?,
                         None => settings.remote(name),
@@ -125,36 +129,4 @@ impl ConfigFile {
         }
         Ok(Arc::new(keys))
     }
-
-    fn endpoint(
-        &self,
-        name: &str,
-        set: &config::KeySet,
-        Located { line, value: url }: &Located<KeySetUrl>,
-    ) -> Result<(Settings, Endpoint), CliError> {
-        let wrong = |text: &str| self.usage_error(*line, &format!("key set `{name}`: {text}"));
-        let (ca, roots) = match &url.ca {
-            Some(path) => {
-                let path = self.path(path);
-                let ca = unshared(&path, "add the file, or correct `ca`").map_err(|text| wrong(&text))?;
-                let roots = Roots::from_pem(&ca).map_err(|error| wrong(&format!("{}: {error}", path.display())))?;
-                (Some(ca), roots)
-            }
-            None => {
-                (None, Roots::from_der(rustls_native_certs::load_native_certs().certs.iter().map(|der| der.to_vec())))
-            }
-        };
-        let endpoint =
-            Endpoint::new(&url.url, roots).and_then(|endpoint| endpoint.private(url.private.iter().copied()));
-        let endpoint = endpoint.map_err(|error| wrong(&error.to_string()))?;
-        let endpoint = endpoint.timeout(url.timeout).max_bytes(url.max_bytes);
-        Ok((Settings { url: url.clone(), algorithm: set.algorithm, ca }, endpoint))
-    }
-}
-
-/// Reads a file that only its owner may write to: with a key or certificate of their own in it,
-/// others could sign tokens.
-fn unshared(path: &Path, what_to_do: &str) -> Result<Vec<u8>, String> {
-    refuse_shared(path)?;
-    read(path, MAX_FILE, what_to_do)
 }

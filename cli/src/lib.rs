@@ -25,6 +25,7 @@ mod log;
 mod output;
 mod pending_file;
 mod private_file;
+mod remote;
 mod serve;
 mod shell;
 mod status;

@@ -7,9 +7,10 @@ use crate::resolve::Resolve;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HOST, HeaderValue, USER_AGENT};
-use hyper::{Method, Request, Response};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
+use keyward_runtime::http::HttpResponse;
 use std::io;
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,24 +26,23 @@ const MAX_ADDRESSES: usize = 16;
 const MAX_HEADERS: usize = 100;
 const MAX_HEAD: usize = 64 << 10;
 
-/// The response of an endpoint. Its status is not a redirect.
-pub(crate) struct Fetched {
-    pub(crate) status: u16,
-    pub(crate) body: Vec<u8>,
-}
-
-/// Requests an endpoint with `GET`. Must run on a thread of tokio.
+/// Requests an endpoint, with parameters added to its query. Must run on a thread of tokio.
 ///
 /// # Errors
 /// Returns a [`FetchError`] if there is no complete response within the limits of the endpoint.
-pub(crate) async fn get(endpoint: &Endpoint, resolver: &dyn Resolve) -> Result<Fetched, FetchError> {
+pub(crate) async fn send(
+    endpoint: &Endpoint,
+    resolver: &dyn Resolve,
+    query: &[(String, String)],
+) -> Result<HttpResponse, FetchError> {
+    let target = endpoint.target_with(query).ok_or(FetchError::LongQuery)?;
     let exchange = async {
         let stream = connect(endpoint, resolver).await?;
         match &endpoint.tls {
-            None => exchange(endpoint, stream).await,
+            None => exchange(endpoint, target, stream).await,
             Some((name, config)) => {
                 let stream = TlsConnector::from(config.clone()).connect(name.clone(), stream).await;
-                exchange(endpoint, stream.map_err(FetchError::Tls)?).await
+                exchange(endpoint, target, stream.map_err(FetchError::Tls)?).await
             }
         }
     };
@@ -75,7 +75,7 @@ async fn connect(endpoint: &Endpoint, resolver: &dyn Resolve) -> Result<TcpStrea
 }
 
 /// Sends the request on its own connection, and reads the response.
-async fn exchange<S>(endpoint: &Endpoint, stream: S) -> Result<Fetched, FetchError>
+async fn exchange<S>(endpoint: &Endpoint, target: Uri, stream: S) -> Result<HttpResponse, FetchError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -86,8 +86,8 @@ where
     let mut tasks = JoinSet::new();
     tasks.spawn(connection);
     let mut request = Request::new(Empty::<Bytes>::new());
-    *request.method_mut() = Method::GET;
-    *request.uri_mut() = endpoint.target.clone();
+    *request.method_mut() = endpoint.method.clone();
+    *request.uri_mut() = target;
     let headers = request.headers_mut();
     headers.insert(HOST, endpoint.authority.clone());
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -95,7 +95,7 @@ where
     read(endpoint, sender.send_request(request).await.map_err(FetchError::Http)?).await
 }
 
-async fn read(endpoint: &Endpoint, response: Response<Incoming>) -> Result<Fetched, FetchError> {
+async fn read(endpoint: &Endpoint, response: Response<Incoming>) -> Result<HttpResponse, FetchError> {
     let (head, body) = response.into_parts();
     if head.status.is_redirection() {
         return Err(FetchError::Redirect(head.status.as_u16()));
@@ -115,5 +115,7 @@ async fn read(endpoint: &Endpoint, response: Response<Incoming>) -> Result<Fetch
             Err(_) => FetchError::TooLarge(endpoint.max_bytes),
         }
     })?;
-    Ok(Fetched { status: head.status.as_u16(), body: body.to_bytes().into() })
+    // `to_str` accepts printable ASCII only.
+    let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    Ok(HttpResponse { status: head.status.as_u16(), content_type, body: body.to_bytes().into() })
 }

@@ -1,9 +1,9 @@
 //! URLs that an operator configured.
 
 use crate::error::{EndpointError, FetchError};
-use hyper::Uri;
 use hyper::header::HeaderValue;
 use hyper::http::uri::Scheme;
+use hyper::{Method, Uri};
 use ipnet::IpNet;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -71,6 +71,9 @@ pub struct Endpoint {
     /// `None` for `http`.
     pub(crate) tls: Option<(ServerName<'static>, Arc<ClientConfig>)>,
     pub(crate) private: Vec<IpNet>,
+    pub(crate) method: Method,
+    /// The query parameters that a handler may add.
+    pub(crate) guest_query: Vec<String>,
     pub(crate) timeout: Duration,
     pub(crate) max_bytes: usize,
 }
@@ -118,6 +121,8 @@ impl Endpoint {
             target: uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from),
             tls: is_https.then(|| tls(roots).map(|config| (name, Arc::new(config)))).transpose()?,
             private: Vec::new(),
+            method: Method::GET,
+            guest_query: Vec::new(),
             timeout: Self::TIMEOUT,
             max_bytes: Self::MAX_BYTES,
         })
@@ -135,6 +140,39 @@ impl Endpoint {
         } else {
             Ok(self)
         }
+    }
+
+    /// Requests the URL with `POST` and an empty body, instead of `GET`.
+    pub fn post(mut self) -> Self {
+        self.method = Method::POST;
+        self
+    }
+
+    /// Allows handlers to add these parameters to the query of the URL.
+    ///
+    /// # Errors
+    /// Returns [`EndpointError::RepeatsParameter`] for one that the URL has already: servers
+    /// disagree about which of two counts.
+    pub fn guest_query(mut self, names: impl IntoIterator<Item = String>) -> Result<Self, EndpointError> {
+        self.guest_query.extend(names);
+        let query = self.target.query().unwrap_or_default();
+        let mut own = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
+        match own.find(|name| self.guest_query.iter().any(|guest| guest == name)) {
+            Some(name) => Err(EndpointError::RepeatsParameter(name.into_owned())),
+            None => Ok(self),
+        }
+    }
+
+    /// Returns path and query with these parameters added, or `None` if they are too long.
+    pub(crate) fn target_with(&self, query: &[(String, String)]) -> Option<Uri> {
+        if query.is_empty() {
+            return Some(self.target.clone());
+        }
+        let mut target = self.target.to_string();
+        target.push(if self.target.query().is_some() { '&' } else { '?' });
+        let start = target.len();
+        form_urlencoded::Serializer::for_suffix(&mut target, start).extend_pairs(query);
+        target.parse().ok()
     }
 
     /// Limits a request to this time, from the look-up of the name to the last byte of the body.

@@ -13,6 +13,9 @@ pub enum EndpointError {
     /// The text has no certificate.
     #[error("it is not a certificate in PEM: {0}")]
     NoCertificate(String),
+    /// A handler could add a parameter that the URL has.
+    #[error("the URL has the parameter `{0}` itself: remove it from one of them")]
+    RepeatsParameter(String),
     /// A network contains all addresses.
     #[error("a network of length 0 contains every address: list the networks of your own services")]
     EveryNetwork,
@@ -54,6 +57,9 @@ pub enum FetchError {
     /// The body is too large.
     #[error("the response has more than {0} bytes")]
     TooLarge(usize),
+    /// The query is too long for a request.
+    #[error("the query is too long")]
+    LongQuery,
     /// The response did not arrive in time.
     #[error("the response did not arrive within {} ms", .0.as_millis())]
     Timeout(std::time::Duration),

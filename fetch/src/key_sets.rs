@@ -1,96 +1,15 @@
 //! The refreshes of key sets.
 
-use crate::client::{Fetched, get};
+use crate::client::send;
 use crate::endpoint::Endpoint;
-use crate::resolve::{Resolve, SystemResolver};
+use crate::resolve::Resolve;
+use keyward_runtime::http::HttpResponse;
 use keyward_runtime::key_sets::{KeySetStatus, RemoteKeySet};
 use keyward_runtime::text::list_items;
-use std::fmt;
-use std::io;
 use std::sync::Arc;
-use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
-
-/// Maximum number of names that are looked up at once. Each blocks a thread.
-const LOOKUPS: usize = 8;
-
-/// The thread on which key sets are fetched, `keyward-fetch`.
-///
-/// ```no_run
-/// # use keyward_fetch::{Endpoint, Fetcher, Roots};
-/// # use keyward_runtime::key_sets::{Algorithm, KeySetGrant, RefreshTimes, RemoteKeySet};
-/// # use std::sync::Arc;
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let roots = Roots::from_pem(b"")?;
-/// let fetcher = Fetcher::new()?;
-/// let set = Arc::new(RemoteKeySet::new("idp", None, RefreshTimes::default()));
-/// let refreshes = fetcher.refresh(set.clone(), Endpoint::new("https://idp.example/jwks.json", roots)?);
-/// // Optional: until then, there is no verdict on a token of this issuer.
-/// pollster::block_on(refreshes.first_attempt());
-/// let grant = KeySetGrant::new(set, [Algorithm::Rs256]);
-/// # Ok(())
-/// # }
-/// ```
-pub struct Fetcher {
-    /// Present until the fetcher is dropped.
-    runtime: Option<Runtime>,
-    resolver: Arc<dyn Resolve>,
-}
-
-impl Fetcher {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// Returns an error if the system cannot start another thread.
-    pub fn new() -> io::Result<Self> {
-        Self::with_resolver(Arc::new(SystemResolver))
-    }
-
-    /// Starts the thread. `resolver` looks up all names.
-    ///
-    /// # Errors
-    /// Returns an error if the system cannot start another thread.
-    pub fn with_resolver(resolver: Arc<dyn Resolve>) -> io::Result<Self> {
-        let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(1).max_blocking_threads(LOOKUPS).thread_name("keyward-fetch").enable_all();
-        Ok(Self { runtime: Some(builder.build()?), resolver })
-    }
-
-    /// Fetches `set` from `endpoint`, at once and then whenever it is due, until the returned
-    /// [`Refreshes`] are dropped.
-    pub fn refresh(&self, set: Arc<RemoteKeySet>, endpoint: Endpoint) -> Refreshes {
-        let (first, attempted) = watch::channel(false);
-        let resolver = self.resolver.clone();
-        let work = async move {
-            loop {
-                refresh(&set, &endpoint, &*resolver).await;
-                first.send_replace(true);
-                tokio::select! {
-                    () = sleep_until(set.next_refresh().into()) => {}
-                    () = set.requested() => {}
-                }
-            }
-        };
-        Refreshes { task: self.runtime.as_ref().map(|runtime| runtime.spawn(work).abort_handle()), attempted }
-    }
-}
-
-impl Drop for Fetcher {
-    fn drop(&mut self) {
-        // Does not wait for a look-up that hangs.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-impl fmt::Debug for Fetcher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Fetcher(..)")
-    }
-}
 
 /// The refreshes of a key set. They end when this is dropped.
 #[derive(Debug)]
@@ -100,6 +19,10 @@ pub struct Refreshes {
 }
 
 impl Refreshes {
+    pub(crate) fn new(task: Option<AbortHandle>, attempted: watch::Receiver<bool>) -> Self {
+        Self { task, attempted }
+    }
+
     /// Waits until the first refresh has succeeded or failed, at most as long as a request may
     /// take. Runs on any executor.
     pub async fn first_attempt(&self) {
@@ -116,15 +39,32 @@ impl Drop for Refreshes {
     }
 }
 
+/// Refreshes `set` whenever it is due, for as long as it is polled. Notes the first attempt.
+pub(crate) async fn keep_fresh(
+    set: Arc<RemoteKeySet>,
+    endpoint: Endpoint,
+    resolver: Arc<dyn Resolve>,
+    first: watch::Sender<bool>,
+) {
+    loop {
+        refresh(&set, &endpoint, &*resolver).await;
+        first.send_replace(true);
+        tokio::select! {
+            () = sleep_until(set.next_refresh().into()) => {}
+            () = set.requested() => {}
+        }
+    }
+}
+
 async fn refresh(set: &RemoteKeySet, endpoint: &Endpoint, resolver: &dyn Resolve) {
     let before = set.status();
     let refresh = set.begin_refresh();
-    match get(endpoint, resolver).await {
-        Ok(Fetched { status: 200, body }) => match str::from_utf8(&body) {
+    match send(endpoint, resolver, &[]).await {
+        Ok(HttpResponse { status: 200, body, .. }) => match str::from_utf8(&body) {
             Ok(text) => refresh.fetched(text),
             Err(_) => refresh.failed("the response is not UTF-8"),
         },
-        Ok(Fetched { status, .. }) => refresh.failed(format!("the response has the status {status}")),
+        Ok(HttpResponse { status, .. }) => refresh.failed(format!("the response has the status {status}")),
         Err(error) => refresh.failed(error.to_string()),
     }
     report(&before, &set.status());

@@ -1,7 +1,8 @@
 //! Requests to the URLs that an operator configured, and to no other address.
 //!
 //! A [`Fetcher`] keeps the [`RemoteKeySet`](keyward_runtime::key_sets::RemoteKeySet)s of issuers
-//! fresh: their JWK Sets (RFC 7517), such as from the `jwks_uri` of OpenID Connect Discovery.
+//! fresh: their JWK Sets (RFC 7517), such as from the `jwks_uri` of OpenID Connect Discovery. It
+//! also sends the requests of handlers to the endpoints that they were granted.
 //!
 //! # Guarantees
 //!
@@ -18,13 +19,17 @@ mod address;
 mod client;
 mod endpoint;
 mod error;
+mod fetcher;
+mod http;
 mod key_sets;
 mod resolve;
+mod thread;
 
 #[cfg(test)]
 mod tests;
 
 pub use endpoint::{Endpoint, Roots};
 pub use error::{EndpointError, FetchError};
-pub use key_sets::{Fetcher, Refreshes};
+pub use fetcher::Fetcher;
+pub use key_sets::Refreshes;
 pub use resolve::{Resolve, ResolveFuture, SystemResolver};

@@ -2,11 +2,12 @@
 
 mod server;
 
-use crate::client::{Fetched, get};
+use crate::client::send;
 use crate::endpoint::{Endpoint, Roots};
 use crate::error::{EndpointError, FetchError};
-use crate::key_sets::Fetcher;
+use crate::fetcher::Fetcher;
 use crate::resolve::{Resolve, ResolveFuture, SystemResolver};
+use keyward_runtime::http::{HttpError, HttpResponse};
 use keyward_runtime::key_sets::{RefreshTimes, RemoteKeySet};
 use server::{NAME, Names, Server, head, respond, respond_ok};
 use std::sync::Arc;
@@ -17,7 +18,11 @@ use tokio::io::AsyncWriteExt as _;
 const JWKS: &str =
     r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
-async fn outcome(endpoint: &Endpoint) -> Result<Fetched, FetchError> {
+async fn get(endpoint: &Endpoint, resolver: &dyn Resolve) -> Result<HttpResponse, FetchError> {
+    send(endpoint, resolver, &[]).await
+}
+
+async fn outcome(endpoint: &Endpoint) -> Result<HttpResponse, FetchError> {
     get(endpoint, &Names::loopback()).await
 }
 
@@ -37,7 +42,7 @@ async fn a_request_has_the_configured_target_and_no_more() {
         })
     });
     let server = server.await;
-    let Fetched { status, body } = outcome(&server.endpoint()).await.unwrap();
+    let HttpResponse { status, body, .. } = outcome(&server.endpoint()).await.unwrap();
     let version = env!("CARGO_PKG_VERSION");
     let wanted = [
         "get /jwks.json?tenant=1 http/1.1".to_owned(),
@@ -304,6 +309,64 @@ proptest::proptest! {
             let named = header.strip_suffix(&format!(":{}", endpoint.port)).unwrap_or(header);
             proptest::prop_assert_eq!(named.trim_start_matches('[').trim_end_matches(']'), &endpoint.host);
         }
+    }
+}
+
+/// A request of a handler, and what it learns about one that fails.
+#[tokio::test]
+async fn an_endpoint_has_the_parameters_of_the_handler() {
+    let echo: server::Handle = |mut stream, _| {
+        Box::pin(async move {
+            let head = head(&mut stream).await?;
+            let line = head.split("\r\n").next().unwrap_or_default().to_owned();
+            let length = line.len();
+            let text = format!("HTTP/1.1 403 No\r\nContent-Type: text/x\r\nContent-Length: {length}\r\n\r\n{line}");
+            stream.write_all(text.as_bytes()).await
+        })
+    };
+    let server = Server::plain(echo).await;
+    let fetcher = Fetcher::with_resolver(Arc::new(Names::loopback())).unwrap();
+    let endpoint = server.endpoint().post().guest_query(["token".to_owned()]).unwrap();
+    let client = fetcher.endpoint("site", endpoint.clone());
+    // The thread lives as long as its last endpoint.
+    drop(fetcher);
+    assert_eq!((client.timeout(), client.parameters()), (Duration::from_secs(5), ["token".to_owned()].as_slice()));
+    let HttpResponse { status, content_type, body } =
+        client.send(vec![("token".to_owned(), "a b&tenant=2#\r\n".to_owned())]).await.ok().unwrap();
+    assert_eq!((status, content_type.as_deref()), (403, Some("text/x")));
+    assert_eq!(String::from_utf8(body).unwrap(), "POST /jwks.json?tenant=1&token=a+b%26tenant%3D2%23%0D%0A HTTP/1.1");
+    let repeated = endpoint.guest_query(["tenant".to_owned()]);
+    assert_eq!(repeated.err(), Some(EndpointError::RepeatsParameter("tenant".to_owned())));
+}
+
+#[tokio::test]
+async fn a_handler_learns_the_kind_of_an_error() {
+    let redirect: server::Handle = |stream, _| Box::pin(async { respond(stream, RESPONSES[0].0).await });
+    let server = Server::plain(redirect).await;
+    let silent = Server::plain(|stream, _| {
+        Box::pin(async move {
+            drop(stream);
+            std::future::pending().await
+        })
+    })
+    .await;
+    let fetcher = Fetcher::with_resolver(Arc::new(Names::loopback())).unwrap();
+    let large = Server::plain(|stream, _| Box::pin(async { respond(stream, RESPONSES[6].0).await })).await;
+    let held = Server::plain(|stream, _| {
+        Box::pin(async move {
+            let _held = stream;
+            std::future::pending().await
+        })
+    })
+    .await;
+    for (endpoint, wanted) in [
+        (server.endpoint(), HttpError::Refused),
+        (Endpoint::new(&format!("http://{NAME}:{}/", server.port), Roots::from_der([])).unwrap(), HttpError::Refused),
+        (large.endpoint(), HttpError::TooLarge),
+        (held.endpoint().timeout(Duration::from_millis(50)), HttpError::Timeout),
+        (silent.endpoint(), HttpError::Unavailable),
+    ] {
+        assert_eq!(fetcher.endpoint("site", endpoint).send(Vec::new()).await.err(), Some(wanted));
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::component::source::Component;
 use crate::counts::Counters;
 use crate::error::{LoadError, LoadErrorKind};
+use crate::http::HttpEndpoint;
 use crate::key_sets::KeySetGrant;
 use crate::keys::{DerivedKeys, KeyGrant, Secret, UnusableKey};
 use crate::limits::Limits;
@@ -67,6 +68,8 @@ pub struct HandlerConfig {
     pub store: Option<StoreGrant>,
     /// The [`Query`] objects that it may run, by label.
     pub queries: BTreeMap<String, Arc<dyn Query>>,
+    /// The [`HttpEndpoint`]s that it may request, by label.
+    pub http: BTreeMap<String, Arc<dyn HttpEndpoint>>,
     /// The [`Actors`] that it may vouch for.
     pub actors: Actors,
     /// The lifetime of tokens that are requested without one, at least a second; `None` if they do
@@ -109,6 +112,7 @@ impl HandlerConfig {
             secrets: Vec::new(),
             store: None,
             queries: BTreeMap::new(),
+            http: BTreeMap::new(),
             actors,
             default_ttl: None,
             max_ttl: None,
@@ -190,6 +194,13 @@ impl HandlerConfig {
         self
     }
 
+    /// Grants requests to an endpoint under a label.
+    #[must_use]
+    pub fn http(mut self, label: impl Into<String>, endpoint: Arc<dyn HttpEndpoint>) -> Self {
+        self.http.insert(label.into(), endpoint);
+        self
+    }
+
     /// Sets the lifetime of tokens that are requested without one.
     #[must_use]
     pub fn default_ttl(mut self, ttl: Duration) -> Self {
@@ -263,6 +274,7 @@ pub(crate) struct Grants {
     pub(crate) secrets: Vec<(String, Secret)>,
     pub(crate) store: Option<StoreGrant>,
     pub(crate) queries: BTreeMap<String, Arc<dyn Query>>,
+    pub(crate) http: BTreeMap<String, Arc<dyn HttpEndpoint>>,
 }
 
 /// The grants of a [`HandlerConfig`], prepared for the host functions of a call.
@@ -275,13 +287,14 @@ pub(crate) struct BoundGrants {
     pub(crate) secrets: Vec<(String, Secret)>,
     pub(crate) store: Option<StoreGrant>,
     pub(crate) queries: HashMap<String, Arc<dyn Query>>,
+    pub(crate) http: HashMap<String, Arc<dyn HttpEndpoint>>,
     pub(crate) counters: Counters,
     pub(crate) peaks: Arc<Peaks>,
 }
 
 impl BoundGrants {
     pub(crate) fn new(name: Arc<str>, limits: Limits, grants: Grants) -> Result<Self, LoadError> {
-        let Grants { settings, keys, public_keys, secrets, store, queries } = grants;
+        let Grants { settings, keys, public_keys, secrets, store, queries, http } = grants;
         let mut bound = HashMap::new();
         for (label, grant) in keys {
             check_label("key", &label)?;
@@ -316,10 +329,24 @@ impl BoundGrants {
         for label in queries.keys() {
             check_label("query", label)?;
         }
+        for (label, endpoint) in &http {
+            check_label("endpoint", label)?;
+            let (timeout, wall) = (endpoint.timeout(), limits.wall);
+            if timeout >= wall {
+                let text = format!(
+                    "`http.{label}` may take {} ms, but a call of the handler only {} ms: lower `timeout_ms` of the \
+                     endpoint, or raise `limits.wall_ms`",
+                    timeout.as_millis(),
+                    wall.as_millis()
+                );
+                return Err(LoadError::new(LoadErrorKind::BadLimit, text));
+            }
+        }
         let (settings, queries) = (settings.into_iter().collect(), queries.into_iter().collect());
+        let http = http.into_iter().collect();
         let peaks = Arc::new(Peaks::new(&limits));
         let counters = Counters::default();
-        Ok(Self { name, limits, settings, keys: bound, public_keys, secrets, store, queries, counters, peaks })
+        Ok(Self { name, limits, settings, keys: bound, public_keys, secrets, store, queries, http, counters, peaks })
     }
 
     /// Returns a number that changes with the keys of a granted set.

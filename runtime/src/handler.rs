@@ -81,6 +81,7 @@ impl Handler {
             secrets,
             store,
             queries,
+            http,
             actors,
             default_ttl,
             max_ttl,
@@ -116,8 +117,11 @@ impl Handler {
             kind.check(setting, value)?;
         }
         let name: Arc<str> = name.into();
-        let bound =
-            BoundGrants::new(name.clone(), limits, Grants { settings, keys, public_keys, secrets, store, queries })?;
+        let bound = BoundGrants::new(
+            name.clone(),
+            limits,
+            Grants { settings, keys, public_keys, secrets, store, queries, http },
+        )?;
         check_grants(&component.info, &bound)?;
         let sandbox = Arc::new(Sandbox::new(runtime.shared().clone(), &component, bound)?);
         let now = UnixTime { seconds: 0, nanoseconds: 0 };
@@ -400,6 +404,9 @@ fn check_grants(info: &ComponentInfo, bound: &BoundGrants) -> Result<(), LoadErr
     }
     if info.imports.contains("queries") && bound.queries.is_empty() {
         return missing("queries", "queries.LABEL = \"…\"");
+    }
+    if info.imports.contains("http") && bound.http.is_empty() {
+        return missing("http", "http.LABEL = \"…\"");
     }
     // The handler does not read records, so narrowing one would not narrow its token.
     if bound.store.is_some() && !info.imports.contains("store") {

@@ -3,6 +3,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod digest;
+pub(crate) mod http;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod public_keys;
@@ -34,6 +35,7 @@ pub(crate) struct State {
     /// The records of a handler with a store. Boxed, because few handlers have one.
     pub(crate) records: Option<Box<store::Records>>,
     pub(crate) asked: queries::Asked,
+    pub(crate) sent: http::Sent,
     /// The key that signed last or, in `verify`, that last verified a signature.
     pub(crate) key: Cell<Option<Arc<str>>>,
 }
@@ -72,6 +74,7 @@ impl State {
             },
             records: bound.store.as_ref().map(|_| Box::default()),
             asked: queries::Asked::default(),
+            sent: http::Sent::default(),
             key: Cell::new(None),
             bound,
         }
@@ -130,6 +133,9 @@ pub(crate) fn link(linker: &mut Linker<State>, mode: Mode, bound: &BoundGrants) 
     }
     if !bound.queries.is_empty() {
         queries::add_to_linker(linking.linker)?;
+    }
+    if !bound.http.is_empty() {
+        http::add_to_linker(linking.linker)?;
     }
     Ok(())
 }

@@ -94,6 +94,7 @@ mod grants;
 mod handler;
 pub mod hook;
 mod host;
+pub mod http;
 mod i_json;
 pub mod key_sets;
 pub mod keys;

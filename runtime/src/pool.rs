@@ -326,7 +326,7 @@ fn nice_0() -> ThreadPriority {
     ThreadPriorityValue::try_from(48).map_or(ThreadPriority::Min, ThreadPriority::Crossplatform)
 }
 
-/// Blames the store, not the guest, for a timeout.
+/// Blames what the call waited for, a store or an endpoint, and not the guest.
 fn no_answer(within: Duration) -> ErrorKind {
     StoreError::new(format!("no answer within {} ms (`limits.wall_ms`)", within.as_millis())).into()
 }

@@ -94,7 +94,7 @@ impl Sandbox {
         };
         let wrong = |error: wasmtime::Error| does_not_fit(&format!("{error:#}"));
         let fiber = link(Mode::Fiber).map_err(wrong)?;
-        let may_wait = bound.store.is_some() || !bound.queries.is_empty();
+        let may_wait = bound.store.is_some() || !bound.queries.is_empty() || !bound.http.is_empty();
         let direct = if may_wait { None } else { Some(link(Mode::Direct).map_err(wrong)?) };
         let exports = component.get_export_index(None, "keyward:handler/token-handler@0.1.0");
         let export = |name| component.get_export_index(exports.as_ref(), name);

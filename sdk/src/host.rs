@@ -253,3 +253,23 @@ pub mod queries {
         return crate::testing::current(|host| host.run_query(label, parameters));
     }
 }
+
+/// Requests to endpoints that the operator configured. Granted label by label.
+pub mod http {
+    pub use crate::bindings::keyward::handler::http::{HttpError, Response};
+
+    /// Requests the endpoint behind `label`, with `query` added to the query of its URL. The
+    /// response may have any status but a redirect.
+    ///
+    /// # Errors
+    /// [`HttpError::NotGranted`] if the operator did not grant the label,
+    /// [`HttpError::WrongParameter`] if the operator does not allow a parameter, and any other
+    /// [`HttpError`] if there is no response: then the handler cannot tell, and returns
+    /// [`Failure::Unavailable`](crate::Failure::Unavailable).
+    pub fn send(label: &str, query: &[(String, String)]) -> Result<Response, HttpError> {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::keyward::handler::http::send(label, query);
+        #[cfg(not(target_arch = "wasm32"))]
+        return crate::testing::current(|host| host.request(label, query));
+    }
+}

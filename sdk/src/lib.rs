@@ -5,7 +5,7 @@
 //! fresh sandbox for every call, and imports what it needs from its host: [`clock`], [`keys`],
 //! [`settings`], [`secrets`], [`random`], [`digest`], [`log`]; for tokens that another issuer
 //! signs, [`public_keys`]; for revocable tokens, [`store`]; and for tokens that another system
-//! keeps, [`queries`]. It never sees a key.
+//! keeps, [`queries`] of its database or [`http`] requests to its API. It never sees a key.
 //!
 //! A complete handler, whose tokens are `demo_NAME.SIGNATURE`:
 //!

@@ -15,6 +15,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::clock::Datetime;
+use crate::http::{HttpError, Response};
 use crate::keys::KeyError;
 use crate::log::Level;
 use crate::public_keys::{Algorithm, PublicKeyError};
@@ -23,8 +24,8 @@ use crate::store::{IdForm, Token};
 use crate::{CreateError, CreateRequest, Created, TokenHandler};
 use records::{Record, Records};
 
-/// The host of a handler under test: a fixed clock, keys, settings, secrets, queries, and a store
-/// in memory.
+/// The host of a handler under test: a fixed clock, keys, settings, secrets, queries, endpoints,
+/// and a store in memory.
 ///
 /// Three things differ from a real host: random bytes are the numbers 0, 1, 2, …, random ids
 /// are numbered too, and `sign` is not refused outside `create`.
@@ -103,6 +104,16 @@ impl Host {
         answer: impl Fn(&[(String, Value)]) -> Result<Answer, QueryError> + 'static,
     ) -> Self {
         self.with(|state| state.queries.push((label.to_owned(), Box::new(answer))))
+    }
+
+    /// Grants an endpoint label: `answer` maps parameters to the response.
+    #[must_use]
+    pub fn http(
+        self,
+        label: &str,
+        answer: impl Fn(&[(String, String)]) -> Result<Response, HttpError> + 'static,
+    ) -> Self {
+        self.with(|state| state.endpoints.push((label.to_owned(), Box::new(answer))))
     }
 
     /// Adds the record of a token, as if the handler had inserted it with this secret.
@@ -197,6 +208,7 @@ pub(crate) struct State {
     settings: Vec<(String, String)>,
     secrets: Vec<(String, String)>,
     queries: Vec<(String, Box<Ask>)>,
+    endpoints: Vec<(String, Box<Send>)>,
     queried: Cell<usize>,
     drawn: Cell<u8>,
     records: RefCell<Records>,
@@ -219,6 +231,8 @@ type Verify = dyn Fn(&[u8], &[u8]) -> bool;
 type VerifyPublic = dyn Fn(Option<&str>, Algorithm, &[u8], &[u8]) -> Result<bool, PublicKeyError>;
 /// A function from parameters to rows.
 type Ask = dyn Fn(&[(String, Value)]) -> Result<Answer, QueryError>;
+/// A function from parameters to a response.
+type Send = dyn Fn(&[(String, String)]) -> Result<Response, HttpError>;
 
 impl Default for State {
     fn default() -> Self {
@@ -229,6 +243,7 @@ impl Default for State {
             settings: Vec::new(),
             secrets: Vec::new(),
             queries: Vec::new(),
+            endpoints: Vec::new(),
             queried: Cell::new(0),
             drawn: Cell::new(0),
             records: RefCell::default(),
@@ -291,6 +306,12 @@ impl State {
         let (_, ask) = query.ok_or(QueryError::NotGranted)?;
         self.queried.set(self.queried.get() + 1);
         ask(parameters)
+    }
+
+    pub(crate) fn request(&self, label: &str, query: &[(String, String)]) -> Result<Response, HttpError> {
+        let endpoint = self.endpoints.iter().find(|(known, _)| known == label);
+        let (_, answer) = endpoint.ok_or(HttpError::NotGranted)?;
+        answer(query)
     }
 
     pub(crate) fn random(&self, count: u32) -> Vec<u8> {

@@ -3,6 +3,7 @@
 //! Each call has the outcome that its file names, none yields an actor that it must not yield, and
 //! the host and its other handlers keep working.
 
+mod http;
 mod queries;
 mod silent;
 
@@ -65,7 +66,8 @@ fn registry(
     config.max_ttl = case.max_ttl.map(Duration::from_secs);
     // The machine may be busy: the limit that stops a call must be the one that the file names, not
     // the wall clock, and not the CPU limit if the file counts calls or bytes.
-    config.limits.wall = if case.grants.silent_store { SILENCE } else { Duration::from_secs(60) };
+    config.limits.wall =
+        if case.grants.silent_store || case.grants.silent_http { SILENCE } else { Duration::from_secs(60) };
     // Without the cache every call reaches the handler, which shows whether state survives a call.
     config.limits.verdict_cache_bytes = 0;
     if let Outcome::Failed(code) = &case.outcome
@@ -85,11 +87,18 @@ fn registry(
     if case.grants.queries {
         config.queries = queries::granted();
     }
+    if case.grants.http {
+        config.http = http::granted();
+    }
+    if case.grants.silent_http {
+        config.http = http::silent();
+    }
     config.store = store.map(|store| StoreGrant { store, max: 100 });
     let mut victim = HandlerConfig::new("victim", hostile::case("benign").bytes, Actors::Any);
     victim.prefixes = vec!["vi_".into()];
     victim.limits.verdict_cache_bytes = 0;
     victim.queries = queries::of_the_other();
+    victim.http = http::of_the_other();
     victim.keys.insert("token".into(), KeyGrant::new(ring(2)));
     victim.public_keys.insert("theirs".into(), hostile::public_keys());
     Registry::builder(runtime).handler(config).handler(victim).build()

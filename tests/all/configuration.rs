@@ -19,12 +19,13 @@ use std::sync::LazyLock;
 /// A configuration with every section, in which settings are changed.
 const BASE: &str = r#"
 keys.main.secret = { file = "secret.key" }
-handlers = [{ name = "h", component = "benign.wasm", actors = "any", keys.token.ring = "main", queries.q = "tokens", public_keys.k = { set = "idp", algorithms = ["RS256"] } }]
+handlers = [{ name = "h", component = "benign.wasm", actors = "any", keys.token.ring = "main", queries.q = "tokens", http.s = "site", public_keys.k = { set = "idp", algorithms = ["RS256"] } }]
 key_sets.idp = { url = "https://idp.example/jwks.json" }
 actions.view-table = "vt"
 store.sqlite = "keyward.db"
 audit.file = "audit.jsonl"
 cache = { folder = "cache", key = "cache.key" }
+endpoints.site = { url = "https://site.example/api" }
 queries.tokens = { sqlite = "tokens.db", sql = "select 1" }
 server.tls = { certificate = "tls.pem", key = "tls.key" }
 clients.app = { secret_sha256 = "0000000000000000000000000000000000000000000000000000000000000000", may = ["verify"] }
@@ -86,6 +87,10 @@ const UNSEEN: &[(&str, &[&str])] = &[
             "client-handler-missing",
             "client-max-tokens-no-store",
             "client-secret-twice",
+            "endpoint-missing",
+            "endpoint-repeats-a-parameter",
+            "endpoint-slower-than-its-handler",
+            "endpoint-unused",
             "key-raw-shared",
             "key-set-missing",
             "key-set-too-old-before-refresh",
@@ -272,8 +277,11 @@ fn accepts(runtime: &Runtime, folder: &Folder, pointer: &str, value: i64) -> boo
     config["handlers"][0]
         .as_object_mut()
         .unwrap()
-        .retain(|name, _| !["queries", "public_keys"].contains(&name.as_str()));
-    config.as_object_mut().unwrap().retain(|name, _| !["key_sets", "queries", "server"].contains(&name.as_str()));
+        .retain(|name, _| !["queries", "public_keys", "http"].contains(&name.as_str()));
+    config
+        .as_object_mut()
+        .unwrap()
+        .retain(|name, _| !["key_sets", "queries", "endpoints", "server"].contains(&name.as_str()));
     folder.write("keyward.toml", lines(&config), 0o644);
     folder.write("secret.key", "only-for-tests-only-for-tests-only-for-test\n", 0o600);
     folder.write("benign.wasm", BENIGN.as_slice(), 0o644);

@@ -76,6 +76,7 @@ fn a_called_case_is_granted_its_imports_and_exports_the_calls() {
                 "keyward:handler/secrets@0.1.0" => case.grants.secrets,
                 "keyward:handler/store@0.1.0" => case.grants.store || case.grants.silent_store,
                 "keyward:handler/queries@0.1.0" => case.grants.queries,
+                "keyward:handler/http@0.1.0" => case.grants.http || case.grants.silent_http,
                 "keyward:handler/types@0.1.0"
                 | "keyward:handler/clock@0.1.0"
                 | "keyward:handler/settings@0.1.0"

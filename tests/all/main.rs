@@ -22,6 +22,7 @@ mod datasette;
 mod direct;
 mod doctor;
 mod embedding;
+mod endpoints;
 mod hostile;
 mod http;
 mod jwt;

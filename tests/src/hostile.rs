@@ -9,7 +9,7 @@
 //! | `what` | one sentence: the attack |
 //! | `call` | `load`, `verify`, `create` or `verify+create` (both, each with this outcome) |
 //! | `outcome` | the required outcome, see [`Outcome`] |
-//! | `grants` | any of `keys` (the label `mine`), `public-keys` (the label `mine`, one key, for EdDSA), `secrets`, `store` (no records of its own yet), `silent-store` (which never responds) and `queries` (labels `mine`, `long`, `broken`); none by default |
+//! | `grants` | any of `keys` (the label `mine`), `public-keys` (the label `mine`, one key, for EdDSA), `secrets`, `store` (no records of its own yet), `silent-store` (which never responds), `queries` (labels `mine`, `long`, `broken`), `http` (labels `mine`, `long`, `moved`) and `silent-http` (the label `mine`, which never responds); none by default |
 //! | `max-ttl` | the handler's `max_ttl` in seconds; none by default |
 //! | `actor` | with the outcome `ok`: the actor, as JSON, that the client gets |
 //! | `twice` | `same`: the call is repeated, and the second result must equal the first |
@@ -110,6 +110,11 @@ pub struct Grants {
     pub silent_store: bool,
     /// `queries`: `mine`, which returns its parameter, `long`, which returns 17 MiB, and `broken`.
     pub queries: bool,
+    /// `http`: `mine`, which returns its parameter, `long`, which returns 17 MiB, and `moved`,
+    /// which redirects.
+    pub http: bool,
+    /// `http`: `mine`, which never responds.
+    pub silent_http: bool,
 }
 
 /// Returns a grant of one key, for EdDSA, of which no case has the private key.
@@ -271,9 +276,11 @@ impl Files {
                 "store" => grants.store = true,
                 "silent-store" => grants.silent_store = true,
                 "queries" => grants.queries = true,
+                "http" => grants.http = true,
+                "silent-http" => grants.silent_http = true,
                 other => {
                     return Err(format!(
-                        "`grants: {other}` is not keys, public-keys, secrets, store, silent-store or queries"
+                        "`grants: {other}` is not keys, public-keys, secrets, store, silent-store, queries, http or silent-http"
                     ));
                 }
             }

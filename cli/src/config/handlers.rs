@@ -1,5 +1,6 @@
 //! `[[handlers]]`: components of handlers, and their grants.
 
+use super::endpoints::EndpointTable;
 use super::key_sets::AlgorithmName;
 use super::queries::QueryTable;
 use super::schema::{NAME_PATTERN, json_schema_for};
@@ -37,6 +38,8 @@ pub(crate) struct Handler {
     pub(crate) store: Option<u64>,
     /// Names of the queries that it may run, by label.
     pub(crate) queries: IndexMap<String, String>,
+    /// The names of endpoints, by label.
+    pub(crate) http: IndexMap<String, String>,
     pub(crate) actors: AllowedActors,
     pub(crate) default_ttl: Option<NonZeroU32>,
     pub(crate) max_ttl: Option<u64>,
@@ -73,6 +76,7 @@ pub(super) struct Names<'a> {
     pub(super) rings: &'a IndexMap<String, Ring>,
     pub(super) key_sets: &'a IndexMap<String, KeySet>,
     pub(super) queries: &'a IndexMap<Spanned<String>, QueryTable>,
+    pub(super) endpoints: &'a IndexMap<Spanned<String>, EndpointTable>,
 }
 
 /// The actors of a handler, with the patterns as written (`None` for `"any"`).
@@ -134,6 +138,10 @@ pub(super) struct HandlerTable {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
     queries: IndexMap<String, Spanned<String>>,
+    /// Endpoints that the handler may request: the name of one of `[endpoints]` for each label.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    http: IndexMap<String, Spanned<String>>,
     /// Actors that its tokens may authenticate, as patterns of ids with an optional final `*`. Any
     /// other token is rejected. Required for a component that is not built in; without it, built-in
     /// handlers may authenticate any actor.
@@ -176,6 +184,7 @@ impl HandlerTable {
             limits,
             store,
             queries,
+            http,
             actors,
             default_ttl,
             max_ttl,
@@ -248,6 +257,17 @@ impl HandlerTable {
             }
             asked.insert(label, query.into_inner());
         }
+        let mut requested = IndexMap::new();
+        for (label, endpoint) in http {
+            if !names.endpoints.keys().any(|name| name.get_ref() == endpoint.get_ref()) {
+                let text = format!(
+                    "`http.{label}` names the endpoint `{0}`, which does not exist: add `[endpoints.{0}]`",
+                    endpoint.get_ref()
+                );
+                return wrong(endpoint.span(), text);
+            }
+            requested.insert(label, endpoint.into_inner());
+        }
         Ok(Handler {
             component: Located { line: lines.line(component.span().start), value: source },
             name: lines.at(name),
@@ -260,6 +280,7 @@ impl HandlerTable {
             secrets: secrets.into_iter().map(|(name, source)| (name, lines.at(source))).collect(),
             store: tokens,
             queries: asked,
+            http: requested,
             actors,
             default_ttl,
             max_ttl,

@@ -1,8 +1,8 @@
 //! `[key_sets.NAME]`: the public keys of an issuer.
 
+use super::remote::{DEFAULT_MAX_BYTES, MAX_BYTES, RemoteSettings, RemoteUrl, Section, TIMEOUT};
 use super::schema::{json_schema_for, within};
-use super::{ConfigError, Lines, Located, parse_network};
-use ipnet::IpNet;
+use super::{ConfigError, Lines, Located};
 use keyward_runtime::key_sets::{Algorithm, RefreshTimes};
 use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
@@ -16,12 +16,9 @@ use toml::Spanned;
 const REFRESH: RangeInclusive<u64> = 10..=86_400;
 const COOLDOWN: RangeInclusive<u64> = 1..=3_600;
 const MAX_STALE: RangeInclusive<u64> = 10..=31_536_000;
-const TIMEOUT: RangeInclusive<u64> = 10..=60_000;
-const MAX_BYTES: RangeInclusive<u64> = 1_024..=4_194_304;
 
-/// The defaults of `timeout_ms` and `max_bytes`.
+/// The default of `timeout_ms`. No call waits for a refresh.
 const DEFAULT_TIMEOUT: u64 = 5_000;
-const DEFAULT_MAX_BYTES: u64 = 262_144;
 
 /// The public keys of an issuer.
 #[derive(Debug)]
@@ -37,7 +34,7 @@ impl KeySet {
     pub(crate) fn files(&self) -> Vec<&PathBuf> {
         match &self.source {
             KeySetSource::Files(files) => files.iter().map(|file| &file.value).collect(),
-            KeySetSource::Url(url) => url.value.ca.iter().collect(),
+            KeySetSource::Url(url) => url.remote.value.ca.iter().collect(),
         }
     }
 }
@@ -46,19 +43,14 @@ impl KeySet {
 #[derive(Debug)]
 pub(crate) enum KeySetSource {
     Files(Vec<Located<PathBuf>>),
-    Url(Located<KeySetUrl>),
+    Url(KeySetUrl),
 }
 
 /// A JWK Set that is fetched.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct KeySetUrl {
-    pub(crate) url: String,
-    /// `None` for the certificate authorities of the system.
-    pub(crate) ca: Option<PathBuf>,
-    pub(crate) private: Vec<IpNet>,
+    pub(crate) remote: Located<RemoteUrl>,
     pub(crate) times: RefreshTimes,
-    pub(crate) timeout: Duration,
-    pub(crate) max_bytes: usize,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -121,15 +113,7 @@ impl KeySetTable {
             max_bytes,
             algorithm,
         } = self;
-        let wrong = |span, text: &str| lines.error(Some(span), format!("key set `{}`: {text}", name.get_ref()));
-        let number = |setting: &str, value: Option<Spanned<u64>>, bounds: RangeInclusive<u64>, default: u64| match value
-        {
-            Some(value) if !bounds.contains(value.get_ref()) => {
-                let text = format!("`{setting}` must be a whole number from {} to {}", bounds.start(), bounds.end());
-                Err(wrong(value.span(), &text))
-            }
-            value => Ok(value.map_or(default, Spanned::into_inner)),
-        };
+        let section = Section { lines, kind: "key set", name: name.get_ref() };
         let line = lines.line(name.span().start);
         let algorithm = algorithm.map(|AlgorithmName(algorithm)| algorithm);
         let url = match (files, url) {
@@ -137,10 +121,10 @@ impl KeySetTable {
                 let of_url = [&refresh_seconds, &cooldown_seconds, &max_stale_seconds, &timeout_ms, &max_bytes];
                 if ca.is_some() || !private.is_empty() || of_url.iter().any(|setting| setting.is_some()) {
                     let text = "a set with `files` has no other setting than `algorithm`: remove the settings of `url`";
-                    return Err(wrong(name.span(), text));
+                    return Err(section.wrong(name.span(), text));
                 }
                 if files.get_ref().is_empty() {
-                    return Err(wrong(files.span(), "`files` is empty: name the file of its keys"));
+                    return Err(section.wrong(files.span(), "`files` is empty: name the file of its keys"));
                 }
                 let files = files.into_inner().into_iter().map(|file| lines.at(file)).collect();
                 return Ok(KeySet { line, source: KeySetSource::Files(files), algorithm });
@@ -148,36 +132,24 @@ impl KeySetTable {
             (None, Some(url)) => url,
             _ => {
                 let text = "its keys have one source: use `files = [\"keys.json\"]`, or `url = \"https://…\"`";
-                return Err(wrong(name.span(), text));
+                return Err(section.wrong(name.span(), text));
             }
         };
         let default = RefreshTimes::default();
-        let refresh = number("refresh_seconds", refresh_seconds, REFRESH, default.refresh.as_secs())?;
-        let cooldown = number("cooldown_seconds", cooldown_seconds, COOLDOWN, default.cooldown.as_secs())?;
-        let max_stale = number("max_stale_seconds", max_stale_seconds, MAX_STALE, default.max_stale.as_secs())?;
+        let refresh = section.number("refresh_seconds", refresh_seconds, REFRESH, default.refresh.as_secs())?;
+        let cooldown = section.number("cooldown_seconds", cooldown_seconds, COOLDOWN, default.cooldown.as_secs())?;
+        let max_stale =
+            section.number("max_stale_seconds", max_stale_seconds, MAX_STALE, default.max_stale.as_secs())?;
         let [refresh, cooldown, max_stale] = [refresh, cooldown, max_stale].map(Duration::from_secs);
         let times = RefreshTimes { refresh, cooldown, max_stale };
         if times.max_stale < times.refresh {
             let text =
                 "`max_stale_seconds` is less than `refresh_seconds`, so the keys would be too old before each refresh";
-            return Err(wrong(url.span(), text));
+            return Err(section.wrong(url.span(), text));
         }
-        let private = private.into_iter().map(|text| {
-            let error = || wrong(text.span(), "`private` lists addresses and networks such as `10.0.0.0/8`, not names");
-            parse_network(text.get_ref()).ok_or_else(error)
-        });
-        let timeout = number("timeout_ms", timeout_ms, TIMEOUT, DEFAULT_TIMEOUT)?;
-        let max_bytes = number("max_bytes", max_bytes, MAX_BYTES, DEFAULT_MAX_BYTES)?;
-        let Located { line: url_line, value: url } = lines.at(url);
-        let value = KeySetUrl {
-            url,
-            ca,
-            private: private.collect::<Result<_, _>>()?,
-            times,
-            timeout: Duration::from_millis(timeout),
-            max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
-        };
-        Ok(KeySet { line, source: KeySetSource::Url(Located { line: url_line, value }), algorithm })
+        let settings = RemoteSettings { url, ca, private, timeout_ms, max_bytes };
+        let remote = settings.checked(section, DEFAULT_TIMEOUT)?;
+        Ok(KeySet { line, source: KeySetSource::Url(KeySetUrl { remote, times }), algorithm })
     }
 }
 

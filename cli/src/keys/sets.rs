@@ -35,7 +35,10 @@ pub(super) fn reports(loaded: &ConfigFile) -> Result<Vec<SetRow>, CliError> {
             KeySetSource::Url(url) => {
                 let place =
                     fetched.iter().position(|report| report.set == *name && report.next_refresh_seconds.is_some());
-                (url.value.url.split('?').next().map(str::to_owned), place.map(|place| fetched.swap_remove(place)))
+                (
+                    url.remote.value.url.split('?').next().map(str::to_owned),
+                    place.map(|place| fetched.swap_remove(place)),
+                )
             }
         };
         SetRow { set: name.clone(), url, used_by: used_by(loaded, name), state }

@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
                 "checksum",
                 "clock",
                 "counts",
+                "http",
                 "i_json",
                 "key_sets::roca",
                 "limits",
@@ -97,7 +98,10 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["operations"],
         ],
     ),
-    ("fetch", &[&["address", "error", "resolve"], &["endpoint"], &["client"], &["key_sets"]]),
+    (
+        "fetch",
+        &[&["address", "error", "resolve", "thread"], &["endpoint"], &["client"], &["http", "key_sets"], &["fetcher"]],
+    ),
     (
         "store",
         &[
@@ -128,7 +132,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
     (
         "cli",
         &[
-            &["config::schema", "date"],
+            &["config::remote", "config::schema", "date"],
             &[
                 "args",
                 "args::audit",
@@ -143,6 +147,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
                 "config::access",
                 "config::audit",
                 "config::cache",
+                "config::endpoints",
                 "config::key_sets",
                 "config::keys",
                 "config::message",
@@ -158,7 +163,9 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
                 "serve::watch",
             ],
             &["config::handlers", "config::server", "config_file", "keygen", "shell"],
-            &["audit", "audit_log", "cache", "client", "key_sets", "keys::sets", "pending_file", "store"],
+            &["audit", "audit_log", "cache", "client", "pending_file", "remote", "store"],
+            &["key_sets"],
+            &["keys::sets"],
             &["assemble", "keys", "serve::first_start", "serve::keep_pending", "serve::listen", "upkeep"],
             &["doctor", "doctor::machine"],
             &["check", "create", "serve", "serve::reload", "status", "verify"],
