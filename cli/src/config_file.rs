@@ -327,10 +327,15 @@ keys = [
 ]
 [key_sets.idp]
 files = ["idp.json"]
+[endpoints.api]
+url = "https://site.example/api"
+ca = "ca.pem"
 [[handlers]]
 name = "partner"
 component = "partner.wasm"
 actors = "any"
+public_keys.idp = { set = "idp", algorithms = ["EdDSA"] }
+http.api = "api"
 [[handlers]]
 name = "bots"
 component = "builtin:hardcoded"
@@ -340,8 +345,17 @@ secrets.two = { env = "TWO" }
         fs::write(&file, text).unwrap();
         let mut files = ConfigFile::read(&file).unwrap().files();
         assert_eq!(files.remove(0), file);
-        let named =
-            ["main.key", "../old.key", "two.key", "one.key", "idp.json", "partner.wasm", "tls.pem", "/etc/tls.key"];
+        let named = [
+            "main.key",
+            "../old.key",
+            "two.key",
+            "one.key",
+            "idp.json",
+            "ca.pem",
+            "partner.wasm",
+            "tls.pem",
+            "/etc/tls.key",
+        ];
         assert_eq!(files, named.map(|name| folder.path().join(name)));
     }
 }

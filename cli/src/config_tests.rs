@@ -96,7 +96,7 @@ fn every_setting_is_parsed() {
     let place = Located { line: 3, value: StorePlace::Sqlite("keyward.db".into()) };
     assert_eq!(store, Some(Store { place, patience: Duration::from_secs(10), pending_file: None }));
     assert_eq!(actions.get("view-instance").unwrap(), "vi");
-    let KeySet { line: 51, source: KeySetSource::Files(files), algorithm } = &key_sets["idp"] else { panic!() };
+    let KeySet { line: 49, source: KeySetSource::Files(files), algorithm } = &key_sets["idp"] else { panic!() };
     let files: Vec<_> = files.iter().map(|file| (file.line, file.value.to_str().unwrap())).collect();
     assert_eq!((files, *algorithm), (vec![(50, "idp.json"), (50, "more.pem")], Some(Algorithm::Ps256)));
     let PublicKeys { set, algorithms } = &handlers[2].public_keys["issuer"];

@@ -21,12 +21,12 @@ pub(crate) enum Command {
     Check(Check),
 }
 
-/// Lists keys with their states, ages, users and numbers of tokens, and key sets
+/// Lists keys with their states, ages, users and numbers of tokens
 #[derive(Debug, Parser)]
 #[command(after_help = "\
 The age is that of the key's file, and `-` for a key in an environment variable.
-Tokens are counted only if the configuration has a `[store]`. The key sets with a
-URL are those of the daemon that responds at `server.admin`.
+Tokens are counted only if the configuration has a `[store]`. The key sets with
+a URL are those of the daemon that responds at `server.admin`.
 
 Exit status: 0 success, 2 invalid arguments or configuration, 3 the store is not
 available.
