@@ -227,6 +227,9 @@ pub(crate) struct Verify {
     /// Time to use instead of now; decimals are allowed
     #[arg(long, value_name = "TIME", value_parser = parse_at)]
     pub(crate) at: Option<UnixTime>,
+    /// Reads JSON requests of sessions: see docs/sessions.md
+    #[arg(long)]
+    pub(crate) session: bool,
     /// Prints one JSON object per token
     #[arg(long)]
     pub(crate) json: bool,

@@ -148,6 +148,7 @@ impl ConfigFile {
             store: tokens,
             queries: asked,
             http,
+            session,
             actors,
             default_ttl,
             max_ttl,
@@ -207,6 +208,7 @@ impl ConfigFile {
                 config.http.insert(label.clone(), endpoint.clone());
             }
         }
+        config.session = session.clone();
         config.default_ttl = default_ttl.map(|seconds| Duration::from_secs(seconds.get().into()));
         config.max_ttl = max_ttl.map(Duration::from_secs);
         config.max_idle = max_idle.map(Duration::from_secs);

@@ -9,6 +9,7 @@ use crate::{CliError, ExitStatus, Io, assemble, config_file, limits};
 use keyward_runtime::component::ComponentInfo;
 use keyward_runtime::text::list_items;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -18,6 +19,8 @@ struct Report {
     component: String,
     bytes: usize,
     sha256: String,
+    /// The interfaces of `keyward:handler` that it exports.
+    exports: BTreeSet<String>,
     /// The interfaces of `keyward:handler` that it imports.
     asks_for: Vec<String>,
     /// The settings that it accepts, each with its type.
@@ -32,9 +35,13 @@ struct Report {
 #[derive(Serialize)]
 struct Use {
     name: String,
+    #[serde(skip)]
+    handles_tokens: bool,
     line: usize,
     pinned: bool,
     grants: Vec<Grant>,
+    /// The cookies and headers that it sees.
+    sees: Vec<String>,
     settings: Vec<String>,
     prefixes: Vec<String>,
     /// The patterns of the actors that it may authenticate; null for any.
@@ -93,6 +100,7 @@ pub(crate) fn run(args: Check, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
         component: args.component,
         bytes: info.bytes,
         sha256: info.sha256_hex(),
+        exports: info.exports.clone(),
         asks_for: info.imports.iter().cloned().collect(),
         settings: info.settings.iter().map(|(name, kind)| format!("{name}: {kind}")).collect(),
         handlers: None,
@@ -138,6 +146,8 @@ impl Use {
         let queries = handler.queries.keys().cloned().collect();
         let endpoints =
             handler.http.iter().map(|(label, endpoint)| format!("{label} (endpoint `{endpoint}`)")).collect();
+        let seen = handler.session.cookies.iter().map(|name| format!("cookie {name}"));
+        let seen = seen.chain(handler.session.headers.iter().map(|name| format!("header {name}"))).collect();
         let secrets = handler.secrets.keys().cloned().collect();
         let mut grants = Vec::new();
         let is_key = |interface: &str| ["keys", "public-keys"].contains(&interface);
@@ -173,9 +183,11 @@ impl Use {
         let limits = limits::changed(&handler.limits).into_iter();
         Self {
             name: handler.name.value.clone(),
+            handles_tokens: info.handles_tokens(),
             line: handler.name.line,
             pinned: handler.sha256.is_some() || matches!(handler.component.value, Component::Builtin(_)),
             grants,
+            sees: seen,
             settings: handler.settings.keys().cloned().collect(),
             prefixes: handler.prefixes.clone(),
             actors: handler.actors.patterns.clone(),
@@ -201,8 +213,12 @@ impl Use {
                 }
             });
         }
+        if !self.sees.is_empty() {
+            lines.push(format!("  session: {}", list_items(&self.sees)));
+        }
         lines.push(format!("  settings: {}", list_items(&self.settings)));
         lines.push(match self.prefixes.as_slice() {
+            [] if !self.handles_tokens => "  prefixes: none; it receives no tokens".to_owned(),
             [] => "  prefixes: none; it receives tokens that match no prefix".to_owned(),
             prefixes => format!("  prefixes: {}", list_items(prefixes)),
         });
@@ -237,10 +253,19 @@ impl Use {
     }
 }
 
+/// Describes a component by its exports.
+fn kind(exports: &BTreeSet<String>) -> &'static str {
+    match (exports.contains("token-handler"), exports.contains("session-handler")) {
+        (true, true) => "token and session handler",
+        (false, _) => "session handler",
+        (true, false) => "token handler",
+    }
+}
+
 impl Report {
     fn text(&self) -> Vec<String> {
         let mut lines = vec![
-            format!("{}: a token handler", self.component),
+            format!("{}: a {}", self.component, kind(&self.exports)),
             format!("size: {} bytes", self.bytes),
             format!("SHA-256: {}", self.sha256),
             format!("imports: {}", list_items(&self.asks_for)),

@@ -19,7 +19,8 @@ pub(crate) fn run(args: Create, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
     let audit = audit_log::open(&config)?;
     let Create { actor, expires_after, restrictions, description, handler, json, .. } = args;
     let restrictions = restrictions.restrictions();
-    let handler = handler.or_else(|| registry.handlers().next().map(|first| first.name.to_owned()));
+    let first = || registry.handlers().find(|handler| handler.component.handles_tokens());
+    let handler = handler.or_else(|| Some(first()?.name.to_owned()));
     let mut request = CreateRequest::new(actor);
     request.handler = handler;
     request.expires_after = expires_after;

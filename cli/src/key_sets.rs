@@ -7,6 +7,7 @@ use crate::remote::{OpenEndpoint, unshared};
 use keyward_fetch::{Endpoint, Fetcher, Refreshes};
 use keyward_runtime::key_sets::{Algorithm, KeySet, KeySource, RefreshTimes, RemoteKeySet};
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The key sets that this process refreshes, until it is dropped.
@@ -111,12 +112,7 @@ impl ConfigFile {
         Ok(sets)
     }
 
-    fn fixed(
-        &self,
-        name: &str,
-        set: &config::KeySet,
-        files: &[Located<std::path::PathBuf>],
-    ) -> Result<Arc<KeySet>, CliError> {
+    fn fixed(&self, name: &str, set: &config::KeySet, files: &[Located<PathBuf>]) -> Result<Arc<KeySet>, CliError> {
         let mut keys = KeySet::new(name);
         for Located { line, value } in files {
             let path = self.path(value);

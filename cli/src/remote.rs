@@ -45,15 +45,17 @@ impl ConfigFile {
         &self,
         fetcher: &keyward_fetch::Fetcher,
     ) -> Result<HashMap<&str, Arc<dyn HttpEndpoint>>, CliError> {
-        let endpoints = self.config.endpoints.iter().map(|(name, config::Endpoint { remote, method, guest_query })| {
-            let what = format!("endpoint `{name}`");
-            let OpenEndpoint { endpoint, ca: _ } = self.endpoint(&what, remote)?;
-            let endpoint = endpoint.guest_query(guest_query.iter().cloned());
-            let endpoint =
-                endpoint.map_err(|error: EndpointError| self.usage_error(remote.line, &format!("{what}: {error}")))?;
-            let endpoint = if *method == Method::Post { endpoint.post() } else { endpoint };
-            Ok((name.as_str(), fetcher.endpoint(name.as_str(), endpoint)))
-        });
+        let endpoints =
+            self.config.endpoints.iter().map(|(name, config::Endpoint { remote, method, guest_query, forwards })| {
+                let what = format!("endpoint `{name}`");
+                let OpenEndpoint { endpoint, ca: _ } = self.endpoint(&what, remote)?;
+                let endpoint = endpoint.guest_query(guest_query.iter().cloned());
+                let endpoint = endpoint.and_then(|endpoint| endpoint.forwards(forwards.clone()));
+                let endpoint = endpoint
+                    .map_err(|error: EndpointError| self.usage_error(remote.line, &format!("{what}: {error}")))?;
+                let endpoint = if *method == Method::Post { endpoint.post() } else { endpoint };
+                Ok((name.as_str(), fetcher.endpoint(name.as_str(), endpoint)))
+            });
         endpoints.collect()
     }
 }

@@ -4,7 +4,8 @@ use crate::args::Verify;
 use crate::key_sets::RemoteSets;
 use crate::output::{self, write_json};
 use crate::{CliError, ExitStatus, Io, config_file, report_error, store};
-use keyward_service::Outcome;
+use keyward_runtime::{Error, Registry, Verdict};
+use keyward_service::{Outcome, SessionBody};
 use std::io::BufRead;
 
 /// Maximum length of a line in bytes. Longer lines are not kept in memory.
@@ -23,6 +24,9 @@ pub(crate) fn run(args: Verify, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
     let mut line = Vec::new();
     while let Some(whole) = next_line(io.stdin, &mut line)? {
         let outcome = match std::str::from_utf8(&line) {
+            Ok(text) if args.session && whole => {
+                Outcome::of_verdict(identify(&registry, text, args.handler.as_deref())?)
+            }
             _ if !whole => Outcome::malformed(format!("Token is longer than {MAX_LINE} bytes")),
             Err(_) => Outcome::malformed("Token is not UTF-8 text"),
             Ok(token) => Outcome::of_verdict(match &args.handler {
@@ -35,7 +39,7 @@ pub(crate) fn run(args: Verify, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
             Outcome::Failed { .. } => ExitStatus::Unavailable,
             Outcome::NotMine | Outcome::Rejected { .. } | Outcome::Denied { .. } => ExitStatus::Negative,
         };
-        if this == ExitStatus::Negative && !args.json {
+        if this == ExitStatus::Negative && !args.json && !args.session {
             hint = hint.or_else(|| hint_for(std::str::from_utf8(&line).ok()?));
         }
         status = status.max(Some(this));
@@ -51,6 +55,24 @@ pub(crate) fn run(args: Verify, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
         report_error(io.stderr, hint);
     }
     status.ok_or_else(|| CliError::Usage("no token was read from standard input: pass at least one line".to_owned()))
+}
+
+/// Identifies the user of a request in JSON, with the handler that it or the command names, or the
+/// only session handler.
+fn identify(registry: &Registry, line: &str, handler: Option<&str>) -> Result<Result<Verdict, Error>, CliError> {
+    let wrong = |text: &str| CliError::Usage(format!("a line is no request: {text}"));
+    // The text of a JSON error may contain a cookie.
+    let body: SessionBody = serde_json::from_str(line)
+        .map_err(|_| wrong("pass JSON such as `{\"cookies\": {\"sessionid\": \"…\"}}`, with texts as values"))?;
+    let sessions: Vec<_> = registry.handlers().filter(|handler| handler.component.handles_sessions()).collect();
+    let name = match (body.handler.as_deref().or(handler), &sessions[..]) {
+        (Some(name), _) => name.to_owned(),
+        (None, [only]) => only.name.to_owned(),
+        (None, []) => return Err(CliError::Usage("the configuration has no session handler".to_owned())),
+        (None, _) => return Err(CliError::Usage("there are several session handlers: use `--handler`".to_owned())),
+    };
+    let request = body.into_request().map_err(wrong)?;
+    Ok(pollster::block_on(registry.identify(&name, request)))
 }
 
 /// Returns advice about a line that is not only a token. Nothing is removed from a line, because

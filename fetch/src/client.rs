@@ -7,10 +7,12 @@ use crate::resolve::Resolve;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, USER_AGENT,
+};
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
-use keyward_runtime::http::HttpResponse;
+use keyward_runtime::http::{HttpAdditions, HttpResponse};
 use std::io;
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -26,31 +28,60 @@ const MAX_ADDRESSES: usize = 16;
 const MAX_HEADERS: usize = 100;
 const MAX_HEAD: usize = 64 << 10;
 
-/// Requests an endpoint, with parameters added to its query. Must run on a thread of tokio.
+/// Requests an endpoint, with additions to the configured request. Must run on a thread of tokio.
 ///
 /// # Errors
 /// Returns a [`FetchError`] if there is no complete response within the limits of the endpoint.
 pub(crate) async fn send(
     endpoint: &Endpoint,
     resolver: &dyn Resolve,
-    query: &[(String, String)],
+    additions: HttpAdditions,
 ) -> Result<HttpResponse, FetchError> {
-    let target = endpoint.target_with(query).ok_or(FetchError::LongQuery)?;
+    let HttpAdditions { query, headers, cookies } = additions;
+    let target = endpoint.target_with(&query).ok_or(FetchError::LongQuery)?;
+    let request = request(endpoint, target, headers, &cookies)?;
     let exchange = async {
         let stream = connect(endpoint, resolver).await?;
         match &endpoint.tls {
-            None => exchange(endpoint, target, stream).await,
+            None => exchange(endpoint, request, stream).await,
             Some((name, config)) => {
                 let stream = TlsConnector::from(config.clone()).connect(name.clone(), stream).await;
-                exchange(endpoint, target, stream.map_err(FetchError::Tls)?).await
+                exchange(endpoint, request, stream.map_err(FetchError::Tls)?).await
             }
         }
     };
     timeout(endpoint.timeout, exchange).await.unwrap_or(Err(FetchError::Timeout(endpoint.timeout)))
 }
 
-/// Connects to an address of the host. All of them are checked first: a name that has
-/// a forbidden address beside a public one is an attack.
+/// Returns the configured request with headers and cookies of a session.
+fn request(
+    endpoint: &Endpoint,
+    target: Uri,
+    more: Vec<(String, String)>,
+    cookies: &[(String, String)],
+) -> Result<Request<Empty<Bytes>>, FetchError> {
+    let mut request = Request::new(Empty::<Bytes>::new());
+    *request.method_mut() = endpoint.method.clone();
+    *request.uri_mut() = target;
+    let headers = request.headers_mut();
+    for (name, value) in more {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| FetchError::BadHeader)?;
+        headers.append(name, HeaderValue::from_str(&value).map_err(|_| FetchError::BadHeader)?);
+    }
+    if !cookies.is_empty() {
+        let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut cookie = HeaderValue::from_str(&pairs.join("; ")).map_err(|_| FetchError::BadHeader)?;
+        cookie.set_sensitive(true);
+        headers.insert(COOKIE, cookie);
+    }
+    headers.insert(HOST, endpoint.authority.clone());
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("keyward/", env!("CARGO_PKG_VERSION"))));
+    Ok(request)
+}
+
+/// Connects to an address of the host. All of them are checked first: a name that has a forbidden
+/// address beside a public one is an attack.
 async fn connect(endpoint: &Endpoint, resolver: &dyn Resolve) -> Result<TcpStream, FetchError> {
     let mut addresses = resolver.addresses(&endpoint.host).await.map_err(FetchError::NoAddress)?;
     addresses.truncate(MAX_ADDRESSES);
@@ -75,7 +106,7 @@ async fn connect(endpoint: &Endpoint, resolver: &dyn Resolve) -> Result<TcpStrea
 }
 
 /// Sends the request on its own connection, and reads the response.
-async fn exchange<S>(endpoint: &Endpoint, target: Uri, stream: S) -> Result<HttpResponse, FetchError>
+async fn exchange<S>(endpoint: &Endpoint, request: Request<Empty<Bytes>>, stream: S) -> Result<HttpResponse, FetchError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -85,13 +116,6 @@ where
     // Ends with this future, whatever the server does.
     let mut tasks = JoinSet::new();
     tasks.spawn(connection);
-    let mut request = Request::new(Empty::<Bytes>::new());
-    *request.method_mut() = endpoint.method.clone();
-    *request.uri_mut() = target;
-    let headers = request.headers_mut();
-    headers.insert(HOST, endpoint.authority.clone());
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("keyward/", env!("CARGO_PKG_VERSION"))));
     read(endpoint, sender.send_request(request).await.map_err(FetchError::Http)?).await
 }
 

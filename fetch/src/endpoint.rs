@@ -5,9 +5,11 @@ use hyper::header::HeaderValue;
 use hyper::http::uri::Scheme;
 use hyper::{Method, Uri};
 use ipnet::IpNet;
+use keyward_runtime::http::Forwards;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +76,7 @@ pub struct Endpoint {
     pub(crate) method: Method,
     /// The query parameters that a handler may add.
     pub(crate) guest_query: Vec<String>,
+    pub(crate) forwards: Forwards,
     pub(crate) timeout: Duration,
     pub(crate) max_bytes: usize,
 }
@@ -123,6 +126,7 @@ impl Endpoint {
             private: Vec::new(),
             method: Method::GET,
             guest_query: Vec::new(),
+            forwards: Forwards::default(),
             timeout: Self::TIMEOUT,
             max_bytes: Self::MAX_BYTES,
         })
@@ -155,10 +159,42 @@ impl Endpoint {
     /// disagree about which of two counts.
     pub fn guest_query(mut self, names: impl IntoIterator<Item = String>) -> Result<Self, EndpointError> {
         self.guest_query.extend(names);
+        self.with_distinct_parameters()
+    }
+
+    /// Adds these parts of the request of a session.
+    ///
+    /// # Errors
+    /// Returns [`EndpointError::RepeatsParameter`] as [`guest_query`](Self::guest_query) does, and
+    /// [`EndpointError::BadHeader`] for a header that would change the request itself.
+    pub fn forwards(self, forwards: Forwards) -> Result<Self, EndpointError> {
+        const OWN: [&str; 9] = [
+            "accept-encoding",
+            "connection",
+            "content-length",
+            "cookie",
+            "expect",
+            "host",
+            "te",
+            "transfer-encoding",
+            "upgrade",
+        ];
+        if let Some(name) = forwards.headers.iter().find(|name| OWN.contains(&name.as_str())) {
+            return Err(EndpointError::BadHeader(name.clone()));
+        }
+        Self { forwards, ..self }.with_distinct_parameters()
+    }
+
+    /// Checks that no two sources of query parameters have a name in common.
+    fn with_distinct_parameters(self) -> Result<Self, EndpointError> {
         let query = self.target.query().unwrap_or_default();
-        let mut own = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
-        match own.find(|name| self.guest_query.iter().any(|guest| guest == name)) {
-            Some(name) => Err(EndpointError::RepeatsParameter(name.into_owned())),
+        let own: HashSet<_> = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name.into_owned()).collect();
+        let guest: HashSet<_> = self.guest_query.iter().cloned().collect();
+        let forwarded: HashSet<_> = self.forwards.query.iter().cloned().collect();
+        let mut twice =
+            own.intersection(&guest).chain(own.intersection(&forwarded)).chain(guest.intersection(&forwarded));
+        match twice.next() {
+            Some(name) => Err(EndpointError::RepeatsParameter(name.clone())),
             None => Ok(self),
         }
     }

@@ -16,6 +16,9 @@ pub enum EndpointError {
     /// A handler could add a parameter that the URL has.
     #[error("the URL has the parameter `{0}` itself: remove it from one of them")]
     RepeatsParameter(String),
+    /// A header of a session would change the request itself.
+    #[error("the header `{0}` is part of the request itself: remove it from `headers`")]
+    BadHeader(String),
     /// A network contains all addresses.
     #[error("a network of length 0 contains every address: list the networks of your own services")]
     EveryNetwork,
@@ -57,6 +60,9 @@ pub enum FetchError {
     /// The body is too large.
     #[error("the response has more than {0} bytes")]
     TooLarge(usize),
+    /// A header or a cookie has a character that cannot be sent.
+    #[error("a header or a cookie of the session cannot be sent")]
+    BadHeader,
     /// The query is too long for a request.
     #[error("the query is too long")]
     LongQuery,

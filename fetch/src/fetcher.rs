@@ -42,7 +42,7 @@ impl Fetcher {
     /// # Errors
     /// Returns an error if the system cannot start another thread.
     pub fn new() -> io::Result<Self> {
-        Self::with_resolver(Arc::new(SystemResolver))
+        Self::with_resolver(Arc::new(SystemResolver::default()))
     }
 
     /// Starts the thread. `resolver` looks up all names.

@@ -5,7 +5,7 @@ use crate::endpoint::Endpoint;
 use crate::error::FetchError;
 use crate::resolve::Resolve;
 use crate::thread::Thread;
-use keyward_runtime::http::{HttpEndpoint, HttpError, HttpFuture};
+use keyward_runtime::http::{Forwards, HttpAdditions, HttpEndpoint, HttpError, HttpFuture};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -34,13 +34,17 @@ impl HttpEndpoint for EndpointClient {
         &self.endpoint.guest_query
     }
 
-    fn send(&self, query: Vec<(String, String)>) -> HttpFuture<'_> {
+    fn forwards(&self) -> &Forwards {
+        &self.endpoint.forwards
+    }
+
+    fn send(&self, additions: HttpAdditions) -> HttpFuture<'_> {
         Box::pin(async move {
             let (endpoint, resolver) = (self.endpoint.clone(), self.resolver.clone());
             let handle = self.thread.handle().ok_or(HttpError::Unavailable)?;
             // A call that is stopped ends its request.
             let mut request = JoinSet::new();
-            request.spawn_on(async move { send(&endpoint, &*resolver, &query).await }, handle);
+            request.spawn_on(async move { send(&endpoint, &*resolver, additions).await }, handle);
             let Some(Ok(result)) = request.join_next().await else { return Err(HttpError::Unavailable) };
             result.map_err(|error| {
                 tracing::warn!(target: "keyward::http", endpoint = &*self.name, %error, "no response from an endpoint");
@@ -63,6 +67,7 @@ fn kind(error: &FetchError) -> HttpError {
         | FetchError::Connect(_)
         | FetchError::Tls(_)
         | FetchError::Http(_)
-        | FetchError::LongQuery => HttpError::Unavailable,
+        | FetchError::LongQuery
+        | FetchError::BadHeader => HttpError::Unavailable,
     }
 }

@@ -3,7 +3,7 @@
 use crate::client::send;
 use crate::endpoint::Endpoint;
 use crate::resolve::Resolve;
-use keyward_runtime::http::HttpResponse;
+use keyward_runtime::http::{HttpAdditions, HttpResponse};
 use keyward_runtime::key_sets::{KeySetStatus, RemoteKeySet};
 use keyward_runtime::text::list_items;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub(crate) async fn keep_fresh(
 async fn refresh(set: &RemoteKeySet, endpoint: &Endpoint, resolver: &dyn Resolve) {
     let before = set.status();
     let refresh = set.begin_refresh();
-    match send(endpoint, resolver, &[]).await {
+    match send(endpoint, resolver, HttpAdditions::default()).await {
         Ok(HttpResponse { status: 200, body, .. }) => match str::from_utf8(&body) {
             Ok(text) => refresh.fetched(text),
             Err(_) => refresh.failed("the response is not UTF-8"),

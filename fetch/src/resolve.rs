@@ -1,8 +1,17 @@
 //! The look-up of names.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, ToSocketAddrs as _};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+/// Maximum number of look-ups of a host at once. Each blocks a thread until the system gives up,
+/// however early its request does.
+const PER_HOST: usize = 4;
 
 /// A future of a [`Resolve`].
 pub type ResolveFuture<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>>;
@@ -17,15 +26,42 @@ pub trait Resolve: Send + Sync + 'static {
 }
 
 /// The resolver of the system.
-#[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::exhaustive_structs, reason = "it has no settings")]
-pub struct SystemResolver;
+#[derive(Default)]
+pub struct SystemResolver {
+    /// The look-ups by host, so that one whose name servers are silent does not delay the others.
+    hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+impl SystemResolver {
+    fn lookups(&self, host: &str) -> Arc<Semaphore> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        match hosts.get(host) {
+            Some(lookups) => lookups.clone(),
+            None => hosts.entry(host.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(PER_HOST))).clone(),
+        }
+    }
+}
+
+impl fmt::Debug for SystemResolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SystemResolver(..)")
+    }
+}
 
 impl Resolve for SystemResolver {
     fn addresses<'a>(&'a self, host: &'a str) -> ResolveFuture<'a> {
         Box::pin(async move {
-            let found = tokio::net::lookup_host((host, 0)).await?;
-            Ok(found.map(|address: SocketAddr| address.ip()).collect())
+            if let Ok(address) = host.parse() {
+                return Ok(vec![address]);
+            }
+            let permit = self.lookups(host).acquire_owned().await.map_err(io::Error::other)?;
+            let name = host.to_owned();
+            let lookup = move || {
+                // Held until the look-up ends, also if nothing waits for it any more.
+                let _permit = permit;
+                (name.as_str(), 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect())
+            };
+            spawn_blocking(lookup).await.map_err(io::Error::other)?
         })
     }
 }

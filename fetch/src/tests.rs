@@ -7,7 +7,7 @@ use crate::endpoint::{Endpoint, Roots};
 use crate::error::{EndpointError, FetchError};
 use crate::fetcher::Fetcher;
 use crate::resolve::{Resolve, ResolveFuture, SystemResolver};
-use keyward_runtime::http::{HttpError, HttpResponse};
+use keyward_runtime::http::{Forwards, HttpAdditions, HttpError, HttpResponse};
 use keyward_runtime::key_sets::{RefreshTimes, RemoteKeySet};
 use server::{NAME, Names, Server, head, respond, respond_ok};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const JWKS: &str =
     r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
 async fn get(endpoint: &Endpoint, resolver: &dyn Resolve) -> Result<HttpResponse, FetchError> {
-    send(endpoint, resolver, &[]).await
+    send(endpoint, resolver, HttpAdditions::default()).await
 }
 
 async fn outcome(endpoint: &Endpoint) -> Result<HttpResponse, FetchError> {
@@ -161,6 +161,19 @@ async fn endless_and_slow_responses_are_cut_off() {
     }
 }
 
+/// A look-up cannot be stopped: those of one host do not use up the threads of all.
+#[tokio::test]
+async fn look_ups_of_a_host_are_bounded() {
+    let resolver = SystemResolver::default();
+    let lookups = resolver.addresses("localhost").await;
+    assert!(lookups.unwrap().iter().all(std::net::IpAddr::is_loopback));
+    let all = (0..100).map(|_| resolver.addresses("localhost")).collect::<Vec<_>>();
+    for lookup in all {
+        assert!(lookup.await.is_ok());
+    }
+    assert_eq!(resolver.addresses("192.0.2.1").await.unwrap(), ["192.0.2.1".parse::<std::net::IpAddr>().unwrap()]);
+}
+
 #[tokio::test]
 async fn a_silent_peer_is_left_in_time() {
     let silent: server::Handle = |stream, _| {
@@ -247,7 +260,7 @@ async fn spellings_of_loopback_are_refused() {
         let Ok(endpoint) = Endpoint::new(&format!("http://{host}:{}/", server.port), Roots::from_der([])) else {
             continue;
         };
-        let seen = get(&endpoint.timeout(Duration::from_secs(2)), &SystemResolver).await.err().unwrap();
+        let seen = get(&endpoint.timeout(Duration::from_secs(2)), &SystemResolver::default()).await.err().unwrap();
         assert!(matches!(seen, FetchError::AddressRefused { .. } | FetchError::NoAddress(_)), "{host}: {seen}");
     }
     assert_eq!(server.accepted(), 0);
@@ -331,10 +344,25 @@ async fn an_endpoint_has_the_parameters_of_the_handler() {
     // The thread lives as long as its last endpoint.
     drop(fetcher);
     assert_eq!((client.timeout(), client.parameters()), (Duration::from_secs(5), ["token".to_owned()].as_slice()));
+    let query = vec![("token".to_owned(), "a b&tenant=2#\r\n".to_owned())];
     let HttpResponse { status, content_type, body } =
-        client.send(vec![("token".to_owned(), "a b&tenant=2#\r\n".to_owned())]).await.ok().unwrap();
+        client.send(HttpAdditions { query, ..HttpAdditions::default() }).await.ok().unwrap();
     assert_eq!((status, content_type.as_deref()), (403, Some("text/x")));
     assert_eq!(String::from_utf8(body).unwrap(), "POST /jwks.json?tenant=1&token=a+b%26tenant%3D2%23%0D%0A HTTP/1.1");
+    let forwards = |headers: &[&str], query: &[&str]| {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        endpoint
+            .clone()
+            .forwards(Forwards { cookies: Vec::new(), headers: names(headers), query: names(query) })
+            .map(drop)
+    };
+    assert_eq!(forwards(&["x-forwarded-for"], &["host"]), Ok(()));
+    for own in ["host", "connection", "cookie", "content-length", "transfer-encoding", "upgrade"] {
+        assert_eq!(forwards(&[own], &[]), Err(EndpointError::BadHeader(own.to_owned())));
+    }
+    for repeated in ["token", "tenant"] {
+        assert_eq!(forwards(&[], &[repeated]), Err(EndpointError::RepeatsParameter(repeated.to_owned())));
+    }
     let repeated = endpoint.guest_query(["tenant".to_owned()]);
     assert_eq!(repeated.err(), Some(EndpointError::RepeatsParameter("tenant".to_owned())));
 }
@@ -366,7 +394,7 @@ async fn a_handler_learns_the_kind_of_an_error() {
         (held.endpoint().timeout(Duration::from_millis(50)), HttpError::Timeout),
         (silent.endpoint(), HttpError::Unavailable),
     ] {
-        assert_eq!(fetcher.endpoint("site", endpoint).send(Vec::new()).await.err(), Some(wanted));
+        assert_eq!(fetcher.endpoint("site", endpoint).send(HttpAdditions::default()).await.err(), Some(wanted));
     }
 }
 

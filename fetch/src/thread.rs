@@ -4,7 +4,7 @@ use std::io;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Maximum number of names that are looked up at once. Each blocks a thread.
-const LOOKUPS: usize = 8;
+const LOOKUPS: usize = 64;
 
 /// The runtime, present until it is dropped.
 pub(crate) struct Thread(Option<Runtime>);

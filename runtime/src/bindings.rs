@@ -6,8 +6,11 @@ use crate::error::ErrorKind;
 use crate::policy::Proposal;
 use crate::queries::{QueryValue, Rows};
 use crate::sanitize::{escape_untrusted, redact_token};
+use crate::session;
 use crate::store::{Record, Termination, TerminationReason};
 use crate::verdict::{self, CreateRequest, Reason, Restrictions};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 #[allow(
     clippy::allow_attributes,
@@ -20,13 +23,14 @@ use crate::verdict::{self, CreateRequest, Reason, Restrictions};
 mod generated {
     wasmtime::component::bindgen!({
         path: "wit",
-        world: "handler",
+        world: "token-and-session",
         imports: {
             default: async | trappable,
         },
     });
 }
 
+pub(crate) use generated::exports::keyward::handler::session_handler::SessionRequest;
 pub(crate) use generated::exports::keyward::handler::token_handler::{Created, Verdict};
 pub(crate) use generated::keyward::handler::*;
 
@@ -39,15 +43,16 @@ pub(crate) enum Answer {
 }
 
 /// A sanitizer for text from a handler that humans will read: on one line, truncated, and without
-/// the token under verification.
+/// the token under verification, or the values of a session.
 pub(crate) struct Redactor<'a> {
     pub(crate) max: usize,
-    pub(crate) token: &'a str,
+    pub(crate) secrets: &'a [Arc<str>],
 }
 
 impl Redactor<'_> {
     pub(crate) fn show(&self, text: &str) -> String {
-        escape_untrusted(&redact_token(text, self.token), self.max)
+        let without = |text: Cow<'_, str>, secret: &Arc<str>| Cow::Owned(redact_token(&text, secret).into_owned());
+        escape_untrusted(&self.secrets.iter().fold(Cow::Borrowed(text), without), self.max)
     }
 }
 
@@ -104,6 +109,12 @@ pub(crate) fn request_out(request: &CreateRequest) -> types::CreateRequest {
         restrictions: restrictions.clone().map(restrictions_out),
         description: description.clone(),
     }
+}
+
+/// Converts the part of a session's request that its handler sees.
+pub(crate) fn session_out(request: session::SessionRequest) -> SessionRequest {
+    let session::SessionRequest { method, path, headers, cookies } = request;
+    SessionRequest { method, path, headers, cookies }
 }
 
 /// Converts a [`Record`] to the part that its handler may see.

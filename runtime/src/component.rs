@@ -42,11 +42,24 @@ pub struct ComponentInfo {
     pub bytes: usize,
     /// The interfaces of `keyward:handler` that it imports, such as `keys`.
     pub imports: BTreeSet<String>,
+    /// The interfaces of `keyward:handler` that it exports: `token-handler`, `session-handler` or
+    /// both.
+    pub exports: BTreeSet<String>,
     /// The settings that it declares, by name.
     pub settings: BTreeMap<String, SettingType>,
 }
 
 impl ComponentInfo {
+    /// Returns whether it is a token handler.
+    pub fn handles_tokens(&self) -> bool {
+        self.exports.contains("token-handler")
+    }
+
+    /// Returns whether it is a session handler.
+    pub fn handles_sessions(&self) -> bool {
+        self.exports.contains("session-handler")
+    }
+
     /// Returns the SHA-256 in lowercase hexadecimal digits.
     pub fn sha256_hex(&self) -> String {
         hex::encode(self.sha256)
@@ -83,8 +96,9 @@ impl CheckedComponent {
             Some(known) => known,
             None => compilation.compile(engine, source, digest, deadline)?,
         };
-        check_export(engine, &component.component_type())?;
-        Ok(Self { component, patterns, info: ComponentInfo { sha256: digest, bytes: bytes.len(), imports, settings } })
+        let exports = exports(engine, &component.component_type())?;
+        let info = ComponentInfo { sha256: digest, bytes: bytes.len(), imports, exports, settings };
+        Ok(Self { component, patterns, info })
     }
 }
 
@@ -120,30 +134,36 @@ fn refuse_other_files(bytes: &[u8]) -> Result<(), LoadError> {
     Err(LoadError::new(kind, text))
 }
 
-/// Checks that the component exports the two functions of a handler. Their types are checked when
-/// the component is linked.
-fn check_export(engine: &wasmtime::Engine, component: &types::Component) -> Result<(), LoadError> {
+/// The interfaces that a handler may export, with their functions.
+const EXPORTS: [(&str, &[&str]); 2] = [("token-handler", &["create", "verify"]), ("session-handler", &["identify"])];
+
+/// Returns the names of the interfaces of a handler that the component exports, at least one, with
+/// all of their functions. The types of those are checked when the component is linked.
+fn exports(engine: &wasmtime::Engine, component: &types::Component) -> Result<BTreeSet<String>, LoadError> {
     let missing = |what: &str| {
         Err(LoadError::new(
             LoadErrorKind::MissingExport,
-            format!("the component does not export the {what}, so it is not a token handler"),
+            format!("the component does not export the {what}, so it is not a handler"),
         ))
     };
-    let exported = component.exports(engine).find_map(|(name, item)| match item.ty {
-        ComponentItem::ComponentInstance(instance) => imports::split(name)
-            .filter(|(interface, _)| *interface == "token-handler")
-            .map(|(_, version)| (name, version, instance)),
-        _ => None,
-    });
-    let Some((name, version, instance)) = exported else { return missing("interface `keyward:handler/token-handler`") };
-    imports::check_version(&escape_untrusted(name, MAX_NAME), version)?;
-    for function in ["create", "verify"] {
-        let found = instance
-            .exports(engine)
-            .any(|(name, item)| name == function && matches!(item.ty, ComponentItem::ComponentFunc(_)));
-        if !found {
-            return missing(&format!("function `{function}` in `keyward:handler/token-handler`"));
+    let mut found = BTreeSet::new();
+    for (name, item) in component.exports(engine) {
+        let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
+        let Some((interface, version)) = imports::split(name) else { continue };
+        let Some((interface, functions)) = EXPORTS.iter().find(|(known, _)| *known == interface) else { continue };
+        imports::check_version(&escape_untrusted(name, MAX_NAME), version)?;
+        for function in *functions {
+            let is_exported = instance
+                .exports(engine)
+                .any(|(name, item)| name == *function && matches!(item.ty, ComponentItem::ComponentFunc(_)));
+            if !is_exported {
+                return missing(&format!("function `{function}` in `keyward:handler/{interface}`"));
+            }
         }
+        found.insert((*interface).to_owned());
     }
-    Ok(())
+    if found.is_empty() {
+        return missing("interface `keyward:handler/token-handler`, or `keyward:handler/session-handler`");
+    }
+    Ok(found)
 }

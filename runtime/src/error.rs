@@ -198,8 +198,8 @@ pub enum ErrorKind {
         /// The configured names.
         known: String,
     },
-    /// The [`Registry`](crate::Registry) has no handlers.
-    #[error("no handler is configured")]
+    /// The [`Registry`](crate::Registry) has no token handlers.
+    #[error("no token handler is configured")]
     NoHandler,
     /// Keyward itself failed.
     #[error("could not be called: {0}")]

@@ -11,6 +11,7 @@ use crate::peaks::Peaks;
 use crate::policy::Actors;
 use crate::queries::Query;
 use crate::sanitize::{MAX_NAME, escape_untrusted};
+use crate::session::SessionGrant;
 use crate::store::RecordStore;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -70,6 +71,8 @@ pub struct HandlerConfig {
     pub queries: BTreeMap<String, Arc<dyn Query>>,
     /// The [`HttpEndpoint`]s that it may request, by label.
     pub http: BTreeMap<String, Arc<dyn HttpEndpoint>>,
+    /// The cookies and headers that it sees of the requests whose users it identifies.
+    pub session: SessionGrant,
     /// The [`Actors`] that it may vouch for.
     pub actors: Actors,
     /// The lifetime of tokens that are requested without one, at least a second; `None` if they do
@@ -113,6 +116,7 @@ impl HandlerConfig {
             store: None,
             queries: BTreeMap::new(),
             http: BTreeMap::new(),
+            session: SessionGrant::default(),
             actors,
             default_ttl: None,
             max_ttl: None,
@@ -201,6 +205,13 @@ impl HandlerConfig {
         self
     }
 
+    /// Sets what it sees of the requests whose users it identifies.
+    #[must_use]
+    pub fn session(mut self, grant: SessionGrant) -> Self {
+        self.session = grant;
+        self
+    }
+
     /// Sets the lifetime of tokens that are requested without one.
     #[must_use]
     pub fn default_ttl(mut self, ttl: Duration) -> Self {
@@ -275,6 +286,7 @@ pub(crate) struct Grants {
     pub(crate) store: Option<StoreGrant>,
     pub(crate) queries: BTreeMap<String, Arc<dyn Query>>,
     pub(crate) http: BTreeMap<String, Arc<dyn HttpEndpoint>>,
+    pub(crate) session: SessionGrant,
 }
 
 /// The grants of a [`HandlerConfig`], prepared for the host functions of a call.
@@ -288,13 +300,14 @@ pub(crate) struct BoundGrants {
     pub(crate) store: Option<StoreGrant>,
     pub(crate) queries: HashMap<String, Arc<dyn Query>>,
     pub(crate) http: HashMap<String, Arc<dyn HttpEndpoint>>,
+    pub(crate) session: SessionGrant,
     pub(crate) counters: Counters,
     pub(crate) peaks: Arc<Peaks>,
 }
 
 impl BoundGrants {
     pub(crate) fn new(name: Arc<str>, limits: Limits, grants: Grants) -> Result<Self, LoadError> {
-        let Grants { settings, keys, public_keys, secrets, store, queries, http } = grants;
+        let Grants { settings, keys, public_keys, secrets, store, queries, http, session } = grants;
         let mut bound = HashMap::new();
         for (label, grant) in keys {
             check_label("key", &label)?;
@@ -346,7 +359,20 @@ impl BoundGrants {
         let http = http.into_iter().collect();
         let peaks = Arc::new(Peaks::new(&limits));
         let counters = Counters::default();
-        Ok(Self { name, limits, settings, keys: bound, public_keys, secrets, store, queries, http, counters, peaks })
+        Ok(Self {
+            name,
+            limits,
+            settings,
+            keys: bound,
+            public_keys,
+            secrets,
+            store,
+            queries,
+            http,
+            session,
+            counters,
+            peaks,
+        })
     }
 
     /// Returns a number that changes with the keys of a granted set.

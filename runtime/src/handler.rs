@@ -17,6 +17,7 @@ use crate::policy::{Policy, Proposal};
 use crate::runtime::Runtime;
 use crate::sandbox::{Sandbox, VerifyOutcome, trial_error};
 use crate::sanitize::{MAX_NAME, escape_untrusted, list_names};
+use crate::session::SessionRequest;
 use crate::store::{CommitOutcome, RecordStore, Transaction};
 use crate::token::{TokenDigest, is_token_text};
 use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Verdict};
@@ -82,6 +83,7 @@ impl Handler {
             store,
             queries,
             http,
+            session,
             actors,
             default_ttl,
             max_ttl,
@@ -120,9 +122,13 @@ impl Handler {
         let bound = BoundGrants::new(
             name.clone(),
             limits,
-            Grants { settings, keys, public_keys, secrets, store, queries, http },
+            Grants { settings, keys, public_keys, secrets, store, queries, http, session },
         )?;
         check_grants(&component.info, &bound)?;
+        if !component.info.handles_tokens() && !prefixes.is_empty() {
+            let text = "the component is no token handler, so it has no tokens: remove `prefixes`";
+            return Err(LoadError::new(LoadErrorKind::BadPrefix, text));
+        }
         let sandbox = Arc::new(Sandbox::new(runtime.shared().clone(), &component, bound)?);
         let now = UnixTime { seconds: 0, nanoseconds: 0 };
         pollster::block_on(sandbox.try_out(now)).map_err(|fault| trial_error(&Error::new(&name, fault)))?;
@@ -193,6 +199,28 @@ impl Handler {
                 && repeatable
             {
                 self.answers.keep(digest, moment, size(acceptance), || Arc::new(acceptance.clone()));
+            }
+            Ok(verdict)
+        };
+        judged.await.map_err(|fault| Error::new(&self.name, fault))
+    }
+
+    /// Identifies the user of a request, and judges the handler's proposal.
+    ///
+    /// # Errors
+    /// Returns an [`Error`] if no verdict is available.
+    pub(crate) async fn identify(&self, request: Arc<SessionRequest>) -> Result<Verdict, Error> {
+        let judged = async {
+            let now = self.runtime.shared().now()?;
+            let verdict = match self.sandbox.identify(request.clone(), now).await? {
+                Answer::Proposal(proposal) => {
+                    self.policy.judge_session(&self.name, &self.bound.limits, proposal, now)?
+                }
+                Answer::NotMine => Verdict::NotMine,
+                Answer::Rejected(reason, message) => Rejection::of(&self.name, reason, message),
+            };
+            for secret in request.secrets() {
+                names_no_token(&verdict, &secret)?;
             }
             Ok(verdict)
         };

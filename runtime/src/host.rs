@@ -17,6 +17,7 @@ use crate::clock::UnixTime;
 use crate::error::{ErrorKind, LimitExceeded};
 use crate::grants::BoundGrants;
 use crate::limits::{LimitKind, Limits};
+use crate::session::SessionRequest;
 use crate::slice;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub(crate) struct State {
     pub(crate) records: Option<Box<store::Records>>,
     pub(crate) asked: queries::Asked,
     pub(crate) sent: http::Sent,
+    /// In `identify`, the whole request, of which the guest sees only a part.
+    pub(crate) session: Option<Arc<SessionRequest>>,
     /// The key that signed last or, in `verify`, that last verified a signature.
     pub(crate) key: Cell<Option<Arc<str>>>,
 }
@@ -75,6 +78,7 @@ impl State {
             records: bound.store.as_ref().map(|_| Box::default()),
             asked: queries::Asked::default(),
             sent: http::Sent::default(),
+            session: None,
             key: Cell::new(None),
             bound,
         }
@@ -100,6 +104,7 @@ pub(crate) enum Phase {
     Instantiate,
     Create,
     Verify,
+    Identify,
 }
 
 /// The stack on which a call runs.

@@ -1,6 +1,7 @@
 //! Requests behind the import `http`. The embedder implements [`HttpEndpoint`]; the crate
 //! `keyward-fetch` does so with checked addresses, TLS and bounds.
 
+use crate::session::SessionRequest;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -18,9 +19,64 @@ pub trait HttpEndpoint: Send + Sync + 'static {
     /// Returns the names of the query parameters that a handler may add.
     fn parameters(&self) -> &[String];
 
-    /// Sends a request, with these parameters added to the query. Their names are among
-    /// [`parameters`](Self::parameters), each at most once.
-    fn send(&self, query: Vec<(String, String)>) -> HttpFuture<'_>;
+    /// Returns what the host adds from the request of a session; nothing by default.
+    fn forwards(&self) -> &Forwards {
+        const NOTHING: &Forwards = &Forwards { cookies: Vec::new(), headers: Vec::new(), query: Vec::new() };
+        NOTHING
+    }
+
+    /// Sends a request with these additions.
+    fn send(&self, additions: HttpAdditions) -> HttpFuture<'_>;
+}
+
+/// The parts of a session's request that are added to a request to an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_structs, reason = "endpoints construct it")]
+pub struct Forwards {
+    /// The names of cookies.
+    pub cookies: Vec<String>,
+    /// The names of headers, in lower case.
+    pub headers: Vec<String>,
+    /// The names of headers that become query parameters of the same name, in lower case.
+    pub query: Vec<String>,
+}
+
+impl Forwards {
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { cookies, headers, query } = self;
+        cookies.is_empty() && headers.is_empty() && query.is_empty()
+    }
+}
+
+/// The additions to the configured request of an [`HttpEndpoint`].
+#[derive(Clone, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_structs, reason = "endpoints destructure it")]
+#[expect(missing_debug_implementations, reason = "it may hold secrets")]
+pub struct HttpAdditions {
+    /// Query parameters: those of the handler, whose names are among
+    /// [`parameters`](HttpEndpoint::parameters), each at most once, and then
+    /// [`Forwards::query`].
+    pub query: Vec<(String, String)>,
+    /// Headers, of which [`Forwards::headers`] has the names.
+    pub headers: Vec<(String, String)>,
+    /// Cookies with a value, of which [`Forwards::cookies`] has the names.
+    pub cookies: Vec<(String, String)>,
+}
+
+impl HttpAdditions {
+    /// Returns the additions to a request of a handler. Those from the session are in the order in
+    /// which the endpoint names them; parts that are absent, and cookies without a value, are left
+    /// out.
+    pub(crate) fn new(query: Vec<(String, String)>, forwards: &Forwards, session: &SessionRequest) -> Self {
+        let named = |names: &[String], pairs: &[(String, String)]| -> Vec<(String, String)> {
+            names.iter().flat_map(|name| pairs.iter().filter(move |(known, _)| known == name)).cloned().collect()
+        };
+        let mut query = query;
+        query.extend(named(&forwards.query, &session.headers));
+        let mut cookies = named(&forwards.cookies, &session.cookies);
+        cookies.retain(|(_, value)| !value.is_empty());
+        Self { query, headers: named(&forwards.headers, &session.headers), cookies }
+    }
 }
 
 /// A response that arrived completely, and is no redirect.

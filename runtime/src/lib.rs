@@ -113,6 +113,7 @@ mod revocation_list;
 pub mod runtime;
 mod sandbox;
 mod sanitize;
+pub mod session;
 mod slice;
 pub mod store;
 mod sync;

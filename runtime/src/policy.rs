@@ -222,7 +222,33 @@ impl Policy {
         proposal: Proposal,
         now: UnixTime,
     ) -> Result<Verdict, ErrorKind> {
-        match self.judge_within_limits(handler, limits, proposal, now) {
+        self.judge_bounded(handler, limits, proposal, now, self.max_ttl)
+    }
+
+    /// Judges a handler's proposal about a session, which has neither an id nor a lifetime.
+    ///
+    /// # Errors
+    /// As for [`judge`](Self::judge).
+    pub(crate) fn judge_session(
+        &self,
+        handler: &Arc<str>,
+        limits: &Limits,
+        proposal: Proposal,
+        now: UnixTime,
+    ) -> Result<Verdict, ErrorKind> {
+        let proposal = Proposal { token_id: None, issued_at: Some(now.whole()), expires_at: None, ..proposal };
+        self.judge_bounded(handler, limits, proposal, now, None)
+    }
+
+    fn judge_bounded(
+        &self,
+        handler: &Arc<str>,
+        limits: &Limits,
+        proposal: Proposal,
+        now: UnixTime,
+        max_ttl: Option<u64>,
+    ) -> Result<Verdict, ErrorKind> {
+        match self.judge_within_limits(handler, limits, proposal, now, max_ttl) {
             Ok(verdict) => Ok(verdict),
             Err(Unfit::Fault(fault)) => Err(fault),
             Err(Unfit::TooLarge(what)) => {
@@ -238,6 +264,7 @@ impl Policy {
         limits: &Limits,
         proposal: Proposal,
         now: UnixTime,
+        max_ttl: Option<u64>,
     ) -> Result<Verdict, Unfit> {
         let Proposal { actor, restrictions, token_id, issued_at, expires_at } = proposal;
         let object = read_actor(&actor, limits)?;
@@ -273,7 +300,7 @@ impl Policy {
         if issued_at.is_some_and(|start| start.whole() > now.whole().later(self.leeway)) {
             return reject(Reason::NotYetValid, "Token was issued in the future");
         }
-        if let Some(max_ttl) = self.max_ttl {
+        if let Some(max_ttl) = max_ttl {
             match expires_at {
                 None => return reject(Reason::NotPermitted, "Token does not expire, but tokens of its handler must"),
                 Some(end) if end.seconds_since(issued_at.unwrap_or(now)) > max_ttl => {

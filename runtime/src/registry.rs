@@ -20,6 +20,7 @@ use crate::restrictions::Permission;
 use crate::revocation_list::{Revocations, Subject};
 use crate::runtime::Runtime;
 use crate::sanitize::{MAX_NAME, escape_untrusted, list_names};
+use crate::session::SessionRequest;
 use crate::store::{StoreError, TokenStore};
 use crate::token::TokenDigest;
 use crate::verdict::{
@@ -156,7 +157,7 @@ impl Registry {
     /// # Errors
     /// No verdict is available, or no handler has that name.
     pub async fn verify_with(&self, handler: &str, token: &str) -> Result<Verdict, Error> {
-        self.named(handler)?;
+        self.named(handler, |_| true)?;
         self.verify_among(token, |name| name == handler).await
     }
 
@@ -191,6 +192,25 @@ impl Registry {
             }
         }
         Ok(Verdict::NotMine)
+    }
+
+    /// Identifies the user of a request by its cookies or headers, with the session handler of this
+    /// name. Without a user that the handler knows, the verdict is [`Verdict::NotMine`] or a
+    /// rejection.
+    ///
+    /// The caller must only ask for a request without a token: a token, valid or not, is never
+    /// followed by cookies. Those are sent by every page that the user visits, so the caller also
+    /// protects against forged requests.
+    ///
+    /// # Errors
+    /// No [`Verdict`] is available, or no session handler has that name.
+    pub async fn identify(&self, handler: &str, request: SessionRequest) -> Result<Verdict, Error> {
+        let handler = self.named(handler, |handler| handler.info().handles_sessions())?.1;
+        // What was revoked before the handler asks its service does not concern its answer.
+        let known = self.0.revocations.as_ref().map(|list| list.version());
+        let verdict = handler.identify(request.into()).await?;
+        let verdict = self.unless_session_revoked(handler, verdict, known)?;
+        self.unless_hook_rejects(handler, verdict).await
     }
 
     /// Returns the actor of a token if its restrictions allow it to be used for a [`Permission`].
@@ -283,12 +303,14 @@ impl Registry {
     }
 
     async fn create_in_context(&self, request: CreateRequest, together: IssueContext<'_>) -> Result<Creation, Error> {
-        let place = match request.handler.as_deref() {
-            Some(name) => self.named(name)?,
-            None => 0,
-        };
-        let Some(handler) = self.0.handlers.get(place) else {
-            return Err(Error::without_handler(ErrorKind::NoHandler));
+        // A session handler issues no tokens.
+        let issues = |handler: &Handler| handler.info().handles_tokens();
+        let (place, handler) = match request.handler.as_deref() {
+            Some(name) => self.named(name, issues)?,
+            None => {
+                let first = self.0.handlers.iter().enumerate().find(|(_, handler)| issues(handler));
+                first.ok_or_else(|| Error::without_handler(ErrorKind::NoHandler))?
+            }
         };
         // A replacement keeps the restrictions of the token that it replaces.
         if let (Some(restrictions), None) = (&request.restrictions, &together.edit) {
@@ -394,9 +416,11 @@ impl Registry {
         }
     }
 
-    fn named(&self, name: &str) -> Result<usize, Error> {
-        self.0.handlers.iter().position(|handler| &*handler.name == name).ok_or_else(|| {
-            let known = list_names(self.0.handlers.iter().map(|handler| &handler.name));
+    /// Returns the handler of this name among those of a kind, with its place.
+    fn named(&self, name: &str, is_of_kind: impl Fn(&Handler) -> bool) -> Result<(usize, &Handler), Error> {
+        let mut handlers = self.0.handlers.iter().enumerate().filter(|(_, handler)| is_of_kind(handler));
+        handlers.clone().find(|(_, handler)| &*handler.name == name).ok_or_else(|| {
+            let known = list_names(handlers.by_ref().map(|(_, handler)| &handler.name));
             Error::without_handler(ErrorKind::NoSuchHandler { name: escape_untrusted(name, MAX_NAME), known })
         })
     }

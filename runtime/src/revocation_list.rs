@@ -11,6 +11,7 @@ mod cutoffs;
 mod kept;
 mod pace;
 mod pending_writes;
+mod snapshot;
 
 use crate::clock::UnixTime;
 use crate::error::ErrorKind;
@@ -18,10 +19,10 @@ use crate::hook::RevocationHook;
 use crate::store::{Entry, Revocation, RevocationLog, Revoked, StoreError};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak, thread};
 use crate::token::TokenId;
-use cutoffs::Cutoffs;
 use kept::{Durability, Kept};
 use pace::Pace;
 use pending_writes::{Added, Late, PendingWrites, ROOM};
+use snapshot::{Lag, Snapshot, Staleness};
 use std::fmt;
 use std::sync::Mutex as StdMutex;
 use std::time::{Duration, Instant};
@@ -281,6 +282,11 @@ impl Revocations {
         self.read_known().check_fresh(Instant::now(), self.patience).err().map(|unsure| unsure.to_string())
     }
 
+    /// Returns a number that changes with every revocation that this process learns of.
+    pub(crate) fn version(&self) -> u64 {
+        self.read_known().version
+    }
+
     /// Returns the newest time in the store, if this node's clock is too far behind it to judge
     /// expiry.
     pub(crate) fn is_behind(&self, now: UnixTime) -> Option<UnixTime> {
@@ -327,6 +333,7 @@ impl Revocations {
                 // Another reader may already have added it. A cap must not apply to later entries.
                 if known.last.as_ref().is_none_or(|(last, _)| *last < number) {
                     known.confirmed.add(entry.clone());
+                    known.version = known.version.wrapping_add(1);
                     known.last = Some((number, entry));
                 }
             }
@@ -349,6 +356,7 @@ impl Revocations {
             let mut known = self.write_known();
             let written = Revocation { keep_children: false, ..written };
             known.confirmed.apply(written.clone());
+            known.version = known.version.wrapping_add(1);
             for token in descendants {
                 known.confirmed.apply(token.into());
             }
@@ -372,7 +380,12 @@ impl Revocations {
         room: usize,
     ) -> Result<(), ErrorKind> {
         let mut unwritten = self.unwritten();
-        match unwritten.add(revocation, late, hook, room, &mut self.write_known().unconfirmed) {
+        let added = {
+            let mut known = self.write_known();
+            known.version = known.version.wrapping_add(1);
+            unwritten.add(revocation, late, hook, room, &mut known.unconfirmed)
+        };
+        match added {
             Added::Full => return Err(ErrorKind::TooManyPending),
             Added::New => {
                 tracing::warn!(target: "keyward::store", "a revocation cannot be written yet: this process rejects its tokens, and retries while it runs");
@@ -478,112 +491,5 @@ fn write_down(revocations: &Weak<Revocations>) {
         if revocations.unwritten().is_done() {
             return;
         }
-    }
-}
-
-/// The reason that revoked tokens cannot be distinguished from others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Staleness {
-    /// There has been no contact with the store for too long.
-    Silence { seconds: u64 },
-    /// The store has lost entries. It is not read again, because it may soon have others under the
-    /// same numbers.
-    Forgotten,
-    /// The audit log has noted revocations that the store lacks.
-    Lagging(Lag),
-}
-
-/// The last entry of the list as noted in an audit log, and as the store had it then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lag {
-    noted: u64,
-    last: u64,
-}
-
-impl fmt::Display for Staleness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Silence { seconds } => write!(f, "the revocations of the last {seconds} s are unknown"),
-            Self::Forgotten => f.write_str(
-                "revocations that were read from the store are no longer in it: it was restored from an older copy, so no \
-                 token is known to be valid. Restore the newest copy, or repeat the later revocations; then restart, and with \
-                 an audit log run `keyward store accept`",
-            ),
-            Self::Lagging(Lag { noted, last }) => write!(
-                f,
-                "the audit log has noted revocation {noted}, which the store lacks (its last one was {last}): the store is an older \
-                 copy, so no token is known to be valid. Restore the newest copy, or repeat the later revocations and \
-                 run `keyward store accept`"
-            ),
-        }
-    }
-}
-
-impl From<Staleness> for ErrorKind {
-    fn from(unsure: Staleness) -> Self {
-        Self::Store(StoreError::new(unsure.to_string()))
-    }
-}
-
-/// The part of the [`RevocationLog`] that has been read.
-#[derive(Default)]
-struct Snapshot {
-    /// The last entry that was read, with its number.
-    last: Option<(u64, Entry)>,
-    /// The last entry that this process has written, with its number.
-    own: Option<(u64, Entry)>,
-    /// `true` once one of these is missing from the list.
-    has_forgotten: bool,
-    /// Set while the list lacks the entry that an audit log has noted.
-    lag: Option<Lag>,
-    /// When the whole list was last read.
-    heard: Option<Instant>,
-    /// The newest time in the store.
-    newest: Option<UnixTime>,
-    confirmed: Cutoffs,
-    unconfirmed: Cutoffs,
-}
-
-impl Snapshot {
-    fn rule(&self, subject: Subject<'_>) -> Ruling {
-        match self.unconfirmed.rule(subject) {
-            Ruling::Clear => self.confirmed.rule(subject),
-            Ruling::Covered | Ruling::Revoked => Ruling::Revoked,
-        }
-    }
-
-    /// Checks that the list was read completely within `patience` before `now`.
-    fn check_fresh(&self, now: Instant, patience: Duration) -> Result<(), Staleness> {
-        if self.has_forgotten {
-            return Err(Staleness::Forgotten);
-        }
-        if let Some(lag) = self.lag {
-            return Err(Staleness::Lagging(lag));
-        }
-        let silence = self.heard.map_or(Duration::MAX, |heard| now.saturating_duration_since(heard));
-        if silence > patience { Err(Staleness::Silence { seconds: silence.as_secs() }) } else { Ok(()) }
-    }
-
-    fn forget(&mut self) -> Result<(), StoreError> {
-        self.has_forgotten = true;
-        Err(StoreError::new(Staleness::Forgotten.to_string()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn silence_is_tolerated_for_the_patience() {
-        let start = Instant::now();
-        let patience = Duration::from_secs(10);
-        let known = Snapshot { heard: Some(start), ..Snapshot::default() };
-        assert_eq!(known.check_fresh(start + patience, patience), Ok(()));
-        assert_eq!(
-            known.check_fresh(start + Duration::from_secs(11), patience),
-            Err(Staleness::Silence { seconds: 11 })
-        );
-        assert!(Snapshot::default().check_fresh(start, patience).is_err(), "before anything was read");
     }
 }

@@ -1,7 +1,7 @@
 //! Sandboxed calls: one call in one fresh instance. The only module that creates a [`Store`].
 
 use crate::admission::{Full, Seat, Slot};
-use crate::bindings::{self, Answer, Redactor, Verdict, types};
+use crate::bindings::{self, Answer, Redactor, SessionRequest, Verdict, types};
 use crate::breaker::{Breaker, Permit};
 use crate::clock::UnixTime;
 use crate::component::CheckedComponent;
@@ -16,6 +16,7 @@ use crate::limits::{LimitKind, Limits};
 use crate::pool::Budget;
 use crate::runtime::RuntimeInner;
 use crate::sanitize::escape_untrusted;
+use crate::session;
 use crate::slice;
 use crate::token::is_token_text;
 use crate::verdict::{CreateRequest, Denial};
@@ -34,12 +35,20 @@ pub(crate) struct Sandbox {
     /// The component linked for calls on their caller's stack; `None` if its imports may wait.
     direct: Option<InstancePre<State>>,
     fiber: InstancePre<State>,
-    verify: ComponentExportIndex,
-    create: ComponentExportIndex,
+    /// `None` if it is no token handler.
+    token: Option<TokenExports>,
+    /// The function `identify`; `None` if it is no session handler.
+    identify: Option<ComponentExportIndex>,
     /// The handler's part of the runtime's slots.
     seat: Seat,
     conduct: Conduct,
     pub(crate) breaker: Arc<Breaker>,
+}
+
+/// The functions of a token handler.
+struct TokenExports {
+    verify: ComponentExportIndex,
+    create: ComponentExportIndex,
 }
 
 type VerifyResult = Result<Verdict, types::Failure>;
@@ -96,17 +105,19 @@ impl Sandbox {
         let fiber = link(Mode::Fiber).map_err(wrong)?;
         let may_wait = bound.store.is_some() || !bound.queries.is_empty() || !bound.http.is_empty();
         let direct = if may_wait { None } else { Some(link(Mode::Direct).map_err(wrong)?) };
-        let exports = component.get_export_index(None, "keyward:handler/token-handler@0.1.0");
-        let export = |name| component.get_export_index(exports.as_ref(), name);
-        let (Some(verify), Some(create)) = (export("verify"), export("create")) else {
-            return Err(does_not_fit("an export of `keyward:handler/token-handler` is missing"));
+        let export = |interface: &str, function| {
+            let interface = component.get_export_index(None, format!("keyward:handler/{interface}@0.1.0"))?;
+            component.get_export_index(Some(&interface), function)
         };
+        let token = export("token-handler", "verify").zip(export("token-handler", "create"));
+        let token = token.map(|(verify, create)| TokenExports { verify, create });
+        let identify = export("session-handler", "identify");
         let max = bound.limits.concurrent_calls.unwrap_or(shared.limits.slots / 2).max(1);
         let now = Instant::now();
         let seat = shared.admission.seat(max, now);
         let breaker = Arc::new(Breaker::new(bound.name.clone()));
         let conduct = Conduct::new(now, bound.peaks.clone());
-        Ok(Self { shared, bound: Arc::new(bound), direct, fiber, verify, create, seat, conduct, breaker })
+        Ok(Self { shared, bound: Arc::new(bound), direct, fiber, token, identify, seat, conduct, breaker })
     }
 
     /// Instantiates the component once and calls no function: only this detects wrong types and
@@ -119,9 +130,17 @@ impl Sandbox {
             let mut spent = HostUse::default();
             let state = State::new(this.bound.clone(), Mode::Fiber, Arc::default(), now, spent);
             let (mut store, instance) = this.instantiate(state, &mut spent).await?;
-            let verify = instance.get_typed_func::<(&str,), (VerifyResult,)>(&mut store, &this.verify);
-            let create = instance.get_typed_func::<(&types::CreateRequest,), (CreateResult,)>(&mut store, &this.create);
-            this.finish(&mut store, &mut spent, verify.and(create).map(drop))
+            let mut typed = Ok(());
+            if let Some(TokenExports { verify, create }) = &this.token {
+                let verify = instance.get_typed_func::<(&str,), (VerifyResult,)>(&mut store, verify);
+                let create = instance.get_typed_func::<(&types::CreateRequest,), (CreateResult,)>(&mut store, create);
+                typed = verify.and(create).map(drop);
+            }
+            if let Some(identify) = &this.identify {
+                let identify = instance.get_typed_func::<(&SessionRequest,), (VerifyResult,)>(&mut store, identify);
+                typed = typed.and_then(|()| identify.map(drop));
+            }
+            this.finish(&mut store, &mut spent, typed)
         };
         let begun = self.shared.pool.begin(self.budget(), &self.conduct);
         self.shared.pool.run(begun, &self.conduct, Box::pin(call)).await
@@ -151,7 +170,7 @@ impl Sandbox {
         let mut state = State::new(self.bound.clone(), mode, token.clone(), now, *spent);
         match lines {
             Some(mut lines) => {
-                lines.redact(token.clone());
+                lines.redact(vec![token.clone()]);
                 state.lines = lines;
             }
             None if mode == Mode::Direct => state.lines.hold(),
@@ -159,11 +178,12 @@ impl Sandbox {
         }
         let (mut store, instance) = self.instantiate(state, spent).await?;
         store.data_mut().phase = Phase::Verify;
-        let called: wasmtime::Result<VerifyResult> = call(&mut store, &instance, &self.verify, &*token).await;
+        let called: wasmtime::Result<VerifyResult> = call(&mut store, &instance, &self.tokens()?.verify, &*token).await;
         let result = self.finish(&mut store, spent, called)?;
         let State { calls, records, key, mut lines, .. } = store.into_data();
         lines.release();
-        let words = self.words(&token);
+        let secrets = [token];
+        let words = self.words(&secrets);
         match result {
             Ok(verdict) => {
                 let answer = bindings::answer(verdict, &words);
@@ -207,17 +227,18 @@ impl Sandbox {
             records.request = Some(request.clone());
         }
         let request = bindings::request_out(request);
-        let called: wasmtime::Result<CreateResult> = call(&mut store, &instance, &self.create, &request).await;
+        let called: wasmtime::Result<CreateResult> =
+            call(&mut store, &instance, &self.tokens()?.create, &request).await;
         let result = self.finish(&mut store, spent, called)?;
         let State { records, key, mut lines, .. } = store.into_data();
         let created = match result {
             Ok(created) => created,
             Err(types::CreateError::Denied(denied)) => {
-                let (denial, message) = bindings::denied(denied, &self.words(""));
+                let (denial, message) = bindings::denied(denied, &self.words(&[]));
                 let made = IssueOutcome::Denied(denial, message);
                 return Ok(Creating { made, records: None, checked: None });
             }
-            Err(types::CreateError::Failed(failure)) => return Err(bindings::fault(failure, &self.words(""))),
+            Err(types::CreateError::Failed(failure)) => return Err(bindings::fault(failure, &self.words(&[]))),
         };
         let token = &created.token;
         let is_checked = check
@@ -227,11 +248,56 @@ impl Sandbox {
         let checked = if is_checked {
             Some(self.verify_in(mode, token.as_str().into(), now, Some(lines), spent).await)
         } else {
-            lines.redact(token.as_str().into());
+            lines.redact(vec![token.as_str().into()]);
             lines.release();
             None
         };
         Ok(Creating { made: IssueOutcome::Token(created, key.into_inner()), records, checked })
+    }
+
+    /// Calls `identify` with the part of a request that the handler sees.
+    pub(crate) async fn identify(
+        self: &Arc<Self>,
+        request: Arc<session::SessionRequest>,
+        now: UnixTime,
+    ) -> Result<Answer, ErrorKind> {
+        let direct = || completed(self.identify_in(Mode::Direct, request.clone(), now));
+        let fiber = || {
+            let (this, request) = (self.clone(), request.clone());
+            async move { this.identify_in(Mode::Fiber, request, now).await }
+        };
+        self.run(direct, fiber).await
+    }
+
+    async fn identify_in(
+        &self,
+        mode: Mode,
+        request: Arc<session::SessionRequest>,
+        now: UnixTime,
+    ) -> Result<Answer, ErrorKind> {
+        let missing = || ErrorKind::Runtime("it is no session handler".into());
+        let identify = self.identify.as_ref().ok_or_else(missing)?;
+        let mut spent = HostUse::default();
+        let mut state = State::new(self.bound.clone(), mode, Arc::default(), now, spent);
+        let secrets = request.secrets();
+        state.lines.redact(secrets.clone());
+        if mode == Mode::Direct {
+            state.lines.hold();
+        }
+        let seen = bindings::session_out(request.seen_by(&self.bound.session));
+        state.session = Some(request);
+        let (mut store, instance) = self.instantiate(state, &mut spent).await?;
+        store.data_mut().phase = Phase::Identify;
+        let called: wasmtime::Result<VerifyResult> = call(&mut store, &instance, identify, &seen).await;
+        let result = self.finish(&mut store, &mut spent, called)?;
+        let State { mut lines, .. } = store.into_data();
+        lines.release();
+        let words = self.words(&secrets);
+        result.map(|verdict| bindings::answer(verdict, &words)).map_err(|failure| bindings::fault(failure, &words))
+    }
+
+    fn tokens(&self) -> Result<&TokenExports, ErrorKind> {
+        self.token.as_ref().ok_or_else(|| ErrorKind::Runtime("it is no token handler".into()))
     }
 
     /// Runs a call in a slot: directly on this thread's stack if it is large enough, and on a fiber
@@ -315,8 +381,8 @@ impl Sandbox {
         Ok((store, instance))
     }
 
-    fn words<'a>(&self, token: &'a str) -> Redactor<'a> {
-        Redactor { max: self.bound.limits.message_bytes, token }
+    fn words<'a>(&self, secrets: &'a [Arc<str>]) -> Redactor<'a> {
+        Redactor { max: self.bound.limits.message_bytes, secrets }
     }
 
     /// Translates the engine's error, notes the use of limits, and reports dropped log lines.

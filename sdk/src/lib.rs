@@ -1,11 +1,12 @@
-//! Writes token handlers for Keyward in Rust: implement [`TokenHandler`], and name the type in
-//! [`handler!`].
+//! Writes handlers for Keyward in Rust: implement [`TokenHandler`], and name the type in
+//! [`handler!`]; or [`SessionHandler`], and name it in [`session_handler!`].
 //!
-//! A handler creates and verifies tokens. It is compiled to a WebAssembly component, runs in a
-//! fresh sandbox for every call, and imports what it needs from its host: [`clock`], [`keys`],
-//! [`settings`], [`secrets`], [`random`], [`digest`], [`log`]; for tokens that another issuer
-//! signs, [`public_keys`]; for revocable tokens, [`store`]; and for tokens that another system
-//! keeps, [`queries`] of its database or [`http`] requests to its API. It never sees a key.
+//! A token handler creates and verifies tokens, a session handler knows users by their cookies. It
+//! is compiled to a WebAssembly component, runs in a fresh sandbox for every call, and imports what
+//! it needs from its host: [`clock`], [`keys`], [`settings`], [`secrets`], [`random`], [`digest`],
+//! [`log`]; for tokens that another issuer signs, [`public_keys`]; for revocable tokens, [`store`];
+//! and for tokens that another system keeps, [`queries`] of its database or [`http`] requests to
+//! its API. It never sees a key.
 //!
 //! A complete handler, whose tokens are `demo_NAME.SIGNATURE`:
 //!
@@ -114,6 +115,8 @@ mod host;
 mod memory;
 #[doc(hidden)]
 pub mod panic_hook;
+#[doc(hidden)]
+pub mod session_bindings;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
@@ -122,6 +125,7 @@ pub use bindings::keyward::handler::types::{
     Verdict,
 };
 pub use host::*;
+pub use session_bindings::exports::keyward::handler::session_handler::SessionRequest;
 
 /// A token handler.
 ///
@@ -143,6 +147,21 @@ pub trait TokenHandler {
     /// A [`Failure`] if the handler cannot decide. Its text is for the operator's log, never for
     /// the caller.
     fn verify(token: &str) -> Result<Verdict, Failure>;
+}
+
+/// A session handler: knows users by what their browser sends.
+///
+/// There is no `self`: each call gets a fresh instance, and no state survives between calls.
+pub trait SessionHandler {
+    /// Identifies the user of a request, of which `request` has the headers and cookies that the
+    /// operator lets this handler see. [`Verdict::NotMine`] if it has none that the handler knows.
+    ///
+    /// The host ignores the token id and the times of an [`Acceptance`].
+    ///
+    /// # Errors
+    /// A [`Failure`] if the handler cannot decide. Its text is for the operator's log, never for
+    /// the caller.
+    fn identify(request: SessionRequest) -> Result<Verdict, Failure>;
 }
 
 /// Exports a type that implements [`TokenHandler`] as the handler of this component, and declares
@@ -194,16 +213,7 @@ macro_rules! handler {
 
             $crate::bindings::export!(Component with_types_in $crate::bindings);
 
-            $(
-                /// The settings, one per line.
-                const NAMES: &str = ::core::concat!($($setting, "\n"),*);
-                #[used]
-                #[unsafe(link_section = "keyward:settings")]
-                static SETTINGS: [u8; NAMES.len()] = match NAMES.as_bytes().first_chunk() {
-                    ::core::option::Option::Some(names) => *names,
-                    ::core::option::Option::None => ::core::unreachable!(),
-                };
-            )?
+            $crate::declare_settings!($($($setting),*)?);
 
             $(
                 /// The token patterns, one per line.
@@ -221,6 +231,62 @@ macro_rules! handler {
         const _: () = {
             const fn is_a_handler<T: $crate::TokenHandler>() {}
             is_a_handler::<$handler>();
+        };
+    };
+}
+
+/// Exports a type that implements [`SessionHandler`] as the handler of this component, and declares
+/// its settings, as [`handler!`] does.
+///
+/// ```
+/// # use keyward_sdk::{Failure, SessionHandler, SessionRequest, Verdict};
+/// # struct Mine;
+/// # impl SessionHandler for Mine {
+/// #     fn identify(_: SessionRequest) -> Result<Verdict, Failure> { Ok(Verdict::NotMine) }
+/// # }
+/// keyward_sdk::session_handler!(Mine, settings: ["cookie: text"]);
+/// ```
+#[macro_export]
+macro_rules! session_handler {
+    ($handler:ty $(, settings: [$($setting:literal),* $(,)?])? $(,)?) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code, reason = "functions exported from a component are unsafe attributes and raw pointers")]
+        const _: () = {
+            struct Component;
+
+            impl $crate::session_bindings::exports::keyward::handler::session_handler::Guest for Component {
+                fn identify(request: $crate::SessionRequest) -> ::core::result::Result<$crate::Verdict, $crate::Failure> {
+                    $crate::panic_hook::log();
+                    <$handler as $crate::SessionHandler>::identify(request)
+                }
+            }
+
+            $crate::session_bindings::export!(Component with_types_in $crate::session_bindings);
+
+            $crate::declare_settings!($($($setting),*)?);
+        };
+
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = {
+            const fn is_a_handler<T: $crate::SessionHandler>() {}
+            is_a_handler::<$handler>();
+        };
+    };
+}
+
+/// Writes the settings of a handler into its component.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! declare_settings {
+    () => {};
+    ($($setting:literal),+) => {
+        /// The settings, one per line.
+        const NAMES: &str = ::core::concat!($($setting, "\n"),*);
+        #[used]
+        #[unsafe(link_section = "keyward:settings")]
+        static SETTINGS: [u8; NAMES.len()] = match NAMES.as_bytes().first_chunk() {
+            ::core::option::Option::Some(names) => *names,
+            ::core::option::Option::None => ::core::unreachable!(),
         };
     };
 }

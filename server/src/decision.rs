@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::decision_log::DecisionContext;
 use crate::visibility::VisibleToken;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
+use keyward_runtime::session::SessionRequest;
 use keyward_runtime::store::{Cursor, Filter, ListPage, Record, Revocation};
 use keyward_runtime::token::TokenId;
 use keyward_runtime::{CreateRequest, Creation, Error, Verdict};
@@ -23,6 +24,14 @@ pub(crate) async fn verify(
     let start = Instant::now();
     let verdict = context.live.registry.verify_among(token, handlers).await;
     context.metrics.calls.verified(&verdict, start.elapsed());
+    verdict
+}
+
+/// Identifies the user of a request.
+pub(crate) async fn identify(context: &Context, handler: &str, request: SessionRequest) -> Result<Verdict, Error> {
+    let start = Instant::now();
+    let verdict = context.live.registry.identify(handler, request).await;
+    context.metrics.calls.identified(&verdict, start.elapsed());
     verdict
 }
 

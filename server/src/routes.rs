@@ -7,6 +7,7 @@ mod metadata;
 mod openapi;
 mod revocations;
 mod revoke;
+mod session;
 mod tokens;
 mod verify;
 
@@ -22,9 +23,10 @@ pub(crate) use metadata::DOCUMENT;
 pub(crate) use openapi::text as document;
 
 /// All endpoints except those for proxies, which are below [`FORWARD_AUTH`].
-const ENDPOINTS: [&Endpoint; 11] = [
+const ENDPOINTS: [&Endpoint; 12] = [
     &introspect::ENDPOINT,
     &verify::ENDPOINT,
+    &session::ENDPOINT,
     &tokens::ENDPOINT,
     &tokens::token::ENDPOINT,
     &tokens::rotate::ENDPOINT,
@@ -60,6 +62,7 @@ fn described() -> OpenApiRouter {
     OpenApiRouter::with_openapi(openapi::ApiDoc::openapi())
         .routes(routes!(introspect::introspect))
         .routes(routes!(verify::verify))
+        .routes(routes!(session::session))
         .routes(routes!(tokens::list::list, tokens::create))
         .routes(routes!(tokens::token::show, tokens::token::edit))
         .routes(routes!(tokens::rotate::rotate))

@@ -28,6 +28,7 @@ mod metrics;
 mod named;
 mod operations;
 mod outcome;
+mod session_body;
 mod unrecorded;
 
 pub use audited_change::{AuditedChange, note_list};
@@ -37,4 +38,5 @@ pub use metrics::{Inventory, KeyAge, Metrics, Operation, Snapshot};
 pub use named::Named;
 pub use operations::{Operations, Origin};
 pub use outcome::{Outcome, actor_json, escape_json};
+pub use session_body::SessionBody;
 pub use unrecorded::resume;

@@ -31,6 +31,8 @@ const BUCKETS: [f64; 12] = [0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0
 pub enum Operation {
     /// Verifies a token.
     Verify,
+    /// Identifies the user of a request.
+    Identify,
     /// Issues a token.
     Create,
     /// Revokes tokens.
@@ -50,6 +52,7 @@ impl Operation {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Verify => "verify",
+            Self::Identify => "identify",
             Self::Create => "create",
             Self::Revoke => "revoke",
             Self::List => "list",
@@ -178,6 +181,15 @@ impl Metrics {
     pub fn verified(&self, verdict: &Result<Verdict, Error>, took: Duration) {
         let (outcome, handler) = outcome(verdict);
         self.call(Operation::Verify, handler, outcome, took);
+        if let Err(error) = verdict {
+            self.failed(error);
+        }
+    }
+
+    /// Counts the identification of a user.
+    pub fn identified(&self, verdict: &Result<Verdict, Error>, took: Duration) {
+        let (outcome, handler) = outcome(verdict);
+        self.call(Operation::Identify, handler, outcome, took);
         if let Err(error) = verdict {
             self.failed(error);
         }

@@ -12,6 +12,7 @@ use keyward_runtime::clock::UnixTime;
 use keyward_runtime::error::ErrorKind;
 use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
 use keyward_runtime::limits::LimitKind;
+use keyward_runtime::session::SessionRequest;
 use keyward_runtime::store::{
     NewRecord, Record, RecordStore, Revocation, RevocationLog, SecretDigest, StoredRecord, TokenStore, Transaction,
 };
@@ -33,6 +34,9 @@ const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
 /// Time that a handler may wait for a store that does not respond.
 const SILENCE: Duration = Duration::from_millis(100);
 const TOKEN: &str = "ho_anything.at-all";
+/// The value of the cookie that handlers see, and that of those that they do not.
+const COOKIE: &str = "0123456789abcdef-session";
+const OTHER: &str = "fedcba9876543210-other";
 
 /// The store of all hostile handlers. It already contains a record of another handler.
 static STORE: LazyLock<(Arc<Store>, TempDir)> = LazyLock::new(|| {
@@ -93,6 +97,7 @@ fn registry(
     if case.grants.silent_http {
         config.http = http::silent();
     }
+    config.session.cookies.insert("sid".to_owned());
     config.store = store.map(|store| StoreGrant { store, max: 100 });
     let mut victim = HandlerConfig::new("victim", hostile::case("benign").bytes, Actors::Any);
     victim.prefixes = vec!["vi_".into()];
@@ -108,7 +113,11 @@ fn registry(
 type Became = (Outcome, Option<String>, Option<Error>);
 
 fn verify(registry: &Registry) -> Became {
-    match registry.verify_blocking(TOKEN) {
+    judged(registry.verify_blocking(TOKEN))
+}
+
+fn judged(verdict: Result<Verdict, Error>) -> Became {
+    match verdict {
         Ok(Verdict::Accepted(acceptance)) => {
             (Outcome::Ok, Some(acceptance.actor_ignoring_restrictions().json().to_owned()), None)
         }
@@ -120,6 +129,15 @@ fn verify(registry: &Registry) -> Became {
         }
         Err(error) => (Outcome::Failed(error.code().to_owned()), None, Some(error)),
     }
+}
+
+fn identify(registry: &Registry) -> Became {
+    let request = SessionRequest::new("GET", "/").cookie("sid", COOKIE).cookie("other", OTHER).header("x-id", OTHER);
+    let verdict = pollster::block_on(registry.identify("hostile", request));
+    if let Ok(Verdict::Rejected(rejection)) = &verdict {
+        assert!(!rejection.message.contains(COOKIE), "a cookie is no text for a client");
+    }
+    judged(verdict)
 }
 
 fn create(registry: &Registry) -> Became {
@@ -165,7 +183,7 @@ fn run(runtime: &Runtime, case: &Case, stack: Stack) -> Result<(), String> {
             return if error.handler() == Some("hostile") { Ok(()) } else { Err(format!("names no handler: {error}")) };
         }
         (Ok(_), Call::Load, Outcome::Ok) => return Ok(()),
-        (Ok(registry), Call::Verify | Call::Create | Call::Both, _) => registry,
+        (Ok(registry), Call::Verify | Call::Create | Call::Both | Call::Identify, _) => registry,
         (Ok(_), ..) => return Err(format!("loaded, wanted {}", case.outcome)),
         (Err(error), ..) => return Err(format!("did not load: {} ({error})", error.code())),
     };
@@ -173,6 +191,7 @@ fn run(runtime: &Runtime, case: &Case, stack: Stack) -> Result<(), String> {
         Call::Verify => &[verify],
         Call::Create => &[create],
         Call::Both => &[verify, create],
+        Call::Identify => &[identify],
         Call::Load => &[],
     };
     for call in calls {

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
-use keyward_tests::hostile::{self, CALL_CODES, Case, DENIALS, LOAD_CODES, Outcome, REASONS};
+use keyward_tests::hostile::{self, CALL_CODES, Call, Case, DENIALS, LOAD_CODES, Outcome, REASONS};
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 use wit_parser::abi::{AbiVariant, WasmType};
 use wit_parser::{Function, Resolve, SizeAlign, Type, TypeDefKind, WorldItem};
@@ -68,7 +68,8 @@ fn a_called_case_is_granted_its_imports_and_exports_the_calls() {
             continue;
         }
         let (imports, exports) = interfaces(&case.bytes);
-        assert!(exports.contains("keyward:handler/token-handler@0.1.0"), "{}: {exports:?}", case.name);
+        let called = if case.call == Call::Identify { "session-handler" } else { "token-handler" };
+        assert!(exports.contains(&format!("keyward:handler/{called}@0.1.0")), "{}: {exports:?}", case.name);
         for import in imports {
             let granted = match import.as_str() {
                 "keyward:handler/keys@0.1.0" => case.grants.keys,

@@ -39,6 +39,7 @@ mod routing;
 mod schemathesis;
 mod sdk;
 mod serve_command;
+mod sessions;
 mod shared_files;
 mod store;
 mod stored;

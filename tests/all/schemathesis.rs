@@ -65,6 +65,17 @@ component = "down.wasm"
 prefixes = ["pa_"]
 actors = ["partner:*"]
 
+[endpoints.site]
+url = "https://127.0.0.1:9/user"
+cookies = ["sid"]
+
+[[handlers]]
+name = "site"
+component = "builtin:session"
+actors = ["nobody"]
+http.site = "site"
+session.cookies = ["sid"]
+
 [clients.app]
 secret_sha256 = "SHA256"
 may = ["introspect", "verify", "create"]
@@ -99,6 +110,11 @@ expected-statuses = ["2xx", "3xx", "4xx", 503]
 
 [[operations]]
 include-path = "/v1/introspect"
+checks.positive_data_acceptance.enabled = false
+
+# Names of headers and cookies have a syntax that the document does not describe.
+[[operations]]
+include-path = "/v1/session"
 checks.positive_data_acceptance.enabled = false
 
 [dictionaries]
@@ -230,6 +246,7 @@ fn a_known_client_with_a_valid_token() {
     for (endpoint, statuses) in [
         ("introspect", &[200, 400, 405, 415, 503][..]),
         ("verify", &[200, 400, 401, 404, 405, 415, 503]),
+        ("session", &[200, 400, 404, 405, 415]),
         ("tokens", &[201, 400, 401, 403, 404, 405, 415]),
         ("actor", &[200, 405]),
         ("jwks", &[200, 405]),

@@ -7,9 +7,10 @@
 //! | key | value |
 //! | --- | --- |
 //! | `what` | one sentence: the attack |
-//! | `call` | `load`, `verify`, `create` or `verify+create` (both, each with this outcome) |
+//! | `call` | `load`, `verify`, `create`, `verify+create` (both, each with this outcome) or `identify` |
+//! | `world` | the world of the component: `handler` by default, or `token-and-session` |
 //! | `outcome` | the required outcome, see [`Outcome`] |
-//! | `grants` | any of `keys` (the label `mine`), `public-keys` (the label `mine`, one key, for EdDSA), `secrets`, `store` (no records of its own yet), `silent-store` (which never responds), `queries` (labels `mine`, `long`, `broken`), `http` (labels `mine`, `long`, `moved`) and `silent-http` (the label `mine`, which never responds); none by default |
+//! | `grants` | any of `keys` (the label `mine`), `public-keys` (the label `mine`, one key, for EdDSA), `secrets`, `store` (no records of its own yet), `silent-store` (which never responds), `queries` (labels `mine`, `long`, `broken`), `http` (labels `mine`, `long`, `moved`, and `cookies`, to which the host adds a cookie) and `silent-http` (the label `mine`, which never responds); none by default |
 //! | `max-ttl` | the handler's `max_ttl` in seconds; none by default |
 //! | `actor` | with the outcome `ok`: the actor, as JSON, that the client gets |
 //! | `twice` | `same`: the call is repeated, and the second result must equal the first |
@@ -93,6 +94,8 @@ pub enum Call {
     Create,
     /// Verify and create, each with the outcome of the case.
     Both,
+    /// Identify the user of a request with a cookie.
+    Identify,
 }
 
 /// The interfaces that the operator grants; all others are always granted.
@@ -261,7 +264,10 @@ impl Files {
             "verify" => Call::Verify,
             "create" => Call::Create,
             "verify+create" => Call::Both,
-            other => return Err(format!("`call: {other}` is not one of load, verify, create, verify+create")),
+            "identify" => Call::Identify,
+            other => {
+                return Err(format!("`call: {other}` is not one of load, verify, create, verify+create, identify"));
+            }
         };
         let outcome = Outcome::parse(need("outcome")?)?;
         if !outcome.matches(call) {
@@ -322,7 +328,8 @@ impl Files {
             return wat::parse_str(&expanded).map_err(|error| error.to_string());
         }
         let encoding = file.header.get("encoding").map_or("utf8", String::as_str);
-        build::component(&self.module(name, file)?, &file.wit, encoding)
+        let world = file.header.get("world").map_or("handler", String::as_str);
+        build::component(&self.module(name, file)?, &file.wit, world, encoding)
     }
 
     /// Returns the text of a core module: the fields of the base, with replacements and additions.
@@ -355,8 +362,9 @@ impl Files {
 }
 
 impl File {
-    const KEYS: &[&str] =
-        &["what", "call", "outcome", "grants", "max-ttl", "actor", "twice", "base", "encoding", "wit", "bytes"];
+    const KEYS: &[&str] = &[
+        "what", "call", "outcome", "grants", "max-ttl", "actor", "twice", "base", "world", "encoding", "wit", "bytes",
+    ];
 
     fn parse(content: String) -> Result<Self, String> {
         let mut header = BTreeMap::new();
@@ -396,7 +404,7 @@ impl Outcome {
     fn matches(&self, call: Call) -> bool {
         match self {
             Self::Ok | Self::Failed(_) => true,
-            Self::NotMine | Self::Rejected(_) => call == Call::Verify,
+            Self::NotMine | Self::Rejected(_) => matches!(call, Call::Verify | Call::Identify),
             Self::Denied(_) => call == Call::Create,
             Self::Refused(_) => call == Call::Load,
         }

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::Path;
 
 /// The built-in handlers in listing order: `builtin:NAME` is the package `keyward-guest-NAME`.
-pub(crate) const NAMES: [&str; 7] = ["signed", "hardcoded", "stored", "hypothesis", "auth-tokens", "query", "jwt"];
+pub(crate) const NAMES: [&str; 8] =
+    ["signed", "hardcoded", "stored", "hypothesis", "auth-tokens", "query", "jwt", "session"];
 
 /// Builds every component, and the table that includes them. Files that would not change are not
 /// written, so that nothing is compiled again.

@@ -4,6 +4,7 @@ use super::remote::{DEFAULT_MAX_BYTES, MAX_BYTES, RemoteSettings, RemoteUrl, Sec
 use super::schema::within;
 use super::{ConfigError, Handler, Lines, Located};
 use indexmap::IndexMap;
+use keyward_runtime::http::Forwards;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub(crate) struct Endpoint {
     pub(crate) remote: Located<RemoteUrl>,
     pub(crate) method: Method,
     pub(crate) guest_query: Vec<String>,
+    pub(crate) forwards: Forwards,
 }
 
 /// The method of a request.
@@ -46,6 +48,19 @@ pub(super) struct EndpointTable {
     #[serde(default)]
     #[schemars(extend("default" = []))]
     guest_query: Vec<String>,
+    /// Cookies, by name, that the host adds from the request whose user a session handler
+    /// identifies. Calls without such a request may then not use the endpoint.
+    #[serde(default)]
+    #[schemars(extend("default" = []))]
+    cookies: Vec<String>,
+    /// Headers that the host adds from that request, by name.
+    #[serde(default)]
+    #[schemars(extend("default" = []))]
+    headers: Vec<String>,
+    /// Headers of that request that the host adds as query parameters, by name.
+    #[serde(default)]
+    #[schemars(extend("default" = []))]
+    headers_as_query: Vec<String>,
     /// File of certificate authorities in PEM, which alone may vouch for the server. Without it:
     /// those of the system.
     ca: Option<PathBuf>,
@@ -78,11 +93,25 @@ pub(super) fn checked(
             );
             return Err(lines.error(Some(name.span()), text));
         }
-        let EndpointTable { url, method, guest_query, ca, private, timeout_ms, max_bytes } = table;
+        let EndpointTable {
+            url,
+            method,
+            guest_query,
+            cookies,
+            headers,
+            headers_as_query,
+            ca,
+            private,
+            timeout_ms,
+            max_bytes,
+        } = table;
+        let [headers, query] = [headers, headers_as_query]
+            .map(|names| names.into_iter().map(|name| name.to_ascii_lowercase()).collect::<Vec<_>>());
+        let forwards = Forwards { cookies, headers, query };
         let section = Section { lines, kind: "endpoint", name: name.get_ref() };
         let settings = RemoteSettings { url, ca, private, timeout_ms, max_bytes };
         let remote = settings.checked(section, DEFAULT_TIMEOUT)?;
-        endpoints.insert(name.into_inner(), Endpoint { remote, method, guest_query });
+        endpoints.insert(name.into_inner(), Endpoint { remote, method, guest_query, forwards });
     }
     Ok(endpoints)
 }

@@ -12,11 +12,12 @@ use indexmap::IndexMap;
 use keyward_handlers::BuiltIn;
 use keyward_runtime::key_sets::Algorithm;
 use keyward_runtime::keys::Scheme;
+use keyward_runtime::session::SessionGrant;
 use keyward_runtime::{Actors, HandlerConfig, Limits};
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
@@ -40,6 +41,7 @@ pub(crate) struct Handler {
     pub(crate) queries: IndexMap<String, String>,
     /// The names of endpoints, by label.
     pub(crate) http: IndexMap<String, String>,
+    pub(crate) session: SessionGrant,
     pub(crate) actors: AllowedActors,
     pub(crate) default_ttl: Option<NonZeroU32>,
     pub(crate) max_ttl: Option<u64>,
@@ -142,6 +144,9 @@ pub(super) struct HandlerTable {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
     http: IndexMap<String, Spanned<String>>,
+    /// Cookies and headers that a session handler sees of the requests whose users it identifies.
+    #[serde(default)]
+    session: SessionTable,
     /// Actors that its tokens may authenticate, as patterns of ids with an optional final `*`. Any
     /// other token is rejected. Required for a component that is not built in; without it, built-in
     /// handlers may authenticate any actor.
@@ -185,6 +190,7 @@ impl HandlerTable {
             store,
             queries,
             http,
+            session,
             actors,
             default_ttl,
             max_ttl,
@@ -202,6 +208,10 @@ impl HandlerTable {
             checksum.unwrap_or_else(|| matches!(source, Component::Builtin(builtin) if builtin::has_checksum(builtin)));
         let actors = match (actors, &source) {
             (Some(actors), _) => actors,
+            (None, Component::Builtin(builtin)) if *builtin == &keyward_handlers::SESSION => {
+                let text = "the API of a site may name any actor, so its handler must declare `actors`: add `actors = [\"…\"]`";
+                return wrong(name.span(), text.to_owned());
+            }
             (None, Component::Builtin(_)) => AllowedActors { actors: Actors::Any, patterns: None },
             (None, Component::File(_)) => {
                 return wrong(
@@ -281,6 +291,7 @@ impl HandlerTable {
             store: tokens,
             queries: asked,
             http: requested,
+            session: session.into(),
             actors,
             default_ttl,
             max_ttl,
@@ -289,6 +300,24 @@ impl HandlerTable {
             leeway,
             limits: limits.0,
         })
+    }
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct SessionTable {
+    /// Cookies, by name.
+    #[schemars(extend("default" = []))]
+    cookies: BTreeSet<String>,
+    /// Headers, by name.
+    #[schemars(extend("default" = []))]
+    headers: BTreeSet<String>,
+}
+
+impl From<SessionTable> for SessionGrant {
+    fn from(SessionTable { cookies, headers }: SessionTable) -> Self {
+        let headers = headers.into_iter().map(|name| name.to_ascii_lowercase()).collect();
+        Self { cookies, headers }
     }
 }
 

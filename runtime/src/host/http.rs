@@ -4,7 +4,8 @@
 use super::{Calls, HostError, Phase, State};
 use crate::bindings::http::{self, HttpError as Named, Response};
 use crate::counts::Counter;
-use crate::http::{HttpEndpoint, HttpError, HttpResponse};
+use crate::http::{HttpAdditions, HttpEndpoint, HttpError, HttpResponse};
+use crate::session::SessionRequest;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use wasmtime::Result;
@@ -24,6 +25,7 @@ pub(crate) struct Http<'a> {
     calls: &'a mut Calls,
     granted: &'a HashMap<String, Arc<dyn HttpEndpoint>>,
     phase: Phase,
+    session: Option<&'a SessionRequest>,
     sent: &'a mut Sent,
     lookups: &'a Counter,
 }
@@ -52,7 +54,14 @@ impl http::Host for Http<'_> {
         if bytes > MAX_QUERY || !query.iter().all(|(name, _)| is_allowed(name) && names.insert(name)) {
             return Ok(Err(Named::WrongParameter));
         }
-        match endpoint.send(query).await {
+        // Only a session has a request to take them from.
+        let forwards = endpoint.forwards();
+        let additions = match self.session {
+            Some(session) => HttpAdditions::new(query, forwards, session),
+            None if forwards.is_empty() => HttpAdditions { query, ..HttpAdditions::default() },
+            None => return Ok(Err(Named::NotGranted)),
+        };
+        match endpoint.send(additions).await {
             Ok(HttpResponse { status, content_type, body }) => {
                 self.calls.charge(body.len())?;
                 Ok(Ok(Response { status, content_type, body }))
@@ -78,6 +87,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
         calls: &mut state.calls,
         granted: &state.bound.http,
         phase: state.phase,
+        session: state.session.as_deref(),
         sent: &mut state.sent,
         lookups: &state.bound.counters.lookups,
     })

@@ -16,8 +16,9 @@ pub(crate) struct Lines {
     of: u32,
     bytes: usize,
     held: Option<Vec<(Level, String)>>,
-    /// The token that lines must not contain; empty in `create` until it is known.
-    token: Arc<str>,
+    /// The texts that lines must not contain: the token, which is empty in `create` until it is
+    /// known, or the values of a session.
+    secrets: Vec<Arc<str>>,
 }
 
 /// Maximum number of bytes of a held line. Held lines are longer than the emitted part, so that a
@@ -26,7 +27,7 @@ const HELD: usize = 16 << 10;
 
 impl Lines {
     pub(crate) fn new(handler: Arc<str>, of: u32, bytes: usize, token: Arc<str>) -> Self {
-        Self { handler, written: 0, of, bytes, held: None, token }
+        Self { handler, written: 0, of, bytes, held: None, secrets: vec![token] }
     }
 
     /// Returns the number of dropped lines.
@@ -39,9 +40,9 @@ impl Lines {
         self.held.get_or_insert_default();
     }
 
-    /// Sets the token that lines must not contain.
-    pub(crate) fn redact(&mut self, token: Arc<str>) {
-        self.token = token;
+    /// Sets the texts that lines must not contain.
+    pub(crate) fn redact(&mut self, secrets: Vec<Arc<str>>) {
+        self.secrets = secrets;
     }
 
     /// Discards the held lines, and those that were dropped: the call runs again.
@@ -70,7 +71,7 @@ impl Lines {
     }
 
     fn emit(&self, level: Level, message: &str) {
-        let line = Redactor { max: self.bytes, token: &self.token }.show(message);
+        let line = Redactor { max: self.bytes, secrets: &self.secrets }.show(message);
         let handler = &*self.handler;
         match level {
             Level::Debug => tracing::debug!(target: "keyward::handler", handler, "{line}"),

@@ -54,6 +54,9 @@ impl Store<'_> {
         if self.phase == Phase::Instantiate {
             return Err(HostError::forbidden("`store` during instantiation"));
         }
+        if self.phase == Phase::Identify {
+            return Err(HostError::forbidden("`store` in `identify`: a session has no record"));
+        }
         self.records.asked = self.records.asked.saturating_add(1);
         if self.records.asked > MAX_CALLS {
             return Err(HostError::forbidden("more than 16 calls of `store`"));

@@ -142,7 +142,7 @@ impl RegistryBuilder {
         let unprefixed: Vec<usize> = handlers
             .iter()
             .enumerate()
-            .filter(|(_, handler)| handler.prefixes.is_empty())
+            .filter(|(_, handler)| handler.prefixes.is_empty() && handler.info().handles_tokens())
             .map(|(place, _)| place)
             .collect();
         if unprefixed.len() > 1 && !share_unprefixed {

@@ -2,7 +2,7 @@
 
 use super::{IssueOptions, Registry, denied, store_error};
 use crate::clock::{MAX_SECONDS, UnixTime};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::handler::{Handler, IssueContext};
 use crate::policy::MAX_DESCRIPTION_BYTES;
 use crate::restrictions::Permission;
@@ -79,7 +79,7 @@ impl<'a> Tokens<'a> {
     /// handlers' [`max_idle`](crate::HandlerConfig::max_idle).
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] if the store fails.
+    /// [`ErrorKind::Store`](crate::error::ErrorKind::Store) if the store fails.
     pub async fn list(&self, filter: Filter, after: Option<&Cursor>, max: u32) -> Result<ListPage, Error> {
         let now = self.registry.now()?;
         let unused_since = filter.unused_since.map(UnixTime::whole);
@@ -93,7 +93,7 @@ impl<'a> Tokens<'a> {
     /// # Errors
     /// As for [`list`](Self::list), or no handler has that name.
     pub async fn find(&self, token: &TokenId) -> Result<Option<Record>, Error> {
-        self.registry.named(&token.handler)?;
+        self.registry.named(&token.handler, |_| true)?;
         let found = self.store.find(&token.handler, &token.id).await.map_err(store_error)?;
         Ok(found.map(|StoredRecord { record, .. }| record))
     }
@@ -246,8 +246,7 @@ impl<'a> Tokens<'a> {
     }
 
     fn handler(&self, name: &str) -> Result<&'a Handler, Error> {
-        let place = self.registry.named(name)?;
-        self.registry.0.handlers.get(place).ok_or_else(|| Error::without_handler(ErrorKind::NoHandler))
+        Ok(self.registry.named(name, |_| true)?.1)
     }
 }
 

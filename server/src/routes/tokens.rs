@@ -108,12 +108,10 @@ pub(crate) async fn create(
     {
         return Err(ApiError::InvalidRequest("`actor` is a token, not an actor's id: send a token as `parent`"));
     }
-    let usable = |name: &str| client.config().handlers.contains(name);
-    let handler = match handler {
-        Some(name) => Some(name).filter(|name| usable(name) && live.digests.contains_key(name)),
-        None => live.registry.handlers().map(|handler| handler.name).find(|name| usable(name)).map(str::to_owned),
-    };
-    let handler = handler.ok_or(ApiError::NoSuchHandler)?;
+    let issuers = live.registry.handlers().filter(|handler| handler.component.handles_tokens());
+    let mut usable = issuers.map(|handler| handler.name).filter(|name| client.config().handlers.contains(name));
+    let handler = usable.find(|name| handler.as_ref().is_none_or(|wanted| wanted == name));
+    let handler = handler.ok_or(ApiError::NoSuchHandler)?.to_owned();
     let asked = DecisionContext::of(&ENDPOINT, client.id());
     let parent = match parent {
         Some(token) => Some(presented(context, asked, client, &token).await?),

@@ -1,6 +1,6 @@
 //! Endpoints that hostile handlers may request.
 
-use keyward_runtime::http::{HttpEndpoint, HttpError, HttpFuture, HttpResponse};
+use keyward_runtime::http::{Forwards, HttpAdditions, HttpEndpoint, HttpError, HttpFuture, HttpResponse};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -13,6 +13,8 @@ enum Site {
     Long,
     /// Redirects.
     Redirect,
+    /// Returns the cookies that the host has added.
+    Cookies,
     /// Never responds, in spite of its timeout.
     Silent,
 }
@@ -27,10 +29,19 @@ impl HttpEndpoint for Site {
         &ID
     }
 
-    fn send(&self, query: Vec<(String, String)>) -> HttpFuture<'_> {
+    fn forwards(&self) -> &Forwards {
+        static NONE: LazyLock<Forwards> = LazyLock::new(Forwards::default);
+        static COOKIE: LazyLock<Forwards> =
+            LazyLock::new(|| Forwards { cookies: vec!["sid".to_owned()], ..Forwards::default() });
+        if matches!(self, Self::Cookies) { &COOKIE } else { &NONE }
+    }
+
+    fn send(&self, HttpAdditions { query, headers, cookies }: HttpAdditions) -> HttpFuture<'_> {
+        assert!(headers.is_empty() && (cookies.is_empty() || matches!(self, Self::Cookies)));
         assert!(query.len() <= 1 && query.iter().all(|(name, _)| name == "id"));
         let body = match self {
             Self::Echo => Ok(query.into_iter().flat_map(|(_, value)| value.into_bytes()).collect()),
+            Self::Cookies => Ok(cookies.into_iter().flat_map(|(_, value)| value.into_bytes()).collect()),
             Self::Long => Ok(vec![0; 17 << 20]),
             Self::Redirect => Err(HttpError::Refused),
             Self::Silent => return Box::pin(std::future::pending()),
@@ -45,7 +56,7 @@ fn labels<const N: usize>(labels: [(&str, Site); N]) -> BTreeMap<String, Arc<dyn
 
 /// Returns the endpoints granted to a hostile handler.
 pub(super) fn granted() -> BTreeMap<String, Arc<dyn HttpEndpoint>> {
-    labels([("mine", Site::Echo), ("long", Site::Long), ("moved", Site::Redirect)])
+    labels([("mine", Site::Echo), ("long", Site::Long), ("moved", Site::Redirect), ("cookies", Site::Cookies)])
 }
 
 /// Returns an endpoint that never responds.

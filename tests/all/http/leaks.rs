@@ -191,13 +191,17 @@ fn tokens_where_they_do_not_belong(watch: &mut Watch, token: &str) {
         }
     }
     for kind in ["application/json", "application/x-www-form-urlencoded", "text/plain", token] {
-        for path in ["/v1/introspect", "/v1/verify", "/v1/tokens", "/v1/revoke", "/v1/revocations"] {
+        for path in ["/v1/introspect", "/v1/verify", "/v1/session", "/v1/tokens", "/v1/revoke", "/v1/revocations"] {
             watch.ask(&Request::post(path, kind, token).bearer(secret));
             watch.ask(&Request::post(path, kind, format!("{{\"{token}\":\"{token}\"}}")).bearer(secret));
             watch.ask(&Request::post(path, kind, format!("token={token}&token={token}")).bearer(secret));
         }
     }
     watch.ask(&Request::json("/v1/verify", &json!({"token": "x", "handler": token})).bearer(secret));
+    watch.ask(&Request::json("/v1/session", &json!({"handler": token, "cookies": {token: token}})).bearer(secret));
+    watch.ask(
+        &Request::json("/v1/session", &json!({"headers": {"authorization": format!("Bearer {token}")}})).bearer(secret),
+    );
     watch.ask(&Request::json("/v1/tokens", &json!({"actor": "x", "handler": token})).bearer(secret));
     watch.ask(&Request::json("/v1/tokens", &json!({"actor": "x", "expires_after": token})).bearer(secret));
     watch.ask(&Request::json("/v1/tokens", &json!({"actor": {"x": token}})).bearer(secret));

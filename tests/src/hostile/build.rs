@@ -20,10 +20,15 @@ pub(super) fn in_contract(text: &str) -> bool {
     WIT.iter().any(|(_, wit)| wit.contains(text))
 }
 
-/// Builds a component of the world `handler` around a core module.
+/// Builds a component of a world around a core module.
 ///
 /// The replacements in `wit` are applied to the contract.
-pub(super) fn component(module: &str, wit: &[(String, String)], encoding: &str) -> Result<Vec<u8>, String> {
+pub(super) fn component(
+    module: &str,
+    wit: &[(String, String)],
+    world: &str,
+    encoding: &str,
+) -> Result<Vec<u8>, String> {
     let encoding = match encoding {
         "utf8" => StringEncoding::UTF8,
         "utf16" => StringEncoding::UTF16,
@@ -38,7 +43,7 @@ pub(super) fn component(module: &str, wit: &[(String, String)], encoding: &str) 
     let mut resolve = Resolve::default();
     let group = sources.parse().map_err(|(_, error)| format!("the contract: {error}"))?;
     let package = resolve.push_group(group).map_err(|error| format!("the contract: {error:#}"))?;
-    let world = resolve.select_world(&[package], Some("handler")).map_err(|error| format!("{error:#}"))?;
+    let world = resolve.select_world(&[package], Some(world)).map_err(|error| format!("{error:#}"))?;
 
     let mut module = wat::parse_str(module).map_err(|error| error.to_string())?;
     embed_component_metadata(&mut module, &resolve, world, encoding).map_err(|error| format!("{error:#}"))?;
@@ -52,7 +57,7 @@ pub(super) fn component(module: &str, wit: &[(String, String)], encoding: &str) 
 /// Returns a file that is not a handler, derived from the benign handler if `kind` corrupts one.
 pub(super) fn raw(kind: &str, benign: &str) -> Result<Vec<u8>, String> {
     let core = || wat::parse_str(benign).map_err(|error| error.to_string());
-    let whole = || component(benign, &[], "utf8");
+    let whole = || component(benign, &[], "handler", "utf8");
     Ok(match kind {
         "empty" => Vec::new(),
         "text" => b"Not a component, but a sentence about one.\n".to_vec(),

@@ -1,0 +1,246 @@
+//! Users that a site already knows: `builtin:session` beside an API on the loopback interface, in
+//! process, through the command line and over HTTP.
+
+use keyward_server::SecretDigest;
+use keyward_tests::cli::Folder;
+use keyward_tests::daemon::Daemon;
+use keyward_tests::http::{Request, Response};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+const SECRET: &str = "kwc_only-for-tests-only-for-tests-only-for-tes";
+
+/// The values of the cookie `sid`, the status and the body with which the API responds, the
+/// outcome, and the id of the actor, if any.
+const RESPONSES: &[(&str, u16, &str, &str, &str)] = &[
+    ("c00kie-of-ann", 200, r#"{"id": "ann", "name": "Ann"}"#, "accepted", "ann"),
+    ("c00kie-of-7", 200, r#"{"id": 7}"#, "not-permitted", ""),
+    ("c00kie-of-root", 200, r#"{"id": "root"}"#, "not-permitted", ""),
+    ("c00kie-of-nobody", 200, "{}", "not-mine", ""),
+    ("c00kie-of-null", 200, "null", "not-mine", ""),
+    ("c00kie-of-none", 200, "[]", "not-mine", ""),
+    ("c00kie-of-401", 401, "", "not-mine", ""),
+    ("c00kie-of-403", 403, r#"{"id": "ann"}"#, "not-mine", ""),
+    ("c00kie-of-404", 404, "", "not-mine", ""),
+    ("c00kie-of-302", 302, r#"{"id": "ann"}"#, "unavailable", ""),
+    ("c00kie-of-429", 429, "", "unavailable", ""),
+    ("c00kie-of-500", 500, "", "unavailable", ""),
+    ("c00kie-of-201", 201, r#"{"id": "ann"}"#, "unavailable", ""),
+    ("c00kie-of-html", 200, "<html>", "unavailable", ""),
+    ("c00kie-of-list", 200, r#"[{"id": "ann"}]"#, "unavailable", ""),
+    ("c00kie-of-two", 200, r#"{"id": "ann", "id": "bob"}"#, "bad-result", ""),
+    ("c00kie-of-restricted", 200, r#"{"id": "ann", "_r": {}}"#, "bad-result", ""),
+    ("c00kie-of-itself", 200, r#"{"id": "c00kie-of-itself"}"#, "bad-result", ""),
+];
+
+/// An API that notes the request line and the cookies of each request.
+struct Api {
+    port: u16,
+    seen: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl Api {
+    fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let notes = seen.clone();
+        thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let notes = notes.clone();
+                thread::spawn(move || {
+                    let mut reader = BufReader::new(stream.try_clone().unwrap());
+                    let (mut first, mut line, mut cookies) = (String::new(), String::new(), String::new());
+                    reader.read_line(&mut first).unwrap();
+                    while reader.read_line(&mut line).unwrap() > 2 {
+                        if let Some((_, value)) =
+                            line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("cookie"))
+                        {
+                            value.trim_end().clone_into(&mut cookies);
+                        }
+                        line.clear();
+                    }
+                    let of = |value: &str| RESPONSES.iter().find(|(known, ..)| *known == value);
+                    let known = cookies.strip_prefix("sid=").and_then(of);
+                    let (status, body) = known.map_or((401, ""), |(_, status, body, ..)| (*status, *body));
+                    notes.lock().unwrap().push((first.trim_end().to_owned(), cookies));
+                    if known.is_some_and(|(_, _, body, ..)| body.contains("Ann")) {
+                        // Long enough for a revocation.
+                        thread::sleep(Duration::from_millis(20));
+                    }
+                    let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", body.len());
+                    let _ = stream.write_all(format!("{head}{body}").as_bytes());
+                });
+            }
+        });
+        Self { port, seen }
+    }
+
+    fn seen(&self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.seen.lock().unwrap())
+    }
+
+    fn config(&self) -> String {
+        let [app, other] = ["verify\", \"revoke", "introspect"]
+            .map(|rights| format!("secret_sha256 = \"{}\"\nmay = [\"{rights}\"]", SecretDigest::of(SECRET).to_hex()));
+        let other = other.replace(
+            &SecretDigest::of(SECRET).to_hex(),
+            &SecretDigest::of("kwc_other-only-for-tests-only-for-tests-only-fo").to_hex(),
+        );
+        format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
+             [endpoints.site]\nurl = \"http://127.0.0.1:{}/user?format=json\"\nprivate = [\"127.0.0.1\"]\n\
+             cookies = [\"sid\"]\nheaders_as_query = [\"X-Forwarded-For\"]\n\
+             [[handlers]]\nname = \"site\"\ncomponent = \"builtin:session\"\nactors = [\"ann\", \"c00kie*\"]\n\
+             http.site = \"site\"\nsession.cookies = [\"sid\"]\nlimits.wall_ms = 10000\n\
+             [keys.main]\nsecret = {{ file = \"secret.key\" }}\n\
+             [[handlers]]\nname = \"signed\"\ncomponent = \"builtin:signed\"\nkeys.token = {{ ring = \"main\" }}\n\
+             [store]\nsqlite = \"keyward.db\"\n[audit]\nfile = \"audit.log\"\n\
+             [clients.app]\n{app}\n[clients.other]\n{other}\n",
+            self.port
+        )
+        .replace("headers_as_query", "timeout_ms = 5000\nheaders_as_query")
+    }
+}
+
+fn folder(name: &str, config: &str) -> Folder {
+    let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("sessions").join(name));
+    folder.write("keyward.toml", config, 0o644);
+    folder.write("secret.key", "only-for-tests-only-for-tests-only-for-test\n", 0o600);
+    folder
+}
+
+fn ask(daemon: &Daemon, body: &Value) -> Response {
+    Request::json("/v1/session", body).basic("app", SECRET).send(daemon.service())
+}
+
+/// Returns the reason, the code or the outcome of a response, and the id of its actor.
+fn outcome(response: &Value) -> (String, String) {
+    let word = ["reason", "code", "outcome"].into_iter().find_map(|member| response[member].as_str());
+    (word.unwrap().to_owned(), response["actor"]["id"].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn each_response_of_the_api_has_its_outcome() {
+    let api = Api::start();
+    let folder = folder("outcomes", &api.config());
+    let daemon = Daemon::start(&folder, "keyward.toml");
+    let lines: Vec<String> =
+        RESPONSES.iter().map(|(cookie, ..)| json!({ "cookies": { "sid": cookie } }).to_string()).collect();
+    let ran = folder.run(&["verify", "--session", "--json", "--config", "keyward.toml"], lines.join("\n"));
+    assert_eq!(ran.status, 3, "{ran:?}");
+    let printed: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(printed.len(), RESPONSES.len());
+    for ((cookie, _, _, word, id), printed) in RESPONSES.iter().zip(&printed) {
+        let wanted = ((*word).to_owned(), (*id).to_owned());
+        assert_eq!(outcome(printed), wanted, "{cookie}: {printed}");
+        let response = ask(&daemon, &json!({ "cookies": { "sid": cookie } }));
+        let is_failure = ["unavailable", "bad-result"].contains(word);
+        assert_eq!(response.status, if is_failure { 503 } else { 200 }, "{cookie}: {response:?}");
+        assert_eq!(outcome(&response.json()), wanted, "{cookie}");
+    }
+    // Cookies are as secret as tokens.
+    let metrics = Request::get("/metrics").send(daemon.admin()).text().to_owned();
+    assert!(
+        metrics.contains(r#"keyward_calls_total{handler="site",operation="identify",outcome="accepted"} 1"#),
+        "{metrics}"
+    );
+    let ended = daemon.stop();
+    let audit = fs::read_to_string(folder.path().join("audit.log")).unwrap();
+    for text in [&ended.stdout, &ended.stderr, &metrics, &audit, &ran.stderr, &ran.stdout] {
+        assert!(!text.contains("c00kie"), "{text}");
+    }
+}
+
+#[test]
+fn only_what_the_operator_lists_leaves() {
+    let api = Api::start();
+    let folder = folder("leaves", &api.config());
+    let daemon = Daemon::start(&folder, "keyward.toml");
+    let all = json!({
+        "method": "POST", "path": "/private",
+        "headers": { "X-Forwarded-For": "192.0.2.1, a b", "X-Secret": "1", "Authorization": "Basic eDp5" },
+        "cookies": { "ds_actor": "x", "sid": "c00kie-of-ann", "csrf": "y" },
+    });
+    assert_eq!(outcome(&ask(&daemon, &all).json()).0, "accepted");
+    let line = "GET /user?format=json&x-forwarded-for=192.0.2.1%2C+a+b HTTP/1.1".to_owned();
+    assert_eq!(api.seen(), [(line, "sid=c00kie-of-ann".to_owned())]);
+    // Without its cookie, there is no request.
+    for cookies in [json!({}), json!({ "sid": "" }), json!({ "SID": "c00kie-of-ann", "other": "1" })] {
+        assert_eq!(outcome(&ask(&daemon, &json!({ "cookies": cookies })).json()).0, "not-mine");
+    }
+    assert_eq!(api.seen(), []);
+}
+
+#[test]
+fn a_session_is_asked_for_by_trusted_clients_without_a_token() {
+    let api = Api::start();
+    let folder = folder("clients", &api.config());
+    let daemon = Daemon::start(&folder, "keyward.toml");
+    for (body, status) in [
+        (json!({ "headers": { "authorization": "Bearer dstok_x" }, "cookies": { "sid": "c00kie-of-ann" } }), 400),
+        (json!({ "headers": { "AUTHORIZATION": "bearer x" } }), 400),
+        (json!({ "headers": { "cookie": "sid=c00kie-of-ann" } }), 400),
+        (json!({ "cookies": { "sid": "a\r\nHost: evil" } }), 400),
+        (json!({ "cookies": { "sid": "a; admin=1" } }), 400),
+        (json!({ "cookies": { "sid": 1 } }), 400),
+        (json!({ "path": "/a?token=x" }), 400),
+        (json!({ "handler": "signed" }), 404),
+        (json!({ "handler": "none" }), 404),
+        (json!({ "handler": "site" }), 200),
+    ] {
+        let response = ask(&daemon, &body);
+        assert_eq!(response.status, status, "{body}: {response:?}");
+        assert!(!response.text().contains("c00kie"), "{response:?}");
+    }
+    assert_eq!(api.seen(), [], "nothing is sent for a request that is refused");
+    let body = json!({ "cookies": { "sid": "c00kie-of-ann" } });
+    assert_eq!(Request::json("/v1/session", &body).send(daemon.service()).status, 401);
+    let other = Request::json("/v1/session", &body)
+        .basic("other", "kwc_other-only-for-tests-only-for-tests-only-fo")
+        .send(daemon.service());
+    assert_eq!(other.status, 403);
+    // A cookie is no token, and a session handler gets none, although it has no prefix.
+    let verified = Request::json("/v1/verify", &json!({ "token": "c00kie-of-ann" })).basic("app", SECRET);
+    assert_eq!(outcome(&verified.send(daemon.service()).json()).0, "not-mine");
+    assert_eq!(api.seen(), []);
+    // It issues none either, although it is the first handler.
+    let created = folder.run(&["create", "--config", "keyward.toml", "--actor", "ann"], "");
+    assert_eq!(created.status, 0, "{created:?}");
+    let refused = folder.run(&["create", "--config", "keyward.toml", "--actor", "ann", "--handler", "site"], "");
+    assert_ne!(refused.status, 0, "{refused:?}");
+}
+
+/// An actor's sessions end while the API is asked, and a later sign-in counts at once.
+#[test]
+fn a_revocation_ends_a_session_that_is_being_identified() {
+    let api = Api::start();
+    let folder = folder("revoked", &api.config());
+    let daemon = Daemon::start(&folder, "keyward.toml");
+    let body = json!({ "cookies": { "sid": "c00kie-of-ann" } });
+    let revoke = || {
+        let request = Request::json("/v1/revocations", &json!({ "actor": "ann" })).basic("app", SECRET);
+        let response = request.send(daemon.service());
+        assert_eq!(response.status, 200, "{response:?}");
+    };
+    let mut revoked = 0;
+    for _ in 0..20 {
+        thread::scope(|scope| {
+            let asked = scope.spawn(|| outcome(&ask(&daemon, &body).json()).0);
+            thread::sleep(Duration::from_millis(5));
+            revoke();
+            let after = outcome(&ask(&daemon, &body).json()).0;
+            assert_eq!(after, "accepted", "asked after the revocation, in the same second");
+            let during = asked.join().unwrap();
+            assert!(["accepted", "revoked"].contains(&during.as_str()), "{during}");
+            revoked += usize::from(during == "revoked");
+        });
+    }
+    assert!(revoked > 0, "no request was in progress when its actor was revoked");
+}

@@ -1,0 +1,8 @@
+;; what: Traps.
+;; call: identify
+;; outcome: trap
+;; world: token-and-session
+;; base: session-benign
+
+(func $identify (type $identify)
+  unreachable)
