@@ -14,7 +14,7 @@ use keyward_runtime::key_sets::{KeySetGrant, KeySource};
 use keyward_runtime::keys::{Key, KeyGrant, KeyRing, KeyState, MIN_SECRET_BYTES};
 use keyward_runtime::text::list_names;
 use keyward_runtime::{HandlerConfig, LoadError, Registry, Runtime};
-use keyward_server::Tls;
+use keyward_server::{SessionAccess, Tls};
 use keyward_store::{NamedQuery, QueryLimits, QueryThreads};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -110,7 +110,23 @@ impl ConfigFile {
             };
             builder = builder.handler(self.handler(handler, component, &loaded, env, store)?);
         }
-        builder.build().map_err(|error| self.load_error(&error))
+        let registry = builder.build().map_err(|error| self.load_error(&error))?;
+        self.check_sessions(&registry)?;
+        Ok(registry)
+    }
+
+    /// Checks that the session handlers of policies are such: only loading a component shows what
+    /// it exports.
+    fn check_sessions(&self, registry: &Registry) -> Result<(), CliError> {
+        for (policy, settings) in &self.config.server.config.policies {
+            let Some(SessionAccess { handler: name, .. }) = &settings.session else { continue };
+            if !registry.handlers().any(|handler| handler.name == *name && handler.component.handles_sessions()) {
+                let text =
+                    format!("policy `{policy}`: `session` names `{name}`, which is no session handler: correct it");
+                return Err(self.usage_error(None, &text));
+            }
+        }
+        Ok(())
     }
 
     /// Returns the settings of the server. Loads the certificate and its key.

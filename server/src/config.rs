@@ -287,6 +287,30 @@ pub struct Policy {
     pub paths: Option<Vec<PathPattern>>,
     /// Maximum number of token checks per second, and at once; more get 429. `None` for no limit.
     pub rate: Option<NonZeroU32>,
+    /// The access without a token; `None` for no access.
+    pub session: Option<SessionAccess>,
+}
+
+/// The access of users whom a session handler identifies by their cookies.
+///
+/// Browsers send cookies with requests that another site caused, so the methods should be those
+/// that change nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionAccess {
+    /// The name of the session handler.
+    pub handler: String,
+    /// The methods of the original request that are accepted, as the proxy reports them.
+    pub methods: BTreeSet<String>,
+}
+
+impl SessionAccess {
+    /// The methods that change nothing (RFC 9110 section 9.2.1), without `TRACE`.
+    pub const SAFE_METHODS: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
+
+    /// Accepts the [safe methods](Self::SAFE_METHODS) of users of this handler.
+    pub fn new(handler: impl Into<String>) -> Self {
+        Self { handler: handler.into(), methods: Self::SAFE_METHODS.map(str::to_owned).into() }
+    }
 }
 
 /// A pattern for paths: `/api/*` matches every path that begins with `/api/`; without `*` only the

@@ -56,6 +56,7 @@ mod rate_limits;
 mod refresh;
 mod routes;
 mod service;
+mod session_cookies;
 mod slots;
 mod tls;
 mod visibility;
@@ -63,7 +64,7 @@ mod visibility;
 // The public interface is:
 pub use config::{
     Client, Config, ForwardAuth, Handlers, Hosts, IdentityHeaders, Issuer, Limits, PathPattern, Policy, Realm, Right,
-    SecretDigest,
+    SecretDigest, SessionAccess,
 };
 #[doc(hidden)]
 pub use connection::serve_stream;

@@ -29,7 +29,7 @@ endpoints.site = { url = "https://site.example/api" }
 queries.tokens = { sqlite = "tokens.db", sql = "select 1" }
 server.tls = { certificate = "tls.pem", key = "tls.key" }
 clients.app = { secret_sha256 = "0000000000000000000000000000000000000000000000000000000000000000", may = ["verify"] }
-policies.readers = { action = "view-table" }
+policies.readers = { action = "view-table", session = "h" }
 "#;
 
 /// Added to parts of a configuration, which have no handler.
@@ -91,6 +91,7 @@ const UNSEEN: &[(&str, &[&str])] = &[
             "endpoint-repeats-a-parameter",
             "endpoint-slower-than-its-handler",
             "endpoint-unused",
+            "policy-session-missing",
             "session-sends-host",
             "session-with-a-prefix",
             "session-without-actors",

@@ -102,6 +102,9 @@ impl Api {
              [keys.main]\nsecret = {{ file = \"secret.key\" }}\n\
              [[handlers]]\nname = \"signed\"\ncomponent = \"builtin:signed\"\nkeys.token = {{ ring = \"main\" }}\n\
              [store]\nsqlite = \"keyward.db\"\n[audit]\nfile = \"audit.log\"\n\
+             [policies]\nmembers = {{ action = \"any\", session = \"site\" }}\n\
+             writers = {{ action = \"any\", session = \"site\", session_methods = [\"POST\"] }}\n\
+             tokens = \"any\"\n\
              [clients.app]\n{app}\n[clients.other]\n{other}\n",
             self.port
         )
@@ -243,4 +246,81 @@ fn a_revocation_ends_a_session_that_is_being_identified() {
         });
     }
     assert!(revoked > 0, "no request was in progress when its actor was revoked");
+}
+
+/// Sends a proxy's question about a request with these headers.
+fn forward(daemon: &Daemon, policy: &str, headers: &[(&str, &str)]) -> Response {
+    let request = Request::get(&format!("/v1/auth/nginx/{policy}"));
+    headers.iter().fold(request, |request, (name, value)| request.header(name, value)).send(daemon.service())
+}
+
+#[test]
+fn a_policy_admits_users_by_their_cookies() {
+    let api = Api::start();
+    let folder = folder("proxies", &api.config());
+    let daemon = Daemon::start(&folder, "keyward.toml");
+    let ann = ("Cookie", "csrf=1; sid=c00kie-of-ann; theme=dark");
+    let get = ("X-Original-Method", "GET");
+    for method in ["GET", "HEAD", "OPTIONS"] {
+        let admitted = forward(&daemon, "members", &[ann, ("X-Original-Method", method)]);
+        assert_eq!(admitted.status, 200, "{method}: {admitted:?}");
+        assert_eq!(admitted.header("x-auth-subject"), Some("ann"));
+        assert_eq!((admitted.header("x-auth-handler"), admitted.header("x-auth-token-id")), (Some("site"), Some("-")));
+    }
+    assert_eq!(api.seen().len(), 3);
+    // A cookie is sent by each page that the user visits. Without a method that changes nothing,
+    // and that the proxy has reported, it counts for nothing.
+    for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "get", "GET, POST", ""] {
+        assert_eq!(forward(&daemon, "members", &[ann, ("X-Original-Method", method)]).status, 401, "{method}");
+    }
+    let unknown: [&[_]; 3] =
+        [&[ann], &[ann, get, ("X-Original-Method", "POST")], &[ann, ("X-Forwarded-Method", "GET")]];
+    for headers in unknown {
+        assert_eq!(forward(&daemon, "members", headers).status, 401, "{headers:?}");
+    }
+    // A token, valid or not, is never followed by cookies.
+    for authorization in ["Bearer x", "bearer dstok_x", "Bearer", "Bearer a b"] {
+        let refused = forward(&daemon, "members", &[ann, get, ("Authorization", authorization)]);
+        assert_eq!(refused.status, 401, "{authorization}");
+        assert!(refused.header("www-authenticate").unwrap().contains("invalid_token"), "{refused:?}");
+    }
+    let several = [ann, get, ("Authorization", "Basic eDp5"), ("Authorization", "Basic eDp5")];
+    assert_eq!(forward(&daemon, "members", &several).status, 401);
+    assert_eq!(forward(&daemon, "tokens", &[ann, get]).status, 401, "this policy admits no sessions");
+    assert_eq!(api.seen(), [], "the API is asked about none of these");
+
+    for (cookie, status) in
+        [("sid=c00kie-of-401", 401), ("sid=c00kie-of-root", 401), ("other=1", 401), ("sid=c00kie-of-500", 503)]
+    {
+        let refused = forward(&daemon, "members", &[("Cookie", cookie), get]);
+        assert_eq!(refused.status, status, "{cookie}");
+        assert_eq!(refused.header("x-auth-subject"), None);
+    }
+    // Cookies may be in several headers.
+    let split = [("Cookie", "csrf=1"), ("Cookie", "sid=c00kie-of-ann"), get];
+    assert_eq!(forward(&daemon, "members", &split).status, 200);
+    assert_eq!(forward(&daemon, "writers", &[ann, ("X-Original-Method", "POST")]).status, 200);
+    assert_eq!(forward(&daemon, "writers", &[ann, get]).status, 401);
+    let ended = daemon.stop();
+    assert!(!ended.stderr.contains("c00kie"), "{}", ended.stderr);
+    assert!(ended.stderr.contains(r#""outcome":"accepted","handler":"site""#), "{}", ended.stderr);
+
+    // The method that another peer reports is not trusted.
+    folder.write(
+        "keyward.toml",
+        api.config().replace("[policies]", "[server.forward_auth]\ntrusted_proxies = [\"192.0.2.1\"]\n[policies]"),
+        0o644,
+    );
+    let daemon = Daemon::start(&folder, "keyward.toml");
+    assert_eq!(forward(&daemon, "members", &[ann, get]).status, 401);
+}
+
+#[test]
+fn a_policy_names_a_session_handler() {
+    let api = Api::start();
+    let folder = folder("policy", &api.config().replace("session = \"site\" }", "session = \"signed\" }"));
+    let checked = folder.run(&["check", "builtin:session", "--config", "keyward.toml"], "");
+    assert_eq!(checked.status, 2, "{checked:?}");
+    let text = "policy `members`: `session` names `signed`, which is no session handler: correct it";
+    assert!(checked.stderr.contains(text), "{checked:?}");
 }

@@ -5,7 +5,7 @@ use super::{ConfigError, Digest, Handler, Lines};
 use indexmap::IndexMap;
 use keyward_runtime::Permission;
 use keyward_runtime::text::{list_names, suggest_name};
-use keyward_server::{Client, Handlers, PathPattern, Policy, Right, SecretDigest};
+use keyward_server::{Client, Handlers, PathPattern, Policy, Right, SecretDigest, SessionAccess};
 use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -70,6 +70,24 @@ impl Known<'_> {
         };
         let names = self.list(names, of, "`handlers` is empty: omit it to allow all handlers", known)?;
         Ok(names.map_or(Handlers::All, |names| Handlers::Only(names.into_iter().collect())))
+    }
+
+    /// Checks `session = "NAME"`.
+    fn session(
+        self,
+        handler: Spanned<String>,
+        methods: Option<Vec<String>>,
+        of: &str,
+    ) -> Result<SessionAccess, ConfigError> {
+        if !self.handlers.iter().any(|known| known.name.value == *handler.get_ref()) {
+            let text = format!("`session` names `{}`, but there is no such handler: correct it", handler.get_ref());
+            return Err(self.wrong(handler.span(), of, &text));
+        }
+        let access = SessionAccess::new(handler.into_inner());
+        Ok(match methods {
+            Some(methods) => SessionAccess { methods: methods.into_iter().collect(), ..access },
+            None => access,
+        })
     }
 
     /// Checks each item of a list that must not be empty. Errors begin with `of`.
@@ -227,7 +245,7 @@ json_schema_for!(PolicyEntry, |generator| json_schema!({
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("dependentRequired" = { "resource": ["database"] }))]
+#[schemars(extend("dependentRequired" = { "resource": ["database"], "session_methods": ["session"] }))]
 struct PolicyTable {
     /// Action that the token must allow: the full name of one of `[actions]`, or `any` for any
     /// valid token. Without `database`, the token must allow it on everything.
@@ -252,6 +270,15 @@ struct PolicyTable {
     /// Maximum number of token checks per second, and at once; more get 429. Without it: no limit.
     #[schemars(with = "Option<u32>", transform = within(RATES))]
     rate: Option<Spanned<u32>>,
+    /// Session handler that identifies the users of requests without a token by their cookies.
+    /// Without it, such requests are refused.
+    #[schemars(with = "Option<String>")]
+    session: Option<Spanned<String>>,
+    /// Methods of the original request that are accepted without a token, as the proxy reports
+    /// them. Browsers send cookies with requests that another site caused: list only methods that
+    /// change nothing. Requires `session`.
+    #[schemars(with = "Option<Vec<String>>", length(min = 1), inner(regex(pattern = METHOD_PATTERN)), extend("default" = SessionAccess::SAFE_METHODS))]
+    session_methods: Option<Words>,
 }
 
 const METHOD_PATTERN: &str = "^[A-Z]{1,32}$";
@@ -288,23 +315,41 @@ impl<'de> Deserialize<'de> for PolicyEntry {
 impl PolicyEntry {
     fn checked(self, name: &str, known: Known<'_>) -> Result<Policy, ConfigError> {
         let Self(Some(table)) = self else { return Ok(Policy::default()) };
-        let PolicyTable { action, database, resource, handlers, methods, paths, rate } = table;
+        let PolicyTable { action, database, resource, handlers, methods, paths, rate, session, session_methods } =
+            table;
         let of = format!("policy `{name}`");
         let permission = permission(action, database, resource, known, &of)?;
         let handlers = known.handlers(handlers, &of)?;
-        let methods = known.list(methods, &of, "`methods` is empty: omit it to allow all methods", |method| {
-            // Methods are case-sensitive (RFC 9110 section 9.1). The server accepts only these from
-            // a proxy, so any other would never match.
+        // Methods are case-sensitive (RFC 9110 section 9.1). The server accepts only these from a
+        // proxy, so any other would never match.
+        let is_method = |setting: &str, method: String| {
             if (1..=32).contains(&method.len()) && method.bytes().all(|byte| byte.is_ascii_uppercase()) {
                 return Ok(method);
             }
-            Err("`methods` lists methods such as `GET`, each 1 to 32 of the letters `A-Z`".to_owned())
+            Err(format!("`{setting}` lists methods such as `GET`, each 1 to 32 of the letters `A-Z`"))
+        };
+        let methods = known.list(methods, &of, "`methods` is empty: omit it to allow all methods", |method| {
+            is_method("methods", method)
         })?;
+        let empty = "`session_methods` is empty: omit it to allow GET, HEAD and OPTIONS";
+        let span = session_methods.as_ref().map(Spanned::span);
+        let session_methods = known.list(session_methods, &of, empty, |method| is_method("session_methods", method))?;
+        let session = match (session, session_methods, span) {
+            (Some(handler), methods, _) => Some(known.session(handler, methods, &of)?),
+            (None, Some(_), Some(span)) => {
+                return Err(known.wrong(
+                    span,
+                    &of,
+                    "`session_methods` requires `session`: add the name of a session handler",
+                ));
+            }
+            (None, ..) => None,
+        };
         let paths = known.list(paths, &of, "`paths` is empty: omit it to allow all paths", |path| {
             PathPattern::new(&path).map_err(|error| format!("`paths` {error}"))
         })?;
         let rate = known.rate(rate, &of)?;
-        Ok(Policy { permission, handlers, methods: methods.map(BTreeSet::from_iter), paths, rate })
+        Ok(Policy { permission, handlers, methods: methods.map(BTreeSet::from_iter), paths, rate, session })
     }
 }
 

@@ -1,6 +1,6 @@
 //! `/v1/auth/…`: authorization of requests for proxies (forward-auth).
 
-use crate::config::Policy;
+use crate::config::{Policy, SessionAccess};
 use crate::context::Context;
 use crate::credential::Bearer;
 use crate::decision;
@@ -9,6 +9,7 @@ use crate::endpoints::FORWARD_AUTH;
 use crate::error::{ApiError, ErrorBody, RateLimited, challenge, json};
 use crate::identity_headers;
 use crate::proxied_request::{ProxiedRequest, ProxyProtocol};
+use crate::session_cookies;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
@@ -41,6 +42,14 @@ impl<'a> ForwardPath<'a> {
         };
         Some(Self { dialect, policy, path })
     }
+}
+
+/// The credential by which a request is judged.
+#[derive(Clone, Copy)]
+enum Credential<'a> {
+    Token(&'a str),
+    /// The cookies of a request without a token.
+    Session(&'a SessionAccess),
 }
 
 /// The reason to refuse a request.
@@ -102,16 +111,18 @@ async fn decide<'a>(
 ) -> Result<Response, Refusal<'a>> {
     let live = &context.live;
     let forward_auth = &live.config.forward_auth;
-    let token = match bearer {
-        Bearer::Missing => {
+    let credential = match (bearer, &policy.session) {
+        (Bearer::Missing, None) => {
             decision_log::log_without_token(context, asked, "no-token");
             return Err(Refusal::NoToken);
         }
-        Bearer::Malformed => {
+        (Bearer::Missing, Some(session)) => Credential::Session(session),
+        (Bearer::Malformed, _) => {
             decision_log::log_without_token(context, asked, "malformed");
             return Err(Refusal::BadToken);
         }
-        Bearer::Token(token) => token,
+        // Valid or not, it is never followed by cookies.
+        (Bearer::Token(token), _) => Credential::Token(token),
     };
     if forward_auth.refuse_forged && is_forged(headers, &forward_auth.headers.all()) {
         decision_log::log_without_token(context, asked, "forged-headers");
@@ -123,7 +134,17 @@ async fn decide<'a>(
     }
     let counted = live.rates.policy(name);
     counted.map_err(|wait| Refusal::RateLimited(RateLimited { limit: "policy", wait }))?;
-    let verdict = decision::verify(context, token, |name| policy.handlers.contains(name)).await;
+    let verdict = match credential {
+        Credential::Token(token) => decision::verify(context, token, |name| policy.handlers.contains(name)).await,
+        Credential::Session(SessionAccess { handler, methods }) => {
+            let request = session_cookies::request(original, headers);
+            let Some(request) = request.filter(|request| methods.contains(&request.method)) else {
+                decision_log::log_without_token(context, asked, "other-method");
+                return Err(Refusal::NoToken);
+            };
+            decision::identify(context, handler, request).await
+        }
+    };
     let granted = match &verdict {
         Ok(Verdict::Accepted(acceptance)) => policy
             .permission
@@ -143,7 +164,10 @@ async fn decide<'a>(
             Ok(response)
         }
         Ok(Verdict::Accepted(_)) => Err(Refusal::Scope(policy)),
-        Ok(Verdict::NotMine | Verdict::Rejected(_)) => Err(Refusal::BadToken),
+        Ok(Verdict::NotMine | Verdict::Rejected(_)) => Err(match credential {
+            Credential::Token(_) => Refusal::BadToken,
+            Credential::Session(_) => Refusal::NoToken,
+        }),
         Err(_) => Err(Refusal::NoVerdict),
     }
 }

@@ -165,7 +165,14 @@ pub(crate) fn config() -> Config {
         ("paths", Policy { paths: under_api(), ..Policy::default() }),
         (
             "api",
-            Policy { permission: view(), handlers: only_signed(), methods: read(), paths: under_api(), rate: None },
+            Policy {
+                permission: view(),
+                handlers: only_signed(),
+                methods: read(),
+                paths: under_api(),
+                rate: None,
+                session: None,
+            },
         ),
     ]
     .map(|(name, policy)| (name.to_owned(), policy))

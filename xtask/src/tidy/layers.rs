@@ -75,6 +75,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
                 "proxied_request",
                 "routes::tokens::restrictions",
             ],
+            &["session_cookies"],
             &["tls"],
             &["config"],
             &["http1", "identity_headers", "rate_limits", "slots"],
