@@ -72,7 +72,7 @@ fn identify(registry: &Registry, line: &str, handler: Option<&str>) -> Result<Re
         (None, _) => return Err(CliError::Usage("there are several session handlers: use `--handler`".to_owned())),
     };
     let request = body.into_request().map_err(wrong)?;
-    Ok(pollster::block_on(registry.identify(&name, request)))
+    Ok(pollster::block_on(registry.identify(&name, &request)))
 }
 
 /// Returns advice about a line that is not only a token. Nothing is removed from a line, because

@@ -77,7 +77,8 @@ fn report(before: &KeySetStatus, after: &KeySetStatus) {
     let set = &after.name;
     match (earlier, error) {
         (None, Some(error)) => {
-            tracing::warn!(target: "keyward::key_sets", set, error, "the key set could not be refreshed; its last keys are kept");
+            let text = if after.is_usable { "its last keys are used" } else { "its tokens have no verdict" };
+            tracing::warn!(target: "keyward::key_sets", set, error, "the key set could not be refreshed; {text}");
         }
         (Some(_), None) => tracing::info!(target: "keyward::key_sets", set, "the key set can be refreshed again"),
         _ => {}

@@ -46,13 +46,17 @@ pub(crate) enum Answer {
 /// the token under verification, or the values of a session.
 pub(crate) struct Redactor<'a> {
     pub(crate) max: usize,
-    pub(crate) secrets: &'a [Arc<str>],
+    pub(crate) token: &'a str,
+    pub(crate) values: &'a [Arc<str>],
 }
 
 impl Redactor<'_> {
     pub(crate) fn show(&self, text: &str) -> String {
-        let without = |text: Cow<'_, str>, secret: &Arc<str>| Cow::Owned(redact_token(&text, secret).into_owned());
-        escape_untrusted(&self.secrets.iter().fold(Cow::Borrowed(text), without), self.max)
+        let mut text = redact_token(text, self.token);
+        for value in self.values {
+            text = Cow::Owned(redact_token(&text, value).into_owned());
+        }
+        escape_untrusted(&text, self.max)
     }
 }
 

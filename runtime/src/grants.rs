@@ -3,7 +3,7 @@
 use crate::component::source::Component;
 use crate::counts::Counters;
 use crate::error::{LoadError, LoadErrorKind};
-use crate::http::HttpEndpoint;
+use crate::http::{Forwards, HttpEndpoint};
 use crate::key_sets::KeySetGrant;
 use crate::keys::{DerivedKeys, KeyGrant, Secret, UnusableKey};
 use crate::limits::Limits;
@@ -301,6 +301,8 @@ pub(crate) struct BoundGrants {
     pub(crate) queries: HashMap<String, Arc<dyn Query>>,
     pub(crate) http: HashMap<String, Arc<dyn HttpEndpoint>>,
     pub(crate) session: SessionGrant,
+    /// The parts of a session's request that the handler or its endpoints see.
+    pub(crate) session_parts: SessionGrant,
     pub(crate) counters: Counters,
     pub(crate) peaks: Arc<Peaks>,
 }
@@ -356,6 +358,12 @@ impl BoundGrants {
             }
         }
         let (settings, queries) = (settings.into_iter().collect(), queries.into_iter().collect());
+        let mut session_parts = session.clone();
+        for endpoint in http.values() {
+            let Forwards { cookies, headers, query } = endpoint.forwards();
+            session_parts.cookies.extend(cookies.iter().cloned());
+            session_parts.headers.extend(headers.iter().chain(query).cloned());
+        }
         let http = http.into_iter().collect();
         let peaks = Arc::new(Peaks::new(&limits));
         let counters = Counters::default();
@@ -370,6 +378,7 @@ impl BoundGrants {
             queries,
             http,
             session,
+            session_parts,
             counters,
             peaks,
         })

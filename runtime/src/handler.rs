@@ -18,6 +18,7 @@ use crate::runtime::Runtime;
 use crate::sandbox::{Sandbox, VerifyOutcome, trial_error};
 use crate::sanitize::{MAX_NAME, escape_untrusted, list_names};
 use crate::session::SessionRequest;
+use crate::session_flights::Flights;
 use crate::store::{CommitOutcome, RecordStore, Transaction};
 use crate::token::{TokenDigest, is_token_text};
 use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Verdict};
@@ -46,6 +47,7 @@ pub(crate) struct Handler {
     records: Option<Arc<dyn RecordStore>>,
     sandbox: Arc<Sandbox>,
     answers: VerdictCache<Acceptance>,
+    flights: Flights,
 }
 
 impl Handler {
@@ -143,6 +145,7 @@ impl Handler {
             policy,
             records,
             answers: VerdictCache::new(sandbox.bound.limits.verdict_cache_bytes),
+            flights: Flights::default(),
             sandbox,
         })
     }
@@ -205,11 +208,18 @@ impl Handler {
         judged.await.map_err(|fault| Error::new(&self.name, fault))
     }
 
-    /// Identifies the user of a request, and judges the handler's proposal.
+    /// Identifies the user of a request, and judges the handler's proposal. Shares the call with
+    /// equal requests that arrive during it; `version` is that of the revocation list.
     ///
     /// # Errors
     /// Returns an [`Error`] if no verdict is available.
-    pub(crate) async fn identify(&self, request: Arc<SessionRequest>) -> Result<Verdict, Error> {
+    pub(crate) async fn identify(&self, request: &SessionRequest, version: Option<u64>) -> Result<Verdict, Error> {
+        let request = request.seen_by(&self.bound.session_parts);
+        let call = || self.identify_now(request.clone().into());
+        self.flights.join(request.clone(), version, call).await
+    }
+
+    async fn identify_now(&self, request: Arc<SessionRequest>) -> Result<Verdict, Error> {
         let judged = async {
             let now = self.runtime.shared().now()?;
             let verdict = match self.sandbox.identify(request.clone(), now).await? {

@@ -198,17 +198,20 @@ impl Registry {
     /// name. Without a user that the handler knows, the verdict is [`Verdict::NotMine`] or a
     /// rejection.
     ///
+    /// Requests that are equal in all parts that the handler and its endpoints see, and that arrive
+    /// while one of them is identified, share one call.
+    ///
     /// The caller must only ask for a request without a token: a token, valid or not, is never
     /// followed by cookies. Those are sent by every page that the user visits, so the caller also
     /// protects against forged requests.
     ///
     /// # Errors
     /// No [`Verdict`] is available, or no session handler has that name.
-    pub async fn identify(&self, handler: &str, request: SessionRequest) -> Result<Verdict, Error> {
+    pub async fn identify(&self, handler: &str, request: &SessionRequest) -> Result<Verdict, Error> {
         let handler = self.named(handler, |handler| handler.info().handles_sessions())?.1;
         // What was revoked before the handler asks its service does not concern its answer.
         let known = self.0.revocations.as_ref().map(|list| list.version());
-        let verdict = handler.identify(request.into()).await?;
+        let verdict = handler.identify(request, known).await?;
         let verdict = self.unless_session_revoked(handler, verdict, known)?;
         self.unless_hook_rejects(handler, verdict).await
     }

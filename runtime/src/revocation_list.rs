@@ -333,7 +333,8 @@ impl Revocations {
                 // Another reader may already have added it. A cap must not apply to later entries.
                 if known.last.as_ref().is_none_or(|(last, _)| *last < number) {
                     known.confirmed.add(entry.clone());
-                    known.version = known.version.wrapping_add(1);
+                    let is_known = known.unread.remove(&number);
+                    known.version += u64::from(!is_known);
                     known.last = Some((number, entry));
                 }
             }
@@ -356,7 +357,11 @@ impl Revocations {
             let mut known = self.write_known();
             let written = Revocation { keep_children: false, ..written };
             known.confirmed.apply(written.clone());
-            known.version = known.version.wrapping_add(1);
+            known.version += 1;
+            // The poll may have read it already.
+            if known.last.as_ref().is_none_or(|(last, _)| *last < number) {
+                known.unread.insert(number);
+            }
             for token in descendants {
                 known.confirmed.apply(token.into());
             }
@@ -382,7 +387,7 @@ impl Revocations {
         let mut unwritten = self.unwritten();
         let added = {
             let mut known = self.write_known();
-            known.version = known.version.wrapping_add(1);
+            known.version += 1;
             unwritten.add(revocation, late, hook, room, &mut known.unconfirmed)
         };
         match added {

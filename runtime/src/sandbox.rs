@@ -170,7 +170,7 @@ impl Sandbox {
         let mut state = State::new(self.bound.clone(), mode, token.clone(), now, *spent);
         match lines {
             Some(mut lines) => {
-                lines.redact(vec![token.clone()]);
+                lines.redact(token.clone());
                 state.lines = lines;
             }
             None if mode == Mode::Direct => state.lines.hold(),
@@ -182,8 +182,7 @@ impl Sandbox {
         let result = self.finish(&mut store, spent, called)?;
         let State { calls, records, key, mut lines, .. } = store.into_data();
         lines.release();
-        let secrets = [token];
-        let words = self.words(&secrets);
+        let words = self.words(&token, &[]);
         match result {
             Ok(verdict) => {
                 let answer = bindings::answer(verdict, &words);
@@ -234,11 +233,11 @@ impl Sandbox {
         let created = match result {
             Ok(created) => created,
             Err(types::CreateError::Denied(denied)) => {
-                let (denial, message) = bindings::denied(denied, &self.words(&[]));
+                let (denial, message) = bindings::denied(denied, &self.words("", &[]));
                 let made = IssueOutcome::Denied(denial, message);
                 return Ok(Creating { made, records: None, checked: None });
             }
-            Err(types::CreateError::Failed(failure)) => return Err(bindings::fault(failure, &self.words(&[]))),
+            Err(types::CreateError::Failed(failure)) => return Err(bindings::fault(failure, &self.words("", &[]))),
         };
         let token = &created.token;
         let is_checked = check
@@ -248,7 +247,7 @@ impl Sandbox {
         let checked = if is_checked {
             Some(self.verify_in(mode, token.as_str().into(), now, Some(lines), spent).await)
         } else {
-            lines.redact(vec![token.as_str().into()]);
+            lines.redact(token.as_str().into());
             lines.release();
             None
         };
@@ -280,7 +279,7 @@ impl Sandbox {
         let mut spent = HostUse::default();
         let mut state = State::new(self.bound.clone(), mode, Arc::default(), now, spent);
         let secrets = request.secrets();
-        state.lines.redact(secrets.clone());
+        state.lines.redact_values(secrets.clone());
         if mode == Mode::Direct {
             state.lines.hold();
         }
@@ -292,7 +291,7 @@ impl Sandbox {
         let result = self.finish(&mut store, &mut spent, called)?;
         let State { mut lines, .. } = store.into_data();
         lines.release();
-        let words = self.words(&secrets);
+        let words = self.words("", &secrets);
         result.map(|verdict| bindings::answer(verdict, &words)).map_err(|failure| bindings::fault(failure, &words))
     }
 
@@ -381,8 +380,8 @@ impl Sandbox {
         Ok((store, instance))
     }
 
-    fn words<'a>(&self, secrets: &'a [Arc<str>]) -> Redactor<'a> {
-        Redactor { max: self.bound.limits.message_bytes, secrets }
+    fn words<'a>(&self, token: &'a str, values: &'a [Arc<str>]) -> Redactor<'a> {
+        Redactor { max: self.bound.limits.message_bytes, token, values }
     }
 
     /// Translates the engine's error, notes the use of limits, and reports dropped log lines.

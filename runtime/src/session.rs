@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// The part of a request to an application that identifies its user, such as the cookie of a site.
 ///
 /// Cookies are as secret as tokens, so the values have no `Debug`.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct SessionRequest {
     /// The method, such as `GET`.

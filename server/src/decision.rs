@@ -30,7 +30,7 @@ pub(crate) async fn verify(
 /// Identifies the user of a request.
 pub(crate) async fn identify(context: &Context, handler: &str, request: SessionRequest) -> Result<Verdict, Error> {
     let start = Instant::now();
-    let verdict = context.live.registry.identify(handler, request).await;
+    let verdict = context.live.registry.identify(handler, &request).await;
     context.metrics.calls.identified(&verdict, start.elapsed());
     verdict
 }

@@ -16,9 +16,10 @@ pub(crate) struct Lines {
     of: u32,
     bytes: usize,
     held: Option<Vec<(Level, String)>>,
-    /// The texts that lines must not contain: the token, which is empty in `create` until it is
-    /// known, or the values of a session.
-    secrets: Vec<Arc<str>>,
+    /// The token that lines must not contain; empty in `create` until it is known.
+    token: Arc<str>,
+    /// The values of a session, which lines must not contain either.
+    values: Vec<Arc<str>>,
 }
 
 /// Maximum number of bytes of a held line. Held lines are longer than the emitted part, so that a
@@ -27,7 +28,7 @@ const HELD: usize = 16 << 10;
 
 impl Lines {
     pub(crate) fn new(handler: Arc<str>, of: u32, bytes: usize, token: Arc<str>) -> Self {
-        Self { handler, written: 0, of, bytes, held: None, secrets: vec![token] }
+        Self { handler, written: 0, of, bytes, held: None, token, values: Vec::new() }
     }
 
     /// Returns the number of dropped lines.
@@ -40,9 +41,14 @@ impl Lines {
         self.held.get_or_insert_default();
     }
 
-    /// Sets the texts that lines must not contain.
-    pub(crate) fn redact(&mut self, secrets: Vec<Arc<str>>) {
-        self.secrets = secrets;
+    /// Sets the token that lines must not contain.
+    pub(crate) fn redact(&mut self, token: Arc<str>) {
+        self.token = token;
+    }
+
+    /// Sets the values of a session that lines must not contain.
+    pub(crate) fn redact_values(&mut self, values: Vec<Arc<str>>) {
+        self.values = values;
     }
 
     /// Discards the held lines, and those that were dropped: the call runs again.
@@ -71,7 +77,7 @@ impl Lines {
     }
 
     fn emit(&self, level: Level, message: &str) {
-        let line = Redactor { max: self.bytes, secrets: &self.secrets }.show(message);
+        let line = Redactor { max: self.bytes, token: &self.token, values: &self.values }.show(message);
         let handler = &*self.handler;
         match level {
             Level::Debug => tracing::debug!(target: "keyward::handler", handler, "{line}"),

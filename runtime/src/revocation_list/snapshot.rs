@@ -4,6 +4,7 @@ use super::cutoffs::{Cutoffs, Ruling, Subject};
 use crate::clock::UnixTime;
 use crate::error::ErrorKind;
 use crate::store::{Entry, StoreError};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -68,7 +69,9 @@ pub(super) struct Snapshot {
     pub(super) newest: Option<UnixTime>,
     pub(super) confirmed: Cutoffs,
     pub(super) unconfirmed: Cutoffs,
-    /// Changes whenever these do.
+    /// The numbers of entries that this process has written, and has not read yet.
+    pub(super) unread: BTreeSet<u64>,
+    /// Grows with every revocation that this process learns of.
     pub(super) version: u64,
 }
 

@@ -49,6 +49,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
                 "verdict",
                 "verdict_cache",
             ],
+            &["session_flights"],
             &["hook", "registry::redact", "restrictions", "slice", "store::record"],
             &["store"],
             &["lane", "policy", "queries", "registry::presented", "revocation_list::cutoffs"],
