@@ -7,6 +7,7 @@ use crate::output::{one_line, write_json, write_lines};
 use crate::store::OpenStore;
 use crate::{CliError, ExitStatus, Io, assemble, config_file, limits};
 use keyward_runtime::component::ComponentInfo;
+use keyward_runtime::session::SessionGrant;
 use keyward_runtime::text::list_items;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -146,8 +147,14 @@ impl Use {
         let queries = handler.queries.keys().cloned().collect();
         let endpoints =
             handler.http.iter().map(|(label, endpoint)| format!("{label} (endpoint `{endpoint}`)")).collect();
-        let seen = handler.session.cookies.iter().map(|name| format!("cookie {name}"));
-        let seen = seen.chain(handler.session.headers.iter().map(|name| format!("header {name}"))).collect();
+        let SessionGrant { cookies, headers, method, path, ttl, stale } = &handler.session;
+        let seen = cookies.iter().map(|name| format!("cookie {name}"));
+        let seen = seen.chain(headers.iter().map(|name| format!("header {name}")));
+        let line = [("method", method), ("path", path)].into_iter().filter(|(_, is_seen)| **is_seen);
+        let seen = seen.chain(line.map(|(part, _)| part.to_owned()));
+        let cached = [("cached for", ttl), ("and without the service for another", stale)].into_iter();
+        let cached = cached.filter(|(_, time)| !time.is_zero());
+        let seen = seen.chain(cached.map(|(text, time)| format!("{text} {} s", time.as_secs()))).collect();
         let secrets = handler.secrets.keys().cloned().collect();
         let mut grants = Vec::new();
         let is_key = |interface: &str| ["keys", "public-keys"].contains(&interface);

@@ -13,6 +13,7 @@ mod queries;
 mod remote;
 pub(crate) mod schema;
 mod server;
+mod session;
 mod store;
 
 use access::{ClientTable, Known, PolicyEntry};

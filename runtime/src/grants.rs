@@ -71,7 +71,7 @@ pub struct HandlerConfig {
     pub queries: BTreeMap<String, Arc<dyn Query>>,
     /// The [`HttpEndpoint`]s that it may request, by label.
     pub http: BTreeMap<String, Arc<dyn HttpEndpoint>>,
-    /// The cookies and headers that it sees of the requests whose users it identifies.
+    /// The [`SessionGrant`] for the requests whose users it identifies.
     pub session: SessionGrant,
     /// The [`Actors`] that it may vouch for.
     pub actors: Actors,

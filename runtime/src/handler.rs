@@ -1,5 +1,6 @@
 //! A loaded handler: its sandbox, and the policy that judges its results.
 
+mod identify;
 mod issue;
 mod verify_record;
 
@@ -17,9 +18,10 @@ use crate::policy::{Policy, Proposal};
 use crate::runtime::Runtime;
 use crate::sandbox::{Sandbox, VerifyOutcome, trial_error};
 use crate::sanitize::{MAX_NAME, escape_untrusted, list_names};
-use crate::session::SessionRequest;
+use crate::session::SessionHasher;
+use crate::session_cache::SessionCache;
 use crate::session_flights::Flights;
-use crate::store::{CommitOutcome, RecordStore, Transaction};
+use crate::store::{CommitOutcome, RecordStore, Revocation, Transaction};
 use crate::token::{TokenDigest, is_token_text};
 use crate::verdict::{Acceptance, IssueTime, Reason, Rejection, Verdict};
 use crate::verdict_cache::{Moment, VerdictCache};
@@ -47,7 +49,16 @@ pub(crate) struct Handler {
     records: Option<Arc<dyn RecordStore>>,
     sandbox: Arc<Sandbox>,
     answers: VerdictCache<Acceptance>,
+    sessions: Sessions,
     flights: Flights,
+}
+
+/// The cache of verdicts on sessions.
+struct Sessions {
+    hasher: SessionHasher,
+    cache: Option<SessionCache>,
+    /// The name under which its sessions are revoked apart from its tokens.
+    scope: String,
 }
 
 impl Handler {
@@ -134,6 +145,13 @@ impl Handler {
         let sandbox = Arc::new(Sandbox::new(runtime.shared().clone(), &component, bound)?);
         let now = UnixTime { seconds: 0, nanoseconds: 0 };
         pollster::block_on(sandbox.try_out(now)).map_err(|fault| trial_error(&Error::new(&name, fault)))?;
+        let sessions = Sessions {
+            hasher: SessionHasher::new().map_err(|error| {
+                LoadError::new(LoadErrorKind::Runtime, format!("the system gives no random bytes: {error}"))
+            })?,
+            cache: SessionCache::new(&sandbox.bound.session, sandbox.bound.limits.verdict_cache_bytes),
+            scope: Revocation::scope_of_sessions(&name),
+        };
         Ok(Self {
             name,
             first_party,
@@ -145,6 +163,7 @@ impl Handler {
             policy,
             records,
             answers: VerdictCache::new(sandbox.bound.limits.verdict_cache_bytes),
+            sessions,
             flights: Flights::default(),
             sandbox,
         })
@@ -202,35 +221,6 @@ impl Handler {
                 && repeatable
             {
                 self.answers.keep(digest, moment, size(acceptance), || Arc::new(acceptance.clone()));
-            }
-            Ok(verdict)
-        };
-        judged.await.map_err(|fault| Error::new(&self.name, fault))
-    }
-
-    /// Identifies the user of a request, and judges the handler's proposal. Shares the call with
-    /// equal requests that arrive during it; `version` is that of the revocation list.
-    ///
-    /// # Errors
-    /// Returns an [`Error`] if no verdict is available.
-    pub(crate) async fn identify(&self, request: &SessionRequest, version: Option<u64>) -> Result<Verdict, Error> {
-        let request = request.seen_by(&self.bound.session_parts);
-        let call = || self.identify_now(request.clone().into());
-        self.flights.join(request.clone(), version, call).await
-    }
-
-    async fn identify_now(&self, request: Arc<SessionRequest>) -> Result<Verdict, Error> {
-        let judged = async {
-            let now = self.runtime.shared().now()?;
-            let verdict = match self.sandbox.identify(request.clone(), now).await? {
-                Answer::Proposal(proposal) => {
-                    self.policy.judge_session(&self.name, &self.bound.limits, proposal, now)?
-                }
-                Answer::NotMine => Verdict::NotMine,
-                Answer::Rejected(reason, message) => Rejection::of(&self.name, reason, message),
-            };
-            for secret in request.secrets() {
-                names_no_token(&verdict, &secret)?;
             }
             Ok(verdict)
         };

@@ -1,7 +1,7 @@
 //! Requests behind the import `http`. The embedder implements [`HttpEndpoint`]; the crate
 //! `keyward-fetch` does so with checked addresses, TLS and bounds.
 
-use crate::session::SessionRequest;
+use crate::session::{SessionRequest, named};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -68,14 +68,11 @@ impl HttpAdditions {
     /// which the endpoint names them; parts that are absent, and cookies without a value, are left
     /// out.
     pub(crate) fn new(query: Vec<(String, String)>, forwards: &Forwards, session: &SessionRequest) -> Self {
-        let named = |names: &[String], pairs: &[(String, String)]| -> Vec<(String, String)> {
-            names.iter().flat_map(|name| pairs.iter().filter(move |(known, _)| known == name)).cloned().collect()
-        };
         let mut query = query;
-        query.extend(named(&forwards.query, &session.headers));
-        let mut cookies = named(&forwards.cookies, &session.cookies);
-        cookies.retain(|(_, value)| !value.is_empty());
-        Self { query, headers: named(&forwards.headers, &session.headers), cookies }
+        query.extend(named(&forwards.query, &session.headers).cloned());
+        let cookies = named(&forwards.cookies, &session.cookies).filter(|(_, value)| !value.is_empty());
+        let headers = named(&forwards.headers, &session.headers);
+        Self { query, headers: headers.cloned().collect(), cookies: cookies.cloned().collect() }
     }
 }
 

@@ -114,6 +114,7 @@ pub mod runtime;
 mod sandbox;
 mod sanitize;
 pub mod session;
+mod session_cache;
 mod session_flights;
 mod slice;
 pub mod store;

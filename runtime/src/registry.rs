@@ -199,7 +199,9 @@ impl Registry {
     /// rejection.
     ///
     /// Requests that are equal in all parts that the handler and its endpoints see, and that arrive
-    /// while one of them is identified, share one call.
+    /// while one of them is identified, share one call. With
+    /// [`SessionGrant::ttl`](crate::session::SessionGrant::ttl), later ones use its verdict. A
+    /// revocation ends what was known before it.
     ///
     /// The caller must only ask for a request without a token: a token, valid or not, is never
     /// followed by cookies. Those are sent by every page that the user visits, so the caller also
@@ -209,10 +211,7 @@ impl Registry {
     /// No [`Verdict`] is available, or no session handler has that name.
     pub async fn identify(&self, handler: &str, request: &SessionRequest) -> Result<Verdict, Error> {
         let handler = self.named(handler, |handler| handler.info().handles_sessions())?.1;
-        // What was revoked before the handler asks its service does not concern its answer.
-        let known = self.0.revocations.as_ref().map(|list| list.version());
-        let verdict = handler.identify(request, known).await?;
-        let verdict = self.unless_session_revoked(handler, verdict, known)?;
+        let verdict = handler.identify(request, self.0.revocations.as_deref()).await?;
         self.unless_hook_rejects(handler, verdict).await
     }
 

@@ -219,6 +219,22 @@ impl Revocations {
         Ok(known.rule(subject))
     }
 
+    /// Returns whether one of these subjects is revoked, by a revocation that this process has
+    /// learned of since the list had the [version](Self::version).
+    ///
+    /// # Errors
+    /// As for [`rule`](Self::rule).
+    pub(crate) fn has_revoked_since(
+        &self,
+        version: Option<u64>,
+        subjects: [Subject<'_>; 2],
+    ) -> Result<bool, Staleness> {
+        let known = self.read_known();
+        known.check_fresh(Instant::now(), self.patience)?;
+        let is_revoked = |subject| known.rule(subject) != Ruling::Clear;
+        Ok(Some(known.version) != version && subjects.into_iter().any(is_revoked))
+    }
+
     /// Returns whether a token that is issued at `now` would be valid. A token that a confirmed
     /// cutoff covers is valid if a record of it is kept, except in the second of the revocation, in
     /// which a signed token may be identical to a revoked one.

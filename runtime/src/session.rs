@@ -1,8 +1,11 @@
 //! Requests whose user a handler identifies.
 
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The part of a request to an application that identifies its user, such as the cookie of a site.
 ///
@@ -47,18 +50,25 @@ impl SessionRequest {
         self.cookies.iter().chain(headers).map(|(_, value)| value.as_str().into()).collect()
     }
 
-    /// Returns the request with the headers and cookies of these names only.
+    /// Returns the part of the request that a grant covers, ordered by name.
     pub(crate) fn seen_by(&self, grant: &SessionGrant) -> Self {
-        let only = |pairs: &[(String, String)], names: &BTreeSet<String>| {
-            pairs.iter().filter(|(name, _)| names.contains(name)).cloned().collect()
-        };
-        Self {
-            method: self.method.clone(),
-            path: self.path.clone(),
-            headers: only(&self.headers, &grant.headers),
-            cookies: only(&self.cookies, &grant.cookies),
-        }
+        let (method, path) = self.line(grant);
+        let (method, path) = (method.to_owned(), path.to_owned());
+        let headers = named(&grant.headers, &self.headers).cloned().collect();
+        Self { method, path, headers, cookies: named(&grant.cookies, &self.cookies).cloned().collect() }
     }
+
+    fn line(&self, grant: &SessionGrant) -> (&str, &str) {
+        (if grant.method { &self.method } else { "" }, if grant.path { &self.path } else { "" })
+    }
+}
+
+/// Returns the pairs with these names, in the order of the names.
+pub(crate) fn named<'a>(
+    names: impl IntoIterator<Item = &'a String>,
+    pairs: &'a [(String, String)],
+) -> impl Iterator<Item = &'a (String, String)> {
+    names.into_iter().flat_map(move |name| pairs.iter().filter(move |(known, _)| known == name))
 }
 
 impl fmt::Debug for SessionRequest {
@@ -70,12 +80,104 @@ impl fmt::Debug for SessionRequest {
     }
 }
 
-/// The names of the cookies and headers that a session handler sees.
+/// The parts of a request that a session handler sees, and how long its verdicts are cached.
+///
+/// The default is to see nothing, and to cache nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a grant names both")]
+#[expect(clippy::exhaustive_structs, reason = "written with `..SessionGrant::default()`")]
 pub struct SessionGrant {
     /// The names of cookies.
     pub cookies: BTreeSet<String>,
     /// The names of headers, in lower case.
     pub headers: BTreeSet<String>,
+    /// `true` if the handler sees the method; otherwise the method is empty.
+    pub method: bool,
+    /// `true` if the handler sees the path; otherwise the path is empty.
+    pub path: bool,
+    /// The time for which a verdict is cached, in whole seconds. Within it, a user who signs out at
+    /// the site stays identified. Zero, the default, for no cache.
+    pub ttl: Duration,
+    /// The time after `ttl` in which the last verdict replaces one that the handler cannot give
+    /// because its service is not available, in whole seconds. Requires `ttl`.
+    pub stale: Duration,
+}
+
+/// The identity of a request for the cache of a handler: a digest of the parts that its grant
+/// covers. Its key is random, so that no two requests can be made to have one identity, and a
+/// digest tells nothing about a cookie.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct SessionKey([u8; 32]);
+
+/// The random key of [`SessionKey`]s.
+pub(crate) struct SessionHasher(Hmac<Sha256>);
+
+impl SessionHasher {
+    pub(crate) fn new() -> Result<Self, getrandom::Error> {
+        let mut key = [0; 64];
+        getrandom::fill(&mut key)?;
+        Ok(Self(Hmac::new(&key.into())))
+    }
+
+    /// Returns the key of a request. `generation` is that of the public keys that the handler uses.
+    pub(crate) fn key(&self, request: &SessionRequest, grant: &SessionGrant, generation: u64) -> SessionKey {
+        let mut mac = self.0.clone();
+        mac.update(&generation.to_be_bytes());
+        let mut update = |text: &str| {
+            mac.update(&(text.len() as u64).to_be_bytes());
+            mac.update(text.as_bytes());
+        };
+        let (method, path) = request.line(grant);
+        update(method);
+        update(path);
+        for (names, pairs) in [(&grant.headers, &request.headers), (&grant.cookies, &request.cookies)] {
+            for (name, value) in named(names, pairs) {
+                update("pair");
+                update(name);
+                update(value);
+            }
+            update("end");
+        }
+        SessionKey(mac.finalize().into_bytes().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn request() -> impl Strategy<Value = SessionRequest> {
+        let pairs = || prop::collection::vec(("[ab]", "[abx]{0,2}"), 0..3);
+        ("[GP]", "/[a]?", pairs(), pairs()).prop_map(|(method, path, headers, cookies)| SessionRequest {
+            method,
+            path,
+            headers,
+            cookies,
+        })
+    }
+
+    fn grant() -> impl Strategy<Value = SessionGrant> {
+        let names = || prop::collection::btree_set("[ab]", 0..3);
+        (names(), names(), any::<bool>(), any::<bool>()).prop_map(|(cookies, headers, method, path)| SessionGrant {
+            cookies,
+            headers,
+            method,
+            path,
+            ..SessionGrant::default()
+        })
+    }
+
+    proptest! {
+        /// Requests have one key exactly if the handler sees the same of them.
+        #[test]
+        fn a_key_is_that_of_what_the_handler_sees(grant in grant(), one in request(), other in request()) {
+            let hasher = SessionHasher::new().unwrap();
+            let (seen, other_seen) = (one.seen_by(&grant), other.seen_by(&grant));
+            let key = |request, generation| hasher.key(request, &grant, generation);
+            prop_assert_eq!(key(&one, 1) == key(&other, 1), seen == other_seen);
+            prop_assert!(key(&one, 1) == key(&seen, 1));
+            prop_assert!(key(&one, 1) != key(&one, 2));
+            prop_assert!(key(&one, 1) != SessionHasher::new().unwrap().key(&one, &grant, 1));
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! its verdict, without an instance and a slot of their own.
 
 use crate::error::Error;
-use crate::session::SessionRequest;
+use crate::session::SessionKey;
 use crate::verdict::Verdict;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 
 /// The calls in progress.
 #[derive(Default)]
-pub(crate) struct Flights(Mutex<HashMap<SessionRequest, Arc<Flight>>>);
+pub(crate) struct Flights(Mutex<HashMap<SessionKey, Arc<Flight>>>);
 
 /// A call in progress.
 struct Flight {
@@ -24,29 +24,29 @@ impl Flights {
     /// A call from before a revocation is not joined: `version` is that of the list.
     pub(crate) async fn join<F>(
         &self,
-        request: SessionRequest,
+        key: SessionKey,
         version: Option<u64>,
         call: impl FnOnce() -> F,
     ) -> Result<Verdict, Error>
     where
         F: Future<Output = Result<Verdict, Error>>,
     {
-        let joined = Joined { flight: self.flight(&request, version), request, flights: self };
+        let joined = Joined { flight: self.flight(key, version), key, flights: self };
         // If the caller that makes the call goes away, another one makes it.
         joined.flight.verdict.get_or_init(call).await.clone()
     }
 
-    fn flight(&self, request: &SessionRequest, version: Option<u64>) -> Arc<Flight> {
+    fn flight(&self, key: SessionKey, version: Option<u64>) -> Arc<Flight> {
         let mut flights = self.lock();
-        if let Some(flight) = flights.get(request).filter(|flight| flight.version == version) {
+        if let Some(flight) = flights.get(&key).filter(|flight| flight.version == version) {
             return flight.clone();
         }
         let flight = Arc::new(Flight { version, verdict: OnceCell::new() });
-        flights.insert(request.clone(), flight.clone());
+        flights.insert(key, flight.clone());
         flight
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionRequest, Arc<Flight>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionKey, Arc<Flight>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -54,7 +54,7 @@ impl Flights {
 /// A caller that waits for a [`Flight`].
 struct Joined<'a> {
     flights: &'a Flights,
-    request: SessionRequest,
+    key: SessionKey,
     flight: Arc<Flight>,
 }
 
@@ -62,10 +62,10 @@ struct Joined<'a> {
 impl Drop for Joined<'_> {
     fn drop(&mut self) {
         let mut flights = self.flights.lock();
-        let is_ours = flights.get(&self.request).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight));
+        let is_ours = flights.get(&self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight));
         // The map and this caller.
         if is_ours && (self.flight.verdict.initialized() || Arc::strong_count(&self.flight) <= 2) {
-            flights.remove(&self.request);
+            flights.remove(&self.key);
         }
     }
 }

@@ -279,7 +279,7 @@ fn loaded<'a>(handlers: impl Iterator<Item = HandlerInfo<'a>>) -> Registry {
     }
     let mut registry = Registry::with_prefix("keyward");
     registry.register("guest_calls", "Calls to the component since it was loaded", calls);
-    registry.register("verdict_cache_hits", "Tokens accepted by the verdict cache, without a call", hits);
+    registry.register("verdict_cache_hits", "Verdicts from the cache, without a call", hits);
     registry.register("store_lookups", "Store lookups by the component", lookups);
     registry.register("limit_used_ratio", "Highest use of a limit by one call in the last minutes", used);
     registry.register("breaker_open", "1 while the handler gets one call at a time, because it failed", breakers);

@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 /// A configuration with every section, in which settings are changed.
 const BASE: &str = r#"
 keys.main.secret = { file = "secret.key" }
-handlers = [{ name = "h", component = "benign.wasm", actors = "any", keys.token.ring = "main", queries.q = "tokens", http.s = "site", public_keys.k = { set = "idp", algorithms = ["RS256"] } }]
+handlers = [{ name = "h", component = "benign.wasm", actors = "any", keys.token.ring = "main", queries.q = "tokens", http.s = "site", session.ttl_seconds = 60, public_keys.k = { set = "idp", algorithms = ["RS256"] } }]
 key_sets.idp = { url = "https://idp.example/jwks.json" }
 actions.view-table = "vt"
 store.sqlite = "keyward.db"

@@ -4,6 +4,7 @@ use super::endpoints::EndpointTable;
 use super::key_sets::AlgorithmName;
 use super::queries::QueryTable;
 use super::schema::{NAME_PATTERN, json_schema_for};
+use super::session::SessionTable;
 use super::store::Tokens;
 use super::{ConfigError, Digest, KeySet, Lines, Located, Ring, SecretSource};
 use crate::builtin;
@@ -17,7 +18,7 @@ use keyward_runtime::{Actors, HandlerConfig, Limits};
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
@@ -144,7 +145,8 @@ pub(super) struct HandlerTable {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
     http: IndexMap<String, Spanned<String>>,
-    /// Cookies and headers that a session handler sees of the requests whose users it identifies.
+    /// Parts that a session handler sees of the requests whose users it identifies, and the cache
+    /// of its verdicts: see [sessions.md](sessions.md).
     #[serde(default)]
     session: SessionTable,
     /// Actors that its tokens may authenticate, as patterns of ids with an optional final `*`. Any
@@ -278,6 +280,10 @@ impl HandlerTable {
             }
             requested.insert(label, endpoint.into_inner());
         }
+        let session = match session.checked() {
+            Ok(session) => session,
+            Err((span, text)) => return wrong(span, text),
+        };
         Ok(Handler {
             component: Located { line: lines.line(component.span().start), value: source },
             name: lines.at(name),
@@ -291,7 +297,7 @@ impl HandlerTable {
             store: tokens,
             queries: asked,
             http: requested,
-            session: session.into(),
+            session,
             actors,
             default_ttl,
             max_ttl,
@@ -300,24 +306,6 @@ impl HandlerTable {
             leeway,
             limits: limits.0,
         })
-    }
-}
-
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct SessionTable {
-    /// Cookies, by name.
-    #[schemars(extend("default" = []))]
-    cookies: BTreeSet<String>,
-    /// Headers, by name.
-    #[schemars(extend("default" = []))]
-    headers: BTreeSet<String>,
-}
-
-impl From<SessionTable> for SessionGrant {
-    fn from(SessionTable { cookies, headers }: SessionTable) -> Self {
-        let headers = headers.into_iter().map(|name| name.to_ascii_lowercase()).collect();
-        Self { cookies, headers }
     }
 }
 

@@ -143,33 +143,6 @@ impl Registry {
         }
     }
 
-    /// Rejects a session whose actor was revoked while its handler was asked: since the list had
-    /// the version `known`.
-    pub(super) fn unless_session_revoked(
-        &self,
-        handler: &Handler,
-        verdict: Verdict,
-        known: Option<u64>,
-    ) -> Result<Verdict, Error> {
-        let (Verdict::Accepted(acceptance), Some(revocations)) = (&verdict, &self.0.revocations) else {
-            return Ok(verdict);
-        };
-        let subject = Subject {
-            handler: &handler.name,
-            token_id: None,
-            token: None,
-            actor_id: acceptance.actor.id().map(ActorId::as_str),
-            issued_at: acceptance.issued_at,
-            leeway: 0,
-        };
-        let ruling = revocations.rule(subject).map_err(|unsure| Error::new(&handler.name, unsure.into()))?;
-        let is_later = Some(revocations.version()) != known;
-        if is_later && ruling != Ruling::Clear {
-            return Ok(Rejection::of(&handler.name, Reason::Revoked, "Session has been revoked"));
-        }
-        Ok(verdict)
-    }
-
     /// Returns whether a token that was accepted is on the revocation list. Its digest is needed
     /// for tokens that were revoked without an id.
     ///

@@ -45,10 +45,14 @@ pub trait RevocationLog: Send + Sync + 'static {
     }
 }
 
+/// Follows the name of a handler in revocations of its sessions. No name contains a colon.
+const SESSIONS: &str = ":sessions";
+
 /// A revocation of the tokens that match all of its fields, of any handler, stored or signed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Revocation {
-    /// The handler of the tokens; `None` for any.
+    /// The handler of the tokens; `None` for any. [`of_sessions`](Self::of_sessions) names its
+    /// sessions.
     pub handler: Option<String>,
     /// The id of the token; requires its handler.
     pub token_id: Option<String>,
@@ -63,6 +67,23 @@ pub struct Revocation {
     /// `true` if the tokens that were requested with a token named here stay valid. Not a part of
     /// an [`Entry`] in the list, in which each of them has an entry of its own.
     pub keep_children: bool,
+}
+
+impl Revocation {
+    /// Creates the revocation of the sessions of a handler, and of none of its tokens.
+    pub fn of_sessions(handler: &str) -> Self {
+        Self { handler: Some(Self::scope_of_sessions(handler)), ..Self::default() }
+    }
+
+    /// Returns the handler whose sessions alone are revoked; `None` if tokens may be, too.
+    pub fn handler_of_sessions(&self) -> Option<&str> {
+        self.handler.as_deref()?.strip_suffix(SESSIONS)
+    }
+
+    /// Returns the name of a handler in revocations of its sessions.
+    pub(crate) fn scope_of_sessions(handler: &str) -> String {
+        format!("{handler}{SESSIONS}")
+    }
 }
 
 /// The revocation of a token, and of its descendants.
