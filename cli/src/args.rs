@@ -8,6 +8,7 @@ pub(crate) mod cache;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod keys;
+pub(crate) mod sessions;
 pub(crate) mod store;
 pub(crate) mod tokens;
 
@@ -22,6 +23,7 @@ use doctor::Doctor;
 use keys::Keys;
 use keyward_runtime::Restrictions;
 use keyward_runtime::clock::{Clock, SystemClock, UnixTime};
+use sessions::Sessions;
 use std::error::Error as _;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -55,7 +57,6 @@ The log goes to standard error. KEYWARD_LOG=error|warn|info|debug sets its level
 (default: warn; info for the daemon).
 
 Examples:
-  keyward keygen secret.key
   keyward create --config keyward.toml --actor root --expires-after 3600
   keyward verify --config keyward.toml <tokens.txt
   keyward serve --config keyward.toml"
@@ -77,6 +78,7 @@ pub(crate) enum Command {
     Client(Client),
     Keys(Keys),
     Tokens(Tokens),
+    Sessions(Sessions),
     Store(Store),
     Audit(Audit),
     Status(StatusOf),

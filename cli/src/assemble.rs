@@ -120,7 +120,7 @@ impl ConfigFile {
     fn check_sessions(&self, registry: &Registry) -> Result<(), CliError> {
         for (policy, settings) in &self.config.server.config.policies {
             let Some(SessionAccess { handler: name, .. }) = &settings.session else { continue };
-            if !registry.handlers().any(|handler| handler.name == *name && handler.component.handles_sessions()) {
+            if !session_handlers(registry).any(|handler| handler == name) {
                 let text =
                     format!("policy `{policy}`: `session` names `{name}`, which is no session handler: correct it");
                 return Err(self.usage_error(None, &text));
@@ -309,5 +309,21 @@ impl ConfigFile {
     fn load_error(&self, error: &LoadError) -> CliError {
         let about = self.config.handlers.iter().rfind(|handler| Some(handler.name.value.as_str()) == error.handler());
         usage_error(&self.file, about.map(|handler| handler.name.line), &error.to_string())
+    }
+}
+
+/// Returns the names of the session handlers.
+pub(crate) fn session_handlers(registry: &Registry) -> impl Iterator<Item = &str> {
+    registry.handlers().filter(|handler| handler.component.handles_sessions()).map(|handler| handler.name)
+}
+
+/// Returns the name of the only session handler.
+pub(crate) fn only_session_handler(registry: &Registry) -> Result<String, CliError> {
+    let wrong = |text: &str| Err(CliError::Usage(text.to_owned()));
+    let mut handlers = session_handlers(registry);
+    match (handlers.next(), handlers.next()) {
+        (None, _) => wrong("the configuration has no session handler: docs/sessions.md describes one"),
+        (Some(only), None) => Ok(only.to_owned()),
+        (Some(_), Some(_)) => wrong("there are several session handlers: use `--handler`"),
     }
 }

@@ -27,6 +27,7 @@ mod pending_file;
 mod private_file;
 mod remote;
 mod serve;
+mod sessions;
 mod shell;
 mod status;
 mod store;
@@ -170,6 +171,7 @@ fn run_command(command: Command, io: &mut Io<'_>) -> Result<ExitStatus, CliError
         Command::Client(args) => client::run(&args, io),
         Command::Keys(args) => keys::run(args, io),
         Command::Tokens(args) => tokens::run(args, io),
+        Command::Sessions(args) => sessions::run(args, io),
         Command::Store(args) => upkeep::run(args, io),
         Command::Audit(args) => audit::run(args, io),
         Command::Status(args) => status::run(&args.of, io),

@@ -204,7 +204,7 @@ fn usage_error(text: &str) -> CliError {
 }
 
 /// Returns the error for an operation that may or may not have been applied.
-fn unconfirmed(error: &Error) -> CliError {
+pub(crate) fn unconfirmed(error: &Error) -> CliError {
     match error.code() {
         "no-store" | "bad-revocation" => CliError::Usage(error.to_string()),
         // Nothing happens before it is recorded.

@@ -1,6 +1,7 @@
 //! `keyward verify`: verifies the tokens on standard input, one per line.
 
 use crate::args::Verify;
+use crate::assemble::only_session_handler;
 use crate::key_sets::RemoteSets;
 use crate::output::{self, write_json};
 use crate::{CliError, ExitStatus, Io, config_file, report_error, store};
@@ -64,12 +65,9 @@ fn identify(registry: &Registry, line: &str, handler: Option<&str>) -> Result<Re
     // The text of a JSON error may contain a cookie.
     let body: SessionBody = serde_json::from_str(line)
         .map_err(|_| wrong("pass JSON such as `{\"cookies\": {\"sessionid\": \"…\"}}`, with texts as values"))?;
-    let sessions: Vec<_> = registry.handlers().filter(|handler| handler.component.handles_sessions()).collect();
-    let name = match (body.handler.as_deref().or(handler), &sessions[..]) {
-        (Some(name), _) => name.to_owned(),
-        (None, [only]) => only.name.to_owned(),
-        (None, []) => return Err(CliError::Usage("the configuration has no session handler".to_owned())),
-        (None, _) => return Err(CliError::Usage("there are several session handlers: use `--handler`".to_owned())),
+    let name = match body.handler.as_deref().or(handler) {
+        Some(name) => name.to_owned(),
+        None => only_session_handler(registry)?,
     };
     let request = body.into_request().map_err(wrong)?;
     Ok(pollster::block_on(registry.identify(&name, &request)))

@@ -137,7 +137,7 @@ impl<'a> Operations<'a> {
             actor: named.actor.map(str::to_owned),
             token_id: named.token_id.map(str::to_owned),
             detail: (!details.is_empty()).then(|| details.join("; ")),
-            ..self.entry(Event::Revoke, handler.as_deref())
+            ..self.entry(Event::Revoke, revocation.handler_of_sessions().or(handler.as_deref()))
         });
         let entry = change.entry().clone();
         let change = match recorded(change).await {

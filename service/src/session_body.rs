@@ -87,7 +87,8 @@ impl SessionBody {
             if !is_token(&name) || value.contains(char::is_control) {
                 return Err("a header has a name or a value that no request could have");
             }
-            let is_bearer = value.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "));
+            let scheme = value.trim_start().split([' ', '\t']).next();
+            let is_bearer = scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"));
             if name.eq_ignore_ascii_case("authorization") && is_bearer {
                 return Err("the request has a bearer token: a token is verified, and never followed by cookies");
             }
@@ -142,6 +143,8 @@ mod tests {
             r#"{"headers":{"a":"1\r\nb: 2"}}"#,
             r#"{"headers":{"Cookie":"a=b"}}"#,
             r#"{"headers":{"Authorization":"BEARER x"}}"#,
+            r#"{"headers":{"Authorization":"bearer"}}"#,
+            r#"{"headers":{"AUTHORIZATION":" Bearer  x"}}"#,
             r#"{"headers":{"a":1}}"#,
             r#"{"cookies":{"a":"1; b=2"}}"#,
             r#"{"cookies":{"a=b":"1"}}"#,

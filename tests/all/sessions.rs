@@ -6,7 +6,7 @@ mod calls;
 
 use keyward_server::SecretDigest;
 use keyward_tests::cli::Folder;
-use keyward_tests::daemon::Daemon;
+use keyward_tests::daemon::{Daemon, wait_for};
 use keyward_tests::http::{Request, Response};
 use serde_json::{Value, json};
 use std::fs;
@@ -249,6 +249,40 @@ fn a_revocation_ends_a_session_that_is_being_identified() {
         });
     }
     assert!(revoked > 0, "no request was in progress when its actor was revoked");
+}
+
+/// Verdicts are cached by the daemon, and purged from the command line.
+#[test]
+fn cached_sessions_are_purged() {
+    let api = Api::start();
+    let folder =
+        folder("purged", &api.config().replace("session.cookies", "session.ttl_seconds = 3600\nsession.cookies"));
+    let daemon = Daemon::start(&folder, "keyward.toml");
+    let created = folder.run(&["create", "--config", "keyward.toml", "--actor", "ann"], "");
+    let token = json!({ "token": created.stdout.trim_end() });
+    let ask_as = |path: &str| {
+        let body = json!({ "path": path, "cookies": { "sid": "c00kie-of-ann", "other": path } });
+        outcome(&ask(&daemon, &body).json()).0
+    };
+    for path in ["/", "/a", "/"] {
+        assert_eq!(ask_as(path), "accepted");
+    }
+    assert_eq!(api.seen().len(), 1);
+    let metrics = Request::get("/metrics").send(daemon.admin()).text().to_owned();
+    assert!(metrics.contains(r#"keyward_verdict_cache_hits_total{handler="site"} 2"#), "{metrics}");
+
+    let purged = folder.run(&["sessions", "purge", "--config", "keyward.toml"], "");
+    assert_eq!((purged.status, purged.stdout.as_str()), (0, "revoked the sessions of `site`\n"), "{purged:?}");
+    wait_for("the site to be asked again", || {
+        assert_eq!(ask_as("/"), "accepted");
+        !api.seen().is_empty()
+    });
+    let verified = Request::json("/v1/verify", &token).basic("app", SECRET).send(daemon.service());
+    assert_eq!(outcome(&verified.json()), ("accepted".to_owned(), "ann".to_owned()));
+    let audit = fs::read_to_string(folder.path().join("audit.log")).unwrap();
+    let records: Vec<Value> = audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let record = records.iter().find(|record| record["event"] == "revoke").unwrap();
+    assert_eq!((&record["handler"], &record["detail"]), (&json!("site"), &json!("sessions only")), "{record}");
 }
 
 /// Sends a proxy's question about a request with these headers.

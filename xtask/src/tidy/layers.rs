@@ -159,6 +159,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
                 "args::config",
                 "args::doctor",
                 "args::keys",
+                "args::sessions",
                 "args::store",
                 "args::tokens",
                 "builtin",
@@ -190,6 +191,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["doctor", "doctor::machine"],
             &["check", "create", "serve", "serve::reload", "status", "verify"],
             &["tokens", "tokens::import", "tokens::records"],
+            &["sessions"],
         ],
     ),
     (
