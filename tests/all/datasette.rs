@@ -1,5 +1,6 @@
 //! A real Datasette with the plugin of `examples/datasette`, in front of a Keyward daemon.
 
+use crate::sessions::Api;
 use keyward_tests::cli::Folder;
 use keyward_tests::daemon::{Daemon, wait_for};
 use keyward_tests::http::{Request, Response};
@@ -151,6 +152,55 @@ fn https_requires_a_trusted_certificate() {
     }
 }
 
+/// Users of another site are signed in by its cookie, for requests without a token.
+#[test]
+fn users_of_another_site_are_signed_in() {
+    let Some(site) = Site::new("sessions") else { return };
+    let api = Api::start();
+    let url = format!("url = \"http://127.0.0.1:{}/user\"\nprivate = [\"127.0.0.1\"]", api.port);
+    let config = without_comments(&site.config, "# [endpoints.site]", "# session.cookies");
+    let config = config.replace("url = \"https://www.example/api/user\"", &url).replace("user:*", "ann");
+    site.configure(
+        &config.replace("\"sessionid\"", "\"sid\"").replace("http.site =", "limits.wall_ms = 10000\nhttp.site ="),
+    );
+    let keyward = site.keyward();
+    let token = site.run(&["create-token", "bob"]);
+    let mut command = site.serve(&format!("http://{}", keyward.service()));
+    let yaml = fs::read_to_string(site.folder.path().join("datasette.yaml")).unwrap();
+    let yaml = without_comments(&yaml, "    # session: site", "    # session_headers").replace("sessionid", "sid");
+    site.folder.write("datasette.yaml", yaml, 0o644);
+    let datasette = Datasette::start(&mut command, site.folder.path());
+    let ask = |request: Request| {
+        let response = request.send(datasette.address);
+        let body: Value = serde_json::from_str(response.text()).unwrap_or_default();
+        (response.status, body["actor"]["id"].as_str().map(str::to_owned))
+    };
+    let get = |cookie: &str| Request::get("/-/actor.json").header("Cookie", cookie);
+    let ann = "theme=dark; sid=c00kie-of-ann";
+
+    assert_eq!(ask(get(ann)), (200, Some("ann".to_owned())));
+    assert_eq!(api.seen(), [("GET /user HTTP/1.1".to_owned(), "sid=c00kie-of-ann".to_owned())]);
+    assert_eq!(ask(get("sid=c00kie-of-nobody")), (200, None));
+    assert_eq!(ask(get("sid=c00kie-of-500")), (503, None), "neither signed in nor anonymous");
+    assert_eq!(api.seen().len(), 2);
+    // None of these costs a request to the site.
+    assert_eq!(ask(get("theme=dark; sid=")), (200, None));
+    assert_eq!(ask(get(ann).bearer(&token)), (200, Some("bob".to_owned())));
+    assert_eq!(ask(get(ann).bearer("dstok_wrong")), (401, None));
+    let cookie = format!("{ann}; ds_actor={}", datasette.get("/-/test-cookie").text());
+    assert_eq!(ask(get(&cookie)), (200, Some("dora".to_owned())));
+    assert_eq!(Request::get("/-/static/app.css").header("Cookie", ann).send(datasette.address).status, 200);
+    let forged = Request::form("/-/create-token", "expire_type=").header("Cookie", ann);
+    assert_eq!(forged.header("Sec-Fetch-Site", "cross-site").send(datasette.address).status, 403);
+    assert_eq!(api.seen(), []);
+    // Such a user may create tokens.
+    let page = Request::form("/-/create-token", "expire_type=").header("Cookie", ann).send(datasette.address);
+    assert!(page.text().contains("dstok_"), "{page:?}");
+
+    let log = keyward.stop().stderr + &datasette.stop();
+    assert!(!log.contains("c00kie"), "{log}");
+}
+
 #[test]
 fn rotating_the_secret_keeps_tokens_valid() {
     let Some(site) = Site::new("rotated") else { return };
@@ -231,7 +281,7 @@ impl Site {
         for file in ["pyproject.toml", "README.md"] {
             fs::copy(examples().join(file), source.join(file)).unwrap();
         }
-        for file in ["__init__.py", "http.py", "py.typed"] {
+        for file in ["__init__.py", "daemon.py", "http.py", "sessions.py", "py.typed"] {
             fs::copy(examples().join("datasette_keyward").join(file), package.join(file)).unwrap();
         }
         let mut pip = self.python();
@@ -301,6 +351,21 @@ impl Site {
         let ran = self.folder.run(&["verify", "--config", "keyward.toml", "--json"], token);
         serde_json::from_str(&ran.stdout).unwrap()
     }
+}
+
+/// Returns a configuration in which the comments from one that begins with `first` to one that
+/// begins with `last` are settings.
+fn without_comments(config: &str, first: &str, last: &str) -> String {
+    let mut within = false;
+    let mut lines = String::new();
+    for line in config.lines() {
+        within |= line.starts_with(first);
+        let setting = line.replacen("# ", "", 1);
+        lines += if within && line != "#" { &setting } else { line };
+        lines.push('\n');
+        within &= !line.starts_with(last);
+    }
+    lines
 }
 
 /// A handler that never returns.

@@ -43,13 +43,13 @@ const RESPONSES: &[(&str, u16, &str, &str, &str)] = &[
 ];
 
 /// An API that notes the request line and the cookies of each request.
-struct Api {
-    port: u16,
+pub(crate) struct Api {
+    pub(crate) port: u16,
     seen: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl Api {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -85,7 +85,8 @@ impl Api {
         Self { port, seen }
     }
 
-    fn seen(&self) -> Vec<(String, String)> {
+    /// Returns the requests since the last call.
+    pub(crate) fn seen(&self) -> Vec<(String, String)> {
         std::mem::take(&mut self.seen.lock().unwrap())
     }
 

@@ -8,6 +8,12 @@ Configured under `plugins.datasette-keyward`:
     first: true, the default, if Keyward issues and verifies before other plugins do, whatever their order; with false
         it comes after them, and still before Datasette's own handler
     timeout: seconds to wait for a response; 1 by default
+    session: the Keyward handler that knows users by the cookies of another site; by default none
+    session_cookies: names of the cookies that it is sent
+    session_headers: names of headers that it is sent; by default none
+
+Browsers send cookies with forged requests too: Datasette refuses forged requests before it asks who the user is, by
+their method, `Sec-Fetch-Site` and `Origin`, whatever cookies they have.
 
 Without this configuration, the plugin does nothing.
 
@@ -17,30 +23,34 @@ Without this configuration, the plugin does nothing.
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import dataclasses
-import logging
 import re
-import time
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from datasette import Response, TokenHandler, TokenInvalid, TokenRestrictions, hookimpl
+from datasette import Request, Response, TokenHandler, TokenInvalid, TokenRestrictions, hookimpl
 from datasette.tokens import SignedTokenHandler
 from datasette.utils import StartupError
 
-from . import http
+from . import http, sessions
+from .daemon import (
+    Daemon,
+    SessionUnavailable,
+    VerdictUnavailable,
+    describe,
+    describe_status,
+    retry_after,
+    without_verdict,
+)
 
 if TYPE_CHECKING:
     # Datasette loads its plugins while it imports this module.
     from datasette.app import Datasette
 
+__all__ = ["Config", "KeywardTokenHandler", "SessionUnavailable", "VerdictUnavailable"]
+
 PLUGIN = "datasette-keyward"
-NO_VERDICT = "No verdict on this token is available, try again later"
-LOG_SECONDS = 60
-logger = logging.getLogger("datasette_keyward")
 
 
 @hookimpl(wrapper=True, tryfirst=True)
@@ -54,6 +64,17 @@ def register_token_handler(datasette: Datasette) -> Generator[None, list[Any], l
     own = (index for index, other in enumerate(others) if isinstance(other, SignedTokenHandler))
     index = 0 if handler.config.first else next(own, len(others))
     return [*others[:index], handler, *others[index:]]
+
+
+@hookimpl(wrapper=True, tryfirst=True)
+def actor_from_request(datasette: Datasette, request: Request) -> Generator[None, list[Any], list[Any]]:
+    """Identifies a user by the cookies of another site, if neither Datasette nor another plugin does."""
+    others = yield
+    handler = handler_of(datasette)
+    known = handler and handler.sessions
+    if not known or not (body := known.body_for(datasette, request)):
+        return others
+    return sessions.with_last(others, lambda: known.identify(body))
 
 
 @hookimpl
@@ -72,18 +93,7 @@ async def shutdown(datasette: Datasette) -> None:
 @hookimpl
 def asgi_wrapper(datasette: Datasette) -> Callable[[Any], Any]:
     """Returns the wrapper that responds with a 503 if there is no verdict."""
-    return unavailable_instead_of_unauthorized
-
-
-class VerdictUnavailable(TokenInvalid):
-    """No verdict on a token, which may be valid: Keyward is unreachable, broken or busy, or its handler failed.
-
-    A subclass of `TokenInvalid`, because Datasette fails with a 500 for other exceptions. `retry_after` is in seconds.
-    """
-
-    def __init__(self, retry_after: int = 1) -> None:
-        super().__init__(NO_VERDICT)
-        self.retry_after = retry_after
+    return lambda app: unavailable_instead_of_unauthorized(datasette, app)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,6 +106,9 @@ class Config:
     handler: str | None = None
     first: bool = True
     timeout: float = 1.0
+    session: str | None = None
+    session_cookies: Sequence[str] = ()
+    session_headers: Sequence[str] = ()
 
     @classmethod
     def read(cls, given: Any) -> Config:
@@ -128,33 +141,11 @@ class Config:
             raise wrong("first: must be true or false")
         if type(config.timeout) not in (int, float) or not 0 < config.timeout <= 60:
             raise wrong("timeout: must be a number of seconds, at most 60")
+        try:
+            sessions.check(config.session, config.session_cookies, config.session_headers)
+        except ValueError as error:
+            raise wrong(str(error)) from None
         return config
-
-
-class Outages:
-    """Log lines about missing verdicts: the first one, then one a minute with their number, and the recovery."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._logged_at: float | None = None
-        self._unlogged = 0
-        self._is_out = False
-
-    def no_verdict(self, why: str) -> None:
-        """Logs or counts a missing verdict."""
-        now = self._clock()
-        if self._logged_at is not None and now - self._logged_at < LOG_SECONDS:
-            self._unlogged += 1
-            return
-        more = f" (and {self._unlogged} more since the last report)" if self._unlogged else ""
-        logger.warning("No verdict from Keyward: %s%s", why, more)
-        self._logged_at, self._unlogged, self._is_out = now, 0, True
-
-    def verdict(self) -> None:
-        """Logs that there is a verdict again, once after each report."""
-        if self._is_out:
-            logger.warning("Keyward gives verdicts again; %d more were missing in the meantime", self._unlogged)
-            self._unlogged, self._is_out = 0, False
 
 
 class KeywardTokenHandler(TokenHandler):
@@ -164,20 +155,16 @@ class KeywardTokenHandler(TokenHandler):
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._outages = Outages()
+        self.sessions = sessions.Sessions(config) if config.session else None
+        self._daemon = Daemon(config, VerdictUnavailable)
 
     async def verify_token(self, datasette: Datasette, token: str) -> dict[str, Any] | None:
         """Returns the actor of a token, or None for a token of another handler.
 
         Raises VerdictUnavailable, or another TokenInvalid for an invalid token.
         """
-        try:
-            response = await self._client().post("/v1/verify", {"token": token}, repeat=True)
-            answer = response.json() if response.status == 200 else None
-        except Exception as error:
-            # Never a valid token, and never "not mine", which would pass the token on to other handlers.
-            raise self._no_verdict(describe(error)) from None
+        # An error is never a valid token, and never "not mine", which would pass the token on to other handlers.
+        response, answer = await self._daemon.ask("/v1/verify", {"token": token})
         verdict: Any
         match response.status, answer:
             case 200, {"outcome": "accepted", "handler": str(handler), "actor": {**actor}} if actor:
@@ -190,8 +177,8 @@ class KeywardTokenHandler(TokenHandler):
             case 413, _:
                 verdict = TokenInvalid("The token is too long")
             case _:
-                raise self._no_verdict(describe_status(response), retry_after(response))
-        self._outages.verdict()
+                raise self._daemon.no_verdict(describe_status(response), retry_after(response))
+        self._daemon.verdict()
         if isinstance(verdict, TokenInvalid):
             raise verdict
         return verdict
@@ -218,7 +205,7 @@ class KeywardTokenHandler(TokenHandler):
             request["handler"] = self.config.handler
         try:
             # A retry might issue a second token.
-            response = await self._client().post("/v1/tokens", request, repeat=False)
+            response = await self._daemon.client().post("/v1/tokens", request, repeat=False)
             answer = response.json()
         except (http.ExchangeError, ValueError) as error:
             raise RuntimeError(f"No token could be issued: {describe(error)}") from None
@@ -231,24 +218,9 @@ class KeywardTokenHandler(TokenHandler):
 
     def close(self) -> None:
         """Closes the connections of this event loop."""
-        if self._loop is asyncio.get_running_loop():
-            self._connected.close()
-
-    def _client(self) -> http.Client:
-        # Connections belong to an event loop. A server has one; tests and commands have several in turn.
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            origin, timeout = http.Origin.parse(self.config.url), self.config.timeout
-            self._connected = http.Client(origin, user=self.config.client, secret=self.config.secret, timeout=timeout)
-            self._loop = loop
-        return self._connected
-
-    def _no_verdict(self, why: str, retry_after: int = 1) -> VerdictUnavailable:
-        """Reports a token without a verdict, and returns the error for it."""
-        self._outages.no_verdict(why)
-        if (found := _without_verdict.get()) is not None:
-            found.append(retry_after)
-        return VerdictUnavailable(retry_after)
+        self._daemon.close()
+        if self.sessions:
+            self.sessions.close()
 
 
 _handlers: weakref.WeakKeyDictionary[Datasette, KeywardTokenHandler | None] = weakref.WeakKeyDictionary()
@@ -262,70 +234,49 @@ def handler_of(datasette: Datasette) -> KeywardTokenHandler | None:
     return _handlers[datasette]
 
 
-# The retry delays of each request in flight whose token got no verdict.
-_without_verdict: contextvars.ContextVar[list[int] | None] = contextvars.ContextVar("without_verdict", default=None)
-
-
-def unavailable_instead_of_unauthorized(app: Any) -> Any:
-    """Replaces Datasette's 401 for a rejected token by a 503 if there was no verdict.
+def unavailable_instead_of_unauthorized(datasette: Datasette, app: Any) -> Any:
+    """Replaces Datasette's 401 by a 503 if there was no verdict.
 
     Clients then retry and do not discard their token.
     """
 
     async def wrapped(scope: Any, receive: Any, send: Any) -> None:
-        found: list[int] = []
+        found: list[VerdictUnavailable] = []
         replaced = False
 
         async def send_or_replace(message: Any) -> None:
             nonlocal replaced
             if message["type"] == "http.response.start" and message["status"] == 401 and found:
                 replaced = True
-                dropped = (b"www-authenticate", b"content-length")
+                response = await unavailable(datasette, scope, found[0])
+                dropped = (b"www-authenticate", b"content-length", b"content-type")
                 headers = [(name, value) for name, value in message["headers"] if name.lower() not in dropped]
-                headers.append((b"retry-after", str(found[0]).encode()))
+                headers.append((b"content-type", response.content_type.encode()))
+                headers.append((b"retry-after", str(found[0].retry_after).encode()))
                 await send({**message, "status": 503, "headers": headers})
-                await send({"type": "http.response.body", "body": Response.error(NO_VERDICT, 503).body.encode()})
+                await send({"type": "http.response.body", "body": response.body.encode()})
             elif not replaced:
                 await send(message)
 
-        context = _without_verdict.set(found)
+        context = without_verdict.set(found)
         try:
             await app(scope, receive, send_or_replace)
         finally:
-            _without_verdict.reset(context)
+            without_verdict.reset(context)
 
     return wrapped
+
+
+async def unavailable(datasette: Datasette, scope: Any, error: VerdictUnavailable) -> Response:
+    """Returns the 503: a page if a browser asks for one with its cookies, and otherwise JSON."""
+    request = Request(scope, None)
+    wants_page = "text/html" in request.headers.get("accept", "") and not request.path.endswith(".json")
+    if not isinstance(error, SessionUnavailable) or not wants_page:
+        return Response.error(error.message, 503)
+    context = {"status": 503, "error": error.message}
+    return Response.html(await datasette.render_template(["503.html", "error.html"], context), 503)
 
 
 def wrong(what: str) -> StartupError:
     """Returns the error for a wrong setting."""
     return StartupError(f"plugins.{PLUGIN}: {what}")
-
-
-def describe(error: Exception) -> str:
-    """Describes a failed request without any of its contents."""
-    return str(error) if isinstance(error, http.ExchangeError) else type(error).__name__
-
-
-HINTS = {
-    401: "; check `client` and `secret`",
-    403: "; check what the client may do",
-    421: "; check Keyward's `hosts`",
-    429: "; check the client's `rate`",
-}
-
-
-def describe_status(response: http.Response) -> str:
-    """Describes an unusable response: its status and, if the daemon sent one, its code."""
-    try:
-        code = response.json()["error"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        code = None
-    known = f" ({code})" if isinstance(code, str) and re.fullmatch("[a-z_]{1,40}", code) else ""
-    return f"status {response.status}{known}{HINTS.get(response.status, '')}"
-
-
-def retry_after(response: http.Response) -> int:
-    """Returns the seconds after which the daemon accepts a retry; 1 if it does not say."""
-    given = response.headers.get("retry-after", "")
-    return int(given) if re.fullmatch("[0-9]{1,4}", given) else 1

@@ -120,7 +120,7 @@ class NoVerdict(Case):
             self.assertEqual(answer.headers.get_list("retry-after"), [retry_after])
             self.assertNotIn("www-authenticate", answer.headers)
             self.assertEqual(answer.headers["cache-control"], "private, no-store")
-            error = datasette_keyward.NO_VERDICT
+            error = datasette_keyward.daemon.NO_VERDICT
             self.assertEqual(answer.json(), {"ok": False, "error": error, "errors": [error], "status": 503})
         with self.assertRaises(datasette_keyward.VerdictUnavailable) as raised:
             await datasette.verify_token(token)
@@ -245,16 +245,14 @@ class Connections(Case):
             self.assertEqual(len(daemon.asked), 1)
 
     def test_each_event_loop_has_its_own(self):
-        datasette = an_instance("")
-
         async def ask():
             async with Daemon((200, ACCEPTED)) as daemon:
                 config = {"url": daemon.url, "client": "datasette", "secret": SECRET}
-                handler.config = datasette_keyward.Config.read(config)
-                return await handler.verify_token(datasette, "t")
+                asked.config = datasette_keyward.Config.read(config)
+                return (await asked.ask("/v1/verify", {"token": "t"}))[1]
 
-        handler = datasette_keyward.KeywardTokenHandler(None)
-        self.assertEqual([asyncio.run(ask()) for _ in range(2)], [ACCEPTED["actor"]] * 2)
+        asked = datasette_keyward.daemon.Daemon(None, datasette_keyward.VerdictUnavailable)
+        self.assertEqual([asyncio.run(ask()) for _ in range(2)], [ACCEPTED] * 2)
 
     async def test_the_environment_does_not_lead_them_elsewhere(self):
         os.environ["HTTP_PROXY"] = os.environ["ALL_PROXY"] = "http://127.0.0.1:1"
@@ -473,7 +471,7 @@ class Log(unittest.IsolatedAsyncioTestCase):
             ),
         ]:
             clock = Clock()
-            outages = datasette_keyward.Outages(clock)
+            outages = datasette_keyward.daemon.Outages(clock)
             with self.subTest(events=events), self.assertLogs(level=logging.INFO) as logged:
                 logging.info("the first line")
                 for seconds, is_verdict in events:
