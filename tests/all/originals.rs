@@ -9,13 +9,14 @@ mod hypothesis;
 mod page;
 mod plugin;
 mod reasons;
+mod sessions;
 mod world;
 
 use crate::support::{self, TestClock};
 use answer::Answer;
 use keyward_runtime::RuntimeLimits;
 use keyward_runtime::clock::MonotonicClock;
-use reasons::REASONS;
+use reasons::{REASONS, Reasons};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -70,29 +71,29 @@ fn every_response_is_compared_with_the_original() {
         for (step, what) in not_asked {
             let _ = writeln!(left_out, "| {name} | {step} | {what} |");
         }
-        blocks.push((name, table(&rows)));
+        blocks.push((name, table(&rows, REASONS)));
         all.extend(rows);
     }
-    check_reasons(&all);
+    check_reasons(&all, REASONS);
     blocks.push(("counts".to_owned(), counts));
     blocks.push(("left out".to_owned(), left_out));
     page::compare(&blocks);
 }
 
 /// Checks that every difference has exactly one reason, and every reason a difference.
-fn check_reasons(rows: &[Row]) {
+fn check_reasons(rows: &[Row], reasons: Reasons) {
     let mut wrong = String::new();
     let mut keys = BTreeSet::new();
     for Row { key, original, ours, .. } in rows {
         assert!(keys.insert(key), "duplicate key {key}");
-        let _ = match (reasons_of(key).len(), original == ours) {
+        let _ = match (reasons_of(key, reasons).len(), original == ours) {
             (0, true) | (1, false) => Ok(()),
             (0, false) => writeln!(wrong, "{key}: difference without a reason: original {original}, Keyward {ours}"),
             (_, true) => writeln!(wrong, "{key}: reason without a difference: {ours}"),
             (_, false) => writeln!(wrong, "{key}: more than one reason"),
         };
     }
-    for key in REASONS.iter().flat_map(|(_, keys)| *keys) {
+    for key in reasons.iter().flat_map(|(_, keys)| *keys) {
         if !rows.iter().any(|row| row.key == *key) {
             let _ = writeln!(wrong, "{key}: reason without a request");
         }
@@ -100,16 +101,16 @@ fn check_reasons(rows: &[Row]) {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-fn reasons_of(key: &str) -> Vec<&'static str> {
-    REASONS.iter().filter(|(_, keys)| keys.contains(&key)).map(|(reason, _)| *reason).collect()
+fn reasons_of(key: &str, reasons: Reasons) -> Vec<&'static str> {
+    reasons.iter().filter(|(_, keys)| keys.contains(&key)).map(|(reason, _)| *reason).collect()
 }
 
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[Row], reasons: Reasons) -> String {
     let mut text = "| | via | original | Keyward | reason |\n| --- | --- | --- | --- | --- |\n".to_owned();
     for Row { key, asked, original, ours } in rows {
         let (_, step) = key.split_once('/').unwrap();
         let ours = if original == ours { "the same".to_owned() } else { ours.to_string() };
-        let _ = writeln!(text, "| {step} | {asked} | {original} | {ours} | {} |", reasons_of(key).concat());
+        let _ = writeln!(text, "| {step} | {asked} | {original} | {ours} | {} |", reasons_of(key, reasons).concat());
     }
     text
 }

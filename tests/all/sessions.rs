@@ -49,14 +49,30 @@ pub(crate) struct Api {
 }
 
 impl Api {
+    /// Starts an API that responds with [`RESPONSES`], and otherwise with the status 401.
     pub(crate) fn start() -> Self {
+        Self::with(|_, cookies| {
+            let of = |value: &str| RESPONSES.iter().find(|(known, ..)| *known == value);
+            let (status, body) =
+                cookies.strip_prefix("sid=").and_then(of).map_or((401, ""), |known| (known.1, known.2));
+            if body.contains("Ann") {
+                // Long enough for a revocation.
+                thread::sleep(Duration::from_millis(20));
+            }
+            Some((status, body.to_owned()))
+        })
+    }
+
+    /// Starts an API with a function from the request line and the cookies to the status and the
+    /// body. `None` closes the connection.
+    pub(crate) fn with(respond: impl Fn(&str, &str) -> Option<(u16, String)> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let notes = seen.clone();
+        let (notes, respond) = (seen.clone(), Arc::new(respond));
         thread::spawn(move || {
             while let Ok((mut stream, _)) = listener.accept() {
-                let notes = notes.clone();
+                let (notes, respond) = (notes.clone(), respond.clone());
                 thread::spawn(move || {
                     let mut reader = BufReader::new(stream.try_clone().unwrap());
                     let (mut first, mut line, mut cookies) = (String::new(), String::new(), String::new());
@@ -69,14 +85,9 @@ impl Api {
                         }
                         line.clear();
                     }
-                    let of = |value: &str| RESPONSES.iter().find(|(known, ..)| *known == value);
-                    let known = cookies.strip_prefix("sid=").and_then(of);
-                    let (status, body) = known.map_or((401, ""), |(_, status, body, ..)| (*status, *body));
-                    notes.lock().unwrap().push((first.trim_end().to_owned(), cookies));
-                    if known.is_some_and(|(_, _, body, ..)| body.contains("Ann")) {
-                        // Long enough for a revocation.
-                        thread::sleep(Duration::from_millis(20));
-                    }
+                    let first = first.trim_end().to_owned();
+                    notes.lock().unwrap().push((first.clone(), cookies.clone()));
+                    let Some((status, body)) = respond(&first, &cookies) else { return };
                     let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", body.len());
                     let _ = stream.write_all(format!("{head}{body}").as_bytes());
                 });

