@@ -215,6 +215,15 @@ impl Registry {
         self.unless_hook_rejects(handler, verdict).await
     }
 
+    /// Like [`identify`](Self::identify) for callers that are not async, as
+    /// [`verify_blocking`](Self::verify_blocking) is.
+    ///
+    /// # Errors
+    /// As for `identify`.
+    pub fn identify_blocking(&self, handler: &str, request: &SessionRequest) -> Result<Verdict, Error> {
+        pollster::block_on(self.identify(handler, request))
+    }
+
     /// Returns the actor of a token if its restrictions allow it to be used for a [`Permission`].
     /// They do not grant the permission: the host service decides what the actor may do.
     ///

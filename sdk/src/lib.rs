@@ -236,7 +236,8 @@ macro_rules! handler {
 }
 
 /// Exports a type that implements [`SessionHandler`] as the handler of this component, and declares
-/// its settings, as [`handler!`] does.
+/// its settings, as [`handler!`] does. A component may export both kinds of handlers: name each in
+/// its macro, with its own settings.
 ///
 /// ```
 /// # use keyward_sdk::{Failure, SessionHandler, SessionRequest, Verdict};

@@ -133,7 +133,7 @@ fn judged(verdict: Result<Verdict, Error>) -> Became {
 
 fn identify(registry: &Registry) -> Became {
     let request = SessionRequest::new("GET", "/").cookie("sid", COOKIE).cookie("other", OTHER).header("x-id", OTHER);
-    let verdict = pollster::block_on(registry.identify("hostile", &request));
+    let verdict = registry.identify_blocking("hostile", &request);
     if let Ok(Verdict::Rejected(rejection)) = &verdict {
         assert!(!rejection.message.contains(COOKIE), "a cookie is no text for a client");
     }

@@ -3,6 +3,7 @@
 use crate::support;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
+use keyward_runtime::session::{SessionGrant, SessionRequest};
 use keyward_runtime::{Actors, CreateRequest, Creation, HandlerConfig, Limits, Registry, RuntimeLimits, Verdict};
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -20,7 +21,8 @@ fn registry(mut config: HandlerConfig, prefix: &str) -> Registry {
 fn author() -> Registry {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
     let component = keyward_componentize::build_guest("keyward-tests-guest", &target).unwrap();
-    registry(HandlerConfig::new("author", component, Actors::Any), "sdk_")
+    let users = SessionGrant { cookies: ["user".to_owned()].into(), ..SessionGrant::default() };
+    registry(HandlerConfig::new("author", component, Actors::Any).session(users), "sdk_")
 }
 
 /// Neither logs nor headers contain a token, however careless the handler is.
@@ -58,6 +60,19 @@ fn a_panic_reaches_the_log_as_text() {
     assert!(log.contains("ERROR") && log.contains("author"), "{log}");
     assert!(log.contains("panicked at") && log.contains("on purpose: 42"), "{log}");
     assert!(matches!(registry.verify_blocking("sdk_alice"), Ok(Verdict::Accepted(_))), "the next call succeeds");
+}
+
+/// A component with both exports verifies tokens and identifies users.
+#[test]
+fn a_component_may_be_both_kinds_of_handler() {
+    let registry = author();
+    let user = SessionRequest::new("GET", "/").cookie("user", "ann");
+    let verdict = registry.identify_blocking("author", &user).unwrap();
+    let Verdict::Accepted(acceptance) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(acceptance.actor_ignoring_restrictions().json(), r#"{"id":"ann"}"#);
+    let stranger = SessionRequest::new("GET", "/").cookie("not-granted", "ann");
+    assert!(matches!(registry.identify_blocking("author", &stranger), Ok(Verdict::NotMine)));
+    assert!(matches!(registry.verify_blocking("sdk_alice"), Ok(Verdict::Accepted(_))));
 }
 
 /// A single page of memory is enough for ordinary tokens: limited to it, the handler that ships

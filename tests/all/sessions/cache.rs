@@ -114,7 +114,7 @@ impl Node {
     }
 
     fn verdict(&self, request: &SessionRequest) -> Result<Verdict, String> {
-        block_on(self.registry.identify("site", request)).map_err(|error| error.code().to_owned())
+        self.registry.identify_blocking("site", request).map_err(|error| error.code().to_owned())
     }
 
     /// Returns the number of the request to the site that the verdict is from. The error is the

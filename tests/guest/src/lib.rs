@@ -1,7 +1,8 @@
 //! A handler as a plugin author would write it with the SDK. Its token selects the behavior.
 
 use keyward_sdk::{
-    Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, TokenHandler, Verdict, log,
+    Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, SessionHandler, SessionRequest,
+    TokenHandler, Verdict, log,
 };
 
 struct Guest;
@@ -9,6 +10,7 @@ struct Guest;
 const CARELESS: &str = "sdk_a-token-that-is-logged-with-care";
 
 keyward_sdk::handler!(Guest);
+keyward_sdk::session_handler!(Guest);
 
 impl TokenHandler for Guest {
     fn create(request: CreateRequest) -> Result<Created, CreateError> {
@@ -32,6 +34,12 @@ impl TokenHandler for Guest {
             "sdk_an-id-of-that-name" => Ok(accept("alice", Some(token))),
             _ => Ok(Verdict::NotMine),
         }
+    }
+}
+
+impl SessionHandler for Guest {
+    fn identify(request: SessionRequest) -> Result<Verdict, Failure> {
+        Ok(request.cookies.first().map_or(Verdict::NotMine, |(_, name)| accept(name, None)))
     }
 }
 
