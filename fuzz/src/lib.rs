@@ -28,6 +28,7 @@ mod jwt;
 mod requests;
 mod restrictions;
 mod routing;
+mod sessions;
 mod stream;
 mod strict_json;
 
@@ -41,6 +42,7 @@ pub use jwt::{jwt, key_sets};
 pub use requests::requests;
 pub use restrictions::restrictions;
 pub use routing::routing;
+pub use sessions::sessions;
 pub use stream::Stream;
 pub use strict_json::strict_json;
 
@@ -58,7 +60,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     Target { name: "answers", run: answers, seeds: answers::seeds, cases: 30_000 },
     Target { name: "audit", run: audit, seeds: audit::seeds, cases: 5_000 },
     Target { name: "components", run: components, seeds: components::seeds, cases: 400 },
@@ -69,6 +71,7 @@ pub const TARGETS: [Target; 13] = [
     Target { name: "requests", run: requests, seeds: requests::seeds, cases: 6_000 },
     Target { name: "restrictions", run: restrictions, seeds: restrictions::seeds, cases: 3_000 },
     Target { name: "routing", run: routing, seeds: routing::seeds, cases: 1_000 },
+    Target { name: "sessions", run: sessions, seeds: sessions::seeds, cases: 10_000 },
     Target { name: "shape", run: shape, seeds: compile::seeds, cases: 5_000 },
     Target { name: "strict_json", run: strict_json, seeds: strict_json::seeds, cases: 15_000 },
     Target { name: "worker", run: worker, seeds: compile::seeds, cases: 100 },

@@ -1,11 +1,12 @@
 //! The daemon's connections: random bytes as everything that a client sends before it closes.
 
 use crate::boundary::RUNTIME;
+use crate::sessions::{Site, sid};
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use keyward_runtime::keys::{KeyGrant, KeyRing, Scheme, Secret};
 use keyward_runtime::{Actors, HandlerConfig, Permission, Registry};
-use keyward_server::{Client, Config, PathPattern, Policy, Right, SecretDigest, Service, serve_stream};
+use keyward_server::{Client, Config, PathPattern, Policy, Right, SecretDigest, Service, SessionAccess, serve_stream};
 use keyward_tests::hostile;
 use keyward_tests::http::Request;
 use percent_encoding::percent_decode;
@@ -19,6 +20,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 const GOOD: &str = "token-of-bot-0123456789-0123456789";
 const BOT: &str = "bot";
 
+/// The only valid cookie of the site, which speaks for the same actor.
+const COOKIE: &str = "cookie-of-bot-0123456789-0123456789";
+
 /// The secret of the only client.
 const SECRET: &str = "secret-of-app-0123456789-0123456789";
 
@@ -29,19 +33,24 @@ const STATUSES: [u16; 17] = [100, 200, 201, 400, 401, 403, 404, 405, 408, 409, 4
 /// Sends the bytes on a connection as a client.
 ///
 /// The daemon returns complete HTTP/1 responses, each with a known status and its required headers.
-/// No request passes without the valid token among the bytes, and no response reveals anything
-/// about a token without the client's secret among them. Neither of the two is ever sent back.
+/// No request passes without the valid token or cookie among the bytes, whichever its handler
+/// judges, and no response reveals anything about either without the client's secret among them.
+/// None of the three is ever sent back.
 pub fn requests(data: &[u8]) {
     let answered = ask(data);
-    let [token, secret] = [GOOD, SECRET].map(|text| holds(data, text));
-    assert!(!contains(&answered, GOOD.as_bytes()) && !contains(&answered, SECRET.as_bytes()));
+    let [token, cookie, secret] = [GOOD, COOKIE, SECRET].map(|text| holds(data, text));
+    assert!([GOOD, COOKIE, SECRET].iter().all(|text| !contains(&answered, text.as_bytes())));
+    let has = |credential| match credential {
+        Credential::Token => token,
+        Credential::Cookie => cookie,
+    };
     let mut rest = &answered[..];
     while let Some((answer, behind)) = Answer::read(rest) {
         answer.check(behind.is_empty());
         match answer.says() {
             Says::Nothing => {}
-            Says::OfATokenToAClient { good } => assert!(secret && (token || !good), "{answer:?}"),
-            Says::WhoItIs => assert!(token, "{answer:?}"),
+            Says::VerdictToClient { accepted } => assert!(secret && accepted.is_none_or(has), "{answer:?}"),
+            Says::Identity(credential) => assert!(has(credential), "{answer:?}"),
             Says::Created => assert!(secret, "{answer:?}"),
         }
         rest = behind;
@@ -90,12 +99,26 @@ struct Answer<'a> {
 enum Says {
     /// None, or public information.
     Nothing,
-    /// The validity of a token, and if it is valid, its actor.
-    OfATokenToAClient { good: bool },
-    /// The actor of a token, to its bearer.
-    WhoItIs,
+    /// The validity of a token or a cookie, and if it is valid, its kind and its actor.
+    VerdictToClient { accepted: Option<Credential> },
+    /// The actor, to its bearer.
+    Identity(Credential),
     /// A token.
     Created,
+}
+
+/// The kind of a credential.
+#[derive(Debug, Clone, Copy)]
+enum Credential {
+    Token,
+    Cookie,
+}
+
+impl Credential {
+    /// Returns the kind that a handler judges.
+    fn of(handler: Option<&str>) -> Self {
+        if handler == Some("site") { Self::Cookie } else { Self::Token }
+    }
 }
 
 impl<'a> Answer<'a> {
@@ -165,7 +188,7 @@ impl<'a> Answer<'a> {
                     assert!(self.header(name).is_some_and(|value| !value.is_empty()), "{self:?}");
                 }
                 assert_eq!(self.header("x-auth-subject"), Some(BOT));
-                Says::WhoItIs
+                Says::Identity(Credential::of(self.header("x-auth-handler")))
             }
             // A response to `HEAD`.
             (200, None) => Says::Nothing,
@@ -183,20 +206,21 @@ impl<'a> Answer<'a> {
 fn said(body: &Value) -> Says {
     if let Some(active) = body.get("active") {
         assert!(active == true || *body == json!({"active": false}));
-        return Says::OfATokenToAClient { good: active == true };
+        return Says::VerdictToClient { accepted: (active == true).then_some(Credential::Token) };
     }
-    let accepted = |outcome: &Value| outcome["outcome"] == "accepted";
+    let accepted =
+        |outcome: &Value| (outcome["outcome"] == "accepted").then(|| Credential::of(outcome["handler"].as_str()));
     if let Some(outcomes) = body.get("outcomes") {
-        return Says::OfATokenToAClient { good: outcomes.as_array().unwrap().iter().any(accepted) };
+        return Says::VerdictToClient { accepted: outcomes.as_array().unwrap().iter().find_map(accepted) };
     }
     if body.get("outcome").is_some() {
-        return Says::OfATokenToAClient { good: accepted(body) };
+        return Says::VerdictToClient { accepted: accepted(body) };
     }
     match body.get("actor") {
         Some(Value::Null) => Says::Nothing,
         Some(actor) => {
             assert!(body["ok"] == true && actor["id"] == BOT);
-            Says::WhoItIs
+            Says::Identity(Credential::Token)
         }
         None => {
             assert!(body.get("openapi").is_some() || body.get("issuer").is_some(), "{body}");
@@ -231,7 +255,7 @@ static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     bots.settings.insert("actors".into(), json!({"bot": {"id": BOT}}).to_string());
     bots.secrets = [("bot".to_owned(), Secret::new(GOOD))].into_iter().collect();
     let down = handler("down", hostile::case("answer-unavailable").bytes, &["dn_"]);
-    let registry = Registry::builder(&RUNTIME).handler(signed).handler(bots).handler(down);
+    let registry = Registry::builder(&RUNTIME).handler(signed).handler(bots).handler(down).handler(site());
     let registry = registry.action("view-instance", "vi").build().unwrap();
 
     let mut config = Config::default();
@@ -245,10 +269,20 @@ static SERVICE: LazyLock<Service> = LazyLock::new(|| {
         ..Policy::default()
     };
     let readers = Policy { permission: Some(Permission::new("view-instance")), ..Policy::default() };
-    let policies = [("members", Policy::default()), ("get", get), ("readers", readers)];
+    let users = Policy { session: Some(SessionAccess::new("site")), ..Policy::default() };
+    let policies = [("members", Policy::default()), ("get", get), ("readers", readers), ("users", users)];
     config.policies = policies.map(|(name, policy)| (name.to_owned(), policy)).into();
     Service::new(config, registry)
 });
+
+/// Configures the handler for users of a site, whose API knows one cookie.
+fn site() -> HandlerConfig {
+    let site = Arc::new(Site(|cookie: &str| match cookie {
+        COOKIE => (200, json!({"id": BOT}).to_string().into_bytes()),
+        _ => (401, Vec::new()),
+    }));
+    handler("site", keyward_handlers::SESSION.component().to_vec(), &[]).http("site", site).session(sid())
+}
 
 /// Configures a handler with generous limits, because the machine may be busy.
 fn handler(name: &str, component: Vec<u8>, prefixes: &[&str]) -> HandlerConfig {
@@ -278,6 +312,20 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         requests.push(Request::new("PUT", "/v1/auth/envoy/members/a/b?c").bearer(token).body("abc"));
         requests.push(Request::get("/v1/auth/envoy/get/api/x").version("HTTP/1.0").bearer(token));
     }
+    for cookie in [COOKIE, "other"] {
+        let sid = format!("a=b; sid={cookie}");
+        let nginx = Request::get("/v1/auth/nginx/users").header("X-Original-Method", "GET").header("Cookie", &*sid);
+        requests.push(nginx.clone().header("X-Original-URI", "/a"));
+        requests.push(nginx.clone().bearer(GOOD));
+        requests.push(nginx.header("cookie", "sid=other"));
+        let forward = Request::get("/v1/auth/forward/users").header("Cookie", &*sid);
+        requests.extend(["HEAD", "POST"].map(|method| forward.clone().header("X-Forwarded-Method", method)));
+        requests.push(Request::get("/v1/auth/envoy/users/a").header("Cookie", &*sid));
+        let body = json!({"cookies": {"sid": cookie}, "headers": {"X-A": "1"}, "method": "POST", "path": "/a"});
+        requests.extend(client(Request::json("/v1/session", &body)));
+        let token = json!({"cookies": {"sid": cookie}, "headers": {"Authorization": "Bearer x"}, "handler": "site"});
+        requests.extend(client(Request::json("/v1/session", &token)));
+    }
     let restrictions = json!({"all": ["view-instance"], "database": {"d": ["x"]}, "resource": {"d": {"r": ["y"]}}});
     let whole = json!({"actor": "root", "handler": "signed", "expires_after": 60, "restrictions": restrictions, "description": "d"});
     for body in [json!({"actor": "root"}), whole, json!({"actor": "root", "handler": "bots"})] {
@@ -294,4 +342,27 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let single: Vec<_> = requests.iter().map(Request::to_bytes).chain([chunked]).collect();
     let several = single.windows(3).step_by(5).map(<[_]>::concat).collect::<Vec<_>>();
     single.into_iter().chain(several).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seeds_reach_every_credential() {
+        let (mut identities, mut verdicts) = ([0, 0], [0, 0]);
+        for seed in seeds() {
+            let answered = ask(&seed);
+            let mut rest = &answered[..];
+            while let Some((answer, behind)) = Answer::read(rest) {
+                match answer.says() {
+                    Says::Identity(credential) => identities[credential as usize] += 1,
+                    Says::VerdictToClient { accepted: Some(credential) } => verdicts[credential as usize] += 1,
+                    _ => {}
+                }
+                rest = behind;
+            }
+        }
+        assert!(identities.iter().chain(&verdicts).all(|count| *count > 0), "{identities:?} {verdicts:?}");
+    }
 }

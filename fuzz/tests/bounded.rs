@@ -78,6 +78,11 @@ fn routing() {
 }
 
 #[test]
+fn sessions() {
+    run("sessions");
+}
+
+#[test]
 fn shape() {
     run("shape");
 }
