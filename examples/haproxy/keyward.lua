@@ -7,6 +7,8 @@ local KEYWARD = "http://127.0.0.1:8787/v1/auth/forward/"
 -- HAProxy 2.7 and later sets another number.
 local TIMEOUT = 1000
 local IDENTITY = { "x-auth-subject", "x-auth-token-id", "x-auth-scopes", "x-auth-handler", "x-auth-expires" }
+-- The headers of the client that Keyward needs. Policies with `session` need "cookie", too.
+local CREDENTIALS = { "authorization" }
 local PASSED_ON = { "www-authenticate", "retry-after", "cache-control" }
 
 local function refuse(txn, status, headers)
@@ -25,11 +27,14 @@ core.register_action("keyward", { "http-req" }, function(txn, policy)
         ["x-forwarded-uri"] = { txn.sf:pathq() },
     }
     -- Forward all of them, so that Keyward rejects a request with several instead of using the first.
-    local credentials = txn.http:req_get_headers()["authorization"]
-    if credentials then
-        question["authorization"] = {}
-        for i = 0, #credentials do
-            table.insert(question["authorization"], credentials[i])
+    local headers = txn.http:req_get_headers()
+    for _, name in ipairs(CREDENTIALS) do
+        local values = headers[name]
+        if values then
+            question[name] = {}
+            for i = 0, #values do
+                table.insert(question[name], values[i])
+            end
         end
     end
 

@@ -3,8 +3,10 @@
 
 mod application;
 mod applications;
+mod browser;
 mod cases;
 mod clients;
+mod cookies;
 mod keyward;
 mod load;
 mod page;
@@ -46,20 +48,11 @@ fn proxies_admit_exactly_the_permitted_requests() {
     let rows = cases.map(|case| case.name).chain([TRAILERS, RELOADS, UNKNOWN_POLICY, HANGS, DOWN]);
     let table = Mutex::new(Table::new(rows, proxy::ALL.map(|kind| kind.name)));
     let wrong = Mutex::new(Vec::new());
-    let kinds = Mutex::new(installed.into_iter());
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let next = kinds.lock().unwrap().next();
-                    let Some(kind) = next else { return };
-                    drive(kind, |row, seen| match seen {
-                        Ok(cell) => table.lock().unwrap().set(row, kind.name, cell),
-                        Err(error) => wrong.lock().unwrap().push(format!("{row}: {error}")),
-                    });
-                }
-            });
-        }
+    each(installed, |kind| {
+        drive(kind, |row, seen| match seen {
+            Ok(cell) => table.lock().unwrap().set(row, kind.name, cell),
+            Err(error) => wrong.lock().unwrap().push(format!("{row}: {error}")),
+        });
     });
     let mut wrong = wrong.into_inner().unwrap();
     wrong.extend(table.into_inner().unwrap().compare("cases").err());
@@ -72,21 +65,26 @@ fn applications_see_only_what_keyward_authorized() {
     let installed = proxy::ALL.into_iter().filter(|kind| kind.is_installed());
     let pairs = installed.flat_map(|kind| applications.iter().map(move |application| (kind, application)));
     let pairs: Vec<_> = pairs.filter(|(kind, application)| application.is_for(*kind)).collect();
-    let pairs = Mutex::new(pairs.into_iter());
     let wrong = Mutex::new(Vec::new());
+    each(pairs, |(kind, application)| wrong.lock().unwrap().extend(applications::check(kind, application)));
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Calls `work` with each item, several at once.
+fn each<T: Send>(items: Vec<T>, work: impl Fn(T) + Sync) {
+    let items = Mutex::new(items.into_iter());
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 loop {
-                    let next = pairs.lock().unwrap().next();
-                    let Some((kind, application)) = next else { return };
-                    wrong.lock().unwrap().extend(applications::check(kind, application));
+                    let next = items.lock().unwrap().next();
+                    let Some(item) = next else { return };
+                    work(item);
                 }
             });
         }
     });
-    let wrong = wrong.into_inner().unwrap();
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 /// Runs one proxy from start to stop, with its own Keyward.

@@ -22,6 +22,7 @@ const DEBIAN: &[(&str, &str, Option<&str>)] = &[
     ("shellcheck", "shellcheck", None),
     ("valgrind", "valgrind", None),
     ("npm", "npm", None),
+    ("chromium", "chromium", None),
     // Applications behind the proxies.
     ("php-cli", "php", None),
     ("php-cgi", "php-cgi", None),
@@ -57,8 +58,8 @@ const PYTHON: &[&str] = &[
     "jactionlint==2.3.0",
 ];
 
-/// npm packages.
-const NODE: &[&str] = &["jose@6.2.18", "oauth4webapi@3.8.8"];
+/// npm packages, which run on the Node.js of Debian 12.
+const NODE: &[&str] = &["jose@6.2.18", "oauth4webapi@3.8.8", "playwright-core@1.61.1"];
 
 /// Installs missing programs.
 pub(crate) fn install() {

@@ -45,7 +45,7 @@ pub(super) struct Application {
 }
 
 /// Maximum number of recorded requests.
-const REMEMBERED: usize = 100;
+const REMEMBERED: usize = 200;
 
 impl Application {
     pub(super) fn start() -> Self {
@@ -113,7 +113,7 @@ fn echo(from: &mut impl Read, to: &mut impl Write) -> std::io::Result<()> {
 }
 
 /// Returns the value of a header, the first one if there are several.
-fn header<'a>(seen: &'a Seen, name: &str) -> Option<&'a str> {
+pub(super) fn header<'a>(seen: &'a Seen, name: &str) -> Option<&'a str> {
     seen.headers.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
 }
 

@@ -142,7 +142,7 @@ fn cell(answer: &Value) -> String {
 }
 
 /// Runs a client, which reads its input as JSON and prints a list of responses.
-fn run(program: &Path, args: &[PathBuf], certificate: &Path, question: &Value) -> Vec<Value> {
+pub(super) fn run(program: &Path, args: &[PathBuf], certificate: &Path, question: &Value) -> Vec<Value> {
     let mut child = Command::new(program)
         .args(args)
         .env("REQUESTS_CA_BUNDLE", certificate)

@@ -59,6 +59,11 @@ pub(super) struct Keyward {
 impl Keyward {
     /// Starts a daemon, with TLS or without.
     pub(super) fn start(name: &str, tls: bool) -> Self {
+        Self::start_edited(name, tls, |config| config)
+    }
+
+    /// Starts a daemon with an edited configuration.
+    pub(super) fn start_edited(name: &str, tls: bool, edit: impl FnOnce(String) -> String) -> Self {
         let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("proxies").join(name));
         folder.write("secret.key", RING_SECRET, 0o600);
         folder.write("looping.wasm", hostile::case("loop-verify").bytes, 0o644);
@@ -80,7 +85,7 @@ impl Keyward {
             assert!(config.contains("# tls = "));
             config = config.replace("# tls = ", "tls = ");
         }
-        config = [config.as_str(), MORE, &apache.lines, &maker_lines].join("\n");
+        config = edit([config.as_str(), MORE, &apache.lines, &maker_lines].join("\n"));
         folder.write("keyward.toml", &config, 0o600);
         let daemon = Daemon::start(&folder, "keyward.toml");
         folder.write("maker.secret", &maker.secret, 0o600);
@@ -157,6 +162,8 @@ pub(super) struct Tokens {
     /// A token whose handler never returns.
     pub(super) looping: String,
     pub(super) oversized: String,
+    /// The cookie of a user; no daemon here creates it.
+    pub(super) session: Token,
 }
 
 /// The tokens, created by one daemon for all.
@@ -184,6 +191,10 @@ pub(super) static TOKENS: LazyLock<Tokens> = LazyLock::new(|| {
         foreign: "ghp_0123456789abcdef0123456789abcdef0123".to_owned(),
         looping: "lo_token".to_owned(),
         oversized: format!("dstok_{}", "A".repeat(9_000)),
+        session: Token {
+            text: "sid=c00kie-of-ann".to_owned(),
+            identity: ["ann", "-", "*", "site", "-"].map(str::to_owned),
+        },
         good,
     }
 });

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// Held while a test reads and writes the page.
+static PAGE: Mutex<()> = Mutex::new(());
 
 /// A table of results by row and column.
 #[derive(Debug, Default)]
@@ -32,6 +36,7 @@ impl Table {
     /// `KEYWARD_BLESS` the page is updated.
     pub(super) fn compare(&self, name: &str) -> Result<(), String> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/proxies.md");
+        let _lock = PAGE.lock().unwrap_or_else(PoisonError::into_inner);
         let page = fs::read_to_string(&path).unwrap();
         let (begin, end) = (format!("<!-- {name}: written by the tests -->\n"), format!("<!-- end of {name} -->"));
         let from = page.find(&begin).unwrap() + begin.len();

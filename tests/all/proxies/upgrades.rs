@@ -92,7 +92,7 @@ pub(super) fn check(case: &Case, kind: Kind, proxy: &Proxy, application: &Applic
     judge(case, kind, &request, &response, &seen)
 }
 
-fn websocket(request: Request) -> Request {
+pub(super) fn websocket(request: Request) -> Request {
     upgrade(request, "websocket").header("Sec-WebSocket-Key", WEBSOCKET_KEY).header("Sec-WebSocket-Version", "13")
 }
 
