@@ -16,6 +16,7 @@ mod kernel;
 mod managed;
 mod neighbours;
 mod secrets;
+mod sessions;
 mod setup;
 mod stats;
 mod stored;
@@ -34,6 +35,7 @@ const SANDBOX: &Measurements = &[
     ("neighbours", neighbours::run),
     ("stored", stored::run),
     ("secrets", secrets::run),
+    ("sessions", sessions::run),
     ("managed", managed::run),
     ("cold", cold::run),
     ("bombs", bombs::run),
