@@ -164,6 +164,7 @@ impl ConfigFile {
             store: tokens,
             queries: asked,
             http,
+            wasi,
             session,
             actors,
             default_ttl,
@@ -224,6 +225,7 @@ impl ConfigFile {
                 config.http.insert(label.clone(), endpoint.clone());
             }
         }
+        config.wasi = *wasi;
         config.session = session.clone();
         config.default_ttl = default_ttl.map(|seconds| Duration::from_secs(seconds.get().into()));
         config.max_ttl = max_ttl.map(Duration::from_secs);

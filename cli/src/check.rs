@@ -24,6 +24,12 @@ struct Report {
     exports: BTreeSet<String>,
     /// The interfaces of `keyward:handler` that it imports.
     asks_for: Vec<String>,
+    /// The interfaces of WASI that it imports.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    wasi: Vec<String>,
+    /// Faults of the component that its operator or author should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     /// The settings that it accepts, each with its type.
     settings: Vec<String>,
     /// The handlers that use it; null without a configuration.
@@ -98,11 +104,13 @@ pub(crate) fn run(args: Check, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
     let info =
         runtime.inspect(component.clone()).map_err(|error| CliError::Usage(format!("{}: {error}", args.component)))?;
     let mut report = Report {
+        warnings: baked_randomness(component.bytes(), &info).map(str::to_owned).into_iter().collect(),
         component: args.component,
         bytes: info.bytes,
         sha256: info.sha256_hex(),
         exports: info.exports.clone(),
         asks_for: info.imports.iter().cloned().collect(),
+        wasi: info.wasi.iter().cloned().collect(),
         settings: info.settings.iter().map(|(name, kind)| format!("{name}: {kind}")).collect(),
         handlers: None,
         error: None,
@@ -178,6 +186,18 @@ impl Use {
             let add = (state == State::NotGranted).then_some(add);
             grants.push(Grant { interface: interface.to_owned(), state, names, add });
         }
+        let wasi = match (info.wasi.is_empty(), handler.wasi) {
+            (true, false) => None,
+            (true, true) => Some(State::NotAskedFor),
+            (false, true) => Some(State::Granted),
+            (false, false) => Some(State::NotGranted),
+        };
+        grants.extend(wasi.map(|state| Grant {
+            interface: "wasi".to_owned(),
+            state,
+            names: vec!["no files, sockets, variables or arguments".to_owned()],
+            add: (state == State::NotGranted).then_some("wasi = true"),
+        }));
         // Those above are granted by the operator.
         let is_listed = |interface: &String| grants.iter().any(|grant: &Grant| grant.interface == *interface);
         let others: Vec<_> = info.imports.iter().filter(|interface| !is_listed(interface)).collect();
@@ -260,6 +280,28 @@ impl Use {
     }
 }
 
+/// Returns a warning if the component is a snapshot of an interpreter that draws randomness from
+/// nowhere: it then returns the values that were drawn when the component was built.
+fn baked_randomness(bytes: &[u8], info: &ComponentInfo) -> Option<&'static str> {
+    const SNAPSHOTS: [(&str, &str); 2] = [
+        (
+            "ComponentizeJS",
+            "`Math.random` and `crypto.getRandomValues` return the same values in every call: build it with \
+             `componentize-js -d http fetch-event`, and draw randomness from the import `random`",
+        ),
+        (
+            "componentize_py",
+            "`random` returns the same values in every call: build it without `--stub-wasi`, and draw randomness from \
+             the import `random`",
+        ),
+    ];
+    if info.wasi.contains("wasi:random/random") {
+        return None;
+    }
+    let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    SNAPSHOTS.into_iter().find(|(tool, _)| has(tool)).map(|(_, warning)| warning)
+}
+
 /// Describes a component by its exports.
 fn kind(exports: &BTreeSet<String>) -> &'static str {
     match (exports.contains("token-handler"), exports.contains("session-handler")) {
@@ -276,8 +318,12 @@ impl Report {
             format!("size: {} bytes", self.bytes),
             format!("SHA-256: {}", self.sha256),
             format!("imports: {}", list_items(&self.asks_for)),
-            format!("settings: {}", list_items(&self.settings)),
         ];
+        if !self.wasi.is_empty() {
+            lines.push(format!("WASI: {}", list_items(&self.wasi)));
+        }
+        lines.push(format!("settings: {}", list_items(&self.settings)));
+        lines.extend(self.warnings.iter().map(|warning| format!("WARNING: {warning}")));
         match self.handlers.as_deref() {
             None => {}
             Some([]) => lines.push("no handler of the configuration uses it".to_owned()),

@@ -12,6 +12,7 @@ mod shape;
 pub(crate) mod source;
 
 use crate::compile::Compilation;
+use crate::engine::Engine;
 use crate::error::{LoadError, LoadErrorKind};
 use crate::sanitize::{MAX_NAME, escape_untrusted};
 use crate::token_pattern::TokenPattern;
@@ -42,6 +43,9 @@ pub struct ComponentInfo {
     pub bytes: usize,
     /// The interfaces of `keyward:handler` that it imports, such as `keys`.
     pub imports: BTreeSet<String>,
+    /// The interfaces of WASI 0.2 that it imports, such as `wasi:cli/stdout`. They are granted with
+    /// [`HandlerConfig::wasi`](crate::HandlerConfig::wasi).
+    pub wasi: BTreeSet<String>,
     /// The interfaces of `keyward:handler` that it exports: `token-handler`, `session-handler` or
     /// both.
     pub exports: BTreeSet<String>,
@@ -77,7 +81,7 @@ impl CheckedComponent {
     /// # Errors
     /// Returns a [`LoadError`] if it is not a valid component, or one that this host refuses.
     pub(crate) fn new(
-        engine: &wasmtime::Engine,
+        engine: &Engine,
         compilation: &Compilation,
         source: &Component,
         digest: [u8; 32],
@@ -85,19 +89,21 @@ impl CheckedComponent {
     ) -> Result<Self, LoadError> {
         let bytes = source.bytes();
         refuse_other_files(bytes)?;
-        // Machine code exists only for a component whose functions were checked before.
-        let known = compilation.find(engine, source, digest);
-        let read = if known.is_some() { Shape::read_declarations } else { Shape::read };
-        let Shape { settings, patterns, mut imports, .. } = read(bytes)?;
+        let Shape { settings, patterns, mut imports, wasi, .. } = Shape::read_declarations(bytes)?;
         // It has types only.
         imports.remove("types");
         let (settings, patterns) = (settings.unwrap_or_default(), patterns.unwrap_or_default());
-        let component = match known {
+        let engine = if wasi.is_empty() { engine.pure() } else { engine.wasi()? };
+        // Machine code exists only for a component whose functions were checked before.
+        let component = match compilation.find(engine, source, digest) {
             Some(known) => known,
-            None => compilation.compile(engine, source, digest, deadline)?,
+            None => {
+                Shape::read(bytes)?;
+                compilation.compile(engine, source, digest, deadline)?
+            }
         };
         let exports = exports(engine, &component.component_type())?;
-        let info = ComponentInfo { sha256: digest, bytes: bytes.len(), imports, exports, settings };
+        let info = ComponentInfo { sha256: digest, bytes: bytes.len(), imports, wasi, exports, settings };
         Ok(Self { component, patterns, info })
     }
 }

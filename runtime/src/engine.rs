@@ -1,10 +1,10 @@
-//! The WebAssembly engine: its slots and stacks, and the thread that increments the epoch. The
-//! settings that machine code depends on are in `keyward-engine`.
+//! The WebAssembly engines: their slots and stacks, and the thread that increments their epochs.
+//! The settings that machine code depends on are in `keyward-engine`.
 
 use crate::error::{LoadError, LoadErrorKind};
 use crate::limits::RuntimeLimits;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 use wasmtime::{Config, Enabled, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -16,22 +16,37 @@ pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// virtual machine, too much while nothing runs.
 const IDLE_TICKS: u32 = 20;
 
-/// Maximum number of core instances of one component; [`MEMORIES`] and [`TABLES`] bound its
-/// memories and tables. A component from `wit-component` has three core instances, one memory and
-/// two tables; one from `componentize-py`, 38 core instances.
-const CORE_INSTANCES: u32 = 64;
-/// Maximum number of memories of one component.
-const MEMORIES: u32 = 2;
-/// Maximum number of tables of one component.
-const TABLES: u32 = 8;
+/// The slots of an engine, of which each has room for one component.
+struct Slots {
+    /// Maximum number of core instances of one component.
+    core_instances: u32,
+    /// Maximum number of memories of one component.
+    memories: u32,
+    /// Maximum number of tables of one component.
+    tables: u32,
+    /// Stack size of WebAssembly code as a multiple of [`RuntimeLimits::wasm_stack_bytes`].
+    stack_factor: usize,
+}
+
+/// The slots of components that import this project's interfaces only. One from `wit-component` has
+/// three core instances, one memory and two tables; one from `componentize-py --stub-wasi`, 38 core
+/// instances.
+const PURE: Slots = Slots { core_instances: 64, memories: 2, tables: 8, stack_factor: 1 };
+
+/// The slots of components that import WASI: interpreters, which recurse. One from QuickJS has
+/// three memories.
+const WASI: Slots = Slots { core_instances: 64, memories: 4, tables: 48, stack_factor: 4 };
 
 /// Stack space of host functions in one call, in addition to the guest's. Generous, because it is
 /// only address space, and an overflow aborts the process.
 pub(crate) const HOST_STACK_BYTES: usize = 512 << 10;
 
-/// A [`wasmtime::Engine`] and its ticker.
+/// The [`wasmtime::Engine`]s and their ticker.
 pub(crate) struct Engine {
-    wasmtime: wasmtime::Engine,
+    pure: wasmtime::Engine,
+    /// The engine of components that import WASI, created with the first of them.
+    wasi: Arc<OnceLock<wasmtime::Engine>>,
+    limits: RuntimeLimits,
     ticker: Ticker,
 }
 
@@ -42,14 +57,28 @@ impl Engine {
     /// Returns a [`LoadError`] if the limits are out of range, or if wasmtime or the thread cannot
     /// start.
     pub(crate) fn new(limits: &RuntimeLimits) -> Result<Self, LoadError> {
-        let wasmtime = wasmtime::Engine::new(&config(limits)?).map_err(|error| failed(&error).with_source(error))?;
-        let ticker =
-            Ticker::start(wasmtime.weak()).map_err(|error| LoadError::of_thread("the ticker thread", error))?;
-        Ok(Self { wasmtime, ticker })
+        let pure = create(limits, &PURE)?;
+        let wasi = Arc::new(OnceLock::new());
+        let ticker = Ticker::start(pure.weak(), Arc::downgrade(&wasi))
+            .map_err(|error| LoadError::of_thread("the ticker thread", error))?;
+        Ok(Self { pure, wasi, limits: limits.clone(), ticker })
     }
 
-    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.wasmtime
+    /// Returns the engine of components that import no WASI.
+    pub(crate) fn pure(&self) -> &wasmtime::Engine {
+        &self.pure
+    }
+
+    /// Returns the engine of components that import WASI.
+    ///
+    /// # Errors
+    /// Returns a [`LoadError`] if wasmtime cannot start it.
+    pub(crate) fn wasi(&self) -> Result<&wasmtime::Engine, LoadError> {
+        if let Some(engine) = self.wasi.get() {
+            return Ok(engine);
+        }
+        let engine = create(&self.limits, &WASI)?;
+        Ok(self.wasi.get_or_init(|| engine))
     }
 
     /// Stops the ticker for good: a guest that never returns then runs forever.
@@ -66,7 +95,12 @@ impl Engine {
     }
 }
 
-fn config(limits: &RuntimeLimits) -> Result<Config, LoadError> {
+fn create(limits: &RuntimeLimits, slots: &Slots) -> Result<wasmtime::Engine, LoadError> {
+    wasmtime::Engine::new(&config(limits, slots)?).map_err(|error| failed(&error).with_source(error))
+}
+
+fn config(limits: &RuntimeLimits, of: &Slots) -> Result<Config, LoadError> {
+    let Slots { core_instances, memories, tables, stack_factor } = *of;
     let RuntimeLimits { slots, memory_bytes, table_elements, wasm_stack_bytes, slow_threads: _ } = limits;
     let slots = u32::try_from(*slots)
         .ok()
@@ -75,15 +109,15 @@ fn config(limits: &RuntimeLimits) -> Result<Config, LoadError> {
 
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
-        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
-        .total_memories(slots.saturating_mul(MEMORIES))
-        .total_tables(slots.saturating_mul(TABLES))
+        .total_core_instances(slots.saturating_mul(core_instances))
+        .total_memories(slots.saturating_mul(memories))
+        .total_tables(slots.saturating_mul(tables))
         .total_stacks(slots)
-        .max_core_instances_per_component(CORE_INSTANCES)
-        .max_memories_per_component(MEMORIES)
-        .max_memories_per_module(MEMORIES)
-        .max_tables_per_component(TABLES)
-        .max_tables_per_module(TABLES)
+        .max_core_instances_per_component(core_instances)
+        .max_memories_per_component(memories)
+        .max_memories_per_module(memories)
+        .max_tables_per_component(tables)
+        .max_tables_per_module(tables)
         .max_memory_size(*memory_bytes)
         .table_elements(*table_elements)
         // A handler from the SDK has one page of memory and small tables. Wiping resident pages
@@ -95,9 +129,10 @@ fn config(limits: &RuntimeLimits) -> Result<Config, LoadError> {
         .pagemap_scan(Enabled::No);
 
     let mut config = keyward_engine::config().map_err(|error| failed(&error))?;
+    let stack = wasm_stack_bytes.saturating_mul(stack_factor);
     config
-        .max_wasm_stack(*wasm_stack_bytes)
-        .async_stack_size(wasm_stack_bytes.saturating_add(HOST_STACK_BYTES))
+        .max_wasm_stack(stack)
+        .async_stack_size(stack.saturating_add(HOST_STACK_BYTES))
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Ok(config)
 }
@@ -120,7 +155,7 @@ struct Gate {
     running: AtomicUsize,
     asleep: AtomicBool,
     stop: AtomicBool,
-    thread: std::sync::OnceLock<Thread>,
+    thread: OnceLock<Thread>,
 }
 
 impl Gate {
@@ -142,7 +177,7 @@ impl Gate {
     }
 }
 
-/// The thread that ticks the engine. It is a dedicated thread, so that no guest can starve it, and
+/// The thread that ticks the engines. It is a dedicated thread, so that no guest can starve it, and
 /// it follows the real clock: it catches up on missed ticks.
 struct Ticker {
     gate: Arc<Gate>,
@@ -150,15 +185,15 @@ struct Ticker {
 }
 
 impl Ticker {
-    fn start(engine: EngineWeak) -> std::io::Result<Self> {
+    fn start(pure: EngineWeak, wasi: Weak<OnceLock<wasmtime::Engine>>) -> std::io::Result<Self> {
         let gate = Arc::new(Gate {
             running: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
             stop: AtomicBool::new(false),
-            thread: std::sync::OnceLock::new(),
+            thread: OnceLock::new(),
         });
         let shared = gate.clone();
-        let thread = thread::Builder::new().name("keyward-ticker".into()).spawn(move || tick(&engine, &shared))?;
+        let thread = thread::Builder::new().name("keyward-ticker".into()).spawn(move || tick(&pure, &wasi, &shared))?;
         // A call that enters before this line finds the new ticker still awake.
         let _ = gate.thread.set(thread.thread().clone());
         Ok(Self { gate, thread: Some(thread) })
@@ -180,16 +215,17 @@ impl Drop for Ticker {
     }
 }
 
-fn tick(engine: &EngineWeak, gate: &Gate) {
+fn tick(pure: &EngineWeak, wasi: &Weak<OnceLock<wasmtime::Engine>>, gate: &Gate) {
     let mut last = Instant::now();
     let mut idle = 0_u32;
     while !gate.stop.load(Ordering::SeqCst) {
         thread::park_timeout(TICK);
         while last.elapsed() >= TICK {
             last += TICK;
-            match engine.upgrade() {
-                Some(engine) => engine.increment_epoch(),
-                None => return,
+            let Some((pure, wasi)) = pure.upgrade().zip(wasi.upgrade()) else { return };
+            pure.increment_epoch();
+            if let Some(wasi) = wasi.get() {
+                wasi.increment_epoch();
             }
         }
         idle = if gate.running.load(Ordering::SeqCst) == 0 { idle.saturating_add(1) } else { 0 };

@@ -71,6 +71,9 @@ pub struct HandlerConfig {
     pub queries: BTreeMap<String, Arc<dyn Query>>,
     /// The [`HttpEndpoint`]s that it may request, by label.
     pub http: BTreeMap<String, Arc<dyn HttpEndpoint>>,
+    /// `true` if the component may import WASI 0.2, over an inert world: the time of the call, the
+    /// host's randomness, output to the handler's log; no files, sockets, variables or arguments.
+    pub wasi: bool,
     /// The [`SessionGrant`] for the requests whose users it identifies.
     pub session: SessionGrant,
     /// The [`Actors`] that it may vouch for.
@@ -116,6 +119,7 @@ impl HandlerConfig {
             store: None,
             queries: BTreeMap::new(),
             http: BTreeMap::new(),
+            wasi: false,
             session: SessionGrant::default(),
             actors,
             default_ttl: None,
@@ -205,6 +209,13 @@ impl HandlerConfig {
         self
     }
 
+    /// Grants [WASI](Self::wasi).
+    #[must_use]
+    pub fn wasi(mut self) -> Self {
+        self.wasi = true;
+        self
+    }
+
     /// Sets what it sees of the requests whose users it identifies.
     #[must_use]
     pub fn session(mut self, grant: SessionGrant) -> Self {
@@ -286,6 +297,7 @@ pub(crate) struct Grants {
     pub(crate) store: Option<StoreGrant>,
     pub(crate) queries: BTreeMap<String, Arc<dyn Query>>,
     pub(crate) http: BTreeMap<String, Arc<dyn HttpEndpoint>>,
+    pub(crate) wasi: bool,
     pub(crate) session: SessionGrant,
 }
 
@@ -300,6 +312,7 @@ pub(crate) struct BoundGrants {
     pub(crate) store: Option<StoreGrant>,
     pub(crate) queries: HashMap<String, Arc<dyn Query>>,
     pub(crate) http: HashMap<String, Arc<dyn HttpEndpoint>>,
+    pub(crate) wasi: bool,
     pub(crate) session: SessionGrant,
     /// The parts of a session's request that the handler or its endpoints see.
     pub(crate) session_parts: SessionGrant,
@@ -309,7 +322,7 @@ pub(crate) struct BoundGrants {
 
 impl BoundGrants {
     pub(crate) fn new(name: Arc<str>, limits: Limits, grants: Grants) -> Result<Self, LoadError> {
-        let Grants { settings, keys, public_keys, secrets, store, queries, http, session } = grants;
+        let Grants { settings, keys, public_keys, secrets, store, queries, http, wasi, session } = grants;
         let mut bound = HashMap::new();
         for (label, grant) in keys {
             check_label("key", &label)?;
@@ -377,6 +390,7 @@ impl BoundGrants {
             store,
             queries,
             http,
+            wasi,
             session,
             session_parts,
             counters,

@@ -96,6 +96,7 @@ impl Handler {
             store,
             queries,
             http,
+            wasi,
             session,
             actors,
             default_ttl,
@@ -135,7 +136,7 @@ impl Handler {
         let bound = BoundGrants::new(
             name.clone(),
             limits,
-            Grants { settings, keys, public_keys, secrets, store, queries, http, session },
+            Grants { settings, keys, public_keys, secrets, store, queries, http, wasi, session },
         )?;
         check_grants(&component.info, &bound)?;
         if !component.info.handles_tokens() && !prefixes.is_empty() {
@@ -415,6 +416,15 @@ fn check_grants(info: &ComponentInfo, bound: &BoundGrants) -> Result<(), LoadErr
             ),
         ))
     };
+    if !info.wasi.is_empty() && !bound.wasi {
+        let text = format!(
+            "the component imports {}, and WASI is not granted: to grant it (the time of the call, random bytes and the log, \
+             but no files, sockets and variables), add `wasi = true` to this handler; to avoid it, build without WASI (in \
+             Rust, with `--target wasm32-unknown-unknown`)",
+            list_names(info.wasi.iter())
+        );
+        return Err(LoadError::new(LoadErrorKind::NotGranted, text));
+    }
     // A handler that verifies with both kinds of keys needs only one of them.
     let has_keys = info.imports.contains("keys") && !bound.keys.is_empty();
     let has_public_keys = info.imports.contains("public-keys") && !bound.public_keys.is_empty();

@@ -12,6 +12,7 @@ pub(crate) mod random;
 pub(crate) mod secrets;
 pub(crate) mod settings;
 pub(crate) mod store;
+pub(crate) mod wasi;
 
 use crate::clock::UnixTime;
 use crate::error::{ErrorKind, LimitExceeded};
@@ -37,6 +38,8 @@ pub(crate) struct State {
     pub(crate) records: Option<Box<store::Records>>,
     pub(crate) asked: queries::Asked,
     pub(crate) sent: http::Sent,
+    /// The inert world of WASI, if the component has used it. Boxed, because few do.
+    pub(crate) world: Option<Box<wasi::World>>,
     /// In `identify`, the whole request, of which the guest sees only a part.
     pub(crate) session: Option<Arc<SessionRequest>>,
     /// The key that signed last or, in `verify`, that last verified a signature.
@@ -78,6 +81,7 @@ impl State {
             records: bound.store.as_ref().map(|_| Box::default()),
             asked: queries::Asked::default(),
             sent: http::Sent::default(),
+            world: None,
             session: None,
             key: Cell::new(None),
             bound,
@@ -141,6 +145,9 @@ pub(crate) fn link(linker: &mut Linker<State>, mode: Mode, bound: &BoundGrants) 
     }
     if !bound.http.is_empty() {
         http::add_to_linker(linking.linker)?;
+    }
+    if bound.wasi {
+        wasi::link(linking.linker)?;
     }
     Ok(())
 }
@@ -267,11 +274,8 @@ impl Calls {
     /// Returns a [`HostError`] if the call exceeds its limit of host calls or host work, and
     /// [`slice::Overrun`] if a direct call has used up its slice.
     pub(crate) fn enter_repeatable(&self, bytes: usize) -> Result<()> {
-        let used = self.used.get().saturating_add(1);
-        self.used.set(used);
-        if used > self.of {
-            return Err(HostError::limit(LimitKind::HostCalls, u64::from(used), u64::from(self.of)));
-        }
+        self.note();
+        self.check()?;
         self.charge(bytes)?;
         self.unseen.set(self.unseen.get().saturating_add(CALL_BYTES));
         if self.unseen.get() > LOOK_BYTES {
@@ -281,6 +285,23 @@ impl Calls {
                 Mode::Direct => {}
                 Mode::Fiber => self.is_over.set(slice::is_over()),
             }
+        }
+        Ok(())
+    }
+
+    /// Counts a host call.
+    fn note(&self) {
+        self.used.set(self.used.get().saturating_add(1));
+    }
+
+    /// Checks the number of host calls.
+    ///
+    /// # Errors
+    /// Returns a [`HostError`] if there are too many.
+    pub(crate) fn check(&self) -> Result<()> {
+        let used = self.used.get();
+        if used > self.of {
+            return Err(HostError::limit(LimitKind::HostCalls, u64::from(used), u64::from(self.of)));
         }
         Ok(())
     }
@@ -310,6 +331,11 @@ impl Calls {
         if self.is_over.take() {
             slice::give_way().await;
         }
+    }
+
+    /// Notes an effect, after which the verdict of this call is not cached.
+    pub(crate) fn note_effect(&self) {
+        self.repeatable.set(false);
     }
 
     /// Returns whether the same call would have the same result all through this second.

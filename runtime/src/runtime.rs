@@ -109,7 +109,7 @@ impl Runtime {
         if let Some(known) = loaded.get(&digest).and_then(Weak::upgrade) {
             return Ok(known);
         }
-        let (engine, compilation) = (self.0.engine.wasmtime(), &self.0.compilation);
+        let (engine, compilation) = (&self.0.engine, &self.0.compilation);
         let component = Arc::new(CheckedComponent::new(engine, compilation, component, digest, deadline)?);
         loaded.retain(|_, component| component.strong_count() > 0);
         loaded.insert(digest, Arc::downgrade(&component));
@@ -181,7 +181,7 @@ impl RuntimeBuilder {
     pub fn build(self) -> Result<Runtime, LoadError> {
         let Self { limits, clock, compilation } = self;
         let engine = Engine::new(&limits)?;
-        let on_thread = engine.wasmtime().clone();
+        let on_thread = engine.pure().clone();
         let pool = Pool::new(limits.slow_threads, move || {
             let _ = &on_thread;
             wasmtime::Engine::tls_eager_initialize();

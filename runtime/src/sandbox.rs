@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, Lower};
-use wasmtime::{Store, Trap};
+use wasmtime::{CallHook, Store, Trap};
 
 /// A [`CheckedComponent`] linked with its [`BoundGrants`], and the slots in which it may run.
 pub(crate) struct Sandbox {
@@ -97,13 +97,13 @@ impl Sandbox {
     ) -> Result<Self, LoadError> {
         let component = &component.component;
         let link = |mode| {
-            let mut linker = Linker::new(shared.engine.wasmtime());
+            let mut linker = Linker::new(component.engine());
             host::link(&mut linker, mode, &bound)?;
             linker.instantiate_pre(component)
         };
         let wrong = |error: wasmtime::Error| does_not_fit(&format!("{error:#}"));
         let fiber = link(Mode::Fiber).map_err(wrong)?;
-        let may_wait = bound.store.is_some() || !bound.queries.is_empty() || !bound.http.is_empty();
+        let may_wait = bound.store.is_some() || !bound.queries.is_empty() || !bound.http.is_empty() || bound.wasi;
         let direct = if may_wait { None } else { Some(link(Mode::Direct).map_err(wrong)?) };
         let export = |interface: &str, function| {
             let interface = component.get_export_index(None, format!("keyward:handler/{interface}@0.1.0"))?;
@@ -360,11 +360,12 @@ impl Sandbox {
     /// Creates a fresh instance under every limit that the engine enforces.
     async fn instantiate(&self, state: State, spent: &mut HostUse) -> Result<(Store<State>, Instance), ErrorKind> {
         let mode = state.calls.mode;
-        let mut store = Store::new(self.shared.engine.wasmtime(), state);
+        let mut store = Store::new(self.fiber.engine(), state);
         store.limiter(|state| &mut state.growth);
         store.set_hostcall_fuel(self.bound.limits.host_call_bytes);
-        // The contract has no resources; a component that defines its own gets a few.
-        store.set_max_component_handles(64);
+        // The contract has no resources; a component that defines its own gets a few, and more for
+        // those of WASI.
+        store.set_max_component_handles(if self.bound.wasi { host::wasi::HANDLES } else { 64 });
         store.set_epoch_deadline(1);
         let instance = match (mode, &self.direct) {
             (Mode::Direct, Some(direct)) => {
@@ -373,6 +374,14 @@ impl Sandbox {
             }
             (Mode::Direct, None) | (Mode::Fiber, _) => {
                 store.epoch_deadline_callback(|_| Ok(slice::on_tick()));
+                if self.bound.wasi {
+                    // Its functions are not ours, so they only count. Straight-line code meets no
+                    // tick.
+                    store.call_hook(|store, hook| match hook {
+                        CallHook::ReturningFromHost => store.data().calls.check(),
+                        _ => Ok(()),
+                    });
+                }
                 self.fiber.instantiate_async(&mut store).await
             }
         };
@@ -392,6 +401,11 @@ impl Sandbox {
         result: wasmtime::Result<T>,
     ) -> Result<T, ErrorKind> {
         let state = store.data_mut();
+        if let Some(world) = &state.world
+            && world.flush(&mut state.lines)
+        {
+            state.calls.note_effect();
+        }
         *spent = state.calls.spent();
         self.bound.peaks.note(state.now.seconds, state.used());
         if slice::is_overrun(&result) {
@@ -445,6 +459,9 @@ fn fault(error: &wasmtime::Error, limits: &Limits, stack: usize) -> ErrorKind {
             Trap::StackOverflow => used_up(LimitKind::Stack, stack),
             trap => ErrorKind::Trap(trap.to_string()),
         };
+    }
+    if let Some(ended) = host::wasi::ended(error) {
+        return ErrorKind::Trap(ended);
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
         return ErrorKind::Busy { what: "instances", of: 0, setting: "RuntimeLimits::slots" };

@@ -94,6 +94,7 @@ fn registry(
     if case.grants.http {
         config.http = http::granted();
     }
+    config.wasi = case.grants.wasi;
     if case.grants.silent_http {
         config.http = http::silent();
     }
@@ -256,4 +257,20 @@ fn every_attack_has_its_required_outcome() {
         assert!(wrong.is_empty(), "{} of {} attacks:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     }
     assert_eq!((records("hostile"), records("victim")), (0, 1), "no attack created or revoked a record");
+}
+
+/// The same handlers with WASI, which run in an engine of its own: sixty of them, or with
+/// `KEYWARD_SOAK_SECONDS` all.
+#[test]
+fn attacks_have_the_same_outcomes_with_wasi() {
+    let runtime = support::runtime(RuntimeLimits::default(), NOW);
+    let all = hostile::cases_in_wasi();
+    let step = if std::env::var_os("KEYWARD_SOAK_SECONDS").is_some() { 1 } else { all.len() / 60 };
+    let cases: Vec<_> = all.iter().step_by(step).collect();
+    assert!(cases.len() >= 60, "{}", cases.len());
+    let wrong: Vec<_> = cases
+        .iter()
+        .filter_map(|case| run(&runtime, case, Stack::Own).err().map(|why| format!("{}: {why}", case.name)))
+        .collect();
+    assert!(wrong.is_empty(), "{} of {} attacks:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }

@@ -45,5 +45,6 @@ mod store;
 mod stored;
 mod support;
 mod vectors;
+mod wasi;
 mod workflows;
 mod wycheproof;

@@ -1,6 +1,7 @@
-;; what: Imports wasi:clocks/monotonic-clock.
+;; what: Imports a function that wasi:clocks/monotonic-clock does not have.
 ;; call: load
-;; outcome: wasi-import
+;; outcome: unknown-import
+;; grants: wasi
 ;; wit: world handler { => package wasi:clocks@0.2.0 { interface monotonic-clock { ask: func() -> u64; } } world handler { import wasi:clocks/monotonic-clock@0.2.0;
 
 (import "wasi:clocks/monotonic-clock@0.2.0" "ask" (func $ask (result i64)))

@@ -1,6 +1,7 @@
-;; what: Imports wasi:cli/environment.
+;; what: Imports a function that wasi:cli/environment does not have.
 ;; call: load
-;; outcome: wasi-import
+;; outcome: unknown-import
+;; grants: wasi
 ;; wit: world handler { => package wasi:cli@0.2.3 { interface environment { ask: func() -> u64; } } world handler { import wasi:cli/environment@0.2.3;
 
 (import "wasi:cli/environment@0.2.3" "ask" (func $ask (result i64)))

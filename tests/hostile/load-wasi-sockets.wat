@@ -1,4 +1,4 @@
-;; what: Imports wasi:sockets/tcp.
+;; what: Imports wasi:sockets/tcp of WASI 0.3.
 ;; call: load
 ;; outcome: wasi-import
 ;; wit: world handler { => package wasi:sockets@0.3.0 { interface tcp { ask: func() -> u64; } } world handler { import wasi:sockets/tcp@0.3.0;

@@ -8,9 +8,9 @@
 //! | --- | --- |
 //! | `what` | one sentence: the attack |
 //! | `call` | `load`, `verify`, `create`, `verify+create` (both, each with this outcome) or `identify` |
-//! | `world` | the world of the component: `handler` by default, or `token-and-session` |
+//! | `world` | the world of the component: `handler` by default, `token-and-session` or `wasi` |
 //! | `outcome` | the required outcome, see [`Outcome`] |
-//! | `grants` | any of `keys` (the label `mine`), `public-keys` (the label `mine`, one key, for EdDSA), `secrets`, `store` (no records of its own yet), `silent-store` (which never responds), `queries` (labels `mine`, `long`, `broken`), `http` (labels `mine`, `long`, `moved`, and `cookies`, to which the host adds a cookie) and `silent-http` (the label `mine`, which never responds); none by default |
+//! | `grants` | any of `keys` (the label `mine`), `public-keys` (the label `mine`, one key, for EdDSA), `secrets`, `store` (no records of its own yet), `silent-store` (which never responds), `queries` (labels `mine`, `long`, `broken`), `http` (labels `mine`, `long`, `moved`, and `cookies`, to which the host adds a cookie) and `silent-http` (the label `mine`, which never responds) and `wasi`; none by default |
 //! | `max-ttl` | the handler's `max_ttl` in seconds; none by default |
 //! | `actor` | with the outcome `ok`: the actor, as JSON, that the client gets |
 //! | `twice` | `same`: the call is repeated, and the second result must equal the first |
@@ -118,6 +118,8 @@ pub struct Grants {
     pub http: bool,
     /// `http`: `mine`, which never responds.
     pub silent_http: bool,
+    /// WASI.
+    pub wasi: bool,
 }
 
 /// Returns a grant of one key, for EdDSA, of which no case has the private key.
@@ -223,6 +225,17 @@ pub fn case(name: &str) -> Case {
     Files::read().and_then(|files| files.case(name)).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Returns all cases that are built from a core module, as components that also import WASI.
+///
+/// # Panics
+///
+/// Panics as [`cases`].
+#[must_use]
+#[expect(clippy::panic, reason = "a broken case must stop the test that reads it")]
+pub fn cases_in_wasi() -> Vec<Case> {
+    Files::read().and_then(|files| files.in_wasi()).unwrap_or_else(|error| panic!("{error}"))
+}
+
 /// The files of the folder with their headers parsed, by name.
 struct Files(BTreeMap<String, File>);
 
@@ -284,9 +297,10 @@ impl Files {
                 "queries" => grants.queries = true,
                 "http" => grants.http = true,
                 "silent-http" => grants.silent_http = true,
+                "wasi" => grants.wasi = true,
                 other => {
                     return Err(format!(
-                        "`grants: {other}` is not keys, public-keys, secrets, store, silent-store, queries, http or silent-http"
+                        "`grants: {other}` is not keys, public-keys, secrets, store, silent-store, queries, http, silent-http or wasi"
                     ));
                 }
             }
@@ -330,6 +344,28 @@ impl Files {
         let encoding = file.header.get("encoding").map_or("utf8", String::as_str);
         let world = file.header.get("world").map_or("handler", String::as_str);
         build::component(&self.module(name, file)?, &file.wit, world, encoding)
+    }
+
+    fn in_wasi(&self) -> Result<Vec<Case>, String> {
+        let mut cases = Vec::new();
+        for (name, file) in &self.0 {
+            let world = file.header.get("world").map_or("handler", String::as_str);
+            let is_module = !file.header.contains_key("bytes") && !text::contains(&file.text).contains("(component");
+            if !is_module || world.starts_with("wasi") || file.header.get("call").is_some_and(|call| call == "load") {
+                continue;
+            }
+            let mut fields = self.fields(name, file, 0)?;
+            fields.push(
+                r#"(import "wasi:random/random@0.2.0" "get-random-u64" (func $in-wasi (result i64)))"#.to_owned(),
+            );
+            let world = if world == "handler" { "wasi".to_owned() } else { format!("wasi-{world}") };
+            let encoding = file.header.get("encoding").map_or("utf8", String::as_str);
+            let mut case = self.case(name)?;
+            case.grants.wasi = true;
+            case.bytes = build::component(&text::module(&fields)?, &file.wit, &world, encoding)?;
+            cases.push(case);
+        }
+        Ok(cases)
     }
 
     /// Returns the text of a core module: the fields of the base, with replacements and additions.

@@ -42,6 +42,7 @@ pub(crate) struct Handler {
     pub(crate) queries: IndexMap<String, String>,
     /// The names of endpoints, by label.
     pub(crate) http: IndexMap<String, String>,
+    pub(crate) wasi: bool,
     pub(crate) session: SessionGrant,
     pub(crate) actors: AllowedActors,
     pub(crate) default_ttl: Option<NonZeroU32>,
@@ -145,6 +146,11 @@ pub(super) struct HandlerTable {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
     http: IndexMap<String, Spanned<String>>,
+    /// Lets the component import WASI 0.2, as the runtimes of Python, JavaScript and Go do. Nothing
+    /// is behind it: the clock shows the time of the call, output goes to the log, and there are no
+    /// files, sockets, variables or arguments.
+    #[serde(default)]
+    wasi: bool,
     /// Parts that a session handler sees of the requests whose users it identifies, and the cache
     /// of its verdicts: see [sessions.md](sessions.md).
     #[serde(default)]
@@ -192,6 +198,7 @@ impl HandlerTable {
             store,
             queries,
             http,
+            wasi,
             session,
             actors,
             default_ttl,
@@ -297,6 +304,7 @@ impl HandlerTable {
             store: tokens,
             queries: asked,
             http: requested,
+            wasi,
             session,
             actors,
             default_ttl,

@@ -8,21 +8,57 @@ const PACKAGE: &str = "keyward:handler/";
 /// The version of [`PACKAGE`] that this host supports.
 const VERSION: &str = "0.1.0";
 
-/// Returns the interface of an import, such as `keys`.
+/// The interfaces of WASI that `host::wasi` provides, without their versions.
+const WASI: [&str; 27] = [
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+    "wasi:sockets/instance-network",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/network",
+    "wasi:sockets/tcp",
+    "wasi:sockets/tcp-create-socket",
+    "wasi:sockets/udp",
+    "wasi:sockets/udp-create-socket",
+];
+
+/// An interface that a component imports.
+pub(super) enum Import<'a> {
+    /// An interface of this project, such as `keys`.
+    Own(&'a str),
+    /// An interface of WASI 0.2, such as `wasi:cli/stdout`.
+    Wasi(&'a str),
+}
+
+/// Returns the interface of an import.
 ///
 /// # Errors
 /// Returns a [`LoadError`] if this host does not provide the interface.
-pub(super) fn interface(name: &str) -> Result<&str, LoadError> {
+pub(super) fn interface(name: &str) -> Result<Import<'_>, LoadError> {
     let shown = escape_untrusted(name, MAX_NAME);
     if name.starts_with("wasi:") {
-        return Err(LoadError::new(
-            LoadErrorKind::WasiImport,
-            format!(
-                "the component imports `{shown}`, but WASI is not available: build it without WASI (in Rust, for \
-                 `wasm32-unknown-unknown`; in Python, with `componentize-py componentize --stub-wasi`; in JavaScript, \
-                 with `jco componentize --disable all`)"
-            ),
-        ));
+        let (interface, version) = name.split_once('@').unwrap_or((name, ""));
+        if WASI.contains(&interface) && version.starts_with("0.2.") {
+            return Ok(Import::Wasi(interface));
+        }
+        return Err(refused(&shown, interface, version));
     }
     let Some((interface, version)) = split(name).filter(|(interface, _)| provided().any(|known| known == *interface))
     else {
@@ -35,7 +71,26 @@ pub(super) fn interface(name: &str) -> Result<&str, LoadError> {
         ));
     };
     check_version(&shown, version)?;
-    Ok(interface)
+    Ok(Import::Own(interface))
+}
+
+/// Returns the error for an interface of WASI that is never provided, with a way to build without
+/// it.
+fn refused(shown: &str, interface: &str, version: &str) -> LoadError {
+    let remedy = if interface.starts_with("wasi:http/") {
+        "handlers request URLs with `keyward:handler/http`; in JavaScript, build with `componentize-js -d http \
+         fetch-event`"
+    } else if version.starts_with("0.3.") {
+        "this host provides WASI 0.2: build without asynchronous WASI; with QuickJS, use \
+         `--backend-qjs-disable-async`"
+    } else {
+        "this host provides the clocks, random, io and cli packages of WASI 0.2, and empty file systems and sockets: \
+         build the component without this interface"
+    };
+    LoadError::new(
+        LoadErrorKind::WasiImport,
+        format!("the component imports `{shown}`, which is not available: {remedy}"),
+    )
 }
 
 /// Returns the interfaces that this host provides: those that the world in the contract imports.

@@ -3,7 +3,7 @@
 
 use super::bound::{Total, bounded, damaged, too_complex};
 use super::code::Code;
-use super::imports;
+use super::imports::{self, Import};
 use super::setting::{self, SettingType};
 use crate::error::{LoadError, LoadErrorKind};
 use crate::token_pattern::TokenPattern;
@@ -94,8 +94,10 @@ pub(super) struct Shape {
     entries: Entries,
     sections: usize,
     name_bytes: usize,
-    /// The interfaces that it imports, such as `keys`.
+    /// The interfaces of this project that it imports, such as `keys`.
     pub(super) imports: BTreeSet<String>,
+    /// The interfaces of WASI that it imports, such as `wasi:cli/stdout`.
+    pub(super) wasi: BTreeSet<String>,
     /// Its settings and their types; `None` if it declares none.
     pub(super) settings: Option<BTreeMap<String, SettingType>>,
     /// The patterns of its tokens; `None` if it declares none.
@@ -209,7 +211,10 @@ impl Shape {
                     }
                     // The imports of a nested component are provided by the component around it.
                     if self.open.len() == 1 {
-                        self.imports.insert(imports::interface(import.name.name)?.to_owned());
+                        match imports::interface(import.name.name)? {
+                            Import::Own(interface) => self.imports.insert(interface.to_owned()),
+                            Import::Wasi(interface) => self.wasi.insert(interface.to_owned()),
+                        };
                     }
                 }
             }

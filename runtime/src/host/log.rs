@@ -14,6 +14,8 @@ pub(crate) struct Lines {
     handler: Arc<str>,
     written: u32,
     of: u32,
+    /// Lines that were dropped before they were written.
+    dropped: u32,
     bytes: usize,
     held: Option<Vec<(Level, String)>>,
     /// The token that lines must not contain; empty in `create` until it is known.
@@ -28,12 +30,22 @@ const HELD: usize = 16 << 10;
 
 impl Lines {
     pub(crate) fn new(handler: Arc<str>, of: u32, bytes: usize, token: Arc<str>) -> Self {
-        Self { handler, written: 0, of, bytes, held: None, token, values: Vec::new() }
+        Self { handler, written: 0, of, dropped: 0, bytes, held: None, token, values: Vec::new() }
     }
 
     /// Returns the number of dropped lines.
     pub(crate) fn dropped(&self) -> u32 {
-        self.written.saturating_sub(self.of)
+        self.written.saturating_sub(self.of).saturating_add(self.dropped)
+    }
+
+    /// Returns the number of lines that may still be written.
+    pub(super) fn left(&self) -> usize {
+        self.of.saturating_sub(self.written) as usize
+    }
+
+    /// Counts lines that are not written.
+    pub(super) fn drop_lines(&mut self, count: usize) {
+        self.dropped = self.dropped.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
     }
 
     /// Holds lines back from now on.
@@ -53,7 +65,7 @@ impl Lines {
 
     /// Discards the held lines, and those that were dropped: the call runs again.
     pub(crate) fn discard(&mut self) {
-        (self.held, self.written) = (None, 0);
+        (self.held, self.written, self.dropped) = (None, 0, 0);
     }
 
     /// Emits the held lines, without the token.
@@ -63,7 +75,7 @@ impl Lines {
         }
     }
 
-    fn write(&mut self, level: Level, message: String) {
+    pub(super) fn write(&mut self, level: Level, message: String) {
         self.written = self.written.saturating_add(1);
         if self.written > self.of {
             return;

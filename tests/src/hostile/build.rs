@@ -12,6 +12,28 @@ const WIT: [(&str, &str); 3] = [
     ("world.wit", include_str!("../../../wit/world.wit")),
 ];
 
+/// The parts of WASI for the worlds that begin with `wasi`, and those worlds.
+const WASI: [(&str, &str); 2] = [
+    ("wasi.wit", include_str!("wasi.wit")),
+    (
+        "worlds.wit",
+        "world wasi { include handler; include wasi-imports; }
+         world wasi-token-and-session { include token-and-session; include wasi-imports; }
+         world wasi-imports {
+           import wasi:io/error@0.2.0; import wasi:io/poll@0.2.0; import wasi:io/streams@0.2.0;
+           import wasi:cli/environment@0.2.0; import wasi:cli/exit@0.2.0; import wasi:cli/stdin@0.2.0;
+           import wasi:cli/stderr@0.2.0;
+           import wasi:clocks/monotonic-clock@0.2.0; import wasi:clocks/wall-clock@0.2.0;
+           import wasi:random/random@0.2.0;
+           import wasi:filesystem/types@0.2.0; import wasi:filesystem/preopens@0.2.0;
+           import wasi:sockets/network@0.2.0; import wasi:sockets/tcp@0.2.0;
+           import wasi:sockets/tcp-create-socket@0.2.0; import wasi:sockets/udp@0.2.0;
+           import wasi:sockets/udp-create-socket@0.2.0; import wasi:sockets/instance-network@0.2.0;
+           import wasi:sockets/ip-name-lookup@0.2.0;
+         }",
+    ),
+];
+
 /// The largest file that Keyward loads by default: 32 MiB.
 const MAX_FILE: usize = 32 << 20;
 
@@ -39,6 +61,9 @@ pub(super) fn component(
     for (name, text) in WIT {
         let text = wit.iter().fold(text.to_owned(), |text, (old, new)| text.replace(old, new));
         sources.push(Path::new(name), text);
+    }
+    if world.starts_with("wasi") {
+        WASI.iter().for_each(|(name, text)| sources.push(Path::new(name), (*text).to_owned()));
     }
     let mut resolve = Resolve::default();
     let group = sources.parse().map_err(|(_, error)| format!("the contract: {error}"))?;

@@ -1,0 +1,73 @@
+//! WASI as an operator and an author see it: output in the log, and what `keyward check` says.
+
+use crate::support;
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::{Actors, HandlerConfig, Registry, RuntimeLimits, Verdict};
+use keyward_tests::cli::Folder;
+use keyward_tests::hostile;
+use std::path::PathBuf;
+
+const NOW: UnixTime = UnixTime { seconds: 1_767_225_600, nanoseconds: 0 };
+
+/// Returns a registry with a hostile handler.
+fn registry(case: &str) -> Registry {
+    let config = HandlerConfig::new("hostile", hostile::case(case).bytes, Actors::Any).prefix("ho_").wasi();
+    Registry::builder(&support::runtime(RuntimeLimits::default(), NOW)).handler(config).build().unwrap()
+}
+
+#[test]
+fn output_is_logged_by_line_and_without_the_token() {
+    let registry = registry("wasi-stderr-token");
+    let log = support::captured_log(|| {
+        let error = registry.verify_blocking("ho_0123456789abcdef").unwrap_err();
+        assert_eq!(error.code(), "trap");
+    });
+    assert!(log.contains("the token is [token]") && log.contains("the end"), "{log}");
+    assert!(!log.contains("0123456789abcdef"), "{log}");
+    assert_eq!(log.lines().filter(|line| line.contains("hostile")).count(), 2, "{log}");
+}
+
+#[test]
+fn output_is_truncated_and_counted() {
+    let registry = registry("wasi-stderr-megabyte");
+    let log = support::captured_log(|| {
+        assert!(matches!(registry.verify_blocking("ho_x"), Ok(Verdict::Accepted(_))));
+    });
+    assert!(log.len() < 64 << 10, "{} bytes", log.len());
+}
+
+/// Each call has a world of its own: the second one reads the clock from the start.
+#[test]
+fn nothing_of_a_call_is_left_for_the_next() {
+    let registry = registry("wasi-measures-time");
+    for _ in 0..3 {
+        assert!(matches!(registry.verify_blocking("ho_x"), Ok(Verdict::Accepted(_))));
+    }
+}
+
+#[test]
+fn check_lists_the_interfaces_and_warns_of_fixed_randomness() {
+    let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("wasi-check"));
+    folder.write("sleeps.wasm", hostile::case("wasi-sleep").bytes, 0o644);
+    let listed = folder.run(&["check", "sleeps.wasm"], "");
+    assert_eq!(listed.status, 0, "{listed:?}");
+    assert!(listed.stdout.contains("WASI: wasi:clocks/monotonic-clock, wasi:io/poll\n"), "{listed:?}");
+
+    // As the tools mark their snapshots: a custom section, which begins with its kind and its size.
+    let marked = |mut bytes: Vec<u8>, tool: &str| {
+        let name = "producers";
+        let length = 1 + name.len() + tool.len();
+        bytes.extend([0, u8::try_from(length).unwrap(), u8::try_from(name.len()).unwrap()]);
+        bytes.extend(name.bytes().chain(tool.bytes()));
+        bytes
+    };
+    for (tool, draws) in [("ComponentizeJS", "crypto.getRandomValues"), ("componentize_py", "--stub-wasi")] {
+        folder.write("fixed.wasm", marked(hostile::case("benign").bytes, tool), 0o644);
+        let warned = folder.run(&["check", "fixed.wasm"], "");
+        assert_eq!(warned.status, 0, "{warned:?}");
+        assert!(warned.stdout.contains("WARNING: ") && warned.stdout.contains(draws), "{warned:?}");
+        folder.write("fresh.wasm", marked(hostile::case("wasi-random-differs").bytes, tool), 0o644);
+        let fine = folder.run(&["check", "fresh.wasm"], "");
+        assert!(fine.status == 0 && !fine.stdout.contains("WARNING"), "{fine:?}");
+    }
+}

@@ -1,0 +1,12 @@
+;; what: Creates a UDP socket, which is refused.
+;; call: verify
+;; outcome: rejected unknown
+;; grants: wasi
+;; world: wasi
+
+(import "wasi:sockets/udp-create-socket@0.2.0" "create-udp-socket" (func $socket (param i32 i32)))
+
+(func $verify (param i32 i32) (result i32)
+  (call $socket (i32.const 0) (global.get $out))
+  (if (i32.load8_u (global.get $out)) (then (return (call $reject (i32.const 6)))))
+  (call $accept))
