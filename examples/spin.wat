@@ -1,7 +1,6 @@
 ;; A token handler that never returns: the shortest possible attack.
 ;;
-;; `cargo xtask demo` turns it into a component and runs it. To do that by hand, assemble it with
-;; `wasm-tools parse` and pass the result to `cargo xtask componentize`.
+;; `cargo xtask demo` turns it into a component and runs it. By hand: `keyward build spin.wat`.
 (module
   (memory (export "memory") 1)
   ;; The host writes the token to this address: any address will do.

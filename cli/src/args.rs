@@ -8,6 +8,7 @@ pub(crate) mod cache;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod keys;
+pub(crate) mod kit;
 pub(crate) mod sessions;
 pub(crate) mod store;
 pub(crate) mod tokens;
@@ -23,6 +24,7 @@ use doctor::Doctor;
 use keys::Keys;
 use keyward_runtime::Restrictions;
 use keyward_runtime::clock::{Clock, SystemClock, UnixTime};
+use kit::{Build, New};
 use sessions::Sessions;
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -72,6 +74,8 @@ pub(crate) enum Command {
     Serve(Serve),
     Create(Create),
     Verify(Verify),
+    New(New),
+    Build(Build),
     Check(Check),
     Cache(Cache),
     Keygen(Keygen),

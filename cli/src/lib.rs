@@ -20,6 +20,7 @@ mod doctor;
 mod key_sets;
 mod keygen;
 mod keys;
+mod kit;
 mod limits;
 mod log;
 mod output;
@@ -166,6 +167,8 @@ fn run_command(command: Command, io: &mut Io<'_>) -> Result<ExitStatus, CliError
         Command::Create(args) => create::run(args, io),
         Command::Verify(args) => verify::run(args, io),
         Command::Cache(args) => cache::run(args, io),
+        Command::New(args) => kit::new(&args, io),
+        Command::Build(args) => kit::build(&args, io),
         Command::Check(args) => check::run(args, io),
         Command::Keygen(args) => keygen::run(&args, io),
         Command::Client(args) => client::run(&args, io),

@@ -117,7 +117,7 @@ fn refuse_other_files(bytes: &[u8]) -> Result<(), LoadError> {
         }
         [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => (
             LoadErrorKind::CoreModule,
-            "this is a core module, not a component: turn it into one with `cargo xtask componentize IN.wasm OUT.wasm`",
+            "this is a core module, not a component: turn it into one with `keyward build FILE`",
         ),
         [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => return Ok(()),
         [b'\0', b'a', b's', b'm', ..] => {
@@ -129,9 +129,10 @@ fn refuse_other_files(bytes: &[u8]) -> Result<(), LoadError> {
         ),
         [0x1f, 0x8b, ..] => (LoadErrorKind::NotAComponent, "this is a gzip file; unpack it and give the component"),
         _ => match std::str::from_utf8(bytes) {
-            Ok(text) if text.trim_start().starts_with("(component") || text.trim_start().starts_with("(module") => {
-                (LoadErrorKind::NotAComponent, "this is WebAssembly text; assemble it and give the binary component")
-            }
+            Ok(text) if text.trim_start().starts_with("(component") || text.trim_start().starts_with("(module") => (
+                LoadErrorKind::NotAComponent,
+                "this is WebAssembly text: make a component of it with `keyward build FILE`",
+            ),
             _ => {
                 (LoadErrorKind::NotAComponent, "this is not a WebAssembly component (it does not begin with `\\0asm`)")
             }

@@ -76,17 +76,16 @@
 //!
 //! # Build and check
 //!
-//! The crate is a `cdylib` with `keyward-sdk` among its `dependencies` and its
-//! `build-dependencies`, and a `build.rs` of one line
-//! (`fn main() { keyward_sdk::build::layout(); }`, see [`build::layout`]). Then:
+//! `keyward new NAME --lang rust` writes such a project, `keyward build` in its folder makes the
+//! component, and `keyward check NAME.component.wasm` lists its imports. By hand, the crate is a
+//! `cdylib` with `keyward-sdk` among its `dependencies` and its `build-dependencies`, and a
+//! `build.rs` of one line (`fn main() { keyward_sdk::build::layout(); }`, see [`build::layout`]).
+//! Then:
 //!
 //! ```text
 //! cargo build --release --target wasm32-unknown-unknown
-//! cargo xtask componentize target/wasm32-unknown-unknown/release/NAME.wasm NAME.component.wasm
-//! keyward check NAME.component.wasm
+//! keyward build target/wasm32-unknown-unknown/release/NAME.wasm --output NAME.component.wasm
 //! ```
-//!
-//! Run `componentize` in a checkout of Keyward. `check` lists the imports of the component.
 //!
 //! # Features
 //!

@@ -1,6 +1,6 @@
 //! The components of `keyward-handlers`.
 
-use keyward_componentize::build_guest;
+use keyward_guests::build as build_guest;
 use keyward_handlers::ALL;
 use sha2::{Digest, Sha256};
 use std::path::Path;

@@ -27,6 +27,7 @@ mod hostile;
 mod http;
 mod jwt;
 mod keys;
+mod languages;
 mod leaks;
 mod limits;
 mod managed;

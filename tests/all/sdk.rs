@@ -20,7 +20,7 @@ fn registry(mut config: HandlerConfig, prefix: &str) -> Registry {
 /// Builds a registry of the handler of `tests/guest`.
 fn author() -> Registry {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-    let component = keyward_componentize::build_guest("keyward-tests-guest", &target).unwrap();
+    let component = keyward_guests::build("keyward-tests-guest", &target).unwrap();
     let users = SessionGrant { cookies: ["user".to_owned()].into(), ..SessionGrant::default() };
     registry(HandlerConfig::new("author", component, Actors::Any).session(users), "sdk_")
 }

@@ -54,7 +54,7 @@ impl Verifier {
     /// Builds the handler of `tests/verifier`.
     fn new() -> Self {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-        let component: Arc<[u8]> = keyward_componentize::build_guest("keyward-tests-verifier", &target).unwrap().into();
+        let component: Arc<[u8]> = keyward_guests::build("keyward-tests-verifier", &target).unwrap().into();
         let runtime = support::runtime(RuntimeLimits::default(), UnixTime::from_seconds(1_767_225_600));
         let held = registry(&runtime, &component, secret(&[1; 32], Scheme::HmacSha256), no_keys());
         Self { runtime, component, _held: held }

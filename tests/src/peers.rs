@@ -32,6 +32,12 @@ pub fn node_package(package: &str) -> Option<PathBuf> {
     Some(folder().join("node_modules").join(package)).filter(|folder| folder.is_dir())
 }
 
+/// Returns the packages of the template of TypeScript.
+#[must_use]
+pub fn template_packages() -> Option<PathBuf> {
+    Some(folder().join("template-ts/node_modules")).filter(|folder| folder.is_dir())
+}
+
 /// Reports on standard error, bypassing the tests' output capture, that a test is skipped, and why.
 ///
 /// # Panics

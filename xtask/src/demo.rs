@@ -4,6 +4,7 @@ mod daemon;
 
 use crate::handlers;
 use crate::run::{Step, cargo, run, target, workspace};
+use keyward_kit::Declarations;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,7 @@ pub(crate) fn demo() -> Step {
     keyward.expect(0, &["keygen", "secret.key"], "")?;
     fs::write(keyward.folder.join("keyward.toml"), CONFIG).map_err(text)?;
     let spin = wat::parse_str(SPIN).map_err(text)?;
-    fs::write(keyward.folder.join("spin.wasm"), keyward_componentize::componentize(&spin).map_err(text)?)
+    fs::write(keyward.folder.join("spin.wasm"), keyward_kit::encode(&spin, &Declarations::default()).map_err(text)?)
         .map_err(text)?;
 
     step("Inspect a handler before you run it: this one imports `keys`, and is granted one label.");

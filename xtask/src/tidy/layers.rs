@@ -189,7 +189,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["keys::sets"],
             &["assemble", "keys", "serve::first_start", "serve::keep_pending", "serve::listen", "upkeep"],
             &["doctor", "doctor::machine"],
-            &["check", "create", "serve", "serve::reload", "status", "verify"],
+            &["check", "create", "kit", "serve", "serve::reload", "status", "verify"],
             &["tokens", "tokens::import", "tokens::records"],
             &["sessions"],
         ],
@@ -201,7 +201,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["host", "session_bindings"],
         ],
     ),
-    ("componentize", &[&["build"]]),
+    ("kit", &[&["encode", "language"], &["template"], &["project"]]),
 ];
 
 /// Rejects modules without a line, and uses against the order.
