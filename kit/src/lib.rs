@@ -1,7 +1,7 @@
 //! The author kit of Keyward: projects of token handlers, and their builds.
 //!
 //! [`create`] writes a project that builds, [`Project::build`] runs the tool of its language and
-//! makes a component of the result, and [`encode`] makes one of a core module. The commands
+//! makes a component of the result, and [`encode()`] makes one of a core module. The commands
 //! `keyward new` and `keyward build` are thin layers over them.
 //!
 //! ```

@@ -46,12 +46,12 @@ pub(crate) struct Build {
     pub(crate) output: Option<PathBuf>,
 }
 
-/// Parses a name. Errors continue "the value of <NAME>".
+/// Parses a name. Errors continue "the value of `<NAME>`".
 fn parse_name(name: &str) -> Result<Name, keyward_kit::InvalidName> {
     name.parse()
 }
 
-/// Parses a language. The error continues "the value of --lang <LANG>".
+/// Parses a language. The error continues "the value of `--lang <LANG>`".
 fn parse_language(name: &str) -> Result<Language, &'static str> {
     let known = Language::ALL.into_iter().find(|language| language.as_str() == name);
     known.ok_or("is not one of rust, python, js, ts, c and go; for other languages, see docs/authors.md")
