@@ -55,13 +55,10 @@ arguments or configuration, 3 no verdict.
 Without --config, a command uses the file that KEYWARD_CONFIG names, or else
 keyward.toml or keyward-data/keyward.toml in the current folder.
 
-The log goes to standard error. KEYWARD_LOG=error|warn|info|debug sets its level
-(default: warn; info for the daemon).
+KEYWARD_LOG=error|warn|info|debug sets the level of the log on standard error.
 
-Examples:
-  keyward create --config keyward.toml --actor root --expires-after 3600
-  keyward verify --config keyward.toml <tokens.txt
-  keyward serve --config keyward.toml"
+Example:
+  keyward create --config keyward.toml --actor root --expires-after 3600"
 )]
 struct Arguments {
     #[command(subcommand)]
