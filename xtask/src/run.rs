@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Instant;
 
 /// The result of a task; an error is a sentence that describes the failure.
 pub(crate) type Step = Result<(), String>;
@@ -32,12 +33,17 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
-/// Prints a command and runs it. Any exit status but success is an error.
+/// Prints a command, runs it, and prints the seconds that it took. Any exit status but success is
+/// an error.
 pub(crate) fn run(command: &mut Command) -> Step {
     let shown = show(command);
     eprintln!("$ {shown}");
+    let started = Instant::now();
     match command.status() {
-        Ok(status) if status.success() => Ok(()),
+        Ok(status) if status.success() => {
+            eprintln!("  {} s", started.elapsed().as_secs());
+            Ok(())
+        }
         Ok(status) => Err(format!("`{shown}` failed ({status})")),
         Err(error) => Err(format!("`{shown}` could not be started: {error}")),
     }
