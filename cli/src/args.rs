@@ -24,7 +24,7 @@ use doctor::Doctor;
 use keys::Keys;
 use keyward_runtime::Restrictions;
 use keyward_runtime::clock::{Clock, SystemClock, UnixTime};
-use kit::{Build, New};
+use kit::{Build, New, Test};
 use sessions::Sessions;
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -73,6 +73,7 @@ pub(crate) enum Command {
     Verify(Verify),
     New(New),
     Build(Build),
+    Test(Test),
     Check(Check),
     Cache(Cache),
     Keygen(Keygen),

@@ -13,6 +13,7 @@ mod check;
 mod client;
 pub mod config;
 mod config_file;
+mod conformance;
 mod create;
 mod daemon;
 mod date;
@@ -169,6 +170,7 @@ fn run_command(command: Command, io: &mut Io<'_>) -> Result<ExitStatus, CliError
         Command::Cache(args) => cache::run(args, io),
         Command::New(args) => kit::new(&args, io),
         Command::Build(args) => kit::build(&args, io),
+        Command::Test(args) => conformance::run(args, io),
         Command::Check(args) => check::run(args, io),
         Command::Keygen(args) => keygen::run(&args, io),
         Command::Client(args) => client::run(&args, io),

@@ -132,6 +132,8 @@ fn build(folder: &Folder, language: Language) {
     let checked = folder.run(&["check", &file, "--config", &config], "");
     assert_eq!(checked.status, 0, "{checked:?}");
     assert!(!checked.stdout.contains("NOT granted") && !checked.stdout.contains("WARNING"), "{checked:?}");
+    let tested = folder.run(&["test", &file], "");
+    assert_eq!(tested.status, 0, "{tested:?}");
 }
 
 /// Returns a command in a project, with the tools of all languages.

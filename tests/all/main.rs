@@ -17,6 +17,7 @@ mod built_in;
 mod command_line;
 mod compile;
 mod configuration;
+mod conformance;
 mod counted;
 mod datasette;
 mod direct;

@@ -46,6 +46,39 @@ pub(crate) struct Build {
     pub(crate) output: Option<PathBuf>,
 }
 
+/// Tests how a token handler keeps its contract
+#[derive(Debug, Parser)]
+#[command(after_help = "\
+Issues and verifies tokens in the sandbox, with throw-away keys and a clock that
+moves: changed, cut and foreign tokens, expiry, restrictions, ids. Without a
+component, tests that of the project in this folder.
+
+Exit status: 0 passed, 1 a check has failed, 2 invalid arguments, or the
+component is refused, 3 not judged, because it issues no tokens here.
+
+Examples:
+  keyward test
+  keyward test partner.wasm --key signing --setting 'greeting=\"hello\"'")]
+pub(crate) struct Test {
+    /// Component file, or a built-in handler
+    pub(crate) component: Option<String>,
+    /// Label of a key that it uses
+    #[arg(long, value_name = "LABEL", default_value = "token")]
+    pub(crate) key: Vec<String>,
+    /// Setting, as name=JSON
+    #[arg(long, value_name = "SETTING", value_parser = parse_setting)]
+    pub(crate) setting: Vec<(String, String)>,
+    /// Prints a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Parses a setting. The error continues "the value of `--setting <SETTING>`".
+fn parse_setting(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("is not name=JSON, such as size=4")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 /// Parses a name. Errors continue "the value of `<NAME>`".
 fn parse_name(name: &str) -> Result<Name, keyward_kit::InvalidName> {
     name.parse()
