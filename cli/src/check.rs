@@ -85,6 +85,19 @@ enum State {
     NotAskedFor,
 }
 
+impl State {
+    /// Returns the state of an interface that an operator may grant; `None` if there is nothing to
+    /// say about it.
+    fn of(is_imported: bool, is_granted: bool) -> Option<Self> {
+        match (is_imported, is_granted) {
+            (true, true) => Some(Self::Granted),
+            (true, false) => Some(Self::NotGranted),
+            (false, true) => Some(Self::NotAskedFor),
+            (false, false) => None,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Limit {
     setting: &'static str,
@@ -176,23 +189,15 @@ impl Use {
             ("http", endpoints, "http.LABEL = \"…\""),
         ] {
             let names: Vec<String> = names;
-            let state = match (info.imports.contains(interface), names.is_empty()) {
-                (true, true) if is_key(interface) && has_keys => State::NotRequired,
-                (true, true) => State::NotGranted,
-                (true, false) => State::Granted,
-                (false, false) => State::NotAskedFor,
-                (false, true) => continue,
+            let state = match State::of(info.imports.contains(interface), !names.is_empty()) {
+                Some(State::NotGranted) if is_key(interface) && has_keys => State::NotRequired,
+                Some(state) => state,
+                None => continue,
             };
             let add = (state == State::NotGranted).then_some(add);
             grants.push(Grant { interface: interface.to_owned(), state, names, add });
         }
-        let wasi = match (info.wasi.is_empty(), handler.wasi) {
-            (true, false) => None,
-            (true, true) => Some(State::NotAskedFor),
-            (false, true) => Some(State::Granted),
-            (false, false) => Some(State::NotGranted),
-        };
-        grants.extend(wasi.map(|state| Grant {
+        grants.extend(State::of(!info.wasi.is_empty(), handler.wasi).map(|state| Grant {
             interface: "wasi".to_owned(),
             state,
             names: vec!["no files, sockets, variables or arguments".to_owned()],

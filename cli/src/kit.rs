@@ -1,9 +1,8 @@
 //! `keyward new` and `keyward build`: projects of handlers.
 
 use crate::args::kit::{Build, New};
-use crate::output::one_line;
 use crate::{CliError, ExitStatus, Io};
-use keyward_kit::{Declarations, Project};
+use keyward_kit::{BuildError, Declarations, Project};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,32 +22,22 @@ pub(crate) fn new(args: &New, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
 }
 
 pub(crate) fn build(args: &Build, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let output = if args.path.is_dir() { project(args)? } else { module(args)? };
+    let output = component(args).map_err(|error| CliError::Usage(error.to_string()))?;
     let bytes = fs::metadata(&output).map_or(0, |metadata| metadata.len());
     writeln!(io.stdout, "{}: a component of {bytes} bytes", output.display()).map_err(CliError::stdout)?;
     Ok(ExitStatus::Success)
 }
 
-/// Builds a project, and returns the file of the component.
-fn project(args: &Build) -> Result<PathBuf, CliError> {
-    let project = Project::open(&args.path).map_err(|error| usage(&error))?;
-    let output = args.output.clone().unwrap_or_else(|| project.component());
-    project.build(&output).map_err(|error| usage(&error))?;
+/// Builds a project, or makes a component of a file, and returns the file of the component.
+fn component(args: &Build) -> Result<PathBuf, BuildError> {
+    let Build { path, output } = args;
+    if path.is_dir() {
+        let project = Project::open(path)?;
+        let output = output.clone().unwrap_or_else(|| project.component());
+        project.build(&output)?;
+        return Ok(output);
+    }
+    let output = output.clone().unwrap_or_else(|| path.with_extension("component.wasm"));
+    keyward_kit::encode_file(path, &output, &Declarations::default())?;
     Ok(output)
-}
-
-/// Makes a component of a file, and returns its file.
-fn module(args: &Build) -> Result<PathBuf, CliError> {
-    let path = &args.path;
-    let output = args.output.clone().unwrap_or_else(|| path.with_extension("component.wasm"));
-    let failed = |file: &Path, why: String| CliError::Usage(format!("{}: {}", file.display(), one_line(&why)));
-    let core = fs::read(path).map_err(|error| failed(path, error.to_string()))?;
-    let component =
-        keyward_kit::encode(&core, &Declarations::default()).map_err(|error| failed(path, error.to_string()))?;
-    fs::write(&output, component).map_err(|error| failed(&output, error.to_string()))?;
-    Ok(output)
-}
-
-fn usage(error: &keyward_kit::BuildError) -> CliError {
-    CliError::Usage(error.to_string())
 }

@@ -22,5 +22,5 @@ mod template;
 
 pub use encode::{Declarations, EncodeError, encode};
 pub use language::Language;
-pub use project::{BuildError, Project};
+pub use project::{BuildError, Project, encode_file};
 pub use template::{CreateError, InvalidName, Name, create};

@@ -72,7 +72,7 @@ impl Project {
     /// Opens the project in a folder.
     ///
     /// # Errors
-    /// It has no `handler.toml`, or the file is not valid.
+    /// Returns a [`BuildError`] if the folder has no `handler.toml`, or the file is not valid.
     pub fn open(folder: &Path) -> Result<Self, BuildError> {
         // Shown as a user would name it.
         let folder = if folder == Path::new(".") { Path::new("") } else { folder };
@@ -109,20 +109,21 @@ impl Project {
     /// goes to standard error.
     ///
     /// # Errors
-    /// A program is missing or fails, the result is not a handler, or a file cannot be written.
+    /// Returns a [`BuildError`] if a program is missing or fails, the result is not a handler, or a
+    /// file cannot be written.
     pub fn build(&self, output: &Path) -> Result<(), BuildError> {
         // The tools run in the folder of the project.
         let output =
             std::path::absolute(output).map_err(|error| BuildError::Io(output.display().to_string(), error))?;
         match self.language {
-            Language::Rust => self.encode(&self.cargo()?, &output),
+            Language::Rust => encode_file(&self.cargo()?, &output, &self.declarations),
             Language::C => {
                 self.run("make", ["core.wasm"], CLANG)?;
-                self.encode(&self.folder.join("core.wasm"), &output)
+                encode_file(&self.folder.join("core.wasm"), &output, &self.declarations)
             }
             Language::Go => {
                 self.run("go", GO_BUILD, GO)?;
-                self.encode(&self.folder.join("core.wasm"), &output)
+                encode_file(&self.folder.join("core.wasm"), &output, &self.declarations)
             }
             Language::Js => self.componentize_js("src/handler.js", &output),
             Language::Ts => {
@@ -197,20 +198,23 @@ impl Project {
         ended(&name, remedy, ran.map_err(|error| failed_to_start(&name, remedy, error))?)
     }
 
-    /// Makes a component of a core module.
-    fn encode(&self, module: &Path, output: &Path) -> Result<(), BuildError> {
-        let core = fs::read(module).map_err(|error| BuildError::Io(module.display().to_string(), error))?;
-        let component = encode(&core, &self.declarations)
-            .map_err(|error| BuildError::Encode(module.display().to_string(), error))?;
-        fs::write(output, component).map_err(|error| BuildError::Io(output.display().to_string(), error))
-    }
-
     /// Adds the declarations to a component.
     fn declare(&self, output: &Path) -> Result<(), BuildError> {
         let failed = |error| BuildError::Io(output.display().to_string(), error);
         let component = fs::read(output).map_err(failed)?;
         fs::write(output, declare(component, &self.declarations)).map_err(failed)
     }
+}
+
+/// Converts a file with a core module, as [`encode`] does, and writes the component to `output`.
+///
+/// # Errors
+/// Returns a [`BuildError`] if the module is not a handler, or a file cannot be read or written.
+pub fn encode_file(module: &Path, output: &Path, declarations: &Declarations) -> Result<(), BuildError> {
+    let core = fs::read(module).map_err(|error| BuildError::Io(module.display().to_string(), error))?;
+    let component =
+        encode(&core, declarations).map_err(|error| BuildError::Encode(module.display().to_string(), error))?;
+    fs::write(output, component).map_err(|error| BuildError::Io(output.display().to_string(), error))
 }
 
 const RUSTUP: &str = "install Rust from <https://rustup.rs>, and run `rustup target add wasm32-unknown-unknown`";

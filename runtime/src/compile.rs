@@ -37,24 +37,25 @@ pub(crate) struct Compilation {
 }
 
 impl Compilation {
-    /// Returns the component as machine code for `engine`, from this program or from the cache.
-    /// `digest` is its SHA-256. `None` if it must be compiled.
-    pub(crate) fn find(
-        &self,
+    /// Returns the machine code of a component, from this program and then from the cache, which is
+    /// read only if the first is not enough. `digest` is its SHA-256.
+    pub(crate) fn find(&self, component: &Component, digest: [u8; 32]) -> impl Iterator<Item = AuthenticArtifact> {
+        let own = component.built_in().map(|handler| Origin::BuiltIn(*handler));
+        let cached = std::iter::once_with(move || self.cache.as_ref()?.get(digest).map(Origin::Cache)).flatten();
+        own.into_iter().chain(cached).filter_map(AuthenticArtifact::of)
+    }
+
+    /// Loads machine code into `engine`. Returns `None` if it does not fit, which is logged.
+    pub(crate) fn load(
         engine: &Engine,
-        component: &Component,
+        artifact: AuthenticArtifact,
         digest: [u8; 32],
     ) -> Option<wasmtime::component::Component> {
-        let own = component.built_in().map(|handler| Origin::BuiltIn(*handler)).and_then(AuthenticArtifact::of);
-        let cached = || self.cache.as_ref()?.get(digest).map(Origin::Cache).and_then(AuthenticArtifact::of);
-        let load = |artifact: AuthenticArtifact| {
-            let failed = |error: &wasmtime::Error| {
-                let (component, reason) = (hex::encode(digest), escape_untrusted(&format!("{error:#}"), 300));
-                tracing::info!(target: "keyward::load", component, reason, "machine code does not fit; compiling it again");
-            };
-            artifact.load(engine).inspect_err(failed).ok()
+        let failed = |error: &wasmtime::Error| {
+            let (component, reason) = (hex::encode(digest), escape_untrusted(&format!("{error:#}"), 300));
+            tracing::info!(target: "keyward::load", component, reason, "machine code does not fit; compiling it again");
         };
-        own.and_then(load).or_else(|| cached().and_then(load))
+        artifact.load(engine).inspect_err(failed).ok()
     }
 
     /// Compiles a component for `engine` before `deadline`, and keeps it in the cache. Its shape

@@ -89,16 +89,21 @@ impl CheckedComponent {
     ) -> Result<Self, LoadError> {
         let bytes = source.bytes();
         refuse_other_files(bytes)?;
-        let Shape { settings, patterns, mut imports, wasi, .. } = Shape::read_declarations(bytes)?;
+        // Machine code exists only for a component whose functions were checked before.
+        let mut known = compilation.find(source, digest).peekable();
+        let is_known = known.peek().is_some();
+        let read = if is_known { Shape::read_declarations } else { Shape::read };
+        let Shape { settings, patterns, mut imports, wasi, .. } = read(bytes)?;
         // It has types only.
         imports.remove("types");
         let (settings, patterns) = (settings.unwrap_or_default(), patterns.unwrap_or_default());
         let engine = if wasi.is_empty() { engine.pure() } else { engine.wasi()? };
-        // Machine code exists only for a component whose functions were checked before.
-        let component = match compilation.find(engine, source, digest) {
-            Some(known) => known,
+        let component = match known.find_map(|artifact| Compilation::load(engine, artifact, digest)) {
+            Some(component) => component,
             None => {
-                Shape::read(bytes)?;
+                if is_known {
+                    Shape::read(bytes)?;
+                }
                 compilation.compile(engine, source, digest, deadline)?
             }
         };
