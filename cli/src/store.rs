@@ -9,7 +9,7 @@ use keyward_runtime::clock::UnixTime;
 use keyward_runtime::revocation::Revocations;
 use keyward_runtime::store::{
     CommitOutcome, Entry, ListEntry, NodeDirectory, RecordStore, Revocation, RevocationLog, Revoked, SecretDigest,
-    StoreError, StoreFuture, StoredRecord, TokenIndex, TokenStore, Transaction,
+    StoreError, StoreFuture, StoredRecord, TicketStore, TokenIndex, TokenStore, Transaction,
 };
 use keyward_runtime::token::TokenDigest;
 use keyward_store::{Location, Store};
@@ -207,3 +207,4 @@ impl RevocationLog for NullStore {
 
 impl TokenIndex for NullStore {}
 impl NodeDirectory for NullStore {}
+impl TicketStore for NullStore {}

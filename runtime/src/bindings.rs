@@ -2,6 +2,7 @@
 //! own.
 
 use crate::clock::UnixTime;
+use crate::counts::Counter;
 use crate::error::ErrorKind;
 use crate::policy::Proposal;
 use crate::queries::{QueryValue, Rows};
@@ -48,15 +49,20 @@ pub(crate) struct Redactor<'a> {
     pub(crate) max: usize,
     pub(crate) token: &'a str,
     pub(crate) values: &'a [Arc<str>],
+    /// Counts the texts that contained one of them.
+    pub(crate) redactions: &'a Counter,
 }
 
 impl Redactor<'_> {
     pub(crate) fn show(&self, text: &str) -> String {
-        let mut text = redact_token(text, self.token);
+        let mut shown = redact_token(text, self.token);
         for value in self.values {
-            text = Cow::Owned(redact_token(&text, value).into_owned());
+            shown = Cow::Owned(redact_token(&shown, value).into_owned());
         }
-        escape_untrusted(&text, self.max)
+        if *shown != *text {
+            self.redactions.count();
+        }
+        escape_untrusted(&shown, self.max)
     }
 }
 

@@ -46,7 +46,7 @@ impl UnixTime {
     }
 
     /// Returns the time this number of seconds later, at the latest in the last second.
-    pub(crate) const fn later(self, seconds: u64) -> Self {
+    pub const fn later(self, seconds: u64) -> Self {
         Self { seconds: self.seconds.saturating_add(seconds), ..self }
     }
 

@@ -3,6 +3,7 @@
 
 use crate::error::{LoadError, LoadErrorKind};
 use crate::limits::RuntimeLimits;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{self, JoinHandle, Thread};
@@ -11,6 +12,9 @@ use wasmtime::{Config, Enabled, EngineWeak, InstanceAllocationStrategy, PoolingA
 
 /// The length of a tick, the interval at which a running guest is checked.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
+
+/// Number of frames of a backtrace, if there is one.
+const FRAMES: usize = 12;
 
 /// Number of ticks without a call after which the ticker sleeps. A tick costs about 30 µs in a
 /// virtual machine, too much while nothing runs.
@@ -47,21 +51,24 @@ pub(crate) struct Engine {
     /// The engine of components that import WASI, created with the first of them.
     wasi: Arc<OnceLock<wasmtime::Engine>>,
     limits: RuntimeLimits,
+    frames: Option<NonZeroUsize>,
     ticker: Ticker,
 }
 
 impl Engine {
-    /// Creates the engine and starts its ticker.
+    /// Creates the engine and starts its ticker. With `backtraces`, the error of a trap has the
+    /// functions on the stack.
     ///
     /// # Errors
     /// Returns a [`LoadError`] if the limits are out of range, or if wasmtime or the thread cannot
     /// start.
-    pub(crate) fn new(limits: &RuntimeLimits) -> Result<Self, LoadError> {
-        let pure = create(limits, &PURE)?;
+    pub(crate) fn new(limits: &RuntimeLimits, backtraces: bool) -> Result<Self, LoadError> {
+        let frames = NonZeroUsize::new(if backtraces { FRAMES } else { 0 });
+        let pure = create(limits, &PURE, frames)?;
         let wasi = Arc::new(OnceLock::new());
         let ticker = Ticker::start(pure.weak(), Arc::downgrade(&wasi))
             .map_err(|error| LoadError::of_thread("the ticker thread", error))?;
-        Ok(Self { pure, wasi, limits: limits.clone(), ticker })
+        Ok(Self { pure, wasi, limits: limits.clone(), frames, ticker })
     }
 
     /// Returns the engine of components that import no WASI.
@@ -77,8 +84,13 @@ impl Engine {
         if let Some(engine) = self.wasi.get() {
             return Ok(engine);
         }
-        let engine = create(&self.limits, &WASI)?;
+        let engine = create(&self.limits, &WASI, self.frames)?;
         Ok(self.wasi.get_or_init(|| engine))
+    }
+
+    /// Returns the size of the stack of WebAssembly code in bytes, with WASI or without.
+    pub(crate) fn stack_bytes(&self, has_wasi: bool) -> usize {
+        stack_bytes(&self.limits, if has_wasi { &WASI } else { &PURE })
     }
 
     /// Stops the ticker for good: a guest that never returns then runs forever.
@@ -95,13 +107,14 @@ impl Engine {
     }
 }
 
-fn create(limits: &RuntimeLimits, slots: &Slots) -> Result<wasmtime::Engine, LoadError> {
-    wasmtime::Engine::new(&config(limits, slots)?).map_err(|error| failed(&error).with_source(error))
+fn create(limits: &RuntimeLimits, slots: &Slots, frames: Option<NonZeroUsize>) -> Result<wasmtime::Engine, LoadError> {
+    wasmtime::Engine::new(config(limits, slots)?.wasm_backtrace_max_frames(frames))
+        .map_err(|error| failed(&error).with_source(error))
 }
 
 fn config(limits: &RuntimeLimits, of: &Slots) -> Result<Config, LoadError> {
-    let Slots { core_instances, memories, tables, stack_factor } = *of;
-    let RuntimeLimits { slots, memory_bytes, table_elements, wasm_stack_bytes, slow_threads: _ } = limits;
+    let Slots { core_instances, memories, tables, stack_factor: _ } = *of;
+    let RuntimeLimits { slots, memory_bytes, table_elements, wasm_stack_bytes: _, slow_threads: _ } = limits;
     let slots = u32::try_from(*slots)
         .ok()
         .filter(|slots| (1..=10_000).contains(slots))
@@ -129,12 +142,16 @@ fn config(limits: &RuntimeLimits, of: &Slots) -> Result<Config, LoadError> {
         .pagemap_scan(Enabled::No);
 
     let mut config = keyward_engine::config().map_err(|error| failed(&error))?;
-    let stack = wasm_stack_bytes.saturating_mul(stack_factor);
+    let stack = stack_bytes(limits, of);
     config
         .max_wasm_stack(stack)
         .async_stack_size(stack.saturating_add(HOST_STACK_BYTES))
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Ok(config)
+}
+
+fn stack_bytes(limits: &RuntimeLimits, of: &Slots) -> usize {
+    limits.wasm_stack_bytes.saturating_mul(of.stack_factor)
 }
 
 fn failed(error: &wasmtime::Error) -> LoadError {

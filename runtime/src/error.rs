@@ -100,6 +100,13 @@ impl std::error::Error for Error {
     }
 }
 
+/// The error of a store, outside of a handler's call.
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::without_handler(error.into())
+    }
+}
+
 /// The party to blame for an [`Error`]. It decides the log level and whom to alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

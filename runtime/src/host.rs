@@ -73,7 +73,7 @@ impl State {
             phase: Phase::Instantiate,
             now,
             calls: Calls::new(mode, host_calls, host_work_bytes, spent),
-            lines: log::Lines::new(bound.name.clone(), log_lines, message_bytes, token),
+            lines: log::Lines::new(bound.clone(), log_lines, message_bytes, token),
             growth: MemoryLimiter {
                 memory: Quota { used: Cell::new(0), of: memory_bytes },
                 table: Quota { used: Cell::new(0), of: table_elements },

@@ -9,8 +9,8 @@ use crate::error::ErrorKind;
 use crate::revocation_list::{Revocations, Ruling, Subject};
 use crate::store::{
     CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, NodeStatus, RecordStore,
-    Revocation, RevocationLog, Revoked, SecretDigest, StatusCount, StoreError, StoreFuture, StoredRecord, TokenIndex,
-    Transaction,
+    Revocation, RevocationLog, Revoked, SecretDigest, StatusCount, StoreError, StoreFuture, StoredRecord, TicketStore,
+    TokenIndex, Transaction,
 };
 use crate::sync::{Arc, Mutex};
 use crate::token::TokenDigest;
@@ -144,6 +144,8 @@ impl NodeDirectory for Double {
         Box::pin(async { Ok(Vec::new()) })
     }
 }
+
+impl TicketStore for Double {}
 
 /// A process with its revocation list and its current handler.
 struct Node {

@@ -28,6 +28,7 @@ use crate::verdict::{
 };
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 pub use crate::breaker::BreakerState;
@@ -111,6 +112,14 @@ pub struct HandlerInfo<'a> {
     pub breaker_openings: u64,
     /// The highest use of limits by its calls in the last five to ten minutes.
     pub peaks: Vec<LimitPeak>,
+    /// The lifetime of its tokens that are requested without one, in seconds; `None` if they do not
+    /// expire.
+    pub default_ttl: Option<NonZeroU32>,
+    /// Maximum lifetime of its tokens in seconds; `None` for no limit.
+    pub max_ttl: Option<u64>,
+    /// The interfaces among its grants that it has called since it was loaded, such as `keys`, or
+    /// `wasi` for any of WASI's.
+    pub called: Vec<&'static str>,
 }
 
 impl Registry {
@@ -132,8 +141,35 @@ impl Registry {
                 breaker,
                 breaker_openings,
                 peaks: handler.bound.peaks.read(seconds),
+                default_ttl: handler.policy.default_ttl,
+                max_ttl: handler.policy.max_ttl,
+                called: handler.bound.counters.called.names(),
             }
         })
+    }
+
+    /// Returns whether the handler may vouch for an actor with this text as its id.
+    pub fn may_vouch_for(&self, handler: &str, actor_id: &str) -> bool {
+        self.named(handler, |_| true).is_ok_and(|(_, handler)| handler.policy.actors.contains(Some(actor_id)))
+    }
+
+    /// Returns whether the handler keeps records of its own tokens, so that they can be edited and
+    /// rotated.
+    pub fn keeps_records(&self, handler: &str) -> bool {
+        self.named(handler, |_| true).is_ok_and(|(_, handler)| handler.bound.store.is_some())
+    }
+
+    /// Returns whether `wide` allows everything that `narrow` allows; `None` allows everything.
+    pub fn is_covered(&self, narrow: Option<&Restrictions>, wide: Option<&Restrictions>) -> bool {
+        Permission::is_covered(narrow, wide, &self.0.actions)
+    }
+
+    /// Returns the names of the known actions, each with its abbreviation, in the order of the
+    /// names, and whether tokens may be restricted to others as well.
+    pub fn actions(&self) -> (Vec<(&str, &str)>, bool) {
+        let mut actions: Vec<_> = self.0.actions.iter().map(|(name, short)| (name.as_str(), short.as_str())).collect();
+        actions.sort_unstable();
+        (actions, self.0.actions_open || self.0.actions.is_empty())
     }
 
     /// Returns the state of each key set that a handler may use, by name.
@@ -414,7 +450,11 @@ impl Registry {
     }
 
     /// Returns the current time in whole seconds.
-    fn now(&self) -> Result<UnixTime, Error> {
+    /// Returns the time of the runtime's clock, without a fraction of a second.
+    ///
+    /// # Errors
+    /// The clock returns no time.
+    pub fn now(&self) -> Result<UnixTime, Error> {
         Ok(self.0.runtime.shared().now().map_err(Error::without_handler)?.whole())
     }
 

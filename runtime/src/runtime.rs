@@ -49,6 +49,7 @@ impl Runtime {
             limits: RuntimeLimits::default(),
             clock: Arc::new(MonotonicClock::new(SystemClock)),
             compilation: Compilation::default(),
+            backtraces: false,
         }
     }
 
@@ -122,6 +123,7 @@ pub struct RuntimeBuilder {
     limits: RuntimeLimits,
     clock: Arc<dyn Clock>,
     compilation: Compilation,
+    backtraces: bool,
 }
 
 impl RuntimeBuilder {
@@ -174,13 +176,23 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Adds the functions on the stack to the text of
+    /// [`ErrorKind::Trap`](crate::error::ErrorKind::Trap), for tools of authors.
+    ///
+    /// Their names are text of the component, which may say anything, so a service leaves this off.
+    #[must_use]
+    pub fn backtraces(mut self) -> Self {
+        self.backtraces = true;
+        self
+    }
+
     /// Starts the runtime.
     ///
     /// # Errors
     /// A limit is out of range, the engine does not start, or no threads can be started.
     pub fn build(self) -> Result<Runtime, LoadError> {
-        let Self { limits, clock, compilation } = self;
-        let engine = Engine::new(&limits)?;
+        let Self { limits, clock, compilation, backtraces } = self;
+        let engine = Engine::new(&limits, backtraces)?;
         let on_thread = engine.pure().clone();
         let pool = Pool::new(limits.slow_threads, move || {
             let _ = &on_thread;

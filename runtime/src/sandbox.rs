@@ -6,6 +6,7 @@ use crate::breaker::{Breaker, Permit};
 use crate::clock::UnixTime;
 use crate::component::CheckedComponent;
 use crate::conduct::Conduct;
+use crate::counts::Granted;
 use crate::engine::{HOST_STACK_BYTES, Ticking};
 use crate::error::{Error, ErrorKind, LimitExceeded, LoadError, LoadErrorKind};
 use crate::grants::BoundGrants;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, Lower};
-use wasmtime::{CallHook, Store, Trap};
+use wasmtime::{CallHook, FrameInfo, Store, Trap, WasmBacktrace};
 
 /// A [`CheckedComponent`] linked with its [`BoundGrants`], and the slots in which it may run.
 pub(crate) struct Sandbox {
@@ -39,6 +40,8 @@ pub(crate) struct Sandbox {
     token: Option<TokenExports>,
     /// The function `identify`; `None` if it is no session handler.
     identify: Option<ComponentExportIndex>,
+    /// Size of the stack of its code in bytes.
+    stack: usize,
     /// The handler's part of the runtime's slots.
     seat: Seat,
     conduct: Conduct,
@@ -95,6 +98,7 @@ impl Sandbox {
         component: &CheckedComponent,
         bound: BoundGrants,
     ) -> Result<Self, LoadError> {
+        let stack = shared.engine.stack_bytes(!component.info.wasi.is_empty());
         let component = &component.component;
         let link = |mode| {
             let mut linker = Linker::new(component.engine());
@@ -117,7 +121,7 @@ impl Sandbox {
         let seat = shared.admission.seat(max, now);
         let breaker = Arc::new(Breaker::new(bound.name.clone()));
         let conduct = Conduct::new(now, bound.peaks.clone());
-        Ok(Self { shared, bound: Arc::new(bound), direct, fiber, token, identify, seat, conduct, breaker })
+        Ok(Self { shared, bound: Arc::new(bound), direct, fiber, token, identify, stack, seat, conduct, breaker })
     }
 
     /// Instantiates the component once and calls no function: only this detects wrong types and
@@ -389,8 +393,9 @@ impl Sandbox {
         Ok((store, instance))
     }
 
-    fn words<'a>(&self, token: &'a str, values: &'a [Arc<str>]) -> Redactor<'a> {
-        Redactor { max: self.bound.limits.message_bytes, token, values }
+    fn words<'a>(&'a self, token: &'a str, values: &'a [Arc<str>]) -> Redactor<'a> {
+        let redactions = &self.bound.counters.redactions;
+        Redactor { max: self.bound.limits.message_bytes, token, values, redactions }
     }
 
     /// Translates the engine's error, notes the use of limits, and reports dropped log lines.
@@ -406,6 +411,9 @@ impl Sandbox {
         {
             state.calls.note_effect();
         }
+        if state.world.is_some() {
+            self.bound.counters.called.note(Granted::Wasi);
+        }
         *spent = state.calls.spent();
         self.bound.peaks.note(state.now.seconds, state.used());
         if slice::is_overrun(&result) {
@@ -415,9 +423,10 @@ impl Sandbox {
         }
         let dropped = state.lines.dropped();
         if dropped > 0 {
+            self.bound.counters.dropped_lines.add(dropped.into());
             tracing::warn!(target: "keyward::handler", handler = &*self.bound.name, dropped, "log lines dropped");
         }
-        result.map_err(|error| fault(&error, &self.bound.limits, self.shared.limits.wasm_stack_bytes))
+        result.map_err(|error| fault(&error, &self.bound.limits, self.stack))
     }
 }
 
@@ -457,11 +466,11 @@ fn fault(error: &wasmtime::Error, limits: &Limits, stack: usize) -> ErrorKind {
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return match trap {
             Trap::StackOverflow => used_up(LimitKind::Stack, stack),
-            trap => ErrorKind::Trap(trap.to_string()),
+            trap => ErrorKind::Trap(format!("{trap}{}", stack_of(error))),
         };
     }
     if let Some(ended) = host::wasi::ended(error) {
-        return ErrorKind::Trap(ended);
+        return ErrorKind::Trap(format!("{ended}{}", stack_of(error)));
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
         return ErrorKind::Busy { what: "instances", of: 0, setting: "RuntimeLimits::slots" };
@@ -472,6 +481,23 @@ fn fault(error: &wasmtime::Error, limits: &Limits, stack: usize) -> ErrorKind {
         return used_up(LimitKind::HostBytes, limits.host_call_bytes);
     }
     ErrorKind::BadResult(escape_untrusted(&text, limits.message_bytes))
+}
+
+/// Returns the functions on the stack of a trap, with a separator before them. Nothing unless
+/// [`RuntimeBuilder::backtraces`](crate::runtime::RuntimeBuilder::backtraces) enables them.
+fn stack_of(error: &wasmtime::Error) -> String {
+    /// Maximum number of bytes of the text.
+    const MAX: usize = 600;
+    /// The parts of Rust's library through which a panic passes.
+    const PANIC: [&str; 5] = ["__rust", "std::", "core::panicking", "core::option", "core::result"];
+    let Some(stack) = error.downcast_ref::<WasmBacktrace>() else { return String::new() };
+    let names = stack.frames().iter().filter_map(FrameInfo::func_name);
+    let names = names.map(|name| format!("{:#}", rustc_demangle::demangle(name)));
+    let names: Vec<_> = names.skip_while(|name| PANIC.iter().any(|part| name.starts_with(part))).collect();
+    if names.is_empty() {
+        return "; its functions have no names: build it without stripping them to see where".to_owned();
+    }
+    format!("; in {}", escape_untrusted(&names.join(" < "), MAX))
 }
 
 /// Translates the error of a trial instantiation, which is the only place where a function of a

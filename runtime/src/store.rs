@@ -1,11 +1,12 @@
-//! Persistent state about tokens: the records behind the import `store`, and the revocations of
-//! tokens of every handler.
+//! Persistent state about tokens: the records behind the import `store`, the revocations of tokens
+//! of every handler, and the tickets with which the owners of tokens sign in.
 //!
 //! A store is split by purpose. A handler's grant needs a [`RecordStore`], a process that applies
 //! revocations a [`RevocationLog`]; operators list tokens through a [`TokenIndex`] and nodes
-//! through a [`NodeDirectory`]. A [`TokenStore`] is all of them. The embedder provides it; the
-//! crate `keyward-store` keeps it in SQLite or PostgreSQL. With the cargo feature `testing`, the
-//! module `testing` has a store in memory, and the checks of a store for the tests of its author.
+//! through a [`NodeDirectory`]; pages for the owners of tokens need a [`TicketStore`]. A
+//! [`TokenStore`] is all of them. The embedder provides it; the crate `keyward-store` keeps it in
+//! SQLite or PostgreSQL. With the cargo feature `testing`, the module `testing` has a store in
+//! memory, and the checks of a store for the tests of its author.
 //!
 //! Times are in whole seconds: those that a store is given have no nanoseconds, and neither have
 //! those that it returns.
@@ -25,6 +26,7 @@ mod record;
 mod revocation;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tickets;
 
 use std::future::{Future, ready};
 use std::pin::Pin;
@@ -37,12 +39,13 @@ pub use record::{
     Termination, TerminationReason, TokenTerms, Transaction,
 };
 pub use revocation::{Entry, Revocation, RevocationLog, Revoked};
+pub use tickets::{Ticket, TicketKind, TicketStore};
 
-/// A complete store of token records and revocations. Implemented for every type that implements
-/// its four parts.
-pub trait TokenStore: RecordStore + RevocationLog + TokenIndex + NodeDirectory {}
+/// A complete store of token records, revocations and tickets. Implemented for every type that
+/// implements its five parts.
+pub trait TokenStore: RecordStore + RevocationLog + TokenIndex + NodeDirectory + TicketStore {}
 
-impl<T: RecordStore + RevocationLog + TokenIndex + NodeDirectory> TokenStore for T {}
+impl<T: RecordStore + RevocationLog + TokenIndex + NodeDirectory + TicketStore> TokenStore for T {}
 
 /// A future of a store. It must not need an executor of its caller: it is polled on any thread.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;

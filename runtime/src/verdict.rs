@@ -108,6 +108,9 @@ macro_rules! words {
         pub enum $name { $($(#[$variant_doc])* $variant,)* }
 
         impl $name {
+            /// All values.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
             /// Returns the name in JSON and in `wit/`.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }

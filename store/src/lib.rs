@@ -1,5 +1,5 @@
-//! The store: keeps the records of tokens and the revocation list in SQLite or PostgreSQL, as a
-//! [`TokenStore`](keyward_runtime::store::TokenStore).
+//! The store: keeps the records of tokens, the revocation list and tickets in SQLite or PostgreSQL,
+//! as a [`TokenStore`](keyward_runtime::store::TokenStore).
 //!
 //! ```no_run
 //! use keyward_store::{Location, Store};
@@ -40,6 +40,7 @@ mod queries;
 mod record_row;
 mod records;
 mod revocations;
+mod tickets;
 mod upkeep;
 
 use connect::{Database, Role};
@@ -47,7 +48,8 @@ use database::DbError;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::{
     CommitOutcome, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, NodeStatus, RecordStore, Revocation,
-    RevocationLog, Revoked, SecretDigest, StatusCount, StoreError, StoreFuture, StoredRecord, TokenIndex, Transaction,
+    RevocationLog, Revoked, SecretDigest, StatusCount, StoreError, StoreFuture, StoredRecord, Ticket, TicketKind,
+    TicketStore, TokenIndex, Transaction,
 };
 use keyward_runtime::token::TokenDigest;
 use last_used::{Uses, WRITE_EVERY};
@@ -385,6 +387,34 @@ impl NodeDirectory for Store {
 
     fn nodes(&self) -> StoreFuture<'_, Vec<NodeStatus>> {
         self.run("listing nodes", READING, nodes::list(self.lists.clone()))
+    }
+}
+
+impl TicketStore for Store {
+    fn add_ticket<'a>(&'a self, ticket: &'a Ticket) -> StoreFuture<'a, bool> {
+        self.run("adding a ticket", WRITING, tickets::add(self.writes.clone(), ticket.clone()))
+    }
+
+    fn find_ticket<'a>(
+        &'a self,
+        kind: TicketKind,
+        digest: &'a SecretDigest,
+        at: UnixTime,
+    ) -> StoreFuture<'a, Option<Ticket>> {
+        self.run("looking up a ticket", READING, tickets::find(self.reads.clone(), kind, digest.clone(), at))
+    }
+
+    fn take_ticket<'a>(
+        &'a self,
+        kind: TicketKind,
+        digest: &'a SecretDigest,
+        at: UnixTime,
+    ) -> StoreFuture<'a, Option<Ticket>> {
+        self.run("taking a ticket", WRITING, tickets::take(self.writes.clone(), kind, digest.clone(), at))
+    }
+
+    fn purge_tickets(&self, before: UnixTime, max: u32) -> StoreFuture<'_, u64> {
+        self.run("removing expired tickets", WRITING, tickets::purge(self.writes.clone(), before, max))
     }
 }
 

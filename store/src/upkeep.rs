@@ -116,7 +116,7 @@ pub(crate) async fn check(pool: Arc<Pool>) -> Result<Checked, DbError> {
 }
 
 /// The tables of a store.
-const OWN: &[&str] = &["tokens", "serials", "revocations", "nodes", "clock", "keyward_migrations"];
+const OWN: &[&str] = &["tokens", "serials", "revocations", "nodes", "clock", "tickets", "keyward_migrations"];
 
 async fn texts(connection: &mut Connection, sql: &'static str) -> Result<Vec<String>, DbError> {
     connection.rows(sql, vec![]).await?.iter().map(|row| row.get(0)).collect()

@@ -31,6 +31,7 @@ mod edited;
 mod listed;
 mod refused;
 mod revoked;
+mod tickets;
 mod upgraded;
 
 const NOW: u64 = 1_767_225_600;

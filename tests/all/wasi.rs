@@ -45,6 +45,21 @@ fn nothing_of_a_call_is_left_for_the_next() {
     }
 }
 
+/// The stack of a component with WASI is four times that of others.
+#[test]
+fn an_overflow_is_reported_with_the_size_of_its_stack() {
+    let stack = RuntimeLimits::default().wasm_stack_bytes;
+    let mut with_wasi = hostile::cases_in_wasi();
+    let with_wasi = with_wasi.swap_remove(with_wasi.iter().position(|case| case.name == "stack-mutual").unwrap());
+    for (case, size) in [(hostile::case("stack-mutual"), stack), (with_wasi, 4 * stack)] {
+        let config = HandlerConfig::new("hostile", case.bytes, Actors::Any).prefix("ho_").wasi();
+        let registry = Registry::builder(&support::runtime(RuntimeLimits::default(), NOW)).handler(config).build();
+        let error = registry.unwrap().verify_blocking("ho_x").unwrap_err();
+        assert_eq!(error.code(), "limit-stack");
+        assert!(error.to_string().contains(&format!("used {size} of {size} bytes")), "{error}");
+    }
+}
+
 #[test]
 fn check_lists_the_interfaces_and_warns_of_fixed_randomness() {
     let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("wasi-check"));

@@ -32,7 +32,7 @@ impl Handler {
         let key = self.sessions.hasher.key(request, &self.bound.session_parts, self.bound.generation());
         let cache = self.sessions.cache.as_ref();
         let valid =
-            |session: &Arc<CachedSession>| Ok(!self.is_revoked_since(session.version, &session.verdict, list)?);
+            |session: &Arc<CachedSession>| self.is_revoked_since(session.version, &session.verdict, list).map(|is| !is);
         if let Some(session) = cache.and_then(|cache| cache.fresh(&key, now))
             && valid(&session)?
         {

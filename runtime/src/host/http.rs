@@ -3,7 +3,7 @@
 
 use super::{Calls, HostError, Phase, State};
 use crate::bindings::http::{self, HttpError as Named, Response};
-use crate::counts::Counter;
+use crate::counts::{Counters, Granted};
 use crate::http::{HttpAdditions, HttpEndpoint, HttpError, HttpResponse};
 use crate::session::SessionRequest;
 use std::collections::{HashMap, HashSet};
@@ -27,7 +27,7 @@ pub(crate) struct Http<'a> {
     phase: Phase,
     session: Option<&'a SessionRequest>,
     sent: &'a mut Sent,
-    lookups: &'a Counter,
+    counters: &'a Counters,
 }
 
 struct HasHttp;
@@ -47,7 +47,8 @@ impl http::Host for Http<'_> {
         if self.sent.0 > MAX_CALLS {
             return Err(HostError::forbidden("more than 4 calls of `http`"));
         }
-        self.lookups.count();
+        self.counters.lookups.count();
+        self.counters.called.note(Granted::Http);
         let Some(endpoint) = self.granted.get(&label) else { return Ok(Err(Named::NotGranted)) };
         let mut names = HashSet::new();
         let is_allowed = |name: &String| endpoint.parameters().contains(name);
@@ -89,6 +90,6 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
         phase: state.phase,
         session: state.session.as_deref(),
         sent: &mut state.sent,
-        lookups: &state.bound.counters.lookups,
+        counters: &state.bound.counters,
     })
 }

@@ -2,6 +2,7 @@
 
 use super::{HostError, Linking, Phase, State};
 use crate::bindings::keys::KeyError;
+use crate::counts::Granted;
 use crate::keys::DerivedKeys;
 use wasmtime::component::{WasmList, WasmStr};
 use wasmtime::{Result, StoreContext};
@@ -25,6 +26,7 @@ fn find<'a>(
     if state.phase == Phase::Instantiate {
         return Err(HostError::forbidden("`keys` during instantiation"));
     }
+    state.bound.counters.called.note(Granted::Keys);
     Ok(keys)
 }
 

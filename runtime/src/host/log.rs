@@ -4,6 +4,7 @@
 use super::{Linking, State};
 use crate::bindings::Redactor;
 use crate::bindings::log::Level;
+use crate::grants::BoundGrants;
 use std::sync::Arc;
 use wasmtime::component::WasmStr;
 use wasmtime::{Result, StoreContextMut};
@@ -11,7 +12,7 @@ use wasmtime::{Result, StoreContextMut};
 /// The log lines of a call. Those of `create` are held back until the token is known that they must
 /// not contain, those of a direct call until it is known that it need not run again.
 pub(crate) struct Lines {
-    handler: Arc<str>,
+    bound: Arc<BoundGrants>,
     written: u32,
     of: u32,
     /// Lines that were dropped before they were written.
@@ -29,8 +30,8 @@ pub(crate) struct Lines {
 const HELD: usize = 16 << 10;
 
 impl Lines {
-    pub(crate) fn new(handler: Arc<str>, of: u32, bytes: usize, token: Arc<str>) -> Self {
-        Self { handler, written: 0, of, dropped: 0, bytes, held: None, token, values: Vec::new() }
+    pub(crate) fn new(bound: Arc<BoundGrants>, of: u32, bytes: usize, token: Arc<str>) -> Self {
+        Self { bound, written: 0, of, dropped: 0, bytes, held: None, token, values: Vec::new() }
     }
 
     /// Returns the number of dropped lines.
@@ -89,8 +90,9 @@ impl Lines {
     }
 
     fn emit(&self, level: Level, message: &str) {
-        let line = Redactor { max: self.bytes, token: &self.token, values: &self.values }.show(message);
-        let handler = &*self.handler;
+        let redactions = &self.bound.counters.redactions;
+        let line = Redactor { max: self.bytes, token: &self.token, values: &self.values, redactions }.show(message);
+        let handler = &*self.bound.name;
         match level {
             Level::Debug => tracing::debug!(target: "keyward::handler", handler, "{line}"),
             Level::Info => tracing::info!(target: "keyward::handler", handler, "{line}"),

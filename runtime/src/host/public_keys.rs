@@ -2,6 +2,7 @@
 
 use super::{HostError, Linking, Phase, State};
 use crate::bindings::public_keys::{Algorithm as Named, PublicKeyError};
+use crate::counts::Granted;
 use crate::key_sets::{Algorithm, NoKey};
 use std::time::Instant;
 use wasmtime::component::{WasmList, WasmStr};
@@ -22,6 +23,7 @@ fn verify(
     if state.phase == Phase::Instantiate {
         return Err(HostError::forbidden("`public-keys` during instantiation"));
     }
+    state.bound.counters.called.note(Granted::PublicKeys);
     // The labels of other handlers are not distinguished from unknown ones.
     let Some(grant) = state.bound.public_keys.get(&*label) else { return Ok((Err(PublicKeyError::NotGranted),)) };
     let keys = match grant.candidates(key_id.as_deref(), algorithm.into(), Instant::now()) {

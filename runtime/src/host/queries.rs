@@ -3,7 +3,7 @@
 
 use super::{Calls, HostError, Phase, State};
 use crate::bindings::{self, queries};
-use crate::counts::Counter;
+use crate::counts::{Counters, Granted};
 use crate::queries::{Query, QueryValue};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(crate) struct Queries<'a> {
     granted: &'a HashMap<String, Arc<dyn Query>>,
     phase: Phase,
     asked: &'a mut Asked,
-    lookups: &'a Counter,
+    counters: &'a Counters,
 }
 
 struct HasQueries;
@@ -50,7 +50,8 @@ impl queries::Host for Queries<'_> {
         if self.asked.0 > MAX_CALLS {
             return Err(HostError::forbidden("more than 16 calls of `queries`"));
         }
-        self.lookups.count();
+        self.counters.lookups.count();
+        self.counters.called.note(Granted::Queries);
         let Some(query) = self.granted.get(&label) else { return Ok(Err(queries::QueryError::NotGranted)) };
         let Some(values) = values(query.parameters(), parameters) else {
             return Ok(Err(queries::QueryError::WrongParameters));
@@ -93,6 +94,6 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
         granted: &state.bound.queries,
         phase: state.phase,
         asked: &mut state.asked,
-        lookups: &state.bound.counters.lookups,
+        counters: &state.bound.counters,
     })
 }

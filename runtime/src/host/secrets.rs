@@ -1,6 +1,7 @@
 //! `keyward:handler/secrets`: a search for a presented secret among those of the operator.
 
 use super::{HostError, Linking, Phase, State};
+use crate::counts::Granted;
 use wasmtime::component::WasmStr;
 use wasmtime::{Result, StoreContext};
 
@@ -17,6 +18,7 @@ fn find(store: StoreContext<'_, State>, (candidate,): (WasmStr,)) -> Result<(Opt
     if *phase == Phase::Instantiate {
         return Err(HostError::forbidden("`secrets` during instantiation"));
     }
+    bound.counters.called.note(Granted::Secrets);
     let mut found = None;
     for (name, secret) in &bound.secrets {
         if secret.equals(candidate.as_bytes()) {

@@ -5,7 +5,7 @@
 use super::{Calls, HostError, Phase, State};
 use crate::bindings::{self, store};
 use crate::clock::{MAX_SECONDS, UnixTime};
-use crate::counts::Counter;
+use crate::counts::{Counters, Granted};
 use crate::error::ErrorKind;
 use crate::grants::StoreGrant;
 use crate::store::{NewRecord, Record, SecretDigest, StoreError, StoredRecord, Transaction};
@@ -38,7 +38,7 @@ pub(crate) struct Store<'a> {
     phase: Phase,
     now: UnixTime,
     records: &'a mut Records,
-    lookups: &'a Counter,
+    counters: &'a Counters,
 }
 
 struct HasStore;
@@ -61,7 +61,8 @@ impl Store<'_> {
         if self.records.asked > MAX_CALLS {
             return Err(HostError::forbidden("more than 16 calls of `store`"));
         }
-        self.lookups.count();
+        self.counters.lookups.count();
+        self.counters.called.note(Granted::Store);
         self.grant.ok_or_else(|| HostError::forbidden("`store` without a grant"))
     }
 
@@ -169,7 +170,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
         phase: state.phase,
         now: state.now.whole(),
         records: state.records.get_or_insert_default(),
-        lookups: &state.bound.counters.lookups,
+        counters: &state.bound.counters,
     })
 }
 

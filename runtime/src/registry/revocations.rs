@@ -173,6 +173,28 @@ impl Registry {
         }
     }
 
+    /// Returns whether a revocation covers everything that an actor was given at `issued_at`, such
+    /// as a sign-in.
+    ///
+    /// # Errors
+    /// The revocations are not fresh enough.
+    pub fn is_actor_revoked(&self, actor_id: &str, issued_at: UnixTime) -> Result<bool, Error> {
+        let Some(revocations) = &self.0.revocations else { return Ok(false) };
+        let subject = Subject {
+            // A revocation for one handler does not concern others.
+            handler: "",
+            token_id: None,
+            token: None,
+            actor_id: Some(actor_id),
+            issued_at: Some(issued_at),
+            leeway: 0,
+        };
+        match revocations.rule(subject).map_err(|unsure| Error::without_handler(unsure.into()))? {
+            Ruling::Clear => Ok(false),
+            Ruling::Covered | Ruling::Revoked => Ok(true),
+        }
+    }
+
     /// Returns why this node cannot judge expiry, if its clock is behind the newest time in the
     /// store.
     pub(super) fn is_behind(&self, revocations: &Revocations) -> Option<ErrorKind> {

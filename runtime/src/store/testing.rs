@@ -19,6 +19,7 @@
 mod conformance;
 mod listing;
 mod memory;
+mod tickets;
 
 pub use conformance::{Violation, check_record_store, check_token_store};
 pub use memory::MemoryStore;

@@ -5,7 +5,7 @@ use crate::support;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::{
     CommitOutcome, Entry, ListEntry, NodeDirectory, RecordStore, Revocation, RevocationLog, Revoked, SecretDigest,
-    StoreError, StoreFuture, StoredRecord, TokenIndex, TokenStore, Transaction,
+    StoreError, StoreFuture, StoredRecord, TicketStore, TokenIndex, TokenStore, Transaction,
 };
 use keyward_runtime::token::TokenDigest;
 use keyward_runtime::{Actors, HandlerConfig, Registry, RuntimeLimits, StoreGrant, Verdict};
@@ -74,6 +74,8 @@ impl RevocationLog for Silent {
 impl TokenIndex for Silent {}
 
 impl NodeDirectory for Silent {}
+
+impl TicketStore for Silent {}
 
 /// Waiting calls occupy only the share of their own handler.
 #[test]

@@ -3,7 +3,9 @@
 
 use super::*;
 use crate::support::time;
-use keyward_runtime::store::{Filter, NodeDirectory, RecordStore, RevocationLog, TokenIndex};
+use keyward_runtime::store::{
+    Filter, NodeDirectory, RecordStore, RevocationLog, Ticket, TicketKind, TicketStore, TokenIndex,
+};
 use std::time::Duration;
 
 /// Time until the store must be usable after it is back.
@@ -25,10 +27,11 @@ fn comes_back(store: &Store) {
 /// stuck ones takes longer than they do.
 fn all_fail(store: &Store, reads: Duration, writes: Duration) -> Vec<String> {
     let used = [("h".to_owned(), "a".to_owned(), time(NOW))];
-    let (alice, secret, all) = (revocation("h", "alice"), digest(0xd1), Filter::default());
-    let operations: [(StoreFuture<'_, ()>, Duration); 10] = [
+    let (alice, secret, all, ticket) = (revocation("h", "alice"), digest(0xd1), Filter::default(), link());
+    let first: [(StoreFuture<'_, ()>, Duration); 11] = [
         (ignored(store.find("h", "a")), reads),
         (ignored(store.find_digest("h", &secret)), reads),
+        (ignored(store.find_ticket(TicketKind::Link, &secret, time(NOW))), reads),
         (ignored(store.count(&alice, time(NOW))), reads),
         (ignored(store.entries(0, 1)), reads),
         (ignored(store.list(&all, None, 1, time(NOW))), reads),
@@ -38,13 +41,26 @@ fn all_fail(store: &Store, reads: Duration, writes: Duration) -> Vec<String> {
         (store.record_uses(used.into()), writes),
         (ignored(store.revoke(&alice, time(NOW))), writes),
     ];
-    let mut errors: Vec<_> = thread::scope(|scope| {
-        let start = |(operation, within)| scope.spawn(move || failure(operation, within).to_string());
-        let started: Vec<_> = operations.into_iter().map(start).collect();
-        started.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
-    errors.push(failure(store.note_node("n", 0, time(NOW)), writes).to_string());
+    let second: [(StoreFuture<'_, ()>, Duration); 4] = [
+        (store.note_node("n", 0, time(NOW)), writes),
+        (ignored(store.add_ticket(&ticket)), writes),
+        (ignored(store.take_ticket(TicketKind::Link, &secret, time(NOW))), writes),
+        (ignored(store.purge_tickets(time(NOW), 9)), writes),
+    ];
+    let mut errors = Vec::new();
+    for operations in [Vec::from(first), Vec::from(second)] {
+        errors.extend(thread::scope(|scope| {
+            let start = |(operation, within)| scope.spawn(move || failure(operation, within).to_string());
+            let started: Vec<_> = operations.into_iter().map(start).collect();
+            started.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        }));
+    }
     errors
+}
+
+fn link() -> Ticket {
+    let (issued_at, expires_at) = (time(NOW), time(NOW + 60));
+    Ticket { kind: TicketKind::Link, digest: digest(0xd1), actor_id: "alice".to_owned(), issued_at, expires_at }
 }
 
 fn ignored<'a, T: 'a>(pending: StoreFuture<'a, T>) -> StoreFuture<'a, ()> {
@@ -141,7 +157,8 @@ fn a_server_that_does_not_respond() {
     let Some(place) = Place::postgres() else { return };
     let store = store_with_a_record(&place);
     let mut other = connect(&place.location);
-    block_on(other.execute("BEGIN; LOCK TABLE tokens, serials, revocations, nodes IN ACCESS EXCLUSIVE MODE")).unwrap();
+    block_on(other.execute("BEGIN; LOCK TABLE tokens, serials, revocations, nodes, tickets IN ACCESS EXCLUSIVE MODE"))
+        .unwrap();
     all_fail(&store, Duration::from_secs(3), Duration::from_secs(6));
     block_on(other.execute("ROLLBACK")).unwrap();
     comes_back(&store);
@@ -162,7 +179,10 @@ fn no_error_contains_a_digest() {
         place.run("ALTER TABLE tokens RENAME TO elsewhere");
         said.push(failure(store.find_digest("h", &digest(0xd1)), AT_ONCE).to_string());
         said.push(failure(store.commit("h", insert(record("d", "bob"), Some(digest(0xd1)))), AT_ONCE).to_string());
-        assert!(said.iter().skip(1).all(|said| said.contains("tokens")), "{said:#?}");
+        place.run("ALTER TABLE tickets RENAME TO nowhere");
+        said.push(failure(store.find_ticket(TicketKind::Link, &digest(0xd1), time(NOW)), AT_ONCE).to_string());
+        said.push(failure(store.add_ticket(&link()), AT_ONCE).to_string());
+        assert!(said.iter().skip(1).all(|said| said.contains("tokens") || said.contains("tickets")), "{said:#?}");
         for said in said {
             let flat: String = said.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
             // 0xd1 is 209.

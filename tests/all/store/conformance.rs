@@ -4,7 +4,7 @@
 use super::Place;
 use crate::support::time;
 use keyward_runtime::store::testing::{MemoryStore, Violation, check_record_store, check_token_store};
-use keyward_runtime::store::{CommitOutcome, Entry, RecordStore, Revocation, StatusCount, TokenStore};
+use keyward_runtime::store::{CommitOutcome, Entry, RecordStore, Revocation, StatusCount, TicketKind, TokenStore};
 use mutant::Mutant;
 use std::sync::{Arc, Mutex};
 
@@ -267,6 +267,30 @@ const MUTANTS: &[Detected] = &[
     ("records are counted by key", || Mutant { list_at: |at| time(at.seconds + 1), ..Mutant::default() }),
     ("nodes report how far they have read", || Mutant { node: |node| node.behind = 0, ..Mutant::default() }),
     ("nodes report how far they have read", || Mutant { node_at: |at| time(at.seconds - 1), ..Mutant::default() }),
+    // Tickets.
+    ("tickets are returned in full", || Mutant { ticket: |ticket| ticket.actor_id.truncate(9), ..Mutant::default() }),
+    ("tickets are returned in full", || Mutant { ticket: |ticket| ticket.issued_at = time(0), ..Mutant::default() }),
+    ("tickets are returned in full", || Mutant {
+        ticket: |ticket| ticket.expires_at.seconds += 1,
+        ..Mutant::default()
+    }),
+    ("a ticket is added once", || Mutant { adds_once: false, ..Mutant::default() }),
+    ("a ticket expires after its last second", || Mutant { ticket_at: |at| time(at.seconds + 1), ..Mutant::default() }),
+    ("a ticket expires after its last second", || Mutant {
+        ticket_at: |at| time(at.seconds.saturating_sub(1)),
+        ..Mutant::default()
+    }),
+    ("tickets of different kinds are separate", || Mutant {
+        ticket: |ticket| ticket.kind = TicketKind::Link,
+        ticket_kind: |_| TicketKind::Link,
+        ..Mutant::default()
+    }),
+    ("a ticket is taken once", || Mutant { removes_taken: false, ..Mutant::default() }),
+    ("concurrent calls add and take a ticket once", || Mutant { locks_tickets: false, ..Mutant::default() }),
+    ("expired tickets are purged", || Mutant { purged_before: |before| time(before.seconds + 1), ..Mutant::default() }),
+    ("expired tickets are purged", || Mutant { purged_before: |before| time(before.seconds - 1), ..Mutant::default() }),
+    ("expired tickets are purged", || Mutant { purged_max: |_| u32::MAX, ..Mutant::default() }),
+    ("concurrent calls purge each ticket once", || Mutant { purged: |purged| purged.min(1), ..Mutant::default() }),
 ];
 
 #[test]

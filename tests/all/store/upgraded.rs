@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::support::time;
-use keyward_runtime::store::{CreatedBy, Filter, NodeDirectory, RecordStore, TokenIndex};
+use keyward_runtime::store::{CreatedBy, Filter, NodeDirectory, RecordStore, TicketStore, TokenIndex};
 use keyward_runtime::token::TokenId;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -68,6 +68,7 @@ fn records_of_the_first_version_are_kept_and_usable() {
         assert_eq!(commit(&store, "h", insert(new.clone(), None)), CommitOutcome::Done);
         assert_eq!(find(&store, "h", "new").unwrap(), new);
         wait(store.note_node("n", 1, time(NOW)));
+        assert_eq!(wait(store.purge_tickets(time(NOW), 9)), 0);
         // A node of the first version continues to work.
         place.run(
             "INSERT INTO tokens (handler, id, actor_id, issued_at) VALUES ('h', 'late', 'alice', 13); \

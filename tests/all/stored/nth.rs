@@ -8,7 +8,8 @@ use keyward_runtime::clock::UnixTime;
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
 use keyward_runtime::store::{
     CommitOutcome, Entry, Filter, ListEntry, ListPage, NodeDirectory, Record, RecordStore, Revocation, RevocationLog,
-    Revoked, SecretDigest, Status, StoreError, StoreFuture, StoredRecord, TokenIndex, TokenStore, Transaction,
+    Revoked, SecretDigest, Status, StoreError, StoreFuture, StoredRecord, TicketStore, TokenIndex, TokenStore,
+    Transaction,
 };
 use keyward_runtime::token::{TokenDigest, TokenId};
 use keyward_runtime::{CreateRequest, Creation, Error, IssueOptions, Registry, Restrictions};
@@ -98,6 +99,8 @@ impl TokenIndex for Failing {
 }
 
 impl NodeDirectory for Failing {}
+
+impl TicketStore for Failing {}
 
 /// Creates a token, unless the store fails: signed ones have records, too.
 fn try_create(node: &Registry, handler: &str, actor: &str) -> Option<String> {

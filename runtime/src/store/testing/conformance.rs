@@ -8,6 +8,7 @@ mod log;
 mod lookups;
 mod revocations;
 mod support;
+mod tickets;
 
 use super::super::{RecordStore, TokenStore};
 use std::fmt;
@@ -44,11 +45,11 @@ pub fn check_record_store(open: impl Fn() -> Arc<dyn RecordStore>) -> Vec<Violat
 }
 
 /// Checks a [`TokenStore`]: all of [`check_record_store`], the log of revocations, lists and
-/// counts, and nodes. `open` creates an empty store each time. Returns the cases that the store
-/// does not pass.
+/// counts, nodes, and tickets. `open` creates an empty store each time. Returns the cases that the
+/// store does not pass.
 pub fn check_token_store(open: impl Fn() -> Arc<dyn TokenStore>) -> Vec<Violation> {
     let mut violations = check_record_store(|| open() as Arc<dyn RecordStore>);
-    for cases in [revocations::CASES, descendants::CASES, log::CASES, index::CASES] {
+    for cases in [revocations::CASES, descendants::CASES, log::CASES, index::CASES, tickets::CASES] {
         violations.extend(self::violations(cases, &open));
     }
     violations

@@ -3,9 +3,11 @@
 use super::super::{
     CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NewRecord, NodeDirectory, NodeStatus, Record,
     RecordStore, RecordUpdate, Revocation, RevocationLog, Revoked, SecretDigest, Status, StatusCount, StoreError,
-    StoreFuture, StoredRecord, Termination, TerminationReason, TokenIndex, Transaction,
+    StoreFuture, StoredRecord, Termination, TerminationReason, Ticket, TicketKind, TicketStore, TokenIndex,
+    Transaction,
 };
 use super::listing;
+use super::tickets::Tickets;
 use crate::clock::UnixTime;
 use crate::token::{TokenDigest, TokenId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +34,7 @@ struct State {
     clock: Option<UnixTime>,
     /// The last number that each node has read, and the time of the note.
     nodes: BTreeMap<String, (u64, UnixTime)>,
+    tickets: Tickets,
 }
 
 impl MemoryStore {
@@ -187,6 +190,34 @@ impl NodeDirectory for MemoryStore {
             };
             Ok(state.nodes.iter().map(status).collect())
         })
+    }
+}
+
+impl TicketStore for MemoryStore {
+    fn add_ticket<'a>(&'a self, ticket: &'a Ticket) -> StoreFuture<'a, bool> {
+        Box::pin(async move { Ok(self.lock().tickets.add(ticket)) })
+    }
+
+    fn find_ticket<'a>(
+        &'a self,
+        kind: TicketKind,
+        digest: &'a SecretDigest,
+        at: UnixTime,
+    ) -> StoreFuture<'a, Option<Ticket>> {
+        Box::pin(async move { Ok(self.lock().tickets.find(kind, digest, at).cloned()) })
+    }
+
+    fn take_ticket<'a>(
+        &'a self,
+        kind: TicketKind,
+        digest: &'a SecretDigest,
+        at: UnixTime,
+    ) -> StoreFuture<'a, Option<Ticket>> {
+        Box::pin(async move { Ok(self.lock().tickets.take(kind, digest, at)) })
+    }
+
+    fn purge_tickets(&self, before: UnixTime, max: u32) -> StoreFuture<'_, u64> {
+        Box::pin(async move { Ok(self.lock().tickets.purge(before, max)) })
     }
 }
 

@@ -6,7 +6,8 @@ use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::testing::MemoryStore;
 use keyward_runtime::store::{
     CommitOutcome, Cursor, Entry, Filter, ListEntry, ListPage, NewRecord, NodeDirectory, Record, RecordStore,
-    Revocation, RevocationLog, Revoked, SecretDigest, StoreError, StoreFuture, StoredRecord, TokenIndex, Transaction,
+    Revocation, RevocationLog, Revoked, SecretDigest, StoreError, StoreFuture, StoredRecord, TicketStore, TokenIndex,
+    Transaction,
 };
 use keyward_runtime::token::TokenDigest;
 use pollster::FutureExt;
@@ -136,6 +137,8 @@ impl TokenIndex for Double {
 }
 
 impl NodeDirectory for Double {}
+
+impl TicketStore for Double {}
 
 /// Returns the records of the cases: of a handler that receives all kinds of tokens, and of one
 /// that receives none.

@@ -3,7 +3,7 @@
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::{
     CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NodeDirectory, RecordStore, Revocation,
-    RevocationLog, Revoked, SecretDigest, StatusCount, StoreFuture, StoredRecord, TokenIndex, Transaction,
+    RevocationLog, Revoked, SecretDigest, StatusCount, StoreFuture, StoredRecord, TicketStore, TokenIndex, Transaction,
 };
 use keyward_runtime::token::TokenDigest;
 use keyward_store::Store;
@@ -75,3 +75,5 @@ impl TokenIndex for Prompt {
 }
 
 impl NodeDirectory for Prompt {}
+
+impl TicketStore for Prompt {}

@@ -5,7 +5,7 @@ use keyward_runtime::store::testing::MemoryStore;
 use keyward_runtime::store::{
     CommitOutcome, Cursor, Entry, Filter, KeyUsage, ListEntry, ListPage, NewRecord, NodeDirectory, NodeStatus,
     RecordStore, RecordUpdate, Revocation, RevocationLog, Revoked, SecretDigest, StatusCount, StoreError, StoreFuture,
-    StoredRecord, TokenIndex, Transaction,
+    StoredRecord, Ticket, TicketKind, TicketStore, TokenIndex, Transaction,
 };
 use keyward_runtime::token::TokenDigest;
 use std::sync::Mutex;
@@ -44,6 +44,15 @@ pub(super) struct Mutant {
     pub(super) counts: fn(&mut Vec<StatusCount>),
     pub(super) node: fn(&mut NodeStatus),
     pub(super) node_at: fn(UnixTime) -> UnixTime,
+    pub(super) ticket: fn(&mut Ticket),
+    pub(super) ticket_kind: fn(TicketKind) -> TicketKind,
+    pub(super) ticket_at: fn(UnixTime) -> UnixTime,
+    pub(super) adds_once: bool,
+    pub(super) removes_taken: bool,
+    pub(super) locks_tickets: bool,
+    pub(super) purged_before: fn(UnixTime) -> UnixTime,
+    pub(super) purged_max: fn(u32) -> u32,
+    pub(super) purged: fn(u64) -> u64,
 }
 
 impl Default for Mutant {
@@ -79,6 +88,15 @@ impl Default for Mutant {
             counts: |_| {},
             node: |_| {},
             node_at: |at| at,
+            ticket: |_| {},
+            ticket_kind: |kind| kind,
+            ticket_at: |at| at,
+            adds_once: true,
+            removes_taken: true,
+            locks_tickets: true,
+            purged_before: |before| before,
+            purged_max: |max| max,
+            purged: |purged| purged,
         }
     }
 }
@@ -284,6 +302,61 @@ impl NodeDirectory for Mutant {
             let mut nodes = self.inner.nodes().await?;
             nodes.iter_mut().for_each(self.node);
             Ok(nodes)
+        })
+    }
+}
+
+impl TicketStore for Mutant {
+    fn add_ticket<'a>(&'a self, ticket: &'a Ticket) -> StoreFuture<'a, bool> {
+        self.run(async move {
+            let mut ticket = ticket.clone();
+            (self.ticket)(&mut ticket);
+            let Ticket { kind, digest, .. } = &ticket;
+            let is_new = self.inner.find_ticket(*kind, digest, UnixTime::default()).await?.is_none();
+            if !self.locks_tickets && is_new {
+                // Long enough for the other threads to look.
+                thread::sleep(Duration::from_millis(20));
+            }
+            if !self.adds_once || !self.locks_tickets && is_new {
+                self.inner.take_ticket(*kind, digest, UnixTime::default()).await?;
+            }
+            self.inner.add_ticket(&ticket).await
+        })
+    }
+
+    fn find_ticket<'a>(
+        &'a self,
+        kind: TicketKind,
+        digest: &'a SecretDigest,
+        at: UnixTime,
+    ) -> StoreFuture<'a, Option<Ticket>> {
+        self.run(self.inner.find_ticket((self.ticket_kind)(kind), digest, (self.ticket_at)(at)))
+    }
+
+    fn take_ticket<'a>(
+        &'a self,
+        kind: TicketKind,
+        digest: &'a SecretDigest,
+        at: UnixTime,
+    ) -> StoreFuture<'a, Option<Ticket>> {
+        self.run(async move {
+            let (kind, at) = ((self.ticket_kind)(kind), (self.ticket_at)(at));
+            if self.locks_tickets && self.removes_taken {
+                return self.inner.take_ticket(kind, digest, at).await;
+            }
+            let found = self.inner.find_ticket(kind, digest, at).await?;
+            if self.removes_taken {
+                thread::sleep(Duration::from_millis(20));
+                self.inner.take_ticket(kind, digest, at).await?;
+            }
+            Ok(found)
+        })
+    }
+
+    fn purge_tickets(&self, before: UnixTime, max: u32) -> StoreFuture<'_, u64> {
+        self.run(async move {
+            let purged = self.inner.purge_tickets((self.purged_before)(before), (self.purged_max)(max)).await?;
+            Ok((self.purged)(purged))
         })
     }
 }
