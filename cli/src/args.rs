@@ -24,7 +24,7 @@ use doctor::Doctor;
 use keys::Keys;
 use keyward_runtime::Restrictions;
 use keyward_runtime::clock::{Clock, SystemClock, UnixTime};
-use kit::{Build, New, Test};
+use kit::{Bench, Build, Explain, New, Test};
 use sessions::Sessions;
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -52,9 +52,7 @@ pub(crate) enum Parsed {
 Exit status: 0 success, 1 a token was denied or not accepted, 2 invalid
 arguments or configuration, 3 no verdict.
 
-Without --config, a command uses the file that KEYWARD_CONFIG names, or else
-keyward.toml or keyward-data/keyward.toml in the current folder.
-
+Without --config, a command uses the file in KEYWARD_CONFIG, or keyward.toml.
 KEYWARD_LOG=error|warn|info|debug sets the level of the log on standard error.
 
 Example:
@@ -74,7 +72,9 @@ pub(crate) enum Command {
     New(New),
     Build(Build),
     Test(Test),
+    Bench(Bench),
     Check(Check),
+    Explain(Explain),
     Cache(Cache),
     Keygen(Keygen),
     Client(Client),

@@ -3,7 +3,7 @@
 use crate::config::{Component, Handler, Located, Query, Ring, SecretSource, TlsFiles};
 use crate::config_file::{ConfigFile, usage_error};
 use crate::key_sets::{RemoteSets, start_fetcher};
-use crate::output::ERASE_LINE;
+use crate::output::{ERASE_LINE, with_code};
 use crate::private_file::{read, read_private};
 use crate::store::OpenStore;
 use crate::{CliError, Env, Io};
@@ -310,7 +310,7 @@ impl ConfigFile {
     /// Returns the runtime's error with the line of its handler.
     fn load_error(&self, error: &LoadError) -> CliError {
         let about = self.config.handlers.iter().rfind(|handler| Some(handler.name.value.as_str()) == error.handler());
-        usage_error(&self.file, about.map(|handler| handler.name.line), &error.to_string())
+        usage_error(&self.file, about.map(|handler| handler.name.line), &with_code(error, error.code()))
     }
 }
 

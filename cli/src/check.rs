@@ -5,7 +5,7 @@ use crate::builtin;
 use crate::config::{Component, Handler};
 use crate::output::{one_line, write_json, write_lines};
 use crate::store::OpenStore;
-use crate::{CliError, ExitStatus, Io, assemble, config_file, limits};
+use crate::{CliError, ExitStatus, Io, assemble, config_file, limits, trial};
 use keyward_runtime::component::ComponentInfo;
 use keyward_runtime::session::SessionGrant;
 use keyward_runtime::text::list_items;
@@ -114,10 +114,9 @@ pub(crate) fn run(args: Check, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
     let config = args.config.as_deref().map(config_file::ConfigFile::read).transpose()?;
     let cache = config.as_ref().and_then(|config| config.cache(false));
     let runtime = assemble::runtime(None, io.worker, cache)?;
-    let info =
-        runtime.inspect(component.clone()).map_err(|error| CliError::Usage(format!("{}: {error}", args.component)))?;
+    let info = runtime.inspect(component.clone()).map_err(|error| trial::load_error(&args.component, &error))?;
     let mut report = Report {
-        warnings: baked_randomness(component.bytes(), &info).map(str::to_owned).into_iter().collect(),
+        warnings: trial::baked_randomness(component.bytes(), &info).map(str::to_owned).into_iter().collect(),
         component: args.component,
         bytes: info.bytes,
         sha256: info.sha256_hex(),
@@ -283,28 +282,6 @@ impl Use {
         }
         lines
     }
-}
-
-/// Returns a warning if the component is a snapshot of an interpreter that draws randomness from
-/// nowhere: it then returns the values that were drawn when the component was built.
-fn baked_randomness(bytes: &[u8], info: &ComponentInfo) -> Option<&'static str> {
-    const SNAPSHOTS: [(&str, &str); 2] = [
-        (
-            "ComponentizeJS",
-            "`Math.random` and `crypto.getRandomValues` return the same values in every call: build it with \
-             `componentize-js -d http fetch-event`, and draw randomness from the import `random`",
-        ),
-        (
-            "componentize_py",
-            "`random` returns the same values in every call: build it without `--stub-wasi`, and draw randomness from \
-             the import `random`",
-        ),
-    ];
-    if info.wasi.contains("wasi:random/random") {
-        return None;
-    }
-    let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
-    SNAPSHOTS.into_iter().find(|(tool, _)| has(tool)).map(|(_, warning)| warning)
 }
 
 /// Describes a component by its exports.

@@ -1,18 +1,19 @@
-//! `keyward test`: judges from outside how a token handler keeps its contract, with throw-away keys
-//! and a clock of its own.
+//! `keyward test`: judges from outside how a handler keeps its contract, with throw-away grants and
+//! a clock of its own.
 
 mod checks;
+mod lab;
 
 use crate::args::kit::Test;
-use crate::output::{count_of, one_line, pad, write_json};
-use crate::{CliError, ExitStatus, Io, builtin, config_file};
-use checks::{CHECKS, Lab, Start};
-use keyward_kit::Project;
+use crate::output::{ERASE_LINE, count_of, one_line, pad, write_json};
+use crate::trial::{Trial, Want};
+use crate::{CliError, ExitStatus, Io};
+use checks::Checked;
 use keyward_runtime::limits::LimitKind;
 use keyward_runtime::registry::LimitPeak;
-use keyward_runtime::{Limits, Runtime};
+use keyward_runtime::{CreateRequest, Limits};
+use lab::{ACTOR, Lab, START, Steps};
 use serde::Serialize;
-use std::path::Path;
 
 /// The report of `--json`.
 #[derive(Serialize)]
@@ -23,6 +24,8 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     checks: Vec<Check>,
+    /// Advice about what breaks no rule.
+    notes: Vec<String>,
     /// The highest use of each limit, in percent of its default.
     limits: Vec<Use>,
 }
@@ -37,7 +40,7 @@ enum Outcome {
 
 #[derive(Serialize)]
 struct Check {
-    name: &'static str,
+    name: String,
     outcome: Outcome,
     /// The reason, if it did not pass.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,38 +54,14 @@ struct Use {
 }
 
 pub(crate) fn run(args: Test, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let path = match &args.component {
-        Some(path) => path.clone(),
-        None => {
-            let project = Project::open(Path::new(".")).map_err(|error| CliError::Usage(error.to_string()))?;
-            project.component().display().to_string()
-        }
-    };
-    let component = match builtin::parse(&path) {
-        None => builtin::or_foreign(config_file::component(Path::new(&path))?),
-        Some(Ok(builtin)) => (*builtin).into(),
-        Some(Err(text)) => return Err(CliError::Usage(text)),
-    };
-    let clock = checks::Steps::default();
-    let runtime = Runtime::builder().worker(io.worker).clock(clock.clone()).build();
-    let runtime =
-        runtime.map_err(|error| CliError::Unavailable(format!("the sandbox could not be set up: {error}")))?;
-    let info = runtime.inspect(component.clone()).map_err(|error| CliError::Usage(format!("{path}: {error}")))?;
-    let start = Lab::start(&runtime, &component, &info, &args.key, &args.setting, clock)?;
-    let report = match start {
-        Start::Lab(lab) => judge(path, &lab),
-        Start::NotJudged(reason) => Report {
-            component: path,
-            outcome: Outcome::NotJudged,
-            reason: Some(reason),
-            checks: Vec::new(),
-            limits: Vec::new(),
-        },
-    };
-    if args.json {
+    let Test { of, json } = args;
+    let clock = Steps::default();
+    let lab = Lab::new(Trial::open(of, io, clock.clone())?, clock)?;
+    let report = Judge { lab: &lab, io, is_shown: !json, checks: Vec::new() }.judge()?;
+    if json {
         write_json(io.stdout, &report)?;
     } else {
-        print(&report, io)?;
+        print_end(&report, io)?;
     }
     Ok(match report.outcome {
         Outcome::Passed => ExitStatus::Success,
@@ -91,55 +70,160 @@ pub(crate) fn run(args: Test, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     })
 }
 
-/// Runs all checks, or only the first if that fails: the others need its token.
-fn judge(component: String, lab: &Lab) -> Report {
-    let mut checks = Vec::new();
-    for (name, check) in CHECKS {
-        let (outcome, reason) = match check(lab) {
+/// Runs the checks, and prints each outcome.
+struct Judge<'a, 'io> {
+    lab: &'a Lab,
+    io: &'a mut Io<'io>,
+    is_shown: bool,
+    checks: Vec<Check>,
+}
+
+impl Judge<'_, '_> {
+    /// Runs all checks that apply.
+    fn judge(mut self) -> Result<Report, CliError> {
+        let lab = self.lab;
+        let cases = &lab.trial.cases.cases;
+        let not_issuing = issues(lab).err();
+        if not_issuing.is_none() {
+            for (place, (name, check)) in checks::OF_ISSUING.iter().enumerate() {
+                if !self.run(name, || check(lab))? && place == 0 {
+                    return Ok(self.report(None));
+                }
+            }
+        }
+        for case in cases {
+            self.run(&format!("case: {}", case.name), || checks::case(lab, case))?;
+        }
+        if let Some(token) = self.valid_token() {
+            for (name, check) in checks::OF_A_TOKEN {
+                self.run(name, || check(lab, &token))?;
+            }
+        }
+        Ok(self.report(not_issuing.filter(|_| cases.is_empty())))
+    }
+
+    /// Returns a token that is valid at [`START`]: one of the cases, or a new one.
+    fn valid_token(&self) -> Option<String> {
+        let of_a_case = self.lab.trial.cases.cases.iter().find_map(|case| {
+            let is_valid = case.want == Want::Accepted && case.at.is_none_or(|at| at.seconds == START);
+            case.token.clone().filter(|token| is_valid && self.lab.accepts(token).is_ok())
+        });
+        of_a_case.or_else(|| self.lab.token().ok().map(|created| created.token))
+    }
+
+    /// Runs a check, and returns whether it has not failed.
+    fn run(&mut self, name: &str, check: impl FnOnce() -> Checked) -> Result<bool, CliError> {
+        let progress = self.is_shown && self.io.stderr_is_terminal;
+        if progress {
+            // A progress that cannot be shown is no reason to stop.
+            let _ = write!(self.io.stderr, "{name} …").and_then(|()| self.io.stderr.flush());
+        }
+        let (outcome, reason) = match check() {
             Ok(None) => (Outcome::Passed, None),
             Ok(Some(reason)) => (Outcome::NotJudged, Some(reason)),
             Err(reason) => (Outcome::Failed, Some(one_line(&reason))),
         };
-        checks.push(Check { name, outcome, reason });
-        if checks.len() == 1 && outcome == Outcome::Failed {
-            break;
+        if progress {
+            let _ = write!(self.io.stderr, "{ERASE_LINE}").and_then(|()| self.io.stderr.flush());
         }
+        let check = Check { name: one_line(name), outcome, reason };
+        if self.is_shown {
+            print(&check, self.io)?;
+        }
+        self.checks.push(check);
+        Ok(outcome != Outcome::Failed)
     }
-    let is_failed = checks.iter().any(|check| check.outcome == Outcome::Failed);
-    let outcome = if is_failed { Outcome::Failed } else { Outcome::Passed };
-    let cpu = u64::try_from(Limits::default().cpu.as_nanos()).unwrap_or(u64::MAX);
-    let percent = |LimitPeak { limit, used, of, .. }: LimitPeak| Use {
-        setting: limit.setting(),
-        // The limit of CPU time is higher here than by default.
-        percent: used.saturating_mul(100) / if limit == LimitKind::Cpu { cpu } else { of.max(1) },
-    };
-    let limits = lab.peaks().into_iter().map(percent).collect();
-    Report { component, outcome, reason: None, checks, limits }
+
+    /// Returns the report. `reason` says why a handler that issues no tokens was not judged.
+    fn report(self, reason: Option<String>) -> Report {
+        let Self { lab, checks, .. } = self;
+        let outcome = if checks.iter().any(|check| check.outcome == Outcome::Failed) {
+            Outcome::Failed
+        } else if reason.is_some() {
+            Outcome::NotJudged
+        } else {
+            Outcome::Passed
+        };
+        let cpu = u64::try_from(Limits::default().cpu.as_nanos()).unwrap_or(u64::MAX);
+        let percent = |LimitPeak { limit, used, of, .. }: LimitPeak| Use {
+            setting: limit.setting(),
+            // The limit of CPU time is higher here than by default.
+            percent: used.saturating_mul(100) / if limit == LimitKind::Cpu { cpu } else { of.max(1) },
+        };
+        let limits = lab.peaks().into_iter().map(percent).collect();
+        let notes = if outcome == Outcome::Passed { notes(lab) } else { Vec::new() };
+        Report { component: lab.trial.path.clone(), outcome, reason, checks, notes, limits }
+    }
 }
 
-fn print(report: &Report, io: &mut Io<'_>) -> Result<(), CliError> {
-    let mut lines = Vec::new();
-    for Check { name, outcome, reason } in &report.checks {
-        let word = match outcome {
-            Outcome::Passed => "passed",
-            Outcome::Failed => "FAILED",
-            Outcome::NotJudged => "-",
-        };
-        let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        lines.push(format!("{} {name}{reason}", pad(word, 6)));
+/// Tries whether the handler issues tokens.
+///
+/// # Errors
+/// Returns the reason that it issues none. A failure is none: the checks report it.
+fn issues(lab: &Lab) -> Result<(), String> {
+    const CASES: &str = "describe tokens or requests, and what it is granted, in cases.toml";
+    if !lab.trial.info.handles_tokens() {
+        return Err(format!("it is a session handler, which issues no tokens: {CASES}"));
     }
-    let used: Vec<_> = report.limits.iter().map(|used| format!("{} {} %", used.setting, used.percent)).collect();
+    match lab.issue(CreateRequest::new(ACTOR)) {
+        Ok(Err(denied)) => Err(format!("it issues no tokens here ({denied}): {CASES}")),
+        Ok(Ok(_)) | Err(_) => Ok(()),
+    }
+}
+
+/// Returns the notes on a handler that has passed.
+fn notes(lab: &Lab) -> Vec<String> {
+    let mut notes: Vec<_> = lab.trial.baked_randomness().map(str::to_owned).into_iter().collect();
+    notes.extend(lab.trial.not_called(&lab.registry).into_iter().map(|interface| {
+        format!(
+            "it imports `{interface}`, which its operator has to grant, and has not called it here: leave it out of \
+             the world if it is of no use"
+        )
+    }));
+    if !lab.trial.info.wasi.is_empty() {
+        let text = "it imports WASI, so its operator has to set `wasi = true`; behind it, there are no files, sockets, \
+                    variables and arguments";
+        notes.push(text.to_owned());
+    }
+    let dropped: u64 = lab.registry.handlers().map(|handler| handler.counts.dropped_lines).sum();
+    if dropped > 0 {
+        let (lines, default) = (count_of(dropped, "line"), Limits::default().log_lines);
+        notes.push(format!("the host dropped {lines} of its log: a call may write {default} (`limits.log_lines`)"));
+    }
+    notes
+}
+
+/// Prints the line of a check, in color on a terminal unless `NO_COLOR` is set.
+fn print(Check { name, outcome, reason }: &Check, io: &mut Io<'_>) -> Result<(), CliError> {
+    let (word, color) = match outcome {
+        Outcome::Passed => ("passed", "32"),
+        Outcome::Failed => ("FAILED", "31"),
+        Outcome::NotJudged => ("-", "33"),
+    };
+    let mut word = pad(word, 6);
+    if io.stdout_is_terminal && (io.env)("NO_COLOR").is_none_or(|value| value.is_empty()) {
+        word = format!("\u{1b}[{color}m{word}\u{1b}[0m");
+    }
+    let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    writeln!(io.stdout, "{word} {name}{reason}").and_then(|()| io.stdout.flush()).map_err(CliError::stdout)
+}
+
+/// Prints what follows the checks.
+fn print_end(report: &Report, io: &mut Io<'_>) -> Result<(), CliError> {
+    let Report { component, outcome, reason, checks, notes, limits } = report;
+    let mut lines = Vec::new();
+    let used = limits.iter().filter(|used| used.percent > 0);
+    let used: Vec<_> = used.map(|used| format!("{} {} %", used.setting, used.percent)).collect();
     if !used.is_empty() {
         lines.push(format!("used of the default limits: {}", used.join(", ")));
     }
-    let failed = report.checks.iter().filter(|check| check.outcome == Outcome::Failed).count();
-    lines.push(match (report.outcome, &report.reason) {
-        (Outcome::Passed, _) => {
-            format!("{}: passed {}", report.component, count_of(report.checks.len() as u64, "check"))
-        }
-        (Outcome::Failed, _) => format!("{}: failed {}", report.component, count_of(failed as u64, "check")),
+    lines.extend(notes.iter().map(|note| format!("note: {note}")));
+    let failed = checks.iter().filter(|check| check.outcome == Outcome::Failed).count();
+    lines.push(match (outcome, reason) {
+        (Outcome::Passed, _) => format!("{component}: passed {}", count_of(checks.len() as u64, "check")),
+        (Outcome::Failed, _) => format!("{component}: failed {}", count_of(failed as u64, "check")),
         (Outcome::NotJudged, reason) => {
-            format!("{}: not judged: {}", report.component, reason.as_deref().unwrap_or_default())
+            format!("{component}: not judged: {}", reason.as_deref().unwrap_or_default())
         }
     });
     crate::output::write_lines(io.stdout, lines)

@@ -1,6 +1,7 @@
 //! `keyward new` and `keyward build`: projects of handlers.
 
 use crate::args::kit::{Build, New};
+use crate::output::with_code;
 use crate::{CliError, ExitStatus, Io};
 use keyward_kit::{BuildError, Declarations, Project};
 use std::fs;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn new(args: &New, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let New { name, lang } = args;
     let folder = Path::new(name.as_str());
-    keyward_kit::create(folder, name, *lang).map_err(|error| CliError::Usage(error.to_string()))?;
+    keyward_kit::create(folder, name, *lang).map_err(|error| CliError::Usage(with_code(&error, error.code())))?;
     writeln!(
         io.stdout,
         "{name}: a token handler in {lang}, whose tokens begin with `{prefix}`\n\n  cd {name}\n  keyward build\n\n\
@@ -22,7 +23,7 @@ pub(crate) fn new(args: &New, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
 }
 
 pub(crate) fn build(args: &Build, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let output = component(args).map_err(|error| CliError::Usage(error.to_string()))?;
+    let output = component(args).map_err(|error| CliError::Usage(with_code(&error, error.code())))?;
     let bytes = fs::metadata(&output).map_or(0, |metadata| metadata.len());
     writeln!(io.stdout, "{}: a component of {bytes} bytes", output.display()).map_err(CliError::stdout)?;
     Ok(ExitStatus::Success)

@@ -7,6 +7,7 @@ mod args;
 mod assemble;
 mod audit;
 mod audit_log;
+mod bench;
 mod builtin;
 mod cache;
 mod check;
@@ -18,6 +19,7 @@ mod create;
 mod daemon;
 mod date;
 mod doctor;
+mod explain;
 mod key_sets;
 mod keygen;
 mod keys;
@@ -34,6 +36,7 @@ mod shell;
 mod status;
 mod store;
 mod tokens;
+mod trial;
 mod upkeep;
 mod verify;
 
@@ -171,6 +174,8 @@ fn run_command(command: Command, io: &mut Io<'_>) -> Result<ExitStatus, CliError
         Command::New(args) => kit::new(&args, io),
         Command::Build(args) => kit::build(&args, io),
         Command::Test(args) => conformance::run(args, io),
+        Command::Bench(args) => bench::run(args, io),
+        Command::Explain(args) => explain::run(&args, io),
         Command::Check(args) => check::run(args, io),
         Command::Keygen(args) => keygen::run(&args, io),
         Command::Client(args) => client::run(&args, io),

@@ -5,6 +5,7 @@ use keyward_runtime::text::escape_untrusted;
 use keyward_runtime::{Created, Creation, Error};
 use keyward_service::{Outcome, escape_json};
 use serde::Serialize;
+use std::fmt;
 use std::io::Write;
 use std::os::fd::AsFd;
 use unicode_width::UnicodeWidthChar;
@@ -81,6 +82,11 @@ pub fn columns(env: &Env, stdout: &impl AsFd) -> usize {
     let set = || env("COLUMNS")?.to_str()?.parse().ok();
     let terminal = || Some(rustix::termios::tcgetwinsize(stdout).ok()?.ws_col.into());
     set().or_else(terminal).unwrap_or(WIDTH).max(WIDTH)
+}
+
+/// Appends the code of an error, which `keyward explain` explains.
+pub(crate) fn with_code(error: impl fmt::Display, code: &str) -> String {
+    format!("{error} [{code}]")
 }
 
 /// Writes lines for humans.

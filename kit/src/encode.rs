@@ -24,6 +24,17 @@ pub enum EncodeError {
     NotAHandler(String),
 }
 
+impl EncodeError {
+    /// Returns a stable code for `keyward explain`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotWasm(_) => "not-wasm",
+            Self::AlreadyComponent => "already-component",
+            Self::NotAHandler(_) => "not-a-handler",
+        }
+    }
+}
+
 /// The declarations that a component adds to its exports: see `keyward check`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[expect(clippy::exhaustive_structs, reason = "written in full")]

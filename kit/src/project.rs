@@ -68,6 +68,20 @@ pub enum BuildError {
     Io(String, #[source] io::Error),
 }
 
+impl BuildError {
+    /// Returns a stable code for `keyward explain`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotAProject(_) => "not-a-project",
+            Self::Invalid(..) => "bad-project-file",
+            Self::Missing { .. } => "missing-tool",
+            Self::Failed { .. } => "build-failed",
+            Self::Encode(_, error) => error.code(),
+            Self::Io(..) => "io",
+        }
+    }
+}
+
 impl Project {
     /// Opens the project in a folder.
     ///

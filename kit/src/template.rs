@@ -68,6 +68,17 @@ pub enum CreateError {
     Write(String, #[source] io::Error),
 }
 
+impl CreateError {
+    /// Returns a stable code for `keyward explain`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Exists(_) => "folder-exists",
+            Self::NotForGo(_) => "bad-go-name",
+            Self::Write(..) => "io",
+        }
+    }
+}
+
 /// Creates a folder with a project: the template of a language, the contract in `wit/`, and for
 /// Rust the SDK in `vendor/keyward-sdk/`.
 ///

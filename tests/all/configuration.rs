@@ -391,6 +391,10 @@ fn examples() -> Vec<(String, String)> {
     for path in paths {
         let name = path.strip_prefix(&root).unwrap().display().to_string();
         let text = || fs::read_to_string(&path).unwrap();
+        // These have lines of a handler, without its table.
+        if name.contains("docs/errors/") {
+            continue;
+        }
         if name.ends_with(".md") {
             for (number, block) in text().split("```toml\n").skip(1).enumerate() {
                 found.push((format!("{name}, block {}", number + 1), block.split("```").next().unwrap().to_owned()));

@@ -24,6 +24,7 @@ mod direct;
 mod doctor;
 mod embedding;
 mod endpoints;
+mod explain;
 mod hostile;
 mod http;
 mod jwt;

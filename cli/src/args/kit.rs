@@ -1,6 +1,6 @@
-//! Arguments of the author kit: `keyward new` and `keyward build`.
+//! Arguments of the author kit: `keyward new`, `build`, `test` and `bench`.
 
-use clap::Parser;
+use clap::{Args, Parser};
 use keyward_kit::{Language, Name};
 use std::path::PathBuf;
 
@@ -46,21 +46,10 @@ pub(crate) struct Build {
     pub(crate) output: Option<PathBuf>,
 }
 
-/// Tests how a token handler keeps its contract
-#[derive(Debug, Parser)]
-#[command(after_help = "\
-Issues and verifies tokens in the sandbox, with throw-away keys and a clock that
-moves: changed, cut and foreign tokens, expiry, restrictions, ids. Without a
-component, tests that of the project in this folder.
-
-Exit status: 0 passed, 1 a check has failed, 2 invalid arguments, or the
-component is refused, 3 not judged, because it issues no tokens here.
-
-Examples:
-  keyward test
-  keyward test partner.wasm --key signing --setting 'greeting=\"hello\"'")]
-pub(crate) struct Test {
-    /// Component file, or a built-in handler
+/// A handler to test or measure, with what it is granted.
+#[derive(Debug, Args)]
+pub(crate) struct Trial {
+    /// Component file, or a built-in handler [default: the project's]
     pub(crate) component: Option<String>,
     /// Label of a key that it uses
     #[arg(long, value_name = "LABEL", default_value = "token")]
@@ -68,9 +57,70 @@ pub(crate) struct Test {
     /// Setting, as name=JSON
     #[arg(long, value_name = "SETTING", value_parser = parse_setting)]
     pub(crate) setting: Vec<(String, String)>,
+    /// Grants and cases [default: the project's cases.toml]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cases: Option<PathBuf>,
+}
+
+/// Tests how a handler keeps its contract
+#[derive(Debug, Parser)]
+#[command(after_help = "\
+Issues and verifies tokens in the sandbox, with throw-away keys, an empty store
+and a clock that moves: changed, cut and foreign tokens, expiry, restrictions,
+ids, leaks. A handler that only verifies, or identifies sessions, is judged by
+the tokens and requests in a file: docs/authors/judged.md describes it.
+
+Exit status: 0 passed, 1 a check has failed, 2 invalid arguments, or the
+component is refused, 3 not judged, because it issues no tokens and there are no
+cases.
+
+Examples:
+  keyward test
+  keyward test partner.wasm --key signing --setting 'greeting=\"hello\"'
+  keyward test partner.wasm --cases cases.toml")]
+pub(crate) struct Test {
+    #[command(flatten)]
+    pub(crate) of: Trial,
     /// Prints a JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Measures the calls of a handler
+#[derive(Debug, Parser)]
+#[command(after_help = "\
+Issues and verifies tokens for some seconds, with throw-away keys and without
+the verdict cache, and does the same with builtin:signed: median and 99th
+percentile of the times, page faults, memory and host calls, and advice. The
+handler of a session, or one that only verifies, needs a case that it accepts.
+
+Exit status: 0 measured, 2 invalid arguments, or the component is refused, 3
+there is nothing to measure.
+
+Examples:
+  keyward bench
+  keyward bench partner.wasm --json")]
+pub(crate) struct Bench {
+    #[command(flatten)]
+    pub(crate) of: Trial,
+    /// Prints a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Explains the code of an error
+#[derive(Debug, Parser)]
+#[command(after_help = "\
+An error ends with its code in brackets, and JSON has it in the member `code`.
+Without a code, lists all of them.
+
+Exit status: 0 success, 2 there is no such code.
+
+Example:
+  keyward explain not-granted")]
+pub(crate) struct Explain {
+    /// Code, such as not-granted
+    pub(crate) code: Option<String>,
 }
 
 /// Parses a setting. The error continues "the value of `--setting <SETTING>`".
@@ -87,5 +137,6 @@ fn parse_name(name: &str) -> Result<Name, keyward_kit::InvalidName> {
 /// Parses a language. The error continues "the value of `--lang <LANG>`".
 fn parse_language(name: &str) -> Result<Language, &'static str> {
     let known = Language::ALL.into_iter().find(|language| language.as_str() == name);
-    known.ok_or("is not one of rust, python, js, ts, c and go; for other languages, see docs/authors.md")
+    known
+        .ok_or("is not one of rust, python, js, ts, c and go; for other languages, see docs/authors/other-languages.md")
 }

@@ -345,7 +345,7 @@ struct PublicKeysTable {
 }
 
 #[derive(Default)]
-struct SchemeName(Scheme);
+pub(crate) struct SchemeName(pub(crate) Scheme);
 
 json_schema_for!(SchemeName, |_| json_schema!({ "type": "string", "enum": Scheme::ALL.map(Scheme::as_str) }));
 

@@ -154,7 +154,7 @@ impl KeySetTable {
 }
 
 /// The name of an [`Algorithm`].
-pub(super) struct AlgorithmName(pub(super) Algorithm);
+pub(crate) struct AlgorithmName(pub(crate) Algorithm);
 
 json_schema_for!(AlgorithmName, |_| json_schema!({ "type": "string", "enum": Algorithm::ALL.map(Algorithm::as_str) }));
 

@@ -8,7 +8,7 @@ const RENAMED: &[(&str, &str)] =
     &[("callers", "clients"), ("operations", "admin"), ("answer_bytes", "verdict_cache_bytes")];
 
 /// Returns a message of the TOML reader as a sentence, without the values that it repeats.
-pub(super) fn reword(message: &str) -> String {
+pub(crate) fn reword(message: &str) -> String {
     if let Some(rest) = message.strip_prefix("unknown field ") {
         return unknown_field(rest);
     }

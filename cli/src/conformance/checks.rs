@@ -1,180 +1,41 @@
 //! The checks of `keyward test`.
 
-use crate::CliError;
-use keyward_runtime::clock::{Clock, UnixTime};
-use keyward_runtime::component::{Component, ComponentInfo};
-use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
-use keyward_runtime::registry::LimitPeak;
-use keyward_runtime::{
-    Acceptance, Actors, CreateRequest, Created, Creation, HandlerConfig, Registry, Restrictions, Runtime, Verdict,
-};
+use super::lab::{ACTOR, Lab, START};
+use crate::output::with_code;
+use crate::trial::{Case, Want};
+use keyward_runtime::clock::UnixTime;
+use keyward_runtime::{CreateRequest, Restrictions, Verdict};
 use std::collections::BTreeSet;
-use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-/// The time at which the checks begin: 2030-01-01T00:00:00Z.
-const START: u64 = 1_893_456_000;
-
-/// The lifetime of the tokens, in seconds.
-const LIFETIME: u32 = 3_600;
-
-const ACTOR: &str = "ann";
-
-/// A clock that moves in steps.
-#[derive(Clone)]
-pub(super) struct Steps(Arc<AtomicU64>);
-
-impl Default for Steps {
-    fn default() -> Self {
-        Self(Arc::new(AtomicU64::new(START)))
-    }
-}
-
-impl Clock for Steps {
-    fn now(&self) -> Option<UnixTime> {
-        Some(UnixTime::from_seconds(self.0.load(Ordering::SeqCst)))
-    }
-
-    fn is_chosen(&self) -> bool {
-        true
-    }
-}
 
 /// The outcome of a check: passed, not judged for a reason, or failed for a reason.
-type Checked = Result<Option<String>, String>;
+pub(super) type Checked = Result<Option<String>, String>;
 
-/// A check with its name in the report.
-type Check = (&'static str, fn(&Lab) -> Checked);
+/// A check of a handler that issues tokens, with its name in the report.
+type OfIssuing = (&'static str, fn(&Lab) -> Checked);
 
-/// All checks.
-pub(super) const CHECKS: &[Check] = &[
+/// A check of a valid token.
+type OfAToken = (&'static str, fn(&Lab, &str) -> Checked);
+
+/// The checks of a handler that issues tokens. The others need the token of the first.
+pub(super) const OF_ISSUING: &[OfIssuing] = &[
     ("verifies what it issues", verifies),
-    ("gives the same verdict each time", is_constant),
     ("gives each token a text and an id of its own", is_unique),
     ("keeps the lifetime, to the second", expires),
     ("keeps restrictions", keeps_restrictions),
     ("keeps empty restrictions", keeps_empty_restrictions),
     ("keeps ids of actors as they are", keeps_actors),
+    ("rejects tokens of another key", rejects_other_keys),
+];
+
+/// The checks of a valid token at the time of [`START`]: one that was issued, or one of the cases.
+pub(super) const OF_A_TOKEN: &[OfAToken] = &[
+    ("gives the same verdict each time", is_constant),
     ("rejects a token with a changed character", rejects_changes),
     ("rejects a token that was cut", rejects_parts),
     ("rejects a token with something added", rejects_additions),
     ("rejects texts that are no tokens", rejects_others),
-    ("rejects tokens of another key", rejects_other_keys),
+    ("keeps tokens out of its log and messages", keeps_secret),
 ];
-
-/// A handler with throw-away keys, and the same one with other keys.
-pub(super) struct Lab {
-    registry: Registry,
-    other: Registry,
-    clock: Steps,
-}
-
-/// The start of the checks.
-pub(super) enum Start {
-    Lab(Lab),
-    /// There is nothing to judge, for this reason.
-    NotJudged(String),
-}
-
-impl Lab {
-    /// Loads the handler, and tries whether it issues tokens.
-    pub(super) fn start(
-        runtime: &Runtime,
-        component: &Component,
-        info: &ComponentInfo,
-        labels: &[String],
-        settings: &[(String, String)],
-        clock: Steps,
-    ) -> Result<Start, CliError> {
-        const GRANTED: [&str; 6] = ["clock", "keys", "settings", "random", "digest", "log"];
-        if !info.handles_tokens() {
-            return Ok(Start::NotJudged("it is a session handler, which issues no tokens".to_owned()));
-        }
-        if let Some(import) = info.imports.iter().find(|import| !GRANTED.contains(&import.as_str())) {
-            return Ok(Start::NotJudged(format!("it imports `{import}`, which is not available here")));
-        }
-        let load = |secret: u8| {
-            let mut config = HandlerConfig::new("handler", component.clone(), Actors::Any);
-            config.wasi = !info.wasi.is_empty();
-            config.first_party = true;
-            // Each verification is a call, which may take its time on a busy machine.
-            config.limits.verdict_cache_bytes = 0;
-            (config.limits.cpu, config.limits.wall) = (Duration::from_secs(1), Duration::from_secs(10));
-            if info.imports.contains("keys") {
-                for label in labels {
-                    config = config.key(label.clone(), KeyGrant::new(ring(secret)?));
-                }
-            }
-            for (name, value) in settings {
-                config = config.setting(name.clone(), value.clone());
-            }
-            Registry::builder(runtime).handler(config).build().map_err(|error| CliError::Usage(error.to_string()))
-        };
-        let lab = Self { registry: load(1)?, other: load(2)?, clock };
-        match lab.issue(CreateRequest::new(ACTOR)) {
-            Ok(Err(denied)) => Ok(Start::NotJudged(format!("it issues no tokens: {denied}"))),
-            Ok(Ok(_)) | Err(_) => Ok(Start::Lab(lab)),
-        }
-    }
-
-    /// Returns the highest use of the limits.
-    pub(super) fn peaks(&self) -> Vec<LimitPeak> {
-        self.registry.handlers().flat_map(|handler| handler.peaks).collect()
-    }
-
-    /// Issues a token, or returns the reason that there is none.
-    fn issue(&self, mut request: CreateRequest) -> Result<Result<Created, String>, String> {
-        request.expires_after = NonZeroU32::new(LIFETIME);
-        match self.registry.create_blocking(request) {
-            Ok(Creation::Created(created)) => Ok(Ok(created)),
-            Ok(Creation::Denied(denied)) if denied.handler.is_none() => {
-                Err(format!("the host does not give its token away: {}", denied.message))
-            }
-            Ok(Creation::Denied(denied)) => Ok(Err(format!("it denies this request: {}", denied.message))),
-            Err(error) => Err(format!("issuing failed: {error}")),
-        }
-    }
-
-    /// Issues a token for an actor with all rights.
-    fn token(&self) -> Result<Created, String> {
-        self.issue(CreateRequest::new(ACTOR))?.map_err(|denied| format!("it denies what it granted before: {denied}"))
-    }
-
-    /// Verifies a token that must be valid.
-    fn accepts(&self, token: &str) -> Result<Acceptance, String> {
-        match self.registry.verify_blocking(token) {
-            Ok(Verdict::Accepted(acceptance)) => Ok(acceptance),
-            Ok(Verdict::NotMine) => Err("a new token is not its own".to_owned()),
-            Ok(Verdict::Rejected(rejection)) => Err(format!("a new token is rejected as {}", rejection.reason)),
-            Err(error) => Err(format!("verifying a new token failed: {error}")),
-        }
-    }
-
-    /// Checks that a token is not accepted, and that the answer is a verdict.
-    fn refuses(&self, token: &str, what: &str) -> Result<(), String> {
-        match self.registry.verify_blocking(token) {
-            Ok(Verdict::Accepted(_)) => Err(format!("accepts {what}")),
-            Ok(Verdict::NotMine | Verdict::Rejected(_)) => Ok(()),
-            Err(error) => Err(format!("fails on {what}, instead of rejecting it: {error}")),
-        }
-    }
-
-    /// Calls `check` at another time.
-    fn at<T>(&self, seconds: u64, check: impl FnOnce() -> T) -> T {
-        let before = self.clock.0.swap(seconds, Ordering::SeqCst);
-        let checked = check();
-        self.clock.0.store(before, Ordering::SeqCst);
-        checked
-    }
-}
-
-/// Returns a ring whose secret is this byte, repeated.
-fn ring(secret: u8) -> Result<Arc<KeyRing>, CliError> {
-    let ring = KeyRing::new("test", Secret::new([secret; 32]), Vec::new());
-    ring.map(Arc::new).map_err(|error| CliError::Unavailable(error.to_string()))
-}
 
 fn verifies(lab: &Lab) -> Checked {
     let created = lab.token()?;
@@ -198,11 +59,10 @@ fn verifies(lab: &Lab) -> Checked {
     Ok(None)
 }
 
-fn is_constant(lab: &Lab) -> Checked {
-    let token = lab.token()?.token;
-    let first = lab.accepts(&token)?;
+fn is_constant(lab: &Lab, token: &str) -> Checked {
+    let first = lab.accepts(token)?;
     for _ in 0..3 {
-        if lab.accepts(&token)? != first {
+        if lab.accepts(token)? != first {
             return Err("the same token has two verdicts in one second".to_owned());
         }
     }
@@ -227,7 +87,8 @@ fn is_unique(lab: &Lab) -> Checked {
 
 fn expires(lab: &Lab) -> Checked {
     let created = lab.token()?;
-    let end = START + u64::from(LIFETIME);
+    let Some(lifetime) = lab.lifetime else { return Ok(Some("it denies a lifetime".to_owned())) };
+    let end = START + u64::from(lifetime.get());
     if created.expires_at != Some(UnixTime::from_seconds(end)) {
         return Err("`expires-at` is not the time of issue and the lifetime".to_owned());
     }
@@ -282,8 +143,7 @@ fn keeps_actors(lab: &Lab) -> Checked {
     Ok(None)
 }
 
-fn rejects_changes(lab: &Lab) -> Checked {
-    let token = lab.token()?.token;
+fn rejects_changes(lab: &Lab, token: &str) -> Checked {
     for (at, old) in token.char_indices() {
         for new in ['A', 'B', 'a', '0', '_', '-', '.', '='] {
             if new != old {
@@ -295,8 +155,7 @@ fn rejects_changes(lab: &Lab) -> Checked {
     Ok(None)
 }
 
-fn rejects_parts(lab: &Lab) -> Checked {
-    let token = lab.token()?.token;
+fn rejects_parts(lab: &Lab, token: &str) -> Checked {
     for end in 0..token.len() {
         lab.refuses(token.get(..end).unwrap_or_default(), &format!("the first {end} characters of a token"))?;
     }
@@ -306,8 +165,7 @@ fn rejects_parts(lab: &Lab) -> Checked {
     Ok(None)
 }
 
-fn rejects_additions(lab: &Lab) -> Checked {
-    let token = lab.token()?.token;
+fn rejects_additions(lab: &Lab, token: &str) -> Checked {
     for more in ["A", "=", "==", ".", ".A", "_", "-", "~", "+", "/", "AAAA"] {
         lab.refuses(&format!("{token}{more}"), &format!("a token followed by `{more}`"))?;
         lab.refuses(&format!("{more}{token}"), &format!("a token after `{more}`"))?;
@@ -319,8 +177,7 @@ fn rejects_additions(lab: &Lab) -> Checked {
     Ok(None)
 }
 
-fn rejects_others(lab: &Lab) -> Checked {
-    let token = lab.token()?.token;
+fn rejects_others(lab: &Lab, token: &str) -> Checked {
     let prefix = token.split_inclusive('_').next().unwrap_or_default();
     let long = "A".repeat(8_000);
     let texts = [
@@ -362,6 +219,79 @@ fn rejects_other_keys(lab: &Lab) -> Checked {
             Err("a token is valid under another key: sign it with the import `keys`, and verify that".to_owned())
         }
         Ok(_) => Ok(None),
-        Err(error) => Err(format!("fails on a token of another key: {error}")),
+        Err(error) => Err(with_code(format_args!("fails on a token of another key: {error}"), error.code())),
     }
+}
+
+/// Checks messages on tokens, valid or not. Of the log, only the host sees the lines.
+fn keeps_secret(lab: &Lab, token: &str) -> Checked {
+    /// Number of characters of a token that no message contains by chance.
+    const PART: usize = 12;
+    let before = lab.redactions();
+    // A digit is allowed in every alphabet.
+    let changed = |place: usize| -> String {
+        let digit = |c| if c == '0' { '1' } else { '0' };
+        token.chars().enumerate().map(|(at, c)| if at == place { digit(c) } else { c }).collect()
+    };
+    let (middle, last) = (token.len() / 2, token.len().saturating_sub(1));
+    let cut = token.get(..middle).unwrap_or_default().to_owned();
+    let presented = [token.to_owned(), cut, format!("{token}A"), changed(middle), changed(last)];
+    for (presented, at) in presented.iter().flat_map(|token| [(token, START), (token, START + 1_000_000_000)]) {
+        let said = match lab.at(at, || lab.registry.verify_blocking(presented)) {
+            Ok(Verdict::Rejected(rejection)) => rejection.message,
+            Ok(Verdict::Accepted(_) | Verdict::NotMine) => continue,
+            Err(error) => error.to_string(),
+        };
+        let prefix = presented.split_inclusive('_').next().unwrap_or_default().len();
+        let secret: Vec<_> = presented.chars().skip(prefix).collect();
+        let mut parts = secret.windows(PART).map(|part| part.iter().collect::<String>());
+        if parts.any(|part| said.contains(&part)) {
+            return Err("a message contains a part of the token: the host only removes the whole one".to_owned());
+        }
+    }
+    match lab.redactions() - before {
+        0 => Ok(None),
+        count => Err(format!("the host removed the token from {count} of its messages and log lines: leave it out")),
+    }
+}
+
+/// Compares the verdict on a case with the wanted one.
+pub(super) fn case(lab: &Lab, case: &Case) -> Checked {
+    let Case { want, reason, actor, token_id, .. } = case;
+    let verdict =
+        lab.verdict(case).map_err(|error| with_code(format_args!("it has no verdict: {error}"), error.code()))?;
+    let (seen, acceptance) = match &verdict {
+        Verdict::Accepted(acceptance) => (Want::Accepted, Some(acceptance)),
+        Verdict::NotMine => (Want::NotMine, None),
+        Verdict::Rejected(rejection) => {
+            if reason.as_ref().is_some_and(|reason| reason != rejection.reason.as_str()) {
+                return Err(format!("it is rejected as {}: {}", rejection.reason, rejection.message));
+            }
+            (Want::Rejected, None)
+        }
+    };
+    if seen != *want {
+        return Err(match &verdict {
+            Verdict::Accepted(acceptance) => {
+                format!("it is accepted: {}", acceptance.actor_ignoring_restrictions().json())
+            }
+            Verdict::NotMine => "it is not its own".to_owned(),
+            Verdict::Rejected(rejection) => format!("it is rejected as {}: {}", rejection.reason, rejection.message),
+        });
+    }
+    let Some(acceptance) = acceptance else { return Ok(None) };
+    let found: serde_json::Value =
+        serde_json::from_str(acceptance.actor_ignoring_restrictions().json()).map_err(|error| error.to_string())?;
+    let differs = actor.iter().flatten().find(|(name, wanted)| found.get(name) != Some(*wanted));
+    if let Some((name, _)) = differs {
+        return Err(format!("the actor has another `{name}`: {found}"));
+    }
+    if token_id.is_some() && acceptance.token_id != *token_id {
+        return Err(format!("its token id is {}", acceptance.token_id.as_deref().unwrap_or("none")));
+    }
+    // The same request in the same second has one verdict.
+    if !matches!(lab.verdict(case), Ok(Verdict::Accepted(again)) if again == *acceptance) {
+        return Err("it has another verdict the second time".to_owned());
+    }
+    Ok(None)
 }

@@ -1,7 +1,7 @@
 //! `keyward tokens import`.
 
 use crate::args::tokens::Import;
-use crate::output::ERASE_LINE;
+use crate::output::{ERASE_LINE, with_code};
 use crate::{CliError, ExitStatus, Io, assemble, audit_log, config_file, store};
 use keyward_audit::{Entry, Event};
 use keyward_runtime::clock::{Clock, SystemClock};
@@ -103,6 +103,6 @@ fn digest(config: &config_file::ConfigFile, handler: &str, worker: &Path) -> Res
         return Ok(None);
     };
     let info = assemble::runtime(None, worker, config.cache(false))?.inspect(config.component(handler)?);
-    let info = info.map_err(|error| config.usage_error(handler.component.line, &error.to_string()))?;
+    let info = info.map_err(|error| config.usage_error(handler.component.line, &with_code(&error, error.code())))?;
     Ok(Some(info.sha256_hex()))
 }

@@ -1,10 +1,12 @@
 //! A token handler that breaks its contract in the way that the setting `fault` names, and keeps it
 //! without the setting. Its tokens are `br_PAYLOAD.SIGNATURE`, both parts in hexadecimal digits.
 
+use keyward_sdk::log::Level;
 use keyward_sdk::{
-    Acceptance, CreateError, CreateRequest, Created, Denial, Failure, Reason, TokenHandler, Verdict, clock, keys,
+    Acceptance, CreateError, CreateRequest, Created, Denial, Failure, Reason, TokenHandler, Verdict, clock, keys, log,
     random, settings,
 };
+use std::sync::Mutex;
 
 struct Broken;
 
@@ -12,17 +14,26 @@ keyward_sdk::handler!(Broken, settings: ["fault: text"]);
 
 const PREFIX: &str = "br_";
 
+/// The tokens that this instance has issued, of which none is left in the next one.
+static ISSUED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
 impl TokenHandler for Broken {
     fn create(request: CreateRequest) -> Result<Created, CreateError> {
         if request.restrictions.is_some() && !has("drops-restrictions") {
             return Err(CreateError::denied(Denial::InvalidRequest, "these tokens have no restrictions"));
         }
         let expires_at = request.expires_at()?;
+        if has("prints") {
+            (0..100).for_each(|_| log::write(Level::Info, &"x".repeat(10_000)));
+        }
         let id = if has("same-id") { "00".to_owned() } else { hex(&random::bytes(16)) };
         let end = expires_at.map_or(String::new(), |end| end.to_string());
         let payload = hex(format!("{id}\n{end}\n{}", request.actor_id).as_bytes());
         let signature = keys::sign("token", payload.as_bytes()).map_err(|error| CreateError::Failed(no_key(error)))?;
         let token = format!("{PREFIX}{payload}.{}", hex(&signature));
+        if let Ok(mut issued) = ISSUED.lock() {
+            issued.push(token.clone());
+        }
         Ok(Created { token, token_id: (!has("no-id")).then_some(id), expires_at })
     }
 
@@ -48,8 +59,15 @@ impl TokenHandler for Broken {
             }
             return Ok(Verdict::rejected(Reason::Malformed, "wrong format"));
         };
+        if has("keeps-state") && ISSUED.lock().is_ok_and(|issued| !issued.iter().any(|known| known == token)) {
+            return Ok(Verdict::rejected(Reason::Unknown, "unknown token"));
+        }
         if !has("ignores-signature") && !keys::verify("token", payload.as_bytes(), &signature).map_err(no_key)? {
-            return Ok(Verdict::rejected(Reason::BadSignature, "wrong signature"));
+            if has("leaks") {
+                log::write(Level::Warn, &format!("wrong signature: {token}"));
+            }
+            let message = if has("leaks-a-part") { payload } else { "wrong signature" };
+            return Ok(Verdict::rejected(Reason::BadSignature, message));
         }
         let text = unhex(payload).and_then(|bytes| String::from_utf8(bytes).ok());
         let text = text.unwrap_or_default();
