@@ -8,47 +8,72 @@
 //! and for tokens that another system keeps, [`queries`] of its database or [`http`] requests to
 //! its API. It never sees a key.
 //!
-//! A complete handler, whose tokens are `demo_NAME.SIGNATURE`:
+//! A complete handler, whose tokens are `demo_ID.ACTOR.EXPIRY.ACTIONS.SIGNATURE`:
 //!
 //! ```
-//! use keyward_sdk::{Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial};
-//! use keyward_sdk::{Failure, Reason, Rejection, TokenHandler, Verdict, keys};
+//! use keyward_sdk::{Acceptance, CreateError, CreateRequest, Created, Denial, Failure, Reason};
+//! use keyward_sdk::{Restrictions, TokenHandler, Verdict, clock, keys, random};
 //!
 //! struct Demo;
 //!
 //! impl TokenHandler for Demo {
 //!     fn create(request: CreateRequest) -> Result<Created, CreateError> {
-//!         let name = request.actor_id;
+//!         let expires_at = request.expires_at()?;
+//!         let expiry = expires_at.map(|last| last.to_string()).unwrap_or_default();
+//!         // Without restrictions, a token has all rights of its actor; with an empty list, none.
+//!         let all = request.restrictions.as_ref().map(|restrictions| restrictions.all.join("+"));
+//!         let actions = all.unwrap_or_else(|| "~".to_owned());
 //!         // Refuse terms that these tokens cannot carry instead of dropping them.
-//!         if request.expires_after.is_some() || request.restrictions.is_some() || !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
-//!             let message = "these tokens carry a plain name and nothing else".to_owned();
-//!             return Err(CreateError::Denied(CreateDenied { denial: Denial::InvalidRequest, message }));
+//!         if !is_expressible(&request) {
+//!             let message = "these tokens carry plain names, and actions on everything only";
+//!             return Err(CreateError::denied(Denial::InvalidRequest, message));
 //!         }
-//!         let signature = keys::sign("token", name.as_bytes()).map_err(|e| CreateError::Failed(no_key(e)))?;
-//!         Ok(Created { token: format!("demo_{name}.{}", hex(&signature)), token_id: Some(name), expires_at: None })
+//!         let id = hex(&random::bytes(16));
+//!         let claims = format!("{id}.{}.{expiry}.{actions}", request.actor_id);
+//!         let signature = keys::sign("token", claims.as_bytes());
+//!         let signature = signature.map_err(|error| CreateError::Failed(no_key(error)))?;
+//!         let token = format!("demo_{claims}.{}", hex(&signature));
+//!         Ok(Created { token, token_id: Some(id), expires_at })
 //!     }
 //!
 //!     fn verify(token: &str) -> Result<Verdict, Failure> {
-//!         let Some(rest) = token.strip_prefix("demo_") else { return Ok(Verdict::NotMine) };
-//!         let Some((name, text)) = rest.rsplit_once('.') else { return Ok(bad()) };
-//!         let Some(signature) = unhex(text) else { return Ok(bad()) };
-//!         if !keys::verify("token", name.as_bytes(), &signature).map_err(no_key)? {
-//!             return Ok(bad());
+//!         let malformed = || Ok(Verdict::rejected(Reason::Malformed, "Invalid token: wrong format"));
+//!         let Some(signed) = token.strip_prefix("demo_") else { return Ok(Verdict::NotMine) };
+//!         let Some((claims, text)) = signed.rsplit_once('.') else { return malformed() };
+//!         let Some(signature) = unhex(text) else { return malformed() };
+//!         // Nothing is read from claims that this handler did not sign.
+//!         if !keys::verify("token", claims.as_bytes(), &signature).map_err(no_key)? {
+//!             return Ok(Verdict::rejected(Reason::BadSignature, "Invalid token signature"));
 //!         }
+//!         let parts: Vec<_> = claims.split('.').collect();
+//!         let [id, actor, expiry, actions] = parts[..] else { return malformed() };
+//!         let expiry = Some(expiry).filter(|text| !text.is_empty()).map(str::parse);
+//!         let Ok(expires_at) = expiry.transpose() else { return malformed() };
+//!         if expires_at.is_some_and(|last| clock::now().seconds > last) {
+//!             return Ok(Verdict::rejected(Reason::Expired, "Token has expired"));
+//!         }
+//!         let all = actions.split('+').filter(|action| !action.is_empty()).map(str::to_owned);
+//!         let listed = Restrictions { all: all.collect(), database: vec![], resource: vec![] };
 //!         Ok(Verdict::Accepted(Acceptance {
-//!             actor: format!(r#"{{"id":"{name}"}}"#), // a signed name is alphanumeric
-//!             restrictions: None,
-//!             token_id: Some(name.to_owned()),
+//!             actor: format!(r#"{{"id":"{actor}"}}"#), // a plain name needs no escapes
+//!             restrictions: if actions == "~" { None } else { Some(listed) },
+//!             token_id: Some(id.to_owned()),
 //!             issued_at: None,
-//!             expires_at: None,
+//!             expires_at,
 //!         }))
 //!     }
 //! }
 //!
 //! keyward_sdk::handler!(Demo);
 //!
-//! fn bad() -> Verdict {
-//!     Verdict::Rejected(Rejection { reason: Reason::BadSignature, message: "Invalid signature".to_owned() })
+//! fn is_expressible(request: &CreateRequest) -> bool {
+//!     let is_plain = |text: &String| {
+//!         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+//!     };
+//!     is_plain(&request.actor_id)
+//!         && request.restrictions.as_ref().is_none_or(|Restrictions { all, database, resource }| {
+//!             all.iter().all(is_plain) && database.is_empty() && resource.is_empty()
+//!         })
 //! }
 //!
 //! fn no_key(error: keys::KeyError) -> Failure {
@@ -61,46 +86,68 @@
 //!
 //! /// Decodes lower case only, so that a token has one spelling.
 //! fn unhex(text: &str) -> Option<Vec<u8>> {
-//!     let bytes: Option<Vec<u8>> =
-//!         text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()).collect();
+//!     let pairs = text.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).ok());
+//!     let bytes = pairs.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect::<Option<Vec<_>>>();
 //!     bytes.filter(|bytes| hex(bytes) == text)
 //! }
 //!
 //! // Its test, which needs no WebAssembly:
 //! use keyward_sdk::testing::Host;
 //!
-//! let host = Host::new().key("token", |m| m.to_vec(), |m, signature| m == signature);
-//! assert!(matches!(host.run(|| Demo::verify("demo_ann.616e6e")), Ok(Verdict::Accepted(_))));
-//! assert!(matches!(host.run(|| Demo::verify("demo_ann.616e6f")), Ok(Verdict::Rejected(_))));
+//! let host = |seconds| Host::new().at(seconds, 0).key("token", |m| m.to_vec(), |m, signature| m == signature);
+//! let request = CreateRequest {
+//!     actor_id: "ann".to_owned(),
+//!     expires_after: Some(60),
+//!     restrictions: Some(Restrictions { all: vec![], database: vec![], resource: vec![] }),
+//!     description: None,
+//! };
+//! let token = host(7).create::<Demo>(request).unwrap().token;
+//! let Ok(Verdict::Accepted(acceptance)) = host(67).run(|| Demo::verify(&token)) else { panic!() };
+//! assert_eq!(acceptance.restrictions.unwrap().all, [] as [&str; 0]);
+//! assert!(matches!(host(68).run(|| Demo::verify(&token)), Ok(Verdict::Rejected(_))));
 //! ```
 //!
-//! # Build and check
+//! # Cargo.toml
 //!
-//! `keyward new NAME --lang rust` writes such a project, `keyward build` in its folder makes the
-//! component, and `keyward check NAME.component.wasm` lists its imports. By hand, the crate is a
-//! `cdylib` with `keyward-sdk` among its `dependencies` and its `build-dependencies`, and a
-//! `build.rs` of one line (`fn main() { keyward_sdk::build::layout(); }`, see [`build::layout`]).
-//! Then:
+//! `keyward new NAME --lang rust` writes a project, and `keyward build` its component. By hand, the
+//! manifest of a handler has
+//!
+//! ```toml
+//! [lib]
+//! crate-type = ["cdylib"]
+//!
+//! [dependencies]
+//! keyward-sdk = "0.1"
+//!
+//! [build-dependencies]
+//! keyward-sdk = "0.1"
+//!
+//! # Small and fast to load: each call gets a fresh instance.
+//! [profile.release]
+//! opt-level = "s"
+//! lto = true
+//! codegen-units = 1
+//! panic = "abort"
+//! strip = "debuginfo"
+//! ```
+//!
+//! and its `build.rs` is `fn main() { keyward_sdk::build::layout(); }`, see [`build::layout`].
+//! Until the crate is published, both dependencies have a `path`. Then:
 //!
 //! ```text
 //! cargo build --release --target wasm32-unknown-unknown
 //! keyward build target/wasm32-unknown-unknown/release/NAME.wasm --output NAME.component.wasm
 //! ```
 //!
-//! # Features
+//! # In the sandbox
 //!
 //! * A component imports only what the handler calls.
 //! * A panic aborts the call, and its text is written to the operator's log. Never put a token into
 //!   a panic's message.
-//! * Memory is one page of 64 KiB with 16 KiB of stack, and an allocator that grows it only when
-//!   necessary. The allocator reclaims only the last block, so a handler that needs megabytes
-//!   should reuse its buffers.
-//! * The settings named in [`handler!`] are written into the component, so an operator who
-//!   misspells one gets an error. The token patterns are, too: the host rejects a token that
-//!   matches none of them without calling the handler.
-//!
-//! The macro generates exported functions, which Rust counts as unsafe code: a handler may use
-//! `#![deny(unsafe_code)]`, but not `#![forbid(unsafe_code)]`.
+//! * Memory is one page of 64 KiB with 16 KiB of stack, and grows only when necessary. The
+//!   allocator reclaims only the last block: a handler that needs megabytes should reuse buffers.
+//! * The exported functions count as unsafe code: a handler may use `#![deny(unsafe_code)]`, but
+//!   not `#![forbid(unsafe_code)]`.
 
 // Generated code and macros refer to this crate by its name, here and in other crates.
 extern crate self as keyward_sdk;

@@ -1,20 +1,20 @@
-//! The author kit, in each language from an empty folder to the daemon: `keyward new`, unit tests,
-//! `keyward build`, `keyward check`, and tokens that the handlers of all languages verify.
+//! The author kit, in each language from an empty folder to the daemon: the commands of its page in
+//! `docs/authors/`, and tokens that the handlers of all languages verify.
 
+use crate::authors;
 use keyward_kit::Language;
 use keyward_server::SecretDigest;
-use keyward_tests::cli::{Folder, keyward};
+use keyward_tests::cli::Folder;
 use keyward_tests::daemon::Daemon;
 use keyward_tests::http::Request;
+use keyward_tests::page::Page;
 use keyward_tests::peers;
 use serde_json::{Value, json};
 use std::env;
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 
-const NAME: &str = "acme-tokens";
 const PREFIX: &str = "acme_";
 const SECRET: &str = "kwc_only-for-tests-only-for-tests-only-for-tes";
 
@@ -34,7 +34,7 @@ key = "cache.key"
 
 [[handlers]]
 name = "LANGUAGE"
-component = "LANGUAGE.wasm"
+component = "LANGUAGE/acme-tokens/acme-tokens.component.wasm"
 prefixes = ["acme_"]
 keys.token = { ring = "main", namespace = "acme" }
 actors = ["ann"]
@@ -85,7 +85,7 @@ fn is_installed(language: Language) -> bool {
     let has = |name: &str| peers::program(name).is_some();
     let installed = match language {
         Language::Python => has("componentize-py"),
-        Language::Js | Language::Ts => peers::template_packages().is_some() && has("node"),
+        Language::Js | Language::Ts => peers::template_packages().is_some() && has("npm"),
         Language::C => has("clang-22") && has("make"),
         Language::Go => has("go"),
         _ => true,
@@ -96,64 +96,33 @@ fn is_installed(language: Language) -> bool {
     installed
 }
 
-/// Creates a project, runs its unit tests, and builds and checks its component.
+/// Follows the page of a language, which creates, tests and builds a project, and checks what the
+/// daemon does with its component.
 fn build(folder: &Folder, language: Language) {
     let projects = folder.path().join(language.as_str());
     fs::create_dir(&projects).unwrap();
-    run(Command::new(keyward()).current_dir(&projects).args(["new", NAME, "--lang", language.as_str()]));
-    let project = projects.join(NAME);
-    let tests: &[&str] = match language {
-        Language::Rust => {
-            // The versions that the workspace is tested with, which need no download.
-            let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
-            fs::copy(lock, project.join("Cargo.lock")).unwrap();
-            &["cargo", "test"]
-        }
-        Language::Python => &["python3", "-m", "unittest"],
-        Language::Js => &["node", "--test"],
-        Language::Ts => &["sh", "-c", "node_modules/.bin/tsc && node --test out/tests/*.test.js"],
-        Language::C => &["make", "test"],
-        Language::Go => &["go", "test", "."],
+    let node_modules = || format!("ln -s '{}' node_modules", peers::template_packages().unwrap().display());
+    let (page, setup) = match language {
+        Language::Rust => ("rust.md", authors::lock()),
+        Language::Python => ("python.md", String::new()),
+        Language::Js | Language::Ts => ("javascript.md", node_modules()),
+        Language::C => ("c.md", String::new()),
+        Language::Go => ("go.md", String::new()),
         other => panic!("{other}"),
     };
-    if matches!(language, Language::Js | Language::Ts) {
-        symlink(peers::template_packages().unwrap(), project.join("node_modules")).unwrap();
-    }
-    run(in_project(&project, tests[0]).args(&tests[1..]));
-    let component = folder.path().join(language.as_str()).with_extension("wasm");
-    run(in_project(&project, keyward()).arg("build").arg("--output").arg(component));
+    // The page of JavaScript is also that of TypeScript.
+    let output = Page::read(page, &[("--lang js", &format!("--lang {language}"))]).follow(&projects, &setup);
+    assert!(!output.contains("WARNING"), "{output}");
     let config = CONFIG
         .replace("LANGUAGE", language.as_str())
         .replace("WASI", &language.needs_wasi().to_string())
         .replace("DIGEST", &SecretDigest::of(SECRET).to_hex());
     folder.write(&format!("{language}.toml"), config, 0o644);
     // Compiles it, into the cache.
-    let (file, config) = (format!("{language}.wasm"), format!("{language}.toml"));
+    let (file, config) = (format!("{language}/acme-tokens/acme-tokens.component.wasm"), format!("{language}.toml"));
     let checked = folder.run(&["check", &file, "--config", &config], "");
     assert_eq!(checked.status, 0, "{checked:?}");
     assert!(!checked.stdout.contains("NOT granted") && !checked.stdout.contains("WARNING"), "{checked:?}");
-    let tested = folder.run(&["test", &file], "");
-    assert_eq!(tested.status, 0, "{tested:?}");
-}
-
-/// Returns a command in a project, with the tools of all languages.
-fn in_project(project: &Path, program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let tools = peers::program("componentize-py").and_then(|program| program.parent().map(Path::to_owned));
-    let path = env::var_os("PATH").unwrap_or_default();
-    let path = env::join_paths(tools.into_iter().chain(env::split_paths(&path))).unwrap();
-    let mut command = Command::new(program);
-    command.current_dir(project).env("PATH", path).env("CARGO_NET_OFFLINE", "true");
-    // The flags of this build are not those of the project.
-    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"] {
-        command.env_remove(name);
-    }
-    command
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{command:?}:\n{}{}", text(&output.stdout), text(&output.stderr));
 }
 
 fn serve(folder: &Folder, language: Language) -> Daemon {

@@ -10,6 +10,7 @@
 mod answers;
 mod attacks;
 mod audit;
+mod authors;
 mod bad_input;
 mod bounds;
 mod breaker;

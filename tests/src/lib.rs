@@ -6,5 +6,6 @@ pub mod cli;
 pub mod daemon;
 pub mod hostile;
 pub mod http;
+pub mod page;
 pub mod peers;
 pub mod postgres;
