@@ -33,7 +33,7 @@ pub(crate) fn warm_verifies(calls: u32) {
 }
 
 /// Returns the minor and major faults of this process.
-fn page_faults() -> u64 {
+pub(crate) fn page_faults() -> u64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The name may contain spaces; it ends with the last parenthesis. Faults are fields 10 and 12
     // of the line.

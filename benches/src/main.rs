@@ -13,8 +13,10 @@ mod http;
 mod jwt;
 mod kept;
 mod kernel;
+mod languages;
 mod managed;
 mod neighbours;
+mod overshoot;
 mod secrets;
 mod sessions;
 mod setup;
@@ -33,12 +35,14 @@ const SANDBOX: &Measurements = &[
     ("counts", counts::run),
     ("kernel", kernel::run),
     ("neighbours", neighbours::run),
+    ("overshoot", overshoot::run),
     ("stored", stored::run),
     ("secrets", secrets::run),
     ("sessions", sessions::run),
     ("managed", managed::run),
     ("cold", cold::run),
     ("bombs", bombs::run),
+    ("languages", languages::run),
 ];
 
 fn main() -> ExitCode {
@@ -49,7 +53,7 @@ fn main() -> ExitCode {
         ["loop", count] => kernel::warm_verifies(count.parse().unwrap()),
         ["count", name, calls] => counts::repeat(name, calls.parse().unwrap()),
         ["features"] => counts::features(),
-        ["serve" | "verify", _, ..] => return http::keyward(),
+        ["build" | "serve" | "verify", _, ..] => return http::keyward(),
         ["compile-worker", limits @ ..] => return keyward_runtime::compile::run_worker(limits.iter().map(Into::into)),
         ["nothing", ..] => {}
         ["many"] => cold::many_handlers(),

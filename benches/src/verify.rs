@@ -77,7 +77,7 @@ fn parts() {
     checked.component = keyward_handlers::SIGNED.component().to_vec().into();
     let [built_in, checked] = [signed(Scheme::HmacSha256), checked]
         .map(|config| Registry::builder(&runtime()).handler(config).build().unwrap());
-    let (bare, host) = (Bare::new(), native(Scheme::HmacSha256));
+    let (bare, host) = (Bare::new(keyward_handlers::SIGNED.component()), native(Scheme::HmacSha256));
     // Without restrictions, the host does not verify a new token of a built-in handler.
     let (restricted, mut request) = (plain_request(), plain_request());
     request.restrictions = None;
