@@ -11,6 +11,7 @@ Configured under `plugins.datasette-keyward`:
     session: the Keyward handler that knows users by the cookies of another site; by default none
     session_cookies: names of the cookies that it is sent
     session_headers: names of headers that it is sent; by default none
+    pages: address of Keyward's pages, such as https://tokens.example.org/tokens, for a link in the menu; by default none
 
 Browsers send cookies with forged requests too: Datasette refuses forged requests before it asks who the user is, by
 their method, `Sec-Fetch-Site` and `Origin`, whatever cookies they have.
@@ -78,6 +79,15 @@ def actor_from_request(datasette: Datasette, request: Request) -> Generator[None
 
 
 @hookimpl
+def menu_links(datasette: Datasette, actor: dict[str, Any] | None) -> list[dict[str, str]]:
+    """Adds Keyward's pages to the menu of users who are signed in without a token."""
+    handler = handler_of(datasette)
+    if not handler or not handler.config.pages or not actor or actor.get("token"):
+        return []
+    return [{"href": handler.config.pages, "label": "API tokens"}]
+
+
+@hookimpl
 def startup(datasette: Datasette) -> None:
     """Refuses a wrong configuration."""
     handler_of(datasette)
@@ -109,6 +119,7 @@ class Config:
     session: str | None = None
     session_cookies: Sequence[str] = ()
     session_headers: Sequence[str] = ()
+    pages: str | None = None
 
     @classmethod
     def read(cls, given: Any) -> Config:
@@ -141,6 +152,8 @@ class Config:
             raise wrong("first: must be true or false")
         if type(config.timeout) not in (int, float) or not 0 < config.timeout <= 60:
             raise wrong("timeout: must be a number of seconds, at most 60")
+        if config.pages is not None and not re.fullmatch(r"https?://[^\s?#]+", str(config.pages)):
+            raise wrong("pages: must be of the form https://HOST/tokens")
         try:
             sessions.check(config.session, config.session_cookies, config.session_headers)
         except ValueError as error:

@@ -391,6 +391,22 @@ NO_URLS = ["", "127.0.0.1:8787", "ftp://h", "http://", "http://h:0x1", "http://h
 WITH_MORE = ["http://u:p@h", "http://h/v1", "http://h?x", "http://h#x", "http://h h", "http://a..b"]
 
 
+class Menu(Case):
+    async def test_users_find_the_pages_in_the_menu(self):
+        pages = "https://tokens.example.org/tokens"
+        for settings, actor, expected in (
+            ({"pages": pages}, {"id": "ann"}, [{"href": pages, "label": "API tokens"}]),
+            ({"pages": pages}, {"id": "ann", "token": "dstok"}, []),
+            ({"pages": pages}, None, []),
+            ({}, {"id": "ann"}, []),
+        ):
+            datasette = an_instance("http://127.0.0.1:1", **settings)
+            self.assertEqual(datasette_keyward.menu_links(datasette, actor), expected)
+            cookies = {"ds_actor": datasette.client.actor_cookie(actor)} if actor and "token" not in actor else {}
+            page = await datasette.client.get("/", cookies=cookies)
+            self.assertEqual(f'href="{pages}"' in page.text, bool(expected), (settings, actor))
+
+
 class Configuration(Case):
     GOOD = {"url": "http://127.0.0.1:8787", "client": "datasette", "secret": SECRET}
 
@@ -414,6 +430,8 @@ class Configuration(Case):
             ({"timeout": float("nan")}, "timeout: must be a number"),
             ({"timeout": "1"}, "timeout: must be a number"),
             ({"timeout": True}, "timeout: must be a number"),
+            ({"pages": "javascript:alert(1)"}, "pages: must be of the form"),
+            ({"pages": 7}, "pages: must be of the form"),
             *(({"url": url}, "url: must be of the form") for url in NO_URLS + WITH_MORE),
         ]:
             with self.subTest(change=change):
