@@ -1,5 +1,6 @@
 //! Token administration: pages of records among few and among many, and the cost of the audit.
 
+mod browser;
 mod creates;
 mod pages;
 mod verifies;
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 
 pub(crate) fn run() {
     pages::run();
+    browser::run();
     creates::run();
     verifies::run();
 }

@@ -9,6 +9,7 @@ pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod keys;
 pub(crate) mod kit;
+pub(crate) mod login;
 pub(crate) mod sessions;
 pub(crate) mod store;
 pub(crate) mod tokens;
@@ -25,6 +26,7 @@ use keys::Keys;
 use keyward_runtime::Restrictions;
 use keyward_runtime::clock::{Clock, SystemClock, UnixTime};
 use kit::{Bench, Build, Explain, New, Test};
+use login::Login;
 use sessions::Sessions;
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -49,8 +51,7 @@ pub(crate) enum Parsed {
     version,
     disable_help_subcommand = true,
     after_help = "\
-Exit status: 0 success, 1 a token was denied or not accepted, 2 invalid
-arguments or configuration, 3 no verdict.
+Exit status: 0 success, 1 denied or not accepted, 2 usage error, 3 no verdict.
 
 Without --config, a command uses the file in KEYWARD_CONFIG, or keyward.toml.
 KEYWARD_LOG=error|warn|info|debug sets the level of the log on standard error.
@@ -78,6 +79,7 @@ pub(crate) enum Command {
     Cache(Cache),
     Keygen(Keygen),
     Client(Client),
+    Login(Login),
     Keys(Keys),
     Tokens(Tokens),
     Sessions(Sessions),

@@ -85,6 +85,7 @@ fn no_error_repeats_an_argument() {
     assert!(!usage_error(&["check", "a", TOKEN]).contains(TOKEN));
     assert!(!usage_error(&["keygen", "a", TOKEN]).contains(TOKEN));
     assert!(!usage_error(&["client", "a", TOKEN]).contains(TOKEN));
+    assert!(!usage_error(&["login", "--actor", "a", TOKEN]).contains(TOKEN));
     assert!(!usage_error(&["keys", "list", TOKEN]).contains(TOKEN));
     assert!(!usage_error(&["serve", TOKEN]).contains(TOKEN));
     assert!(!usage_error(&["serve", "--listen", TOKEN]).contains(TOKEN));
@@ -101,6 +102,7 @@ fn every_help_has_an_example() {
         &["check", "-h"],
         &["keygen", "-h"],
         &["client", "-h"],
+        &["login", "-h"],
         &["keys", "list", "--help"],
         &["keys", "check", "-h"],
         &["tokens", "list", "-h"],

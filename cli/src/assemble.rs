@@ -1,12 +1,13 @@
 //! Assembly of the registry and the server's settings from a configuration.
 
-use crate::config::{Component, Handler, Located, Query, Ring, SecretSource, TlsFiles};
+use crate::config::{Component, Handler, Located, Pages, Query, Ring, SecretSource, TlsFiles};
 use crate::config_file::{ConfigFile, usage_error};
 use crate::key_sets::{RemoteSets, start_fetcher};
 use crate::output::{ERASE_LINE, with_code};
 use crate::private_file::{read, read_private};
 use crate::store::OpenStore;
 use crate::{CliError, Env, Io};
+use keyward_pages::SignIn;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::compile::ArtifactCache;
 use keyward_runtime::http::HttpEndpoint;
@@ -115,8 +116,8 @@ impl ConfigFile {
         Ok(registry)
     }
 
-    /// Checks that the session handlers of policies are such: only loading a component shows what
-    /// it exports.
+    /// Checks that the session handlers of policies and of the pages are such: only loading a
+    /// component shows what it exports.
     fn check_sessions(&self, registry: &Registry) -> Result<(), CliError> {
         for (policy, settings) in &self.config.server.config.policies {
             let Some(SessionAccess { handler: name, .. }) = &settings.session else { continue };
@@ -126,6 +127,12 @@ impl ConfigFile {
                 return Err(self.usage_error(None, &text));
             }
         }
+        if let Some(Pages { sign_in: Located { line, value: SignIn::Session(name) }, .. }) = &self.config.pages
+            && !session_handlers(registry).any(|handler| handler == name)
+        {
+            let text = format!("`pages`: `session` names `{name}`, which is no session handler: correct it");
+            return Err(self.usage_error(*line, &text));
+        }
         Ok(())
     }
 
@@ -133,6 +140,7 @@ impl ConfigFile {
     pub(crate) fn server(&self) -> Result<keyward_server::Config, CliError> {
         let mut config = self.config.server.config.clone();
         (config.node, config.keys) = (self.node(), self.key_ages());
+        config.pages = self.config.served_pages(None);
         if let Some(Located { line, value: TlsFiles { certificate, key } }) = &self.config.server.tls {
             let wrong = |text: &str| self.usage_error(*line, &format!("`tls`: {text}"));
             let certificate = read(&self.path(certificate), MAX_CERTIFICATE, "correct `certificate`");

@@ -3,13 +3,14 @@
 use crate::args::Client;
 use crate::config::{NAME, is_name};
 use crate::{CliError, ExitStatus, Io, keygen};
+use keyward_pages::CLIENT;
 use keyward_server::SecretDigest;
 use zeroize::Zeroizing;
 
 pub(crate) fn run(args: &Client, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let Client { name } = args;
-    if !is_name(name) {
-        return Err(CliError::Usage(format!("the name of a client must be {NAME}")));
+    if !is_name(name) || name == CLIENT {
+        return Err(CliError::Usage(format!("the name of a client must be {NAME}, and not `{CLIENT}`")));
     }
     let secret = secret()?;
     let digest = SecretDigest::of(&secret).to_hex();

@@ -9,6 +9,7 @@ mod handlers;
 mod key_sets;
 mod keys;
 mod message;
+mod pages;
 mod queries;
 mod remote;
 pub(crate) mod schema;
@@ -25,7 +26,9 @@ use indexmap::IndexMap;
 use ipnet::IpNet;
 use key_sets::KeySetTable;
 use keys::RingTable;
+use keyward_pages::CLIENT;
 pub(crate) use message::reword;
+use pages::PagesTable;
 use queries::QueryTable;
 use schema::{NAME_PATTERN, json_schema_for};
 use schemars::JsonSchema;
@@ -44,6 +47,7 @@ pub(crate) use endpoints::{Endpoint, Method};
 pub(crate) use handlers::{Component, Handler, SchemeName};
 pub(crate) use key_sets::{AlgorithmName, KeySet, KeySetSource};
 pub(crate) use keys::{Ring, RingKey, SecretSource};
+pub(crate) use pages::Pages;
 pub(crate) use queries::Query;
 pub(crate) use remote::RemoteUrl;
 pub use schema::schema;
@@ -67,6 +71,7 @@ pub struct Config {
     pub(crate) queries: IndexMap<String, Query>,
     pub(crate) endpoints: IndexMap<String, Endpoint>,
     pub(crate) server: Server,
+    pub(crate) pages: Option<Pages>,
 }
 
 fn uses_key_set(handlers: &[Handler], name: &str) -> bool {
@@ -119,6 +124,7 @@ impl Config {
             queries,
             endpoints,
             server,
+            pages,
             clients,
             policies,
         } = file;
@@ -162,6 +168,13 @@ impl Config {
         let client_tokens = client_tokens.collect();
         server.config.clients = known.clients(clients)?;
         server.config.policies = known.policies(policies)?;
+        let pages = match pages {
+            Some(pages) => {
+                let section = pages.span();
+                Some(pages.into_inner().checked(section, known, &mut server)?)
+            }
+            None => None,
+        };
         Ok(Self {
             rings,
             key_sets,
@@ -176,6 +189,7 @@ impl Config {
             queries,
             endpoints,
             server,
+            pages,
         })
     }
 }
@@ -240,10 +254,14 @@ struct File {
     /// The addresses of `keyward serve`, and its settings for requests.
     #[serde(default)]
     server: ServerTable,
+    /// Web pages on which people see, create, rotate and revoke their own tokens. The table may be
+    /// empty. Without it, there are none. Requires a `[store]`.
+    #[schemars(with = "Option<PagesTable>")]
+    pages: Option<Spanned<PagesTable>>,
     /// A client of the daemon's API. `keyward client NAME` generates its secret and prints these
-    /// lines. The id is 1 to 64 of the characters `A-Z a-z 0-9 _ -`.
+    /// lines. The id is 1 to 64 of the characters `A-Z a-z 0-9 _ -`, and not `page`.
     #[serde(default)]
-    #[schemars(with = "BTreeMap<String, ClientTable>", extend("propertyNames" = { "pattern": NAME_PATTERN }))]
+    #[schemars(with = "BTreeMap<String, ClientTable>", extend("propertyNames" = { "pattern": NAME_PATTERN, "not": { "const": CLIENT } }))]
     clients: IndexMap<Spanned<String>, ClientTable>,
     /// The requirements of a proxy's path, `/v1/auth/…/NAME`: this table, or `"any"` for any valid
     /// token. The name is 1 to 64 of the characters `A-Z a-z 0-9 _ -`.

@@ -179,6 +179,7 @@ impl ConfigFile {
             queries,
             endpoints,
             server,
+            pages: _,
         } = &self.config;
         let rings = rings.values().flat_map(|ring| ring.keys.iter().filter_map(RingKey::loaded));
         let secrets = rings.chain(handlers.iter().flat_map(|handler| handler.secrets.values()));

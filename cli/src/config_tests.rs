@@ -85,6 +85,7 @@ fn every_setting_is_parsed() {
         queries,
         endpoints: _,
         server: _,
+        pages: _,
     } = Config::parse(WHOLE).unwrap();
     assert!(share_unprefixed && actions_open);
     let sql = Located { line: 38, value: "select 1".to_owned() };

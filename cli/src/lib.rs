@@ -26,6 +26,7 @@ mod keys;
 mod kit;
 mod limits;
 mod log;
+mod login;
 mod output;
 mod pending_file;
 mod private_file;
@@ -179,6 +180,7 @@ fn run_command(command: Command, io: &mut Io<'_>) -> Result<ExitStatus, CliError
         Command::Check(args) => check::run(args, io),
         Command::Keygen(args) => keygen::run(&args, io),
         Command::Client(args) => client::run(&args, io),
+        Command::Login(args) => login::run(&args, io),
         Command::Keys(args) => keys::run(args, io),
         Command::Tokens(args) => tokens::run(args, io),
         Command::Sessions(args) => sessions::run(args, io),

@@ -10,8 +10,9 @@ use crate::args::Serve;
 use crate::config_file::default_file;
 use crate::output::one_line;
 use crate::private_file::file_error;
-use crate::{CliError, ExitStatus, Io, audit_log};
+use crate::{CliError, ExitStatus, Io, audit_log, login};
 use keyward_audit::{Entry, Event};
+use keyward_pages::LINK_MINUTES;
 use keyward_runtime::Registry;
 use keyward_runtime::text::list_items;
 use keyward_server::Service;
@@ -57,7 +58,17 @@ pub(crate) fn run(args: Serve, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
             keep_pending::start(loaded.pending_file(), revocations.list(), audit.clone());
         }
         let scheme = if config.tls.is_some() { "https" } else { "http" };
-        announce(io.stdout, scheme, &bound, secret.as_deref())?;
+        let port = bound.pages_port().map_err(|error| cannot("the port of the pages could not be read", &error))?;
+        source.serve_pages_on(port);
+        config.pages = loaded.config.served_pages(Some(port));
+        let link = match (&secret, &config.pages, &store) {
+            (Some(_), Some(pages), Some(store)) if io.stdout_is_terminal => {
+                Some(login::link(store, pages, FIRST_ACTOR).await?)
+            }
+            _ => None,
+        };
+        let first = secret.map(|secret| FirstStart { secret, link });
+        announce(io.stdout, scheme, &bound, config.pages.as_ref(), first.as_ref())?;
         let handlers = registry.handlers().count();
         tracing::info!(target: "keyward::server", handlers, config = %loaded.file.display(), "started");
 
@@ -138,9 +149,25 @@ async fn times(mut told: tokio::sync::watch::Receiver<u32>, wanted: u32) {
     }
 }
 
-/// Prints the addresses for humans, and for programs that wait for them. `secret` is a shell
-/// expression for the secret of the client `admin`.
-fn announce(stdout: &mut dyn Write, scheme: &str, bound: &Bound, secret: Option<&str>) -> Result<(), CliError> {
+/// The actor of the first token.
+const FIRST_ACTOR: &str = "root";
+
+/// The ways to create a first token, which the first start prints.
+struct FirstStart {
+    /// A shell expression for the secret of the client `admin`.
+    secret: String,
+    /// A link that signs in on the pages, for a terminal only.
+    link: Option<String>,
+}
+
+/// Prints the addresses for humans, and for programs that wait for them.
+fn announce(
+    stdout: &mut dyn Write,
+    scheme: &str,
+    bound: &Bound,
+    pages: Option<&keyward_pages::Config>,
+    first: Option<&FirstStart>,
+) -> Result<(), CliError> {
     let text = || -> io::Result<String> {
         let address = bound.service.local_addr()?;
         let mut text = format!("keyward: listening on {scheme}://{address}\n");
@@ -151,12 +178,26 @@ fn announce(stdout: &mut dyn Write, scheme: &str, bound: &Bound, secret: Option<
         if let Some((_, socket)) = &bound.unix {
             text += &format!("keyward: listening on unix:{}\n", one_line(&socket.path().to_string_lossy()));
         }
-        if let Some(secret) = secret {
+        if let Some(listener) = &bound.pages {
+            text += &format!("keyward: listening on http://{}, for the pages\n", listener.local_addr()?);
+        }
+        if let Some(pages) = pages {
+            text += &format!("keyward: pages on {}/tokens\n", pages.url);
+        }
+        if let Some(FirstStart { secret, link }) = first {
             text += &format!(
                 "keyward: create a first token with\n  curl -u \"admin:{secret}\" -H 'Content-Type: application/json' \
-                 -d '{{\"actor\":\"root\",\"expires_after\":3600}}' {scheme}://localhost:{}/v1/tokens\n",
+                 -d '{{\"actor\":\"{FIRST_ACTOR}\",\"expires_after\":3600}}' {scheme}://localhost:{}/v1/tokens\n",
                 address.port()
             );
+            text += &match link {
+                Some(link) => format!(
+                    "keyward: sign in as `{FIRST_ACTOR}` to create tokens on a page, within {LINK_MINUTES} minutes: {link}\n"
+                ),
+                None => {
+                    format!("keyward: `keyward login --actor {FIRST_ACTOR}` prints a link that signs in on the pages\n")
+                }
+            };
         }
         Ok(text)
     };

@@ -177,7 +177,7 @@ impl RuntimeBuilder {
     }
 
     /// Adds the functions on the stack to the text of
-    /// [`ErrorKind::Trap`](crate::error::ErrorKind::Trap), for tools of authors.
+    /// [`ErrorKind::Trap`], for tools of authors.
     ///
     /// Their names are text of the component, which may say anything, so a service leaves this off.
     #[must_use]

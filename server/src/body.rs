@@ -28,8 +28,7 @@ pub(crate) struct Form(Vec<(String, String)>);
 impl Form {
     /// Reads a form from a request body.
     pub(crate) async fn receive(context: &Context, headers: &HeaderMap, body: Body) -> Result<Self, ApiError> {
-        has_type(headers, "application/x-www-form-urlencoded", ApiError::UnsupportedMediaType(FORM))?;
-        Self::parse(&receive(context, body).await?)
+        Self::parse(&form(context, headers, body).await?)
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, ApiError> {
@@ -199,6 +198,12 @@ fn has_type(headers: &HeaderMap, wanted: &str, problem: ApiError) -> Result<(), 
         })
     });
     if matches && in_utf8 { Ok(()) } else { Err(problem) }
+}
+
+/// Reads the bytes of a form.
+pub(crate) async fn form(context: &Context, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    has_type(headers, "application/x-www-form-urlencoded", ApiError::UnsupportedMediaType(FORM))?;
+    receive(context, body).await
 }
 
 async fn receive(context: &Context, body: Body) -> Result<Bytes, ApiError> {

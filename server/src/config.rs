@@ -38,6 +38,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// The limits on connections and requests.
     pub limits: Limits,
+    /// The pages for people who own tokens; `None` for no pages. Requires a store.
+    pub pages: Option<keyward_pages::Config>,
     /// The name of this process among those that share the store.
     pub node: String,
     /// The keys that the handlers use, for the metrics.

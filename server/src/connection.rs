@@ -5,6 +5,7 @@ use crate::completed::CompletedStream;
 use crate::config::Limits;
 use crate::context::LiveConfig;
 use crate::http1::{bounded, http};
+use crate::pages::Serves;
 use crate::peer::Peer;
 use crate::refresh::refresh;
 use crate::service::Service;
@@ -44,6 +45,9 @@ pub struct Listeners {
     /// A listener for the same requests on a Unix socket. Every process that may connect to it is
     /// trusted like a proxy of [`ForwardAuth::trusted_proxies`](crate::ForwardAuth).
     pub unix: Option<UnixListener>,
+    /// A listener for the [pages](crate::Config::pages) only, without TLS. If there is one, the
+    /// others do not serve the pages.
+    pub pages: Option<TcpListener>,
     /// The listener for `/livez`, `/readyz` and `/metrics`, which must not be public.
     pub admin: Option<TcpListener>,
 }
@@ -52,7 +56,7 @@ impl Listeners {
     /// Creates listeners of which only one is set.
     #[must_use]
     pub fn new(service: TcpListener) -> Self {
-        Self { service, plain: None, unix: None, admin: None }
+        Self { service, plain: None, unix: None, pages: None, admin: None }
     }
 
     /// Accepts the next connection of any listener but the admin's.
@@ -69,20 +73,29 @@ impl Listeners {
                 None => pending().await,
             }
         };
-        tokio::select! {
-            accepted = self.service.accept() => {
-                accepted.map(|(stream, peer)| Connection::Tcp { stream, peer, may_use_tls: true })
+        let pages = async {
+            match &self.pages {
+                Some(listener) => listener.accept().await,
+                None => pending().await,
             }
-            accepted = plain => accepted.map(|(stream, peer)| Connection::Tcp { stream, peer, may_use_tls: false }),
-            accepted = unix => accepted.map(|(stream, _)| Connection::Unix(stream)),
+        };
+        let others = if self.pages.is_some() { Serves::Api } else { Serves::All };
+        tokio::select! {
+            accepted = self.service.accept() => accepted
+                .map(|(stream, peer)| Connection::Tcp { stream, peer, may_use_tls: true, serves: others }),
+            accepted = plain => accepted
+                .map(|(stream, peer)| Connection::Tcp { stream, peer, may_use_tls: false, serves: others }),
+            accepted = pages => accepted
+                .map(|(stream, peer)| Connection::Tcp { stream, peer, may_use_tls: false, serves: Serves::Pages }),
+            accepted = unix => accepted.map(|(stream, _)| Connection::Unix(stream, others)),
         }
     }
 }
 
 /// An accepted connection.
 enum Connection {
-    Tcp { stream: TcpStream, peer: SocketAddr, may_use_tls: bool },
-    Unix(UnixStream),
+    Tcp { stream: TcpStream, peer: SocketAddr, may_use_tls: bool, serves: Serves },
+    Unix(UnixStream, Serves),
 }
 
 /// Serves requests until `shutdown` completes. Then stops accepting, lets requests in progress
@@ -166,13 +179,14 @@ async fn serve(connection: Connection, service: Service, stopping: watch::Receiv
         let live = service.live();
         (live.config.limits.clone(), tls(&live))
     };
-    let (stream, peer, may_use_tls) = match connection {
-        Connection::Tcp { stream, peer, may_use_tls } => (stream, Peer::from(peer.ip()), may_use_tls),
-        Connection::Unix(stream) => {
+    let (stream, peer, may_use_tls, serves) = match connection {
+        Connection::Tcp { stream, peer, may_use_tls, serves } => (stream, Peer::from(peer.ip()), may_use_tls, serves),
+        Connection::Unix(stream, serves) => {
             let stream = bounded(stream, &limits);
-            return Box::pin(answer(stream, Peer::Unix, service, stopping, &limits)).await;
+            return Box::pin(answer(stream, (Peer::Unix, serves), service, stopping, &limits)).await;
         }
     };
+    let client = (peer, serves);
     // A silent client costs a socket and little state: no buffers, and the rest is allocated later.
     // Waiting for readability does not suffice, since tokio reports new connections as readable.
     let mut first = [0];
@@ -182,15 +196,15 @@ async fn serve(connection: Connection, service: Service, stopping: watch::Receiv
     }
     let stream = bounded(stream, &limits);
     match acceptor.filter(|_| may_use_tls) {
-        None => Box::pin(answer(stream, peer, service, stopping, &limits)).await,
-        Some(acceptor) => Box::pin(answer_over_tls(acceptor, stream, peer, service, stopping, &limits)).await,
+        None => Box::pin(answer(stream, client, service, stopping, &limits)).await,
+        Some(acceptor) => Box::pin(answer_over_tls(acceptor, stream, client, service, stopping, &limits)).await,
     }
 }
 
 async fn answer_over_tls<S>(
     acceptor: TlsAcceptor,
     stream: S,
-    peer: Peer,
+    client: (Peer, Serves),
     service: Service,
     stopping: watch::Receiver<bool>,
     limits: &Limits,
@@ -200,7 +214,7 @@ async fn answer_over_tls<S>(
     // Failed handshakes are not logged: clients could flood the log with them.
     let stream = timely(stopping.clone(), limits.header_time, acceptor.accept(stream)).await;
     if let Some(stream) = stream {
-        answer(stream, peer, service, stopping, limits).await;
+        answer(stream, client, service, stopping, limits).await;
     }
 }
 
@@ -228,12 +242,17 @@ where
 {
     let (_never, stopping) = watch::channel(false);
     let limits = service.live().config.limits.clone();
-    answer(bounded(stream, &limits), peer.into(), service, stopping, &limits).await;
+    answer(bounded(stream, &limits), (peer.into(), Serves::All), service, stopping, &limits).await;
 }
 
 /// Serves HTTP/1 on a stream, without upgrades and tunnels.
-async fn answer<S>(stream: S, peer: Peer, service: Service, mut stopping: watch::Receiver<bool>, limits: &Limits)
-where
+async fn answer<S>(
+    stream: S,
+    (peer, serves): (Peer, Serves),
+    service: Service,
+    mut stopping: watch::Receiver<bool>,
+    limits: &Limits,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let stream = CompletedStream::new(stream, {
@@ -243,7 +262,7 @@ where
     let respond = service_fn(move |request: Request<Incoming>| {
         let service = service.clone();
         // Boxed because hyper reserves space for the future for as long as the connection is open.
-        Box::pin(async move { Ok::<_, Infallible>(service.answer(peer, request).await) })
+        Box::pin(async move { Ok::<_, Infallible>(service.answer(peer, serves, request).await) })
     });
     let connection = http(limits).serve_connection(TokioIo::new(stream), respond);
     let mut connection = pin!(connection);

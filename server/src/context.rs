@@ -7,6 +7,7 @@ use crate::rate_limits::RateLimits;
 use crate::slots::{Slot, Slots};
 use hyper::header::HeaderValue;
 use keyward_audit::Audit;
+use keyward_pages::Pages;
 use keyward_runtime::Registry;
 use std::collections::HashMap;
 use std::io::Write;
@@ -23,6 +24,7 @@ pub(crate) struct LiveConfig {
     pub(crate) digests: HashMap<String, String>,
     pub(crate) slots: Slots,
     pub(crate) rates: RateLimits,
+    pub(crate) pages: Option<Pages>,
 }
 
 impl LiveConfig {
@@ -31,7 +33,8 @@ impl LiveConfig {
         let digests = digests.collect();
         let slots = Slots::new(&config.limits);
         let rates = RateLimits::new(&config);
-        Self { config, registry, digests, slots, rates }
+        let pages = config.pages.clone().map(Pages::new);
+        Self { config, registry, digests, slots, rates, pages }
     }
 }
 

@@ -50,6 +50,7 @@ mod http1;
 mod identity_headers;
 mod invalid_value;
 mod metrics;
+mod pages;
 mod peer;
 mod proxied_request;
 mod rate_limits;

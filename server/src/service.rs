@@ -5,6 +5,7 @@ use crate::context::{Context, LiveConfig, RequestIds};
 use crate::endpoints::OTHER;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
+use crate::pages::{self, PAGES, Serves};
 use crate::peer::Peer;
 use crate::routes::{self, forward, forward::ForwardPath};
 use crate::slots::{HeldBody, Slot};
@@ -117,7 +118,7 @@ impl Service {
     }
 
     /// Responds to one request.
-    pub(crate) async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response {
+    pub(crate) async fn answer(&self, peer: Peer, serves: Serves, request: Request<Incoming>) -> Response {
         let Inner { live, failed_reload: _, audit, stock: _, metrics, ids, router } = &*self.0;
         let live = live.load_full();
         let slot = slot(&live, &request);
@@ -133,11 +134,19 @@ impl Service {
         let (request, body) = request.into_parts();
         let place = ForwardPath::of(request.uri.path());
         let named = || routes::endpoint_of(request.uri.path()).map_or(OTHER, |endpoint| endpoint.name);
-        let endpoint = place.map_or_else(named, |place| place.dialect.as_str());
+        let pages = pages::of(&context, serves, request.uri.path());
+        let endpoint = match pages {
+            Some(_) => PAGES,
+            None => place.map_or_else(named, |place| place.dialect.as_str()),
+        };
         let mut response = match context.slot {
             None => ApiError::Overloaded.into_response(),
-            Some(_) => match (check(&context, &request), place) {
+            Some(_) => match (check(&context, &request, pages.is_some()), place) {
                 (Err(problem), _) => problem.into_response(),
+                (Ok(()), _) if pages.is_none() && serves == Serves::Pages => ApiError::NotFound.into_response(),
+                (Ok(()), _) if let Some(pages) = pages => {
+                    Box::pin(pages::answer(&context, pages, &request, Body::new(body))).await
+                }
                 (Ok(()), Some(place)) => {
                     let mut response = forward::answer(&context, place, &request).await;
                     // hyper drops the body of a response to HEAD, and with it the length.
@@ -192,7 +201,7 @@ fn slot<B>(live: &LiveConfig, request: &Request<B>) -> Option<Slot> {
 }
 
 /// Checks the requirements on every request: host, version, transfer coding and query.
-fn check(context: &Context, request: &Parts) -> Result<(), ApiError> {
+fn check(context: &Context, request: &Parts, is_page: bool) -> Result<(), ApiError> {
     let config = &context.live.config;
     let Parts { method, uri, version, headers, .. } = request;
     let mut hosts = headers.get_all(header::HOST).iter();
@@ -220,7 +229,7 @@ fn check(context: &Context, request: &Parts) -> Result<(), ApiError> {
         return Err(ApiError::UnknownCoding);
     }
     let path = uri.path();
-    if !routes::may_have_query(path, method) && uri.query().is_some_and(|query| !query.is_empty()) {
+    if !is_page && !routes::may_have_query(path, method) && uri.query().is_some_and(|query| !query.is_empty()) {
         return Err(ApiError::InvalidRequest("This path takes no query: send parameters in the body"));
     }
     Ok(())

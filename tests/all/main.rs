@@ -36,6 +36,7 @@ mod limits;
 mod managed;
 mod operations;
 mod originals;
+mod pages;
 mod proxies;
 mod queries;
 mod restrictions;

@@ -52,7 +52,11 @@ pub(crate) fn registry(
 /// keeps.
 ///
 /// `change` makes the final adjustments to each handler.
-fn builder(store: Arc<dyn TokenStore>, ring: Arc<KeyRing>, change: impl Fn(&mut HandlerConfig)) -> RegistryBuilder {
+pub(crate) fn builder(
+    store: Arc<dyn TokenStore>,
+    ring: Arc<KeyRing>,
+    change: impl Fn(&mut HandlerConfig),
+) -> RegistryBuilder {
     let mut stored = HandlerConfig::new("stored", keyward_handlers::STORED, Actors::Any);
     stored.first_party = true;
     stored.prefixes = vec!["kwt_test_".into()];

@@ -141,7 +141,7 @@ fn the_first_start_creates_what_the_second_one_uses() {
     assert_eq!(verify(daemon.service(), "admin", &secret, &token)["outcome"], "accepted");
     let ended = daemon.stop();
     ended_well(&ended);
-    assert_eq!(ended.stdout.lines().count(), 2, "{}", ended.stdout);
+    assert_eq!(ended.stdout.lines().count(), 3, "{}", ended.stdout);
     assert!(!ended.stdout.contains("kwc_"));
     assert_eq!(files.map(|file| fs::read(data.join(file)).unwrap()), before);
 }

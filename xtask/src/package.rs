@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The folders of the published packages, each after those that it depends on.
-const PACKAGES: [&str; 11] =
-    ["sdk", "kit", "engine", "handlers", "runtime", "store", "fetch", "audit", "service", "server", "cli"];
+const PACKAGES: [&str; 12] =
+    ["sdk", "kit", "engine", "handlers", "runtime", "store", "fetch", "audit", "service", "pages", "server", "cli"];
 
 /// The programs in `examples/embedder/`.
 const PROGRAMS: [&str; 2] = ["verify", "custom_store"];

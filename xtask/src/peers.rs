@@ -69,7 +69,13 @@ const PYTHON: &[&str] = &[
 ];
 
 /// npm packages, which run on the Node.js of Debian 12.
-const NODE: &[&str] = &["jose@6.2.18", "oauth4webapi@3.8.8", "playwright-core@1.61.1"];
+const NODE: &[&str] = &[
+    "jose@6.2.18",
+    "oauth4webapi@3.8.8",
+    "playwright-core@1.61.1",
+    // Rules of accessibility, for the pages.
+    "axe-core@4.14.1",
+];
 
 /// Installs missing programs.
 pub(crate) fn install() {

@@ -3,6 +3,7 @@
 use super::schema::{DIGEST_PATTERN, json_schema_for, within};
 use super::{ConfigError, Digest, Handler, Lines};
 use indexmap::IndexMap;
+use keyward_pages::CLIENT;
 use keyward_runtime::Permission;
 use keyward_runtime::text::{list_names, suggest_name};
 use keyward_server::{Client, Handlers, PathPattern, Policy, Right, SecretDigest, SessionAccess};
@@ -32,7 +33,12 @@ impl Known<'_> {
     ) -> Result<BTreeMap<String, Client>, ConfigError> {
         let mut clients = BTreeMap::new();
         for (id, table) in tables {
+            let span = id.span();
             let id = self.name(id, "a client's id")?;
+            if id == CLIENT {
+                let text = "it is the client of changes on the pages in the audit log: use another id";
+                return Err(self.wrong(span, &format!("client `{id}`"), text));
+            }
             let client = table.checked(&id, self, &clients)?;
             clients.insert(id, client);
         }
@@ -62,28 +68,38 @@ impl Known<'_> {
 
     /// Checks `handlers = [ … ]`; without it, all handlers are allowed.
     fn handlers(self, names: Option<Words>, of: &str) -> Result<Handlers, ConfigError> {
+        let names = self.handler_names(names, of)?;
+        Ok(names.map_or(Handlers::All, |names| Handlers::Only(names.into_iter().collect())))
+    }
+
+    /// Checks `handlers = [ … ]`. Returns the names, or `None` without it.
+    pub(super) fn handler_names(self, names: Option<Words>, of: &str) -> Result<Option<Vec<String>>, ConfigError> {
         let known = |name: String| {
             if self.handlers.iter().any(|handler| handler.name.value == name) {
                 return Ok(name);
             }
             Err(format!("`handlers` names `{name}`, but there is no such handler: correct it"))
         };
-        let names = self.list(names, of, "`handlers` is empty: omit it to allow all handlers", known)?;
-        Ok(names.map_or(Handlers::All, |names| Handlers::Only(names.into_iter().collect())))
+        self.list(names, of, "`handlers` is empty: omit it to allow all handlers", known)
     }
 
-    /// Checks `session = "NAME"`.
+    /// Checks the name in `session = "NAME"`: only loading shows that it is a session handler.
+    pub(super) fn session_handler(self, handler: Spanned<String>, of: &str) -> Result<String, ConfigError> {
+        if self.handlers.iter().any(|known| known.name.value == *handler.get_ref()) {
+            return Ok(handler.into_inner());
+        }
+        let text = format!("`session` names `{}`, but there is no such handler: correct it", handler.get_ref());
+        Err(self.wrong(handler.span(), of, &text))
+    }
+
+    /// Checks `session` and `session_methods` of a policy.
     fn session(
         self,
         handler: Spanned<String>,
         methods: Option<Vec<String>>,
         of: &str,
     ) -> Result<SessionAccess, ConfigError> {
-        if !self.handlers.iter().any(|known| known.name.value == *handler.get_ref()) {
-            let text = format!("`session` names `{}`, but there is no such handler: correct it", handler.get_ref());
-            return Err(self.wrong(handler.span(), of, &text));
-        }
-        let access = SessionAccess::new(handler.into_inner());
+        let access = SessionAccess::new(self.session_handler(handler, of)?);
         Ok(match methods {
             Some(methods) => SessionAccess { methods: methods.into_iter().collect(), ..access },
             None => access,
@@ -130,7 +146,7 @@ impl Known<'_> {
 /// The numbers of requests per second that a setting may have.
 pub(super) const RATES: RangeInclusive<u32> = 1..=1_000_000;
 
-type Words = Spanned<Vec<Spanned<String>>>;
+pub(super) type Words = Spanned<Vec<Spanned<String>>>;
 
 /// Returns whether text can be a client's id or a policy's name, which need no quoting in a path, a
 /// header or a form.

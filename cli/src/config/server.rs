@@ -3,6 +3,7 @@
 use super::access::{NAME, RATES, is_name};
 use super::schema::{NAME_PATTERN, json_schema_for, within};
 use super::{ConfigError, Lines, Located, parse_network};
+use ipnet::IpNet;
 use keyward_server::{Config, ForwardAuth, Hosts, IdentityHeaders, InvalidValue, Issuer, Limits, Realm};
 use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
@@ -117,20 +118,7 @@ impl ServerTable {
             let text = "`listen_plain` is for daemons with `tls`: without it, use `listen`";
             return Err(ConfigError { line, text: text.to_owned() });
         }
-        let pairs = [
-            ("listen", "admin", Some(listen), Some(admin)),
-            ("listen", "listen_plain", Some(listen), plain),
-            ("listen_plain", "admin", plain, Some(admin)),
-        ];
-        for (one, other, first, second) in pairs {
-            if let (Some(first), Some(second)) = (first, second)
-                && first.value == second.value
-                && first.value.port() != 0
-            {
-                let text = format!("`{one}` and `{other}` are the same address: change the port of one of them");
-                return Err(ConfigError { line: second.line.or(first.line), text });
-            }
-        }
+        different(&[("listen", Some(listen)), ("listen_plain", plain), ("admin", Some(admin))])?;
         let mut config = Config::default();
         if let Some(hosts) = hosts {
             let span = hosts.span();
@@ -159,7 +147,28 @@ impl ServerTable {
     }
 }
 
-fn address(lines: Lines<'_>, text: Option<Spanned<String>>, setting: &str, port: u16) -> Result<Address, ConfigError> {
+/// Returns an error if two of these settings are the same address.
+pub(super) fn different(settings: &[(&str, Option<Address>)]) -> Result<(), ConfigError> {
+    for (number, (other, second)) in settings.iter().enumerate() {
+        for (one, first) in settings.iter().take(number) {
+            if let (Some(first), Some(second)) = (first, second)
+                && first.value == second.value
+                && first.value.port() != 0
+            {
+                let text = format!("`{one}` and `{other}` are the same address: change the port of one of them");
+                return Err(ConfigError { line: second.line.or(first.line), text });
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn address(
+    lines: Lines<'_>,
+    text: Option<Spanned<String>>,
+    setting: &str,
+    port: u16,
+) -> Result<Address, ConfigError> {
     let Some(text) = text else {
         return Ok(Address { line: None, value: (Ipv4Addr::LOCALHOST, port).into() });
     };
@@ -238,19 +247,22 @@ fn default_proxies() -> Vec<String> {
     ForwardAuth::default().trusted_proxies.iter().map(ToString::to_string).collect()
 }
 
+/// Checks `trusted_proxies = [ … ]`.
+pub(super) fn networks(lines: Lines<'_>, given: Vec<Spanned<String>>) -> Result<Vec<IpNet>, ConfigError> {
+    let network = |network: Spanned<String>| {
+        parse_network(network.get_ref()).ok_or_else(|| {
+            let text = "`trusted_proxies` lists addresses and networks such as `10.0.0.0/8`, not names";
+            lines.error(Some(network.span()), text)
+        })
+    };
+    given.into_iter().map(network).collect()
+}
+
 impl ForwardAuthTable {
     fn checked(self, lines: Lines<'_>) -> Result<ForwardAuth, ConfigError> {
         let Self { trusted_proxies, headers, remove_credentials, refuse_forged } = self;
-        let mut trusted = ForwardAuth::default().trusted_proxies;
-        if let Some(networks) = trusted_proxies {
-            trusted.clear();
-            for network in networks {
-                trusted.push(parse_network(network.get_ref()).ok_or_else(|| {
-                    let text = "`trusted_proxies` lists addresses and networks such as `10.0.0.0/8`, not names";
-                    lines.error(Some(network.span()), text)
-                })?);
-            }
-        }
+        let trusted = trusted_proxies.map(|given| networks(lines, given)).transpose()?;
+        let trusted = trusted.unwrap_or_else(|| ForwardAuth::default().trusted_proxies);
         let headers = headers.map(|headers| HeadersTable::checked(headers, lines)).transpose()?.unwrap_or_default();
         Ok(ForwardAuth { trusted_proxies: trusted, headers, remove_credentials, refuse_forged })
     }
@@ -334,7 +346,7 @@ const TAKEN_PREFIXES: &[&str] = &[
 ];
 
 /// Returns whether a header has a meaning of its own, in this or a similar spelling.
-fn is_taken(name: &str) -> bool {
+pub(super) fn is_taken(name: &str) -> bool {
     let name = name.replace(['_', '.'], "-");
     TAKEN.contains(&name.as_str()) || TAKEN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -105,6 +105,7 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use keyward_pages::SignIn;
     use keyward_runtime::keys::Scheme;
     use keyward_server::Right;
 
@@ -139,6 +140,7 @@ mod tests {
         let [signed] = config.handlers.as_slice() else { panic!() };
         assert_eq!(signed.prefixes, ["dstok_"]);
         assert_eq!(signed.keys["token"].scheme, Scheme::HmacSha256);
+        assert_eq!(config.served_pages(None).unwrap().sign_in, SignIn::Link);
         let server = &config.server.config;
         let admin = &server.clients["admin"];
         assert_eq!(admin.secret.to_hex(), SecretDigest::of("secret").to_hex());

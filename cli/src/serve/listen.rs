@@ -18,6 +18,7 @@ pub(super) struct Bound {
     pub(super) service: TcpListener,
     pub(super) plain: Option<TcpListener>,
     pub(super) unix: Option<(UnixListener, SocketFile)>,
+    pub(super) pages: Option<TcpListener>,
     pub(super) admin: TcpListener,
 }
 
@@ -33,19 +34,27 @@ impl Bound {
         let service = bind("--listen", "listen", listen, server.listen)?;
         let admin = bind("--admin", "admin", admin, server.admin)?;
         let plain = server.listen_plain.map(|plain| bind("", "listen_plain", None, plain)).transpose()?;
+        let pages = loaded.config.pages.as_ref().and_then(|pages| pages.listen);
+        let pages = pages.map(|pages| bind("", "listen", None, pages)).transpose()?;
         let unix = server.listen_unix.as_ref().map(|Located { line, value }| {
             let bound = SocketFile::bind(&loaded.path(value));
             bound.map_err(|text| loaded.usage_error(*line, &format!("`listen_unix`: {text}")))
         });
-        Ok(Self { service, plain, unix: unix.transpose()?, admin })
+        Ok(Self { service, plain, unix: unix.transpose()?, pages, admin })
+    }
+
+    /// Returns the port of the listener that serves the pages.
+    pub(super) fn pages_port(&self) -> io::Result<u16> {
+        Ok(self.pages.as_ref().unwrap_or(&self.service).local_addr()?.port())
     }
 
     /// Returns the listeners for the server, and the file to keep until it has stopped.
     pub(super) fn into_listeners(self) -> (Listeners, Option<SocketFile>) {
-        let Self { service, plain, unix, admin } = self;
+        let Self { service, plain, unix, pages, admin } = self;
         let (unix, file) = unix.unzip();
         let mut listeners = Listeners::new(service);
-        (listeners.plain, listeners.unix, listeners.admin) = (plain, unix, Some(admin));
+        (listeners.plain, listeners.unix, listeners.pages) = (plain, unix, pages);
+        listeners.admin = Some(admin);
         (listeners, file)
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Source {
     env: &'static Env,
     /// The address that overrides the configured one.
     listen: Option<SocketAddr>,
+    /// The port of the listener that serves the pages, once it is open.
+    pages_port: Option<u16>,
     /// The program that compiles components.
     worker: PathBuf,
     /// The runtime of all registries, so that a reload does not compile components again. It is
@@ -52,6 +54,7 @@ impl Source {
             file,
             env,
             listen,
+            pages_port: None,
             worker,
             runtime: None,
             store: None,
@@ -87,9 +90,16 @@ impl Source {
         };
         let mut key_sets = self.key_sets.next();
         let registry = loaded.registry(runtime, self.env, store.as_ref(), Some(&mut key_sets))?;
-        let config = loaded.server()?;
+        let mut config = loaded.server()?;
+        config.pages = loaded.config.served_pages(self.pages_port);
         key_sets.settle();
         Ok(LoadedConfig { loaded, registry, config, key_sets })
+    }
+
+    /// Sets the port of the listener that serves the pages, which their address has unless it is
+    /// configured.
+    pub(super) fn serve_pages_on(&mut self, port: u16) {
+        self.pages_port = Some(port);
     }
 
     /// Ends the refreshes of the key sets that the configuration no longer has.
@@ -109,6 +119,7 @@ pub(super) struct RestartOnly {
     listen: SocketAddr,
     listen_plain: Option<SocketAddr>,
     listen_unix: Option<PathBuf>,
+    listen_pages: Option<SocketAddr>,
     admin: SocketAddr,
     connections: usize,
     store: StoreIdentity,
@@ -123,6 +134,7 @@ impl RestartOnly {
             listen: server.listen.value,
             listen_plain: server.listen_plain.map(|plain| plain.value),
             listen_unix: server.listen_unix.as_ref().map(|path| path.value.clone()),
+            listen_pages: loaded.config.pages.as_ref().and_then(|pages| pages.listen).map(|address| address.value),
             admin: server.admin.value,
             connections: server.config.limits.connections,
             store: StoreIdentity::of(loaded),
@@ -133,11 +145,12 @@ impl RestartOnly {
 
     /// Returns the names of the settings that differ.
     fn changed(&self, new: &Self) -> Vec<&'static str> {
-        let Self { listen, listen_plain, listen_unix, admin, connections, store, audit, cache } = self;
+        let Self { listen, listen_plain, listen_unix, listen_pages, admin, connections, store, audit, cache } = self;
         let changed = [
             ("server.listen", *listen != new.listen),
             ("server.listen_plain", *listen_plain != new.listen_plain),
             ("server.listen_unix", *listen_unix != new.listen_unix),
+            ("pages.listen", *listen_pages != new.listen_pages),
             ("server.admin", *admin != new.admin),
             ("server.limits.connections", *connections != new.connections),
             ("store", *store != new.store),

@@ -1,8 +1,8 @@
 //! A handler as a plugin author would write it with the SDK. Its token selects the behavior.
 
 use keyward_sdk::{
-    Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, SessionHandler, SessionRequest,
-    TokenHandler, Verdict, log,
+    Acceptance, CreateDenied, CreateError, CreateRequest, Created, Denial, Failure, Restrictions, SessionHandler,
+    SessionRequest, TokenHandler, Verdict, log,
 };
 
 struct Guest;
@@ -39,7 +39,16 @@ impl TokenHandler for Guest {
 
 impl SessionHandler for Guest {
     fn identify(request: SessionRequest) -> Result<Verdict, Failure> {
-        Ok(request.cookies.first().map_or(Verdict::NotMine, |(_, name)| accept(name, None)))
+        let Some((_, value)) = request.cookies.first() else { return Ok(Verdict::NotMine) };
+        // `ann+view-table` is Ann with this action only.
+        let (name, action) =
+            value.split_once('+').map_or((value.as_str(), None), |(name, action)| (name, Some(action)));
+        let restrictions =
+            action.map(|action| Restrictions { all: vec![action.to_owned()], database: vec![], resource: vec![] });
+        Ok(match accept(name, None) {
+            Verdict::Accepted(acceptance) => Verdict::Accepted(Acceptance { restrictions, ..acceptance }),
+            other => other,
+        })
     }
 }
 

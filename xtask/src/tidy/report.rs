@@ -6,7 +6,7 @@ use crate::run::Step;
 use std::path::Path;
 
 /// The crates with a table row of their own.
-const CRATES: &[&str] = &["runtime", "server", "service", "store", "fetch", "audit", "cli", "sdk", "kit"];
+const CRATES: &[&str] = &["runtime", "server", "service", "pages", "store", "fetch", "audit", "cli", "sdk", "kit"];
 
 /// The counts of one crate.
 #[derive(Default)]

@@ -1,0 +1,213 @@
+//! `/tokens/new`: the form of a new token, its review, and the token.
+
+use crate::fields::{Actions, Choice, Draft, FieldError, Issuer, Place, Wanted, issuers, lifetimes};
+use crate::list;
+use crate::once;
+use crate::person::Person;
+use crate::request::{CLIENT, Call};
+use crate::response::{self, Frame, Response};
+use crate::words::{self, Moment, span};
+use askama::Template;
+use http::StatusCode;
+use keyward_runtime::{CreateRequest, Created, Creation, Error, Restrictions};
+use keyward_service::Operation;
+
+#[derive(Template)]
+#[template(path = "new.html")]
+struct FormPage {
+    frame: Frame,
+    errors: Vec<FieldError>,
+    /// The kinds of token, if there is more than one.
+    handlers: Vec<Choice>,
+    description: String,
+    lifetimes: Vec<Choice>,
+    days: String,
+    is_restricted: bool,
+    all: Actions,
+    places: Vec<PlaceFields>,
+    /// The rights of the session, if it is restricted.
+    bound: Vec<String>,
+}
+
+struct PlaceFields {
+    number: usize,
+    database: String,
+    resource: String,
+    actions: Actions,
+}
+
+impl FormPage {
+    /// Returns the errors of a field.
+    fn errors_of(&self, field: &str) -> Vec<&str> {
+        self.errors.iter().filter(|error| error.field == field).map(|error| error.text.as_str()).collect()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "review.html")]
+struct ReviewPage {
+    frame: Frame,
+    /// The fields, hidden.
+    fields: Vec<(String, String)>,
+    /// The value that makes the form one that works once.
+    form: String,
+    description: String,
+    /// The kind of token, if there is more than one.
+    handler: Option<String>,
+    lifetime: Option<String>,
+    rights: Vec<String>,
+    error: Option<String>,
+}
+
+/// The page with a new token, which is the only one.
+#[derive(Template)]
+#[template(path = "created.html")]
+struct CreatedPage {
+    frame: Frame,
+    token: String,
+    expires: Option<Moment>,
+    rights: Vec<String>,
+    path: Option<String>,
+    /// A sentence about the token that it replaces.
+    note: Option<String>,
+}
+
+/// Responds with the form, filled in from the query.
+pub(crate) fn form(call: &Call<'_>, person: &Person) -> Response {
+    let issuers = issuers(call, person);
+    let mut draft = Draft::read(&call.query(), &issuers);
+    if draft.places.is_empty() {
+        draft.add_place();
+    }
+    form_page(call, person, &issuers, &draft, Vec::new())
+}
+
+/// Responds to the form: with its review, with another place in it, or with the token.
+pub(crate) async fn answer(call: &Call<'_>, person: &Person) -> Response {
+    let values = call.form();
+    let issuers = issuers(call, person);
+    let mut draft = Draft::read(&values, &issuers);
+    let step = values.one("step");
+    if step == "place" || step == "change" {
+        if step == "place" || draft.places.is_empty() {
+            draft.add_place();
+        }
+        return form_page(call, person, &issuers, &draft, Vec::new());
+    }
+    let wanted = match draft.checked(call, person, &issuers) {
+        Ok(wanted) => wanted,
+        Err(errors) => {
+            if draft.places.is_empty() {
+                draft.add_place();
+            }
+            return form_page(call, person, &issuers, &draft, errors);
+        }
+    };
+    if step != "create" {
+        return review(call, person, &issuers, &draft, &wanted, None);
+    }
+    match once::is_first(call, &person.id, values.one("form")).await {
+        Ok(true) => {}
+        Ok(false) => return response::sent_before(call, person),
+        Err(error) => return response::unavailable(&call.pages.config, &error),
+    }
+    match issue(call, person, &wanted).await {
+        Ok(Creation::Created(created)) => show(call, person, &created, wanted.restrictions.as_ref(), None),
+        Ok(Creation::Denied(denied)) => {
+            review(call, person, &issuers, &draft, &wanted, Some(words::text(&denied.message)))
+        }
+        Err(error) => response::unavailable(&call.pages.config, &error),
+    }
+}
+
+async fn issue(call: &Call<'_>, person: &Person, wanted: &Wanted) -> Result<Creation, Error> {
+    let Wanted { handler, description, lifetime, restrictions } = wanted;
+    let mut request = CreateRequest::new(&person.id).handler(handler).description(description).client(CLIENT);
+    request.expires_after = *lifetime;
+    request.restrictions.clone_from(restrictions);
+    let operations = call.operations();
+    call.counted(Operation::Create, handler, &person.id, operations.issue(request), |creation| match creation {
+        Creation::Created(_) => "created",
+        Creation::Denied(_) => "denied",
+    })
+    .await
+}
+
+fn form_page(call: &Call<'_>, person: &Person, issuers: &[Issuer], draft: &Draft, errors: Vec<FieldError>) -> Response {
+    let registry = call.host.registry;
+    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let handler = |issuer: &Issuer| Choice {
+        value: issuer.name.clone(),
+        label: words::name(&issuer.name),
+        is_chosen: issuer.name == draft.handler,
+    };
+    let place = |(number, place): (usize, &Place)| PlaceFields {
+        number,
+        database: place.database.clone(),
+        resource: place.resource.clone(),
+        actions: Actions::new(call, format!("action{number}"), &place.actions),
+    };
+    let title = if errors.is_empty() { "Create a token" } else { "Error: create a token" };
+    let page = FormPage {
+        frame: Frame::new(call, person, title),
+        errors,
+        handlers: if issuers.len() > 1 { issuers.iter().map(handler).collect() } else { Vec::new() },
+        description: draft.description.clone(),
+        lifetimes: lifetimes(issuers, &draft.lifetime),
+        days: draft.days.clone(),
+        is_restricted: draft.is_restricted,
+        all: Actions::new(call, "all".to_owned(), &draft.all),
+        places: draft.places.iter().enumerate().map(place).collect(),
+        bound: person.bound.as_ref().map(|bound| words::rights(registry, Some(bound))).unwrap_or_default(),
+    };
+    response::page(status, &page)
+}
+
+fn review(
+    call: &Call<'_>,
+    person: &Person,
+    issuers: &[Issuer],
+    draft: &Draft,
+    wanted: &Wanted,
+    error: Option<String>,
+) -> Response {
+    let form = match once::form(call.now) {
+        Ok(form) => form,
+        Err(error) => return response::unavailable(&call.pages.config, &error.into()),
+    };
+    let (status, title) = match error {
+        None => (StatusCode::OK, "Review the token"),
+        Some(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Error: the token was not created"),
+    };
+    let page = ReviewPage {
+        frame: Frame::new(call, person, title),
+        fields: draft.pairs(),
+        form,
+        description: words::text(&wanted.description),
+        handler: (issuers.len() > 1).then(|| words::name(&wanted.handler)),
+        lifetime: wanted.lifetime.map(|seconds| span(seconds.get().into())),
+        rights: words::rights(call.host.registry, wanted.restrictions.as_ref()),
+        error,
+    };
+    response::page(status, &page)
+}
+
+/// Responds with a new token. `note` is about the one that it replaces.
+pub(crate) fn show(
+    call: &Call<'_>,
+    person: &Person,
+    created: &Created,
+    restrictions: Option<&Restrictions>,
+    note: Option<String>,
+) -> Response {
+    let Created { handler, token, token_id, expires_at, .. } = created;
+    let page = CreatedPage {
+        frame: Frame::new(call, person, "Your new token"),
+        token: token.clone(),
+        expires: expires_at.map(|end| Moment::new(end, call.now)),
+        rights: words::rights(call.host.registry, restrictions),
+        path: token_id.as_ref().map(|id| list::path(call, handler, id)),
+        note,
+    };
+    response::page(StatusCode::OK, &page)
+}
