@@ -123,6 +123,11 @@ fn build(folder: &Folder, language: Language) {
     let checked = folder.run(&["check", &file, "--config", &config], "");
     assert_eq!(checked.status, 0, "{checked:?}");
     assert!(!checked.stdout.contains("NOT granted") && !checked.stdout.contains("WARNING"), "{checked:?}");
+    let measured = folder.run(&["bench", &file, "--json"], "");
+    assert_eq!(measured.status, 0, "{measured:?}");
+    let report: Value = serde_json::from_str(&measured.stdout).unwrap();
+    let calls: Vec<_> = report["calls"].as_array().unwrap().iter().map(|row| row["call"].as_str().unwrap()).collect();
+    assert_eq!(calls, ["issue", "verify"], "{language}: {report}");
 }
 
 fn serve(folder: &Folder, language: Language) -> Daemon {
