@@ -158,10 +158,7 @@ impl Subject {
 }
 
 fn table(subjects: &[Subject]) -> String {
-    let mut table =
-        "| `--lang` | component, KB | imports | of WASI | compiled, s | memory, KiB | page faults | start, µs | a call, µs \
-                     | times plain wasmtime |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
-            .to_owned();
+    let mut table = HEAD.to_owned();
     for subject in subjects {
         let Subject { language, component, info, compiled, rounds, .. } = subject;
         let middle = |of: fn(&Round) -> f64| median(rounds.iter().map(of));
@@ -200,6 +197,12 @@ fn thread_cpu() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap()
 }
 
+const HEAD: &str = "\
+| `--lang` | component, KB | imports | of WASI | compiled, s | memory, KiB | page faults | start, µs | a call, µs | times plain wasmtime |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+";
+
+/// The page, with the names of its variable parts in capital letters.
 const PAGE: &str = "\
 # The cost of each language
 
@@ -230,12 +233,12 @@ machines. The tools of the languages must be installed, as by `cargo xtask peers
 \"Without Keyward\" means wasmtime, in the same run and with the same settings: it creates an instance
 of the component, and calls `verify` with the token. Its host functions do only their work, and WASI
 is that of `wasmtime-wasi`. The rest of a call is Keyward's: routing, admission, limits, ticks,
-policy and the verdict. They take about 3 µs for a handler without WASI, which is more than a fifth
+policy and the verdict. They take 2 to 3 µs for a handler without WASI, which is more than a fifth
 of a call of the handler in Rust, and little beside an interpreter.
 
 Every call has a fresh instance, so a runtime starts in every call. A component of Python or
 JavaScript is a snapshot of an interpreter that has already started: a call copies the pages that it
 writes to, and the kernel takes them back afterwards. Go's runtime starts from the beginning. The
 start is about half of a call in these languages. In the other half, Python and JavaScript are
-interpreted: WebAssembly has no compiler at run time.
+interpreted: a component cannot compile code while it runs.
 ";

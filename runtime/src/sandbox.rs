@@ -21,13 +21,14 @@ use crate::session;
 use crate::slice;
 use crate::token::is_token_text;
 use crate::verdict::{CreateRequest, Denial};
+use async_trait::async_trait;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, Lower};
-use wasmtime::{CallHook, FrameInfo, Store, Trap, WasmBacktrace};
+use wasmtime::{CallHook, CallHookHandler, FrameInfo, Store, StoreContextMut, Trap, WasmBacktrace};
 
 /// A [`CheckedComponent`] linked with its [`BoundGrants`], and the slots in which it may run.
 pub(crate) struct Sandbox {
@@ -379,12 +380,7 @@ impl Sandbox {
             (Mode::Direct, None) | (Mode::Fiber, _) => {
                 store.epoch_deadline_callback(|_| Ok(slice::on_tick()));
                 if self.bound.wasi {
-                    // Its functions are not ours, so they only count. Straight-line code meets no
-                    // tick.
-                    store.call_hook(|store, hook| match hook {
-                        CallHook::ReturningFromHost => store.data().calls.check(),
-                        _ => Ok(()),
-                    });
+                    store.call_hook_async(AfterHostCall);
                 }
                 self.fiber.instantiate_async(&mut store).await
             }
@@ -427,6 +423,24 @@ impl Sandbox {
             tracing::warn!(target: "keyward::handler", handler = &*self.bound.name, dropped, "log lines dropped");
         }
         result.map_err(|error| fault(&error, &self.bound.limits, self.stack))
+    }
+}
+
+/// The check after each host call of a component with WASI, whose functions are not ours.
+/// Straight-line code meets no tick, and an argument may take long to read.
+struct AfterHostCall;
+
+#[async_trait]
+impl CallHookHandler<State> for AfterHostCall {
+    async fn handle_call_event(&self, store: StoreContextMut<'_, State>, hook: CallHook) -> wasmtime::Result<()> {
+        if !matches!(hook, CallHook::ReturningFromHost) {
+            return Ok(());
+        }
+        store.data().calls.check()?;
+        if slice::is_over() {
+            slice::give_way().await;
+        }
+        Ok(())
     }
 }
 

@@ -2,6 +2,8 @@
 
 use crate::support;
 use keyward_runtime::clock::UnixTime;
+use keyward_runtime::error::{ErrorKind, LimitExceeded};
+use keyward_runtime::limits::LimitKind;
 use keyward_runtime::{Actors, HandlerConfig, Registry, RuntimeLimits, Verdict};
 use keyward_tests::cli::Folder;
 use keyward_tests::hostile;
@@ -43,6 +45,16 @@ fn nothing_of_a_call_is_left_for_the_next() {
     for _ in 0..3 {
         assert!(matches!(registry.verify_blocking("ho_x"), Ok(Verdict::Accepted(_))));
     }
+}
+
+/// Host calls in straight-line code meet no tick: the CPU time is checked after each of them.
+#[test]
+fn straight_line_host_calls_are_stopped_at_their_limit() {
+    let error = registry("wasi-resolve-straight").verify_blocking("ho_x").unwrap_err();
+    let ErrorKind::Limit(LimitExceeded { limit, used, of, .. }) = error.kind() else { panic!("{error}") };
+    assert_eq!(*limit, LimitKind::Cpu);
+    // Without the check, it uses ten times as much.
+    assert!(*used < 2 * of, "{error}");
 }
 
 /// The stack of a component with WASI is four times that of others.
