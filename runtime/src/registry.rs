@@ -21,7 +21,7 @@ use crate::revocation_list::{Revocations, Subject};
 use crate::runtime::Runtime;
 use crate::sanitize::{MAX_NAME, escape_untrusted, list_names};
 use crate::session::SessionRequest;
-use crate::store::{StoreError, TokenStore};
+use crate::store::TokenStore;
 use crate::token::TokenDigest;
 use crate::verdict::{
     Acceptance, CreateRequest, Created, Creation, Denial, Denied, Parent, Reason, Rejection, Restrictions, Verdict,
@@ -480,10 +480,6 @@ impl Registry {
 /// Returns a denial by the host.
 fn denied(denial: Denial, message: impl Into<String>) -> Denied {
     Denied { handler: None, denial, message: message.into() }
-}
-
-fn store_error(error: StoreError) -> Error {
-    Error::without_handler(error.into())
 }
 
 fn too_long(max: usize) -> Verdict {

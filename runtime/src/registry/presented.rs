@@ -5,7 +5,7 @@
 //! are not its own, and must not block an operator.
 
 use super::redact::{IdKind, is_random};
-use super::{Registry, TokenRevocations, store_error};
+use super::{Registry, TokenRevocations};
 use crate::error::{Error, ErrorKind};
 use crate::store::{ListEntry, Revocation};
 use crate::token::{TokenDigest, is_token_byte};
@@ -216,6 +216,6 @@ impl Registry {
 
     async fn find_issued(&self, digest: &TokenDigest) -> Result<Option<ListEntry>, Error> {
         let Some(records) = &self.0.records else { return Ok(None) };
-        records.find_issued(None, digest).await.map_err(store_error)
+        records.find_issued(None, digest).await.map_err(Error::from)
     }
 }

@@ -1,6 +1,6 @@
 //! Revocation: requests to revoke tokens, and the check of each verified token.
 
-use super::{Registry, store_error};
+use super::Registry;
 use crate::actor::ActorId;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind};
@@ -41,8 +41,8 @@ impl<'a> TokenRevocations<'a> {
     /// [`ErrorKind::Store`] if the directory or the log fails.
     pub async fn report_node(&self, directory: &dyn NodeDirectory, node: &str) -> Result<(), Error> {
         let now = self.registry.now()?;
-        directory.note_node(node, self.list.last(), now).await.map_err(store_error)?;
-        self.list.keep_clock(now).await.map_err(store_error)
+        directory.note_node(node, self.list.last(), now).await?;
+        self.list.keep_clock(now).await.map_err(Error::from)
     }
 
     /// Revokes tokens of any handler, stored or signed. Returns the number of records that were
@@ -84,7 +84,7 @@ impl<'a> TokenRevocations<'a> {
     /// As for `revoke`.
     pub async fn count(&self, revocation: Revocation) -> Result<u64, Error> {
         let (revocation, now) = self.checked(revocation)?;
-        self.list.count(&revocation, now).await.map_err(store_error)
+        self.list.count(&revocation, now).await.map_err(Error::from)
     }
 
     fn checked(&self, mut revocation: Revocation) -> Result<(Revocation, UnixTime), Error> {

@@ -1,6 +1,6 @@
 //! Administration of issued tokens: listing, editing and rotating their records.
 
-use super::{IssueOptions, Registry, denied, store_error};
+use super::{IssueOptions, Registry, denied};
 use crate::clock::{MAX_SECONDS, UnixTime};
 use crate::error::Error;
 use crate::handler::{Handler, IssueContext};
@@ -85,7 +85,7 @@ impl<'a> Tokens<'a> {
         let unused_since = filter.unused_since.map(UnixTime::whole);
         let after = after.map(|after| Cursor { issued_at: after.issued_at.whole(), ..after.clone() });
         let filter = Filter { idle: self.idle(now), unused_since, ..filter };
-        self.store.list(&filter, after.as_ref(), max, now).await.map_err(store_error)
+        self.store.list(&filter, after.as_ref(), max, now).await.map_err(Error::from)
     }
 
     /// Returns the [`Record`] of a token.
@@ -94,7 +94,7 @@ impl<'a> Tokens<'a> {
     /// As for [`list`](Self::list), or no handler has that name.
     pub async fn find(&self, token: &TokenId) -> Result<Option<Record>, Error> {
         self.registry.named(&token.handler, |_| true)?;
-        let found = self.store.find(&token.handler, &token.id).await.map_err(store_error)?;
+        let found = self.store.find(&token.handler, &token.id).await?;
         Ok(found.map(|StoredRecord { record, .. }| record))
     }
 
@@ -114,7 +114,7 @@ impl<'a> Tokens<'a> {
     /// As for [`list`](Self::list).
     pub async fn tally(&self) -> Result<Vec<StatusCount>, Error> {
         let now = self.registry.now()?;
-        self.store.tally(&self.idle(now), now).await.map_err(store_error)
+        self.store.tally(&self.idle(now), now).await.map_err(Error::from)
     }
 
     /// Applies a [`TokenUpdate`] to a token's record. Expiry can only be brought forward and
@@ -134,7 +134,7 @@ impl<'a> Tokens<'a> {
         };
         let edit = RecordUpdate { id: id.clone(), before, after: after.clone(), replaced: false };
         let changes = Transaction { at: now, edit: Some(edit), ..Transaction::default() };
-        match self.store.commit(handler, changes).await.map_err(store_error)? {
+        match self.store.commit(handler, changes).await? {
             CommitOutcome::Done => {
                 let TokenTerms { description, expires_at, restrictions } = after;
                 Ok(UpdateOutcome::Done(Record { description, expires_at, restrictions, ..record }))
