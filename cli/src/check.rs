@@ -1,7 +1,6 @@
 //! `keyward check`: describes a component, its imports and its grants.
 
 use crate::args::Check;
-use crate::builtin;
 use crate::config::{Component, Handler};
 use crate::output::{one_line, write_json, write_lines};
 use crate::store::OpenStore;
@@ -12,7 +11,6 @@ use keyward_runtime::text::list_items;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
-use std::path::Path;
 
 /// The output. The members are in the order of the JSON.
 #[derive(Serialize)]
@@ -106,11 +104,7 @@ struct Limit {
 }
 
 pub(crate) fn run(args: Check, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
-    let component = match builtin::parse(&args.component) {
-        None => builtin::or_foreign(config_file::component(Path::new(&args.component))?),
-        Some(Ok(builtin)) => (*builtin).into(),
-        Some(Err(text)) => return Err(CliError::Usage(text)),
-    };
+    let component = config_file::component(&args.component)?;
     let config = args.config.as_deref().map(config_file::ConfigFile::read).transpose()?;
     let cache = config.as_ref().and_then(|config| config.cache(false));
     let runtime = assemble::runtime(None, io.worker, cache)?;

@@ -301,9 +301,16 @@ fn located(file: &Path, line: Option<usize>, text: &str) -> String {
     }
 }
 
-/// Reads the component file of `keyward check`.
-pub(crate) fn component(path: &Path) -> Result<Vec<u8>, CliError> {
-    read(path, Limits::default().component_bytes, "correct the path").map_err(CliError::Usage)
+/// Returns the component that an argument names, as `builtin:NAME` or by its path.
+pub(crate) fn component(argument: &str) -> Result<keyward_runtime::component::Component, CliError> {
+    match builtin::parse(argument) {
+        Some(builtin) => builtin.map(|builtin| (*builtin).into()),
+        None => {
+            let bytes = read(Path::new(argument), Limits::default().component_bytes, "correct the path");
+            bytes.map(builtin::or_foreign)
+        }
+    }
+    .map_err(CliError::Usage)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod stubs;
 use crate::args::kit::Trial as Args;
 use crate::config::{AlgorithmName, SchemeName};
 use crate::output::with_code;
-use crate::{CliError, Io, builtin, config_file};
+use crate::{CliError, Io, config_file};
 use cases_file::{HttpTable, KeyTable, PublicKeysTable, SessionTable};
 use keyward_kit::Project;
 use keyward_runtime::clock::Clock;
@@ -68,11 +68,7 @@ impl Trial {
                 (project.component().display().to_string(), cases.exists().then_some(cases))
             }
         };
-        let component = match builtin::parse(&path) {
-            None => builtin::or_foreign(config_file::component(Path::new(&path))?),
-            Some(Ok(builtin)) => (*builtin).into(),
-            Some(Err(text)) => return Err(CliError::Usage(text)),
-        };
+        let component = config_file::component(&path)?;
         let cases = cases.or(default).map_or_else(|| Ok(CasesFile::default()), |file| CasesFile::read(&file))?;
         let unusable = |error: String| CliError::Unavailable(format!("the temporary folder: {error}"));
         let folder = TempDir::new().map_err(|error| unusable(error.to_string()))?;
