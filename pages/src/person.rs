@@ -23,7 +23,7 @@ pub(crate) struct Person {
 pub(crate) enum SignedIn {
     As(Person),
     No,
-    /// Nothing is known, because of this error.
+    /// Unknown, because of this error.
     Unclear(Error),
 }
 

@@ -16,8 +16,8 @@ pub type Response = http::Response<String>;
 const STYLE: &str = include_str!("../static/style.css");
 const SCRIPT: &str = include_str!("../static/copy.js");
 
-/// Nothing is loaded from other origins, no other site frames a page or gets a form, and no script
-/// or style within a page works.
+/// The content security policy. Forbids resources of other origins, forms to other sites, framing,
+/// and inline scripts and styles.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 

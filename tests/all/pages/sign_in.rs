@@ -49,7 +49,7 @@ fn over_plain_http_the_cookie_has_no_prefix() {
 fn signing_in_sets_a_new_cookie_and_signing_out_ends_it_everywhere() {
     let site = Site::new("https://tokens.example");
     let browser = Browser::new(&site);
-    // A session that somebody else has planted.
+    // An attacker has planted a session cookie.
     browser.cookies.borrow_mut().insert("__Host-keyward".into(), "planted".into());
     assert_eq!(browser.get("/tokens").status, 403);
     browser.post(&site.link("ann"), &[]);
