@@ -6,6 +6,7 @@ pub(crate) mod digest;
 pub(crate) mod http;
 pub(crate) mod keys;
 pub(crate) mod log;
+mod output;
 pub(crate) mod public_keys;
 pub(crate) mod queries;
 pub(crate) mod random;

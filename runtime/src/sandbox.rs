@@ -402,9 +402,7 @@ impl Sandbox {
         result: wasmtime::Result<T>,
     ) -> Result<T, ErrorKind> {
         let state = store.data_mut();
-        if let Some(world) = &state.world
-            && world.flush(&mut state.lines)
-        {
+        if state.lines.flush() {
             state.calls.note_effect();
         }
         if state.world.is_some() {
@@ -417,7 +415,7 @@ impl Sandbox {
         } else if result.is_err() {
             state.lines.release();
         }
-        let dropped = state.lines.dropped();
+        let dropped = state.lines.newly_dropped();
         if dropped > 0 {
             self.bound.counters.dropped_lines.add(dropped.into());
             tracing::warn!(target: "keyward::handler", handler = &*self.bound.name, dropped, "log lines dropped");

@@ -29,6 +29,29 @@ fn output_is_logged_by_line_and_without_the_token() {
     assert_eq!(log.lines().filter(|line| line.contains("hostile")).count(), 2, "{log}");
 }
 
+/// The beginning of a long output is dropped, and with it the beginning of a token may be.
+#[test]
+fn no_part_of_a_token_is_left_of_a_long_output() {
+    let registry = registry("wasi-stderr-cut-token");
+    let log = support::captured_log(|| {
+        let error = registry.verify_blocking("ho_0123456789abcdef").unwrap_err();
+        assert_eq!(error.code(), "trap");
+    });
+    assert!(!log.contains("123456789abcdef") && log.contains("log lines dropped"), "{log}");
+}
+
+/// The log has the output of a call that was stopped.
+#[test]
+fn output_of_a_stopped_call_is_logged() {
+    let folder = Folder::new(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("wasi-stopped"));
+    folder.write("loops.wasm", hostile::case("wasi-stderr-loop").bytes, 0o644);
+    let config =
+        "[[handlers]]\nname = \"loops\"\ncomponent = \"loops.wasm\"\nprefixes = [\"ho_\"]\nactors = []\nwasi = true\n";
+    folder.write("keyward.toml", config, 0o644);
+    let ran = folder.run(&["verify", "--config", "keyward.toml"], "ho_x\n");
+    assert!(ran.stdout.contains("limit-cpu") && ran.stderr.contains("before the loop"), "{ran:?}");
+}
+
 #[test]
 fn output_is_truncated_and_counted() {
     let registry = registry("wasi-stderr-megabyte");

@@ -1,6 +1,7 @@
 //! `keyward:handler/log`: messages of a handler in the operator's log, each bounded and on one
 //! line.
 
+use super::output::{Output, Outputs};
 use super::{Linking, State};
 use crate::bindings::Redactor;
 use crate::bindings::log::Level;
@@ -23,6 +24,10 @@ pub(crate) struct Lines {
     token: Arc<str>,
     /// The values of a session, which lines must not contain either.
     values: Vec<Arc<str>>,
+    /// Number of dropped lines that were reported.
+    reported: u32,
+    /// The output of the guest by WASI; `None` if it has not used WASI.
+    outputs: Option<Outputs>,
 }
 
 /// Maximum number of bytes of a held line. Held lines are longer than the emitted part, so that a
@@ -31,21 +36,62 @@ const HELD: usize = 16 << 10;
 
 impl Lines {
     pub(crate) fn new(bound: Arc<BoundGrants>, of: u32, bytes: usize, token: Arc<str>) -> Self {
-        Self { bound, written: 0, of, dropped: 0, bytes, held: None, token, values: Vec::new() }
+        Self {
+            bound,
+            written: 0,
+            of,
+            dropped: 0,
+            bytes,
+            held: None,
+            token,
+            values: Vec::new(),
+            reported: 0,
+            outputs: None,
+        }
     }
 
-    /// Returns the number of dropped lines.
-    pub(crate) fn dropped(&self) -> u32 {
-        self.written.saturating_sub(self.of).saturating_add(self.dropped)
+    /// Returns the number of lines that were dropped since this was called last.
+    pub(crate) fn newly_dropped(&mut self) -> u32 {
+        let dropped = self.written.saturating_sub(self.of).saturating_add(self.dropped);
+        let reported = std::mem::replace(&mut self.reported, dropped);
+        dropped.saturating_sub(reported)
+    }
+
+    /// Returns the outputs of the guest, which are flushed into these lines.
+    pub(super) fn outputs(&mut self) -> Outputs {
+        self.outputs.get_or_insert_default().clone()
+    }
+
+    /// Adds the lines of the guest's output. Returns `false` if there is none.
+    pub(crate) fn flush(&mut self) -> bool {
+        let Some(Outputs { stdout, stderr }) = self.outputs.clone() else { return false };
+        // The errors first, so that the output leaves them some of the lines.
+        let failed = self.flush_as(Level::Warn, &stderr);
+        self.flush_as(Level::Info, &stdout) || failed
+    }
+
+    fn flush_as(&mut self, level: Level, output: &Output) -> bool {
+        let kept = output.take();
+        if kept.is_empty() {
+            return false;
+        }
+        self.drop_lines(usize::from(kept.is_cut));
+        let text = kept.into_text();
+        let written: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        // The last lines are those of a panic.
+        let (dropped, shown) = written.split_at(written.len().saturating_sub(self.left()));
+        shown.iter().for_each(|line| self.write(level, (*line).to_owned()));
+        self.drop_lines(dropped.len());
+        true
     }
 
     /// Returns the number of lines that may still be written.
-    pub(super) fn left(&self) -> usize {
+    fn left(&self) -> usize {
         self.of.saturating_sub(self.written) as usize
     }
 
     /// Counts lines that are not written.
-    pub(super) fn drop_lines(&mut self, count: usize) {
+    fn drop_lines(&mut self, count: usize) {
         self.dropped = self.dropped.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
     }
 
@@ -66,7 +112,7 @@ impl Lines {
 
     /// Discards the held lines, and those that were dropped: the call runs again.
     pub(crate) fn discard(&mut self) {
-        (self.held, self.written, self.dropped) = (None, 0, 0);
+        (self.held, self.written, self.dropped, self.reported) = (None, 0, 0, 0);
     }
 
     /// Emits the held lines, without the token.
@@ -102,10 +148,11 @@ impl Lines {
     }
 }
 
-/// Emits the held lines of a stopped call. A new token was not given away, so it need not be
-/// removed.
+/// Emits the output and the held lines of a stopped call. A new token was not issued, so it need
+/// not be removed.
 impl Drop for Lines {
     fn drop(&mut self) {
+        self.flush();
         self.release();
     }
 }

@@ -5,21 +5,17 @@
 //! No function waits: timers are over at once, and the input has ended. The clock for durations
 //! advances by a microsecond with each reading, so that nothing measures the host.
 
-use super::log::Lines;
+use super::output::Outputs;
 use super::{State, random};
-use crate::bindings::log::Level;
-use bytes::Bytes;
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::io::AsyncWrite;
-use wasmtime::Result;
-use wasmtime::component::{HasData, HasSelf, Linker, Resource, ResourceTable};
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView};
+use wasmtime::component::{HasData, HasSelf, Linker, Resource, ResourceTable, ResourceType};
+use wasmtime::{Result, StoreContextMut};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random as secure};
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress, Network};
 use wasmtime_wasi::p2::bindings::{cli, filesystem, io, sockets};
-use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamResult, subscribe};
+use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 use wasmtime_wasi::{I32Exit, ResourceTableError, WasiCtx, WasiCtxView, WasiView, async_trait};
 
@@ -33,8 +29,8 @@ impl HasData for Table {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-/// Links the interfaces. Those of clocks and randomness are ours; behind the others of wasmtime
-/// there is nothing to reach.
+/// Links the interfaces. Those of clocks, randomness and names are ours; behind the others of
+/// wasmtime there is nothing to reach.
 pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     wall_clock::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     monotonic_clock::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
@@ -64,13 +60,34 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     filesystem::types::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)?;
 
     sockets::instance_network::add_to_linker::<State, WasiSockets>(linker, State::sockets)?;
-    sockets::ip_name_lookup::add_to_linker::<State, WasiSockets>(linker, State::sockets)?;
+    link_names(linker)?;
     let network = sockets::network::LinkOptions::default();
     sockets::network::add_to_linker::<State, WasiSockets>(linker, &network, State::sockets)?;
     sockets::tcp::add_to_linker::<State, WasiSockets>(linker, State::sockets)?;
     sockets::tcp_create_socket::add_to_linker::<State, WasiSockets>(linker, State::sockets)?;
     sockets::udp::add_to_linker::<State, WasiSockets>(linker, State::sockets)?;
     sockets::udp_create_socket::add_to_linker::<State, WasiSockets>(linker, State::sockets)
+}
+
+/// Links `wasi:sockets/ip-name-lookup`: no name has an address. The implementation of wasmtime
+/// starts threads to say so.
+fn link_names(linker: &mut Linker<State>) -> Result<()> {
+    /// The addresses of a name, of which there are none.
+    struct Addresses;
+    let mut names = linker.instance("wasi:sockets/ip-name-lookup@0.2.12")?;
+    names.resource("resolve-address-stream", ResourceType::host::<Addresses>(), |_, _| Ok(()))?;
+    names.func_wrap("resolve-addresses", |mut store, (_, _): (Resource<Network>, String)| {
+        store.data_mut().calls.note();
+        Ok((Err::<Resource<Addresses>, _>(ErrorCode::PermanentResolverFailure),))
+    })?;
+    let next = |_: StoreContextMut<'_, State>, (_,): (Resource<Addresses>,)| {
+        Ok((Err::<Option<IpAddress>, _>(ErrorCode::InvalidState),))
+    };
+    names.func_wrap("[method]resolve-address-stream.resolve-next-address", next)?;
+    let subscribe = |_: StoreContextMut<'_, State>, (_,): (Resource<Addresses>,)| {
+        Err::<(Resource<DynPollable>,), _>(ResourceTableError::NotPresent.into())
+    };
+    names.func_wrap("[method]resolve-address-stream.subscribe", subscribe)
 }
 
 /// Nanoseconds between two readings of the monotonic clock.
@@ -80,27 +97,17 @@ const READING: u64 = 1_000;
 pub(crate) struct World {
     context: WasiCtx,
     table: ResourceTable,
-    stdout: Output,
-    stderr: Output,
     readings: u64,
 }
 
 impl World {
-    fn new() -> Self {
-        let (stdout, stderr) = (Output::default(), Output::default());
+    fn new(Outputs { stdout, stderr }: Outputs) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
         let mut builder = WasiCtx::builder();
-        builder.stdout(stdout.clone()).stderr(stderr.clone());
-        builder.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
-        Self { context: builder.build(), table, stdout, stderr, readings: 0 }
-    }
-
-    /// Writes the output up to now to the handler's log. Returns `false` if there is none.
-    pub(crate) fn flush(&self, lines: &mut Lines) -> bool {
-        // The errors first, so that the output leaves them some of the lines.
-        let failed = self.stderr.flush_as(Level::Warn, lines);
-        self.stdout.flush_as(Level::Info, lines) || failed
+        builder.stdout(stdout).stderr(stderr);
+        builder.allow_tcp(false).allow_udp(false);
+        Self { context: builder.build(), table, readings: 0 }
     }
 }
 
@@ -110,77 +117,6 @@ pub(crate) fn ended(error: &wasmtime::Error) -> Option<String> {
         return Some(format!("wasi:cli/exit with the status {status}"));
     }
     error.downcast_ref::<ResourceTableError>().map(|error| format!("WASI: {error} (at most {HANDLES} at once)"))
-}
-
-/// The output or the errors of a guest.
-///
-/// Keeps the end of it, of at most [`Output::MAX`] bytes.
-#[derive(Clone, Default)]
-struct Output(Arc<Mutex<VecDeque<u8>>>);
-
-impl Output {
-    const MAX: usize = 16 << 10;
-
-    fn kept(&self) -> MutexGuard<'_, VecDeque<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes the text up to now to the handler's log. Returns `false` if there is none.
-    fn flush_as(&self, level: Level, lines: &mut Lines) -> bool {
-        let bytes = std::mem::take(&mut *self.kept());
-        if bytes.is_empty() {
-            return false;
-        }
-        let text = String::from_utf8_lossy(&Vec::from(bytes)).into_owned();
-        let written: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        // The last lines are those of a panic.
-        let (dropped, shown) = written.split_at(written.len().saturating_sub(lines.left()));
-        shown.iter().for_each(|line| lines.write(level, (*line).to_owned()));
-        lines.drop_lines(dropped.len());
-        true
-    }
-}
-
-impl IsTerminal for Output {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for Output {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        // Used by WASI 0.3 only.
-        Box::new(tokio::io::sink())
-    }
-
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.clone())
-    }
-}
-
-impl OutputStream for Output {
-    /// Keeps the last bytes. It never fails, because runtimes end with a panic if it does.
-    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        let mut kept = self.kept();
-        let start = bytes.len().saturating_sub(Self::MAX);
-        kept.extend(bytes.get(start..).unwrap_or_default());
-        let excess = kept.len().saturating_sub(Self::MAX);
-        kept.drain(..excess);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(Self::MAX)
-    }
-}
-
-#[async_trait]
-impl Pollable for Output {
-    async fn ready(&mut self) {}
 }
 
 /// A timer, which is over.
@@ -194,7 +130,7 @@ impl Pollable for Over {
 impl State {
     /// Returns the inert world, which is created with its first use.
     fn world(&mut self) -> &mut World {
-        self.world.get_or_insert_with(|| Box::new(World::new()))
+        self.world.get_or_insert_with(|| Box::new(World::new(self.lines.outputs())))
     }
 }
 

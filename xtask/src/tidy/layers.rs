@@ -52,7 +52,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["session_cache", "session_flights"],
             &["hook", "registry::redact", "restrictions", "slice", "store::record"],
             &["store"],
-            &["lane", "policy", "queries", "registry::presented", "revocation_list::cutoffs"],
+            &["host::output", "lane", "policy", "queries", "registry::presented", "revocation_list::cutoffs"],
             &["revocation_list", "revocation_list::snapshot"],
             &["bindings", "conduct", "grants", "model", "revocation_list::pending_writes"],
             &["host::log", "host::random"],
