@@ -3,7 +3,7 @@
 use crate::config::{Component, Handler, Located, Pages, Query, Ring, SecretSource, TlsFiles};
 use crate::config_file::{ConfigFile, usage_error};
 use crate::key_sets::{RemoteSets, start_fetcher};
-use crate::output::{ERASE_LINE, with_code};
+use crate::output::{Progress, with_code};
 use crate::private_file::{read, read_private};
 use crate::store::OpenStore;
 use crate::{CliError, Env, Io};
@@ -54,17 +54,11 @@ impl ConfigFile {
     ) -> Result<Registry, CliError> {
         let files = self.config.handlers.iter().filter(|handler| matches!(handler.component.value, Component::File(_)));
         let names: Vec<_> = files.map(|handler| &handler.name.value).collect();
-        let is_shown = io.stderr_is_terminal && !names.is_empty();
-        // The command goes on if its progress cannot be displayed.
-        if is_shown {
-            let _ = write!(io.stderr, "compiling {}…", list_names(names));
-            let _ = io.stderr.flush();
+        let mut progress = Progress::new(io.stderr, io.stderr_is_terminal);
+        if !names.is_empty() {
+            progress.display(&format!("compiling {}…", list_names(names)));
         }
-        let registry = self.registry(&runtime(at, io.worker, self.cache(false))?, io.env, store, remote);
-        if is_shown {
-            let _ = write!(io.stderr, "{ERASE_LINE}");
-        }
-        registry
+        self.registry(&runtime(at, io.worker, self.cache(false))?, io.env, store, remote)
     }
 
     /// Loads everything that the configuration names, and builds its registry on the store that

@@ -2,8 +2,8 @@
 //! run.
 
 use crate::args::kit::{Bench, Trial as Args};
-use crate::output::{ERASE_LINE, pad, write_json, write_lines};
-use crate::trial::{Case, Keys, NAME, Trial, Want};
+use crate::output::{Progress, pad, write_json, write_lines};
+use crate::trial::{Case, NAME, Setup, Trial, Want};
 use crate::{CliError, ExitStatus, Io};
 use keyward_runtime::clock::{MonotonicClock, SystemClock};
 use keyward_runtime::component::ComponentInfo;
@@ -59,7 +59,7 @@ pub(crate) fn run(args: Bench, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
         setting: vec![("unique_tokens".to_owned(), "true".to_owned())],
         cases: None,
     };
-    let subjects = [trial.load(Keys::First)?, open(baseline)?.load(Keys::First)?];
+    let subjects = [trial.load(Setup::AsServed)?, open(baseline)?.load(Setup::AsServed)?];
     let [own, signed] = &subjects;
     let Some(mut own_calls) = Calls::of(own, &trial) else {
         let text = "it issues no token, and accepts none of the cases: describe one that it accepts now in cases.toml";
@@ -67,18 +67,13 @@ pub(crate) fn run(args: Bench, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
     };
     let mut signed_calls = Calls::issuing(signed)
         .ok_or_else(|| CliError::Unavailable(format!("internal error: {BASELINE} issues no token")))?;
-    let is_shown = io.stderr_is_terminal;
+    let mut progress = Progress::new(io.stderr, io.stderr_is_terminal);
     for round in 0..ROUNDS {
-        if is_shown {
-            // A progress that cannot be shown is no reason to stop.
-            let _ = write!(io.stderr, "\rmeasuring: {} %", round * 100 / ROUNDS).and_then(|()| io.stderr.flush());
-        }
+        progress.display(&format!("measuring: {} %", round * 100 / ROUNDS));
         own_calls.measure(own);
         signed_calls.measure(signed);
     }
-    if is_shown {
-        let _ = write!(io.stderr, "{ERASE_LINE}").and_then(|()| io.stderr.flush());
-    }
+    drop(progress);
     let (calls, baseline) = (own_calls.rows(), signed_calls.rows());
     let median = |rows: &[Row]| rows.last().map_or(f64::NAN, |row| row.median_us);
     let ratio = (median(&calls) / median(&baseline) * 100.0).round() / 100.0;
@@ -105,7 +100,8 @@ struct Calls(Vec<(Call, Times)>);
 
 /// A call that succeeds.
 enum Call {
-    Issue,
+    /// With this lifetime in seconds; `None` if the handler denies one.
+    Issue(Option<NonZeroU32>),
     Verify(String),
     Identify(SessionRequest),
 }
@@ -136,8 +132,9 @@ impl Calls {
 
     /// Returns the issue of a token, and its verification. `None` if the handler issues none.
     fn issuing(registry: &Registry) -> Option<Self> {
-        let token = issue(registry, NonZeroU32::new(3_600)).or_else(|| issue(registry, None))?;
-        Some(Self::new(registry, vec![Call::Issue, Call::Verify(token)]))
+        let lifetimes = [NonZeroU32::new(3_600), None].into_iter();
+        let (lifetime, token) = lifetimes.filter_map(|of| Some((of, issue(registry, of)?))).next()?;
+        Some(Self::new(registry, vec![Call::Issue(lifetime), Call::Verify(token)]))
     }
 
     fn new(registry: &Registry, calls: Vec<Call>) -> Self {
@@ -185,7 +182,7 @@ impl Calls {
 impl Call {
     fn name(&self) -> &'static str {
         match self {
-            Self::Issue => "issue",
+            Self::Issue(_) => "issue",
             Self::Verify(_) => "verify",
             Self::Identify(_) => "identify",
         }
@@ -193,14 +190,14 @@ impl Call {
 
     fn run(&self, registry: &Registry) {
         match self {
-            Self::Issue => drop(black_box(issue(registry, NonZeroU32::new(3_600)))),
+            Self::Issue(lifetime) => drop(black_box(issue(registry, *lifetime))),
             _ => drop(black_box(self.is_accepted(registry))),
         }
     }
 
     fn is_accepted(&self, registry: &Registry) -> bool {
         let verdict = match self {
-            Self::Issue => return true,
+            Self::Issue(_) => return true,
             Self::Verify(token) => registry.verify_blocking(token),
             Self::Identify(request) => registry.identify_blocking(NAME, request),
         };
@@ -242,7 +239,8 @@ fn advice(info: &ComponentInfo, ratio: f64, memory: u64, host_calls: u64, faults
         advice.push(text.to_owned());
     }
     if ["store", "queries", "http"].iter().any(|interface| info.imports.contains(*interface)) {
-        advice.push("a call waits for the store, a query or an endpoint: most of the time may be theirs".to_owned());
+        advice
+            .push("a call waits for the store, a query or an endpoint: most of the time may be spent there".to_owned());
     }
     if faults > 4.0 {
         advice.push(format!(
@@ -252,7 +250,7 @@ fn advice(info: &ComponentInfo, ratio: f64, memory: u64, host_calls: u64, faults
         ));
     }
     if host_calls > 20 {
-        advice.push(format!("a call makes {host_calls} host calls: ask for the same value once"));
+        advice.push(format!("a call makes {host_calls} host calls: request each value once and reuse it"));
     }
     if advice.is_empty() {
         advice.push("most of the time is its own code: profile its unit tests".to_owned());

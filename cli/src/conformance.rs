@@ -1,18 +1,18 @@
-//! `keyward test`: judges from outside how a handler keeps its contract, with throw-away grants and
-//! a clock of its own.
+//! `keyward test`: judges from outside whether a handler meets the contract, with throw-away grants
+//! and a clock of its own.
 
 mod checks;
 mod lab;
 
 use crate::args::kit::Test;
-use crate::output::{ERASE_LINE, count_of, one_line, pad, write_json};
+use crate::output::{Progress, count_of, one_line, pad, write_json};
 use crate::trial::{Trial, Want};
 use crate::{CliError, ExitStatus, Io};
 use checks::Checked;
 use keyward_runtime::limits::LimitKind;
 use keyward_runtime::registry::LimitPeak;
 use keyward_runtime::{CreateRequest, Limits};
-use lab::{ACTOR, Lab, START, Steps};
+use lab::{ACTOR, Lab, START, Steps, time_of};
 use serde::Serialize;
 
 /// The report of `--json`.
@@ -94,39 +94,39 @@ impl Judge<'_, '_> {
         for case in cases {
             self.run(&format!("case: {}", case.name), || checks::case(lab, case))?;
         }
-        if let Some(token) = self.valid_token() {
+        if let Some((token, at)) = self.valid_token() {
             for (name, check) in checks::OF_A_TOKEN {
-                self.run(name, || check(lab, &token))?;
+                self.run(name, || lab.at(at, || check(lab, &token)))?;
             }
         }
-        Ok(self.report(not_issuing.filter(|_| cases.is_empty())))
+        let reason = not_issuing.and_then(|why| match cases.iter().any(|case| case.want == Want::Accepted) {
+            true => None,
+            false if cases.is_empty() => Some(why),
+            false => Some("it issues no tokens here, and none of the cases is one that it accepts: add one".to_owned()),
+        });
+        Ok(self.report(reason))
     }
 
-    /// Returns a token that is valid at [`START`]: one of the cases, or a new one.
-    fn valid_token(&self) -> Option<String> {
-        let of_a_case = self.lab.trial.cases.cases.iter().find_map(|case| {
-            let is_valid = case.want == Want::Accepted && case.at.is_none_or(|at| at.seconds == START);
-            case.token.clone().filter(|token| is_valid && self.lab.accepts(token).is_ok())
-        });
-        of_a_case.or_else(|| self.lab.token().ok().map(|created| created.token))
+    /// Returns a valid token, and the time at which it is: one of the cases, or a new one.
+    fn valid_token(&self) -> Option<(String, u64)> {
+        let accepted = self.lab.trial.cases.cases.iter().filter(|case| case.want == Want::Accepted);
+        let mut tokens = accepted.filter_map(|case| Some((case.token.clone()?, time_of(case))));
+        let of_a_case = tokens.find(|(token, at)| self.lab.at(*at, || self.lab.accepts(token)).is_ok());
+        of_a_case.or_else(|| self.lab.token().ok().map(|created| (created.token, START)))
     }
 
     /// Runs a check, and returns whether it has not failed.
     fn run(&mut self, name: &str, check: impl FnOnce() -> Checked) -> Result<bool, CliError> {
-        let progress = self.is_shown && self.io.stderr_is_terminal;
-        if progress {
-            // A progress that cannot be shown is no reason to stop.
-            let _ = write!(self.io.stderr, "{name} …").and_then(|()| self.io.stderr.flush());
-        }
+        let name = one_line(name);
+        let mut progress = Progress::new(self.io.stderr, self.is_shown && self.io.stderr_is_terminal);
+        progress.display(&format!("{name} …"));
         let (outcome, reason) = match check() {
             Ok(None) => (Outcome::Passed, None),
             Ok(Some(reason)) => (Outcome::NotJudged, Some(reason)),
             Err(reason) => (Outcome::Failed, Some(one_line(&reason))),
         };
-        if progress {
-            let _ = write!(self.io.stderr, "{ERASE_LINE}").and_then(|()| self.io.stderr.flush());
-        }
-        let check = Check { name: one_line(name), outcome, reason };
+        drop(progress);
+        let check = Check { name, outcome, reason };
         if self.is_shown {
             print(&check, self.io)?;
         }
@@ -150,8 +150,8 @@ impl Judge<'_, '_> {
             // The limit of CPU time is higher here than by default.
             percent: used.saturating_mul(100) / if limit == LimitKind::Cpu { cpu } else { of.max(1) },
         };
-        let limits = lab.peaks().into_iter().map(percent).collect();
-        let notes = if outcome == Outcome::Passed { notes(lab) } else { Vec::new() };
+        let limits: Vec<_> = lab.peaks().into_iter().map(percent).collect();
+        let notes = if outcome == Outcome::Passed { notes(lab, &limits) } else { Vec::new() };
         Report { component: lab.trial.path.clone(), outcome, reason, checks, notes, limits }
     }
 }
@@ -172,7 +172,7 @@ fn issues(lab: &Lab) -> Result<(), String> {
 }
 
 /// Returns the notes on a handler that has passed.
-fn notes(lab: &Lab) -> Vec<String> {
+fn notes(lab: &Lab, limits: &[Use]) -> Vec<String> {
     let mut notes: Vec<_> = lab.trial.baked_randomness().map(str::to_owned).into_iter().collect();
     notes.extend(lab.trial.not_called(&lab.registry).into_iter().map(|interface| {
         format!(
@@ -184,6 +184,12 @@ fn notes(lab: &Lab) -> Vec<String> {
         let text = "it imports WASI, so its operator has to set `wasi = true`; behind it, there are no files, sockets, \
                     variables and arguments";
         notes.push(text.to_owned());
+    }
+    for Use { setting, percent } in limits.iter().filter(|used| used.percent > 100) {
+        notes.push(format!(
+            "a call used {percent} % of `{setting}`, so a daemon ends it by default: make it faster, or tell its \
+             operators to raise the limit"
+        ));
     }
     let dropped: u64 = lab.registry.handlers().map(|handler| handler.counts.dropped_lines).sum();
     if dropped > 0 {

@@ -66,8 +66,34 @@ pub(crate) fn write_json(stdout: &mut dyn Write, value: &impl Serialize) -> Resu
     writeln!(stdout, "{}", escape_json(&text)).and_then(|()| stdout.flush()).map_err(CliError::stdout)
 }
 
-/// Erases the line of the cursor on a terminal.
-pub(crate) const ERASE_LINE: &str = "\r\u{1b}[K";
+/// A line about the progress of a command on standard error, if that is a terminal. Erased when it
+/// is dropped. The command goes on if it cannot be displayed.
+pub(crate) struct Progress<'a> {
+    stderr: Option<&'a mut dyn Write>,
+    is_displayed: bool,
+}
+
+impl<'a> Progress<'a> {
+    pub(crate) fn new(stderr: &'a mut dyn Write, is_terminal: bool) -> Self {
+        Self { stderr: is_terminal.then_some(stderr), is_displayed: false }
+    }
+
+    /// Displays a text in place of the last one.
+    pub(crate) fn display(&mut self, text: &str) {
+        if let Some(stderr) = &mut self.stderr {
+            self.is_displayed = true;
+            let _ = write!(stderr, "\r{}\u{1b}[K", one_line(text)).and_then(|()| stderr.flush());
+        }
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        if let Some(stderr) = self.stderr.as_mut().filter(|_| self.is_displayed) {
+            let _ = write!(stderr, "\r\u{1b}[K").and_then(|()| stderr.flush());
+        }
+    }
+}
 
 /// Formats a count with its noun: `1 record`, `2 records`.
 pub(crate) fn count_of(count: u64, what: &str) -> String {

@@ -8,7 +8,7 @@ use crate::args::kit::Trial as Args;
 use crate::config::{AlgorithmName, SchemeName};
 use crate::output::with_code;
 use crate::{CliError, Io, config_file};
-use cases_file::{HttpTable, KeyTable, PublicKeysTable, SessionTable};
+use cases_file::{HttpTable, KeyTable, PublicKeysTable, QueryTable, SessionTable};
 use keyward_kit::Project;
 use keyward_runtime::clock::Clock;
 use keyward_runtime::compile::ArtifactCache;
@@ -18,6 +18,7 @@ use keyward_runtime::keys::{KeyGrant, KeyRing, Secret};
 use keyward_runtime::session::SessionGrant;
 use keyward_runtime::{Actors, HandlerConfig, LoadError, Registry, Runtime};
 use keyward_store::{Location, Store};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,13 +30,16 @@ pub(crate) use cases_file::{Case, CasesFile, Want};
 /// The name of the handler.
 pub(crate) const NAME: &str = "handler";
 
-/// The keys of a handler.
+/// The keys of a handler, and the host's part in its verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keys {
-    /// The keys of `cases.toml`, and one for each other label.
-    First,
-    /// Other keys, with which no token of the first is valid.
-    Other,
+pub(crate) enum Setup {
+    /// The keys of `cases.toml`, and one for each other label. The host believes what the handler
+    /// says about its tokens, so that checks find what is wrong with them.
+    Believed,
+    /// The same keys, and all checks of the host, as in a daemon.
+    AsServed,
+    /// Other keys, with which no token is valid that was issued with those of `cases.toml`.
+    OtherKeys,
 }
 
 /// Maximum number of records.
@@ -70,13 +74,14 @@ impl Trial {
         };
         let component = config_file::component(&path)?;
         let cases = cases.or(default).map_or_else(|| Ok(CasesFile::default()), |file| CasesFile::read(&file))?;
-        let unusable = |error: String| CliError::Unavailable(format!("the temporary folder: {error}"));
-        let folder = TempDir::new().map_err(|error| unusable(error.to_string()))?;
+        fn unusable(error: impl Display) -> CliError {
+            CliError::Unavailable(format!("the temporary folder: {error}"))
+        }
+        let folder = TempDir::new().map_err(unusable)?;
         // The component is loaded more than once.
         let mut of_cache = [0; 32];
-        getrandom::fill(&mut of_cache).map_err(|error| unusable(error.to_string()))?;
-        let cache =
-            ArtifactCache::open(folder.path().join("cache"), of_cache).map_err(|error| unusable(error.to_string()))?;
+        getrandom::fill(&mut of_cache).map_err(unusable)?;
+        let cache = ArtifactCache::open(folder.path().join("cache"), of_cache).map_err(unusable)?;
         let runtime = Runtime::builder().worker(io.worker).cache(cache).clock(clock).backtraces().build();
         let runtime =
             runtime.map_err(|error| CliError::Unavailable(format!("the sandbox could not be set up: {error}")))?;
@@ -84,17 +89,18 @@ impl Trial {
         Ok(Self { path, runtime, info, cases, component, labels: key, settings: setting, folder })
     }
 
-    /// Loads the handler with `keys`, and a store of its own.
-    pub(crate) fn load(&self, with: Keys) -> Result<Registry, CliError> {
+    /// Loads the handler, with a store of its own.
+    pub(crate) fn load(&self, setup: Setup) -> Result<Registry, CliError> {
         let wrong = |text: String| CliError::Usage(format!("the cases: {text}"));
         let mut config = HandlerConfig::new(NAME, self.component.clone(), Actors::Any);
         config.wasi = !self.info.wasi.is_empty();
-        config.first_party = true;
+        config.first_party = setup != Setup::AsServed || self.component.built_in().is_some();
         // Each verification is a call, which may take its time on a busy machine.
         config.limits.verdict_cache_bytes = 0;
         (config.limits.cpu, config.limits.wall) = (Duration::from_secs(1), Duration::from_secs(10));
         // Labels have keys of their own: raw ones could forge each other's tokens.
-        let throw_away = |label: &str| Secret::new(format!("throw-away key of `{label}`, {with:?}; {label:.<64}"));
+        let is_other = setup == Setup::OtherKeys;
+        let throw_away = |label: &str| Secret::new(format!("throw-away key of `{label}`, {is_other}; {label:.<64}"));
         let imports = |interface: &str| self.info.imports.contains(interface);
         let CasesFile { prefixes, settings, keys, secrets, public_keys, queries, http, session, cases: _ } =
             &self.cases;
@@ -106,7 +112,7 @@ impl Trial {
                 config = config.key(label.clone(), KeyGrant::new(ring(throw_away(label))?));
             }
             for (label, KeyTable { secret, scheme, namespace }) in keys {
-                let secret = if with == Keys::First { Secret::new(secret.as_bytes()) } else { throw_away(label) };
+                let secret = if is_other { throw_away(label) } else { Secret::new(secret.as_bytes()) };
                 let mut grant = KeyGrant::new(ring(secret)?);
                 grant.scheme = scheme.as_ref().map_or(grant.scheme, |SchemeName(scheme)| *scheme);
                 grant.namespace.clone_from(namespace);
@@ -127,23 +133,22 @@ impl Trial {
             config = config.secret("none", throw_away("none"));
         }
         if imports("store") {
-            let file = self.folder.path().join(if with == Keys::First { "first.db" } else { "other.db" });
+            let file = self.folder.path().join(format!("{setup:?}.db"));
             let store =
                 Store::open(Location::sqlite(file)).map_err(|error| CliError::Unavailable(error.to_string()))?;
             config = config.store(Arc::new(store), RECORDS);
         }
-        for (label, table) in queries {
+        // An interface is granted with at least one label.
+        let no_query = ("none".to_owned(), QueryTable::default());
+        let no_query = Some(&no_query).filter(|_| imports("queries") && queries.is_empty());
+        for (label, table) in queries.iter().chain(no_query.map(|(label, table)| (label, table))) {
             let query = StubQuery::new(table).map_err(|text| wrong(format!("`queries.{label}`: {text}")))?;
             config = config.query(label.clone(), Arc::new(query));
         }
-        if imports("queries") && queries.is_empty() {
-            config = config.query("none", Arc::new(StubQuery::default()));
-        }
-        for (label, table) in http {
+        let no_endpoint = ("none".to_owned(), HttpTable::default());
+        let no_endpoint = Some(&no_endpoint).filter(|_| imports("http") && http.is_empty());
+        for (label, table) in http.iter().chain(no_endpoint.map(|(label, table)| (label, table))) {
             config = config.http(label.clone(), Arc::new(StubEndpoint::new(table)));
-        }
-        if imports("http") && http.is_empty() {
-            config = config.http("none", Arc::new(StubEndpoint::new(&HttpTable::default())));
         }
         let SessionTable { cookies, headers, method, path } = session;
         let mut grant = SessionGrant::default();

@@ -145,8 +145,8 @@ impl Project {
                 self.componentize_js("out/src/handler.js", &output)
             }
             Language::Python => {
-                let local = self.folder.join(".venv/bin/componentize-py");
-                let program = if local.is_file() { local } else { "componentize-py".into() };
+                let local = self.local(".venv/bin/componentize-py", PIP);
+                let program = local.unwrap_or_else(|_| "componentize-py".into());
                 let output_name = output.display().to_string();
                 let args = ["-d", "wit", "-w", "component", "componentize", "-p", "src", "handler", "-o", &output_name];
                 self.run(program.as_os_str(), args, PIP)?;

@@ -58,7 +58,7 @@ impl VerifiedActor {
     }
 
     /// Returns whether the id is the string `id`. An integer with the same digits does not match.
-    pub(crate) fn has_text_id(&self, id: &str) -> bool {
+    pub fn has_text_id(&self, id: &str) -> bool {
         self.id.as_ref().and_then(ActorId::as_text) == Some(id)
     }
 

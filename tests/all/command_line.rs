@@ -117,7 +117,7 @@ fn compilation_is_reported_on_a_terminal() {
         },
     );
     let stderr = String::from_utf8(stderr).unwrap();
-    assert_eq!((status, stderr.as_str()), (ExitStatus::Success, "compiling `looper`…\r\u{1b}[K"));
+    assert_eq!((status, stderr.as_str()), (ExitStatus::Success, "\rcompiling `looper`…\u{1b}[K\r\u{1b}[K"));
 }
 
 #[test]

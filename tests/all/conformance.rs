@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The faults of `tests/broken`.
-const FAULTS: [&str; 21] = [
+const FAULTS: [&str; 23] = [
     "accepts-everything",
     "drops-restrictions",
     "expires-early",
@@ -20,9 +20,11 @@ const FAULTS: [&str; 21] = [
     "keeps-state",
     "leaks",
     "leaks-a-part",
+    "leaks-without-prefix",
     "loops",
     "moving-id",
     "no-id",
+    "old-issue-time",
     "other-actor",
     "panics",
     "prints",
@@ -110,6 +112,25 @@ fn handlers_are_judged_by_their_cases() {
             assert!(ran.status == 1 && ran.stdout.contains("FAILED case: "), "{name}: {wanted}: {ran:?}");
         }
     }
+}
+
+/// A handler that issues nothing is judged by a token of its cases, at the time of that case.
+#[test]
+fn a_token_of_the_cases_is_changed_and_cut() {
+    let folder = folder("decodes");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    folder.write("broken.wasm", keyward_guests::build("keyward-tests-broken", &target).unwrap(), 0o644);
+    let test = ["test", "broken.wasm", "--key", "token", "--cases", "cases.toml"];
+    let payload: String = format!("00\n{}\nann", 1_767_225_600).bytes().map(|byte| format!("{byte:02x}")).collect();
+    let case = |token: &str, want: &str| format!("[[cases]]\nname = {token:?}\ntoken = {token:?}\nwant = {want:?}\n");
+    let settings = "[settings]\nfault = \"only-decodes\"\n";
+    let accepted = case(&format!("br_{payload}.00"), "accepted") + "at = 2026-01-01T00:00:00Z\n";
+    folder.write("cases.toml", format!("{settings}{accepted}"), 0o644);
+    let ran = folder.run(&test, "");
+    assert!(ran.status == 1 && ran.stdout.contains("FAILED rejects a token that was cut"), "{ran:?}");
+    folder.write("cases.toml", format!("{settings}{}", case("br_x", "rejected")), 0o644);
+    let ran = folder.run(&test, "");
+    assert!(ran.status == 3 && ran.stdout.contains("none of the cases is one that it accepts"), "{ran:?}");
 }
 
 /// A handler about whose tokens nothing is known has not passed.

@@ -19,6 +19,7 @@ type OfAToken = (&'static str, fn(&Lab, &str) -> Checked);
 /// The checks of a handler that issues tokens. The others need the token of the first.
 pub(super) const OF_ISSUING: &[OfIssuing] = &[
     ("verifies what it issues", verifies),
+    ("issues what the host verifies", is_served),
     ("gives each token a text and an id of its own", is_unique),
     ("keeps the lifetime, to the second", expires),
     ("keeps restrictions", keeps_restrictions),
@@ -27,7 +28,7 @@ pub(super) const OF_ISSUING: &[OfIssuing] = &[
     ("rejects tokens of another key", rejects_other_keys),
 ];
 
-/// The checks of a valid token at the time of [`START`]: one that was issued, or one of the cases.
+/// The checks of a valid token: one that was issued, or one of the cases, at its time.
 pub(super) const OF_A_TOKEN: &[OfAToken] = &[
     ("gives the same verdict each time", is_constant),
     ("rejects a token with a changed character", rejects_changes),
@@ -40,8 +41,7 @@ pub(super) const OF_A_TOKEN: &[OfAToken] = &[
 fn verifies(lab: &Lab) -> Checked {
     let created = lab.token()?;
     let acceptance = lab.accepts(&created.token)?;
-    let id = acceptance.actor_ignoring_restrictions().id().and_then(|id| id.as_text().map(str::to_owned));
-    if id.as_deref() != Some(ACTOR) {
+    if !acceptance.actor_ignoring_restrictions().has_text_id(ACTOR) {
         return Err(format!(
             "the actor of a token for `{ACTOR}` is {}",
             acceptance.actor_ignoring_restrictions().json()
@@ -55,6 +55,23 @@ fn verifies(lab: &Lab) -> Checked {
     }
     if acceptance.expires_at != created.expires_at {
         return Err("the expiry of `verify` is not that of `create`".to_owned());
+    }
+    Ok(None)
+}
+
+/// Issues tokens under all checks of a daemon, which verifies each new token in the same call.
+fn is_served(lab: &Lab) -> Checked {
+    let plain = CreateRequest::new(ACTOR);
+    let restricted = CreateRequest::new(ACTOR).restrictions(Restrictions::new().allow_all("view-instance"));
+    for request in [plain, restricted] {
+        let Ok(created) = lab.issue_by(&lab.served, request)? else { continue };
+        match lab.served.verify_blocking(&created.token) {
+            Ok(Verdict::Accepted(_)) => {}
+            Ok(_) => return Err("a new token is rejected by a daemon".to_owned()),
+            Err(error) => {
+                return Err(with_code(format_args!("a daemon cannot verify a new token: {error}"), error.code()));
+            }
+        }
     }
     Ok(None)
 }
@@ -87,7 +104,9 @@ fn is_unique(lab: &Lab) -> Checked {
 
 fn expires(lab: &Lab) -> Checked {
     let created = lab.token()?;
-    let Some(lifetime) = lab.lifetime else { return Ok(Some("it denies a lifetime".to_owned())) };
+    let Some(lifetime) = lab.lifetime else {
+        return Ok(Some("the handler denies requests with a lifetime".to_owned()));
+    };
     let end = START + u64::from(lifetime.get());
     if created.expires_at != Some(UnixTime::from_seconds(end)) {
         return Err("`expires-at` is not the time of issue and the lifetime".to_owned());
@@ -134,9 +153,7 @@ fn keeps_actors(lab: &Lab) -> Checked {
             Err(_) => continue,
         };
         let acceptance = lab.accepts(&created.token).map_err(|why| format!("for the actor `{id}`, {why}"))?;
-        if acceptance.actor_ignoring_restrictions().id().and_then(|id| id.as_text().map(str::to_owned)).as_deref()
-            != Some(id)
-        {
+        if !acceptance.actor_ignoring_restrictions().has_text_id(id) {
             return Err(format!("the actor of a token for `{id}` is another one"));
         }
     }
@@ -144,15 +161,17 @@ fn keeps_actors(lab: &Lab) -> Checked {
 }
 
 fn rejects_changes(lab: &Lab, token: &str) -> Checked {
-    for (at, old) in token.char_indices() {
-        for new in ['A', 'B', 'a', '0', '_', '-', '.', '='] {
-            if new != old {
-                let text: String = token.char_indices().map(|(place, c)| if place == at { new } else { c }).collect();
-                lab.refuses(&text, &format!("a token whose character {} is `{new}`", at + 1))?;
-            }
+    for (place, old) in token.chars().enumerate() {
+        for new in ['A', 'B', 'a', '0', '_', '-', '.', '='].into_iter().filter(|new| *new != old) {
+            lab.refuses(&changed(token, place, new), &format!("a token whose character {} is `{new}`", place + 1))?;
         }
     }
     Ok(None)
+}
+
+/// Returns a token with another character at a place.
+fn changed(token: &str, place: usize, new: char) -> String {
+    token.chars().enumerate().map(|(at, old)| if at == place { new } else { old }).collect()
 }
 
 fn rejects_parts(lab: &Lab, token: &str) -> Checked {
@@ -178,7 +197,7 @@ fn rejects_additions(lab: &Lab, token: &str) -> Checked {
 }
 
 fn rejects_others(lab: &Lab, token: &str) -> Checked {
-    let prefix = token.split_inclusive('_').next().unwrap_or_default();
+    let prefix = prefix_of(lab, token);
     let long = "A".repeat(8_000);
     let texts = [
         "x",
@@ -223,27 +242,36 @@ fn rejects_other_keys(lab: &Lab) -> Checked {
     }
 }
 
+/// Returns the beginning of a token that is no secret: a prefix of `cases.toml`, or else what ends
+/// with the first `_`, if it is short.
+fn prefix_of<'a>(lab: &Lab, token: &'a str) -> &'a str {
+    /// Maximum length of a prefix that is not declared.
+    const SHORT: usize = 16;
+    let declared = lab.trial.cases.prefixes.iter().filter(|prefix| token.starts_with(prefix.as_str()));
+    let usual = || token.find('_').map(|end| end + 1).filter(|length| *length <= SHORT);
+    let length = declared.map(String::len).max().or_else(usual);
+    token.get(..length.unwrap_or(0)).unwrap_or_default()
+}
+
 /// Checks messages on tokens, valid or not. Of the log, only the host sees the lines.
 fn keeps_secret(lab: &Lab, token: &str) -> Checked {
     /// Number of characters of a token that no message contains by chance.
     const PART: usize = 12;
     let before = lab.redactions();
     // A digit is allowed in every alphabet.
-    let changed = |place: usize| -> String {
-        let digit = |c| if c == '0' { '1' } else { '0' };
-        token.chars().enumerate().map(|(at, c)| if at == place { digit(c) } else { c }).collect()
-    };
+    let other = |place| changed(token, place, if token.chars().nth(place) == Some('0') { '1' } else { '0' });
     let (middle, last) = (token.len() / 2, token.len().saturating_sub(1));
     let cut = token.get(..middle).unwrap_or_default().to_owned();
-    let presented = [token.to_owned(), cut, format!("{token}A"), changed(middle), changed(last)];
-    for (presented, at) in presented.iter().flat_map(|token| [(token, START), (token, START + 1_000_000_000)]) {
+    let presented = [token.to_owned(), cut, format!("{token}A"), other(middle), other(last)];
+    let times = [lab.now(), lab.now() + 1_000_000_000];
+    for (presented, at) in presented.iter().flat_map(|token| times.map(|at| (token, at))) {
         let said = match lab.at(at, || lab.registry.verify_blocking(presented)) {
             Ok(Verdict::Rejected(rejection)) => rejection.message,
             Ok(Verdict::Accepted(_) | Verdict::NotMine) => continue,
             Err(error) => error.to_string(),
         };
-        let prefix = presented.split_inclusive('_').next().unwrap_or_default().len();
-        let secret: Vec<_> = presented.chars().skip(prefix).collect();
+        let secret: Vec<_> =
+            presented.strip_prefix(prefix_of(lab, presented)).into_iter().flat_map(str::chars).collect();
         let mut parts = secret.windows(PART).map(|part| part.iter().collect::<String>());
         if parts.any(|part| said.contains(&part)) {
             return Err("a message contains a part of the token: the host only removes the whole one".to_owned());
@@ -275,7 +303,7 @@ pub(super) fn case(lab: &Lab, case: &Case) -> Checked {
             Verdict::Accepted(acceptance) => {
                 format!("it is accepted: {}", acceptance.actor_ignoring_restrictions().json())
             }
-            Verdict::NotMine => "it is not its own".to_owned(),
+            Verdict::NotMine => "the verdict is `not-mine`".to_owned(),
             Verdict::Rejected(rejection) => format!("it is rejected as {}: {}", rejection.reason, rejection.message),
         });
     }

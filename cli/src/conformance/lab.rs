@@ -2,7 +2,7 @@
 
 use crate::CliError;
 use crate::output::with_code;
-use crate::trial::{Case, Keys, NAME, Trial};
+use crate::trial::{Case, NAME, Setup, Trial};
 use keyward_runtime::clock::{Clock, UnixTime};
 use keyward_runtime::registry::LimitPeak;
 use keyward_runtime::{Acceptance, CreateRequest, Created, Creation, Error, Reason, Registry, Verdict};
@@ -38,10 +38,18 @@ impl Clock for Steps {
     }
 }
 
-/// A handler with throw-away grants, and the same one with other keys.
+/// The time of a case in seconds.
+pub(super) fn time_of(case: &Case) -> u64 {
+    case.at.map_or(START, |at| at.seconds)
+}
+
+/// A handler with throw-away grants.
 pub(super) struct Lab {
     pub(super) trial: Trial,
     pub(super) registry: Registry,
+    /// The same handler under all checks of a daemon.
+    pub(super) served: Registry,
+    /// The same handler with other keys.
     pub(super) other: Registry,
     /// The lifetime of the tokens, in seconds; `None` if the handler denies one.
     pub(super) lifetime: Option<NonZeroU32>,
@@ -50,8 +58,9 @@ pub(super) struct Lab {
 
 impl Lab {
     pub(super) fn new(trial: Trial, clock: Steps) -> Result<Self, CliError> {
-        let (registry, other) = (trial.load(Keys::First)?, trial.load(Keys::Other)?);
-        let mut lab = Self { trial, registry, other, lifetime: LIFETIME, clock };
+        let registry = trial.load(Setup::Believed)?;
+        let (served, other) = (trial.load(Setup::AsServed)?, trial.load(Setup::OtherKeys)?);
+        let mut lab = Self { trial, registry, served, other, lifetime: LIFETIME, clock };
         if let Ok(Err(_)) = lab.issue(CreateRequest::new(ACTOR)) {
             lab.lifetime = None;
         }
@@ -69,12 +78,20 @@ impl Lab {
     }
 
     /// Issues a token, or returns the reason that there is none.
-    pub(super) fn issue(&self, mut request: CreateRequest) -> Result<Result<Created, String>, String> {
+    pub(super) fn issue(&self, request: CreateRequest) -> Result<Result<Created, String>, String> {
+        self.issue_by(&self.registry, request)
+    }
+
+    pub(super) fn issue_by(
+        &self,
+        registry: &Registry,
+        mut request: CreateRequest,
+    ) -> Result<Result<Created, String>, String> {
         request.expires_after = self.lifetime;
-        match self.registry.create_blocking(request) {
+        match registry.create_blocking(request) {
             Ok(Creation::Created(created)) => Ok(Ok(created)),
             Ok(Creation::Denied(denied)) if denied.handler.is_none() => {
-                Err(format!("the host does not give its token away: {}", denied.message))
+                Err(format!("the host refuses to issue its token: {}", denied.message))
             }
             Ok(Creation::Denied(denied)) => Ok(Err(format!("it denies this request: {}", denied.message))),
             Err(error) => Err(with_code(format_args!("issuing failed: {error}"), error.code())),
@@ -90,7 +107,7 @@ impl Lab {
     pub(super) fn accepts(&self, token: &str) -> Result<Acceptance, String> {
         match self.registry.verify_blocking(token) {
             Ok(Verdict::Accepted(acceptance)) => Ok(acceptance),
-            Ok(Verdict::NotMine) => Err("a new token is not its own".to_owned()),
+            Ok(Verdict::NotMine) => Err("a new token gets `not-mine`".to_owned()),
             Ok(Verdict::Rejected(rejection)) => {
                 let hint = match rejection.reason {
                     Reason::Unknown => ": each call has an instance of its own, which keeps nothing for the next one",
@@ -115,10 +132,15 @@ impl Lab {
 
     /// Returns the verdict on a case, at its time.
     pub(super) fn verdict(&self, case: &Case) -> Result<Verdict, Error> {
-        self.at(case.at.map_or(START, |at| at.seconds), || match &case.token {
+        self.at(time_of(case), || match &case.token {
             Some(token) => self.registry.verify_blocking(token),
             None => self.registry.identify_blocking(NAME, &case.request()),
         })
+    }
+
+    /// Returns the time in seconds.
+    pub(super) fn now(&self) -> u64 {
+        self.clock.0.load(Ordering::SeqCst)
     }
 
     /// Calls `check` at another time.

@@ -1,7 +1,7 @@
 //! `keyward tokens import`.
 
 use crate::args::tokens::Import;
-use crate::output::{ERASE_LINE, with_code};
+use crate::output::{Progress, with_code};
 use crate::{CliError, ExitStatus, Io, assemble, audit_log, config_file, store};
 use keyward_audit::{Entry, Event};
 use keyward_runtime::clock::{Clock, SystemClock};
@@ -68,28 +68,18 @@ fn with_progress(
             let _ = sender.send(work());
         });
         started.map_err(|error| StoreError::new(format!("cannot start a thread: {error}")))?;
-        let mut is_displayed = false;
-        let done = loop {
+        let mut displayed = Progress::new(io.stderr, io.stderr_is_terminal);
+        loop {
             match receiver.recv_timeout(UPDATE_EVERY) {
                 Ok(done) => break done,
-                Err(RecvTimeoutError::Timeout) if io.stderr_is_terminal => {
-                    is_displayed = true;
-                    // The import goes on if its progress cannot be displayed.
-                    let _ = write!(io.stderr, "\r{}", line(progress.done(), progress.total()));
-                    let _ = io.stderr.flush();
-                }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => displayed.display(&line(progress.done(), progress.total())),
                 Err(RecvTimeoutError::Disconnected) => break Err(StoreError::new("internal error: the call panicked")),
             }
-        };
-        if is_displayed {
-            let _ = write!(io.stderr, "{ERASE_LINE}");
         }
-        done
     })
 }
 
-/// Formats the progress. Later lines are at least as long, so that they overwrite earlier ones.
+/// Formats the progress.
 fn line(done: u64, total: u64) -> String {
     match total {
         0 => "keyward: reading tokens".to_owned(),

@@ -17,7 +17,7 @@ use std::path::Path;
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct CasesFile {
-    pub(super) prefixes: Vec<String>,
+    pub(crate) prefixes: Vec<String>,
     pub(super) settings: BTreeMap<String, Value>,
     /// Keys by label. Those that the handler uses and that are not here are random.
     pub(super) keys: BTreeMap<String, KeyTable>,
@@ -48,7 +48,7 @@ pub(super) struct PublicKeysTable {
 }
 
 /// A query with its rows.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QueryTable {
     pub(super) columns: Vec<String>,

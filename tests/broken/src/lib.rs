@@ -12,13 +12,19 @@ struct Broken;
 
 keyward_sdk::handler!(Broken, settings: ["fault: text"]);
 
-const PREFIX: &str = "br_";
+/// Returns the prefix of the tokens.
+fn prefix() -> &'static str {
+    if has("leaks-without-prefix") { "" } else { "br_" }
+}
 
 /// The tokens that this instance has issued, of which none is left in the next one.
 static ISSUED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 impl TokenHandler for Broken {
     fn create(request: CreateRequest) -> Result<Created, CreateError> {
+        if has("only-decodes") {
+            return Err(CreateError::denied(Denial::Disabled, "another program issues these tokens"));
+        }
         if request.restrictions.is_some() && !has("drops-restrictions") {
             return Err(CreateError::denied(Denial::InvalidRequest, "these tokens have no restrictions"));
         }
@@ -30,7 +36,7 @@ impl TokenHandler for Broken {
         let end = expires_at.map_or(String::new(), |end| end.to_string());
         let payload = hex(format!("{id}\n{end}\n{}", request.actor_id).as_bytes());
         let signature = keys::sign("token", payload.as_bytes()).map_err(|error| CreateError::Failed(no_key(error)))?;
-        let token = format!("{PREFIX}{payload}.{}", hex(&signature));
+        let token = format!("{}{payload}.{}", prefix(), hex(&signature));
         if let Ok(mut issued) = ISSUED.lock() {
             issued.push(token.clone());
         }
@@ -40,7 +46,7 @@ impl TokenHandler for Broken {
     #[expect(clippy::panic, reason = "a fault")]
     fn verify(token: &str) -> Result<Verdict, Failure> {
         let token = if has("trims") { token.trim_end_matches('=') } else { token };
-        let Some(rest) = token.strip_prefix(PREFIX) else { return Ok(Verdict::NotMine) };
+        let Some(rest) = token.strip_prefix(prefix()) else { return Ok(Verdict::NotMine) };
         if has("accepts-everything") {
             return Ok(accept("ann".to_owned(), Some("1".to_owned()), None));
         }
@@ -62,11 +68,13 @@ impl TokenHandler for Broken {
         if has("keeps-state") && ISSUED.lock().is_ok_and(|issued| !issued.iter().any(|known| known == token)) {
             return Ok(Verdict::rejected(Reason::Unknown, "unknown token"));
         }
-        if !has("ignores-signature") && !keys::verify("token", payload.as_bytes(), &signature).map_err(no_key)? {
+        let is_checked = !has("ignores-signature") && !has("only-decodes");
+        if is_checked && !keys::verify("token", payload.as_bytes(), &signature).map_err(no_key)? {
             if has("leaks") {
                 log::write(Level::Warn, &format!("wrong signature: {token}"));
             }
-            let message = if has("leaks-a-part") { payload } else { "wrong signature" };
+            let leaks = has("leaks-a-part") || has("leaks-without-prefix");
+            let message = if leaks { payload } else { "wrong signature" };
             return Ok(Verdict::rejected(Reason::BadSignature, message));
         }
         let text = unhex(payload).and_then(|bytes| String::from_utf8(bytes).ok());
@@ -90,7 +98,8 @@ impl TokenHandler for Broken {
 fn accept(actor: String, token_id: Option<String>, expires_at: Option<u64>) -> Verdict {
     let escaped = actor.replace('\\', "\\\\").replace('"', "\\\"");
     let actor = if has("junk") { format!("{{id: {escaped}}}") } else { format!("{{\"id\":\"{escaped}\"}}") };
-    Verdict::Accepted(Acceptance { actor, restrictions: None, token_id, issued_at: None, expires_at })
+    let issued_at = has("old-issue-time").then_some(0);
+    Verdict::Accepted(Acceptance { actor, restrictions: None, token_id, issued_at, expires_at })
 }
 
 /// Returns whether this is the fault.
