@@ -32,6 +32,10 @@ pub enum Event {
     Verify,
     /// The public keys of an issuer changed, or can no longer be used.
     KeySet,
+    /// A link that signs in a person is created.
+    SignInLink,
+    /// A person signs in with a link.
+    SignIn,
     /// The change announced by an earlier record was not made.
     Failed,
 }
@@ -52,6 +56,8 @@ impl Event {
             Self::Accept => "accept",
             Self::Verify => "verify",
             Self::KeySet => "key-set",
+            Self::SignInLink => "sign-in-link",
+            Self::SignIn => "sign-in",
             Self::Failed => "failed",
         }
     }

@@ -3,7 +3,8 @@
 use crate::args::login::Login;
 use crate::config_file::ConfigFile;
 use crate::store::{self, OpenStore};
-use crate::{CliError, ExitStatus, Io, report_error};
+use crate::{CliError, ExitStatus, Io, audit_log, report_error};
+use keyward_audit::Audit;
 use keyward_pages::{LINK_MINUTES, SignIn};
 use keyward_runtime::clock::{Clock, SystemClock};
 use keyward_runtime::policy::is_actor_id;
@@ -15,7 +16,10 @@ pub(crate) fn run(args: &Login, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
     let store = store::open(&loaded, io.env)?;
     // The parser has checked that there is one.
     let store = store.ok_or_else(|| loaded.usage_error(None, "there is no `[store]` section: add one"))?;
-    let link = pollster::block_on(link(&store, &pages, &args.actor))?;
+    let audit = audit_log::open(&loaded)?;
+    let link = pollster::block_on(link(&store, &pages, audit.as_deref(), &args.actor));
+    audit_log::end(audit, io);
+    let link = link?;
     writeln!(io.stdout, "{link}").map_err(CliError::stdout)?;
     if io.stderr_is_terminal {
         report_error(io.stderr, &format!("the link is valid for {LINK_MINUTES} minutes, once"));
@@ -24,11 +28,16 @@ pub(crate) fn run(args: &Login, io: &mut Io<'_>) -> Result<ExitStatus, CliError>
 }
 
 /// Creates a link that signs in an actor.
-pub(crate) async fn link(store: &OpenStore, pages: &keyward_pages::Config, actor: &str) -> Result<String, CliError> {
+pub(crate) async fn link(
+    store: &OpenStore,
+    pages: &keyward_pages::Config,
+    audit: Option<&Audit>,
+    actor: &str,
+) -> Result<String, CliError> {
     let now = SystemClock
         .now()
         .ok_or_else(|| CliError::Unavailable("the system clock is set before 1970: correct it".to_owned()))?;
-    let link = keyward_pages::link(store.store.as_ref(), pages, actor, now).await;
+    let link = keyward_pages::link(store.store.as_ref(), pages, audit, actor, now).await;
     link.map_err(|error| CliError::Unavailable(format!("no link could be created: {error}")))
 }
 
@@ -60,6 +69,11 @@ fn pages(loaded: &ConfigFile) -> Result<keyward_pages::Config, CliError> {
 fn check_actor(loaded: &ConfigFile, actor: &str) -> Result<(), CliError> {
     if !is_actor_id(actor) {
         let text = "the value of --actor must have a visible character and no control characters";
+        return Err(CliError::Usage(text.to_owned()));
+    }
+    let mut prefixes = loaded.config.handlers.iter().flat_map(|handler| &handler.prefixes);
+    if prefixes.any(|prefix| !prefix.is_empty() && actor.starts_with(prefix.as_str())) {
+        let text = "the value of --actor begins like a token: give the id of an actor";
         return Err(CliError::Usage(text.to_owned()));
     }
     let longest = loaded.config.handlers.iter().map(|handler| handler.limits.actor_id_bytes).max();

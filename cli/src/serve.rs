@@ -63,7 +63,7 @@ pub(crate) fn run(args: Serve, io: &mut Io<'_>) -> Result<ExitStatus, CliError> 
         config.pages = loaded.config.served_pages(Some(port));
         let link = match (&secret, &config.pages, &store) {
             (Some(_), Some(pages), Some(store)) if io.stdout_is_terminal => {
-                Some(login::link(store, pages, FIRST_ACTOR).await?)
+                Some(login::link(store, pages, audit.as_deref(), FIRST_ACTOR).await?)
             }
             _ => None,
         };

@@ -15,7 +15,7 @@ pub const LINK_MINUTES: u64 = 15;
 pub struct Config {
     /// The address of the pages in browsers.
     pub url: Url,
-    /// The way in which a person is known.
+    /// The method of identifying people.
     pub sign_in: SignIn,
     /// The handlers whose tokens a person may create; `None` for all.
     pub handlers: Option<Vec<String>>,
@@ -35,7 +35,7 @@ impl Config {
     }
 }
 
-/// The way in which a person is known.
+/// The method of identifying people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SignIn {

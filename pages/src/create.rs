@@ -49,7 +49,7 @@ struct ReviewPage {
     frame: Frame,
     /// The fields, hidden.
     fields: Vec<(String, String)>,
-    /// The value that makes the form one that works once.
+    /// The single-use value of the form.
     form: String,
     description: String,
     /// The kind of token, if there is more than one.
@@ -59,7 +59,7 @@ struct ReviewPage {
     error: Option<String>,
 }
 
-/// The page with a new token, which is the only one.
+/// The only page that shows a new token.
 #[derive(Template)]
 #[template(path = "created.html")]
 struct CreatedPage {
@@ -73,50 +73,37 @@ struct CreatedPage {
 }
 
 /// Responds with the form, filled in from the query.
-pub(crate) fn form(call: &Call<'_>, person: &Person) -> Response {
+pub(crate) fn form(call: &Call<'_>, person: &Person) -> Result<Response, Error> {
     let issuers = issuers(call, person);
-    let mut draft = Draft::read(&call.query(), &issuers);
-    if draft.places.is_empty() {
-        draft.add_place();
-    }
-    form_page(call, person, &issuers, &draft, Vec::new())
+    let draft = Draft::read(&call.query(), &issuers);
+    Ok(form_page(call, person, &issuers, draft, Vec::new()))
 }
 
 /// Responds to the form: with its review, with another place in it, or with the token.
-pub(crate) async fn answer(call: &Call<'_>, person: &Person) -> Response {
+pub(crate) async fn answer(call: &Call<'_>, person: &Person) -> Result<Response, Error> {
     let values = call.form();
     let issuers = issuers(call, person);
     let mut draft = Draft::read(&values, &issuers);
     let step = values.one("step");
+    if step == "place" {
+        draft.rights.add_place();
+    }
     if step == "place" || step == "change" {
-        if step == "place" || draft.places.is_empty() {
-            draft.add_place();
-        }
-        return form_page(call, person, &issuers, &draft, Vec::new());
+        return Ok(form_page(call, person, &issuers, draft, Vec::new()));
     }
     let wanted = match draft.checked(call, person, &issuers) {
         Ok(wanted) => wanted,
-        Err(errors) => {
-            if draft.places.is_empty() {
-                draft.add_place();
-            }
-            return form_page(call, person, &issuers, &draft, errors);
-        }
+        Err(errors) => return Ok(form_page(call, person, &issuers, draft, errors)),
     };
     if step != "create" {
         return review(call, person, &issuers, &draft, &wanted, None);
     }
-    match once::is_first(call, &person.id, values.one("form")).await {
-        Ok(true) => {}
-        Ok(false) => return response::sent_before(call, person),
-        Err(error) => return response::unavailable(&call.pages.config, &error),
+    if !once::is_first(call, &person.id, values.one("form")).await? {
+        return Ok(response::sent_before(call, person));
     }
-    match issue(call, person, &wanted).await {
-        Ok(Creation::Created(created)) => show(call, person, &created, wanted.restrictions.as_ref(), None),
-        Ok(Creation::Denied(denied)) => {
-            review(call, person, &issuers, &draft, &wanted, Some(words::text(&denied.message)))
-        }
-        Err(error) => response::unavailable(&call.pages.config, &error),
+    match issue(call, person, &wanted).await? {
+        Creation::Created(created) => Ok(show(call, person, &created, wanted.restrictions.as_ref(), None)),
+        Creation::Denied(denied) => review(call, person, &issuers, &draft, &wanted, Some(words::text(&denied.message))),
     }
 }
 
@@ -133,13 +120,22 @@ async fn issue(call: &Call<'_>, person: &Person, wanted: &Wanted) -> Result<Crea
     .await
 }
 
-fn form_page(call: &Call<'_>, person: &Person, issuers: &[Issuer], draft: &Draft, errors: Vec<FieldError>) -> Response {
+/// Returns the form, with at least one place.
+fn form_page(
+    call: &Call<'_>,
+    person: &Person,
+    issuers: &[Issuer],
+    mut draft: Draft,
+    errors: Vec<FieldError>,
+) -> Response {
     let registry = call.host.registry;
+    if draft.rights.places.is_empty() {
+        draft.rights.add_place();
+    }
     let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let handler = |issuer: &Issuer| Choice {
-        value: issuer.name.clone(),
-        label: words::name(&issuer.name),
-        is_chosen: issuer.name == draft.handler,
+    let handler = |issuer: &Issuer| {
+        let Issuer { name, .. } = issuer;
+        Choice::new(name, words::name(name), *name == draft.handler)
     };
     let place = |(number, place): (usize, &Place)| PlaceFields {
         number,
@@ -152,12 +148,12 @@ fn form_page(call: &Call<'_>, person: &Person, issuers: &[Issuer], draft: &Draft
         frame: Frame::new(call, person, title),
         errors,
         handlers: if issuers.len() > 1 { issuers.iter().map(handler).collect() } else { Vec::new() },
-        description: draft.description.clone(),
         lifetimes: lifetimes(issuers, &draft.lifetime),
-        days: draft.days.clone(),
+        description: draft.description,
+        days: draft.days,
         is_restricted: draft.is_restricted,
-        all: Actions::new(call, "all".to_owned(), &draft.all),
-        places: draft.places.iter().enumerate().map(place).collect(),
+        all: Actions::new(call, "all".to_owned(), &draft.rights.all),
+        places: draft.rights.places.iter().enumerate().map(place).collect(),
         bound: person.bound.as_ref().map(|bound| words::rights(registry, Some(bound))).unwrap_or_default(),
     };
     response::page(status, &page)
@@ -170,11 +166,7 @@ fn review(
     draft: &Draft,
     wanted: &Wanted,
     error: Option<String>,
-) -> Response {
-    let form = match once::form(call.now) {
-        Ok(form) => form,
-        Err(error) => return response::unavailable(&call.pages.config, &error.into()),
-    };
+) -> Result<Response, Error> {
     let (status, title) = match error {
         None => (StatusCode::OK, "Review the token"),
         Some(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Error: the token was not created"),
@@ -182,14 +174,14 @@ fn review(
     let page = ReviewPage {
         frame: Frame::new(call, person, title),
         fields: draft.pairs(),
-        form,
+        form: once::form(call.now)?,
         description: words::text(&wanted.description),
         handler: (issuers.len() > 1).then(|| words::name(&wanted.handler)),
         lifetime: wanted.lifetime.map(|seconds| span(seconds.get().into())),
         rights: words::rights(call.host.registry, wanted.restrictions.as_ref()),
         error,
     };
-    response::page(status, &page)
+    Ok(response::page(status, &page))
 }
 
 /// Responds with a new token. `note` is about the one that it replaces.

@@ -27,11 +27,23 @@ pub(crate) struct Issuer {
     pub(crate) max_ttl: Option<u64>,
 }
 
+impl Issuer {
+    /// Returns whether a token may have no expiry.
+    fn may_not_expire(&self) -> bool {
+        self.default_ttl.is_none() && self.max_ttl.is_none()
+    }
+}
+
+/// Returns whether the operator lets people create and renew tokens of a handler.
+pub(crate) fn is_offered(call: &Call<'_>, handler: &str) -> bool {
+    call.pages.config.handlers.as_ref().is_none_or(|names| names.iter().any(|name| name == handler))
+}
+
 /// Returns the handlers that may issue a token for a person.
 pub(crate) fn issuers(call: &Call<'_>, person: &Person) -> Vec<Issuer> {
     let registry = call.host.registry;
-    let offered = |name: &str| call.pages.config.handlers.as_ref().is_none_or(|names| names.iter().any(|n| n == name));
-    let handlers = registry.handlers().filter(|handler| handler.component.handles_tokens() && offered(handler.name));
+    let handlers = registry.handlers().filter(|handler| handler.component.handles_tokens());
+    let handlers = handlers.filter(|handler| is_offered(call, handler.name));
     let usable = handlers.filter(|handler| registry.may_vouch_for(handler.name, &person.id));
     let issuer = usable.map(|handler| Issuer {
         name: handler.name.to_owned(),
@@ -50,6 +62,11 @@ pub(crate) struct Draft {
     pub(crate) days: String,
     /// `true` if the token is restricted.
     pub(crate) is_restricted: bool,
+    pub(crate) rights: Rights,
+}
+
+/// The chosen rights, with any content.
+pub(crate) struct Rights {
     /// The actions on everything.
     pub(crate) all: Vec<String>,
     pub(crate) places: Vec<Place>,
@@ -86,12 +103,9 @@ pub(crate) struct FieldError {
 }
 
 impl Draft {
-    /// Reads the fields of a form or a query. Missing ones get what is usual.
+    /// Reads the fields of a form or a query. Missing fields get their defaults.
     pub(crate) fn read(values: &Values, issuers: &[Issuer]) -> Self {
         let text = |name: &str| values.one(name).trim().to_owned();
-        let actions = |name: &str| -> Vec<String> {
-            values.all(name).flat_map(str::split_whitespace).map(str::to_owned).collect()
-        };
         let first = issuers.first();
         let handler = if values.has("handler") {
             text("handler")
@@ -103,19 +117,10 @@ impl Draft {
             let default = first.and_then(|issuer| issuer.default_ttl).unwrap_or(USUAL);
             u64::from(default).min(longest).to_string()
         };
-        let read = |place: usize| Place {
-            database: text(&format!("database{place}")),
-            resource: text(&format!("resource{place}")),
-            actions: actions(&format!("action{place}")),
-        };
-        let mut places: Vec<_> = (0..PLACES).map(read).collect();
-        while places.last().is_some_and(Place::is_empty) {
-            places.pop();
-        }
-        let all = actions("all");
+        let rights = Rights::read(values);
         let is_restricted = match values.one("rights") {
-            "" => !all.is_empty() || !places.is_empty(),
-            rights => rights == "some",
+            "" => !rights.is_empty(),
+            chosen => chosen != "all",
         };
         Self {
             handler,
@@ -123,21 +128,13 @@ impl Draft {
             lifetime: if values.has("lifetime") { text("lifetime") } else { usual() },
             days: text("days"),
             is_restricted,
-            all,
-            places,
-        }
-    }
-
-    /// Adds an empty place, up to the maximum number.
-    pub(crate) fn add_place(&mut self) {
-        if self.places.len() < PLACES {
-            self.places.push(Place::default());
+            rights,
         }
     }
 
     /// Returns the fields with their names, as [`read`](Self::read) reads them.
     pub(crate) fn pairs(&self) -> Vec<(String, String)> {
-        let Self { handler, description, lifetime, days, is_restricted, all, places } = self;
+        let Self { handler, description, lifetime, days, is_restricted, rights: Rights { all, places } } = self;
         let rights = if *is_restricted { "some" } else { "all" };
         let mut pairs: Vec<(String, String)> = [
             ("handler", handler.as_str()),
@@ -171,21 +168,27 @@ impl Draft {
         let mut wrong = |field: &str, text: &str| {
             errors.push(FieldError { field: field.to_owned(), text: text.to_owned() });
         };
-        if !issuers.iter().any(|issuer| issuer.name == self.handler) {
+        let issuer = issuers.iter().find(|issuer| issuer.name == self.handler);
+        if issuer.is_none() {
             wrong("handler", "Choose a kind of token.");
         }
         if let Err(text) = check_description(&self.description) {
             wrong("description", text);
         }
         let lifetime = match self.seconds() {
-            Ok(lifetime) => lifetime,
+            Ok(lifetime) => {
+                if lifetime.is_none() && issuer.is_some_and(|issuer| !issuer.may_not_expire()) {
+                    wrong("lifetime", "Tokens of this kind expire: choose when.");
+                }
+                lifetime
+            }
             Err((field, text)) => {
                 wrong(field, text);
                 None
             }
         };
         let restrictions = if self.is_restricted {
-            match self.restrictions() {
+            match self.rights.restrictions() {
                 Ok(restrictions) => Some(restrictions),
                 Err(more) => {
                     more.iter().for_each(|error| wrong(&error.field, &error.text));
@@ -196,7 +199,7 @@ impl Draft {
             person.bound.clone()
         };
         if !call.host.registry.is_covered(restrictions.as_ref(), person.bound.as_ref()) {
-            wrong("rights", "You are signed in with fewer rights than these: choose a part of yours.");
+            wrong("rights", "You are signed in with fewer rights than these: choose only rights that you have.");
         }
         if !errors.is_empty() {
             return Err(errors);
@@ -215,12 +218,41 @@ impl Draft {
             "days" => {
                 let days: Option<u32> = digits(&self.days);
                 let seconds = days.and_then(|days| days.checked_mul(86_400)).and_then(NonZeroU32::new);
-                seconds.map(Some).ok_or(("days", "Give a whole number of days, from 1 to 49710."))
+                seconds.map(Some).ok_or(("days", "Enter a whole number of days, from 1 to 49710."))
             }
             seconds => {
                 let seconds = digits(seconds).and_then(NonZeroU32::new);
                 seconds.map(Some).ok_or(("lifetime", "Choose when the token expires."))
             }
+        }
+    }
+}
+
+impl Rights {
+    /// Reads the rights in a form or a query.
+    pub(crate) fn read(values: &Values) -> Self {
+        let text = |name: String| values.one(&name).trim().to_owned();
+        let actions = |name: &str| values.all(name).flat_map(str::split_whitespace).map(str::to_owned).collect();
+        let read = |place: usize| Place {
+            database: text(format!("database{place}")),
+            resource: text(format!("resource{place}")),
+            actions: actions(&format!("action{place}")),
+        };
+        let mut places: Vec<_> = (0..PLACES).map(read).collect();
+        while places.last().is_some_and(Place::is_empty) {
+            places.pop();
+        }
+        Self { all: actions("all"), places }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty() && self.places.is_empty()
+    }
+
+    /// Adds an empty place, up to the maximum number.
+    pub(crate) fn add_place(&mut self) {
+        if self.places.len() < PLACES {
+            self.places.push(Place::default());
         }
     }
 
@@ -241,12 +273,9 @@ impl Draft {
             if actions.is_empty() {
                 wrong(&field, format!("Choose at least one action for database {shown}."));
             }
+            let resource = Some(resource.as_str()).filter(|resource| !resource.is_empty());
             for action in actions {
-                restrictions = if resource.is_empty() {
-                    restrictions.allow_database(database, action)
-                } else {
-                    restrictions.allow_resource(database, resource, action)
-                };
+                restrictions = allow(restrictions, (action, Some(database), resource));
             }
         }
         if restrictions.iter().next().is_none() {
@@ -256,13 +285,25 @@ impl Draft {
     }
 }
 
+/// Adds an entry to restrictions, as [`Restrictions::iter`] returns it.
+pub(crate) fn allow(to: Restrictions, (action, database, resource): Entry<'_>) -> Restrictions {
+    match (database, resource) {
+        (None, _) => to.allow_all(action),
+        (Some(database), None) => to.allow_database(database, action),
+        (Some(database), Some(resource)) => to.allow_resource(database, resource, action),
+    }
+}
+
+/// An action, and the database and resource that it is allowed on.
+pub(crate) type Entry<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
+
 /// Checks the description of a token.
 ///
 /// # Errors
 /// Returns what to change.
 pub(crate) fn check_description(text: &str) -> Result<(), &'static str> {
     match text.chars().count() {
-        0 => Err("Describe the token, so that you know it later."),
+        0 => Err("Enter a description, so that you can recognize the token later."),
         length if length > DESCRIPTION => Err("Use at most 200 characters for the description."),
         _ if text.chars().any(needs_escape) => Err("Use only visible characters in the description."),
         _ => Ok(()),
@@ -281,6 +322,12 @@ pub(crate) struct Choice {
     pub(crate) is_chosen: bool,
 }
 
+impl Choice {
+    pub(crate) fn new(value: impl Into<String>, label: impl Into<String>, is_chosen: bool) -> Self {
+        Self { value: value.into(), label: label.into(), is_chosen }
+    }
+}
+
 /// Returns the lifetimes that the issuers allow, and the chosen one.
 pub(crate) fn lifetimes(issuers: &[Issuer], chosen: &str) -> Vec<Choice> {
     // Which kind of token it will be is not known yet: the longest maximum counts.
@@ -290,12 +337,12 @@ pub(crate) fn lifetimes(issuers: &[Issuer], chosen: &str) -> Vec<Choice> {
     seconds.extend(digits(chosen));
     seconds.sort_unstable();
     seconds.dedup();
-    let choice = |value: String, label: String| Choice { is_chosen: value == chosen, value, label };
+    let choice = |value: &str, label: &str| Choice::new(value, label, value == chosen);
     let mut choices: Vec<_> =
-        seconds.into_iter().map(|seconds| choice(seconds.to_string(), span(seconds.into()))).collect();
-    choices.push(choice("days".to_owned(), "another number of days".to_owned()));
-    if issuers.iter().any(|issuer| issuer.max_ttl.is_none() && issuer.default_ttl.is_none()) {
-        choices.push(choice("never".to_owned(), "never: only for what you cannot renew".to_owned()));
+        seconds.into_iter().map(|seconds| choice(&seconds.to_string(), &span(seconds.into()))).collect();
+    choices.push(choice("days", "another number of days"));
+    if issuers.iter().any(Issuer::may_not_expire) {
+        choices.push(choice("never", "never (only if you cannot renew the token)"));
     }
     choices
 }
@@ -313,11 +360,7 @@ impl Actions {
     pub(crate) fn new(call: &Call<'_>, field: String, chosen: &[String]) -> Self {
         let (actions, are_others_allowed) = call.host.registry.actions();
         let is_chosen = |names: [&str; 2]| chosen.iter().any(|action| names.contains(&action.as_str()));
-        let known = actions.iter().map(|(name, short)| Choice {
-            value: (*name).to_owned(),
-            label: words::name(name),
-            is_chosen: is_chosen([name, short]),
-        });
+        let known = actions.iter().map(|(name, short)| Choice::new(*name, words::name(name), is_chosen([name, short])));
         let known: Vec<_> = known.collect();
         let is_known = |action: &str| actions.iter().any(|(name, short)| [*name, *short].contains(&action));
         let others: Vec<_> = chosen.iter().filter(|action| !is_known(action)).cloned().collect();

@@ -6,7 +6,7 @@
 //!
 //! # Security
 //!
-//! * Who is signed in is decided in one place, and every page needs it. A bearer token never
+//! * The signed-in person is determined in one place, which every page calls. A bearer token never
 //!   signs in.
 //! * Tokens of another actor are not found: the status, the page and the work are those of an id
 //!   that does not exist.
@@ -33,14 +33,14 @@ mod words;
 pub use config::{Config, InvalidUrl, LINK_MINUTES, SignIn, Url};
 pub use login::link;
 pub use request::{CLIENT, Host, Request};
-pub use response::Response;
+pub use response::{NotSignedIn, Response};
 
 use governor::clock::MonotonicClock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 use http::Method;
-use person::SignedIn;
+use keyward_runtime::Error;
 use request::Call;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -49,19 +49,23 @@ use std::time::Instant;
 /// Maximum number of forms that a person sends in a minute, and at once.
 const FORMS: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
 
+/// Maximum number of pages that a person loads in a minute, and at once.
+const LOADS: NonZeroU32 = NonZeroU32::MIN.saturating_add(599);
+
 type Limiter = RateLimiter<String, HashMapStateStore<String>, MonotonicClock, NoOpMiddleware<Instant>>;
 
 /// The pages of one configuration.
 pub struct Pages {
     config: Config,
     forms: Limiter,
+    loads: Limiter,
 }
 
 impl Pages {
     /// Creates the pages of a configuration.
     pub fn new(config: Config) -> Self {
-        let quota = Quota::per_minute(FORMS);
-        Self { config, forms: RateLimiter::hashmap_with_clock(quota, MonotonicClock) }
+        let limiter = |number| RateLimiter::hashmap_with_clock(Quota::per_minute(number), MonotonicClock);
+        Self { config, forms: limiter(FORMS), loads: limiter(LOADS) }
     }
 
     /// Returns the configuration.
@@ -77,27 +81,28 @@ impl Pages {
     /// Responds to a request whose path is one of the pages.
     pub async fn answer(&self, host: Host<'_>, request: Request<'_>) -> Response {
         let path = self.within(request.path).unwrap_or_default();
-        let call = match Call::new(self, host, request) {
-            Ok(call) => call,
-            Err(error) => return response::unavailable(&self.config, &error),
-        };
         if let Some(asset) = response::asset(path) {
             return asset;
         }
+        let page = self.page(path, host, request).await;
+        page.unwrap_or_else(|error| response::unavailable(&self.config, &error))
+    }
+
+    /// Responds with the page at a path below `/tokens`.
+    async fn page(&self, path: &str, host: Host<'_>, request: Request<'_>) -> Result<Response, Error> {
+        let call = Call::new(self, host, request)?;
         if call.is_post() && !origin::is_same(&call) {
-            return response::cross_site(&self.config);
+            return Ok(response::cross_site(&self.config));
         }
         if let Some(secret) = path.strip_prefix("/login/") {
             return login::answer(&call, secret).await;
         }
-        let person = match person::of(&call).await {
-            SignedIn::As(person) => person,
-            SignedIn::No if origin::may_have_lost_cookies(&call) => return response::reload(&call),
-            SignedIn::No => return response::not_signed_in(&self.config),
-            SignedIn::Unclear(error) => return response::unavailable(&self.config, &error),
+        let Some(person) = person::of(&call).await? else {
+            let may_reload = origin::may_have_lost_cookies(&call);
+            return Ok(if may_reload { response::reload(&call) } else { response::not_signed_in(&self.config) });
         };
-        if call.is_post() && self.is_too_fast(&person.id) {
-            return response::too_fast(&self.config);
+        if is_too_fast(if call.is_post() { &self.forms } else { &self.loads }, &person.id) {
+            return Ok(response::too_fast(&self.config));
         }
         let parts: Vec<_> = path.split('/').skip(1).collect();
         match (call.request.method, parts.as_slice()) {
@@ -106,7 +111,7 @@ impl Pages {
             (&Method::POST, ["new"]) => create::answer(&call, &person).await,
             (&Method::POST, ["logout"]) => login::log_out(&call).await,
             (_, ["of", handler, id, rest @ ..]) => token::answer(&call, &person, (handler, id), rest).await,
-            _ => response::not_found(&call, &person),
+            _ => Ok(response::not_found(&call, &person)),
         }
     }
 
@@ -115,16 +120,16 @@ impl Pages {
         let rest = path.strip_prefix(self.config.url.prefix())?.strip_prefix("/tokens")?;
         (rest.is_empty() || rest.starts_with('/')).then_some(rest)
     }
+}
 
-    /// Counts a form of a person, and returns whether there were too many.
-    fn is_too_fast(&self, person: &str) -> bool {
-        /// Number of people above which those that sent nothing lately are forgotten.
-        const PEOPLE: usize = 4_096;
-        if self.forms.len() > PEOPLE {
-            self.forms.retain_recent();
-        }
-        self.forms.check_key(&person.to_owned()).is_err()
+/// Counts a request of a person, and returns whether there were too many.
+fn is_too_fast(requests: &Limiter, person: &str) -> bool {
+    /// Number of people above which those that sent nothing lately are forgotten.
+    const PEOPLE: usize = 4_096;
+    if requests.len() > PEOPLE {
+        requests.retain_recent();
     }
+    requests.check_key(&person.to_owned()).is_err()
 }
 
 impl fmt::Debug for Pages {

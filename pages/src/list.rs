@@ -1,12 +1,13 @@
 //! `GET /tokens`: the tokens of a person.
 
-use crate::fields::issuers;
+use crate::fields::{Choice, issuers};
 use crate::person::Person;
 use crate::request::{CLIENT, Call, Values};
 use crate::response::{self, Frame, Response};
 use crate::words::{self, Moment};
 use askama::Template;
 use http::StatusCode;
+use keyward_runtime::Error;
 use keyward_runtime::clock::UnixTime;
 use keyward_runtime::store::{Cursor, Filter, ListEntry, Record, Status};
 use keyward_service::Operation;
@@ -27,11 +28,6 @@ struct ListPage {
     /// The query of the next page.
     next: Option<String>,
     can_create: bool,
-}
-
-struct Choice {
-    value: &'static str,
-    is_chosen: bool,
 }
 
 /// A token in the list, or at the top of its own page.
@@ -64,8 +60,7 @@ impl Row {
         // A clock that fails shows the token as it is stored.
         let status = registry.tokens().and_then(|tokens| tokens.status(handler, record));
         let status = status.unwrap_or_else(|_| record.status(call.now, None));
-        let prefix = registry.handlers().find(|known| known.name == handler);
-        let prefix = prefix.and_then(|handler| handler.prefixes.first().cloned()).unwrap_or_default();
+        let prefix = registry.prefixes(handler).and_then(<[String]>::first).map(String::as_str).unwrap_or_default();
         let beginning: String = record.id.chars().take(6).collect();
         let more = if record.id.chars().count() > 6 { "…" } else { "" };
         let moment = |at: UnixTime| Moment::new(at, call.now);
@@ -77,7 +72,7 @@ impl Row {
                 None | Some("") => "Token without a description".to_owned(),
                 Some(description) => words::text(description),
             },
-            hint: format!("{}… (id {}{more})", words::name(&prefix), words::name(&beginning)),
+            hint: format!("{}… (id {}{more})", words::name(prefix), words::name(&beginning)),
             id: words::name(&record.id),
             handler: handler.to_owned(),
             status: status.name(),
@@ -104,21 +99,21 @@ pub(crate) fn path(call: &Call<'_>, handler: &str, id: &str) -> String {
 }
 
 /// Responds with a page of the list.
-pub(crate) async fn list(call: &Call<'_>, person: &Person) -> Response {
+pub(crate) async fn list(call: &Call<'_>, person: &Person) -> Result<Response, Error> {
     let query = call.query();
     let status = Status::named(query.one("status"));
     let after = cursor(&query);
     let is_whole = status.is_none() && after.is_none();
     let filter = Filter { actor_id: Some(person.id.clone()), status, ..Filter::default() };
     let listed = async { call.host.registry.tokens()?.list(filter, after.as_ref(), TOKENS).await };
-    let page = match call.counted(Operation::List, "-", &person.id, listed, |_| "listed").await {
-        Ok(page) => page,
-        Err(error) => return response::unavailable(&call.pages.config, &error),
-    };
+    let page = call.counted(Operation::List, "-", &person.id, listed, |_| "listed").await?;
     let is_full = u32::try_from(page.entries.len()).is_ok_and(|number| number >= TOKENS);
     let next = page.stopped_at.clone().or_else(|| page.entries.last().filter(|_| is_full).map(ListEntry::place));
-    let rows = page.entries.iter().map(|ListEntry { handler, record }| Row::new(call, handler, record)).collect();
-    let choice = |value| Choice { value, is_chosen: status.map(Status::name).unwrap_or("all") == value };
+    // The tokens of a handler that was removed have no page, and are not valid.
+    let known = page.entries.iter().filter(|entry| call.host.registry.prefixes(&entry.handler).is_some());
+    let rows = known.map(|ListEntry { handler, record }| Row::new(call, handler, record)).collect();
+    let chosen = status.map_or("all", Status::name);
+    let choice = |value: &str| Choice::new(value, value, value == chosen);
     let page = ListPage {
         frame: Frame::new(call, person, "Your API tokens"),
         rows,
@@ -127,7 +122,7 @@ pub(crate) async fn list(call: &Call<'_>, person: &Person) -> Response {
         next: next.map(|cursor| query_of(status, &cursor)),
         can_create: !issuers(call, person).is_empty(),
     };
-    response::page(StatusCode::OK, &page)
+    Ok(response::page(StatusCode::OK, &page))
 }
 
 /// Returns the position from the query of a next page; `None` if there is none.

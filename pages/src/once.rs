@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use keyward_runtime::Error;
 use keyward_runtime::clock::UnixTime;
-use keyward_runtime::store::{SecretDigest, StoreError, Ticket, TicketKind, TokenStore};
+use keyward_runtime::store::{SecretDigest, StoreError, Ticket, TicketKind};
 use sha2::{Digest, Sha256};
 
 /// The time for which a form can be sent, in seconds.
@@ -26,26 +26,19 @@ pub(crate) fn digest(kind: TicketKind, secret: &str) -> SecretDigest {
     SecretDigest::new(Sha256::new_with_prefix(kind.name()).chain_update([0]).chain_update(secret).finalize().into())
 }
 
-/// Adds a ticket to the store. Returns `false` if there is one already.
-pub(crate) async fn add(
-    store: &dyn TokenStore,
+/// Creates the ticket of a secret.
+pub(crate) fn ticket(
     kind: TicketKind,
     secret: &str,
     actor_id: &str,
-    now: UnixTime,
-    seconds: u64,
-) -> Result<bool, StoreError> {
-    let ticket = Ticket {
-        kind,
-        digest: digest(kind, secret),
-        actor_id: actor_id.to_owned(),
-        issued_at: now.whole(),
-        expires_at: now.whole().later(seconds),
-    };
-    store.add_ticket(&ticket).await
+    issued_at: UnixTime,
+    expires_at: UnixTime,
+) -> Ticket {
+    let (issued_at, expires_at) = (issued_at.whole(), expires_at.whole());
+    Ticket { kind, digest: digest(kind, secret), actor_id: actor_id.to_owned(), issued_at, expires_at }
 }
 
-/// Returns the value of a new form: its time and a random text.
+/// Returns the single-use value of a new form: its time and a random text.
 ///
 /// # Errors
 /// The operating system has no randomness.
@@ -68,7 +61,8 @@ pub(crate) async fn is_first(call: &Call<'_>, person: &str, form: &str) -> Resul
     // Two people may not use up each other's forms.
     let secret = format!("{form}{person}");
     // Known for longer than any node shows the form.
-    let is_first = add(call.store, TicketKind::Form, &secret, person, call.now, 2 * FORM_TIME).await?;
+    let sent = ticket(TicketKind::Form, &secret, person, call.now, call.now.later(2 * FORM_TIME));
+    let is_first = call.store.add_ticket(&sent).await?;
     // Tickets that stay are removed with a later form.
     let _ = call.store.purge_tickets(call.now, PURGED).await;
     Ok(is_first)

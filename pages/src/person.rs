@@ -2,7 +2,8 @@
 
 use crate::config::SignIn;
 use crate::once;
-use crate::request::{Call, cookies};
+use crate::request::Call;
+use ipnet::IpNet;
 use keyward_runtime::policy::is_actor_id;
 use keyward_runtime::session::SessionRequest;
 use keyward_runtime::store::TicketKind;
@@ -19,38 +20,24 @@ pub(crate) struct Person {
     pub(crate) can_sign_out: bool,
 }
 
-/// The outcome of the question who has sent a request.
-pub(crate) enum SignedIn {
-    As(Person),
-    No,
-    /// Unknown, because of this error.
-    Unclear(Error),
-}
-
-/// Returns the person who has sent a request.
-pub(crate) async fn of(call: &Call<'_>) -> SignedIn {
-    let found = match &call.pages.config.sign_in {
+/// Returns the person who has sent a request; `None` if no one is signed in.
+///
+/// # Errors
+/// The store or the session handler gives no answer.
+pub(crate) async fn of(call: &Call<'_>) -> Result<Option<Person>, Error> {
+    match &call.pages.config.sign_in {
         SignIn::Session(handler) => by_session(call, handler).await,
-        SignIn::Header { name, .. } => Ok(by_header(call, name)),
+        SignIn::Header { name, proxies } => Ok(by_header(call, name, proxies)),
         SignIn::Link => by_cookie(call).await,
-    };
-    match found {
-        Ok(Some(person)) => SignedIn::As(person),
-        Ok(None) => SignedIn::No,
-        Err(error) => SignedIn::Unclear(error),
     }
 }
 
 async fn by_session(call: &Call<'_>, handler: &str) -> Result<Option<Person>, Error> {
     let mut request = SessionRequest::new(call.request.method.as_str(), call.request.path);
-    for (name, value) in cookies(call.request.headers) {
-        request = request.cookie(name, value);
-    }
     for (name, value) in call.request.headers {
         // A token does not sign in.
-        let is_seen = name != http::header::COOKIE && name != http::header::AUTHORIZATION;
-        if let Some(value) = value.to_str().ok().filter(|_| is_seen) {
-            request = request.header(name.as_str(), value);
+        if name != http::header::AUTHORIZATION {
+            request = request.received(name.as_str(), value.as_bytes());
         }
     }
     let Verdict::Accepted(acceptance) = call.host.registry.identify(handler, &request).await? else { return Ok(None) };
@@ -58,10 +45,9 @@ async fn by_session(call: &Call<'_>, handler: &str) -> Result<Option<Person>, Er
     Ok(id.map(|id| Person { id, bound: acceptance.restrictions, can_sign_out: false }))
 }
 
-/// Believes the header of a trusted proxy, if it occurs once and in one spelling: some servers
-/// treat `X_User` as `X-User`, and a proxy may remove only one of them.
-fn by_header(call: &Call<'_>, name: &str) -> Option<Person> {
-    let SignIn::Header { proxies, .. } = &call.pages.config.sign_in else { return None };
+/// Returns the person named in the header of a trusted proxy, if it occurs once and in one
+/// spelling: some servers treat `X_User` as `X-User`, and a proxy may remove only one of them.
+fn by_header(call: &Call<'_>, name: &str, proxies: &[IpNet]) -> Option<Person> {
     let is_trusted = call.host.peer.is_none_or(|peer| proxies.iter().any(|network| network.contains(&peer)));
     let spelled = |header: &str| header.replace('_', "-");
     let same = call.request.headers.keys().filter(|header| spelled(header.as_str()) == spelled(name)).count();

@@ -5,6 +5,7 @@ use http::header::COOKIE;
 use http::{HeaderMap, Method};
 use keyward_audit::Audit;
 use keyward_runtime::clock::UnixTime;
+use keyward_runtime::session::cookies;
 use keyward_runtime::store::TokenStore;
 use keyward_runtime::{Error, Registry};
 use keyward_service::{Metrics, Operation, Operations, Origin};
@@ -75,7 +76,9 @@ impl<'a> Call<'a> {
 
     /// Returns the value of a cookie; `None` if there is none, or more than one.
     pub(crate) fn cookie(&self, name: &str) -> Option<&'a str> {
-        let mut values = cookies(self.request.headers).filter(|(known, _)| *known == name).map(|(_, value)| value);
+        let headers = self.request.headers.get_all(COOKIE).iter();
+        let all = headers.flat_map(|header| cookies(header.as_bytes()));
+        let mut values = all.filter(|(known, _)| *known == name).map(|(_, value)| value);
         values.next().filter(|_| values.next().is_none())
     }
 
@@ -129,13 +132,6 @@ impl<'a> Call<'a> {
         );
         done
     }
-}
-
-/// Returns the cookies of a request (RFC 6265 section 4.2), in their order.
-pub(crate) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
-    let headers = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let pairs = headers.flat_map(|header| header.split(';')).filter_map(|pair| pair.split_once('='));
-    pairs.map(|(name, value)| (name.trim(), value.trim())).filter(|(name, _)| !name.is_empty())
 }
 
 /// The fields of a form or a query.

@@ -13,6 +13,17 @@ use keyward_runtime::text::escape_untrusted;
 /// A response. Its body is UTF-8.
 pub type Response = http::Response<String>;
 
+/// A mark among the [extensions](http::Response::extensions) of responses to requests without a
+/// valid sign-in, which a server counts against the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "it has no state")]
+pub struct NotSignedIn;
+
+fn without_sign_in(mut response: Response) -> Response {
+    response.extensions_mut().insert(NotSignedIn);
+    response
+}
+
 const STYLE: &str = include_str!("../static/style.css");
 const SCRIPT: &str = include_str!("../static/copy.js");
 
@@ -114,35 +125,37 @@ fn message(status: StatusCode, frame: Frame, text: impl Into<String>) -> Respons
 /// Returns the page for an id that is not one of the person's tokens, and for any other path.
 pub(crate) fn not_found(call: &Call<'_>, person: &Person) -> Response {
     let frame = Frame::new(call, person, "Not found");
-    message(StatusCode::NOT_FOUND, frame, "There is no such page, or it is not about a token of yours.")
+    message(StatusCode::NOT_FOUND, frame, "This page does not exist, or the token is not yours.")
 }
 
 pub(crate) fn not_signed_in(config: &Config) -> Response {
     let (text, command) = match &config.sign_in {
         SignIn::Session(_) => ("Sign in to the site that these tokens belong to, and load this page again.", None),
-        SignIn::Header { .. } => ("The proxy in front of this page does not say who you are.", None),
+        SignIn::Header { .. } => ("The proxy in front of this page did not identify you.", None),
         SignIn::Link => {
             ("A link signs you in. The operator of this service creates one with", Some("keyward login --actor NAME"))
         }
     };
     let frame = Frame::public(config, "You are not signed in");
-    page(StatusCode::FORBIDDEN, &Message { frame, text: text.to_owned(), command })
+    without_sign_in(page(StatusCode::FORBIDDEN, &Message { frame, text: text.to_owned(), command }))
 }
 
 pub(crate) fn used_link(config: &Config) -> Response {
-    let text =
-        format!("This link does not sign you in: it works once, within {LINK_MINUTES} minutes. Ask for another one.");
-    message(StatusCode::NOT_FOUND, Frame::public(config, "The link is not valid"), text)
+    let text = format!(
+        "A link works once, within {LINK_MINUTES} minutes: this one was used, has expired, or was revoked. Ask the \
+         operator for a new one."
+    );
+    without_sign_in(message(StatusCode::NOT_FOUND, Frame::public(config, "The link is not valid"), text))
 }
 
 pub(crate) fn cross_site(config: &Config) -> Response {
     let text = "Another site has sent this form, so nothing was changed. Open the page itself, and repeat the \
                 change there.";
-    message(StatusCode::FORBIDDEN, Frame::public(config, "Nothing was changed"), text)
+    without_sign_in(message(StatusCode::FORBIDDEN, Frame::public(config, "Nothing was changed"), text))
 }
 
 pub(crate) fn too_fast(config: &Config) -> Response {
-    let frame = Frame::public(config, "Too many changes");
+    let frame = Frame::public(config, "Too many requests");
     let mut response =
         message(StatusCode::TOO_MANY_REQUESTS, frame, "Nothing was changed. Wait for a minute, and try again.");
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
@@ -150,9 +163,9 @@ pub(crate) fn too_fast(config: &Config) -> Response {
 }
 
 pub(crate) fn sent_before(call: &Call<'_>, person: &Person) -> Response {
-    let frame = Frame::new(call, person, "This form was sent before, or is old");
-    let text = "Nothing was done this time. A new token is shown once: if you have not copied it, revoke it, and \
-                create another one.";
+    let frame = Frame::new(call, person, "This form was already sent, or has expired");
+    let text = "Nothing was changed. A new token is shown once: if you have not copied it, revoke it, and create \
+                another one.";
     message(StatusCode::CONFLICT, frame, text)
 }
 
@@ -172,5 +185,5 @@ pub(crate) fn reload(call: &Call<'_>) -> Response {
     let separator = if request.query.is_empty() { "" } else { "&" };
     let mut frame = Frame::public(&call.pages.config, "Loading your tokens");
     frame.reload = Some(format!("{}?{}{separator}{AGAIN}=1", request.path, request.query));
-    message(StatusCode::OK, frame, "The page loads again, because another site has linked to it.")
+    without_sign_in(message(StatusCode::OK, frame, "The page loads again, because another site has linked to it."))
 }

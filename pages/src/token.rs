@@ -1,7 +1,7 @@
 //! `/tokens/of/HANDLER/ID`: a token of a person, and what can be done with it.
 
 use crate::create;
-use crate::fields::{Actions, Draft, check_description, digits};
+use crate::fields::{Actions, Choice, Entry, Rights, allow, check_description, digits, is_offered};
 use crate::list::{self, Row};
 use crate::once;
 use crate::person::Person;
@@ -11,11 +11,12 @@ use crate::words::{self, Moment, span};
 use askama::Template;
 use http::{Method, StatusCode};
 use keyward_runtime::registry::{TokenUpdate, UpdateOutcome};
-use keyward_runtime::store::{Record, Revocation};
+use keyward_runtime::store::{Record, Revocation, Status};
 use keyward_runtime::token::TokenId;
 use keyward_runtime::{Creation, Error, Restrictions};
 use keyward_service::{Named, Operation};
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// Times for which a replaced token stays valid, in seconds.
@@ -30,17 +31,19 @@ struct TokenPage {
     frame: Frame,
     row: Row,
     description: String,
-    /// `true` if its terms can be changed, and it can be rotated.
+    /// `true` if its terms can be changed.
     can_change: bool,
-    /// Times before its expiry, each with its seconds.
-    shorter: Vec<(u64, String)>,
-    overlaps: Vec<(u64, String)>,
-    /// Its rights one by one, each with its place in the list.
-    entries: Vec<(usize, String)>,
+    can_renew: bool,
+    /// Times before its expiry, in seconds.
+    shorter: Vec<Choice>,
+    /// Times for which it can stay valid after it is renewed, in seconds.
+    overlaps: Vec<Choice>,
+    /// Its rights one by one, each with its value in the form.
+    entries: Vec<(String, String)>,
     /// The actions to choose from on everything, and on a database or resource, if it has all
     /// rights.
     actions: Option<[Actions; 2]>,
-    /// The value that makes each form one that works once.
+    /// The single-use value of each form.
     form: String,
     error: Option<String>,
     done: Option<&'static str>,
@@ -53,7 +56,6 @@ struct RevokePage {
     row: Row,
     /// Number of other tokens that are revoked, because they were requested with this one.
     others: u64,
-    form: String,
 }
 
 /// A record of a person's own token. Only [`find`] creates one.
@@ -62,48 +64,47 @@ struct Own {
     record: Record,
 }
 
-/// Returns the record of a token, if it is one of the person's. The work for others is the same.
+/// Returns the record of a token, if it is one of the person's. The lookups for other tokens are
+/// the same, so that their time reveals nothing.
 async fn find(call: &Call<'_>, person: &Person, handler: &str, id: &str) -> Result<Option<Own>, Error> {
     let decoded = |text| percent_decode_str(text).decode_utf8().unwrap_or_default().into_owned();
     let token = TokenId::new(decoded(handler), decoded(id));
-    if token.handler.contains('\0') || token.id.contains('\0') {
-        return Ok(None);
-    }
     // Not through the registry, which tells unknown handlers apart.
     let found = async { Ok(call.store.find(&token.handler, &token.id).await?) };
     let found = call
         .counted(Operation::Find, "-", &person.id, found, |found| if found.is_some() { "found" } else { "unknown" })
         .await?;
     let record = found.map(|stored| stored.record).filter(|record| record.actor_id == person.id);
-    let is_known = call.host.registry.handlers().any(|known| known.name == token.handler);
+    let is_known = call.host.registry.prefixes(&token.handler).is_some();
     Ok(record.filter(|_| is_known).map(|record| Own { token, record }))
 }
 
 /// Responds to a request about a token. `rest` is the path after its id.
-pub(crate) async fn answer(call: &Call<'_>, person: &Person, (handler, id): (&str, &str), rest: &[&str]) -> Response {
-    let own = match find(call, person, handler, id).await {
-        Ok(Some(own)) => own,
-        Ok(None) => return response::not_found(call, person),
-        Err(error) => return response::unavailable(&call.pages.config, &error),
-    };
-    let answered = match (call.request.method, rest) {
+pub(crate) async fn answer(
+    call: &Call<'_>,
+    person: &Person,
+    (handler, id): (&str, &str),
+    rest: &[&str],
+) -> Result<Response, Error> {
+    let Some(own) = find(call, person, handler, id).await? else { return Ok(response::not_found(call, person)) };
+    match (call.request.method, rest) {
         (&Method::GET, []) => show(call, person, &own, StatusCode::OK, None),
         (&Method::GET, ["revoke"]) => confirm(call, person, &own).await,
-        (&Method::POST, ["edit" | "rotate" | "revoke"]) => {
+        // Works as often as it is sent, and while the store cannot keep what was sent.
+        (&Method::POST, ["revoke"]) => revoke(call, person, &own).await,
+        (&Method::POST, [step @ ("edit" | "rotate")]) => {
             let values = call.form();
-            match once::is_first(call, &person.id, values.one("form")).await {
-                Ok(true) => match rest {
-                    ["edit"] => edit(call, person, own, &values).await,
-                    ["rotate"] => rotate(call, person, &own, &values).await,
-                    _ => revoke(call, person, &own).await,
-                },
-                Ok(false) => Ok(response::sent_before(call, person)),
-                Err(error) => Err(error),
+            if !once::is_first(call, &person.id, values.one("form")).await? {
+                return Ok(response::sent_before(call, person));
+            }
+            if *step == "edit" {
+                edit(call, person, own, &values).await
+            } else {
+                rotate(call, person, &own, &values).await
             }
         }
         _ => Ok(response::not_found(call, person)),
-    };
-    answered.unwrap_or_else(|error| response::unavailable(&call.pages.config, &error))
+    }
 }
 
 fn show(
@@ -116,9 +117,10 @@ fn show(
     let registry = call.host.registry;
     let row = Row::new(call, &token.handler, record);
     let is_before = |seconds: &u64| record.expires_at.is_none_or(|end| call.now.later(*seconds) < end);
-    let time = |seconds: u64| (seconds, span(seconds));
-    let overlap =
-        |seconds: u64| (seconds, if seconds == 0 { "at once".to_owned() } else { format!("in {}", span(seconds)) });
+    let choice = |seconds: u64, label: String| Choice::new(seconds.to_string(), label, false);
+    let time = |seconds: u64| choice(seconds, format!("in {}", span(seconds)));
+    let overlap = |seconds: u64| if seconds == 0 { choice(0, "at once".to_owned()) } else { time(seconds) };
+    let can_change = row.is_active && registry.keeps_records(&token.handler);
     let done = match call.query().one("done") {
         "edited" => Some("The token is changed."),
         "revoked" => Some("The token is revoked: it is no longer valid."),
@@ -127,14 +129,15 @@ fn show(
     let page = TokenPage {
         frame: Frame::new(call, person, row.title.clone()),
         description: shown(record),
-        can_change: row.is_active && registry.keeps_records(&token.handler),
+        can_change,
+        can_renew: can_change && is_offered(call, &token.handler),
         shorter: SHORTER.into_iter().filter(is_before).map(time).collect(),
         overlaps: OVERLAPS.map(overlap).into(),
         actions: record
             .restrictions
             .is_none()
             .then(|| ["all", "action0"].map(|field| Actions::new(call, field.to_owned(), &[]))),
-        entries: record.restrictions.iter().flat_map(|all| entries(call, all)).enumerate().collect(),
+        entries: record.restrictions.iter().flat_map(|all| entries(call, all)).collect(),
         form: once::form(call.now)?,
         row,
         error,
@@ -148,31 +151,24 @@ fn shown(record: &Record) -> String {
     record.description.as_deref().map(words::text).unwrap_or_default()
 }
 
-/// Returns the entries of restrictions in words, in their order.
-fn entries(call: &Call<'_>, restrictions: &Restrictions) -> Vec<String> {
-    let entry = |(action, database, resource): (&str, Option<&str>, Option<&str>)| {
-        words::rights(call.host.registry, Some(&alone(action, database, resource))).concat()
-    };
-    restrictions.iter().map(entry).collect()
+/// Returns the entries of restrictions in their order, each with its value in a form, and in words.
+fn entries(call: &Call<'_>, restrictions: &Restrictions) -> Vec<(String, String)> {
+    let words = |entry| words::rights(call.host.registry, Some(&allow(Restrictions::new(), entry))).concat();
+    restrictions.iter().map(|entry| (field_value(entry), words(entry))).collect()
 }
 
-fn alone(action: &str, database: Option<&str>, resource: Option<&str>) -> Restrictions {
-    add(Restrictions::new(), action, database, resource)
-}
-
-fn add(to: Restrictions, action: &str, database: Option<&str>, resource: Option<&str>) -> Restrictions {
-    match (database, resource) {
-        (None, _) => to.allow_all(action),
-        (Some(database), None) => to.allow_database(database, action),
-        (Some(database), Some(resource)) => to.allow_resource(database, resource, action),
-    }
+/// Returns the value of an entry in a form: its parts, percent-encoded. Its place in the list would
+/// name another one if the token was changed after the form was made.
+fn field_value((action, database, resource): Entry<'_>) -> String {
+    let parts = [Some(action), database, resource].into_iter().flatten();
+    parts.map(|part| utf8_percent_encode(part, NON_ALPHANUMERIC).to_string()).collect::<Vec<_>>().join("/")
 }
 
 /// Changes the description, shortens the lifetime, or leaves out rights.
 async fn edit(call: &Call<'_>, person: &Person, own: Own, values: &Values) -> Result<Response, Error> {
     let mut update = TokenUpdate::default();
     let description = values.one("description").trim();
-    if values.has("description") && description != shown(&own.record) {
+    if values.has("description") && description != shown(&own.record).trim() {
         if let Err(text) = check_description(description) {
             return show(call, person, &own, StatusCode::UNPROCESSABLE_ENTITY, Some(text.to_owned()));
         }
@@ -182,19 +178,19 @@ async fn edit(call: &Call<'_>, person: &Person, own: Own, values: &Values) -> Re
         update.expires_at = Some(call.now.later(seconds.into()));
     }
     if let Some(restrictions) = own.record.restrictions.as_ref().filter(|_| values.has("narrow")) {
-        let is_kept = |place: usize| values.all("keep").any(|kept| kept == place.to_string());
-        let kept = restrictions.iter().enumerate().filter(|(place, _)| is_kept(*place));
-        let kept = kept
-            .fold(Restrictions::new(), |all, (_, (action, database, resource))| add(all, action, database, resource));
+        let keep: HashSet<_> = values.all("keep").collect();
+        let kept = restrictions.iter().filter(|entry| keep.contains(field_value(*entry).as_str()));
+        let kept = kept.fold(Restrictions::new(), allow);
         if kept.iter().next().is_none() {
             let text = "Keep at least one right, or revoke the token.".to_owned();
             return show(call, person, &own, StatusCode::UNPROCESSABLE_ENTITY, Some(text));
         }
         update.restrictions = Some(kept);
     }
-    let draft = Draft::read(values, &[]);
-    if own.record.restrictions.is_none() && draft.is_restricted {
-        match draft.restrictions() {
+    // Of a token that was restricted since, these may only be a part of its rights.
+    let rights = Rights::read(values);
+    if !values.has("narrow") && !rights.is_empty() {
+        match rights.restrictions() {
             Ok(restrictions) => update.restrictions = Some(restrictions),
             Err(errors) => {
                 let text = errors.into_iter().map(|error| error.text).collect::<Vec<_>>().join(" ");
@@ -224,6 +220,10 @@ async fn rotate(call: &Call<'_>, person: &Person, own: &Own, values: &Values) ->
     let Own { token, record } = own;
     let overlap = values.one("overlap").parse().ok().filter(|overlap| OVERLAPS.contains(overlap)).unwrap_or(0);
     let restrictions = record.restrictions.as_ref();
+    if !is_offered(call, &token.handler) {
+        let text = "Tokens of this kind cannot be renewed here.".to_owned();
+        return show(call, person, own, StatusCode::UNPROCESSABLE_ENTITY, Some(text));
+    }
     if !call.host.registry.is_covered(restrictions, person.bound.as_ref()) {
         let text = "You are signed in with fewer rights than this token has, so you cannot renew it.".to_owned();
         return show(call, person, own, StatusCode::UNPROCESSABLE_ENTITY, Some(text));
@@ -255,12 +255,12 @@ async fn rotate(call: &Call<'_>, person: &Person, own: &Own, values: &Values) ->
 async fn confirm(call: &Call<'_>, person: &Person, own: &Own) -> Result<Response, Error> {
     let Own { token, record } = own;
     let covered = call.host.registry.revocations()?.count(Revocation::from(token.clone())).await?;
-    let row = Row::new(call, &token.handler, record);
+    // The count includes tokens that are not valid because they are idle.
+    let is_counted = record.status(call.now, None) == Status::Active;
     let page = RevokePage {
         frame: Frame::new(call, person, "Revoke a token"),
-        others: covered.saturating_sub(u64::from(row.is_active)),
-        row,
-        form: once::form(call.now)?,
+        others: covered.saturating_sub(u64::from(is_counted)),
+        row: Row::new(call, &token.handler, record),
     };
     Ok(response::page(StatusCode::OK, &page))
 }

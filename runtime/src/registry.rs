@@ -148,6 +148,11 @@ impl Registry {
         })
     }
 
+    /// Returns the prefixes of a handler's tokens, or `None` if no handler has that name.
+    pub fn prefixes(&self, handler: &str) -> Option<&[String]> {
+        self.named(handler, |_| true).ok().map(|(_, handler)| handler.prefixes.as_slice())
+    }
+
     /// Returns whether the handler may vouch for an actor with this text as its id.
     pub fn may_vouch_for(&self, handler: &str, actor_id: &str) -> bool {
         self.named(handler, |_| true).is_ok_and(|(_, handler)| handler.policy.actors.contains(Some(actor_id)))

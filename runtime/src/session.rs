@@ -36,6 +36,25 @@ impl SessionRequest {
         self
     }
 
+    /// Adds a header as it was received, or of the header `cookie` each of its [`cookies`]. A value
+    /// that is not ASCII is left out.
+    ///
+    /// ```
+    /// use keyward_runtime::session::SessionRequest;
+    /// let received = SessionRequest::new("GET", "/").received("Cookie", b"sid=1; theme=dark").received("X-A", b"2");
+    /// assert_eq!(received, SessionRequest::new("GET", "/").cookie("sid", "1").cookie("theme", "dark").header("x-a", "2"));
+    /// ```
+    #[must_use]
+    pub fn received(self, name: &str, value: &[u8]) -> Self {
+        if name.eq_ignore_ascii_case("cookie") {
+            return cookies(value).fold(self, |request, (name, value)| request.cookie(name, value));
+        }
+        match ascii(value) {
+            Some(value) => self.header(name, value),
+            None => self,
+        }
+    }
+
     /// Adds a cookie.
     #[must_use]
     pub fn cookie(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -61,6 +80,22 @@ impl SessionRequest {
     fn line(&self, grant: &SessionGrant) -> (&str, &str) {
         (if grant.method { &self.method } else { "" }, if grant.path { &self.path } else { "" })
     }
+}
+
+/// Returns the cookies of a `Cookie` header (RFC 6265 section 4.2) in their order, each with its
+/// value. A part that is not ASCII, or without a name or `=`, is left out: another host of the same
+/// site may have set it. Quotes are part of a value.
+pub fn cookies(header: &[u8]) -> impl Iterator<Item = (&str, &str)> {
+    fn trim(text: &str) -> &str {
+        text.trim_matches([' ', '\t'])
+    }
+    let parts = header.split(|byte| *byte == b';').filter_map(ascii);
+    let pairs = parts.filter_map(|part| part.split_once('=')).map(|(name, value)| (trim(name), trim(value)));
+    pairs.filter(|(name, _)| !name.is_empty())
+}
+
+fn ascii(text: &[u8]) -> Option<&str> {
+    str::from_utf8(text).ok().filter(|text| text.is_ascii())
 }
 
 /// Returns the pairs with these names, in the order of the names.
@@ -146,6 +181,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn cookies_are_split_as_browsers_join_them() {
+        let all = |header: &'static str| cookies(header.as_bytes()).collect::<Vec<_>>();
+        assert_eq!(all("a=1; b=2"), [("a", "1"), ("b", "2")]);
+        assert_eq!(all(" a = 1 ;b=\"2, 3\"; c=x=y;"), [("a", "1"), ("b", "\"2, 3\""), ("c", "x=y")]);
+        assert_eq!(all("a=1; a=2"), [("a", "1"), ("a", "2")]);
+        assert_eq!(all("a; =1; b="), [("b", "")]);
+        assert_eq!(all(""), []);
+        assert_eq!(all("a=1; b=\u{e9}; \u{e9}=2; c=3"), [("a", "1"), ("c", "3")]);
+        assert_eq!(cookies(b"a=1; b=\xff").collect::<Vec<_>>(), [("a", "1")]);
+    }
+
     fn request() -> impl Strategy<Value = SessionRequest> {
         let pairs = || prop::collection::vec(("[ab]", "[abx]{0,2}"), 0..3);
         ("[GP]", "/[a]?", pairs(), pairs()).prop_map(|(method, path, headers, cookies)| SessionRequest {
@@ -168,6 +215,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_header_is_split_without_a_panic(header in prop::collection::vec(any::<u8>(), 0..60)) {
+            for (name, value) in cookies(&header) {
+                prop_assert!(!name.contains(['=', ';']) && !value.contains(';'));
+            }
+        }
+
         /// Requests have one key exactly if the handler sees the same of them.
         #[test]
         fn a_key_is_that_of_what_the_handler_sees(grant in grant(), one in request(), other in request()) {

@@ -1,15 +1,15 @@
 //! Requests for the pages of `keyward-pages`.
 
 use crate::body::form;
-use crate::context::Context;
+use crate::context::{Context, LiveConfig};
 use crate::error::{ApiError, RateLimited};
 use crate::peer::Peer;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use hyper::Method;
 use hyper::body::Bytes;
 use hyper::http::request::Parts;
-use hyper::{Method, StatusCode};
-use keyward_pages::{Host, Pages, Request};
+use keyward_pages::{Host, NotSignedIn, Pages, Request};
 
 /// The name of the pages in metrics.
 pub(crate) const PAGES: &str = "pages";
@@ -26,8 +26,8 @@ pub(crate) enum Serves {
 }
 
 /// Returns the pages if a listener serves them and the path is one of them.
-pub(crate) fn of<'a>(context: &'a Context, serves: Serves, path: &str) -> Option<&'a Pages> {
-    context.live.pages.as_ref().filter(|pages| serves != Serves::Api && pages.contain(path))
+pub(crate) fn of<'a>(live: &'a LiveConfig, serves: Serves, path: &str) -> Option<&'a Pages> {
+    live.pages.as_ref().filter(|pages| serves != Serves::Api && pages.contain(path))
 }
 
 /// Responds to a request for a page.
@@ -55,7 +55,11 @@ pub(crate) async fn answer(context: &Context, pages: &Pages, request: &Parts, bo
     };
     let (path, query) = (uri.path(), uri.query().unwrap_or_default());
     let response = pages.answer(host, Request { method, path, query, headers, body: &body }).await;
-    match counted(context, path, response.status()) {
+    let counted = match response.extensions().get() {
+        Some(NotSignedIn) => counted(context),
+        None => Ok(()),
+    };
+    match counted {
         Ok(()) => response.map(Body::from),
         Err(problem) => problem.into_response(),
     }
@@ -65,11 +69,9 @@ pub(crate) async fn answer(context: &Context, pages: &Pages, request: &Parts, bo
 ///
 /// # Errors
 /// The peer exceeds the rate.
-fn counted(context: &Context, path: &str, status: StatusCode) -> Result<(), ApiError> {
-    let is_used_link = status == StatusCode::NOT_FOUND && path.contains("/login/");
+fn counted(context: &Context) -> Result<(), ApiError> {
     let Peer::Address(address) = context.peer else { return Ok(()) };
-    let is_trusted = context.live.config.forward_auth.trusts(context.peer);
-    if is_trusted || !(is_used_link || status == StatusCode::FORBIDDEN) {
+    if context.live.config.forward_auth.trusts(context.peer) {
         return Ok(());
     }
     let counted = context.live.rates.failed_authentication(address);

@@ -121,7 +121,8 @@ impl Service {
     pub(crate) async fn answer(&self, peer: Peer, serves: Serves, request: Request<Incoming>) -> Response {
         let Inner { live, failed_reload: _, audit, stock: _, metrics, ids, router } = &*self.0;
         let live = live.load_full();
-        let slot = slot(&live, &request);
+        let is_page = pages::of(&live, serves, request.uri().path()).is_some();
+        let slot = slot(&live, &request, is_page);
         let context = Context {
             live,
             metrics: metrics.clone(),
@@ -134,14 +135,14 @@ impl Service {
         let (request, body) = request.into_parts();
         let place = ForwardPath::of(request.uri.path());
         let named = || routes::endpoint_of(request.uri.path()).map_or(OTHER, |endpoint| endpoint.name);
-        let pages = pages::of(&context, serves, request.uri.path());
+        let pages = pages::of(&context.live, serves, request.uri.path());
         let endpoint = match pages {
             Some(_) => PAGES,
             None => place.map_or_else(named, |place| place.dialect.as_str()),
         };
         let mut response = match context.slot {
             None => ApiError::Overloaded.into_response(),
-            Some(_) => match (check(&context, &request, pages.is_some()), place) {
+            Some(_) => match (check(&context, &request, is_page), place) {
                 (Err(problem), _) => problem.into_response(),
                 (Ok(()), _) if pages.is_none() && serves == Serves::Pages => ApiError::NotFound.into_response(),
                 (Ok(()), _) if let Some(pages) = pages => {
@@ -193,11 +194,13 @@ impl fmt::Debug for Service {
 }
 
 /// Takes a slot for the request.
-fn slot<B>(live: &LiveConfig, request: &Request<B>) -> Option<Slot> {
+fn slot<B>(live: &LiveConfig, request: &Request<B>, is_page: bool) -> Option<Slot> {
     let endpoint = routes::endpoint_of(request.uri().path());
     let takes_credentials = endpoint.is_some_and(|endpoint| endpoint.takes_credentials_in_body);
     let is_unknown = takes_credentials && !request.headers().contains_key(header::AUTHORIZATION);
-    if is_unknown { live.slots.take_for_form() } else { live.slots.take() }
+    // The body of a form is read before the person is known.
+    let is_form = is_page && request.method() == Method::POST;
+    if is_unknown || is_form { live.slots.take_for_form() } else { live.slots.take() }
 }
 
 /// Checks the requirements on every request: host, version, transfer coding and query.

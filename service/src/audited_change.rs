@@ -34,6 +34,21 @@ impl<'a> AuditedChange<'a> {
         self.write(self.entry.clone()).await
     }
 
+    /// Records the change, and returns it. It may happen only then.
+    ///
+    /// # Errors
+    /// The record was not written, which is noted as a failure.
+    pub async fn recorded(self) -> Result<Self, Error> {
+        match self.record().await {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                let error = Error::audit_unavailable(error.to_string());
+                self.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
     /// Returns the entry of the audit record.
     pub(crate) fn entry(&self) -> &Entry {
         &self.entry

@@ -79,7 +79,7 @@ impl<'a> Operations<'a> {
             detail: Some(update.to_string()),
             ..self.entry(Event::Edit, Some(&token.handler))
         });
-        let change = recorded(change).await?;
+        let change = change.recorded().await?;
         let updated = async { self.registry.tokens()?.edit(token, update).await }.await;
         match &updated {
             Ok(UpdateOutcome::Done(_)) => {}
@@ -140,7 +140,7 @@ impl<'a> Operations<'a> {
             ..self.entry(Event::Revoke, revocation.handler_of_sessions().or(handler.as_deref()))
         });
         let entry = change.entry().clone();
-        let change = match recorded(change).await {
+        let change = match change.recorded().await {
             Ok(change) => change,
             Err(error) => {
                 if let Some(audit) = self.audit.filter(|_| self.retries) {
@@ -186,18 +186,6 @@ impl<'a> Operations<'a> {
             handler: handler.map(str::to_owned),
             handler_sha256: loaded.map(|handler| handler.component.sha256_hex()),
             ..Entry::new(event)
-        }
-    }
-}
-
-/// Records a change, so that it may happen. A change that cannot be recorded is noted as failed.
-async fn recorded(change: AuditedChange<'_>) -> Result<AuditedChange<'_>, Error> {
-    match change.record().await {
-        Ok(()) => Ok(change),
-        Err(error) => {
-            let error = Error::audit_unavailable(error.to_string());
-            change.failed(&error);
-            Err(error)
         }
     }
 }

@@ -83,7 +83,7 @@ impl Site {
 
     /// Creates a link for a person, as a path.
     fn link(&self, actor: &str) -> String {
-        let link = keyward_pages::link(&*self.store, self.pages.config(), actor, self.now());
+        let link = keyward_pages::link(&*self.store, self.pages.config(), Some(&*self.audit), actor, self.now());
         let link = pollster::block_on(link).unwrap();
         link.strip_prefix(&self.pages.config().url.to_string()).unwrap().to_owned()
     }

@@ -7,9 +7,26 @@ use keyward_runtime::clock::UnixTime;
 use std::path::PathBuf;
 
 /// Events of audit records.
-const EVENTS: [&str; 16] = [
-    "start", "stop", "reload", "create", "revoke", "edit", "rotate", "import", "accept", "verify", "failed", "lost",
-    "late", "removed", "cut", "missing",
+const EVENTS: [&str; 19] = [
+    "start",
+    "stop",
+    "reload",
+    "create",
+    "revoke",
+    "edit",
+    "rotate",
+    "import",
+    "accept",
+    "verify",
+    "key-set",
+    "sign-in-link",
+    "sign-in",
+    "failed",
+    "lost",
+    "late",
+    "removed",
+    "cut",
+    "missing",
 ];
 
 /// Verifies and prints the audit log

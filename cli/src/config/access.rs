@@ -36,7 +36,7 @@ impl Known<'_> {
             let span = id.span();
             let id = self.name(id, "a client's id")?;
             if id == CLIENT {
-                let text = "it is the client of changes on the pages in the audit log: use another id";
+                let text = "this id is reserved for changes made on the pages: use another id";
                 return Err(self.wrong(span, &format!("client `{id}`"), text));
             }
             let client = table.checked(&id, self, &clients)?;

@@ -56,8 +56,8 @@ pub(super) struct PagesTable {
     /// is ignored; peers on `server.listen_unix` are always trusted.
     #[schemars(with = "Option<Vec<String>>")]
     trusted_proxies: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Handlers whose tokens people may create. Without it: all whose `actors` include the person.
-    /// Tokens that exist are shown, whatever their handler.
+    /// Handlers whose tokens people may create and renew. Without it: all whose `actors` include
+    /// the person. Tokens that exist are shown, whatever their handler.
     #[schemars(with = "Option<Vec<String>>", length(min = 1))]
     handlers: Option<Words>,
     /// Time for which a link of `keyward login` signs in, in hours. Without it: 12. Only for pages
@@ -94,7 +94,7 @@ impl PagesTable {
         let Self { url, session, user_header, trusted_proxies, handlers, session_hours, listen } = self;
         let lines = known.lines;
         if !known.has_store {
-            let text = "the tokens of a person are found by their records, which requires a `[store]` section: add it";
+            let text = "requires a `[store]` section, because people's tokens are found by their records: add one";
             return Err(wrong(lines, section, text));
         }
         let url = url.map(|url| parse_url(lines, &url)).transpose()?;
@@ -106,7 +106,7 @@ impl PagesTable {
             }
             (None, Some(header), Some(proxies)) => header_sign_in(lines, &header, proxies.into_inner())?,
             (Some(_), Some(header), _) => {
-                return Err(wrong(lines, header.span(), "`session` and `user_header` exclude each other: remove one"));
+                return Err(wrong(lines, header.span(), "`session` and `user_header` cannot be combined: remove one"));
             }
             (None, Some(header), None) => {
                 let text = "`user_header` requires `trusted_proxies`: add the addresses of the proxies that set it";
@@ -152,7 +152,12 @@ fn wrong(lines: Lines<'_>, span: Range<usize>, text: &str) -> ConfigError {
 
 fn parse_url(lines: Lines<'_>, text: &Spanned<String>) -> Result<Url, ConfigError> {
     let url = text.get_ref().parse::<Url>();
-    url.map_err(|error| wrong(lines, text.span(), &format!("`url` is not an address in browsers: {error}")))
+    let url =
+        url.map_err(|error| wrong(lines, text.span(), &format!("`url` is not an address in browsers: {error}")))?;
+    if url.prefix() == "/v1" || url.prefix().starts_with("/v1/") {
+        return Err(wrong(lines, text.span(), "paths below `/v1` are those of the API: use another path in `url`"));
+    }
+    Ok(url)
 }
 
 /// Checks `user_header = "NAME"`.

@@ -98,6 +98,8 @@ fn errors_have_their_line() {
         ("url = \"tokens.example.org\"", "`pages`: `url` is not an address in browsers: use http:// or https://"),
         ("url = \"http://:80\"", "`pages`: `url` is not an address"),
         ("url = \"https://a.example/?b\"", "`pages`: `url` is not an address"),
+        ("url = \"https://a.example/v1\"", "`pages`: paths below `/v1` are those of the API"),
+        ("url = \"https://a.example/v1/x/\"", "`pages`: paths below `/v1` are those of the API"),
         ("session = \"site\"", "`pages`: `session` names `site`, but there is no such handler"),
         ("user_header = \"X-User\"", "`pages`: `user_header` requires `trusted_proxies`"),
         ("trusted_proxies = [\"::1\"]", "`pages`: `trusted_proxies` is for `user_header`"),
@@ -114,7 +116,7 @@ fn errors_have_their_line() {
         assert!(text.starts_with(words), "{setting}: {text}");
     }
     for (settings, line, words) in [
-        ("session = \"other\"\nuser_header = \"X-User\"", 3, "`pages`: `session` and `user_header` exclude each other"),
+        ("session = \"other\"\nuser_header = \"X-User\"", 3, "`pages`: `session` and `user_header` cannot be combined"),
         ("session = \"other\"\ntrusted_proxies = []", 3, "`pages`: `trusted_proxies` is for `user_header`"),
         ("session = \"other\"\nsession_hours = 1", 3, "`pages`: `session_hours` is for people who sign in with a link"),
         (
@@ -156,6 +158,6 @@ fn no_client_has_the_name_of_the_pages() {
             1 + pages.lines().count(),
             &format!("{pages}[clients.page]\nsecret_sha256 = \"{digest}\"\nmay = [\"verify\"]"),
         );
-        assert!(text.starts_with("client `page`: it is the client of changes on the pages"), "{text}");
+        assert!(text.starts_with("client `page`: this id is reserved for changes made on the pages"), "{text}");
     }
 }

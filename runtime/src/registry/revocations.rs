@@ -62,7 +62,7 @@ impl<'a> TokenRevocations<'a> {
     ///   soon as it can. A retry is harmless.
     pub async fn revoke(&self, revocation: Revocation) -> Result<u64, Error> {
         let (revocation, now) = self.checked(revocation)?;
-        let leeway = self.leeway(revocation.handler.as_deref());
+        let leeway = self.registry.leeway(revocation.handler.as_deref());
         self.list.revoke(revocation, now, leeway).await.map_err(Error::without_handler)
     }
 
@@ -74,7 +74,7 @@ impl<'a> TokenRevocations<'a> {
     /// As for [`revoke`](Self::revoke), except for [`ErrorKind::Store`].
     pub fn block(&self, revocation: Revocation, hook: Arc<dyn RevocationHook>) -> Result<(), Error> {
         let (revocation, now) = self.checked(revocation)?;
-        let leeway = self.leeway(revocation.handler.as_deref());
+        let leeway = self.registry.leeway(revocation.handler.as_deref());
         self.list.block(revocation, now, leeway, hook).map_err(Error::without_handler)
     }
 
@@ -113,16 +113,16 @@ impl<'a> TokenRevocations<'a> {
         }
         Ok((revocation, now))
     }
-
-    /// Returns the maximum [`leeway`](crate::HandlerConfig::leeway) of this handler, or of all, in
-    /// seconds.
-    fn leeway(&self, handler: Option<&str>) -> u64 {
-        let covered = self.registry.0.handlers.iter().filter(|known| handler.is_none_or(|name| name == &*known.name));
-        covered.map(|handler| handler.policy.leeway).max().unwrap_or(AHEAD)
-    }
 }
 
 impl Registry {
+    /// Returns the maximum [`leeway`](crate::HandlerConfig::leeway) of this handler, or of all, in
+    /// seconds.
+    fn leeway(&self, handler: Option<&str>) -> u64 {
+        let covered = self.0.handlers.iter().filter(|known| handler.is_none_or(|name| name == &*known.name));
+        covered.map(|handler| handler.policy.leeway).max().unwrap_or(AHEAD)
+    }
+
     /// Applies the revocation list to a token that its handler and the policy accept.
     pub(super) async fn unless_revoked(
         &self,
@@ -174,12 +174,17 @@ impl Registry {
     }
 
     /// Returns whether a revocation covers everything that an actor was given at `issued_at`, such
-    /// as a sign-in.
+    /// as a sign-in. Includes what was given up to the longest
+    /// [`leeway`](crate::HandlerConfig::leeway) of a handler later, because clocks differ.
     ///
     /// # Errors
-    /// The revocations are not fresh enough.
+    /// The revocations are not fresh enough, or this node's clock is behind, so that it cannot
+    /// judge whether the sign-in has expired.
     pub fn is_actor_revoked(&self, actor_id: &str, issued_at: UnixTime) -> Result<bool, Error> {
         let Some(revocations) = &self.0.revocations else { return Ok(false) };
+        if let Some(fault) = self.is_behind(revocations) {
+            return Err(Error::without_handler(fault));
+        }
         let subject = Subject {
             // A revocation for one handler does not concern others.
             handler: "",
@@ -187,7 +192,7 @@ impl Registry {
             token: None,
             actor_id: Some(actor_id),
             issued_at: Some(issued_at),
-            leeway: 0,
+            leeway: self.leeway(None),
         };
         match revocations.rule(subject).map_err(|unsure| Error::without_handler(unsure.into()))? {
             Ruling::Clear => Ok(false),

@@ -4,6 +4,7 @@ use super::program::{connections_at_hand, for_each};
 use super::server::Server;
 use super::world::{self, NOW, SERVER, secret, token};
 use crate::support::TestClock;
+use keyward_pages::SignIn;
 use keyward_server::{Limits, Service, serve_stream};
 use keyward_tests::http::{Connection, Request, is_end};
 use serde_json::json;
@@ -161,6 +162,26 @@ fn slow_forms_do_not_block_clients_that_authenticate_in_the_body() {
     last.send(&bytes[..bytes.len() - 10]).unwrap();
     last.send(&bytes[bytes.len() - 10..]).unwrap();
     assert_eq!(last.answer(false).unwrap().status, 200);
+}
+
+/// The form of a page is read before its person is known, so it blocks no client either.
+#[test]
+fn slow_forms_on_pages_do_not_block_clients() {
+    let mut config = world::config();
+    config.limits.requests = 8;
+    config.limits.body_time = Duration::from_secs(60);
+    config.pages = Some(keyward_pages::Config::new("http://localhost".parse().unwrap(), SignIn::Link));
+    let server = Server::start(config, world::registry(), Some(NOW));
+    let form = Request::form("/tokens/new", "description=nightly").header("sec-fetch-site", "same-origin").to_bytes();
+    let mut slow = Vec::new();
+    for number in 0..20 {
+        let mut connection = server.connect();
+        connection.send(&form[..form.len() - 3]).unwrap();
+        slow.push(connection);
+        assert_eq!(server.ask(&good()).status, 200, "beside {number}");
+    }
+    let lost = slow[0].answer(false).unwrap();
+    assert_eq!((lost.status, lost.header("retry-after")), (503, Some("1")), "{lost:?}");
 }
 
 /// A client that keeps sending requests without reading is disconnected once the system's buffers

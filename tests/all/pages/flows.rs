@@ -3,6 +3,7 @@
 use super::{Answer, Browser, Site};
 use crate::managed::NOW;
 use keyward_pages::{Config, SignIn};
+use keyward_runtime::token::TokenId;
 use keyward_runtime::{CreateRequest, Verdict};
 use serde_json::Value;
 use std::fs;
@@ -57,7 +58,7 @@ fn a_token_is_created_after_a_review() {
     assert_eq!(entries, [("view-instance", None, None), ("insert-row", Some("shop"), Some("orders"))]);
 
     let again = ann.submit(&review, "/tokens/new", &[("step", "create")]);
-    assert!(again.status == 409 && again.text.contains("sent before"), "a reload: {again:?}");
+    assert!(again.status == 409 && again.text.contains("already sent"), "a reload: {again:?}");
     let list = ann.get("/tokens");
     assert_eq!(list.text.matches("<li class=\"active\">").count(), 1, "{}", list.text);
     assert!(list.text.contains("nightly import") && list.text.contains("in 7 days"), "{}", list.text);
@@ -80,7 +81,7 @@ fn an_old_form_does_nothing() {
         assert_eq!(answer.status, 409, "{form}");
     }
     let again = ann.submit(&review, "/tokens/new", &[("step", "create")]);
-    assert!(again.status == 409 && again.text.contains("is old"), "{again:?}");
+    assert!(again.status == 409 && again.text.contains("has expired"), "{again:?}");
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn each_wrong_field_is_named_beside_it() {
     let form = ann.get("/tokens/new");
     let long = "x".repeat(201);
     for (changes, text) in [
-        (&[("description", " ")][..], "Describe the token"),
+        (&[("description", " ")][..], "Enter a description"),
         (&[("description", &long)], "at most 200 characters"),
         (&[("description", "a\u{7}b")], "only visible characters"),
         (&[("lifetime", "0")], "Choose when the token expires"),
@@ -142,7 +143,8 @@ fn a_token_is_renewed_changed_and_revoked() {
     let (first, path) = (created.token(), path_of(&created));
 
     let page = ann.get(&path);
-    let kept = ann.submit(&page, &format!("{path}/edit"), &[("description", "b"), ("keep", "0"), ("expires", "3600")]);
+    let kept =
+        ann.submit(&page, &format!("{path}/edit"), &[("description", "b"), ("keep", "view"), ("expires", "3600")]);
     assert_eq!((kept.status, kept.header("location")), (303, Some(&*format!("{path}?done=edited"))), "{kept:?}");
     let page = ann.get(&format!("{path}?done=edited"));
     assert!(page.text.contains("The token is changed") && page.text.contains("<h1>b</h1>"), "{}", page.text);
@@ -165,6 +167,68 @@ fn a_token_is_renewed_changed_and_revoked() {
     assert!(!is_valid(&site, &second));
     let page = ann.get(&format!("{new_path}?done=revoked"));
     assert!(page.text.contains("no longer valid") && !page.text.contains("/rotate"), "{}", page.text);
+    assert_eq!(ann.post(&format!("{new_path}/revoke"), &[]).status, 303, "again, without a value that works once");
+}
+
+/// A form that was made before another change keeps what it shows, and not what took its place.
+#[test]
+fn an_old_form_keeps_the_rights_that_it_shows() {
+    let site = Site::new("https://tokens.example");
+    let ann = site.browser("ann");
+    let rights = [("rights", "some"), ("all", "view"), ("all", "edit"), ("database0", "a/b"), ("action0", "view")];
+    let created = ann.create("a", &[&[("handler", "stored")], rights.as_slice()].concat());
+    let (token, path) = (created.token(), path_of(&created));
+    let edit = format!("{path}/edit");
+    let (old, new) = (ann.get(&path), ann.get(&path));
+    let kept = [("keep", "edit"), ("keep", "view/a%2Fb")];
+    assert_eq!(ann.submit(&new, &edit, &kept).status, 303);
+    assert_eq!(ann.submit(&old, &edit, &[("keep", "view"), ("keep", "edit")]).status, 303);
+    let rights = |token: &str| {
+        let Ok(Verdict::Accepted(acceptance)) = site.registry.verify_blocking(token) else { panic!() };
+        acceptance.restrictions.unwrap().iter().map(|(action, ..)| action.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(rights(&token), ["edit"]);
+
+    // A token that had all rights when the form was made.
+    let created = ann.create("a", &[("handler", "stored")]);
+    let (token, path) = (created.token(), path_of(&created));
+    let edit = format!("{path}/edit");
+    let [first, second, third] = [(); 3].map(|()| ann.get(&path));
+    assert_eq!(ann.submit(&first, &edit, &[("all", "view"), ("all", "edit")]).status, 303);
+    assert_eq!(ann.submit(&second, &edit, &[("all", "view")]).status, 303);
+    assert_eq!(rights(&token), ["view"]);
+    assert_eq!(ann.submit(&third, &edit, &[("all", "edit")]).status, 422, "not one of its rights");
+    assert_eq!(rights(&token), ["view"]);
+}
+
+/// A change of something else leaves a description as it is, which need not be one that the form
+/// allows.
+#[test]
+fn a_description_stays_as_it_is() {
+    let site = Site::new("https://tokens.example");
+    let ann = site.browser("ann");
+    let description = format!(" {}\n", "a".repeat(300));
+    let path = site.token(CreateRequest::new("ann").handler("stored").description(&description));
+    let changed = ann.submit(&ann.get(&path), &format!("{path}/edit"), &[("expires", "3600")]);
+    assert_eq!(changed.status, 303, "{changed:?}");
+    let id = TokenId::new("stored", path.rsplit('/').next().unwrap());
+    let record = pollster::block_on(site.registry.tokens().unwrap().find(&id)).unwrap().unwrap();
+    assert_eq!((record.description, record.expires_at), (Some(description), Some(NOW.later(3_600))));
+}
+
+/// The operator names the handlers whose tokens people may create, and so renew.
+#[test]
+fn tokens_of_handlers_that_are_not_offered_are_not_renewed() {
+    let mut config = Config::new("https://tokens.example".parse().unwrap(), SignIn::Link);
+    config.handlers = Some(vec!["signed".to_owned()]);
+    let site = Site::with(config, |_| {});
+    let ann = site.browser("ann");
+    let path = site.token(CreateRequest::new("ann").handler("stored").description("a"));
+    let page = ann.get(&path);
+    assert!(page.text.contains("/edit") && !page.text.contains("/rotate"), "{}", page.text);
+    let form = page.fields_of(&format!("{path}/edit")).into_iter().find(|(name, _)| name == "form").unwrap().1;
+    let refused = ann.post(&format!("{path}/rotate"), &[("form", &form)]);
+    assert!(refused.status == 422 && refused.text.contains("cannot be renewed here"), "{refused:?}");
 }
 
 /// A token with all rights can be restricted later.
@@ -241,6 +305,17 @@ fn lifetimes_are_those_of_the_handler() {
     let review = ann.submit(&form, "/tokens/new", &[("description", "a"), ("lifetime", "604800")]);
     let denied = ann.submit(&review, "/tokens/new", &[("step", "create")]);
     assert!(denied.status == 422 && denied.text.contains("expire after at most 100000 seconds"), "{denied:?}");
+    let endless = ann.submit(&form, "/tokens/new", &[("description", "a"), ("lifetime", "never")]);
+    assert!(endless.status == 422 && endless.text.contains("Tokens of this kind expire"), "{endless:?}");
+}
+
+/// A choice of rights that is not known is not one of all rights.
+#[test]
+fn an_unknown_choice_of_rights_is_not_all_of_them() {
+    let site = Site::new("https://tokens.example");
+    let ann = site.browser("ann");
+    let chosen = ann.get("/tokens/new?description=a&rights=read-only").fields_of("/tokens/new");
+    assert!(chosen.contains(&("rights".to_owned(), "some".to_owned())), "{chosen:?}");
 }
 
 #[test]
@@ -314,8 +389,11 @@ fn changes_are_audited_with_the_person() {
     assert!(site.audit.flush());
     let text = fs::read_to_string(&site.audit_file).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let lines = lines.iter().filter(|line| line["client"] == "page");
-    let events: Vec<_> = lines.map(|line| (line["event"].as_str().unwrap(), line["actor"].as_str().unwrap())).collect();
-    assert_eq!(events, [("create", "ann"), ("edit", "ann"), ("rotate", "ann"), ("revoke", "ann")], "{text}");
+    assert_eq!((&lines[0]["event"], lines[0].get("client")), (&"sign-in-link".into(), None), "the operator's");
+    let events: Vec<_> = lines[1..].iter().map(|line| (&line["client"], line["event"].as_str().unwrap())).collect();
+    let page = Value::from("page");
+    let wanted = ["sign-in", "create", "edit", "rotate", "revoke"].map(|event| (&page, event));
+    assert_eq!(events, wanted, "{text}");
+    assert!(lines.iter().all(|line| line["actor"] == "ann"), "{text}");
     assert!(!text.contains(&renewed.token()) && !text.contains(&created.token()), "{text}");
 }

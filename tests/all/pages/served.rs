@@ -3,6 +3,7 @@
 use keyward_tests::cli::Folder;
 use keyward_tests::daemon::Daemon;
 use keyward_tests::http::Request;
+use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -56,7 +57,7 @@ fn sign_in(folder: &Folder, to: SocketAddr) -> String {
 
 #[test]
 fn a_login_link_signs_in_below_the_prefix_and_the_host_of_the_address() {
-    let folder = folder("login", "");
+    let folder = folder("login", "\n[audit]\nfile = \"audit.jsonl\"\n");
     let daemon = Daemon::start(&folder, "keyward.toml");
     let to = daemon.service();
     let cookie = sign_in(&folder, to);
@@ -78,6 +79,9 @@ fn a_login_link_signs_in_below_the_prefix_and_the_host_of_the_address() {
     assert!(metrics.text().contains("endpoint=\"pages\",status=\"200\""), "{}", metrics.text());
     let ended = daemon.stop();
     let secret = cookie.split_once('=').unwrap().1;
+    let audit = fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
+    assert!(audit.contains("\"event\":\"sign-in-link\",\"actor\":\"ann\""), "{audit}");
+    assert!(audit.contains("\"event\":\"sign-in\"") && !audit.contains(secret), "{audit}");
     assert!(!ended.stderr.contains(secret) && !ended.stdout.contains(secret), "{ended:?}");
     assert!(ended.stderr.contains("\"endpoint\":\"pages\""), "{}", ended.stderr);
 }
@@ -113,6 +117,8 @@ fn a_peer_that_is_not_signed_in_is_slowed_down() {
     assert_eq!(statuses[0].status, 403);
     let slow = statuses.iter().find(|response| response.status == 429).expect("too many");
     assert!(slow.header("retry-after").is_some(), "{slow:?}");
+    let reloads = (0..3).map(|_| page("/auth/tokens").without("sec-fetch-site").send(to).status);
+    assert!(reloads.into_iter().any(|status| status == 429), "without a word about the site that caused it");
     let links = (0..3).map(|number| page(&format!("/auth/tokens/login/{number}")).send(to).status);
     assert!(links.into_iter().any(|status| status == 429));
     assert_eq!(page("/auth/tokens").header("cookie", &cookie).send(to).status, 200);

@@ -71,10 +71,27 @@ fn a_sign_in_expires_and_ends_with_its_actor() {
     pollster::block_on(site.registry.revocations().unwrap().revoke(revocation)).unwrap();
     assert_eq!((ann.get("/tokens").status, bob.get("/tokens").status), (403, 200));
     assert_eq!((ann.get(&unused).status, ann.post(&unused, &[]).status), (404, 404));
-    site.later(1);
+    site.later(60);
+    let early = site.link("ann");
+    assert_eq!(ann.post(&early, &[]).status, 404, "created on a machine whose clock may be ahead");
+    site.later(61);
     assert_eq!(site.browser("ann").get("/tokens").status, 200, "a new link signs in again");
     site.later(12 * 3_600 + 1);
     assert_eq!(bob.get("/tokens").status, 403);
+}
+
+/// A revocation that covers a link covers the sign-in, also if this node learns of it later.
+#[test]
+fn a_sign_in_ends_with_its_link() {
+    let site = Site::new("https://tokens.example");
+    let link = site.link("ann");
+    site.later(600);
+    let ann = Browser::new(&site);
+    assert_eq!(ann.post(&link, &[]).status, 303);
+    assert_eq!(ann.get("/tokens").status, 200);
+    let revocation = Revocation { actor_id: Some("ann".into()), issued_until: Some(NOW), ..Revocation::default() };
+    pollster::block_on(site.registry.revocations().unwrap().revoke(revocation)).unwrap();
+    assert_eq!(ann.get("/tokens").status, 403);
 }
 
 #[test]

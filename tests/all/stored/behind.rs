@@ -62,6 +62,8 @@ fn a_clock_far_behind_the_store_gives_no_verdict_on_an_expiry() {
             assert!(!slow.registry.is_ready(), "{behind}");
             let live = slow.lasting_or_error();
             assert_eq!(live, "store", "{behind}: its expiry is unknown");
+            let sign_in = slow.registry.is_actor_revoked("ann", UnixTime::from_seconds(START));
+            assert_eq!(sign_in.map_err(|error| error.code()), Err("store"), "{behind}: and that of a sign-in");
             for token in &lasting {
                 assert_eq!(outcome(&slow.registry, token), "accepted", "{behind}");
             }
@@ -72,6 +74,7 @@ fn a_clock_far_behind_the_store_gives_no_verdict_on_an_expiry() {
         }
         slow.clock.store(START + 2 * HOUR, Ordering::SeqCst);
         assert!(slow.registry.is_ready());
+        assert!(!slow.registry.is_actor_revoked("ann", UnixTime::from_seconds(START)).unwrap());
         assert_eq!(outcome(&slow.registry, &ending[1]), "expired");
     }
 }

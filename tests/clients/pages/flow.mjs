@@ -51,7 +51,7 @@ async function create(visit) {
     await description.evaluate((field) => field.removeAttribute("required"));
     await visit.follow(visit.button("Review the token"));
     await visit.check("form with errors", "Error: create a token", 422);
-    const error = "Describe the token, so that you know it later.";
+    const error = "Enter a description, so that you can recognize the token later.";
     await person.press(page.getByRole("alert").getByRole("link", { name: error }));
     assert(await person.has_reached(description));
     const told = await description.evaluate((field) => [
@@ -85,7 +85,7 @@ async function create(visit) {
 
     // The browser sends the form again.
     await visit.loads(() => page.reload());
-    await visit.check("form that was sent before", "This form was sent before", 409);
+    await visit.check("form that was sent before", "This form was already sent", 409);
     await visit.follow(visit.link("Your API tokens"));
     await visit.check("list", "Your API tokens");
     assert.equal(await page.locator(".tokens > li").count(), 1);
