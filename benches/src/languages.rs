@@ -234,11 +234,11 @@ machines. The tools of the languages must be installed, as by `cargo xtask peers
 of the component, and calls `verify` with the token. Its host functions do only their work, and WASI
 is that of `wasmtime-wasi`. The rest of a call is Keyward's: routing, admission, limits, ticks,
 policy and the verdict. They take 2 to 3 µs for a handler without WASI, which is more than a fifth
-of a call of the handler in Rust, and little beside an interpreter.
+of a call of the handler in Rust, and little compared with an interpreter.
 
 Every call has a fresh instance, so a runtime starts in every call. A component of Python or
 JavaScript is a snapshot of an interpreter that has already started: a call copies the pages that it
-writes to, and the kernel takes them back afterwards. Go's runtime starts from the beginning. The
+writes to, and the kernel reclaims them afterwards. Go's runtime starts from the beginning. The
 start is about half of a call in these languages. In the other half, Python and JavaScript are
 interpreted: a component cannot compile code while it runs.
 ";

@@ -53,8 +53,8 @@ pub(crate) enum Parsed {
     after_help = "\
 Exit status: 0 success, 1 denied or not accepted, 2 usage error, 3 no verdict.
 
-Without --config, a command uses the file in KEYWARD_CONFIG, or keyward.toml.
-KEYWARD_LOG=error|warn|info|debug sets the level of the log on standard error.
+Without --config, commands use the file in KEYWARD_CONFIG, or else keyward.toml
+or keyward-data/keyward.toml. KEYWARD_LOG=error|warn|info|debug: the log level.
 
 Example:
   keyward create --config keyward.toml --actor root --expires-after 3600"
@@ -227,14 +227,15 @@ pub(crate) struct Verify {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Handler to verify with; tokens of others are not mine
+    /// Handler to verify with; other tokens get `not-mine`
     #[arg(long, value_name = "NAME")]
     pub(crate) handler: Option<String>,
     /// Time to use instead of now; decimals are allowed
     #[arg(long, value_name = "TIME", value_parser = parse_at)]
     pub(crate) at: Option<UnixTime>,
-    /// Reads JSON requests of sessions: see docs/sessions.md
-    #[arg(long)]
+    /// Reads requests as JSON and identifies their users:
+    /// see docs/sessions.md
+    #[arg(long, verbatim_doc_comment)]
     pub(crate) session: bool,
     /// Prints one JSON object per token
     #[arg(long)]
@@ -275,7 +276,7 @@ Examples:
   keyward keygen secret.key
   keyward keygen --ed25519 issuer.pem")]
 pub(crate) struct Keygen {
-    /// Write an Ed25519 private key instead: PKCS#8 in PEM
+    /// Writes an Ed25519 private key instead: PKCS#8 in PEM
     #[arg(long)]
     pub(crate) ed25519: bool,
     /// File to create

@@ -50,8 +50,8 @@ impl ConfigFile {
         if let Some(file) = file {
             return Self::read(file);
         }
-        let text =
-            "there is no configuration: use `--config`, set KEYWARD_CONFIG, or change to a folder with keyward.toml";
+        let text = "there is no configuration: use `--config`, set KEYWARD_CONFIG, or change to a folder with \
+                    keyward.toml or keyward-data/keyward.toml";
         let file = default_file(io.env).ok_or_else(|| CliError::Usage(text.to_owned()))?;
         report_error(io.stderr, &format!("using {}", file.display()));
         Self::read(&file)

@@ -97,7 +97,7 @@ fn proofs(loaded: &ConfigFile, runtime: &Runtime) -> Result<Vec<Finding>, CliErr
     }
     let findings = proofs.into_iter().map(|proof| match proof.failure {
         None => Finding::ok("sandbox", proof.property),
-        Some(seen) => Finding::danger("sandbox", format!("it does not hold that {}: {seen}", proof.property)),
+        Some(seen) => Finding::danger("sandbox", format!("violated: {}: {seen}", proof.property)),
     });
     Ok(findings.collect())
 }

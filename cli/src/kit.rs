@@ -14,7 +14,7 @@ pub(crate) fn new(args: &New, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     writeln!(
         io.stdout,
         "{name}: a token handler in {lang}, whose tokens begin with `{prefix}`\n\n  cd {name}\n  keyward build\n\n\
-         README.md says what it needs, and how to go on.",
+         README.md lists the requirements and the next steps.",
         name = name.as_str(),
         prefix = name.prefix()
     )

@@ -55,7 +55,7 @@ pub enum FetchError {
     #[error("the response has the status {0}, a redirect, which is not followed: configure the final URL")]
     Redirect(u16),
     /// The body is compressed, although the request did not allow it.
-    #[error("the response is compressed, which was not asked for")]
+    #[error("the response is compressed, which is not supported")]
     Compressed,
     /// The body is too large.
     #[error("the response has more than {0} bytes")]

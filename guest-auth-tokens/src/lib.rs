@@ -3,7 +3,7 @@
 //! ```toml
 //! [[handlers]]
 //! name = "managed"
-//! component = "builtin:dsatok"
+//! component = "builtin:auth-tokens"
 //! prefixes = ["dsatok_"]
 //! keys.token = { ring = "datasette", scheme = "itsdangerous", namespace = "dsatok" }
 //! store = true                            # or: store = { tokens = 100000 }, at most this many valid tokens

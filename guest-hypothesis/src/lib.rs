@@ -4,7 +4,7 @@
 //! ```toml
 //! [[handlers]]
 //! name = "developers"
-//! component = "builtin:opaque"
+//! component = "builtin:hypothesis"
 //! prefixes = ["6879-"]
 //! store = true                            # or: store = { tokens = 100000 }, at most this many valid tokens
 //! ```

@@ -9,6 +9,7 @@
 //! [[handlers]]
 //! name = "site"
 //! component = "builtin:session"
+//! actors = ["user:*"]                     # required: the API may name any actor
 //! http.site = "site"
 //! session.cookies = ["sessionid"]
 //! limits.wall_ms = 250

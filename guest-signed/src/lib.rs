@@ -1,5 +1,6 @@
 //! Datasette's signed tokens: `dstok_` followed by a small JSON object that itsdangerous signed.
-//! They have the bytes of Datasette's, unless they are compressed, by another library.
+//! Uncompressed tokens are byte for byte those of Datasette; compressed ones differ, because
+//! another library compresses them.
 //!
 //! Compatible in both directions: this handler verifies what Datasette 1.0 signs and vice versa,
 //! given the same secret, the scheme `itsdangerous` and the namespace `token` behind the key label

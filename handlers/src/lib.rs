@@ -15,6 +15,7 @@
 //! | `auth-tokens` | The managed tokens of datasette-auth-tokens |
 //! | `query` | Tokens in a table of the operator's database |
 //! | `jwt` | JSON Web Tokens, also of other issuers |
+//! | `session` | No tokens: identifies the users of a site by their cookies |
 //!
 //! [`CANARY`] is none of them: with it, a runtime proves that its sandbox holds.
 //!

@@ -1,4 +1,4 @@
-//! From a component to machine code. Nothing else in the runtime calls a compiler.
+//! Compiles components to machine code. Nothing else in the runtime calls a compiler.
 //!
 //! The compiler is not hardened against hostile components, so a worker compiles foreign ones:
 //! another process, in a cage. Results are kept in an [`ArtifactCache`].

@@ -405,7 +405,8 @@ pub enum LoadErrorKind {
     NoCompiler,
     /// The compile worker cannot be started, or is not one.
     Worker,
-    /// The component needs more tables, memories or instances than a slot has.
+    /// The component exceeds a bound on what is compiled, or on the memories, tables and instances
+    /// of a slot.
     TooComplex,
     /// The component is larger than allowed.
     TooLarge,
@@ -415,7 +416,7 @@ pub enum LoadErrorKind {
     UnknownSetting,
     /// A function of the component has another type than in the contract.
     WrongType,
-    /// The component imports WASI, which handlers do not have.
+    /// The component imports a part of WASI that is never granted.
     WasiImport,
     /// The trial instantiation failed, with the code of the [`ErrorKind`].
     Trial(&'static str),

@@ -45,7 +45,8 @@ pub fn sandbox(runtime: &Runtime) -> Result<Vec<Proof>, LoadError> {
     // More calls than there are slots, so that each call but the first finds a slot that was used.
     let calls = runtime.shared().limits.slots.saturating_add(2);
     let leftovers = |calls| (0..calls).find_map(|_| failure("canary_l", "accepted"));
-    let fresh = failure("canary_b", "not mine").map(|seen| format!("the search for leftovers is blind: {seen}"));
+    let fresh =
+        failure("canary_b", "not mine").map(|seen| format!("the check for leftovers cannot detect any: {seen}"));
     let fresh = fresh.or_else(|| leftovers(calls));
     Ok(vec![
         Proof { property: "every call gets a fresh instance", failure: fresh },

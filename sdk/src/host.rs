@@ -158,7 +158,7 @@ pub mod log {
     }
 }
 
-/// Records of the tokens that this handler creates, kept by the host. Granted by name.
+/// Records of the tokens that this handler creates, kept by the host. Granted as a whole.
 ///
 /// A handler sees only its own records, and neither secrets nor digests. The changes of a call are
 /// committed atomically once the call has succeeded and the host has accepted its result; until

@@ -1,12 +1,12 @@
 //! Writes handlers for Keyward in Rust: implement [`TokenHandler`], and name the type in
 //! [`handler!`]; or [`SessionHandler`], and name it in [`session_handler!`].
 //!
-//! A token handler creates and verifies tokens, a session handler knows users by their cookies. It
-//! is compiled to a WebAssembly component, runs in a fresh sandbox for every call, and imports what
-//! it needs from its host: [`clock`], [`keys`], [`settings`], [`secrets`], [`random`], [`digest`],
-//! [`log`]; for tokens that another issuer signs, [`public_keys`]; for revocable tokens, [`store`];
-//! and for tokens that another system keeps, [`queries`] of its database or [`http`] requests to
-//! its API. It never sees a key.
+//! A token handler creates and verifies tokens, a session handler identifies users by their
+//! cookies. Either is compiled to a WebAssembly component, runs in a fresh sandbox for every call,
+//! and imports what it needs from its host: [`clock`], [`keys`], [`settings`], [`secrets`],
+//! [`random`], [`digest`], [`log`]; for tokens that another issuer signs, [`public_keys`]; for
+//! revocable tokens, [`store`]; and for tokens that another system keeps, [`queries`] of its
+//! database or [`http`] requests to its API. It never sees a key.
 //!
 //! A complete handler, whose tokens are `demo_ID.ACTOR.EXPIRY.ACTIONS.SIGNATURE`:
 //!

@@ -48,7 +48,7 @@ pub struct Listeners {
     /// A listener for the [pages](crate::Config::pages) only, without TLS. If there is one, the
     /// others do not serve the pages.
     pub pages: Option<TcpListener>,
-    /// The listener for `/livez`, `/readyz` and `/metrics`, which must not be public.
+    /// The listener for `/livez`, `/readyz`, `/metrics` and `/key-sets`, which must not be public.
     pub admin: Option<TcpListener>,
 }
 

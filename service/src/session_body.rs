@@ -85,12 +85,14 @@ impl SessionBody {
         let mut request = SessionRequest::new(method, path);
         for (name, value) in headers.0 {
             if !is_token(&name) || value.contains(char::is_control) {
-                return Err("a header has a name or a value that no request could have");
+                return Err("a header has an invalid name or value");
             }
             let scheme = value.trim_start().split([' ', '\t']).next();
             let is_bearer = scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"));
             if name.eq_ignore_ascii_case("authorization") && is_bearer {
-                return Err("the request has a bearer token: a token is verified, and never followed by cookies");
+                return Err(
+                    "the request has a bearer token: verify the token instead; cookies do not count beside one",
+                );
             }
             if name.eq_ignore_ascii_case("cookie") {
                 return Err("the cookies of the request are in `cookies`, not in `headers`");
@@ -99,7 +101,7 @@ impl SessionBody {
         }
         for (name, value) in cookies.0 {
             if !is_token(&name) || value.contains(|c: char| c.is_control() || c == ';') {
-                return Err("a cookie has a name or a value that no request could have");
+                return Err("a cookie has an invalid name or value");
             }
             request = request.cookie(name, value);
         }

@@ -208,8 +208,8 @@ fn record(row: &Row, options: &ImportOptions) -> Result<(i64, Record), DbError> 
         Some(text) => read_permissions(&text).ok_or_else(|| odd("has restrictions that cannot be read"))?,
         None if is_active && !options.unrestricted => {
             return Err(DbError::new(format!(
-                "token {id} has `permissions` that are NULL, with which the plugin fails: nothing was imported; use \
-                 `--unrestricted` to import it without restrictions"
+                "token {id} has `permissions` that are NULL, which the plugin cannot read: nothing was imported; \
+                 use `--unrestricted` to import it without restrictions"
             )));
         }
         None if is_active => None,

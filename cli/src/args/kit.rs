@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(after_help = "\
 The project is a folder of that name. Its handler issues and verifies signed
-tokens, with unit tests, a page that says how to go on, and a workflow for
+tokens, with unit tests, a README with the next steps, and a workflow for
 GitHub. `keyward build` in the folder makes a component of it.
 
 Exit status: 0 success, 2 invalid arguments, or the folder exists.
@@ -62,7 +62,7 @@ pub(crate) struct Trial {
     pub(crate) cases: Option<PathBuf>,
 }
 
-/// Tests how a handler keeps its contract
+/// Tests whether a handler meets the contract
 #[derive(Debug, Parser)]
 #[command(after_help = "\
 Issues and verifies tokens in the sandbox, with throw-away keys, an empty store
@@ -91,8 +91,8 @@ pub(crate) struct Test {
 #[command(after_help = "\
 Issues and verifies tokens for some seconds, with throw-away keys and without
 the verdict cache, and does the same with builtin:signed: median and 99th
-percentile of the times, page faults, memory and host calls, and advice. The
-handler of a session, or one that only verifies, needs a case that it accepts.
+percentile of the times, page faults, memory and host calls, and advice. A
+session handler, or one that only verifies, needs a case that it accepts.
 
 Exit status: 0 measured, 2 invalid arguments, or the component is refused, 3
 there is nothing to measure.

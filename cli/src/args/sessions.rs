@@ -24,9 +24,9 @@ pub(crate) enum Command {
 /// Revokes all sessions of a handler up to now, and none of its tokens
 #[derive(Debug, Parser)]
 #[command(after_help = "\
-Verdicts that are cached end: daemons with the same store apply it within a
-second. The site is then asked about each user again; one who is still signed in
-there is identified. `keyward tokens revoke --actor ID` revokes one user's
+Cached verdicts are discarded, within a second by all daemons with the same
+store. The handler then queries the site again, and users who are still signed
+in there are identified. `keyward tokens revoke --actor ID` revokes one user's
 sessions and tokens.
 
 Exit status: 0 success, 2 invalid arguments or configuration, 3 the outcome is

@@ -86,8 +86,8 @@ pub(crate) struct Accept {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Only caps cutoffs and the newest time that are in the
-    /// future at the present
+    /// Only sets cutoffs and the newest time to the present
+    /// if they are in the future
     #[arg(long, verbatim_doc_comment)]
     pub(crate) clock: bool,
     /// Only confirms that revocations that a restart may have

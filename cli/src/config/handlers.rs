@@ -146,9 +146,9 @@ pub(super) struct HandlerTable {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
     http: IndexMap<String, Spanned<String>>,
-    /// Lets the component import WASI 0.2, as the runtimes of Python, JavaScript and Go do. Nothing
-    /// is behind it: the clock shows the time of the call, output goes to the log, and there are no
-    /// files, sockets, variables or arguments.
+    /// Lets the component import WASI 0.2, as the runtimes of Python, JavaScript and Go do. It
+    /// gives access to nothing: the clock shows the time of the call, output goes to the log, and
+    /// there are no files, sockets, variables or arguments.
     #[serde(default)]
     wasi: bool,
     /// Parts that a session handler sees of the requests whose users it identifies, and the cache
@@ -156,8 +156,8 @@ pub(super) struct HandlerTable {
     #[serde(default)]
     session: SessionTable,
     /// Actors that its tokens may authenticate, as patterns of ids with an optional final `*`. Any
-    /// other token is rejected. Required for a component that is not built in; without it, built-in
-    /// handlers may authenticate any actor.
+    /// other token is rejected. Required for `builtin:session` and for components that are not
+    /// built in; without it, the other built-in handlers may authenticate any actor.
     actors: Option<AllowedActors>,
     /// Lifetime in seconds of a token for which none is requested. Without it, such a token does
     /// not expire.

@@ -24,8 +24,8 @@ METHOD = re.compile(r"[A-Z-]{1,32}")
 PATH_SAFE = "/%:@!$&'()*+,;="
 
 REFUSED_COOKIES = {
-    "ds_actor": "is Datasette's own, which always goes first and is sent to nobody",
-    "ds_csrftoken": "is that of the forms of earlier versions of Datasette, and identifies nobody",
+    "ds_actor": "is Datasette's own cookie, which takes precedence and is never sent to Keyward",
+    "ds_csrftoken": "is that of the forms of earlier versions of Datasette, and identifies no user",
 }
 REFUSED_HEADERS = {
     "authorization": "may have a bearer token, which cookies never follow",
@@ -136,9 +136,9 @@ def is_static(datasette: Datasette, request: Request) -> bool:
 
 
 def with_last(others: list[Any], ask: Callable[[], Awaitable[Any]]) -> list[Any]:
-    """Returns results of `actor_from_request`, and a last one that calls `ask` if they identify and refuse nobody.
+    """Returns the results, and a last one that calls `ask` if they neither identify nor refuse a user.
 
-    Datasette awaits all results, although the first one with an actor counts.
+    They are those of `actor_from_request`. Datasette awaits all of them, although the first one with an actor counts.
     """
     is_settled = False
 

@@ -47,7 +47,7 @@ typedef struct {
 typedef struct keyward_handler_types_restrictions_t {
   // Actions allowed on everything.
   handler_list_string_t   all;
-  // A database, and the actions allowed on it and on all that is in it.
+  // A database, and the actions allowed on it and on everything in it.
   handler_list_tuple2_string_list_string_t   database;
   // A database, a resource in it, and the actions allowed on that resource alone.
   handler_list_tuple3_string_string_list_string_t   resource;
@@ -120,10 +120,10 @@ typedef struct keyward_handler_types_create_denied_t {
 // The claims of a handler about a valid token. The host checks every field against its policy
 // before a caller sees an actor.
 typedef struct keyward_handler_types_acceptance_t {
-  // A JSON object (RFC 8259), at most 16 KiB and 32 levels deep, no name twice, numbers within
-  // 64 bits, not empty. `id`, where present, is an integer, or a string that is not blank and
-  // has no control characters. The names `_r` and `token_expires` are the host's and must not be
-  // there.
+  // A JSON object (RFC 8259), by default at most 64 KiB and 32 levels deep, no name twice,
+  // numbers within 64 bits, not empty. `id`, where present, is an integer, or a string that is
+  // not blank and has no control characters. The names `_r` and `token_expires` are the host's
+  // and must not be there.
   handler_string_t   actor;
   // `none`: the token does not narrow the actor's rights.
   keyward_handler_types_option_restrictions_t   restrictions;

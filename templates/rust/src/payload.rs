@@ -17,7 +17,7 @@ pub struct Payload {
     /// When it was issued, in Unix seconds.
     #[serde(rename = "t")]
     pub issued_at: u64,
-    /// After how many seconds it expires; `None` if never.
+    /// The lifetime in seconds; `None` if the token never expires.
     #[serde(rename = "d", default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub lifetime: Option<u32>,
     /// `None` leaves the actor its own rights; an empty allow-list, `{}`, allows nothing.

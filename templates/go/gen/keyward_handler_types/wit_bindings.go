@@ -16,7 +16,7 @@ import (
 type Restrictions struct {
 	// Actions allowed on everything.
 	All []string
-	// A database, and the actions allowed on it and on all that is in it.
+	// A database, and the actions allowed on it and on everything in it.
 	Database []witTypes.Tuple2[string, []string]
 	// A database, a resource in it, and the actions allowed on that resource alone.
 	Resource []witTypes.Tuple3[string, string, []string]
@@ -71,10 +71,10 @@ type CreateDenied struct {
 // The claims of a handler about a valid token. The host checks every field against its policy
 // before a caller sees an actor.
 type Acceptance struct {
-	// A JSON object (RFC 8259), at most 16 KiB and 32 levels deep, no name twice, numbers within
-	// 64 bits, not empty. `id`, where present, is an integer, or a string that is not blank and
-	// has no control characters. The names `_r` and `token_expires` are the host's and must not be
-	// there.
+	// A JSON object (RFC 8259), by default at most 64 KiB and 32 levels deep, no name twice,
+	// numbers within 64 bits, not empty. `id`, where present, is an integer, or a string that is
+	// not blank and has no control characters. The names `_r` and `token_expires` are the host's
+	// and must not be there.
 	Actor string
 	// `none`: the token does not narrow the actor's rights.
 	Restrictions witTypes.Option[Restrictions]

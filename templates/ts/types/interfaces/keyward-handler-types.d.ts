@@ -11,7 +11,7 @@ declare module 'keyward:handler/types@0.1.0' {
      */
     all: Array<string>,
     /**
-     * A database, and the actions allowed on it and on all that is in it.
+     * A database, and the actions allowed on it and on everything in it.
      */
     database: Array<[string, Array<string>]>,
     /**
@@ -91,10 +91,10 @@ declare module 'keyward:handler/types@0.1.0' {
    */
   export interface Acceptance {
     /**
-     * A JSON object (RFC 8259), at most 16 KiB and 32 levels deep, no name twice, numbers within
-     * 64 bits, not empty. `id`, where present, is an integer, or a string that is not blank and
-     * has no control characters. The names `_r` and `token_expires` are the host's and must not be
-     * there.
+     * A JSON object (RFC 8259), by default at most 64 KiB and 32 levels deep, no name twice,
+     * numbers within 64 bits, not empty. `id`, where present, is an integer, or a string that is
+     * not blank and has no control characters. The names `_r` and `token_expires` are the host's
+     * and must not be there.
      */
     actor: string,
     /**
