@@ -8,6 +8,7 @@ use keyward_audit::Audit;
 use keyward_pages::{LINK_MINUTES, SignIn};
 use keyward_runtime::clock::{Clock, SystemClock};
 use keyward_runtime::policy::is_actor_id;
+use keyward_runtime::text::resembles_token;
 
 pub(crate) fn run(args: &Login, io: &mut Io<'_>) -> Result<ExitStatus, CliError> {
     let loaded = ConfigFile::find(args.config.as_deref(), io)?;
@@ -71,9 +72,8 @@ fn check_actor(loaded: &ConfigFile, actor: &str) -> Result<(), CliError> {
         let text = "the value of --actor must have a visible character and no control characters";
         return Err(CliError::Usage(text.to_owned()));
     }
-    let mut prefixes = loaded.config.handlers.iter().flat_map(|handler| &handler.prefixes);
-    if prefixes.any(|prefix| !prefix.is_empty() && actor.starts_with(prefix.as_str())) {
-        let text = "the value of --actor begins like a token: give the id of an actor";
+    if resembles_token(actor, loaded.config.handlers.iter().flat_map(|handler| &handler.prefixes)) {
+        let text = "the value of --actor looks like a token: give the id of an actor";
         return Err(CliError::Usage(text.to_owned()));
     }
     let longest = loaded.config.handlers.iter().map(|handler| handler.limits.actor_id_bytes).max();

@@ -11,7 +11,7 @@
 //! * Tokens of another actor are not found: the status, the page and the work are those of an id
 //!   that does not exist.
 //! * A secret is part of exactly one response, which is not stored. A form that was sent once does
-//!   nothing the second time, on any node.
+//!   nothing the second time, on any node, except that of a revocation, which changes nothing then.
 //! * Requests that another site caused change nothing: `Sec-Fetch-Site` or `Origin` must show that
 //!   a form is from these pages, whatever the cookie.
 //! * Text of clients, handlers and people is escaped, and control and direction characters are made
@@ -91,6 +91,9 @@ impl Pages {
     /// Responds with the page at a path below `/tokens`.
     async fn page(&self, path: &str, host: Host<'_>, request: Request<'_>) -> Result<Response, Error> {
         let call = Call::new(self, host, request)?;
+        if ![Method::GET, Method::POST].contains(call.request.method) {
+            return Ok(response::wrong_method(&self.config));
+        }
         if call.is_post() && !origin::is_same(&call) {
             return Ok(response::cross_site(&self.config));
         }

@@ -39,6 +39,9 @@ pub async fn link(
     added.await.inspect_err(|error| change.failed(error))
 }
 
+/// Number of seconds by which the clock that a link was created with may be ahead.
+const AHEAD: u64 = 60;
+
 #[derive(Template)]
 #[template(path = "login.html")]
 struct LoginPage {
@@ -52,6 +55,8 @@ struct LoginPage {
 pub(crate) async fn answer(call: &Call<'_>, secret: &str) -> Result<Response, Error> {
     let config = &call.pages.config;
     let link = call.store.find_ticket(TicketKind::Link, &once::digest(TicketKind::Link, secret), call.now).await?;
+    // Links with a time of issue in the future would outlive a revocation.
+    let link = link.filter(|link| link.issued_at <= call.now.later(AHEAD));
     let Some(link) = link else { return Ok(response::used_link(config)) };
     if call.host.registry.is_actor_revoked(&link.actor_id, link.issued_at)? {
         return Ok(response::used_link(config));
@@ -82,7 +87,7 @@ async fn sign_in(call: &Call<'_>, link: &Ticket) -> Result<Response, Error> {
         let secret = once::random()?;
         // Issued with its link, so that it ends with whatever ends the link.
         let ends = call.now.later(seconds);
-        let ticket = once::ticket(TicketKind::SignIn, &secret, &link.actor_id, link.issued_at, ends);
+        let ticket = once::ticket(TicketKind::SignIn, &secret, &link.actor_id, link.issued_at.min(call.now), ends);
         call.store.add_ticket(&ticket).await?;
         Ok(Some(secret))
     };

@@ -71,7 +71,7 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn is_post(&self) -> bool {
-        self.request.method != Method::GET
+        self.request.method == Method::POST
     }
 
     /// Returns the value of a cookie; `None` if there is none, or more than one.

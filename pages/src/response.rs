@@ -13,8 +13,8 @@ use keyward_runtime::text::escape_untrusted;
 /// A response. Its body is UTF-8.
 pub type Response = http::Response<String>;
 
-/// A mark among the [extensions](http::Response::extensions) of responses to requests without a
-/// valid sign-in, which a server counts against the peer.
+/// A mark among the [extensions](http::Response::extensions) of responses to requests whose person
+/// is not known, which a server counts against the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "it has no state")]
 pub struct NotSignedIn;
@@ -152,6 +152,11 @@ pub(crate) fn cross_site(config: &Config) -> Response {
     let text = "Another site has sent this form, so nothing was changed. Open the page itself, and repeat the \
                 change there.";
     without_sign_in(message(StatusCode::FORBIDDEN, Frame::public(config, "Nothing was changed"), text))
+}
+
+pub(crate) fn wrong_method(config: &Config) -> Response {
+    let frame = Frame::public(config, "Nothing was changed");
+    message(StatusCode::METHOD_NOT_ALLOWED, frame, "Pages are requested with GET and POST.")
 }
 
 pub(crate) fn too_fast(config: &Config) -> Response {

@@ -151,5 +151,6 @@ pub mod revocation {
 
 /// Untrusted text in messages, logs and on terminals.
 pub mod text {
+    pub use crate::registry::redact::resembles_token;
     pub use crate::sanitize::{escape_untrusted, list_items, list_names, needs_escape, suggest_name};
 }

@@ -4,7 +4,7 @@ mod actions;
 mod builder;
 mod jwk_set;
 mod presented;
-mod redact;
+pub(crate) mod redact;
 mod revocations;
 mod tokens;
 

@@ -402,7 +402,7 @@ impl Sandbox {
         result: wasmtime::Result<T>,
     ) -> Result<T, ErrorKind> {
         let state = store.data_mut();
-        if state.lines.flush() {
+        if state.lines.flush(false) {
             state.calls.note_effect();
         }
         if state.world.is_some() {

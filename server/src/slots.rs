@@ -21,13 +21,13 @@ pub(crate) struct Slots {
 pub(crate) enum Slot {
     /// A slot of a request whose client authenticates in the header, or not at all.
     Known { _permit: Arc<OwnedSemaphorePermit> },
-    /// A slot of a request whose client authenticates in the body.
+    /// A slot of a request whose body is read before its client or person is known.
     Form(Arc<FormSlot>),
 }
 
 impl Slots {
-    /// Creates the slots: a quarter as many for requests whose client authenticates in the body, so
-    /// that these cannot block others.
+    /// Creates the slots: a quarter as many for requests whose body is read before their client or
+    /// person is known, so that these cannot block others.
     pub(crate) fn new(limits: &Limits) -> Self {
         let forms = FormSlots { count: limits.requests.div_ceil(4), taken: Mutex::default() };
         Self { known: Arc::new(Semaphore::new(limits.requests)), forms: Arc::new(forms), lists: Arc::default() }
@@ -39,9 +39,9 @@ impl Slots {
         Some(Slot::Known { _permit: Arc::new(permit) })
     }
 
-    /// Takes a slot for a request whose client authenticates in the body. If all are taken, it is
-    /// the slot of the request that has been reading its body for the longest time; returns `None`
-    /// if all bodies are read.
+    /// Takes a slot for a request whose body is read before its client or person is known. If all
+    /// are taken, it is the slot of the request that has been reading its body for the longest
+    /// time; returns `None` if all bodies are read.
     pub(crate) fn take_for_form(&self) -> Option<Slot> {
         self.forms.take().map(|slot| Slot::Form(Arc::new(slot)))
     }
@@ -147,7 +147,7 @@ impl HttpBody for HeldBody {
     }
 }
 
-/// The slots of requests whose client authenticates in the body.
+/// The slots of requests whose body is read before their client or person is known.
 struct FormSlots {
     count: usize,
     taken: Mutex<Taken>,
@@ -161,7 +161,7 @@ struct Taken {
     slots: BTreeMap<u64, Option<Arc<Notify>>>,
 }
 
-/// A slot of a request whose client authenticates in the body.
+/// A slot of a request whose body is read before its client or person is known.
 pub(crate) struct FormSlot {
     slots: Arc<FormSlots>,
     number: u64,

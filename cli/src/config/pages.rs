@@ -57,7 +57,7 @@ pub(super) struct PagesTable {
     #[schemars(with = "Option<Vec<String>>")]
     trusted_proxies: Option<Spanned<Vec<Spanned<String>>>>,
     /// Handlers whose tokens people may create and renew. Without it: all whose `actors` include
-    /// the person. Tokens that exist are shown, whatever their handler.
+    /// the person. Tokens of the other handlers are shown as well.
     #[schemars(with = "Option<Vec<String>>", length(min = 1))]
     handlers: Option<Words>,
     /// Time for which a link of `keyward login` signs in, in hours. Without it: 12. Only for pages

@@ -384,8 +384,9 @@ struct LimitsTable {
     /// the daemon accepts fewer if the system allows fewer. Changes only on restart.
     #[schemars(with = "Option<u32>", transform = within(CONNECTIONS), extend("default" = Limits::default().connections))]
     connections: Option<Spanned<u32>>,
-    /// Maximum number of requests in progress; more get 503. Forms with a secret in the body may
-    /// use a quarter: if all are taken, the one that is slowest to arrive gets 503.
+    /// Maximum number of requests in progress; more get 503. Forms with a secret in the body, and
+    /// those of the pages, may use a quarter: if all are taken, the one that is slowest to arrive
+    /// gets 503.
     #[schemars(with = "Option<u32>", transform = within(REQUESTS), extend("default" = Limits::default().requests))]
     requests: Option<Spanned<u32>>,
     /// Maximum number of headers of a request; more get 431. A proxy that forwards all headers of

@@ -38,7 +38,7 @@ impl Clock for Steps {
     }
 }
 
-/// The time of a case in seconds.
+/// Returns the time of a case in seconds.
 pub(super) fn time_of(case: &Case) -> u64 {
     case.at.map_or(START, |at| at.seconds)
 }

@@ -62,21 +62,22 @@ impl Lines {
         self.outputs.get_or_insert_default().clone()
     }
 
-    /// Adds the lines of the guest's output. Returns `false` if there is none.
-    pub(crate) fn flush(&mut self) -> bool {
+    /// Adds the lines of the guest's output, of a stopped call only those that it ended. Returns
+    /// `false` if there is none.
+    pub(crate) fn flush(&mut self, is_stopped: bool) -> bool {
         let Some(Outputs { stdout, stderr }) = self.outputs.clone() else { return false };
         // The errors first, so that the output leaves them some of the lines.
-        let failed = self.flush_as(Level::Warn, &stderr);
-        self.flush_as(Level::Info, &stdout) || failed
+        let failed = self.flush_as(Level::Warn, &stderr, is_stopped);
+        self.flush_as(Level::Info, &stdout, is_stopped) || failed
     }
 
-    fn flush_as(&mut self, level: Level, output: &Output) -> bool {
+    fn flush_as(&mut self, level: Level, output: &Output, is_stopped: bool) -> bool {
         let kept = output.take();
         if kept.is_empty() {
             return false;
         }
         self.drop_lines(usize::from(kept.is_cut));
-        let text = kept.into_text();
+        let text = kept.into_text(is_stopped);
         let written: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         // The last lines are those of a panic.
         let (dropped, shown) = written.split_at(written.len().saturating_sub(self.left()));
@@ -152,7 +153,7 @@ impl Lines {
 /// not be removed.
 impl Drop for Lines {
     fn drop(&mut self) {
-        self.flush();
+        self.flush(true);
         self.release();
     }
 }

@@ -42,16 +42,18 @@ impl Kept {
         self.is_cut |= start > 0 || excess > 0;
     }
 
-    /// Returns the lines. The first of a cut output is left out: it may be a part of a token, which
-    /// nothing recognizes.
-    pub(super) fn into_text(self) -> String {
+    /// Returns the lines. The first of a cut output and the last of a stopped call are left out:
+    /// they may be parts of a token, which nothing recognizes.
+    pub(super) fn into_text(self, is_stopped: bool) -> String {
         let bytes = Vec::from(self.bytes);
         let cut = self.is_cut.then(|| bytes.iter().position(|byte| *byte == b'\n'));
         let start = match cut {
             None => 0,
             Some(end_of_line) => end_of_line.unwrap_or(bytes.len()),
         };
-        String::from_utf8_lossy(bytes.get(start..).unwrap_or_default()).into_owned()
+        let lines = bytes.get(start..).unwrap_or_default();
+        let end = if is_stopped { lines.iter().rposition(|byte| *byte == b'\n').unwrap_or(0) } else { lines.len() };
+        String::from_utf8_lossy(lines.get(..end).unwrap_or_default()).into_owned()
     }
 }
 
@@ -60,7 +62,7 @@ impl Output {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the text up to now.
+    /// Takes what was written up to now.
     pub(super) fn take(&self) -> Kept {
         std::mem::take(&mut *self.kept())
     }

@@ -92,9 +92,7 @@ impl Registry {
     }
 
     fn is_token_like(&self, word: &str) -> bool {
-        is_signed(word)
-            || self.0.prefixes.iter().any(|(prefix, _)| has_prefix(word, prefix))
-            || self.is_exactly_token(word)
+        has_shape(word, self.0.prefixes.iter().map(|(prefix, _)| prefix)) || self.is_exactly_token(word)
     }
 
     /// Returns whether a text has the checksum of a handler's tokens, or is one of its secrets.
@@ -105,6 +103,25 @@ impl Registry {
                 || secrets.any(|(_, secret)| bool::from(secret.expose().ct_eq(text.as_bytes())))
         })
     }
+}
+
+/// Returns whether `text` looks like a token with one of these prefixes, or like a signed token,
+/// also within other text. An id may start with a prefix, for example `dstok_team`.
+///
+/// ```
+/// use keyward_runtime::text::resembles_token;
+/// let prefixes = ["dstok_".to_owned()];
+/// assert!(resembles_token("dstok_eyJhIjoicm9vdCJ9.zpVQnUO2ipfYFWSxJCGhrKH9dDU", &prefixes));
+/// assert!(!resembles_token("dstok_team", &prefixes));
+/// ```
+pub fn resembles_token<'a>(text: &str, prefixes: impl IntoIterator<Item = &'a String, IntoIter: Clone>) -> bool {
+    let prefixes = prefixes.into_iter();
+    words(text).any(|word| has_shape(word, prefixes.clone()))
+}
+
+/// Returns whether a word has the shape of a signed token, or of one with a prefix.
+fn has_shape<'a>(word: &str, mut prefixes: impl Iterator<Item = &'a String>) -> bool {
+    is_signed(word) || prefixes.any(|prefix| has_prefix(word, prefix))
 }
 
 /// Returns whether `prefix` is in the word, followed by as much text as tokens have. Behind a

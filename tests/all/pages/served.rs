@@ -102,6 +102,19 @@ fn pages_may_have_a_listener_of_their_own() {
     }
 }
 
+/// An id of an actor may begin like a token. A token is not written to the audit log.
+#[test]
+fn no_link_is_created_for_a_token() {
+    let folder = folder("login-token", "\n[audit]\nfile = \"audit.jsonl\"\n");
+    let login = |actor: &str| folder.run(&["login", "--config", "keyward.toml", "--actor", actor], "");
+    assert_eq!(login("dstok_team").status, 0);
+    let token = "dstok_eyJhIjoicm9vdCIsInQiOjE3NjcyMjU2MDB9.zpVQnUO2ipfYFWSxJCGhrKH9dDU";
+    let refused = login(token);
+    assert!(refused.status == 2 && refused.stderr.contains("looks like a token"), "{refused:?}");
+    let audit = fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
+    assert!(!refused.stderr.contains(token) && !audit.contains(token), "{audit}");
+}
+
 /// Requests without a person count like failed authentications of clients, and those of people do
 /// not.
 #[test]

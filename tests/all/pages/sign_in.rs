@@ -94,6 +94,25 @@ fn a_sign_in_ends_with_its_link() {
     assert_eq!(ann.get("/tokens").status, 403);
 }
 
+/// A link that was created with a clock far ahead would outlive a revocation.
+#[test]
+fn a_link_from_the_future_does_not_sign_in() {
+    let site = Site::new("https://tokens.example");
+    let link_at = |seconds| {
+        site.later(seconds);
+        let link = site.link("ann");
+        site.later(0);
+        link
+    };
+    let (far, near) = (link_at(61), link_at(60));
+    let ann = Browser::new(&site);
+    assert_eq!((ann.get(&far).status, ann.post(&far, &[]).status), (404, 404));
+    assert_eq!(ann.post(&near, &[]).status, 303);
+    for method in ["PUT", "DELETE"] {
+        assert_eq!(ann.send(method, &near, "").status, 405);
+    }
+}
+
 #[test]
 fn a_token_does_not_sign_in() {
     let site = Site::new("https://tokens.example");
