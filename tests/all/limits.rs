@@ -102,13 +102,14 @@ fn rejects(case: &str, limits: Limits, message: &str) {
 fn cpu_and_wall_limits_apply_to_host_calls_in_straight_line_code() {
     let unlimited = || Limits { host_work_bytes: usize::MAX, ..Limits::default() };
     for case in ["straight-verify", "straight-digest", "straight-random", "straight-secrets"] {
-        for (limits, code) in [
-            (Limits { cpu: Duration::from_millis(5), wall: LONG, ..unlimited() }, "limit-cpu"),
-            (Limits { cpu: LONG, wall: Duration::from_millis(5), ..unlimited() }, "limit-wall"),
+        // On a busy machine, even the trial at the start may take some milliseconds.
+        for (limits, code, of) in [
+            (Limits { cpu: Duration::from_millis(5), wall: LONG, ..unlimited() }, "limit-cpu", 5_000),
+            (Limits { cpu: LONG, wall: Duration::from_millis(20), ..unlimited() }, "limit-wall", 20_000),
         ] {
             let hit = limit(&registry(granted(case, limits)).verify_blocking("ho_stile").unwrap_err());
-            assert_eq!((hit.limit.code(), hit.of), (code, 5_000), "{case}: {hit:?}");
-            assert!(hit.used < 100_000, "{case} exceeded its limit by too much: {hit:?}");
+            assert_eq!((hit.limit.code(), hit.of), (code, of), "{case}: {hit:?}");
+            assert!(hit.used < of + 100_000, "{case} exceeded its limit by too much: {hit:?}");
         }
     }
 }

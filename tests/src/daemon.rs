@@ -10,6 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+/// Maximum time until a daemon listens, which compiles its components first.
+const START: Duration = Duration::from_secs(180);
+
 /// A running `keyward serve`, killed on drop. If the test fails, its output is printed.
 #[derive(Debug)]
 pub struct Daemon {
@@ -71,7 +74,7 @@ impl Daemon {
             admin: nowhere,
         };
         let mut ended = false;
-        wait_for("the daemon to listen", || {
+        wait_within(START, "the daemon to listen", || {
             // Checked before reading the output, so that everything printed before the exit is
             // seen.
             ended = daemon.child.try_wait().unwrap().is_some();
@@ -241,8 +244,12 @@ fn end(text: &str) -> &str {
 /// # Panics
 ///
 /// Panics with `what` if the condition does not hold within [`DEADLINE`].
-pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + DEADLINE;
+pub fn wait_for(what: &str, holds: impl FnMut() -> bool) {
+    wait_within(DEADLINE, what, holds);
+}
+
+fn wait_within(deadline: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + deadline;
     while !holds() {
         assert!(Instant::now() < until, "timed out waiting for {what}");
         thread::sleep(Duration::from_millis(2));
