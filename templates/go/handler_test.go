@@ -139,7 +139,7 @@ func TestRestrictionsReturnAsTheyWereRequested(t *testing.T) {
 }
 
 func TestEveryOtherSpellingIsRejected(t *testing.T) {
-	verdict, failure := Verify(fake{now, true}, "another_token")
+	verdict, failure := Verify(fake{now, true}, "Another-token")
 	if failure != nil || verdict.Tag() != types.Verdict_NotMine {
 		t.Errorf("got %v %v", verdict, failure)
 	}
@@ -170,6 +170,10 @@ func TestASignedPayloadOfAnotherShapeIsMalformed(t *testing.T) {
 		`{"a":"ann","t":1800000000,"_r":{"x":[]},"j":"x"}`,
 		`{"a":"ann","t":1800000000,"_r":{"d":["vi"]},"j":"x"}`,
 		`{"a":"ann","t":1800000000,"j":"x","new":true}`,
+		`{"a":"ann","t":1800000000,"d":4294967296,"j":"x"}`,
+		`{"a":"ann","t":253402300800,"j":"x"}`,
+		`{"a":"ann","t":253402300799,"d":1,"j":"x"}`,
+		`{"a":"ann","t":1800000000,"_r":{"d":{"db":["vd"],"db":[]}},"j":"x"}`,
 	} {
 		expectRejected(t, types.Reason_Malformed, now, signed(payload))
 	}

@@ -52,7 +52,11 @@ func (p payload) write() []byte {
 func readPayload(data []byte) (payload, error) {
 	read := payload{IssuedAt: math.MaxUint64}
 	err := json.Unmarshal(data, &read, json.RejectUnknownMembers(true), json.WithUnmarshalers(noNull))
-	if err == nil && (read.Actor == "" || read.ID == "" || read.IssuedAt > lastSecond) {
+	end := read.IssuedAt
+	if read.Lifetime != nil && end <= lastSecond {
+		end += uint64(*read.Lifetime)
+	}
+	if err == nil && (read.Actor == "" || read.ID == "" || end > lastSecond) {
 		err = errors.New("a member is missing or out of range")
 	}
 	return read, err

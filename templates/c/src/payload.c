@@ -3,7 +3,9 @@
 #include <string.h>
 
 handler_option_u64_t expiry(const payload_t *payload) {
-  return (handler_option_u64_t){payload->lifetime.is_some, payload->issued_at + payload->lifetime.val};
+  if (!payload->lifetime.is_some)
+    return (handler_option_u64_t){0};
+  return (handler_option_u64_t){true, payload->issued_at + payload->lifetime.val};
 }
 
 // --- Writing ---------------------------------------------------------------------------------------
@@ -236,6 +238,9 @@ static bool read_databases(rest_t *json, restrictions_t *restrictions) {
     handler_tuple2_string_list_string_t *item = &list->ptr[list->len++];
     if (!read_string(json, &item->f0) || !skip(json, ":") || !read_actions(json, &item->f1))
       return false;
+    for (size_t i = 0; i + 1 < list->len; i++)
+      if (equal(list->ptr[i].f0, item->f0))
+        return false; // which one counts is unclear
   }
   return true;
 }
@@ -248,6 +253,9 @@ static bool read_resources(rest_t *json, restrictions_t *restrictions) {
     handler_string_t database;
     if ((!first && !skip(json, ",")) || !read_string(json, &database) || !skip(json, ":{"))
       return false;
+    for (size_t i = 0; i < list->len; i++)
+      if (equal(list->ptr[i].f0, database))
+        return false; // which one counts is unclear
     for (bool first_here = true; !skip(json, "}"); first_here = false) {
       list->ptr = grow(list->ptr, list->len, sizeof *list->ptr);
       handler_tuple3_string_string_list_string_t *item = &list->ptr[list->len++];
@@ -257,6 +265,9 @@ static bool read_resources(rest_t *json, restrictions_t *restrictions) {
       if ((!first_here && !skip(json, ",")) || !read_string(json, &item->f1) || !skip(json, ":") ||
           !read_actions(json, &item->f2))
         return false;
+      for (size_t i = 0; i + 1 < list->len; i++)
+        if (equal(list->ptr[i].f0, item->f0) && equal(list->ptr[i].f1, item->f1))
+          return false;
     }
   }
   return true;
@@ -296,6 +307,8 @@ bool read_payload(handler_string_t json, payload_t *payload) {
     return false;
   payload->lifetime.is_some = skip(&json, ",\"d\":");
   if (payload->lifetime.is_some && !read_number(&json, UINT32_MAX, &lifetime))
+    return false;
+  if (payload->issued_at + lifetime > LAST_SECOND)
     return false;
   payload->lifetime.val = (uint32_t)lifetime;
   payload->restrictions.is_some = skip(&json, ",\"_r\":");

@@ -153,7 +153,7 @@ static void restrictions_return_as_they_were_requested(void) {
 }
 
 static void every_other_spelling_is_rejected(void) {
-  CHECK(verify(TEXT("another_token")) && verdict.tag == KEYWARD_HANDLER_TYPES_VERDICT_NOT_MINE);
+  CHECK(verify(TEXT("Another-token")) && verdict.tag == KEYWARD_HANDLER_TYPES_VERDICT_NOT_MINE);
   const char *malformed[] = {"my_",         "my_a.b",       "my_YQ",     "my_YR.YQ",   "my_YQ==.YQ",
                              "my_Y Q.YQ", "my_YQ.YQ.YQ", "my_Y/.Y+", "my_é.YQ"};
   for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++)
@@ -182,6 +182,12 @@ static void a_signed_payload_of_another_shape_is_malformed(void) {
       "{\"a\":\"ann\",\"t\":1800000000,\"_r\":{\"x\":[]},\"j\":\"x\"}",
       "{\"a\":\"ann\",\"t\":1800000000,\"_r\":{\"d\":[\"vi\"]},\"j\":\"x\"}",
       "{\"a\":\"ann\",\"t\":1800000000,\"j\":\"x\",\"new\":true}",
+      "{\"a\":\"ann\",\"t\":1800000000,\"d\":4294967296,\"j\":\"x\"}",
+      "{\"a\":\"ann\",\"t\":253402300800,\"j\":\"x\"}",
+      "{\"a\":\"ann\",\"t\":253402300799,\"d\":1,\"j\":\"x\"}",
+      "{\"a\":\"ann\",\"t\":1800000000,\"_r\":{\"d\":{\"db\":[\"vd\"],\"db\":[]}},\"j\":\"x\"}",
+      "{\"a\":\"ann\",\"t\":1800000000,\"_r\":{\"r\":{\"db\":{\"t\":[\"vt\"],\"t\":[]}}},\"j\":\"x\"}",
+      "{\"a\":\"ann\",\"t\":1800000000,\"_r\":{\"r\":{\"db\":{\"t\":[\"vt\"]},\"db\":{\"u\":[]}}},\"j\":\"x\"}",
       "{\"a\":\"\\ud800\",\"t\":1800000000,\"j\":\"x\"}",
       "{\"a\":\"ann",
       "{\"a\":\"ann\\",

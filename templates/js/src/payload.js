@@ -3,6 +3,9 @@
 /** The last second of the year 9999, and of the contract. */
 export const LAST_SECOND = 253_402_300_799;
 
+/** The longest lifetime of the contract, in seconds. */
+const LONGEST = 2 ** 32 - 1;
+
 /**
  * Writes a payload as compact JSON. Times are in seconds. Restrictions that are undefined leave the
  * actor its own rights; an empty allow-list allows nothing.
@@ -15,18 +18,20 @@ export function writePayload({ actorId, issuedAt, lifetime, restrictions, id }) 
 
 /**
  * Reads a payload, or returns undefined if it has another shape. An unknown member could be a
- * condition, so a payload with one is invalid.
+ * condition, so a payload with one is invalid. Of members with one name, the last counts, as
+ * `JSON.parse` has it.
  */
 export function readPayload(bytes) {
   try {
-    const members = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    const members = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
     const { a, t, d, _r, j, ...others } = object(members);
     expectNone(others);
+    const issuedAt = seconds(t, LAST_SECOND);
     return {
       actorId: text(a),
-      issuedAt: seconds(t),
+      issuedAt,
       // `null` is not the same as an absent member: it must not mean "no restrictions".
-      lifetime: d === undefined ? undefined : seconds(d),
+      lifetime: d === undefined ? undefined : seconds(d, Math.min(LONGEST, LAST_SECOND - issuedAt)),
       restrictions: _r === undefined ? undefined : restrictions(_r),
       id: text(j),
     };
@@ -60,9 +65,9 @@ function restrictions(value) {
   expectNone(others);
   return {
     all: texts(a),
-    database: Object.entries(object(d)).map(([database, actions]) => [database, texts(actions)]),
+    database: Object.entries(object(d)).map(([database, actions]) => [text(database), texts(actions)]),
     resource: Object.entries(object(r)).flatMap(([database, resources]) =>
-      Object.entries(object(resources)).map(([resource, actions]) => [database, resource, texts(actions)]),
+      Object.entries(object(resources)).map(([resource, actions]) => [text(database), text(resource), texts(actions)]),
     ),
   };
 }
@@ -73,7 +78,8 @@ function object(value) {
 }
 
 function text(value) {
-  if (typeof value === "string") return value;
+  // An escape may be half of a surrogate pair, which is not text.
+  if (typeof value === "string" && value.isWellFormed()) return value;
   throw new TypeError("not a text");
 }
 
@@ -82,8 +88,8 @@ function texts(value) {
   throw new TypeError("not a list");
 }
 
-function seconds(value) {
-  if (Number.isInteger(value) && value >= 0 && value <= LAST_SECOND) return value;
+function seconds(value, maximum) {
+  if (Number.isInteger(value) && value >= 0 && value <= maximum) return value;
   throw new TypeError("not a number of seconds");
 }
 

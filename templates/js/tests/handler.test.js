@@ -84,7 +84,7 @@ test("restrictions return as they were requested", () => {
 
 test("every other spelling is rejected", () => {
   const [start, signature] = create({ actorId: "ann" }).token.split(".");
-  assert.deepEqual(verify("another_token"), { tag: "not-mine" });
+  assert.deepEqual(verify("Another-token"), { tag: "not-mine" });
   for (const token of [
     "my_", "my_a.b", "my_YQ", "my_YR.YQ", "my_YQ==.YQ", "my_Y Q.YQ", "my_YQ\n.YQ", "my_YQ.YQ.YQ",
     "my_Y/.Y+", "my_é.YQ",
@@ -107,6 +107,12 @@ test("a signed payload of another shape is malformed", () => {
     '{"a":"ann","t":1800000000,"_r":{"x":[]},"j":"x"}',
     '{"a":"ann","t":1800000000,"_r":{"d":["vi"]},"j":"x"}',
     '{"a":"ann","t":1800000000,"j":"x","new":true}',
+    '{"a":"ann","t":1800000000,"d":4294967296,"j":"x"}',
+    '{"a":"ann","t":253402300800,"j":"x"}',
+    '{"a":"ann","t":253402300799,"d":1,"j":"x"}',
+    '{"a":"ann","t":1800000000,"_r":{"d":{"\\ud800":["vd"]}},"j":"x"}',
+    '{"a":"\\ud800","t":1800000000,"j":"x"}',
+    '\u{feff}{"a":"ann","t":1800000000,"j":"x"}',
   ]) {
     assertRejected("malformed", signed(payload));
   }

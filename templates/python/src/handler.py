@@ -70,8 +70,8 @@ class TokenHandler(exports.TokenHandler):
         if not token.startswith(PREFIX):
             return Verdict_NotMine()
         try:
-            text, signature = token.removeprefix(PREFIX).split(".")
-            data, signature = decode(text), decode(signature)
+            text, signature_text = token.removeprefix(PREFIX).split(".")
+            data, signature = decode(text), decode(signature_text)
         except ValueError:
             return rejected(Reason.MALFORMED, "Invalid token: wrong format")
         # Nothing is read from a payload that this handler did not sign.

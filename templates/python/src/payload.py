@@ -4,12 +4,15 @@ import json
 import re
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Optional
+from typing import Any
 
 from wit_world.imports.types import Restrictions
 
 # The last second of the year 9999, and of the contract.
 LAST_SECOND = 253_402_300_799
+
+# The longest lifetime of the contract, in seconds.
+LONGEST = 2**32 - 1
 
 # More than a payload needs. Python's parser recurses, and would exhaust the stack of the sandbox.
 MAX_DEPTH = 32
@@ -21,12 +24,12 @@ class Payload:
 
     actor: str
     issued_at: int  # in Unix seconds
-    lifetime: Optional[int]  # in seconds; None: never expires
-    restrictions: Optional[Restrictions]  # None: the actor's own rights; an empty list: nothing
+    lifetime: int | None  # in seconds; None: never expires
+    restrictions: Restrictions | None  # None: the actor's own rights; an empty list: nothing
     id: str  # a random name, for revocation and audit
 
     @property
-    def expires_at(self) -> Optional[int]:
+    def expires_at(self) -> int | None:
         """Returns the last second in which the token is valid, or None if it never expires."""
         return None if self.lifetime is None else self.issued_at + self.lifetime
 
@@ -50,16 +53,26 @@ def read(data: bytes) -> Payload:
     text = data.decode()
     if depth(text) > MAX_DEPTH:
         raise ValueError("nested too deeply")
-    value = json.loads(text)
+    value = json.loads(text, object_pairs_hook=distinct)
     # An escape may be half of a surrogate pair, which is not text: encoding it raises a ValueError.
     json.dumps(value, ensure_ascii=False).encode()
     match value:
         case {"a": str(actor), "t": issued_at, "j": str(id), **rest} if rest.keys() <= {"d", "_r"}:
             # `null` is not the same as an absent member: it must not mean "no restrictions".
-            lifetime = seconds(rest["d"]) if "d" in rest else None
+            lifetime = seconds(rest["d"], LONGEST) if "d" in rest else None
             limits = restrictions(rest["_r"]) if "_r" in rest else None
-            return Payload(actor, seconds(issued_at), lifetime, limits, id)
+            payload = Payload(actor, seconds(issued_at, LAST_SECOND), lifetime, limits, id)
+            if (payload.expires_at or 0) <= LAST_SECOND:
+                return payload
     raise ValueError("not a payload")
+
+
+def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns a JSON object. Raises ValueError if a name occurs twice: which one counts is unclear."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return value
 
 
 def depth(text: str) -> int:
@@ -109,9 +122,9 @@ def texts(value: Any) -> list[str]:
     return value
 
 
-def seconds(value: Any) -> int:
+def seconds(value: Any, maximum: int) -> int:
     """Returns a whole number of seconds as it is. Raises ValueError for any other value."""
     # In Python, True is an int.
-    if type(value) is not int or not 0 <= value <= LAST_SECOND:
+    if type(value) is not int or not 0 <= value <= maximum:
         raise ValueError("not a number of seconds")
     return value

@@ -87,12 +87,13 @@ fn restrictions_return_as_they_were_requested() {
 fn every_other_spelling_is_rejected() {
     let token = create(request("ann", None, None)).token;
     let (start, signature) = token.split_once('.').unwrap();
-    assert_eq!(verify_at(NOW, "another_token"), Verdict::NotMine);
+    assert_eq!(verify_at(NOW, "Another-token"), Verdict::NotMine);
     for rest in ["", "a.b", "YQ", "YR.YQ", "YQ==.YQ", "Y Q.YQ", "YQ.YQ.YQ", "Y/.YQ", "é.YQ"] {
         let text = format!("my_{rest}");
         assert_eq!(reason(verify_at(NOW, &text)), Reason::Malformed, "{text}");
     }
-    for text in [format!("{start}."), format!("my_YQ.{signature}"), format!("{start}.YQ")] {
+    let other_payload = format!("my_YQ.{signature}");
+    for text in [format!("{start}."), other_payload, format!("{start}.YQ")] {
         assert_eq!(reason(verify_at(NOW, &text)), Reason::BadSignature, "{text}");
     }
 }
@@ -112,9 +113,16 @@ fn a_signed_payload_of_another_shape_is_malformed() {
         r#"{"a":"ann","t":1800000000,"_r":{"x":[]},"j":"x"}"#,
         r#"{"a":"ann","t":1800000000,"_r":{"d":["vi"]},"j":"x"}"#,
         r#"{"a":"ann","t":1800000000,"j":"x","new":true}"#,
+        r#"{"a":"ann","t":1800000000,"d":4294967296,"j":"x"}"#,
+        r#"{"a":"ann","t":253402300800,"j":"x"}"#,
+        r#"{"a":"ann","t":253402300799,"d":1,"j":"x"}"#,
+        r#"{"a":"ann","t":1800000000,"_r":{"d":{"db":["vd"],"db":[]}},"j":"x"}"#,
+        r#"{"a":"ann","t":1800000000,"_r":{"a":[],"a":[]},"j":"x"}"#,
     ] {
         assert_eq!(reason(verify_at(NOW, &signed(json))), Reason::Malformed, "{json}");
     }
+    let deep = format!(r#"{{"a":"ann","t":1800000000,"_r":{{"a":{}1{}}},"j":"x"}}"#, "[".repeat(100), "]".repeat(100));
+    assert_eq!(reason(verify_at(NOW, &signed(&deep))), Reason::Malformed);
 }
 
 #[test]

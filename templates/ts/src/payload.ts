@@ -5,6 +5,9 @@ import type { Restrictions } from "keyward:handler/types@0.1.0";
 /** The last second of the year 9999, and of the contract. */
 export const LAST_SECOND = 253_402_300_799;
 
+/** The longest lifetime of the contract, in seconds. */
+const LONGEST = 2 ** 32 - 1;
+
 /** What a token says. */
 export interface Payload {
   actorId: string;
@@ -27,18 +30,20 @@ export function writePayload({ actorId, issuedAt, lifetime, restrictions, id }: 
 
 /**
  * Reads a payload, or returns undefined if it has another shape. An unknown member could be a
- * condition, so a payload with one is invalid.
+ * condition, so a payload with one is invalid. Of members with one name, the last counts, as
+ * `JSON.parse` has it.
  */
 export function readPayload(bytes: Uint8Array): Payload | undefined {
   try {
-    const members: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    const members: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
     const { a, t, d, _r, j, ...others } = object(members);
     expectNone(others);
+    const issuedAt = seconds(t, LAST_SECOND);
     return {
       actorId: text(a),
-      issuedAt: seconds(t),
+      issuedAt,
       // `null` is not the same as an absent member: it must not mean "no restrictions".
-      lifetime: d === undefined ? undefined : seconds(d),
+      lifetime: d === undefined ? undefined : seconds(d, Math.min(LONGEST, LAST_SECOND - issuedAt)),
       restrictions: _r === undefined ? undefined : restrictions(_r),
       id: text(j),
     };
@@ -75,10 +80,10 @@ function restrictions(value: unknown): Restrictions {
   expectNone(others);
   return {
     all: texts(a),
-    database: Object.entries(object(d)).map(([database, actions]) => [database, texts(actions)]),
+    database: Object.entries(object(d)).map(([database, actions]) => [text(database), texts(actions)]),
     resource: Object.entries(object(r)).flatMap(([database, resources]) =>
       Object.entries(object(resources)).map(
-        ([resource, actions]): [string, string, string[]] => [database, resource, texts(actions)],
+        ([resource, actions]): [string, string, string[]] => [text(database), text(resource), texts(actions)],
       ),
     ),
   };
@@ -90,7 +95,8 @@ function object(value: unknown): Record<string, unknown> {
 }
 
 function text(value: unknown): string {
-  if (typeof value === "string") return value;
+  // An escape may be half of a surrogate pair, which is not text.
+  if (typeof value === "string" && value.isWellFormed()) return value;
   throw new TypeError("not a text");
 }
 
@@ -99,8 +105,8 @@ function texts(value: unknown): string[] {
   throw new TypeError("not a list");
 }
 
-function seconds(value: unknown): number {
-  if (Number.isInteger(value) && (value as number) >= 0 && (value as number) <= LAST_SECOND) return value as number;
+function seconds(value: unknown, maximum: number): number {
+  if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= maximum) return value;
   throw new TypeError("not a number of seconds");
 }
 
