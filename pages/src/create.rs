@@ -37,9 +37,8 @@ struct PlaceFields {
 }
 
 impl FormPage {
-    /// Returns the errors of a field.
     fn errors_of(&self, field: &str) -> Vec<&str> {
-        self.errors.iter().filter(|error| error.field == field).map(|error| error.text.as_str()).collect()
+        FieldError::of(&self.errors, field)
     }
 }
 

@@ -97,9 +97,25 @@ pub(crate) struct Wanted {
 
 /// A field that must be changed.
 pub(crate) struct FieldError {
-    /// The `id` of the field.
+    /// The `id` of the field; empty for the whole form.
     pub(crate) field: String,
     pub(crate) text: String,
+}
+
+impl FieldError {
+    pub(crate) fn new(field: &str, text: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), text: text.into() }
+    }
+
+    /// Creates an error of the whole form.
+    pub(crate) fn of_form(text: impl Into<String>) -> Self {
+        Self::new("", text)
+    }
+
+    /// Returns the texts of the errors of a field.
+    pub(crate) fn of<'a>(errors: &'a [Self], field: &str) -> Vec<&'a str> {
+        errors.iter().filter(|error| error.field == field).map(|error| error.text.as_str()).collect()
+    }
 }
 
 impl Draft {
@@ -165,9 +181,7 @@ impl Draft {
         issuers: &[Issuer],
     ) -> Result<Wanted, Vec<FieldError>> {
         let mut errors = Vec::new();
-        let mut wrong = |field: &str, text: &str| {
-            errors.push(FieldError { field: field.to_owned(), text: text.to_owned() });
-        };
+        let mut wrong = |field: &str, text: &str| errors.push(FieldError::new(field, text));
         let issuer = issuers.iter().find(|issuer| issuer.name == self.handler);
         if issuer.is_none() {
             wrong("handler", "Choose a kind of token.");
@@ -262,7 +276,7 @@ impl Rights {
     /// Returns each field that must be changed.
     pub(crate) fn restrictions(&self) -> Result<Restrictions, Vec<FieldError>> {
         let mut errors = Vec::new();
-        let mut wrong = |field: &str, text: String| errors.push(FieldError { field: field.to_owned(), text });
+        let mut wrong = |field: &str, text: String| errors.push(FieldError::new(field, text));
         let mut restrictions = self.all.iter().fold(Restrictions::new(), Restrictions::allow_all);
         for (number, place) in self.places.iter().enumerate().filter(|(_, place)| !place.is_empty()) {
             let Place { database, resource, actions } = place;

@@ -1,7 +1,7 @@
 //! `/tokens/of/HANDLER/ID`: a token of a person, and what can be done with it.
 
 use crate::create;
-use crate::fields::{Actions, Choice, Entry, Rights, allow, check_description, digits, is_offered};
+use crate::fields::{Actions, Choice, Entry, FieldError, Rights, allow, check_description, digits, is_offered};
 use crate::list::{self, Row};
 use crate::once;
 use crate::person::Person;
@@ -45,8 +45,14 @@ struct TokenPage {
     actions: Option<[Actions; 2]>,
     /// The single-use value of each form.
     form: String,
-    error: Option<String>,
+    errors: Vec<FieldError>,
     done: Option<&'static str>,
+}
+
+impl TokenPage {
+    fn errors_of(&self, field: &str) -> Vec<&str> {
+        FieldError::of(&self.errors, field)
+    }
 }
 
 #[derive(Template)]
@@ -88,7 +94,7 @@ pub(crate) async fn answer(
 ) -> Result<Response, Error> {
     let Some(own) = find(call, person, handler, id).await? else { return Ok(response::not_found(call, person)) };
     match (call.request.method, rest) {
-        (&Method::GET, []) => show(call, person, &own, StatusCode::OK, None),
+        (&Method::GET, []) => show(call, person, &own, Vec::new()),
         (&Method::GET, ["revoke"]) => confirm(call, person, &own).await,
         // Works as often as it is sent, and while the store cannot keep what was sent.
         (&Method::POST, ["revoke"]) => revoke(call, person, &own).await,
@@ -107,12 +113,12 @@ pub(crate) async fn answer(
     }
 }
 
+/// Responds with the page of a token, and the errors of a form on it.
 fn show(
     call: &Call<'_>,
     person: &Person,
     Own { token, record }: &Own,
-    status: StatusCode,
-    error: Option<String>,
+    errors: Vec<FieldError>,
 ) -> Result<Response, Error> {
     let registry = call.host.registry;
     let row = Row::new(call, &token.handler, record);
@@ -126,8 +132,12 @@ fn show(
         "revoked" => Some("The token is revoked: it is no longer valid."),
         _ => None,
     };
+    let (status, title) = match errors.as_slice() {
+        [] => (StatusCode::OK, row.title.clone()),
+        _ => (StatusCode::UNPROCESSABLE_ENTITY, format!("Error: {}", row.title)),
+    };
     let page = TokenPage {
-        frame: Frame::new(call, person, row.title.clone()),
+        frame: Frame::new(call, person, title),
         description: shown(record),
         can_change,
         can_renew: can_change && is_offered(call, &token.handler),
@@ -140,7 +150,7 @@ fn show(
         entries: record.restrictions.iter().flat_map(|all| entries(call, all)).collect(),
         form: once::form(call.now)?,
         row,
-        error,
+        errors,
         done: done.filter(|_| !call.is_post()),
     };
     Ok(response::page(status, &page))
@@ -170,7 +180,7 @@ async fn edit(call: &Call<'_>, person: &Person, own: Own, values: &Values) -> Re
     let description = values.one("description").trim();
     if values.has("description") && description != shown(&own.record).trim() {
         if let Err(text) = check_description(description) {
-            return show(call, person, &own, StatusCode::UNPROCESSABLE_ENTITY, Some(text.to_owned()));
+            return show(call, person, &own, vec![FieldError::new("description", text)]);
         }
         update.description = Some(Some(description.to_owned()));
     }
@@ -182,8 +192,8 @@ async fn edit(call: &Call<'_>, person: &Person, own: Own, values: &Values) -> Re
         let kept = restrictions.iter().filter(|entry| keep.contains(field_value(*entry).as_str()));
         let kept = kept.fold(Restrictions::new(), allow);
         if kept.iter().next().is_none() {
-            let text = "Keep at least one right, or revoke the token.".to_owned();
-            return show(call, person, &own, StatusCode::UNPROCESSABLE_ENTITY, Some(text));
+            let error = FieldError::new("keep", "Keep at least one right, or revoke the token.");
+            return show(call, person, &own, vec![error]);
         }
         update.restrictions = Some(kept);
     }
@@ -192,10 +202,7 @@ async fn edit(call: &Call<'_>, person: &Person, own: Own, values: &Values) -> Re
     if !values.has("narrow") && !rights.is_empty() {
         match rights.restrictions() {
             Ok(restrictions) => update.restrictions = Some(restrictions),
-            Err(errors) => {
-                let text = errors.into_iter().map(|error| error.text).collect::<Vec<_>>().join(" ");
-                return show(call, person, &own, StatusCode::UNPROCESSABLE_ENTITY, Some(text));
-            }
+            Err(errors) => return show(call, person, &own, errors),
         }
     }
     let Own { token, record } = &own;
@@ -209,7 +216,7 @@ async fn edit(call: &Call<'_>, person: &Person, own: Own, values: &Values) -> Re
     match edited.await? {
         UpdateOutcome::Done(_) => Ok(done(call, &own, "edited")),
         UpdateOutcome::Denied(denied) => {
-            show(call, person, &own, StatusCode::UNPROCESSABLE_ENTITY, Some(words::text(&denied.message)))
+            show(call, person, &own, vec![FieldError::of_form(words::text(&denied.message))])
         }
         UpdateOutcome::Unknown => Ok(response::not_found(call, person)),
     }
@@ -221,12 +228,12 @@ async fn rotate(call: &Call<'_>, person: &Person, own: &Own, values: &Values) ->
     let overlap = values.one("overlap").parse().ok().filter(|overlap| OVERLAPS.contains(overlap)).unwrap_or(0);
     let restrictions = record.restrictions.as_ref();
     if !is_offered(call, &token.handler) {
-        let text = "Tokens of this kind cannot be renewed here.".to_owned();
-        return show(call, person, own, StatusCode::UNPROCESSABLE_ENTITY, Some(text));
+        let error = FieldError::of_form("Tokens of this kind cannot be renewed here.");
+        return show(call, person, own, vec![error]);
     }
     if !call.host.registry.is_covered(restrictions, person.bound.as_ref()) {
-        let text = "You are signed in with fewer rights than this token has, so you cannot renew it.".to_owned();
-        return show(call, person, own, StatusCode::UNPROCESSABLE_ENTITY, Some(text));
+        let text = "You are signed in with fewer rights than this token has, so you cannot renew it.";
+        return show(call, person, own, vec![FieldError::of_form(text)]);
     }
     let operations = call.operations();
     let rotated = operations.rotate(token, Some(&record.actor_id), Duration::from_secs(overlap));
@@ -245,7 +252,7 @@ async fn rotate(call: &Call<'_>, person: &Person, own: &Own, values: &Values) ->
             Ok(create::show(call, person, &created, restrictions, Some(note)))
         }
         Some(Creation::Denied(denied)) => {
-            show(call, person, own, StatusCode::UNPROCESSABLE_ENTITY, Some(words::text(&denied.message)))
+            show(call, person, own, vec![FieldError::of_form(words::text(&denied.message))])
         }
         None => Ok(response::not_found(call, person)),
     }

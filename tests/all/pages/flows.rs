@@ -339,6 +339,16 @@ fn lists_are_filtered_and_have_pages() {
     let wanted: Vec<_> = (0..60).map(|number| format!("{number:02}")).collect();
     assert_eq!(seen, wanted);
     assert!(ann.get("/tokens?status=revoked").text.contains("No token matches"));
+    site.token(CreateRequest::new("ann").handler("signed").description("signed"));
+    site.later(29 * 86_400);
+    site.token(CreateRequest::new("ann").handler("stored").description("later"));
+    site.later(30 * 86_400 + 1);
+    let ann = site.browser("ann");
+    let found = |query: &str| ann.get(&format!("/tokens?{query}")).text.matches("<li class=").count();
+    assert_eq!((found("kind=signed"), found("kind=none"), found("unused=30"), found("unused=31")), (1, 25, 25, 25));
+    assert_eq!((found("kind=signed&unused=30"), found("kind=signed&unused=90")), (1, 0));
+    let page = ann.get("/tokens?kind=stored&unused=30").text;
+    assert!(page.contains("?unused=30&#38;kind=stored&#38;issued=") && !page.contains(">later<"), "{page}");
     for wrong in [
         "/tokens?status=none",
         "/tokens?issued=x",

@@ -130,7 +130,7 @@ async function change(visit) {
     const description = visit.field("Description");
     await person.fill(description, " ");
     await visit.follow(visit.button("Save"));
-    await visit.check("token with an error", "Nightly import", 422);
+    await visit.check("token with an error", "Error: Nightly import", 422);
     await page.getByRole("alert").waitFor();
     await person.fill(description, "Import");
     await person.toggle(visit.group("Rights to keep").getByLabel("insert-row on orders in the database shop"));
