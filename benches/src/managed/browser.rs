@@ -10,7 +10,8 @@ use keyward_service::Metrics;
 const ROUNDS: usize = 41;
 const CALLS: u32 = 10;
 
-/// A browser in which the person is signed in.
+/// A browser in which the person is signed in. Each has pages of its own, which bound the number of
+/// requests in a minute.
 struct Browser {
     pages: Pages,
     metrics: Metrics,
@@ -38,25 +39,24 @@ impl Browser {
 }
 
 pub(super) fn run() {
-    let browser = Browser::new();
     println!("\n| page | µs | µs | ratio |\n| --- | --- | --- | --- |");
-    for (what, [lists, ids]) in each_kind([FEW, MANY], |what, kept| measure(&browser, what, &kept)) {
+    for (what, [lists, ids]) in each_kind([FEW, MANY], |what, kept| measure(what, &kept)) {
         at_most(&format!("{what}: a person's list among {MANY} tokens, relative to among {FEW}"), &lists, 1.3);
         at_most(&format!("{what}: an id of another person, relative to an unknown one"), &ids, 1.1);
     }
 }
 
 /// Prints the rows, and returns the ratios of the lists and of the ids.
-fn measure(browser: &Browser, what: &str, [few, many]: &[Kept; 2]) -> [Vec<f64>; 2] {
+fn measure(what: &str, [few, many]: &[Kept; 2]) -> [Vec<f64>; 2] {
     let unknown = format!("/tokens/of/{HANDLER}/unknown");
     let foreign = format!("/tokens/of/{HANDLER}/{}", foreign_id(many));
     let mut times: [Vec<f64>; 4] = Default::default();
     for round in 0..=ROUNDS {
         let timed = [
-            browser.time(few, "/tokens", 200),
-            browser.time(many, "/tokens", 200),
-            browser.time(many, &unknown, 404),
-            browser.time(many, &foreign, 404),
+            Browser::new().time(few, "/tokens", 200),
+            Browser::new().time(many, "/tokens", 200),
+            Browser::new().time(many, &unknown, 404),
+            Browser::new().time(many, &foreign, 404),
         ];
         // The first round is a warm-up.
         if round > 0 {
