@@ -8,7 +8,7 @@ use crate::args::kit::Trial as Args;
 use crate::config::{AlgorithmName, SchemeName};
 use crate::output::with_code;
 use crate::{CliError, Io, config_file};
-use cases_file::{HttpTable, KeyTable, PublicKeysTable, QueryTable, SessionTable};
+use cases_file::{HttpTable, KeyTable, PublicKeysTable, SessionTable};
 use keyward_kit::Project;
 use keyward_runtime::clock::Clock;
 use keyward_runtime::compile::ArtifactCache;
@@ -138,17 +138,18 @@ impl Trial {
                 Store::open(Location::sqlite(file)).map_err(|error| CliError::Unavailable(error.to_string()))?;
             config = config.store(Arc::new(store), RECORDS);
         }
-        // An interface is granted with at least one label.
-        let no_query = ("none".to_owned(), QueryTable::default());
-        let no_query = Some(&no_query).filter(|_| imports("queries") && queries.is_empty());
-        for (label, table) in queries.iter().chain(no_query.map(|(label, table)| (label, table))) {
+        for (label, table) in queries {
             let query = StubQuery::new(table).map_err(|text| wrong(format!("`queries.{label}`: {text}")))?;
             config = config.query(label.clone(), Arc::new(query));
         }
-        let no_endpoint = ("none".to_owned(), HttpTable::default());
-        let no_endpoint = Some(&no_endpoint).filter(|_| imports("http") && http.is_empty());
-        for (label, table) in http.iter().chain(no_endpoint.map(|(label, table)| (label, table))) {
+        if imports("queries") && queries.is_empty() {
+            config = config.query("none", Arc::new(StubQuery::default()));
+        }
+        for (label, table) in http {
             config = config.http(label.clone(), Arc::new(StubEndpoint::new(table)));
+        }
+        if imports("http") && http.is_empty() {
+            config = config.http("none", Arc::new(StubEndpoint::new(&HttpTable::default())));
         }
         let SessionTable { cookies, headers, method, path } = session;
         let mut grant = SessionGrant::default();

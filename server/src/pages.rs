@@ -25,9 +25,9 @@ pub(crate) enum Serves {
     Pages,
 }
 
-/// Returns the pages if a listener serves them and the path is one of them.
-pub(crate) fn of<'a>(live: &'a LiveConfig, serves: Serves, path: &str) -> Option<&'a Pages> {
-    live.pages.as_ref().filter(|pages| serves != Serves::Api && pages.contain(path))
+/// Returns whether a listener serves the pages, and the path is one of them.
+pub(crate) fn are_served(live: &LiveConfig, serves: Serves, path: &str) -> bool {
+    serves != Serves::Api && live.pages.as_ref().is_some_and(|pages| pages.contain(path))
 }
 
 /// Responds to a request for a page.

@@ -121,7 +121,7 @@ impl Service {
     pub(crate) async fn answer(&self, peer: Peer, serves: Serves, request: Request<Incoming>) -> Response {
         let Inner { live, failed_reload: _, audit, stock: _, metrics, ids, router } = &*self.0;
         let live = live.load_full();
-        let is_page = pages::of(&live, serves, request.uri().path()).is_some();
+        let is_page = pages::are_served(&live, serves, request.uri().path());
         let slot = slot(&live, &request, is_page);
         let context = Context {
             live,
@@ -135,7 +135,7 @@ impl Service {
         let (request, body) = request.into_parts();
         let place = ForwardPath::of(request.uri.path());
         let named = || routes::endpoint_of(request.uri.path()).map_or(OTHER, |endpoint| endpoint.name);
-        let pages = pages::of(&context.live, serves, request.uri.path());
+        let pages = context.live.pages.as_ref().filter(|_| is_page);
         let endpoint = match pages {
             Some(_) => PAGES,
             None => place.map_or_else(named, |place| place.dialect.as_str()),

@@ -48,7 +48,7 @@ pub(super) struct PublicKeysTable {
 }
 
 /// A query with its rows.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QueryTable {
     pub(super) columns: Vec<String>,
